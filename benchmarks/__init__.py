@@ -1,0 +1,1 @@
+"""The budget of restkit, measured against its peers: `python -m benchmarks`, see README.rst."""

@@ -1,0 +1,139 @@
+"""One nginx on loopback, for as long as a benchmark runs: it serves files and swallows uploads.
+
+Uploads go to `return 200`, which reads a body and drops it in 0.2 s of CPU for a GiB, less than the
+leanest client needs to send it. A PUT to the dav module writes a file, takes 1 to 3 s for the same,
+and would be what is measured. The price: the answer is there before the body is; an early 200 is no
+refusal, and every peer sends on. The small answer is a `return` too, head and body in one write, as
+from most services: a file would be one write for the head and another for its bytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import grp
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+_CONFIGURATION = """\
+daemon off;
+{user}
+worker_processes 1;
+pid nginx.pid;
+error_log stderr;
+events {{ worker_connections 64; }}
+http {{
+    access_log off;
+    sendfile on;
+    keepalive_requests 1000000000;
+    keepalive_timeout 1h;
+    lingering_time 1h;
+    lingering_timeout 1m;
+    client_max_body_size 0;
+    client_body_temp_path temp; proxy_temp_path temp; fastcgi_temp_path temp;
+    uwsgi_temp_path temp; scgi_temp_path temp;
+    server {{
+        listen 127.0.0.1:{port};
+        {tls}
+        location / {{ root files; }}
+        location /take {{ return 200 "taken"; }}
+        location /small {{ default_type text/plain; return 200 "{small}"; }}
+    }}
+}}
+"""
+_TLS = """listen 127.0.0.1:{port} ssl;
+        ssl_certificate {certificate};
+        ssl_certificate_key {certificate};"""
+SMALL = 100  # bytes of the body at /small
+_STARTS_WITHIN = 10.0  # seconds
+
+
+class NginxMissing(Exception):
+    """There is no nginx to measure against."""
+
+
+class Site:
+    """The running server: its URLs, and the certificate authority of those that are https."""
+
+    def __init__(self, root: Path, port: int, tls_port: int, ca: Path | None) -> None:
+        self.files = root / "files"
+        self.ca = ca
+        self.port = port
+        self._tls_port = tls_port
+
+    def url(self, path: str, *, tls: bool = False) -> str:
+        if tls:
+            return f"https://localhost:{self._tls_port}/{path}"
+        return f"http://127.0.0.1:{self.port}/{path}"
+
+
+@contextlib.contextmanager
+def serving(root: Path, pin: Callable[[], None]) -> Iterator[Site]:
+    """Run nginx on what is in `root/files`, two free ports and one worker; end it at the end.
+
+    `pin` is called in its process, to put it on its CPU.
+    """
+    path = os.pathsep.join([*os.get_exec_path(), "/usr/sbin", "/usr/local/sbin"])
+    if (program := shutil.which("nginx", path=path)) is None:
+        raise NginxMissing("no nginx found: apt install nginx-light, or brew install nginx")
+    for folder in ("files", "temp"):
+        (root / folder).mkdir(exist_ok=True)
+    site = _site(root)
+    command = [program, "-p", str(root), "-c", str(root / "nginx.conf")]
+    process = subprocess.Popen(command, preexec_fn=pin)  # noqa: PLW1509  no threads here
+    try:
+        _await_port(site, process)
+        yield site
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _site(root: Path) -> Site:
+    port, tls_port = _free_port(), _free_port()
+    ca = _certificates(root)
+    tls = "" if ca is None else _TLS.format(port=tls_port, certificate=root / "server.pem")
+    text = _CONFIGURATION.format(user=_user(), port=port, tls=tls, small="x" * SMALL)
+    (root / "nginx.conf").write_text(text)
+    return Site(root, port, tls_port, ca)
+
+
+def _user() -> str:
+    """For root: its worker would become nobody, who may not look into our directory."""
+    if os.geteuid() != 0:
+        return ""
+    return f"user {pwd.getpwuid(0).pw_name} {grp.getgrgid(0).gr_name};"
+
+
+def _certificates(root: Path) -> Path | None:
+    try:
+        import trustme
+    except ImportError:
+        return None
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(root / "ca.pem"))
+    server = authority.issue_cert("localhost", "127.0.0.1")
+    server.private_key_and_cert_chain_pem.write_to_path(str(root / "server.pem"))
+    return root / "ca.pem"
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _await_port(site: Site, process: subprocess.Popen[bytes]) -> None:
+    until = time.monotonic() + _STARTS_WITHIN
+    while process.poll() is None and time.monotonic() < until:
+        with contextlib.suppress(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", site.port), timeout=1).close()
+            return
+        time.sleep(0.02)
+    raise RuntimeError(f"nginx did not start within {_STARTS_WITHIN:g} s, see its message above")

@@ -1,0 +1,22 @@
+"""Every row, in the order of the budget; a file each, so that a peer's code is found by its row."""
+
+from __future__ import annotations
+
+from benchmarks.row import over_tls
+from benchmarks.rows import download, generator, imports, read_1024, save, small_get, upload
+
+ROWS = {
+    row.name: row
+    for row in (
+        small_get.ROW,
+        download.ROW,
+        save.ROW,
+        upload.ROW,
+        generator.ROW,
+        read_1024.ROW,
+        imports.ROW,
+        over_tls(small_get.ROW),
+        over_tls(download.ROW),
+        over_tls(upload.ROW),
+    )
+}

@@ -1,0 +1,131 @@
+"""Row 2: a big body down, every block read and dropped."""
+
+from __future__ import annotations
+
+from benchmarks.peers import (
+    bare_head,
+    bare_socket,
+    curl_command,
+    curl_handle,
+    http_connection,
+    httpx_client,
+    requests_session,
+    restkit_client,
+    urllib3_pool,
+)
+from benchmarks.row import AHEAD, LEVEL, Bar, MiB, Row, Target, Work
+
+
+def by_restkit(target: Target) -> Work:
+    client = restkit_client(target)
+    return lambda target: sum(len(block) for block in client.get(target.url).body_stream())
+
+
+def by_urllib3(target: Target) -> Work:
+    pool = urllib3_pool(target)
+
+    def work(target: Target) -> int:
+        response = pool.request("GET", target.url, preload_content=False)
+        total = sum(len(block) for block in response.stream(MiB))
+        response.release_conn()
+        return total
+
+    return work
+
+
+def by_requests(target: Target) -> Work:
+    session = requests_session(target)
+
+    def work(target: Target) -> int:
+        with session.get(target.url, stream=True) as response:
+            return sum(len(block) for block in response.iter_content(MiB))
+
+    return work
+
+
+def by_httpx(target: Target) -> Work:
+    client = httpx_client(target)
+
+    def work(target: Target) -> int:
+        with client.stream("GET", target.url) as response:
+            return sum(len(block) for block in response.iter_raw())
+
+    return work
+
+
+def by_http_client(target: Target) -> Work:
+    """Into one buffer of the caller's: as little as the standard library can do."""
+    connection = http_connection(target)
+    buffer = bytearray(MiB)
+
+    def work(target: Target) -> int:
+        connection.request("GET", target.url)
+        response = connection.getresponse()
+        total = 0
+        while got := response.readinto(buffer):
+            total += got
+        return total
+
+    return work
+
+
+def by_pycurl(target: Target) -> Work:
+    handle = curl_handle(target)
+
+    def work(target: Target) -> int:
+        total = 0
+
+        def drop(block: bytes) -> None:
+            nonlocal total
+            total += len(block)
+
+        handle.setopt(handle.URL, target.url)
+        handle.setopt(handle.WRITEFUNCTION, drop)
+        handle.perform()
+        return total
+
+    return work
+
+
+def by_curl(_target: Target) -> Work:
+    def work(target: Target) -> int:
+        curl_command(target, target.url)
+        return target.size
+
+    return work
+
+
+def by_bare_socket(target: Target) -> Work:
+    sock = bare_socket(target)
+    buffer = bytearray(MiB)
+
+    def work(target: Target) -> int:
+        sock.sendall(bare_head(target))
+        total = sock.recv_into(buffer)
+        total -= buffer.index(b"\r\n\r\n") + 4
+        while total < target.size:
+            total += sock.recv_into(buffer)
+        return total
+
+    return work
+
+
+ROW = Row(
+    name="download",
+    title="GET of {size}, read and dropped",
+    kind="down",
+    peers={
+        "restkit": by_restkit,
+        "urllib3": by_urllib3,
+        "requests": by_requests,
+        "httpx": by_httpx,
+        "http.client": by_http_client,
+        "pycurl": by_pycurl,
+        "curl": by_curl,
+        "bare socket": by_bare_socket,
+    },
+    bars=(
+        Bar("restkit", "pycurl", LEVEL),
+        Bar("restkit", "urllib3", AHEAD),
+    ),
+)

@@ -1,0 +1,25 @@
+"""How the documentation is built: `make docs`."""
+
+from __future__ import annotations
+
+from importlib.metadata import version as installed_version
+
+project = "restkit"
+author = "The restkit developers"
+copyright = "2026, The restkit developers"
+release = installed_version("restkit")
+version = ".".join(release.split(".")[:2])
+
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.viewcode"]
+exclude_patterns = ["_build"]
+html_theme = "alabaster"
+default_role = "code"
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "description"
+# A reference that leads nowhere fails the build; those into the standard library lead to no page,
+# since the build asks nothing of the network.
+nitpick_ignore_regex = [
+    (r"py:.*", r"(builtins|collections|contextlib|enum|http|io|os|pathlib|socket|ssl|typing)\..*"),
+    (r"py:.*", r"[A-Za-z]*(Error|Exception|Warning)"),
+]

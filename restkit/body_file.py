@@ -1,0 +1,138 @@
+"""The files over a body: ``io.BufferedReader`` at C speed, over a raw reader of one method.
+
+All that stands below ``read(1024)``, ``readline``, ``seek`` and ``peek`` is ``readinto`` from a
+place. A call that wants more than came before the source broke raises, and so does every later
+one: the ``BufferedReader`` drops what it held, the spool does not; ``seek`` back, and what came
+can be read.
+"""
+
+from __future__ import annotations
+
+import io
+from functools import partial
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from _typeshed import WriteableBuffer
+
+    from restkit.body import Body
+    from restkit.payload import Payload
+
+FILE_BUFFER = 128 * 1024
+LONGEST_LINE = 1024 * 1024
+
+
+class _SpooledRaw(io.RawIOBase):
+    """A place in a body, for ``io.BufferedReader``."""
+
+    def __init__(self, body: Body) -> None:
+        self._body = body
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        if whence == io.SEEK_CUR:
+            offset += self._position
+        elif whence == io.SEEK_END:
+            offset += self._body.pull_all()
+        elif whence != io.SEEK_SET:
+            raise ValueError(f"whence is {whence!r}; 0, 1 or 2 would do")
+        if offset < 0:
+            raise ValueError(f"a place of {offset} is before the beginning")
+        self._position = offset
+        return offset
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        with memoryview(buffer) as view, view.cast("B") as flat:
+            count = self._body.read_into(self._position, flat)
+        self._position += count
+        return count
+
+
+class _LiveRaw(io.RawIOBase):
+    """The one pass over a body that keeps nothing."""
+
+    def __init__(self, body: Body) -> None:
+        self._body = body
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        with memoryview(buffer) as view, view.cast("B") as flat:
+            count = self._body.read_live(self, self._position, flat)
+        self._position += count
+        return count
+
+
+class _Lines(io.BufferedReader):
+    """A reader whose iteration never holds more of a line than ``LONGEST_LINE``."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(partial(self.readline, LONGEST_LINE), b"")
+
+    def __next__(self) -> bytes:
+        line = self.readline(LONGEST_LINE)
+        if not line:
+            raise StopIteration
+        return line
+
+
+class BodyFile(_Lines):
+    """A body as a file: read, seek, iterate by lines, read again; one reader at a time.
+
+    A line longer than 1 MiB comes in pieces of 1 MiB. Closing the file lets go of this view
+    and not of the body.
+    """
+
+    def __init__(self, body: Body) -> None:
+        super().__init__(_SpooledRaw(body), FILE_BUFFER)
+        self._body = body
+
+    def __payload__(self) -> Payload:
+        """Sent from where it stands, with its length where that is known, and again."""
+        return self._body.spooled_payload(self.tell())
+
+    def __repr__(self) -> str:
+        return f"<BodyFile over {self._body.spooled} bytes so far>"
+
+
+class BodyStream(_Lines):
+    """A body as a file that is read once, straight from the wire; it cannot seek."""
+
+    def __init__(self, body: Body) -> None:
+        self._live = _LiveRaw(body)
+        self._body = body
+        super().__init__(self._live, FILE_BUFFER)
+
+    def close(self) -> None:
+        super().close()
+        self._body.end_live(self._live)
+
+
+class PayloadStream:
+    """A body as its pieces, as they arrive, decoded; one pass, claimed at its first item."""
+
+    def __init__(self, body: Body) -> None:
+        self._body = body
+
+    def __iter__(self) -> Iterator[bytes]:
+        reader = object()
+        position = 0
+        while piece := self._body.live_piece(reader, position):
+            position += len(piece)
+            yield bytes(piece)
+
+    def __payload__(self) -> Payload:
+        return self._body.live_payload()

@@ -1,0 +1,319 @@
+"""The way of one request: made, sent, and its answer handed over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from restkit._version import __version__
+from restkit.coding import accept_encoding
+from restkit.door import as_payload
+from restkit.errors import Error, RequestError, RequestTimeout, TransportError
+from restkit.headers import Headers, HeaderValue
+from restkit.message.json_body import json_payload
+from restkit.message.request import Request, framed
+from restkit.message.response import HttpResponse
+from restkit.settings import Settings
+from restkit.spool import Spool
+from restkit.timeouts import Clock
+from restkit.url import URL, parse_url
+from restkit.wire.connection import Connection, Reply
+from restkit.wire.dial import dial
+from restkit.wire.exchange import Sending
+from restkit.wire.head import request_head
+from restkit.wire.pool import MAX_IDLE, Pool
+from restkit.wire.route import Route
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from restkit.payload import Payload
+    from restkit.settings import CommonOptions, RequestOptions
+
+    GivenHeaders = Mapping[str, HeaderValue | None] | Iterable[tuple[str, HeaderValue | None]]
+
+USER_AGENT = f"restkit/{__version__}"
+EXPECTATION_FAILED = 417
+
+
+class Client:
+    """Sends requests and keeps their connections; shared by threads, closed by ``with``.
+
+    Takes the options that a call takes, as the defaults of its calls, and ``pool_size`` and
+    ``max_idle`` for the connections that rest.
+
+    >>> with Client(timeout=5) as client:
+    ...     client.request
+    <bound method Client.request of <Client, 0 connections at rest>>
+    """
+
+    def __init__(
+        self, *, pool_size: int = 10, max_idle: float = MAX_IDLE, **options: Unpack[CommonOptions]
+    ) -> None:
+        self._settings = Settings().updated(dict(options)) if options else Settings()
+        self._pool = Pool(pool_size, max_idle)
+        self._headers = Headers(
+            [("User-Agent", USER_AGENT), ("Accept-Encoding", accept_encoding())]
+        )
+
+    def request(
+        self,
+        url: str | URL,
+        method: str = "GET",
+        payload: object = None,
+        headers: GivenHeaders | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> HttpResponse:
+        """Send one request; its answer as soon as its head is there and the payload is out.
+
+        Blocks; raises a child of ``restkit.Error``, or whatever the payload's own source
+        raises. An answer of 400 or more is an answer: ``raise_for_status()`` makes it an error.
+        """
+        if options:
+            return self.send(self._made_with(url, method, payload, headers, dict(options)))
+        request = Request(
+            method, parse_url(url), self._merged(headers), as_payload(payload), self._settings
+        )
+        return self.send(request)
+
+    def send(self, request: Request) -> HttpResponse:
+        """Send a request that has been made already."""
+        clock = Clock(request.settings.timeout, request.url.authority)
+        sending = self._framed(request, clock)
+        reply = self._reply_to(request, sending)
+        if reply.head.status == EXPECTATION_FAILED and sending.expects:
+            # The payload has not been asked for a byte: once more, without the question.
+            _let_go(reply)
+            reply = self._reply_to(request, self._framed(request, clock, asking=False))
+        response = HttpResponse(request, reply, clock.started)
+        if reply.failure is not None:
+            reply.failure.request, reply.failure.response = request, response
+            raise reply.failure
+        return response
+
+    def get(
+        self,
+        url: str | URL,
+        payload: object = None,
+        headers: GivenHeaders | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> HttpResponse:
+        """``request`` with GET."""
+        return self.request(url, "GET", payload, headers, **options)
+
+    def head(
+        self,
+        url: str | URL,
+        payload: object = None,
+        headers: GivenHeaders | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> HttpResponse:
+        """``request`` with HEAD."""
+        return self.request(url, "HEAD", payload, headers, **options)
+
+    def post(
+        self,
+        url: str | URL,
+        payload: object = None,
+        headers: GivenHeaders | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> HttpResponse:
+        """``request`` with POST."""
+        return self.request(url, "POST", payload, headers, **options)
+
+    def put(
+        self,
+        url: str | URL,
+        payload: object = None,
+        headers: GivenHeaders | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> HttpResponse:
+        """``request`` with PUT."""
+        return self.request(url, "PUT", payload, headers, **options)
+
+    def patch(
+        self,
+        url: str | URL,
+        payload: object = None,
+        headers: GivenHeaders | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> HttpResponse:
+        """``request`` with PATCH."""
+        return self.request(url, "PATCH", payload, headers, **options)
+
+    def delete(
+        self,
+        url: str | URL,
+        payload: object = None,
+        headers: GivenHeaders | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> HttpResponse:
+        """``request`` with DELETE."""
+        return self.request(url, "DELETE", payload, headers, **options)
+
+    def options(
+        self,
+        url: str | URL,
+        payload: object = None,
+        headers: GivenHeaders | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> HttpResponse:
+        """``request`` with OPTIONS."""
+        return self.request(url, "OPTIONS", payload, headers, **options)
+
+    def close(self) -> None:
+        """Close every connection, from any thread: who waits on one gets an error at once."""
+        self._pool.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        if self._pool.closed:
+            return "<Client, closed>"
+        return f"<Client, {self._pool.resting()} connections at rest>"
+
+    # The making of a request
+
+    def _made_with(
+        self,
+        url: str | URL,
+        method: str,
+        payload: object,
+        headers: GivenHeaders | None,
+        given: dict[str, Any],
+    ) -> Request:
+        params = given.pop("params", None)
+        body = _one_payload(payload, given)
+        settings = self._settings.updated(given) if given else self._settings
+        return Request(method, parse_url(url, params), self._merged(headers), body, settings)
+
+    def _merged(self, given: GivenHeaders | None) -> Headers:
+        """The defaults, and over them what the call gives; None takes a default away."""
+        headers = self._headers.copy()
+        if given is None:
+            return headers
+        pairs = list(given.items()) if isinstance(given, Mapping) else list(given)
+        for name, _ in pairs:
+            headers.pop(name, None)
+        for name, value in pairs:
+            if value is not None:
+                headers.add(name, value)
+        if "range" in headers and not any(_is(name, "accept-encoding") for name, _ in pairs):
+            # A range is of the bytes as they are coded: parts of two codings do not join.
+            headers["Accept-Encoding"] = "identity"
+        return headers
+
+    # The sending
+
+    def _framed(self, request: Request, clock: Clock, *, asking: bool = True) -> Sending:
+        """The request as bytes and framed payload, ready for any connection to its route."""
+        try:
+            body, fields = framed(request)
+        except Error as error:
+            error.request, error.sent = request, "nothing"
+            raise
+        settings = request.settings
+        expects = (
+            body is not None
+            and asking
+            and body.payload.length != 0
+            and (settings.expect_continue or "expect" in request.headers)
+        )
+        pairs = _on_the_wire(request, fields, expects=expects)
+        return Sending(
+            request.method,
+            request_head(request.method, request.target, pairs),
+            body,
+            clock,
+            partial(Spool, settings.spool_size, settings.spool_dir),
+            expects,
+        )
+
+    def _reply_to(self, request: Request, sending: Sending) -> Reply:
+        """Send it on a connection that rested, or on a new one; once more where that is safe."""
+        if self._pool.closed:
+            raise RequestError("this Client is closed", request=request, sent="nothing")
+        scheme, host, port = request.url.origin
+        route = Route(scheme, host, port, request.settings.tls)
+        connection = self._pool.take(route)
+        if connection is not None:
+            try:
+                return self._send_on(connection, request, sending)
+            except TransportError as error:
+                if not self._may_go_again(connection, request, error):
+                    raise
+        return self._send_on(self._open(route, request, sending.clock), request, sending)
+
+    def _open(self, route: Route, request: Request, clock: Clock) -> Connection:
+        try:
+            connection = Connection(dial(route, clock), route, self._pool)
+        except Error as error:
+            error.request = request
+            raise
+        self._pool.add(connection)
+        return connection
+
+    def _send_on(self, connection: Connection, request: Request, sending: Sending) -> Reply:
+        try:
+            return connection.send(sending)
+        except Error as error:
+            error.request = error.request or request
+            raise
+
+    def _may_go_again(
+        self, connection: Connection, request: Request, error: TransportError
+    ) -> bool:
+        """Whether what a rested connection lost can be sent again, whole and without harm."""
+        exchange, payload = connection.exchange, request.payload
+        if exchange is None or exchange.in_source or exchange.answer.begun:
+            return False
+        if isinstance(error, RequestTimeout) or self._pool.closed:
+            return False
+        whole = payload is None or payload.replayable or not payload.started
+        return whole and (request.idempotent or not exchange.sent_bytes)
+
+
+def _one_payload(payload: object, given: dict[str, Any]) -> Payload | None:
+    """The one payload among the names it may be given by; raises TypeError for two."""
+    found = {"payload": payload} if payload is not None else {}
+    for name in ("body", "data", "json"):
+        if name in given:
+            value = given.pop(name)
+            if name == "json" or value is not None:
+                found[name] = value
+    if len(found) > 1:
+        raise TypeError(f"{' and '.join(found)} are given, and there is one payload")
+    if "json" in found:
+        return json_payload(found["json"])
+    return as_payload(next(iter(found.values()), None))
+
+
+def _on_the_wire(
+    request: Request, fields: list[tuple[str, str]], *, expects: bool
+) -> list[tuple[str, str]]:
+    """Every header field in its order: Host, the request's own, the payload's, Expect."""
+    headers = request.headers
+    pairs = headers.pairs()
+    if "expect" in headers and not expects:
+        pairs = [pair for pair in pairs if not _is(pair[0], "expect")]
+    elif expects and "expect" not in headers:
+        fields = [*fields, ("Expect", "100-continue")]
+    if "host" not in headers:
+        pairs.insert(0, ("Host", request.authority))
+    return pairs + fields
+
+
+def _is(name: str, low: str) -> bool:
+    return len(name) == len(low) and name.lower() == low
+
+
+def _let_go(reply: Reply) -> None:
+    if reply.live is not None:
+        reply.live.close()
+    if reply.early is not None:
+        reply.early.close()

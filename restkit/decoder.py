@@ -1,0 +1,260 @@
+"""One content coding, taken off in memory: pure, bounded at every step, strict about the end.
+
+urllib3's decoders do not serve here. Those of 2.8.0 take a gzip, deflate or brotli stream that
+ends early for a whole one (their ``flush()`` asks for no end), and pass over what follows a gzip
+or deflate stream without a word. Here, what is not a whole stream is a DecodingError:
+
+- gzip (RFC 1952): members one after another. Zeros behind one are padding, as gzip(1) has it
+  from tapes; anything else that begins no member is an error. zlib checks CRC and length;
+- deflate: zlib's format (RFC 9110 8.4.1.2), and raw from senders who took the name at its
+  word. The first byte tells: no raw stream begins like zlib's header unless the padding of a
+  stored block has bits set, and no encoder sets them;
+- br (RFC 7932): ``brotli``, else ``brotlicffi``; from 1.2 on their steps can be bounded;
+- zstd (RFC 8878): the standard library from Python 3.14 on, else ``backports.zstd``. Frames one
+  after another, their window at most the 8 MiB that RFC 9659 3 allows: left alone, libzstd takes
+  128 MiB where a frame asks for it.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from restkit.errors import DecodingError
+
+if TYPE_CHECKING:
+    import zlib
+
+# What a step gives at most; brotli 1.2.1, whose buffers double, may give twice as much.
+STEP = 256 * 1024
+# What a step takes at most: zlib copies what it did not get to, every time.
+_SLICE = 64 * 1024
+_WINDOW_LOG = 23
+_ZEROS = re.compile(b"\0*")
+_NOTHING = memoryview(b"")
+
+
+@cache
+def supported_codings() -> tuple[str, ...]:
+    """The codings that can be decoded here: by zlib, and by the packages that are installed.
+
+    The packages are imported at the first call, not with restkit: most programs meet gzip alone.
+    """
+    optional = (("br", _brotli()), ("zstd", _zstd()))
+    return "gzip", "deflate", *(name for name, module in optional if module)
+
+
+class _Stream(Protocol):
+    """One compressed stream: a gzip member, a zstd frame."""
+
+    ended: bool
+    pending: bool
+    """Whether it has more to give before it takes more."""
+
+    def step(self, data: memoryview) -> tuple[bytes, int]:
+        """What came out, at most about STEP, and how many bytes of ``data`` that took.
+
+        The number is below 0 when bytes taken earlier turn out to be behind the stream's end.
+        """
+
+
+class _Coding(NamedTuple):
+    open: Callable[[], _Stream]
+    faults: tuple[type[Exception], ...]
+    repeats: bool
+    """Whether one stream may follow another."""
+    padded: bool = False
+    """Whether zeros may stand behind a stream."""
+
+
+class Decoder:
+    """One content coding taken off, in memory and without I/O.
+
+    Feed it a piece, ask it to ``produce()`` until there is nothing, feed it the next, and
+    ``finish()`` at the end. Once it has raised a DecodingError it raises at every call.
+
+    >>> decoder = Decoder('gzip')
+    >>> decoder.feed(gzip.compress(b'some words'))
+    >>> decoder.produce(), decoder.produce(), decoder.finish()
+    (b'some words', b'', None)
+    """
+
+    __slots__ = ("_at", "_coding", "_data", "_fault", "_stream", "_streams", "decoded", "name")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.decoded = 0
+        self._coding = _coding(name)
+        self._data = _NOTHING
+        self._at = 0
+        self._stream: _Stream | None = None
+        self._streams = 0
+        self._fault: str | None = None
+
+    def feed(self, data: bytes | bytearray | memoryview) -> None:
+        """Take the next piece, which must stay as it is until ``produce()`` gives nothing."""
+        self._data = memoryview(data)
+        self._at = 0
+
+    def produce(self) -> bytes:
+        """What the next step decodes; ``b''`` when that takes another piece."""
+        if self._fault:
+            raise DecodingError(self._fault)
+        try:
+            piece = self._produce()
+        except self._coding.faults as exc:
+            raise self._broken(str(exc)) from exc
+        self.decoded += len(piece)
+        return piece
+
+    def finish(self) -> None:
+        """No more pieces come: raises DecodingError unless the last stream is whole."""
+        if self._fault:
+            raise DecodingError(self._fault)
+        if self._stream is not None:
+            raise self._broken("the stream ends early")
+
+    def _produce(self) -> bytes:
+        while True:
+            stream = self._stream or self._next_stream()
+            part = self._data[self._at : self._at + _SLICE]
+            if stream is None or not (part or stream.pending):
+                # Even an empty view of the caller's buffer would keep it from being resized.
+                self._data = _NOTHING
+                self._at = 0
+                return b""
+            piece, taken = stream.step(part)
+            self._at += taken
+            if stream.ended:
+                self._stream = None
+            if piece:
+                return piece
+
+    def _next_stream(self) -> _Stream | None:
+        if self._streams and self._coding.padded:
+            zeros = _ZEROS.match(self._data, self._at)
+            self._at = zeros.end() if zeros else self._at
+        if self._at == len(self._data):
+            return None
+        if self._streams and not self._coding.repeats:
+            raise self._broken("something follows the end of the stream")
+        self._stream = self._coding.open()
+        self._streams += 1
+        return self._stream
+
+    def _broken(self, why: str) -> DecodingError:
+        which = f" (stream {self._streams})" if self._streams > 1 else ""
+        self._fault = f"{self.name} body{which}, after {self.decoded} decoded bytes: {why}"
+        return DecodingError(self._fault)
+
+
+def _coding(name: str) -> _Coding:
+    if name == "br":
+        return _Coding(_BrotliStream, (_brotli().error,), repeats=False)
+    if name == "zstd":
+        return _Coding(_ZstdFrame, (_zstd().ZstdError,), repeats=True)
+    import zlib
+
+    if name == "deflate":
+        return _Coding(_DeflateStream, (zlib.error,), repeats=False)
+    return _Coding(_GzipMember, (zlib.error,), repeats=True, padded=True)
+
+
+class _GzipMember:
+    __slots__ = ("_zlib", "ended", "pending")
+
+    def __init__(self) -> None:
+        self._zlib = _inflating(31)
+        self.ended = False
+        self.pending = False
+
+    def step(self, data: memoryview) -> tuple[bytes, int]:
+        piece = self._zlib.decompress(data, STEP)
+        self.ended = self._zlib.eof
+        left = self._zlib.unused_data if self.ended else self._zlib.unconsumed_tail
+        # A full step may leave more inside zlib though it has taken all of the input.
+        self.pending = len(piece) == STEP and not self.ended
+        return piece, len(data) - len(left)
+
+
+class _DeflateStream(_GzipMember):
+    __slots__ = ("_begun",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._begun = False
+
+    def step(self, data: memoryview) -> tuple[bytes, int]:
+        if not self._begun:
+            self._begun = True
+            # Method 8, and a window of up to 32 KiB: RFC 1950 2.2.
+            self._zlib = _inflating(15 if data[0] & 0x8F == 0x08 else -15)
+        return super().step(data)
+
+
+class _BrotliStream:
+    __slots__ = ("_brotli", "ended", "pending")
+
+    def __init__(self) -> None:
+        self._brotli = _brotli().Decompressor()
+        self.ended = False
+        self.pending = False
+
+    def step(self, data: memoryview) -> tuple[bytes, int]:
+        # brotlicffi 1.2 takes no memoryview.
+        part = b"" if self.pending else bytes(data)
+        piece = self._brotli.process(part, output_buffer_limit=STEP)
+        self.ended = self._brotli.is_finished()
+        self.pending = not self.ended and not self._brotli.can_accept_more_data()
+        return piece, len(part)
+
+
+class _ZstdFrame:
+    __slots__ = ("_zstd", "ended", "pending")
+
+    def __init__(self) -> None:
+        zstd = _zstd()
+        options = {zstd.DecompressionParameter.window_log_max: _WINDOW_LOG}
+        self._zstd = zstd.ZstdDecompressor(options=options)
+        self.ended = False
+        self.pending = False
+
+    def step(self, data: memoryview) -> tuple[bytes, int]:
+        part = _NOTHING if self.pending else data
+        piece = self._zstd.decompress(part, STEP)
+        self.ended = self._zstd.eof
+        self.pending = not self.ended and not self._zstd.needs_input
+        left = self._zstd.unused_data if self.ended else b""
+        return piece, len(part) - len(left)
+
+
+def _inflating(window_bits: int) -> zlib._Decompress:
+    import zlib
+
+    return zlib.decompressobj(window_bits)
+
+
+@cache
+def _brotli() -> Any:
+    for name in ("brotli", "brotlicffi"):
+        try:
+            module = import_module(name)
+        except ImportError:
+            continue
+        # It came with the bound on output, 1.2; without that one step is a bomb's whole swell.
+        if hasattr(module.Decompressor, "can_accept_more_data"):
+            return module
+    return None
+
+
+@cache
+def _zstd() -> Any:
+    name = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
+    try:
+        return import_module(name)
+    except ImportError:
+        return None

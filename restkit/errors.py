@@ -1,0 +1,207 @@
+"""Every exception that restkit raises, and whose fault each one is.
+
+::
+
+    Error
+    ├ RequestError          yours: nothing was sent
+    │ ├ InvalidUrl
+    │ └ InvalidHeader
+    ├ PayloadError          your body
+    │ ├ PayloadLengthError      it gave more or less than was announced
+    │ └ PayloadNotReplayable    it can be sent once, and that once is over
+    ├ TransportError        the network
+    │ ├ ConnectError
+    │ ├ TLSError
+    │ ├ ProxyError
+    │ └ RequestTimeout
+    │   ├ ConnectTimeout
+    │   ├ IdleTimeout
+    │   └ TotalTimeout
+    ├ ResponseError         the peer's bytes
+    │ ├ BadStatusLine
+    │ ├ ParserError
+    │ ├ UnexpectedEOF
+    │ ├ DecodingError
+    │ ├ BodyTooLarge
+    │ └ IntegrityError
+    ├ RedirectLimit         the peer's loop
+    ├ AlreadyRead           your second claim on one pass
+    ├ ClientDisconnected    at the server: the client went away
+    └ ResourceError         an HTTP status, raised where you asked for it
+      ├ ResourceNotFound
+      ├ Unauthorized
+      ├ ResourceGone
+      └ RequestFailed
+
+An exception out of the caller's own source (an ``OSError`` of a file, a ``KeyError`` of a
+generator) is none of these: it passes through restkit as it is.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from restkit.message.request import Request
+    from restkit.message.response import HttpResponse
+
+    Sent = Literal["nothing", "part", "all"]
+
+
+class Error(Exception):
+    """The root: ``except restkit.Error`` catches whatever restkit has to say.
+
+    ``sent`` tells how much of the request had left (``'nothing'``, ``'part'``, ``'all'``; None
+    where no request was under way), so that a caller can decide on another try. ``request`` and
+    ``response`` are there when they are known. Every error pickles: a request goes along
+    without its secrets and with the ``repr`` of its payload.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        sent: Sent | None = None,
+        request: Request | None = None,
+        response: HttpResponse | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.sent = sent
+        self.request = request
+        self.response = response
+
+    def __str__(self) -> str:
+        if self.request is None:
+            return self.message
+        return f"{self.request.method} {self.request.url}: {self.message}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _revive, (type(self), self.message, self.__dict__.copy())
+
+
+def _revive(kind: type[Error], message: str, state: dict[str, Any]) -> Error:
+    error = kind.__new__(kind, message)
+    error.__dict__.update(state)
+    return error
+
+
+class RequestError(Error):
+    """The request cannot be made as it was asked for; nothing was sent."""
+
+
+class InvalidUrl(RequestError):
+    """The URL is not one that restkit can ask for."""
+
+
+class InvalidHeader(RequestError):
+    """A header's name or value cannot go on the wire."""
+
+
+class PayloadError(Error):
+    """The payload cannot be sent as it is."""
+
+
+class PayloadLengthError(PayloadError):
+    """The payload gave more or fewer bytes than were announced; the connection was closed."""
+
+
+class PayloadNotReplayable(PayloadError):
+    """The payload can be sent once, and a pass over it has already begun."""
+
+
+class TransportError(Error):
+    """The network, or the peer at its other end, failed."""
+
+
+class ConnectError(TransportError):
+    """No connection could be opened."""
+
+
+class TLSError(TransportError):
+    """TLS could not be agreed on, or the peer's certificate failed a check that is named."""
+
+
+class ProxyError(TransportError):
+    """A proxy on the way refused or failed."""
+
+
+class RequestTimeout(TransportError):
+    """One of the three clocks ran out."""
+
+
+class ConnectTimeout(RequestTimeout):
+    """The connection, TLS included, was not up in time."""
+
+
+class IdleTimeout(RequestTimeout):
+    """For too long not a byte could be sent or was received."""
+
+
+class TotalTimeout(RequestTimeout):
+    """The whole, body included, took longer than ``Timeout.total``."""
+
+
+class ResponseError(Error):
+    """What the peer sent is no response that can be trusted."""
+
+
+class BadStatusLine(ResponseError):
+    """The answer does not begin as an HTTP/1 response does."""
+
+
+class ParserError(ResponseError):
+    """A head or the framing of a body breaks the rules of RFC 9112."""
+
+
+class UnexpectedEOF(ResponseError):
+    """The connection ended before the answer did."""
+
+
+class DecodingError(ResponseError, ValueError):
+    """The body is not what its Content-Encoding, its charset or ``json()`` takes it for."""
+
+
+class BodyTooLarge(ResponseError):
+    """The body, decoded, is larger than ``max_body``."""
+
+
+class IntegrityError(ResponseError):
+    """The body does not match its digest."""
+
+
+class RedirectLimit(Error):
+    """More redirects than the request allows."""
+
+
+class AlreadyRead(Error):
+    """The body was taken as one pass, and that pass has gone by."""
+
+
+class ClientDisconnected(Error):
+    """At the server: the client went away before its request was whole."""
+
+
+class ResourceError(Error):
+    """A status of 400 or more, where the caller asked for it to be an error."""
+
+    @property
+    def status_int(self) -> int:
+        """The status, 0 where no response is known."""
+        return 0 if self.response is None else self.response.status
+
+
+class ResourceNotFound(ResourceError):
+    """404."""
+
+
+class Unauthorized(ResourceError):
+    """401 or 403."""
+
+
+class ResourceGone(ResourceError):
+    """410."""
+
+
+class RequestFailed(ResourceError):
+    """Any other status of 400 or more."""

@@ -1,0 +1,171 @@
+"""Header fields: in order, found in any case, several values a name.
+
+Text is latin-1 both ways (RFC 9110 5.5 leaves the octets above ASCII to the recipient; latin-1
+is the one reading that loses none of them).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from typing import TypeAlias
+
+from restkit.errors import InvalidHeader
+
+HeaderValue: TypeAlias = "str | bytes | int"
+
+_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_FORBIDDEN = re.compile("[\r\n\0]")
+_FORBIDDEN_NAMES = {"\r": "CR", "\n": "LF", "\0": "NUL"}
+
+
+class Headers(MutableMapping[str, str]):
+    """An ordered multi-mapping of header fields, case-insensitive in its names.
+
+    ``headers['accept']`` is all values of the name joined with ``', '``, as RFC 9110 5.2 reads
+    them; ``Set-Cookie`` alone cannot be joined, so the first is given, and ``get_all`` has
+    every one. Setting replaces all values of a name; ``add`` puts one more beside them. What
+    cannot go on the wire is refused as it is put in, with ``InvalidHeader``.
+
+    >>> headers = Headers([('Accept', 'text/plain'), ('accept', 'text/html')])
+    >>> headers['ACCEPT']
+    'text/plain, text/html'
+    """
+
+    __slots__ = ("_fields",)
+
+    def __init__(
+        self,
+        fields: Mapping[str, HeaderValue] | Iterable[tuple[str, HeaderValue]] | None = None,
+    ) -> None:
+        self._fields: list[tuple[str, str, str]] = []
+        if fields is not None:
+            for name, value in _pairs(fields):
+                self.add(name, value)
+
+    @classmethod
+    def of_trusted(cls, pairs: Iterable[tuple[str, str]]) -> Headers:
+        """Headers of pairs that a strict parser has already passed: they are not checked again."""
+        headers = cls.__new__(cls)
+        headers._fields = [(name.lower(), name, value) for name, value in pairs]
+        return headers
+
+    def copy(self) -> Headers:
+        """The same fields, free to change."""
+        other = Headers.__new__(Headers)
+        other._fields = self._fields.copy()
+        return other
+
+    def add(self, name: str, value: HeaderValue) -> None:
+        """Put one more field at the end, beside those of the same name."""
+        self._fields.append((_checked_name(name).lower(), name, _checked_value(name, value)))
+
+    def get_all(self, name: str) -> list[str]:
+        """Every value of the name, in order; an empty list where there is none."""
+        low = name.lower()
+        return [value for key, _, value in self._fields if key == low]
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """Every field as (name, value), in order and as it was written."""
+        return [(name, value) for _, name, value in self._fields]
+
+    def __getitem__(self, name: str) -> str:
+        values = self.get_all(name)
+        if not values:
+            raise KeyError(name)
+        if len(values) == 1 or name.lower() == "set-cookie":
+            return values[0]
+        return ", ".join(values)
+
+    def __setitem__(self, name: str, value: HeaderValue) -> None:
+        low = _checked_name(name).lower()
+        field = (low, name, _checked_value(name, value))
+        for place, (key, _, _) in enumerate(self._fields):
+            if key == low:
+                rest = [other for other in self._fields[place + 1 :] if other[0] != low]
+                self._fields[place:] = [field, *rest]
+                return
+        self._fields.append(field)
+
+    def __delitem__(self, name: str) -> None:
+        if name not in self:
+            raise KeyError(name)
+        low = name.lower()
+        self._fields = [field for field in self._fields if field[0] != low]
+
+    def __contains__(self, name: object) -> bool:
+        if not isinstance(name, str):
+            return False
+        low = name.lower()
+        for key, _, _ in self._fields:  # noqa: SIM110  # asked several times a request
+            if key == low:
+                return True
+        return False
+
+    def __iter__(self) -> Iterator[str]:
+        seen: set[str] = set()
+        for low, name, _ in self._fields:
+            if low not in seen:
+                seen.add(low)
+                yield name
+
+    def __len__(self) -> int:
+        return len({low for low, _, _ in self._fields})
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Headers):
+            return [(low, value) for low, _, value in self._fields] == [
+                (low, value) for low, _, value in other._fields
+            ]
+        if isinstance(other, Mapping):
+            return self == Headers(other)
+        return NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]  # a mutable mapping has no hash
+
+    def __repr__(self) -> str:
+        return f"Headers({self.pairs()!r})"
+
+    def __reduce__(self) -> tuple[type[Headers], tuple[list[tuple[str, str]]]]:
+        return Headers, (self.pairs(),)
+
+
+def _pairs(
+    fields: Mapping[str, HeaderValue] | Iterable[tuple[str, HeaderValue]],
+) -> Iterable[tuple[str, HeaderValue]]:
+    if isinstance(fields, Headers):
+        return fields.pairs()
+    return fields.items() if isinstance(fields, Mapping) else fields
+
+
+def _checked_name(name: object) -> str:
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise InvalidHeader(
+            f"{name!r} is no header name: letters, digits and !#$%&'*+-.^_`|~ make one"
+        )
+    return name
+
+
+def _checked_value(name: str, value: object) -> str:
+    if isinstance(value, bytes):
+        value = value.decode("latin-1")
+    elif isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    elif not isinstance(value, str):
+        raise InvalidHeader(
+            f"the value of {name} is of type {type(value).__name__}; str, bytes or int would do"
+        )
+    fault = _FORBIDDEN.search(value)
+    if fault:
+        raise InvalidHeader(
+            f"the value of {name} has a {_FORBIDDEN_NAMES[fault[0]]} at {fault.start()}: "
+            "a header is one line of text"
+        )
+    try:
+        value.encode("latin-1")
+    except UnicodeEncodeError as exc:
+        raise InvalidHeader(
+            f"the value of {name} has {value[exc.start]!r} at {exc.start}, and a header is "
+            f"latin-1: write it as RFC 8187 does, {name}*=UTF-8''..., or percent-encoded"
+        ) from exc
+    return value.strip(" \t")

@@ -1,0 +1,80 @@
+"""From what the wire replied to the body that callers read: decoded, bounded, spooled."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from restkit.body import Body, Source
+from restkit.coding import DecodedSource, parse_codings
+from restkit.spool import Spool
+
+if TYPE_CHECKING:
+    from restkit.errors import Error
+    from restkit.message.request import Request
+    from restkit.payload import Buffer
+    from restkit.wire.connection import Reply
+    from restkit.wire.head import ResponseHead
+
+_PIECE = 256 * 1024
+
+
+def is_coded(head: ResponseHead) -> bool:
+    """Whether a Content-Encoding is on the body; costs next to nothing where there is none."""
+    return b"\r\ncontent-encoding:" in head.lowered
+
+
+def codings_of(head: ResponseHead) -> tuple[str, ...] | None:
+    """The content codings of the body, in the order applied; None when one is not known."""
+    return parse_codings(head.headers.get_all("content-encoding")) if is_coded(head) else ()
+
+
+def take_body(reply: Reply, request: Request, *, decoded: bool = False) -> Body:
+    """The body of a reply, as the request's options want it: decoded or not, spooled where."""
+    settings = request.settings
+    arrived = reply.early or Spool(settings.spool_size, settings.spool_dir)
+    if reply.content:
+        arrived.append(reply.content)
+    codings = codings_of(reply.head) if settings.decompress and not decoded else ()
+    announced = [("Content-Type", reply.head.headers.get("content-type"))]
+    if codings:
+        spool = Spool(settings.spool_size, settings.spool_dir)
+        source: Source | None = DecodedSource(_Arrived(arrived, reply.live), codings)
+        length = None
+    else:
+        spool, source, length = arrived, reply.live, reply.deframer.length
+        if not decoded:
+            announced.append(("Content-Encoding", reply.head.headers.get("content-encoding")))
+    return Body(
+        spool,
+        source,
+        length=length,
+        max_size=settings.max_body,
+        payload_headers=[(name, value) for name, value in announced if value is not None],
+        blame=partial(_blame, request),
+    )
+
+
+class _Arrived:
+    """What came early, and then what is still to come, as one source."""
+
+    def __init__(self, spool: Spool, live: Source | None) -> None:
+        self._spool = spool
+        self._live = live
+        self._position = 0
+
+    def read_piece(self) -> Buffer:
+        piece = self._spool.read_at(self._position, _PIECE)
+        if piece:
+            self._position += len(piece)
+            return piece
+        return self._live.read_piece() if self._live is not None else b""
+
+    def close(self) -> None:
+        if self._live is not None:
+            self._live.close()
+
+
+def _blame(request: Request, error: Error) -> None:
+    if error.request is None:
+        error.request = request

@@ -1,0 +1,94 @@
+"""The Link header (RFC 8288), read forgivingly: what is malformed is left out, never an error.
+
+Parameters are read as appendix B.3 of the RFC has it: a name's first occurrence counts, and a
+value without quotes runs to the next separator, whatever its characters. ``name*`` (RFC 8187)
+wins over ``name``, decoded, and takes its place.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from restkit.errors import InvalidUrl
+
+if TYPE_CHECKING:
+    from restkit.url import URL
+
+_TARGET = re.compile(r"[\s,]*<([^>]*)>")
+_PARAMETER = re.compile(
+    r"\s*;\s*([^\s=;,\"<>]*)\s*(?:=\s*(?:\"((?:[^\"\\]|\\.)*)(?:\"|\\?$)|([^;,\"]*)))?",
+    re.DOTALL,
+)
+# To the comma before the next link, over quoted strings as one.
+_REST = re.compile(r"(?:[^,\"]|\"(?:[^\"\\]|\\.)*(?:\"|\\?$))*", re.DOTALL)
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+_EXTENDED = re.compile(r"(utf-8|iso-8859-1)'[^']*'([!#$&+\-.^_`|~0-9A-Za-z%]*)", re.IGNORECASE)
+_OTHER_SCHEME = re.compile("(?!https?:)[A-Za-z][A-Za-z0-9+.-]*:", re.IGNORECASE)
+
+
+def parse_links(values: Sequence[str], base: URL) -> dict[str, dict[str, str]]:
+    """The links of Link fields by relation, each its parameters and its ``url``, made absolute.
+
+    Relations are in lower case, since they are compared so (RFC 8288 2.1); a link of several is
+    under each, one of none under its URL. Where a relation comes twice, its first link stays.
+    """
+    links: dict[str, dict[str, str]] = {}
+    for value in values:
+        for target, parameters in _each(value):
+            url = _absolute(target, base)
+            if url is not None:
+                link = {**parameters, "url": url}
+                for relation in parameters.get("rel", "").lower().split() or [url]:
+                    links.setdefault(relation, link.copy())
+    return links
+
+
+def _each(value: str) -> Iterator[tuple[str, dict[str, str]]]:
+    at = 0
+    while at < len(value):
+        target = _TARGET.match(value, at)
+        if target:
+            parameters, at = _parameters(value, target.end())
+            yield target[1].strip(), parameters
+        rest = _REST.match(value, at)
+        at = (rest.end() if rest else at) + 1
+
+
+def _parameters(value: str, at: int) -> tuple[dict[str, str], int]:
+    plain: dict[str, str] = {}
+    extended: dict[str, str] = {}
+    while match := _PARAMETER.match(value, at):
+        at = match.end()
+        name, quoted, token = match[1].lower(), match[2], match[3]
+        text = (token or "").strip() if quoted is None else _ESCAPED.sub(r"\1", quoted)
+        if not name.endswith("*"):
+            plain.setdefault(name, text)
+        elif (decoded := _decoded(text)) is not None:
+            extended.setdefault(name[:-1], decoded)
+    parameters = {**plain, **extended}
+    parameters.pop("", None)
+    return parameters, at
+
+
+def _decoded(text: str) -> str | None:
+    """An extended value (RFC 8187 3.2) as text; None when it is none."""
+    match = _EXTENDED.fullmatch(text)
+    if not match:
+        return None
+    from urllib.parse import unquote
+
+    try:
+        return unquote(match[2], encoding=match[1], errors="strict")
+    except UnicodeDecodeError:
+        return None
+
+
+def _absolute(target: str, base: URL) -> str | None:
+    try:
+        # Only a redirect hands the fragment on.
+        return str(base.without_fragment().join(target))
+    except InvalidUrl:
+        # An author may well be a mailto:, which is absolute as it is.
+        return target if _OTHER_SCHEME.match(target) else None

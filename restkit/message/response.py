@@ -1,0 +1,311 @@
+"""The response, as callers read it: a head, and one body with many views."""
+
+from __future__ import annotations
+
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
+
+from restkit.body_file import BodyFile, BodyStream, PayloadStream
+from restkit.errors import DecodingError, RequestError
+from restkit.message.content_type import charset_of
+from restkit.message.intake import codings_of, is_coded, take_body
+from restkit.message.originals import OriginalNames
+from restkit.message.saving import save_body
+from restkit.message.status import error_for
+
+if TYPE_CHECKING:
+    import os
+    import socket
+    from collections.abc import Iterator
+
+    from restkit.body import Body
+    from restkit.headers import Headers
+    from restkit.message.request import Request
+    from restkit.payload import Payload
+    from restkit.wire.connection import Reply
+
+_SKIPPED = 256 * 1024
+
+
+class Timings(NamedTuple):
+    """Seconds from the start of the call; None for what did not happen, or not yet.
+
+    ``connect`` and ``tls`` are there only when the connection was opened for this request.
+    """
+
+    connect: float | None
+    tls: float | None
+    sent: float
+    first_byte: float
+    done: float | None
+
+
+class HttpResponse(OriginalNames):
+    """The answer to a request; use it in a ``with``, or let it go: either closes what is open.
+
+    ``status`` is a number; ``headers`` are there in any case; the body is read in whatever way
+    suits, at any moment and again: ``body``, ``text``, ``json()``, ``body_file``. One that is
+    read to its end has given its connection back by itself.
+    """
+
+    # r[0] must not make a response look like a sequence.
+    __iter__ = None
+
+    def __init__(
+        self, request: Request, reply: Reply, started: float, *, decoded: bool = False
+    ) -> None:
+        self.request = request
+        self.status = reply.head.status
+        self._reply = reply
+        self._started = started
+        self._body: Body | None = None
+        self._body_file: BodyFile | None = None
+        self._read = False
+        # Whether the body has been decoded before this object was made.
+        self._decoded = decoded
+
+    # The head
+
+    @property
+    def reason(self) -> str:
+        return self._reply.head.reason
+
+    @property
+    def status_line(self) -> str:
+        """Status and reason, as in '200 OK'."""
+        return f"{self.status} {self.reason}".rstrip()
+
+    @property
+    def version(self) -> tuple[int, int]:
+        """The version of HTTP that the peer speaks: (1, 1) or (1, 0)."""
+        return 1, self._reply.head.minor
+
+    @property
+    def headers(self) -> Headers:
+        return self._reply.head.headers
+
+    @property
+    def headerslist(self) -> list[tuple[str, str]]:
+        """Every header field, in order and as it came, each Set-Cookie by itself."""
+        return self.headers.pairs()
+
+    @property
+    def final_url(self) -> str:
+        """The URL that answered, without user info."""
+        return str(self.request.url)
+
+    @property
+    def location(self) -> str | None:
+        """Where the answer points to, as an absolute URL; None where it points nowhere."""
+        location = self.headers.get("location")
+        return None if location is None else str(self.request.url.join(location))
+
+    @property
+    def charset(self) -> str:
+        """The charset that ``text`` is read by: what Content-Type names, or else UTF-8."""
+        return charset_of(self.headers.get("content-type", "")) or "utf-8"
+
+    @property
+    def links(self) -> dict[str, dict[str, str]]:
+        """The Link headers by relation (RFC 8288): ``r.links['next']['url']``."""
+        from restkit.message.links import parse_links
+
+        return parse_links(self.headers.get_all("link"), self.request.url)
+
+    @property
+    def trailers(self) -> Headers:
+        """The fields behind a chunked body; empty until that has been read to its end."""
+        from restkit.headers import Headers
+
+        return Headers.of_trusted(self._reply.deframer.trailers)
+
+    @property
+    def ok(self) -> bool:
+        """Whether the status is below 400."""
+        return self.status < 400
+
+    @property
+    def timings(self) -> Timings:
+        """When this exchange was connected, sent, answered and done."""
+        times, live, began = self._reply.times, self._reply.live, self._started
+        done = times.first_byte if live is None else live.done_at
+        return Timings(
+            None if times.connected is None else times.connected - began,
+            None if times.secured is None else times.secured - began,
+            times.sent - began,
+            times.first_byte - began,
+            done - began if done else None,
+        )
+
+    def raise_for_status(self) -> HttpResponse:
+        """Itself if the status is below 400; raises ResourceError, or a child of it, if not."""
+        if self.status >= 400:
+            raise error_for(self.status)(self.status_line, request=self.request, response=self)
+        return self
+
+    def __getitem__(self, name: str) -> str:
+        return self.headers[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.headers
+
+    # The body, through the spool: as often as you like
+
+    @property
+    def body(self) -> bytes:
+        """The whole body, decoded, as bytes."""
+        if self._body is None and self._came_whole():
+            self._read = True
+            return self._reply.content
+        return self._the_body().content()
+
+    @property
+    def text(self) -> str:
+        """The body as text, by its charset or else as UTF-8; a byte that is neither raises."""
+        return self.body_string()
+
+    def json(self) -> Any:
+        """The body as JSON says it; raises DecodingError (a ValueError) if it is none."""
+        import json
+
+        self._must_be_decoded()
+        body = self.body
+        try:
+            return json.loads(body)
+        except ValueError as exc:
+            raise self._not_what_it_says(f"the body is not JSON: {exc}") from exc
+
+    def body_string(self, charset: str | None = None, unicode_errors: str = "strict") -> str:
+        """The body as text, by this charset, its own, or UTF-8."""
+        self._must_be_decoded()
+        body = self.body
+        name = charset or self.charset
+        try:
+            return body.decode(name, unicode_errors)
+        except (UnicodeDecodeError, LookupError) as exc:
+            raise self._not_what_it_says(f"the body is not text in {name}: {exc}") from exc
+
+    @property
+    def body_file(self) -> BodyFile:
+        """The body as a file, the same at every look; it can be read, sought and read again."""
+        if self._body_file is None or self._body_file.closed:
+            self._body_file = BodyFile(self._the_body())
+        return self._body_file
+
+    def tee(self) -> BodyFile:
+        """One more file over the same body, with a place of its own."""
+        return BodyFile(self._the_body())
+
+    def iter_blocks(self, size: int = 64 * 1024) -> Iterator[bytes]:
+        """The body in blocks of this size, the last one shorter."""
+        if size < 1:
+            raise RequestError(f"size={size!r}: a number of bytes, 1 or more, is wanted")
+        file = self.tee()
+        while block := file.read(size):
+            yield block
+
+    def iter_lines(self) -> Iterator[bytes]:
+        r"""The body's lines, whatever their length, without their ``\n`` or ``\r\n``."""
+        for line in iter(self.tee().readline, b""):
+            yield line[: -2 if line.endswith(b"\r\n") else -1 if line.endswith(b"\n") else None]
+
+    # The body, live: once
+
+    def body_stream(self) -> BodyStream:
+        """The body as a file read straight from the wire, once; nothing of it is kept."""
+        return BodyStream(self._the_body())
+
+    @property
+    def payload_stream(self) -> PayloadStream | None:
+        """The body's pieces as they arrive, once; None where the answer has no body."""
+        return None if self._reply.deframer.length == 0 else PayloadStream(self._the_body())
+
+    def save(self, target: str | os.PathLike[str] | IO[bytes]) -> int:
+        """Write the body to a path or an open file; how many bytes it has.
+
+        A path gets it whole or not at all: it is written beside it and moved in place. A body
+        that nobody has read is taken live, and kept nowhere else.
+        """
+        return save_body(self._the_body(), target)
+
+    def skip_body(self) -> None:
+        """Let the body go, unread: a short rest is read away so that the connection can stay."""
+        if self._reply.live is not None:
+            self._the_body().skip(_SKIPPED)
+
+    def can_read(self) -> bool:
+        """Whether the body can be read from its beginning."""
+        return self._body is None or self._body.readable
+
+    def __payload__(self) -> Payload:
+        body = self._the_body()
+        return body.live_payload() if body.untouched else body.spooled_payload()
+
+    # The end
+
+    def close(self) -> None:
+        """Let go of connection and spool, from any thread; a body read whole stays readable."""
+        reply = self._reply
+        if reply.given is not None:
+            reply.given.close()
+        if self._body is not None:
+            self._body.close()
+        elif reply.live is not None:
+            reply.live.close()
+
+    def detach(self) -> tuple[socket.socket, bytes]:
+        """After 101 or CONNECT: the socket, blocking and yours, and what came behind the head."""
+        if self._reply.given is None or self._reply.given.closed:
+            raise RequestError(
+                f"only an answer of 101, or 2xx to CONNECT, gives its socket away; this is "
+                f"{self.status_line} to {self.request.method}",
+                request=self.request,
+            )
+        return self._reply.given.detach()
+
+    def __enter__(self) -> HttpResponse:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<HttpResponse {self.status_line}, {self.request.method} {self.request.url}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        from restkit.message.frozen import thaw
+
+        head = self._reply.head
+        decoded = self._decoded or (self.request.settings.decompress and bool(codings_of(head)))
+        status = (head.minor, self.status, self.reason)
+        return thaw, (status, self.headerslist, self.body, decoded, self.request)
+
+    # Inside
+
+    def _the_body(self) -> Body:
+        if self._body is None:
+            self._body = take_body(self._reply, self.request, decoded=self._decoded)
+            if self._read:
+                self._body.pull_all()
+        return self._body
+
+    def _came_whole(self) -> bool:
+        """Whether the reply's content is the body, with nothing to be done to it."""
+        reply, settings = self._reply, self.request.settings
+        return (
+            reply.live is None
+            and reply.early is None
+            and settings.max_body is None
+            and (self._decoded or not (settings.decompress and is_coded(reply.head)))
+        )
+
+    def _must_be_decoded(self) -> None:
+        settings, head = self.request.settings, self._reply.head
+        if self._decoded or not is_coded(head):
+            return
+        if not settings.decompress or codings_of(head) is None:
+            coding = head.headers["content-encoding"]
+            why = "nothing here decodes" if settings.decompress else "decompress=False left"
+            raise self._not_what_it_says(f"the body is in {coding}, which {why}")
+
+    def _not_what_it_says(self, message: str) -> DecodingError:
+        return DecodingError(message, request=self.request, response=self)

@@ -1,0 +1,215 @@
+"""What goes out: one type that knows its length, whether it can go again, and how to give it.
+
+To iterate a payload is to send it; to iterate it again is to send it again. Whoever sends asks
+``length`` and ``headers`` before, iterates once, and asks ``trailers()`` after the last piece;
+before another try the question is ``replayable or not started``.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from abc import ABC, abstractmethod
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeAlias
+
+from restkit.errors import PayloadLengthError, PayloadNotReplayable
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Sequence
+
+Buffer: TypeAlias = bytes | bytearray | memoryview
+"""Bytes as they go on the wire: ``len()`` of it is their number (a memoryview is flat, of 'B')."""
+
+OCTET_STREAM: tuple[tuple[str, str], ...] = (("Content-Type", "application/octet-stream"),)
+
+_COPIED = 64 * 1024
+_FIELD_NAMES = re.compile(":[^:]*:")  # in the format of a structure, PEP 3118
+
+# Two threads may begin the one pass of a payload that has no second; this is held for no longer
+# than it takes to look at a flag, so that one lock for all will do.
+_beginning = threading.Lock()
+
+
+class Payload(ABC):
+    """Something to send: a subclass writes ``chunks()`` and says what is true of it.
+
+    ``length``: how many bytes it gives; None is unknown, 0 is zero. ``replayable``: it can be
+    iterated again, from the same first byte. ``headers``: what it wants in the head, where the
+    caller has not said otherwise. ``source``: what it is made of, for ``repr`` and errors; never
+    its contents. All four may be set on the class or on the instance.
+    """
+
+    length: int | None = None
+    replayable: bool = False
+    headers: Sequence[tuple[str, str]] = OCTET_STREAM
+    source: str = ""
+    _started = False
+
+    @abstractmethod
+    def chunks(self) -> Iterator[Buffer]:
+        """One pass over the bytes, from the first one; it closes what it opened, in ``finally``.
+
+        Pieces may be empty, and of any size. One of them may be changed or released as soon as
+        the next is asked for.
+        """
+
+    def trailers(self) -> Sequence[tuple[str, str]]:
+        """Fields to send behind the last byte; asked after it, and only of a chunked body."""
+        return ()
+
+    @property
+    def started(self) -> bool:
+        """Whether a pass has begun, that is: whether a first piece was asked for."""
+        return self._started
+
+    @property
+    def waits_on(self) -> int | None:
+        """A file number that becomes readable when the next piece can be had without waiting.
+
+        None where no number tells the truth about that. It may change between two pieces.
+        """
+        return None
+
+    def __iter__(self) -> Iterator[Buffer]:
+        """One guarded pass: the pieces of ``chunks()`` that are not empty, counted.
+
+        The piece that reaches ``length`` is held back until ``chunks()`` is known to give no
+        more: a payload that gives too much never completes a request. Raises
+        PayloadNotReplayable where there is no second pass, PayloadLengthError where the length
+        is not kept, and whatever the source raises. A piece is good until the next is asked for.
+        """
+        self._begin()
+        pieces = self.chunks()
+        lent = _lent(pieces)
+        try:
+            yield from lent if self.length is None else self._counted(lent, self.length)
+        finally:
+            lent.close()
+            close_if_it_can(pieces)
+
+    def _begin(self) -> None:
+        with _beginning:
+            if self._started and not self.replayable:
+                raise PayloadNotReplayable(
+                    f"{self!r} can be sent once, and that has begun: there is nothing to send again"
+                )
+            self._started = True
+
+    def _counted(self, pieces: Iterator[Buffer], length: int) -> Iterator[Buffer]:
+        left = length
+        held = b""
+        for piece in pieces:
+            size = len(piece)
+            if size > left:
+                raise PayloadLengthError(f"{self!r} gave more than {count_of(length)}")
+            left -= size
+            if left:
+                yield piece
+            elif type(piece) is bytes:
+                held = piece
+            else:
+                held = yield from _all_but_a_copy(piece)
+        if left:
+            raise PayloadLengthError(f"{self!r} gave {length - left} of {count_of(length)}")
+        if held:
+            yield held
+
+    def __repr__(self) -> str:
+        source = f" {self.source}" if self.source else ""
+        size = "of unknown length" if self.length is None else count_of(self.length)
+        once = "one pass, begun" if self.started else "one pass"
+        again = "replayable" if self.replayable else once
+        return f"<{type(self).__name__}{source} {size}, {again}>"
+
+
+class DeclaredLength(Payload):
+    """A payload held to the ``Content-Length`` that the caller has declared for it.
+
+    A payload that knows another length of itself is a PayloadLengthError at once; one that does
+    not know is counted while it is sent, and must have come to its end, not only to the length,
+    before its last piece goes out.
+    """
+
+    def __init__(self, payload: Payload, length: int) -> None:
+        if payload.length is not None and payload.length != length:
+            raise PayloadLengthError(f"{payload!r} does not give the declared {count_of(length)}")
+        self.length = length
+        self.replayable = payload.replayable
+        self.headers = payload.headers
+        self.source = f"for {payload!r}"
+        self._payload = payload
+
+    @property
+    def started(self) -> bool:
+        return self._payload.started
+
+    @property
+    def waits_on(self) -> int | None:
+        return self._payload.waits_on
+
+    def trailers(self) -> Sequence[tuple[str, str]]:
+        return self._payload.trailers()
+
+    def chunks(self) -> Iterator[Buffer]:
+        return iter(self._payload)
+
+    def __iter__(self) -> Iterator[Buffer]:
+        # What knows its own length counts already.
+        return super().__iter__() if self._payload.length is None else iter(self._payload)
+
+
+@contextmanager
+def exported(value: object) -> Iterator[memoryview]:
+    """The bytes of an object with the buffer protocol as one flat view, released at the end.
+
+    Nothing is copied, unless the bytes do not lie side by side in the order they are counted in.
+    Raises TypeError where there is no buffer, or one of references to Python objects.
+    """
+    with memoryview(value) as view, _flat(view) as whole:  # type: ignore[arg-type]  # asked here
+        yield whole
+
+
+def _flat(view: memoryview) -> memoryview:
+    if "O" in _FIELD_NAMES.sub("", view.format):
+        raise TypeError("an array of Python objects has addresses for bytes; they are not sent")
+    if not view.nbytes:
+        return memoryview(b"")  # a shape with a zero in it cannot be cast
+    return view.cast("B") if view.c_contiguous else memoryview(view.tobytes())
+
+
+def _lent(pieces: Iterator[Buffer]) -> Generator[Buffer, None, None]:
+    """The pieces that are not empty, flat; a view that is made for it ends with the next piece."""
+    for piece in pieces:
+        if type(piece) is bytes or type(piece) is bytearray:
+            if piece:
+                yield piece
+        else:
+            with exported(piece) as view:
+                if len(view):
+                    yield view
+
+
+def _all_but_a_copy(piece: Buffer) -> Generator[Buffer, None, bytes]:
+    """Give what need not be held back, and return the rest as a copy.
+
+    The source may fill the same buffer anew as soon as it is asked for more, and it is asked
+    before the last piece goes out.
+    """
+    with memoryview(piece) as view:
+        if len(view) > _COPIED:
+            with view[:-_COPIED] as early:
+                yield early
+        return bytes(view[-_COPIED:])
+
+
+def count_of(length: int) -> str:
+    """'1 byte', '20 bytes'."""
+    return "1 byte" if length == 1 else f"{length} bytes"
+
+
+def close_if_it_can(source: object) -> None:
+    """Call the ``close()`` of an iterator that has one: a generator's runs its ``finally``."""
+    close = getattr(source, "close", None)
+    if close is not None:
+        close()

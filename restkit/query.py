@@ -1,0 +1,76 @@
+"""Parameters as callers have them, turned into the query of a URL."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeAlias
+
+from restkit.errors import InvalidUrl
+
+ParamItem: TypeAlias = str | bytes | int | float | bool | None
+ParamValue: TypeAlias = ParamItem | Sequence[ParamItem]
+Params: TypeAlias = str | Mapping[str, ParamValue] | Iterable[tuple[str, ParamValue]]
+
+_STRAY_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
+_QUERY_CHARACTERS = "!$&'()*+,;=:@/?%"
+
+
+def encode_query(params: Params) -> str:
+    """The query that a mapping, pairs or a text mean, percent-encoded; raises InvalidUrl.
+
+    A list or tuple gives its name once for each item, None is the empty value, True is
+    ``true``, a space is ``+``, as in a form. A text is a query already: in it, only what may not
+    stand in a query is encoded.
+    """
+    try:
+        if isinstance(params, str):
+            return _encode_text(params)
+        return "&".join(_encode_pairs(params))
+    except UnicodeEncodeError as exc:
+        raise InvalidUrl(
+            f"params have half a character (U+{ord(exc.object[exc.start]):04X}) in them; bytes "
+            "that are no text can be given as bytes"
+        ) from None
+
+
+def stray_percents_encoded(text: str) -> str:
+    """The text with each ``%`` that begins no escape as ``%25``; escapes stay as they are."""
+    return _STRAY_PERCENT.sub("%25", text) if "%" in text else text
+
+
+def _encode_text(query: str) -> str:
+    from urllib.parse import quote
+
+    return quote(stray_percents_encoded(query), safe=_QUERY_CHARACTERS)
+
+
+def _encode_pairs(
+    params: Mapping[str, ParamValue] | Iterable[tuple[str, ParamValue]],
+) -> Iterable[str]:
+    from urllib.parse import quote_plus
+
+    pairs = params.items() if isinstance(params, Mapping) else params
+    for name, value in pairs:
+        encoded = quote_plus(_text(name, name))
+        for item in value if isinstance(value, (list, tuple)) else (value,):
+            yield f"{encoded}={quote_plus(_text(item, name))}"
+
+
+def _text(value: object, name: object) -> str | bytes:
+    if isinstance(value, (str, bytes)):
+        return value
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    # Not str(): a member of an IntEnum is its number here.
+    if isinstance(value, int):
+        return int.__repr__(value)
+    if isinstance(value, float):
+        return float.__repr__(value)
+    # Anything has a str(), and that of most is nothing a server knows what to do with.
+    raise InvalidUrl(
+        f"the parameter {name!r} is of type {type(value).__name__}; str, bytes, int, float, "
+        "bool, None or a list of these would do"
+    )

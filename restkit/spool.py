@@ -1,0 +1,97 @@
+"""Bytes that came and are kept: in memory while they are few, then in a file without a name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import io
+
+    from restkit.payload import Buffer
+
+MEMORY = 1024 * 1024
+
+
+class Spool:
+    """An append-only store that can be read at any place; not safe for threads by itself.
+
+    Up to and including ``memory`` bytes stay in memory. What is more goes, all of it, into an
+    unlinked file of mode 0600 in ``directory`` or where ``tempfile`` puts such files. A full
+    disk is the ``OSError`` that the system gives. ``close()`` frees either; it may be called
+    twice.
+    """
+
+    __slots__ = ("_directory", "_file", "_held", "_memory", "size")
+
+    def __init__(self, memory: int = MEMORY, directory: str | None = None) -> None:
+        self.size = 0
+        self._memory = memory
+        self._directory = directory
+        self._held = bytearray()
+        self._file: io.FileIO | None = None
+
+    @property
+    def in_memory(self) -> bool:
+        return self._file is None
+
+    def append(self, data: Buffer) -> None:
+        """Keep these bytes behind those that are there."""
+        size = self.size + len(data)
+        if self._file is None and size > self._memory:
+            self._move_to_file()
+        if self._file is None:
+            self._held += data
+        else:
+            self._file.seek(self.size)
+            _write_all(self._file, data)
+        self.size = size
+
+    def read_into(self, position: int, view: memoryview) -> int:
+        """Fill ``view`` from ``position`` on, as far as there is something."""
+        if self._file is not None:
+            self._file.seek(position)
+            return self._file.readinto(view[: self.size - position]) or 0
+        with memoryview(self._held) as held, held[position : position + len(view)] as part:
+            view[: len(part)] = part
+            return len(part)
+
+    def read_at(self, position: int, size: int) -> bytes:
+        """Up to ``size`` bytes from ``position`` on."""
+        if self._file is None:
+            return bytes(self._held[position : position + size])
+        self._file.seek(position)
+        return self._file.read(min(size, self.size - position)) or b""
+
+    def close(self) -> None:
+        self.size = 0
+        self._held = bytearray()
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _move_to_file(self) -> None:
+        import tempfile
+
+        file = tempfile.TemporaryFile(buffering=0, dir=self._directory)  # noqa: SIM115  # kept
+        try:
+            _write_all(file, self._held)
+        except BaseException:
+            file.close()
+            raise
+        self._file = file
+        self._held = bytearray()
+
+    def __del__(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def __repr__(self) -> str:
+        place = "memory" if self._file is None else "a file"
+        return f"<Spool of {self.size} bytes in {place}>"
+
+
+def _write_all(file: io.FileIO, data: Buffer) -> None:
+    with memoryview(data) as view:
+        done = file.write(view)
+        while done < len(view):
+            done += file.write(view[done:])

@@ -1,0 +1,137 @@
+"""How long a request may take: the caller's three numbers, and the clock that runs on them."""
+
+from __future__ import annotations
+
+from time import monotonic, perf_counter
+from typing import NamedTuple, NoReturn
+
+from restkit.errors import IdleTimeout, RequestError, TotalTimeout
+
+# poll() counts its milliseconds in a C int.
+_LONGEST_MS = 2.0**31 - 1
+
+
+class Timeout(NamedTuple):
+    """Seconds for opening a connection, for silence on it, and for everything together.
+
+    ``connect`` spans TCP and TLS (the look-up of a name cannot be bounded and is not counted
+    but by ``total``); ``idle`` is the longest wait for a byte to go or to come; ``total`` spans
+    all tries and the body. None is never.
+    """
+
+    connect: float | None = 10.0
+    idle: float | None = 60.0
+    total: float | None = None
+
+
+class Clock:
+    """The time that one request has left; made as the request starts.
+
+    ``where`` is the peer's name for messages; what is being done is named at each look.
+    """
+
+    __slots__ = ("_idle_ms", "deadline", "started", "timeout", "where")
+
+    def __init__(self, timeout: Timeout, where: str = "the peer") -> None:
+        self.timeout = timeout
+        self.where = where
+        self.started = perf_counter()
+        self._idle_ms = None if timeout.idle is None else min(timeout.idle * 1000, _LONGEST_MS)
+        self.deadline = None if timeout.total is None else monotonic() + timeout.total
+
+    def patient_for(self, seconds: float) -> Clock:
+        """The same clock, but for a shorter wait for the next byte."""
+        clock = Clock(self.timeout._replace(idle=seconds, total=None), self.where)
+        clock.timeout, clock.deadline = self.timeout, self.deadline
+        return clock
+
+    def left(self, doing: str = "connecting") -> float | None:
+        """Seconds until the total is over, None for no end; raises TotalTimeout once it is."""
+        if self.deadline is None:
+            return None
+        left = self.deadline - monotonic()
+        if left <= 0:
+            raise TotalTimeout(
+                f"{self.where}: still {doing} when the {self.timeout.total:g} s of "
+                "Timeout.total were over"
+            )
+        return left
+
+    def connect_seconds(self) -> float | None:
+        """Seconds that connecting may take from now; raises TotalTimeout when there are none."""
+        left = self.left()
+        connect = self.timeout.connect
+        if left is None or (connect is not None and connect < left):
+            return connect
+        return left
+
+    def idle_ms(self, doing: str) -> float | None:
+        """Milliseconds to wait for the next byte, as ``poll`` takes them; raises TotalTimeout."""
+        if self.deadline is None:
+            return self._idle_ms
+        left = self.total_ms(doing) or 0.0
+        return left if self._idle_ms is None else min(left, self._idle_ms)
+
+    def total_ms(self, doing: str) -> float | None:
+        """Milliseconds until the total is over; raises TotalTimeout once it is."""
+        left = self.left(doing)
+        return None if left is None else min(left * 1000, _LONGEST_MS)
+
+    def raise_idle(self, doing: str) -> NoReturn:
+        """Nothing came in time: raises the error of the clock that ran out."""
+        self.left(doing)
+        raise IdleTimeout(
+            f"{self.where}: not a byte for {self.timeout.idle:g} s (Timeout.idle) while {doing}"
+        )
+
+
+def as_timeout(value: object) -> Timeout:
+    """A Timeout from what callers write: one, None, a number, a pair, or urllib3's Timeout.
+
+    A number means both connect and idle; a pair is (connect, idle), as requests has it.
+    """
+    if isinstance(value, Timeout):
+        return _checked(value)
+    if value is None:
+        return Timeout(None, None, None)
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return _checked(Timeout(value, value, None))
+    if isinstance(value, tuple) and len(value) == 2:
+        return _checked(Timeout(value[0], value[1], None))
+    return _from_urllib3(value)
+
+
+def _from_urllib3(value: object) -> Timeout:
+    # urllib3 has no word for "not given" that differs from its word for "the default of the
+    # socket module", and its total covers the connect and one read: both become ours here.
+    from urllib3.util.timeout import Timeout as Urllib3Timeout
+
+    if not isinstance(value, Urllib3Timeout):
+        raise RequestError(
+            f"timeout={value!r}: a number of seconds, restkit.Timeout(connect, idle, total) "
+            "or None is wanted"
+        )
+    started = value.clone()
+    started.start_connect()
+    default = Timeout()
+    connect, idle = started.connect_timeout, started.read_timeout
+    return Timeout(
+        default.connect if connect is Urllib3Timeout.DEFAULT_TIMEOUT else _seconds(connect),
+        default.idle if idle is Urllib3Timeout.DEFAULT_TIMEOUT else _seconds(idle),
+    )
+
+
+def _seconds(value: object) -> float | None:
+    return value if isinstance(value, (int, float)) else None
+
+
+def _checked(timeout: Timeout) -> Timeout:
+    for name in timeout._fields:
+        seconds: object = getattr(timeout, name)
+        if seconds is None:
+            continue
+        if not isinstance(seconds, (int, float)) or isinstance(seconds, bool) or not seconds > 0:
+            raise RequestError(
+                f"Timeout.{name}={seconds!r}: a number of seconds above 0, or None for never"
+            )
+    return timeout

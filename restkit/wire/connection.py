@@ -1,0 +1,195 @@
+"""One socket to one route, and the exchanges on it, one after the other.
+
+A connection is either in use, by one thread, or it rests in its pool. The last byte of an
+answer sends it back by itself; whatever goes wrong closes it.
+"""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from restkit.errors import Error, TransportError
+from restkit.wire.exchange import Exchange, Sending
+from restkit.wire.framing import stays_open
+from restkit.wire.live import LiveBody
+from restkit.wire.transport import transport_of
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Sequence
+
+    from restkit.payload import Buffer
+    from restkit.spool import Spool
+    from restkit.wire.dial import Dialed
+    from restkit.wire.framing import Deframer
+    from restkit.wire.head import ResponseHead
+    from restkit.wire.route import Route
+
+
+class Home(Protocol):
+    """Where connections rest: the pool, as a connection sees it."""
+
+    def put(self, connection: Connection) -> None:
+        """Take a connection that may be used again."""
+
+    def forget(self, connection: Connection) -> None:
+        """Know that this one is gone."""
+
+
+class Times(NamedTuple):
+    """When things happened, as ``time.perf_counter`` counts; None for what did not."""
+
+    connected: float | None
+    secured: float | None
+    sent: float
+    first_byte: float
+
+
+class Reply(NamedTuple):
+    """A final head, and its body: what came along, what came early, and what is to come.
+
+    ``deframer`` knows the body's length and, in the end, its trailers. ``given`` is the
+    connection itself, after an answer that gives it away (101, CONNECT).
+    """
+
+    head: ResponseHead
+    deframer: Deframer
+    content: bytes
+    early: Spool | None
+    live: LiveBody | None
+    given: Connection | None
+    times: Times
+    failure: TransportError | None
+
+
+class Connection:
+    """A connection in use or at rest; ``close()`` may be called at any time, by any thread."""
+
+    __slots__ = (
+        "_busy",
+        "_home",
+        "_opened",
+        "_transport",
+        "closed",
+        "exchange",
+        "rested_at",
+        "route",
+        "used",
+    )
+
+    def __init__(self, dialed: Dialed, route: Route, home: Home) -> None:
+        self._transport = transport_of(dialed.sock, route.where)
+        self._home = home
+        self._opened: tuple[float | None, float | None] = (dialed.connected, dialed.secured)
+        self._busy = True
+        self.route = route
+        self.closed = False
+        self.used = 0
+        self.rested_at = 0.0
+        self.exchange: Exchange | None = None
+
+    # One exchange
+
+    def quiet(self) -> bool:
+        """Whether, having rested, it is fit for use: still open, and nothing has come."""
+        return not self.closed and self._transport.quiet()
+
+    def send(self, sending: Sending) -> Reply:
+        """Send a request and read until its final head is there.
+
+        On any exception, the payload's own included, the connection is closed. ``exchange``
+        then still tells how far it had come.
+        """
+        (connected, secured), self._opened = self._opened, (None, None)
+        exchange = self.exchange = Exchange(self._transport, sending, rested=self.used > 0)
+        self.used += 1
+        try:
+            head = exchange.run()
+        except BaseException as exc:
+            self.close()
+            if isinstance(exc, Error) and exc.sent is None:
+                exc.sent = exchange.sent
+            raise
+        times = Times(connected, secured, exchange.sent_at, exchange.first_byte_at)
+        return self._reply(exchange, head, times, sending)
+
+    def _reply(
+        self, exchange: Exchange, head: ResponseHead, times: Times, sending: Sending
+    ) -> Reply:
+        live, given, content = None, None, b""
+        deframer = exchange.answer.deframer
+        assert deframer is not None
+        if _hands_over(head.status, sending.method):
+            self._home.forget(self)
+            given = self
+        elif exchange.answer.done:
+            content = _whole(exchange.pieces)
+            self.finished(exchange)
+        else:
+            live = LiveBody(self, self._transport, exchange, sending.clock)
+        if exchange.failure is not None:
+            self.close()
+        return Reply(head, deframer, content, exchange.early, live, given, times, exchange.failure)
+
+    def finished(self, exchange: Exchange) -> None:
+        """The answer has ended: rest, or close if no next exchange can follow this one."""
+        answer = exchange.answer
+        if (
+            exchange.all_sent
+            and answer.head is not None
+            and answer.deframer is not None
+            and not answer.deframer.rest
+            and answer.deframer.left == 0
+            and stays_open(answer.head)
+        ):
+            self.exchange = None
+            self.rested_at = monotonic()
+            self._busy = False
+            self._home.put(self)
+        else:
+            self.close()
+
+    # The end
+
+    @property
+    def aborted(self) -> bool:
+        """Whether another thread has closed it."""
+        return self._transport.aborted
+
+    def take_up(self) -> None:
+        """Leave rest, into the hands of this thread."""
+        self._busy = True
+
+    def abort(self) -> None:
+        """Close it from another thread: who waits in it is woken, and finds it closed."""
+        self._transport.abort()
+        if not self._busy:
+            self.close()
+
+    def close(self) -> None:
+        """Close it; once is enough."""
+        if not self.closed:
+            self.closed = True
+            self._transport.close()
+            self._home.forget(self)
+
+    def detach(self) -> tuple[socket.socket, bytes]:
+        """Hand the socket over, blocking, and what was read beyond the head."""
+        self.closed = True
+        deframer = self.exchange and self.exchange.answer.deframer
+        return self._transport.detach(), deframer.rest if deframer else b""
+
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else "in use" if self._busy else "at rest"
+        return f"<Connection to {self.route.where}, {state}, {self.used} exchanges>"
+
+
+def _hands_over(status: int, method: str) -> bool:
+    return status == 101 or (method == "CONNECT" and status < 300)
+
+
+def _whole(pieces: Sequence[Buffer]) -> bytes:
+    if len(pieces) == 1 and isinstance(pieces[0], bytes):
+        return pieces[0]
+    return b"".join(pieces)

@@ -1,0 +1,257 @@
+"""One request and its answer on one connection: the loop that reads while it sends.
+
+The caller's source is asked on the caller's thread, one piece at a time, and never while
+something else waits to be sent. What the peer says meanwhile is taken at once: a refusal (a
+final status of 300 or more) ends the sending, anything else of the answer's body goes into a
+spool, so that a peer that echoes can never be waiting for us while we wait for it.
+"""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import TYPE_CHECKING, NamedTuple
+
+from restkit.errors import IdleTimeout, ResponseError, TransportError
+from restkit.payload import close_if_it_can
+from restkit.wire.answer import Answer
+from restkit.wire.transport import BLOCK, READ, WRITE, Transport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from restkit.errors import Sent
+    from restkit.payload import Buffer
+    from restkit.spool import Spool
+    from restkit.timeouts import Clock
+    from restkit.wire.framing import Outgoing
+    from restkit.wire.head import ResponseHead
+
+CONTINUE_SECONDS = 1.0
+
+
+class Sending(NamedTuple):
+    """One request, ready to go on any connection."""
+
+    method: str
+    head: bytes
+    body: Outgoing | None
+    clock: Clock
+    new_spool: Callable[[], Spool]
+    expects: bool = False
+
+
+class Exchange:
+    """The state of one exchange, up to the moment when its final head is there."""
+
+    __slots__ = (
+        "_clock",
+        "_listening",
+        "_rested",
+        "_sending",
+        "_transport",
+        "all_sent",
+        "answer",
+        "early",
+        "failure",
+        "first_byte_at",
+        "in_source",
+        "pieces",
+        "sent_at",
+        "sent_bytes",
+    )
+
+    def __init__(self, transport: Transport, sending: Sending, *, rested: bool) -> None:
+        self._transport = transport
+        self._rested = rested
+        self._sending = sending
+        self._clock = sending.clock
+        self.answer = Answer(sending.method)
+        self.pieces: Sequence[Buffer] = ()
+        self.early: Spool | None = None
+        self.failure: TransportError | None = None
+        self.sent_bytes = 0
+        self.all_sent = False
+        self.in_source = False
+        self._listening = True
+        self.sent_at = 0.0
+        self.first_byte_at = 0.0
+
+    @property
+    def sent(self) -> Sent:
+        if self.all_sent:
+            return "all"
+        return "part" if self.sent_bytes else "nothing"
+
+    def run(self) -> ResponseHead:
+        """Send, and read until the final head is there; the head.
+
+        Raises what the network or the peer's bytes make necessary, and whatever the payload's
+        own source raises. A peer that took part of the payload, answered well and went away
+        leaves its head, and the error in ``failure``.
+        """
+        sending = self._sending
+        if sending.body is None:
+            self.all_sent = self._push([sending.head])
+        else:
+            self.all_sent = self._send_body(sending, sending.body)
+        self.sent_at = perf_counter()
+        head = self.answer.head
+        return head if head is not None else self._read_head()
+
+    # Sending
+
+    def _send_body(self, sending: Sending, body: Outgoing) -> bool:
+        """Head and body; False when the peer ended it before they were out."""
+        head: list[Buffer] = [sending.head]
+        if sending.expects:
+            if not (self._push(head) and self._told_to_go_on()):
+                return False
+            head = []
+        elif not body.payload.replayable:
+            # What can be asked only once may take its time; the peer learns of it meanwhile.
+            if not self._push(head):
+                return False
+            head = []
+        pieces = iter(body)
+        try:
+            while self._source_has_more(body):
+                buffers = self._next(pieces)
+                if buffers is None:
+                    return not head or self._push(head)
+                if self._interrupted() or not self._push([*head, *buffers]):
+                    return False
+                head = []
+            return False
+        finally:
+            close_if_it_can(pieces)
+
+    def _source_has_more(self, body: Outgoing) -> bool:
+        """Wait for the caller's source where that can be done; False when the peer refused."""
+        doing = "waiting for the payload"
+        self._clock.left(doing)
+        waits_on = body.payload.waits_on
+        while waits_on is not None and self._listening and not self._refused():
+            if not self._transport.wait_beside(waits_on, self._clock, doing):
+                break
+            self._read_early()
+        return not self._refused()
+
+    def _next(self, pieces: Iterator[list[Buffer]]) -> list[Buffer] | None:
+        """The next piece out of the caller's source; what it raises is none of the network's."""
+        self.in_source = True
+        buffers = next(pieces, None)
+        self.in_source = False
+        return buffers
+
+    def _interrupted(self) -> bool:
+        """Read what the peer has to say between two pieces; whether it ends the sending."""
+        if self._rested and not self.sent_bytes and not self._transport.quiet():
+            raise TransportError(f"the resting connection to {self._clock.where} was closed")
+        while self._listening and self._transport.readable():
+            self._read_early()
+        return self._refused()
+
+    def _push(self, buffers: list[Buffer]) -> bool:
+        """Send all of these, reading meanwhile; False when the peer ended it."""
+        transport = self._transport
+        buffers = transport.joined(buffers)
+        while True:
+            try:
+                count = transport.send(buffers)
+            except TransportError as exc:
+                return self._broken(exc)
+            if count:
+                self.sent_bytes += count
+                if len(buffers) == 1 and count == len(buffers[0]):
+                    return True
+                buffers = _rest(buffers, count)
+                if not buffers:
+                    return True
+                continue
+            events = WRITE | READ if self._listening else WRITE
+            if transport.wait(events, self._clock, "sending") & READ:
+                self._read_early()
+                if self._refused():
+                    return False
+
+    def _told_to_go_on(self) -> bool:
+        """Wait a moment for 100 Continue; whether the body is to be sent."""
+        patience = self._clock.patient_for(CONTINUE_SECONDS)
+        try:
+            while not self.answer.to_go_on and self.answer.head is None:
+                self._transport.wait_readable(patience, "waiting for 100 Continue")
+                self._read_early()
+        except IdleTimeout:
+            return True
+        return not self._refused()
+
+    def _broken(self, exc: TransportError) -> bool:
+        """The peer takes no more: what it said before it went away decides what that means."""
+        try:
+            while self.answer.head is None:
+                self._transport.wait_readable(self._clock, "reading a refusal")
+                self._read_early()
+        except (TransportError, ResponseError):
+            raise exc from exc.__cause__
+        if not self._refused():
+            self.failure = self._left_half_way(self.answer.head.status)
+            self.failure.__cause__ = exc
+        return False
+
+    def _left_half_way(self, status: int) -> TransportError:
+        sending = self._sending
+        sent = f"{max(0, self.sent_bytes - len(sending.head))}"
+        if sending.body is not None and sending.body.payload.length is not None:
+            sent += f" of {sending.body.payload.length}"
+        return TransportError(
+            f"{self._clock.where} answered {status} after {sent} bytes of the payload, "
+            "and took no more",
+            sent="part",
+        )
+
+    def _refused(self) -> bool:
+        head = self.answer.head
+        return head is not None and head.status >= 300
+
+    # Receiving
+
+    def _read_head(self) -> ResponseHead:
+        transport, answer, clock = self._transport, self.answer, self._clock
+        while answer.head is None:
+            transport.wait_readable(clock, "waiting for the answer")
+            data = transport.receive(BLOCK)
+            if data is None:
+                continue
+            if not data:
+                answer.end()
+            if not self.first_byte_at:
+                self.first_byte_at = perf_counter()
+            self.pieces = answer.feed(data)
+        return answer.head
+
+    def _read_early(self) -> None:
+        """Take what the peer says while we are sending."""
+        data = self._transport.receive(BLOCK)
+        if data is None:
+            return
+        if not data:
+            if self.answer.head is None:
+                self.answer.end()
+            self._listening = False
+            return
+        if not self.first_byte_at:
+            self.first_byte_at = perf_counter()
+        for piece in self.answer.feed(data):
+            if self.early is None:
+                self.early = self._sending.new_spool()
+            self.early.append(piece)
+        self._listening = not self.answer.done
+
+
+def _rest(buffers: list[Buffer], count: int) -> list[Buffer]:
+    """What is left of the buffers when ``count`` bytes of them are gone."""
+    for place, buffer in enumerate(buffers):
+        if count < len(buffer):
+            return [memoryview(buffer)[count:], *buffers[place + 1 :]]
+        count -= len(buffer)
+    return []

@@ -1,0 +1,304 @@
+"""Where a body begins and ends (RFC 9112 6 and 7): pure state machines on bytes, both ways.
+
+Coming in, a response head chooses one of four readers, each fed with what the socket gave.
+Going out, a payload becomes pieces as they go on the wire, by its length or in chunks.
+
+Leniencies, each with its reason: chunk extensions are passed over (7.1.1 asks for it), white
+space behind a chunk's size is taken (old servers pad sizes with it), and the same
+Content-Length given twice is one (6.3). Whatever else is not in the grammar is an error that
+names it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Protocol
+
+from restkit.errors import ParserError, UnexpectedEOF
+from restkit.headers import Headers
+from restkit.wire.head import Pairs, ResponseHead, take_trailers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from restkit.payload import Buffer, Payload
+
+MAX_CHUNK_LINE = 4096
+
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,19})[ \t]*\r\n(?![ \t])")
+_CONNECTION = re.compile(rb"\r\nconnection:([^\r\n]*(?:\r\n[ \t][^\r\n]*)*)")
+_DIGITS = re.compile(r"[0-9]{1,19}")
+_CHUNK = rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\r\n\0]*)?\r\n"
+_FIRST_CHUNK = re.compile(_CHUNK)
+_NEXT_CHUNK = re.compile(rb"\r\n" + _CHUNK)
+_CHUNK_LINE_BEGINS = re.compile(rb"(?:[0-9A-Fa-f]{1,16}[ \t]*(?:;[^\r\n\0]*)?\r?)?")
+
+
+class Deframer(Protocol):
+    """Takes what comes off the socket and gives what of it is body."""
+
+    @property
+    def done(self) -> bool:
+        """Whether the body has ended."""
+
+    @property
+    def left(self) -> int | None:
+        """How many bytes may be received without looking at them; None is any number."""
+
+    @property
+    def rest(self) -> bytes:
+        """What came behind the end of the body, and belongs to nobody."""
+
+    @property
+    def length(self) -> int | None:
+        """The length of the whole body, where the head told it."""
+
+    @property
+    def trailers(self) -> Pairs:
+        """The fields behind the body, once it has ended."""
+
+    @property
+    def progress(self) -> str:
+        """How far it has come, for messages: 'after 60 of 100 bytes'."""
+
+    def feed(self, data: bytes) -> Sequence[Buffer]:
+        """The pieces of the body that are in ``data``."""
+
+    def received(self, count: int) -> None:
+        """Take note of bytes of the body that went past this object, at most ``left``."""
+
+    def end(self) -> None:
+        """The connection has ended: raises UnexpectedEOF unless the body may end so."""
+
+
+class SizedBody:
+    """A body of as many bytes as its Content-Length says, or of none."""
+
+    __slots__ = ("done", "left", "length", "rest", "trailers")
+
+    def __init__(self, length: int) -> None:
+        self.length = length
+        self.left = length
+        self.done = not length
+        self.rest = b""
+        self.trailers: Pairs = []
+
+    def feed(self, data: bytes) -> Sequence[Buffer]:
+        if len(data) > self.left:
+            self.rest = data[self.left :]
+            data = data[: self.left]
+        self.received(len(data))
+        return (data,) if data else ()
+
+    def received(self, count: int) -> None:
+        self.left -= count
+        if not self.left:
+            self.done = True
+
+    @property
+    def progress(self) -> str:
+        return f"after {self.length - self.left} of {self.length} bytes"
+
+    def end(self) -> None:
+        if self.left:
+            raise UnexpectedEOF(f"the body ended {self.progress}")
+
+
+class BodyToEnd:
+    """A body that ends with the connection, the only mark of its end."""
+
+    __slots__ = ("_came", "done", "left", "length", "rest", "trailers")
+
+    def __init__(self) -> None:
+        self._came = 0
+        self.done = False
+        self.left = None
+        self.length = None
+        self.rest = b""
+        self.trailers: Pairs = []
+
+    def feed(self, data: bytes) -> Sequence[Buffer]:
+        self.received(len(data))
+        return (data,) if data else ()
+
+    def received(self, count: int) -> None:
+        self._came += count
+
+    @property
+    def progress(self) -> str:
+        return f"after {self._came} bytes"
+
+    def end(self) -> None:
+        self.done = True
+
+
+class ChunkedBody:
+    """A body in chunks, with trailers behind the last."""
+
+    __slots__ = ("_came", "_chunk", "_held", "_next", "done", "left", "length", "rest", "trailers")
+
+    def __init__(self) -> None:
+        self.done = False
+        self.left = 0
+        self.length = None
+        self.rest = b""
+        self.trailers: Pairs = []
+        self._held = b""
+        self._chunk = 0
+        self._came = 0
+        self._next: re.Pattern[bytes] | None = _FIRST_CHUNK
+
+    def feed(self, data: bytes) -> Sequence[Buffer]:
+        if self._held:
+            data = self._held + data
+            self._held = b""
+        pieces: list[Buffer] = []
+        view = memoryview(data)
+        at = 0
+        while not self.done:
+            if self._chunk:
+                piece = view[at : at + self._chunk]
+                if not piece:
+                    break
+                pieces.append(piece)
+                at += len(piece)
+                self._chunk -= len(piece)
+                self._came += len(piece)
+                continue
+            after = self._line(data, at) if self._next else self._trailers(data, at)
+            if after is None:
+                self._held = data[at:]
+                break
+            at = after
+        if self.done:
+            self.rest = data[at:]
+        return pieces
+
+    def _line(self, data: bytes, at: int) -> int | None:
+        """Read the line before a chunk; where the chunk begins, or None for more."""
+        match = self._next and self._next.match(data, at)
+        if not match or match.end() - at > MAX_CHUNK_LINE:
+            self._judge(data[at : at + MAX_CHUNK_LINE + 1])
+            return None
+        self._chunk = int(match[1], 16)
+        self._next = _NEXT_CHUNK if self._chunk else None
+        return match.end()
+
+    def _trailers(self, data: bytes, at: int) -> int | None:
+        taken = take_trailers(data[at:])
+        if taken is None:
+            return None
+        self.trailers, end = taken
+        self.done = True
+        return at + end
+
+    def _judge(self, line: bytes) -> None:
+        where = f"after {self._came} bytes of a chunked body"
+        if self._next is _NEXT_CHUNK:
+            if not line.startswith(b"\r\n"[: len(line)]):
+                raise ParserError(f"{where} a chunk goes on past its size: {line[:40]!r}")
+            line = line[2:]
+        if not _CHUNK_LINE_BEGINS.fullmatch(line):
+            raise ParserError(f"{where} no chunk size, but {line[:40]!r}")
+        if len(line) > MAX_CHUNK_LINE - 2:
+            raise ParserError(f"{where} a chunk size line of more than {MAX_CHUNK_LINE} bytes")
+
+    def received(self, count: int) -> None:
+        """Never called: ``left`` is 0, since every byte must be looked at."""
+
+    @property
+    def progress(self) -> str:
+        return f"after {self._came} bytes, before its last chunk"
+
+    def end(self) -> None:
+        if not self.done:
+            raise UnexpectedEOF(f"the body ended {self.progress}")
+
+
+def deframer_for(head: ResponseHead, method: str) -> Deframer:
+    """How the body behind this head is framed; RFC 9112 6.3, in its order."""
+    status = head.status
+    if method == "HEAD" or status < 200 or status in (204, 304):
+        return SizedBody(0)
+    if method == "CONNECT" and status < 300:
+        return SizedBody(0)
+    if b"\r\ntransfer-encoding:" in head.lowered:
+        _judge_codings(head)
+        return ChunkedBody()
+    if b"\r\ncontent-length:" in head.lowered:
+        return SizedBody(_length(head))
+    return BodyToEnd()
+
+
+def _judge_codings(head: ResponseHead) -> None:
+    if b"\r\ncontent-length:" in head.lowered:
+        raise ParserError("the answer has both Transfer-Encoding and Content-Length")
+    coding = head.headers["transfer-encoding"]
+    if coding.lower() != "chunked":
+        raise ParserError(f"Transfer-Encoding {coding!r}: chunked, and alone, can be read")
+
+
+def _length(head: ResponseHead) -> int:
+    plain = _LENGTH.search(head.lowered)
+    if plain and head.lowered.count(b"\r\ncontent-length:") == 1:
+        return int(plain[1])
+    value = head.headers["content-length"]
+    each = {length.strip(" \t") for length in value.split(",")}
+    if len(each) > 1:
+        raise ParserError(f"the answer has several Content-Lengths that differ: {value}")
+    only = each.pop()
+    if not _DIGITS.fullmatch(only):
+        raise ParserError(f"Content-Length {only!r}: a number in digits is wanted")
+    return int(only)
+
+
+def stays_open(head: ResponseHead) -> bool:
+    """Whether the peer means to keep the connection (RFC 9112 9.3)."""
+    fields = head.lowered.count(b"\r\nconnection:")
+    if not fields:
+        return head.minor == 1
+    if fields == 1 and b"\r\nconnection: keep-alive\r\n" in head.lowered:
+        return True
+    values = b",".join(_CONNECTION.findall(head.lowered))
+    options = {option.strip() for option in values.split(b",")}
+    if b"close" in options:
+        return False
+    return head.minor == 1 or b"keep-alive" in options
+
+
+class Outgoing(Protocol):
+    """A payload with its framing: to iterate it is to send it."""
+
+    payload: Payload
+
+    def __iter__(self) -> Iterator[list[Buffer]]:
+        """What goes out together, one piece of the payload at a time."""
+
+
+class SizedOut:
+    """A payload that goes out as it is: its length is in the head, and it holds itself to it."""
+
+    __slots__ = ("payload",)
+
+    def __init__(self, payload: Payload) -> None:
+        self.payload = payload
+
+    def __iter__(self) -> Iterator[list[Buffer]]:
+        for piece in self.payload:
+            yield [piece]
+
+
+class ChunkedOut:
+    """A payload that goes out in chunks, one for each of its pieces."""
+
+    __slots__ = ("payload",)
+
+    def __init__(self, payload: Payload) -> None:
+        self.payload = payload
+
+    def __iter__(self) -> Iterator[list[Buffer]]:
+        for piece in self.payload:
+            yield [b"%x\r\n" % len(piece), piece, b"\r\n"]
+        fields = Headers(self.payload.trailers()).pairs()
+        last = "".join(f"{name}: {value}\r\n" for name, value in fields)
+        yield [b"0\r\n%b\r\n" % last.encode("latin-1")]

@@ -1,0 +1,186 @@
+"""Heads of messages, from bytes and to bytes: pure, strict, fast.
+
+A response head is judged as a whole by one regular expression, and a request pays for nothing
+more: ``Headers`` are made when somebody reads them. Only a head that fails is looked at again,
+line by line, to name its fault.
+
+What is taken and what is not (RFC 9112): lines end in CRLF (2.2 lets a recipient take a bare
+LF; a peer that sends one may disagree with others about where a head ends, so it is refused);
+no space before the colon (5.1); a folded line becomes one space (5.2); NUL, CR and LF are in no
+value (RFC 9110 5.5); the reason may be missing together with its space (4).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TypeAlias
+
+from restkit.errors import BadStatusLine, ParserError
+from restkit.headers import Headers
+
+Pairs: TypeAlias = "list[tuple[str, str]]"
+
+MAX_HEAD = 64 * 1024
+MAX_FIELDS = 256
+
+_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_LINE = rb"[^\r\n\0]*\r\n"
+_LINES = rb"(?:" + _TOKEN + rb":" + _LINE + rb"(?:[ \t]" + _LINE + rb")*)*"
+_RESPONSE = re.compile(
+    rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: ([^\r\n\0]*))?(\r\n" + _LINES + rb")\r\n"
+)
+_FIELDS = re.compile(_LINES + rb"\r\n")
+_FIELD = re.compile(rb"(" + _TOKEN + rb"):([^\r\n]*(?:\r\n[ \t][^\r\n]*)*)\r\n")
+_FOLD = re.compile(rb"[ \t]*\r\n[ \t]+")
+_NAME = re.compile(_TOKEN)
+_FORBIDDEN = re.compile(rb"[\r\n\0]")
+_STATUS_LINE = re.compile(rb"HTTP/1\.[01] [1-9][0-9][0-9](?: [^\r\n\0]*)?")
+_EXAMPLE = b"HTTP/1.1 200"
+
+
+class ResponseHead:
+    r"""The head of a response: status, reason, version, and fields that are parsed when read.
+
+    ``lowered`` is the block of fields in lower case, from the CRLF of the status line on: a
+    name is there if ``b"\r\nname:"`` is in it, which is how framing asks at no cost.
+    """
+
+    __slots__ = ("_fields", "_headers", "_reason", "lowered", "minor", "status")
+
+    def __init__(self, minor: int, status: int, reason: bytes, fields: bytes) -> None:
+        self.minor = minor
+        self.status = status
+        self.lowered = fields.lower()
+        self._reason = reason
+        self._fields = fields
+        self._headers: Headers | None = None
+
+    @property
+    def reason(self) -> str:
+        return self._reason.decode("latin-1").strip(" \t")
+
+    @property
+    def headers(self) -> Headers:
+        """The fields; one object, made at the first look."""
+        if self._headers is None:
+            self._headers = Headers.of_trusted(_pairs(self._fields))
+        return self._headers
+
+    def __repr__(self) -> str:
+        return f"<ResponseHead {self.status} {self.reason}>"
+
+
+def take_response_head(data: bytes) -> tuple[ResponseHead, int] | None:
+    """The head that ``data`` begins with and where it ends, or None when more is needed.
+
+    Raises BadStatusLine or ParserError as soon as no continuation can make it right, at
+    whatever points the bytes were cut on their way.
+    """
+    match = _RESPONSE.match(data)
+    if match is None or match.end() > MAX_HEAD:
+        _judge_response(data)
+        return None
+    minor, status, reason, fields = match.groups(b"")
+    if fields.count(b"\n") > MAX_FIELDS:
+        _judge_count(fields)
+    return ResponseHead(int(minor), int(status), reason, fields), match.end()
+
+
+def take_trailers(data: bytes) -> tuple[Pairs, int] | None:
+    """The trailer section that ``data`` begins with and where it ends, or None for more.
+
+    The same rules and bounds as for a head's fields; the last line is empty.
+    """
+    if data.startswith(b"\r\n"):
+        return [], 2
+    match = _FIELDS.match(data)
+    if match is None or match.end() > MAX_HEAD:
+        _judge_fields(data, first_line=1)
+        return None
+    pairs = _pairs(match[0])
+    if len(pairs) > MAX_FIELDS:
+        _judge_count(match[0])
+    return pairs, match.end()
+
+
+def _pairs(fields: bytes) -> Pairs:
+    return [
+        (name.decode("latin-1"), _unfolded(value).decode("latin-1"))
+        for name, value in _FIELD.findall(fields)
+    ]
+
+
+def _unfolded(value: bytes) -> bytes:
+    if b"\r" in value:
+        value = _FOLD.sub(b" ", value)
+    return value.strip(b" \t")
+
+
+def _judge_response(data: bytes) -> None:
+    """Raise for what makes ``data`` no beginning of a head; come back if it may become one."""
+    line, ending, fields = data.partition(b"\r\n")
+    if not (_STATUS_LINE.fullmatch(line) if ending else _may_become_status_line(line)):
+        raise BadStatusLine(
+            f"the answer begins with {_shown(line)}, and not with HTTP/1.1 and a status"
+        )
+    _judge_fields(fields, first_line=2)
+
+
+def _judge_fields(data: bytes, first_line: int) -> None:
+    """The same for fields: their first line, in the count of a whole head, is ``first_line``."""
+    end = data.find(b"\r\n\r\n")
+    lines = (data if end < 0 else data[: end + 2]).split(b"\r\n")
+    last = lines.pop()
+    for number, line in enumerate(lines, first_line):
+        _judge_field(line, number, folds=number > first_line)
+    if b"\n" in last or b"\r" in last[:-1] or b"\0" in last:
+        _judge_value(last, first_line + len(lines))
+    if len(data) > MAX_HEAD and not 0 <= end < MAX_HEAD:
+        raise ParserError(f"a head or trailer section is longer than {MAX_HEAD} bytes")
+    _judge_count(data)
+    if end >= 0 and end + 4 <= MAX_HEAD:
+        raise ParserError(f"a head that cannot be read: {_shown(data)}")
+
+
+def _judge_field(line: bytes, number: int, *, folds: bool) -> None:
+    _judge_value(line, number)
+    if line[:1] in (b" ", b"\t"):
+        if not folds:
+            raise ParserError(f"line {number} of the head is folded, with no field before it")
+        return
+    name, colon, _ = line.partition(b":")
+    if not colon:
+        raise ParserError(f"line {number} of the head has no colon: {_shown(line)}")
+    if not _NAME.fullmatch(name):
+        fault = "a space before its colon" if name[-1:] in (b" ", b"\t") else "no proper name"
+        raise ParserError(f"line {number} of the head has {fault}: {_shown(line)}")
+
+
+def _judge_value(line: bytes, number: int) -> None:
+    fault = _FORBIDDEN.search(line)
+    if fault:
+        what = {b"\n": "a bare LF", b"\r": "a bare CR", b"\0": "a NUL"}[fault[0]]
+        raise ParserError(f"line {number} of the head has {what}: {_shown(line)}")
+
+
+def _judge_count(fields: bytes) -> None:
+    if fields.count(b"\n") > MAX_FIELDS and len(_FIELD.findall(fields)) > MAX_FIELDS:
+        raise ParserError(f"a head or trailer section has more than {MAX_FIELDS} fields")
+
+
+def _may_become_status_line(line: bytes) -> bool:
+    if len(line) > len(_EXAMPLE):
+        return _STATUS_LINE.fullmatch(line.removesuffix(b"\r")) is not None
+    if line.endswith(b"\r") and len(line) == len(_EXAMPLE):
+        return False
+    return _STATUS_LINE.fullmatch(line + _EXAMPLE[len(line) :]) is not None
+
+
+def _shown(line: bytes) -> str:
+    return repr(line[:60] + (b"..." if len(line) > 60 else b""))[1:]
+
+
+def request_head(method: str, target: str, pairs: Pairs) -> bytes:
+    """The head of a request as it goes out; ``Headers`` has judged the fields already."""
+    fields = "".join([f"{name}: {value}\r\n" for name, value in pairs])
+    return f"{method} {target} HTTP/1.1\r\n{fields}\r\n".encode("latin-1")

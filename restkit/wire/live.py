@@ -1,0 +1,186 @@
+"""The body of an answer as it comes off its connection: once, without a copy kept."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from time import perf_counter
+from typing import TYPE_CHECKING, TypeVar
+
+from restkit.errors import (
+    Error,
+    RequestTimeout,
+    ResponseError,
+    TLSError,
+    TransportError,
+    UnexpectedEOF,
+)
+
+if TYPE_CHECKING:
+    from restkit.payload import Buffer
+    from restkit.timeouts import Clock
+    from restkit.wire.connection import Connection
+    from restkit.wire.exchange import Exchange
+    from restkit.wire.head import Pairs
+    from restkit.wire.transport import Transport
+
+_Room = TypeVar("_Room")
+_Got = TypeVar("_Got", bytes, int)
+
+PIECE = 256 * 1024
+DOING = "reading the body"
+
+
+class LiveBody:
+    """What is still to come of a body; its connection goes back, or is closed, at its end.
+
+    Reading blocks until something is there and raises what went wrong, the same at every later
+    call. One that nobody holds any more closes its connection.
+    """
+
+    __slots__ = (
+        "_clock",
+        "_connection",
+        "_deframer",
+        "_error",
+        "_exchange",
+        "_reading",
+        "_ready",
+        "_transport",
+        "done_at",
+    )
+
+    def __init__(
+        self, connection: Connection, transport: Transport, exchange: Exchange, clock: Clock
+    ) -> None:
+        deframer = exchange.answer.deframer
+        assert deframer is not None
+        self._connection = connection
+        self._transport = transport
+        self._exchange = exchange
+        self._deframer = deframer
+        self._clock = clock
+        self._ready: deque[Buffer] = deque(exchange.pieces)
+        self._error: Error | None = None
+        self._reading = False
+        self.done_at = 0.0
+
+    @property
+    def length(self) -> int | None:
+        """The length of the whole body, if the head told it."""
+        return self._deframer.length
+
+    @property
+    def trailers(self) -> Pairs:
+        return self._deframer.trailers
+
+    def read_piece(self) -> Buffer:
+        """The next piece as it comes; ``b''`` at the end."""
+        if not self._ready and not self._deframer.done:
+            self._pull()
+        return self._ready.popleft() if self._ready else b""
+
+    def readinto(self, view: memoryview) -> int:
+        """Fill ``view`` with what comes next, at least one byte; 0 at the end."""
+        left = self._deframer.left
+        if left == 0 or self._ready:
+            return self._give(view)
+        return self._receive_into(view if left is None else view[:left])
+
+    def _give(self, view: memoryview) -> int:
+        """What has been received already, and otherwise a new piece, into ``view``."""
+        piece = self.read_piece()
+        count = len(piece)
+        if count > len(view):
+            count = len(view)
+            self._ready.appendleft(memoryview(piece)[count:])
+            piece = memoryview(piece)[:count]
+        view[:count] = piece
+        return count
+
+    def _receive_into(self, view: memoryview) -> int:
+        """From the socket into the caller's hands, where nothing is to be taken out between."""
+        count = self._received(self._transport.receive_into, view)
+        self._deframer.received(count)
+        self._settle()
+        return count
+
+    def _pull(self) -> None:
+        """Receive until a piece of the body, or its end, is there."""
+        while not self._ready and not self._deframer.done:
+            data = self._received(self._transport.receive, PIECE)
+            try:
+                self._ready.extend(self._deframer.feed(data))
+            except ResponseError as exc:
+                self._failed(exc)
+                raise
+        self._settle()
+
+    def _received(self, receive: Callable[[_Room], _Got | None], room: _Room) -> _Got:
+        """What the socket gives, as soon as it does; nothing only where the body may end."""
+        self._check()
+        self._reading = True
+        try:
+            while True:
+                self._transport.wait_readable(self._clock, DOING)
+                got = receive(room)
+                if got is not None:
+                    break
+            if not got:
+                self._end()
+            return got
+        except BaseException as exc:
+            short = self._cut_short(exc)
+            self._failed(short or exc)
+            if short is not None:
+                raise short from exc
+            raise
+        finally:
+            self._reading = False
+
+    def _check(self) -> None:
+        if self._error is not None:
+            raise self._error
+        if self._connection.closed:
+            self._error = TransportError("the response was closed before its body had ended")
+            raise self._error
+
+    def _end(self) -> None:
+        if self._transport.cut_off and self._deframer.left is None:
+            raise UnexpectedEOF(f"TLS was cut off, without its own end, {self._deframer.progress}")
+        self._deframer.end()
+
+    def _cut_short(self, exc: BaseException) -> UnexpectedEOF | None:
+        """A connection lost inside a body is a body that ended early."""
+        if not isinstance(exc, TransportError) or self._connection.aborted:
+            return None
+        if isinstance(exc, (RequestTimeout, TLSError)):
+            return None
+        return UnexpectedEOF(f"{exc.message}, {self._deframer.progress} of the body")
+
+    def _failed(self, exc: BaseException) -> None:
+        """Close, and remember why for every later call."""
+        self._connection.close()
+        if isinstance(exc, Error):
+            exc.sent = exc.sent or self._exchange.sent
+            self._error = exc
+        else:
+            self._error = TransportError("reading the body was interrupted", sent="all")
+
+    def _settle(self) -> None:
+        if self._deframer.done and not self.done_at:
+            self.done_at = perf_counter()
+            self._connection.finished(self._exchange)
+
+    def close(self) -> None:
+        """Close the connection unless the body has ended; a thread that reads gets an error."""
+        if self._deframer.done:
+            return
+        if self._reading:
+            self._connection.abort()
+        else:
+            self._connection.close()
+
+    def __del__(self) -> None:
+        if not self._deframer.done:
+            self._connection.close()

@@ -1,0 +1,138 @@
+"""Connections at rest, by route: newest first, bounded, safe for threads and forks."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from threading import RLock
+from time import monotonic
+from typing import TYPE_CHECKING
+from weakref import WeakSet
+
+if TYPE_CHECKING:
+    from restkit.wire.connection import Connection
+    from restkit.wire.route import Route
+
+MAX_IDLE = 50.0
+
+
+class Pool:
+    """Keeps what may be used again, at most ``size`` connections for a route.
+
+    The newest goes out first, so that the others can grow old and be let go; one that has
+    rested for longer than ``max_idle`` seconds is closed rather than used. After a fork the
+    child begins with none: the connections are its parent's.
+    """
+
+    def __init__(self, size: int = 10, max_idle: float = MAX_IDLE) -> None:
+        self._size = size
+        self._max_idle = max_idle
+        self._swept_at = monotonic()
+        self._start_empty()
+        self.closed = False
+        _pools.add(self)
+
+    def _start_empty(self) -> None:
+        # Re-entrant: the garbage collector may close a dropped body in the middle of any of this.
+        self._lock = RLock()
+        self._resting: dict[Route, deque[Connection]] = {}
+        self._in_use: set[Connection] = set()
+
+    def take(self, route: Route) -> Connection | None:
+        """A connection that has rested, checked and fit for use; None when there is none."""
+        while True:
+            with self._lock:
+                resting = self._resting.get(route)
+                if not resting:
+                    return None
+                connection = resting.pop()
+                if not resting:
+                    del self._resting[route]
+                self._in_use.add(connection)
+                connection.take_up()
+            if monotonic() - connection.rested_at <= self._max_idle and connection.quiet():
+                return connection
+            connection.close()
+
+    def add(self, connection: Connection) -> None:
+        """Know of a connection that has just been opened, and is in use."""
+        with self._lock:
+            self._in_use.add(connection)
+
+    def put(self, connection: Connection) -> None:
+        """Let a connection rest; the oldest goes when there are too many."""
+        with self._lock:
+            surplus = self._grown_old() if self._sweep_is_due() else []
+            if connection not in self._in_use or self.closed:
+                surplus.append(connection)
+            else:
+                self._in_use.discard(connection)
+                resting = self._resting.setdefault(connection.route, deque())
+                resting.append(connection)
+                if len(resting) > self._size:
+                    surplus.append(resting.popleft())
+        for one in surplus:
+            one.close()
+
+    def _sweep_is_due(self) -> bool:
+        return monotonic() - self._swept_at > self._max_idle
+
+    def _grown_old(self) -> list[Connection]:
+        """Take out what nobody came back for, so that routes once used hold no descriptors."""
+        self._swept_at = monotonic()
+        too_old = self._swept_at - self._max_idle
+        old: list[Connection] = []
+        for route, resting in list(self._resting.items()):
+            while resting and resting[0].rested_at < too_old:
+                old.append(resting.popleft())
+            if not resting:
+                del self._resting[route]
+        return old
+
+    def forget(self, connection: Connection) -> None:
+        """Know that a connection is closed."""
+        with self._lock:
+            self._in_use.discard(connection)
+
+    def close(self) -> None:
+        """Close those at rest, and wake and end those in use, from any thread."""
+        with self._lock:
+            self.closed = True
+            resting = [one for route in self._resting.values() for one in route]
+            in_use = list(self._in_use)
+            self._resting.clear()
+        for connection in resting:
+            connection.close()
+        for connection in in_use:
+            connection.abort()
+
+    def resting(self) -> int:
+        """How many connections rest here now."""
+        with self._lock:
+            return sum(len(route) for route in self._resting.values())
+
+    def leave_to_parent(self) -> None:
+        """In the child of a fork: drop the copies of what is the parent's, without a word."""
+        resting = [one for route in self._resting.values() for one in route]
+        self._start_empty()
+        for connection in resting:
+            connection.close()
+
+    def __del__(self) -> None:
+        for route in self._resting.values():
+            for connection in route:
+                connection.close()
+
+    def __repr__(self) -> str:
+        return f"<Pool, {self.resting()} at rest, {len(self._in_use)} in use>"
+
+
+_pools: WeakSet[Pool] = WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for pool in list(_pools):
+        pool.leave_to_parent()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,245 @@
+"""A connected socket that never blocks by itself, in the clear or under TLS.
+
+Sending and receiving say at once what could be done; ``wait`` is the one place where a thread
+waits. What the socket and ``ssl`` raise becomes restkit's here.
+
+Facts the code rests on. ``SSLSocket.shutdown`` throws its TLS state away before it shuts down,
+and a thread that is reading would then be given ciphertext: the plain socket's method is called
+instead (CPython 3.10 to 3.14, Lib/ssl.py). A write that OpenSSL could not finish must be tried
+again with the same bytes (SSL_write(3)); buffers wait unchanged until they are gone.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from contextlib import suppress
+from select import POLLIN, POLLOUT, poll
+from typing import TYPE_CHECKING
+
+from restkit.errors import Error, TLSError, TransportError
+
+if TYPE_CHECKING:
+    from restkit.payload import Buffer
+    from restkit.timeouts import Clock
+
+READ = POLLIN
+WRITE = POLLOUT
+BLOCK = 64 * 1024
+
+
+class Transport:
+    """A socket in the clear. ``where`` is the peer's name for messages."""
+
+    __slots__ = ("_both", "_closed", "_readable", "_socket", "aborted", "cut_off", "where")
+
+    def __init__(self, sock: socket.socket, where: str) -> None:
+        sock.setblocking(False)
+        self._socket = sock
+        self.where = where
+        self._readable = poll()
+        self._readable.register(sock.fileno(), POLLIN)
+        self._both: poll | None = None
+        self.aborted = False
+        self._closed = False
+        # Whether the end that was seen lacked the goodbye that this kind of connection has.
+        self.cut_off = False
+
+    def send(self, buffers: list[Buffer]) -> int:
+        """Send of these what can go at once; how many bytes went, 0 when none could."""
+        try:
+            if len(buffers) == 1:
+                return self._socket.send(buffers[0])
+            return self._socket.sendmsg(buffers)
+        except BlockingIOError:
+            return 0
+        except OSError as exc:
+            raise self._lost(exc) from exc
+
+    def joined(self, buffers: list[Buffer]) -> list[Buffer]:
+        """The buffers as ``send`` wants to see them, the same at every try."""
+        return buffers
+
+    def receive(self, size: int) -> bytes | None:
+        """What is there, at most ``size`` bytes; ``b''`` at the end, None when nothing is."""
+        try:
+            return self._socket.recv(size)
+        except BlockingIOError:
+            return None
+        except OSError as exc:
+            raise self._lost(exc) from exc
+
+    def receive_into(self, view: memoryview) -> int | None:
+        """The same into ``view``: a count, 0 at the end, None when nothing is there."""
+        try:
+            return self._socket.recv_into(view)
+        except BlockingIOError:
+            return None
+        except OSError as exc:
+            raise self._lost(exc) from exc
+
+    def readable(self) -> bool:
+        """Whether there is something to receive now, the end included."""
+        return bool(self._readable.poll(0))
+
+    def quiet(self) -> bool:
+        """Whether a resting connection is as it should be: open, and nothing to say."""
+        return not self._readable.poll(0)
+
+    def wait_readable(self, clock: Clock, doing: str) -> None:
+        """Wait until something can be received; raises IdleTimeout or TotalTimeout."""
+        if not self._readable.poll(clock.idle_ms(doing)):
+            clock.raise_idle(doing)
+        if self.aborted:
+            raise self._closed_by_another()
+
+    def wait(self, events: int, clock: Clock, doing: str) -> int:
+        """Wait until one of the events can be had; which of them."""
+        if self._both is None:
+            self._both = poll()
+        self._both.register(self._socket.fileno(), events)
+        ready = self._both.poll(clock.idle_ms(doing))
+        if self.aborted:
+            raise self._closed_by_another()
+        if not ready:
+            clock.raise_idle(doing)
+        return ready[0][1]
+
+    def wait_beside(self, source: int, clock: Clock, doing: str) -> bool:
+        """Wait for the caller's source or for the peer; whether the peer has said something.
+
+        A source may take its time: only the total clock runs.
+        """
+        both = poll()
+        both.register(source, POLLIN)
+        both.register(self._socket.fileno(), POLLIN)
+        ready = both.poll(clock.total_ms(doing))
+        if self.aborted:
+            raise self._closed_by_another()
+        if not ready:
+            clock.left(doing)
+        return any(number == self._socket.fileno() for number, _ in ready)
+
+    def abort(self) -> None:
+        """From any thread: wake whoever waits here, and let it find the connection closed.
+
+        The number itself is closed by the thread that uses it: closing it here would wake no
+        ``poll``, and could hand the number to somebody else's socket under a reader's hands.
+        """
+        self.aborted = True
+        with suppress(OSError):
+            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Close the socket, without a word to the peer."""
+        if not self._closed:
+            self._closed = True
+            self._socket.close()
+
+    def detach(self) -> socket.socket:
+        """The socket itself, made to block, for somebody else to use and to close."""
+        self._closed = True
+        self._socket.setblocking(True)
+        return self._socket
+
+    def __del__(self) -> None:
+        self.close()
+
+    def _lost(self, exc: OSError) -> Error:
+        if self.aborted or self._closed:
+            return self._closed_by_another()
+        return TransportError(f"the connection to {self.where} was lost: {exc.strerror or exc}")
+
+    def _closed_by_another(self) -> Error:
+        return TransportError(f"the connection to {self.where} was closed from this side")
+
+
+class SecureTransport(Transport):
+    """A socket under TLS, its handshake done."""
+
+    __slots__ = ("_secure", "_writes_first")
+
+    def __init__(self, sock: ssl.SSLSocket, where: str) -> None:
+        super().__init__(sock, where)
+        # A connection cut off without TLS's own goodbye must not look like the end of a body
+        # that has no other mark of its end.
+        sock.suppress_ragged_eofs = False  # type: ignore[attr-defined]  # not in typeshed
+        self._secure = sock
+        self._writes_first = False
+
+    def joined(self, buffers: list[Buffer]) -> list[Buffer]:
+        return buffers if len(buffers) == 1 else [b"".join(buffers)]
+
+    def send(self, buffers: list[Buffer]) -> int:
+        try:
+            return self._secure.send(buffers[0])
+        except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
+            return 0
+        except OSError as exc:
+            raise self._lost(exc) from exc
+
+    def receive(self, size: int) -> bytes | None:
+        try:
+            self._writes_first = False
+            return self._secure.recv(size)
+        except ssl.SSLError as exc:
+            return b"" if self._at_end(exc) else None
+        except OSError as exc:
+            raise self._lost(exc) from exc
+
+    def receive_into(self, view: memoryview) -> int | None:
+        try:
+            self._writes_first = False
+            return self._secure.recv_into(view)
+        except ssl.SSLError as exc:
+            return 0 if self._at_end(exc) else None
+        except OSError as exc:
+            raise self._lost(exc) from exc
+
+    def readable(self) -> bool:
+        return self._has_pending() or super().readable()
+
+    def quiet(self) -> bool:
+        # TLS 1.3 hands out session tickets when it likes: bytes, but not of the application.
+        try:
+            return not self.readable() or self.receive(1) is None
+        except Error:
+            return False
+
+    def wait_readable(self, clock: Clock, doing: str) -> None:
+        if self._writes_first:
+            super().wait(READ | WRITE, clock, doing)
+        elif not self._has_pending():
+            super().wait_readable(clock, doing)
+
+    def wait(self, events: int, clock: Clock, doing: str) -> int:
+        if events & READ and self._has_pending():
+            return READ
+        return super().wait(events, clock, doing)
+
+    def _has_pending(self) -> bool:
+        """Whether bytes are here already that no ``poll`` can see."""
+        return not self._closed and self._secure.pending() > 0
+
+    def _at_end(self, exc: ssl.SSLError) -> bool:
+        """What a failed read means: the end, or (False) that nothing is there; or it raises."""
+        if isinstance(exc, ssl.SSLEOFError):
+            self.cut_off = True
+            return True
+        if isinstance(exc, ssl.SSLWantWriteError):
+            self._writes_first = True
+        elif not isinstance(exc, ssl.SSLWantReadError):
+            raise self._lost(exc) from exc
+        return False
+
+    def _lost(self, exc: OSError) -> Error:
+        if isinstance(exc, ssl.SSLError) and not self.aborted:
+            return TLSError(f"TLS with {self.where} failed: {exc.reason or exc}")
+        return super()._lost(exc)
+
+
+def transport_of(sock: socket.socket, where: str) -> Transport:
+    """The transport that fits a connected socket."""
+    if isinstance(sock, ssl.SSLSocket):
+        return SecureTransport(sock, where)
+    return Transport(sock, where)

@@ -1,0 +1,120 @@
+"""Fixtures, and what is asked of every test: that it leaves nothing behind."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from support.certs import Certs
+from support.memory import descriptors
+from support.nginx import Nginx, find_nginx
+
+# No deadline: how long an example takes says something about the machine, not about the code. In CI
+# always the same examples: a red build must mean a changed build.
+settings.register_profile("restkit", deadline=None, derandomize="CI" in os.environ)
+settings.load_profile("restkit")
+
+FAILED = pytest.StashKey[bool]()
+SETTLING_TIME = 5.0  # seconds within which what a test has ended must be gone
+
+
+@pytest.fixture(scope="session")
+def certs(tmp_path_factory: pytest.TempPathFactory) -> Certs:
+    """A CA, and certificates of every kind."""
+    return Certs(tmp_path_factory.mktemp("certs"))
+
+
+@pytest.fixture(scope="session")
+def nginx(tmp_path_factory: pytest.TempPathFactory, certs: Certs) -> Iterator[Nginx]:
+    """One nginx for each test process. It may be missing on a laptop, never in CI."""
+    if find_nginx() is None:
+        if os.environ.get("CI"):
+            pytest.fail("nginx is not installed, and in CI no test that needs it may be skipped")
+        pytest.skip("nginx is not installed")
+    with Nginx(tmp_path_factory.mktemp("nginx"), certs) as server:
+        yield server
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_temp_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder for temporary files in which nobody else writes."""
+    folder = tmp_path_factory.mktemp("tempfiles")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(folder))
+        patch.setattr(tempfile, "tempdir", str(folder))
+        yield folder
+
+
+@pytest.fixture(autouse=True)
+def _leaves_nothing_behind(
+    request: pytest.FixtureRequest, _own_temp_folder: Path
+) -> Iterator[None]:
+    """Threads, descriptors and temporary files are as before when a test is over.
+
+    `@pytest.mark.leaves_behind('why')` excuses a test.
+    """
+    marked = request.node.get_closest_marker("leaves_behind")
+    threads, files, folder = _threads(), descriptors(), _names(_own_temp_folder)
+    yield
+    # The traceback of a failed test holds its frames, and these what they have open.
+    if marked is None and FAILED not in request.node.stash:
+        _gone("threads", lambda: _threads() - threads)
+        _gone("descriptors", lambda: _new(files, descriptors()))
+        _gone("temporary files", lambda: _names(_own_temp_folder) - folder)
+
+
+@pytest.fixture(autouse=True)
+def _own_shared_client(_leaves_nothing_behind: None) -> Iterator[None]:
+    """`restkit.request` and friends keep connections at rest: each test begins without any."""
+    yield
+    api = sys.modules.get("restkit.api")
+    if api is not None and api._Shared.client is not None:
+        api._Shared.client.close()
+        api._Shared.client = None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Remember which test failed, for its fixtures."""
+    report = yield
+    if report.failed:
+        item.stash[FAILED] = True
+    return report
+
+
+def _gone(what: str, left: Callable[[], object]) -> None:
+    end = time.monotonic() + SETTLING_TIME
+    if left():
+        gc.collect()  # what hangs together in a ring is closed only now
+    while found := left():
+        if time.monotonic() > end:
+            pytest.fail(f"the test left {what} behind: {found}")
+        time.sleep(0.01)
+
+
+def _threads() -> set[threading.Thread]:
+    return set(threading.enumerate())
+
+
+def _names(folder: Path) -> set[str]:
+    return set(os.listdir(folder))
+
+
+def _new(before: dict[int, str], now: dict[int, str]) -> dict[int, str]:
+    # Only sockets, pipes and files: epoll, random sources and the like are opened once for good.
+    return {
+        number: target
+        for number, target in now.items()
+        if before.get(number) != target and not target.startswith(("anon_inode:", "/dev/"))
+    }
