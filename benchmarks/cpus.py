@@ -1,8 +1,9 @@
 """On which CPUs client and server run, which is most of the noise of a benchmark on loopback.
 
 Left alone, the scheduler moves the two together and apart. Together, each pays for its own work.
-Apart, the client also pays for waking the other CPU and for whatever of the server's packets the
-kernel handles in its name: the same GiB then costs 50 ms or 500. What is compared must have the same.
+Apart, the client also pays for waking the other CPU, for being woken, and for those of the server's
+packets that the kernel handles in its name: to send the same GiB costs 50 ms or 500. What is compared
+must have the same.
 """
 
 from __future__ import annotations

@@ -13,12 +13,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from benchmarks.child import NOT_INSTALLED, Sample
-from benchmarks.cpus import Cpus
 from benchmarks.nginx import SMALL, Site
 from benchmarks.row import MiB, Row, Target
+
+if TYPE_CHECKING:
+    from benchmarks.cpus import Cpus
 
 _WARM_UP = 4 * MiB  # beyond restkit's spool in memory, so that the temporary file is warm too
 _CHILD_ENDS_WITHIN = 600.0  # seconds; the slowest peer needs a few for a GiB
@@ -81,7 +83,7 @@ def _sample(
             timeout=_CHILD_ENDS_WITHIN,
             cwd=Path(__file__).parent.parent,
             env={**_environment(), "TMPDIR": str(spools)},
-            preexec_fn=cpus.pin_client,  # noqa: PLW1509  no threads here
+            preexec_fn=cpus.pin_client,
         )
     except subprocess.TimeoutExpired:
         raise ChildFailed(f"failed: not done within {_CHILD_ENDS_WITHIN:g} s") from None

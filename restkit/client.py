@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from restkit.payload import Payload
     from restkit.settings import CommonOptions, RequestOptions
+    from restkit.wire.framing import Outgoing
 
     GivenHeaders = Mapping[str, HeaderValue | None] | Iterable[tuple[str, HeaderValue | None]]
 
@@ -217,14 +218,15 @@ class Client:
         except Error as error:
             error.request, error.sent = request, "nothing"
             raise
-        settings = request.settings
-        expects = (
-            body is not None
-            and asking
-            and body.payload.length != 0
-            and (settings.expect_continue or "expect" in request.headers)
-        )
-        pairs = _on_the_wire(request, fields, expects=expects)
+        settings, names = request.settings, request.headers.names()
+        expects = asking and _may_ask(body) and (settings.expect_continue or "expect" in names)
+        pairs = request.headers.pairs() + fields
+        if "host" not in names:
+            pairs.insert(0, ("Host", request.authority))
+        if expects and "expect" not in names:
+            pairs.append(("Expect", "100-continue"))
+        elif "expect" in names and not expects:
+            pairs = [pair for pair in pairs if not _is(pair[0], "expect")]
         return Sending(
             request.method,
             request_head(request.method, request.target, pairs),
@@ -293,19 +295,9 @@ def _one_payload(payload: object, given: dict[str, Any]) -> Payload | None:
     return as_payload(next(iter(found.values()), None))
 
 
-def _on_the_wire(
-    request: Request, fields: list[tuple[str, str]], *, expects: bool
-) -> list[tuple[str, str]]:
-    """Every header field in its order: Host, the request's own, the payload's, Expect."""
-    headers = request.headers
-    pairs = headers.pairs()
-    if "expect" in headers and not expects:
-        pairs = [pair for pair in pairs if not _is(pair[0], "expect")]
-    elif expects and "expect" not in headers:
-        fields = [*fields, ("Expect", "100-continue")]
-    if "host" not in headers:
-        pairs.insert(0, ("Host", request.authority))
-    return pairs + fields
+def _may_ask(body: Outgoing | None) -> bool:
+    """Whether there is something to ask for before it is sent (RFC 9110 10.1.1)."""
+    return body is not None and body.payload.length != 0
 
 
 def _is(name: str, low: str) -> bool:

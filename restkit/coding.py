@@ -6,26 +6,29 @@ that have no content.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cache
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from restkit.decoder import Decoder, supported_codings
 from restkit.errors import DecodingError
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Protocol
+
+    class ByteSource(Protocol):
+        """Where bytes come from, as they arrive."""
+
+        def read_piece(self) -> bytes | bytearray | memoryview:
+            """The next piece, good until the next call; blocks; empty at the end."""
+
+        def close(self) -> None:
+            """Let go of what is behind it; may be called twice."""
+
+
 _ALIASES = {"x-gzip": "gzip"}
 _MOST_CODINGS = 5
 _NOTHING = memoryview(b"")
-
-
-class ByteSource(Protocol):
-    """Where bytes come from, as they arrive."""
-
-    def read_piece(self) -> bytes | bytearray | memoryview:
-        """The next piece, good until the next call; blocks; empty at the end."""
-
-    def close(self) -> None:
-        """Let go of what is behind it; may be called twice."""
 
 
 class DecodedSource:
@@ -77,7 +80,7 @@ class DecodedSource:
 
     def close(self) -> None:
         """Close the other source and drop what is held; may be called twice."""
-        self._closed = self._ended = True
+        self._closed = True
         self._held = _NOTHING
         self._source.close()
 

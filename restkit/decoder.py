@@ -19,15 +19,33 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING
 
 from restkit.errors import DecodingError
 
 if TYPE_CHECKING:
     import zlib
+    from typing import Any, ClassVar, Protocol
+
+    class _Stream(Protocol):
+        """One compressed stream: a gzip member, a zstd frame."""
+
+        repeats: ClassVar[bool]
+        """Whether one may follow another."""
+        padded: ClassVar[bool]
+        """Whether zeros may follow it."""
+        ended: bool
+        pending: bool
+        """Whether it has more to give before it takes more."""
+
+        def step(self, data: memoryview) -> tuple[bytes, int]:
+            """What came out, at most about STEP, and how many bytes of ``data`` that took.
+
+            The number is below 0 when bytes taken earlier turn out to be behind the end.
+            """
+
 
 # What a step gives at most; brotli 1.2.1, whose buffers double, may give twice as much.
 STEP = 256 * 1024
@@ -48,47 +66,35 @@ def supported_codings() -> tuple[str, ...]:
     return "gzip", "deflate", *(name for name, module in optional if module)
 
 
-class _Stream(Protocol):
-    """One compressed stream: a gzip member, a zstd frame."""
-
-    ended: bool
-    pending: bool
-    """Whether it has more to give before it takes more."""
-
-    def step(self, data: memoryview) -> tuple[bytes, int]:
-        """What came out, at most about STEP, and how many bytes of ``data`` that took.
-
-        The number is below 0 when bytes taken earlier turn out to be behind the stream's end.
-        """
-
-
-class _Coding(NamedTuple):
-    open: Callable[[], _Stream]
-    faults: tuple[type[Exception], ...]
-    repeats: bool
-    """Whether one stream may follow another."""
-    padded: bool = False
-    """Whether zeros may stand behind a stream."""
-
-
 class Decoder:
     """One content coding taken off, in memory and without I/O.
 
     Feed it a piece, ask it to ``produce()`` until there is nothing, feed it the next, and
     ``finish()`` at the end. Once it has raised a DecodingError it raises at every call.
 
+    >>> import gzip
     >>> decoder = Decoder('gzip')
     >>> decoder.feed(gzip.compress(b'some words'))
     >>> decoder.produce(), decoder.produce(), decoder.finish()
     (b'some words', b'', None)
     """
 
-    __slots__ = ("_at", "_coding", "_data", "_fault", "_stream", "_streams", "decoded", "name")
+    __slots__ = (
+        "_at",
+        "_data",
+        "_fault",
+        "_faults",
+        "_open",
+        "_stream",
+        "_streams",
+        "decoded",
+        "name",
+    )
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.decoded = 0
-        self._coding = _coding(name)
+        self._open, self._faults = _format(name)
         self._data = _NOTHING
         self._at = 0
         self._stream: _Stream | None = None
@@ -106,7 +112,7 @@ class Decoder:
             raise DecodingError(self._fault)
         try:
             piece = self._produce()
-        except self._coding.faults as exc:
+        except self._faults as exc:
             raise self._broken(str(exc)) from exc
         self.decoded += len(piece)
         return piece
@@ -135,14 +141,14 @@ class Decoder:
                 return piece
 
     def _next_stream(self) -> _Stream | None:
-        if self._streams and self._coding.padded:
+        if self._streams and self._open.padded:
             zeros = _ZEROS.match(self._data, self._at)
             self._at = zeros.end() if zeros else self._at
         if self._at == len(self._data):
             return None
-        if self._streams and not self._coding.repeats:
+        if self._streams and not self._open.repeats:
             raise self._broken("something follows the end of the stream")
-        self._stream = self._coding.open()
+        self._stream = self._open()
         self._streams += 1
         return self._stream
 
@@ -152,20 +158,21 @@ class Decoder:
         return DecodingError(self._fault)
 
 
-def _coding(name: str) -> _Coding:
+def _format(name: str) -> tuple[type[_Stream], type[Exception]]:
+    """What a stream of this coding is, and what its package raises."""
     if name == "br":
-        return _Coding(_BrotliStream, (_brotli().error,), repeats=False)
+        return _BrotliStream, _brotli().error
     if name == "zstd":
-        return _Coding(_ZstdFrame, (_zstd().ZstdError,), repeats=True)
+        return _ZstdFrame, _zstd().ZstdError
     import zlib
 
-    if name == "deflate":
-        return _Coding(_DeflateStream, (zlib.error,), repeats=False)
-    return _Coding(_GzipMember, (zlib.error,), repeats=True, padded=True)
+    return _DeflateStream if name == "deflate" else _GzipMember, zlib.error
 
 
 class _GzipMember:
     __slots__ = ("_zlib", "ended", "pending")
+    repeats: ClassVar[bool] = True
+    padded: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self._zlib = _inflating(31)
@@ -183,6 +190,8 @@ class _GzipMember:
 
 class _DeflateStream(_GzipMember):
     __slots__ = ("_begun",)
+    repeats: ClassVar[bool] = False
+    padded: ClassVar[bool] = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -198,6 +207,8 @@ class _DeflateStream(_GzipMember):
 
 class _BrotliStream:
     __slots__ = ("_brotli", "ended", "pending")
+    repeats: ClassVar[bool] = False
+    padded: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self._brotli = _brotli().Decompressor()
@@ -209,12 +220,16 @@ class _BrotliStream:
         part = b"" if self.pending else bytes(data)
         piece = self._brotli.process(part, output_buffer_limit=STEP)
         self.ended = self._brotli.is_finished()
-        self.pending = not self.ended and not self._brotli.can_accept_more_data()
+        # brotli 1.2.1 says that it can accept more while a full step left some inside.
+        full = len(piece) >= STEP or not self._brotli.can_accept_more_data()
+        self.pending = full and not self.ended
         return piece, len(part)
 
 
 class _ZstdFrame:
     __slots__ = ("_zstd", "ended", "pending")
+    repeats: ClassVar[bool] = True
+    padded: ClassVar[bool] = False
 
     def __init__(self) -> None:
         zstd = _zstd()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import io
 import os
@@ -20,7 +21,6 @@ from restkit.files import (
     StreamPayload,
     UnsizedPathPayload,
     content_type,
-    opened,
     source_of,
 )
 from restkit.payload import Payload
@@ -46,6 +46,11 @@ _ACCEPTED = (
     "a socket, an iterable of bytes or str, a callable that gives one of these, or an object "
     "with __payload__()"
 )
+
+_MARKED = ("utf-16", "utf-32")
+
+# They read ahead of what tell() says, and give even to read(0) whatever they hold.
+_READERS_AHEAD = (codecs.StreamReader, codecs.StreamReaderWriter, codecs.StreamRecoder)
 
 
 def as_payload(value: object) -> Payload | None:  # noqa: C901  # one visible chain
@@ -108,7 +113,7 @@ def _of_path(path: str | bytes) -> Payload:
         if not os.access(path, os.R_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
         return UnsizedPathPayload(path, replayable=False, watchable=stat.S_ISFIFO(mode))
-    with opened(path) as file:
+    with io.FileIO(path) as file:
         if _tells_its_size(file):
             return PathPayload(path, os.fstat(file.fileno()).st_size)
     return UnsizedPathPayload(path, replayable=True, watchable=False)
@@ -123,7 +128,7 @@ def _of_file(file: Any) -> Payload:
         return _of_memory(file)
     raw = _plain_file(file)
     if raw is not None and _tells_its_size(raw):
-        return FilePayload(file)
+        return FilePayload(file, _plain_position(file))
     if raw is not None and (type(file) is not io.TextIOWrapper or _is_undecoded(file)):
         return _of_pipe(file, raw)
     if _can_seek(file):
@@ -137,6 +142,30 @@ def _of_memory(file: io.BytesIO | io.StringIO) -> Payload:
     if isinstance(whole, str):
         return TextPayload(whole[at:], headers)
     return BytesPayload(memoryview(whole)[at:] if at else whole, headers)
+
+
+def _plain_position(file: Any) -> int:
+    """Where in its bytes a regular file stands, in text mode too."""
+    try:
+        at: int = file.tell()
+    except OSError as exc:
+        raise _no_position(file) from exc
+    # Above these bits a text file's position holds the state of its decoder.
+    if at >> 64 or (at and _needs_its_mark(file)):
+        raise _no_position(file)
+    return at
+
+
+def _needs_its_mark(file: Any) -> bool:
+    """Whether the bytes of a file mean nothing without the byte order mark at its beginning."""
+    return isinstance(file, io.TextIOWrapper) and codecs.lookup(file.encoding).name in _MARKED
+
+
+def _no_position(file: Any) -> PayloadError:
+    return PayloadError(
+        f"{source_of(file)} has been read as text, and cannot say at which byte it is: "
+        "open it with 'rb'"
+    )
 
 
 def _of_pipe(file: Any, raw: io.FileIO) -> Payload:
@@ -165,10 +194,10 @@ def _of_seekable(file: Any) -> Payload | None:
         start = file.tell()
     except (OSError, ValueError):
         return None
+    if isinstance(file, _READERS_AHEAD):
+        return None if start else SeekablePayload(file, start, None)
     if isinstance(file.read(0), str):
-        # Text that is no TextIOBase (the readers of codecs) may have read ahead of its tell().
-        plain = start == 0 or isinstance(file, io.TextIOBase)
-        return SeekablePayload(file, start, None) if plain else None
+        return SeekablePayload(file, start, None)
     end = _end_of(file, start)
     return None if end is None else SeekablePayload(file, start, max(0, end - start))
 
@@ -243,7 +272,8 @@ def _reader_of(file: Any) -> Callable[[int], Any]:
                 "wherever nothing has come yet; open it with 'rb'"
             )
         return file.readline  # its read() would wait for as many characters as it is asked for
-    reader: Callable[[int], Any] = file.read1 if hasattr(file, "read1") else file.read
+    # Of a wrapper's own: what it hands through to another object would leave its read() out.
+    reader: Callable[[int], Any] = file.read1 if hasattr(type(file), "read1") else file.read
     return reader
 
 

@@ -36,6 +36,10 @@ class Region(NamedTuple):
     start: int
     length: int
 
+    def after(self, count: int) -> Region:
+        """What is left of it behind the first ``count`` bytes."""
+        return Region(self.file, self.start + count, self.length - count)
+
     def blocks(self) -> Iterator[bytes]:
         """The bytes, as far as the file has them by now; its position is left alone."""
         at, end = self.start, self.start + self.length
@@ -66,18 +70,18 @@ class RegularPayload(Payload):
 class FilePayload(RegularPayload):
     """What is left of a regular file, as ``open()`` gives it, from its position on.
 
-    That is what is on disk, in text mode too: nothing is encoded anew. Start and length are taken
-    when the payload is made (after a flush, where the file can be written); from then on the
-    file's position is neither moved nor looked at. So a second pass, a pass in another thread and
+    That is what is on disk, in text mode too: nothing is encoded anew. The length is taken
+    when the payload is made (after a flush, where the file can be written), and the file's own
+    position is neither moved nor looked at. So a second pass, a pass in another thread and
     a second request with the same file all send the same bytes. The file is the caller's to
     close; once it is closed there is no further pass.
     """
 
-    def __init__(self, file: Any) -> None:
-        self._file = file
-        self._start = _plain_position(file)
+    def __init__(self, file: Any, start: int) -> None:
         _flush(file)
-        self.length = max(0, os.fstat(file.fileno()).st_size - self._start)
+        self.length = max(0, os.fstat(file.fileno()).st_size - start)
+        self._file = file
+        self._start = start
         self.source = source_of(file)
         self.headers = content_type(getattr(file, "name", None))
 
@@ -102,7 +106,7 @@ class PathPayload(RegularPayload):
 
     @contextmanager
     def region(self) -> Iterator[Region]:
-        with opened(self._path) as file:
+        with io.FileIO(self._path) as file:
             yield Region(file, 0, self.length)
 
 
@@ -138,8 +142,9 @@ class StreamPayload(Payload):
 class PipePayload(Payload):
     """What comes out of a pipe, a terminal or a ``/proc`` file that ``open()`` has buffered.
 
-    Read once, lazily, and as bytes, also where it is text of which nothing has been read yet. The first piece may be what was in the buffer already, of which the
-    pipe's number knows nothing: only afterwards is there something to wait on.
+    Read once, lazily, and as bytes, also where it is text of which nothing has been read yet. The
+    first piece may be what was in the buffer already, of which the pipe's number knows nothing:
+    only afterwards is there something to wait on.
     """
 
     def __init__(
@@ -194,7 +199,7 @@ class UnsizedPathPayload(Payload):
         return None if self._file is None else self._file.fileno()
 
     def chunks(self) -> Iterator[Buffer]:
-        with opened(self._path) as file:
+        with io.FileIO(self._path) as file:
             self._file = file if self._watchable else None
             try:
                 while block := _read_on(file, file.read, _PIPE_BLOCK):
@@ -270,11 +275,6 @@ class SeekablePayload(Payload):
             yield piece
 
 
-def opened(path: str | bytes) -> io.FileIO:
-    """The file at a path, to be read, without a buffer."""
-    return io.FileIO(path)
-
-
 def content_type(name: object, *, as_stored: bool = True) -> Sequence[tuple[str, str]]:
     """The Content-Type that a file's name stands for, as fields of a head.
 
@@ -298,24 +298,6 @@ def source_of(file: object) -> str:
     if isinstance(name, str | bytes | os.PathLike):
         return repr(os.fsdecode(name))
     return f"of {type(file).__name__}"
-
-
-def _plain_position(file: Any) -> int:
-    """Where in its bytes a regular file stands, in text mode too."""
-    try:
-        at: int = file.tell()
-    except OSError as exc:
-        raise _no_position(file) from exc
-    if at >> 64:  # above these bits a text file's position holds the state of its decoder
-        raise _no_position(file)
-    return at
-
-
-def _no_position(file: Any) -> PayloadError:
-    return PayloadError(
-        f"{source_of(file)} has been read as text, and cannot say at which byte it is: "
-        "open it with 'rb'"
-    )
 
 
 def _flush(file: Any) -> None:

@@ -65,6 +65,10 @@ class Headers(MutableMapping[str, str]):
         low = name.lower()
         return [value for key, _, value in self._fields if key == low]
 
+    def names(self) -> set[str]:
+        """The names that are there, in lower case."""
+        return {low for low, _, _ in self._fields}
+
     def pairs(self) -> list[tuple[str, str]]:
         """Every field as (name, value), in order and as it was written."""
         return [(name, value) for _, name, value in self._fields]
@@ -96,11 +100,7 @@ class Headers(MutableMapping[str, str]):
     def __contains__(self, name: object) -> bool:
         if not isinstance(name, str):
             return False
-        low = name.lower()
-        for key, _, _ in self._fields:  # noqa: SIM110  # asked several times a request
-            if key == low:
-                return True
-        return False
+        return name.lower() in self.names()
 
     def __iter__(self) -> Iterator[str]:
         seen: set[str] = set()
@@ -110,7 +110,7 @@ class Headers(MutableMapping[str, str]):
                 yield name
 
     def __len__(self) -> int:
-        return len({low for low, _, _ in self._fields})
+        return len(self.names())
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Headers):

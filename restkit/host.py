@@ -14,7 +14,7 @@ import re
 _HOST_PORT = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::(.*))?", re.DOTALL)
 _PORT = re.compile("0*([0-9]{1,5})")
 _ZONE = re.compile("[A-Za-z0-9._~-]+")
-_DOTS = re.compile("[.\u3002\uff0e\uff61]")  # all that RFC 3490 3.1 has for dots
+_OTHER_DOTS = "\u3002\uff0e\uff61"  # RFC 3490 3.1
 _LABEL = re.compile(r"[a-z0-9_~!$&'()*+,;=-]{1,63}")  # reg-name of RFC 3986 3.2.2, decoded
 # What the codec rewrites or drops, and UTS 46 keeps: its four deviations, the capital of the first
 # of them, and one that Unicode has since taken off the list of what is dropped.
@@ -63,8 +63,10 @@ def _name(host: str) -> str:
         from urllib.parse import unquote
 
         host = unquote(host)
+    for dot in _OTHER_DOTS:
+        host = host.replace(dot, ".")
     # No name that is too long by this much gets short enough, and the codec is quadratic.
-    labels = _DOTS.split(host) if len(host) < 4 * _LONGEST else [""]
+    labels = host.split(".") if len(host) < 4 * _LONGEST else [""]
     # The root's empty label may be written, and means something to a resolver.
     root = [labels.pop()] if len(labels) > 1 and not labels[-1] else []
     labels = [_ascii(label) for label in labels]

@@ -26,6 +26,7 @@ class JsonPayload(Payload):
     def chunks(self) -> Iterator[Buffer]:
         yield self._text
 
+
 def json_payload(value: object) -> JsonPayload:
     """The value as JSON in UTF-8; raises PayloadError for what JSON cannot say."""
     import json

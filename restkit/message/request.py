@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from restkit.door import as_payload
 from restkit.errors import PayloadLengthError, RequestError
+from restkit.files import RegularPayload
 from restkit.headers import Headers
 from restkit.payload import DeclaredLength, Payload
 from restkit.settings import Settings
-from restkit.wire.framing import ChunkedOut, Outgoing, SizedOut
+from restkit.wire.framing import ChunkedOut, FileOut, Outgoing, SizedOut
 
 if TYPE_CHECKING:
     from restkit.url import URL
@@ -19,6 +20,7 @@ _METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _DIGITS = re.compile(r"[0-9]{1,19}")
 _WITH_BODY = frozenset(("POST", "PUT", "PATCH"))
 _IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))
+_FRAMING = frozenset(("content-length", "transfer-encoding"))
 _SECRET = frozenset(("authorization", "proxy-authorization", "cookie"))
 
 
@@ -95,16 +97,14 @@ def framed(request: Request) -> Framed:
     are a RequestError, and so is a payload where none can be.
     """
     headers, payload = request.headers, request.payload
-    length = coding = None
-    if "content-length" in headers or "transfer-encoding" in headers:
-        length, coding = headers.get("content-length"), headers.get("transfer-encoding")
-    if length is None and coding is None:
+    declared = headers.names() & _FRAMING
+    if not declared:
         return _framed_by_payload(request.method, headers, payload)
-    if length is not None and coding is not None:
+    if len(declared) > 1:
         raise RequestError("both Content-Length and Transfer-Encoding are given: one must go")
-    if coding is not None:
-        return _framed_in_chunks(coding, headers, payload)
-    return _framed_by_declaration(length or "", headers, payload)
+    if "content-length" in declared:
+        return _framed_by_declaration(headers["content-length"], headers, payload)
+    return _framed_in_chunks(headers["transfer-encoding"], headers, payload)
 
 
 def _framed_by_payload(method: str, headers: Headers, payload: Payload | None) -> Framed:
@@ -115,7 +115,8 @@ def _framed_by_payload(method: str, headers: Headers, payload: Payload | None) -
     fields = _announced(headers, payload)
     if payload.length is None:
         return Framed(ChunkedOut(payload), [*fields, ("Transfer-Encoding", "chunked")])
-    return Framed(SizedOut(payload), [*fields, ("Content-Length", str(payload.length))])
+    body = FileOut(payload) if isinstance(payload, RegularPayload) else SizedOut(payload)
+    return Framed(body, [*fields, ("Content-Length", str(payload.length))])
 
 
 def _framed_in_chunks(coding: str, headers: Headers, payload: Payload | None) -> Framed:

@@ -6,8 +6,9 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from restkit.body_file import BodyFile, BodyStream, PayloadStream
 from restkit.errors import DecodingError, RequestError
-from restkit.message.content_type import charset_of
+from restkit.message.header_text import as_utf_8, charset_of
 from restkit.message.intake import codings_of, is_coded, take_body
+from restkit.message.kept import kept_reply
 from restkit.message.originals import OriginalNames
 from restkit.message.saving import save_body
 from restkit.message.status import error_for
@@ -97,7 +98,7 @@ class HttpResponse(OriginalNames):
     def location(self) -> str | None:
         """Where the answer points to, as an absolute URL; None where it points nowhere."""
         location = self.headers.get("location")
-        return None if location is None else str(self.request.url.join(location))
+        return None if location is None else str(self.request.url.join(as_utf_8(location)))
 
     @property
     def charset(self) -> str:
@@ -109,7 +110,8 @@ class HttpResponse(OriginalNames):
         """The Link headers by relation (RFC 8288): ``r.links['next']['url']``."""
         from restkit.message.links import parse_links
 
-        return parse_links(self.headers.get_all("link"), self.request.url)
+        links = [as_utf_8(value) for value in self.headers.get_all("link")]
+        return parse_links(links, self.request.url)
 
     @property
     def trailers(self) -> Headers:
@@ -272,12 +274,21 @@ class HttpResponse(OriginalNames):
         return f"<HttpResponse {self.status_line}, {self.request.method} {self.request.url}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        from restkit.message.frozen import thaw
-
         head = self._reply.head
         decoded = self._decoded or (self.request.settings.decompress and bool(codings_of(head)))
         status = (head.minor, self.status, self.reason)
-        return thaw, (status, self.headerslist, self.body, decoded, self.request)
+        return self._thawed, (status, self.headerslist, self.body, decoded, self.request)
+
+    @classmethod
+    def _thawed(
+        cls,
+        status: tuple[int, int, str],
+        fields: list[tuple[str, str]],
+        body: bytes,
+        decoded: bool,
+        request: Request,
+    ) -> HttpResponse:
+        return cls(request, kept_reply(status, fields, body), 0.0, decoded=decoded)
 
     # Inside
 

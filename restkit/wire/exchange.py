@@ -8,18 +8,21 @@ spool, so that a peer that echoes can never be waiting for us while we wait for 
 
 from __future__ import annotations
 
+from errno import EINVAL, ENOSYS, EOPNOTSUPP
 from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from restkit.errors import IdleTimeout, ResponseError, TransportError
+from restkit.errors import IdleTimeout, PayloadLengthError, ResponseError, TransportError
 from restkit.payload import close_if_it_can
 from restkit.wire.answer import Answer
+from restkit.wire.framing import FileOut
 from restkit.wire.transport import BLOCK, READ, WRITE, Transport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from restkit.errors import Sent
+    from restkit.files import Region
     from restkit.payload import Buffer
     from restkit.spool import Spool
     from restkit.timeouts import Clock
@@ -27,6 +30,9 @@ if TYPE_CHECKING:
     from restkit.wire.head import ResponseHead
 
 CONTINUE_SECONDS = 1.0
+FILE_STEP = 1024 * 1024
+# What ``sendfile`` says on file systems that it cannot send from.
+NO_SENDFILE = (EINVAL, ENOSYS, EOPNOTSUPP)
 
 
 class Sending(NamedTuple):
@@ -112,6 +118,8 @@ class Exchange:
             if not self._push(head):
                 return False
             head = []
+        if isinstance(body, FileOut) and self._transport.sends_files:
+            return self._send_file(head, body)
         pieces = iter(body)
         try:
             while self._source_has_more(body):
@@ -124,6 +132,44 @@ class Exchange:
             return False
         finally:
             close_if_it_can(pieces)
+
+    def _send_file(self, head: list[Buffer], body: FileOut) -> bool:
+        """Head and first block together, and then whatever the system can take of the file."""
+        with body.payload.region() as region:
+            first = next(region.blocks(), b"")
+            if self._interrupted() or not self._push([*head, first] if first else head):
+                return False
+            left = region.after(len(first))
+            while left.length:
+                count = None if self._interrupted() else self._push_from(left)
+                if count is None:
+                    return False
+                if not count:
+                    gave = f"{region.length - left.length} of {region.length} bytes"
+                    raise PayloadLengthError(f"{body.payload!r} gave {gave}")
+                left = left.after(count)
+        return True
+
+    def _push_from(self, region: Region) -> int | None:
+        """Send of a file what goes, at least one byte; 0 at its end, None when refused."""
+        number, size = region.file.fileno(), min(FILE_STEP, region.length)
+        while not self._refused():
+            self._clock.left("sending")
+            try:
+                sent = self._transport.send_file(number, region.start, size)
+            except TransportError as exc:
+                self._broken(exc)
+                return None
+            except OSError as exc:
+                if exc.errno not in NO_SENDFILE:
+                    raise
+                block = next(region.blocks(), b"")
+                return len(block) if not block or self._push([block]) else None
+            if sent is not None:
+                self.sent_bytes += sent
+                return sent
+            self._wait_to_send()
+        return None
 
     def _source_has_more(self, body: Outgoing) -> bool:
         """Wait for the caller's source where that can be done; False when the peer refused."""
@@ -147,7 +193,7 @@ class Exchange:
         """Read what the peer has to say between two pieces; whether it ends the sending."""
         if self._rested and not self.sent_bytes and not self._transport.quiet():
             raise TransportError(f"the resting connection to {self._clock.where} was closed")
-        while self._listening and self._transport.readable():
+        if self._listening and self._transport.readable():
             self._read_early()
         return self._refused()
 
@@ -168,11 +214,15 @@ class Exchange:
                 if not buffers:
                     return True
                 continue
-            events = WRITE | READ if self._listening else WRITE
-            if transport.wait(events, self._clock, "sending") & READ:
-                self._read_early()
-                if self._refused():
-                    return False
+            self._wait_to_send()
+            if self._refused():
+                return False
+
+    def _wait_to_send(self) -> None:
+        """Wait until something can be sent, or read what the peer says instead."""
+        events = WRITE | READ if self._listening else WRITE
+        if self._transport.wait(events, self._clock, "sending") & READ:
+            self._read_early()
 
     def _told_to_go_on(self) -> bool:
         """Wait a moment for 100 Continue; whether the body is to be sent."""

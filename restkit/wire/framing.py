@@ -21,12 +21,14 @@ from restkit.wire.head import Pairs, ResponseHead, take_trailers
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from restkit.files import RegularPayload
     from restkit.payload import Buffer, Payload
 
 MAX_CHUNK_LINE = 4096
 
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,19})[ \t]*\r\n(?![ \t])")
 _CONNECTION = re.compile(rb"\r\nconnection:([^\r\n]*(?:\r\n[ \t][^\r\n]*)*)")
+_KEEP_ALIVE = re.compile(rb"\r\nconnection: keep-alive\r\n(?![ \t])")
 _DIGITS = re.compile(r"[0-9]{1,19}")
 _CHUNK = rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\r\n\0]*)?\r\n"
 _FIRST_CHUNK = re.compile(_CHUNK)
@@ -85,7 +87,7 @@ class SizedBody:
 
     def feed(self, data: bytes) -> Sequence[Buffer]:
         if len(data) > self.left:
-            self.rest = data[self.left :]
+            self.rest += data[self.left :]
             data = data[: self.left]
         self.received(len(data))
         return (data,) if data else ()
@@ -171,14 +173,15 @@ class ChunkedBody:
                 break
             at = after
         if self.done:
-            self.rest = data[at:]
+            self.rest += data[at:]
         return pieces
 
     def _line(self, data: bytes, at: int) -> int | None:
         """Read the line before a chunk; where the chunk begins, or None for more."""
-        match = self._next and self._next.match(data, at)
-        if not match or match.end() - at > MAX_CHUNK_LINE:
-            self._judge(data[at : at + MAX_CHUNK_LINE + 1])
+        limit = at + MAX_CHUNK_LINE
+        match = self._next and self._next.match(data, at, limit)
+        if not match:
+            self._judge(data[at:limit], too_long=len(data) > limit)
             return None
         self._chunk = int(match[1], 16)
         self._next = _NEXT_CHUNK if self._chunk else None
@@ -192,7 +195,7 @@ class ChunkedBody:
         self.done = True
         return at + end
 
-    def _judge(self, line: bytes) -> None:
+    def _judge(self, line: bytes, *, too_long: bool) -> None:
         where = f"after {self._came} bytes of a chunked body"
         if self._next is _NEXT_CHUNK:
             if not line.startswith(b"\r\n"[: len(line)]):
@@ -200,7 +203,7 @@ class ChunkedBody:
             line = line[2:]
         if not _CHUNK_LINE_BEGINS.fullmatch(line):
             raise ParserError(f"{where} no chunk size, but {line[:40]!r}")
-        if len(line) > MAX_CHUNK_LINE - 2:
+        if too_long:
             raise ParserError(f"{where} a chunk size line of more than {MAX_CHUNK_LINE} bytes")
 
     def received(self, count: int) -> None:
@@ -254,10 +257,12 @@ def _length(head: ResponseHead) -> int:
 
 def stays_open(head: ResponseHead) -> bool:
     """Whether the peer means to keep the connection (RFC 9112 9.3)."""
+    if head.minor == 0 and b"\r\ntransfer-encoding:" in head.lowered:
+        return False  # 6.1: the framing is faulty, if only for whoever stands between
     fields = head.lowered.count(b"\r\nconnection:")
     if not fields:
         return head.minor == 1
-    if fields == 1 and b"\r\nconnection: keep-alive\r\n" in head.lowered:
+    if fields == 1 and _KEEP_ALIVE.search(head.lowered):
         return True
     values = b",".join(_CONNECTION.findall(head.lowered))
     options = {option.strip() for option in values.split(b",")}
@@ -269,7 +274,9 @@ def stays_open(head: ResponseHead) -> bool:
 class Outgoing(Protocol):
     """A payload with its framing: to iterate it is to send it."""
 
-    payload: Payload
+    @property
+    def payload(self) -> Payload:
+        """What is sent."""
 
     def __iter__(self) -> Iterator[list[Buffer]]:
         """What goes out together, one piece of the payload at a time."""
@@ -281,6 +288,19 @@ class SizedOut:
     __slots__ = ("payload",)
 
     def __init__(self, payload: Payload) -> None:
+        self.payload = payload
+
+    def __iter__(self) -> Iterator[list[Buffer]]:
+        for piece in self.payload:
+            yield [piece]
+
+
+class FileOut:
+    """A region of a regular file: where the connection can, the system sends it by itself."""
+
+    __slots__ = ("payload",)
+
+    def __init__(self, payload: RegularPayload) -> None:
         self.payload = payload
 
     def __iter__(self) -> Iterator[list[Buffer]]:

@@ -40,7 +40,7 @@ class TLSOptions(NamedTuple):
     context: ssl.SSLContext | None = None
 
     def __repr__(self) -> str:
-        return f"TLSOptions(verify={self.verify!r}, cert={_shown(self.cert)}, {self.context!r})"
+        return f"TLSOptions({self.verify!r}, cert={_shown(self.cert)}, context={self.context!r})"
 
 
 def context_for(options: TLSOptions) -> ssl.SSLContext:
@@ -52,13 +52,21 @@ def context_for(options: TLSOptions) -> ssl.SSLContext:
     """
     if not isinstance(options.verify, (bool, str)):
         raise RequestError(f"verify={options.verify!r}: True, False or a path is wanted")
-    if not isinstance(options.cert, (str, tuple, type(None))):
+    if not _is_cert(options.cert):
         raise RequestError("cert= is a path, (certificate, key) or (certificate, key, password)")
     if options.context is None:
         return _contexts.get(options)
+    if not isinstance(options.context, ssl.SSLContext):
+        raise RequestError(f"ssl_context={options.context!r}: an ssl.SSLContext is wanted")
     if options.verify is not True or options.cert is not None:
         raise RequestError("ssl_context= is used as it is: verify= and cert= cannot change it")
     return options.context
+
+
+def _is_cert(cert: object) -> bool:
+    if isinstance(cert, tuple):
+        return len(cert) in (2, 3) and all(isinstance(part, str) for part in cert)
+    return cert is None or isinstance(cert, str)
 
 
 class _Contexts:
@@ -195,6 +203,10 @@ class Handshake:
     def wrap_socket(self, sock: socket.socket, server_hostname: str | None = None) -> ssl.SSLSocket:
         """Do the handshake; the socket is closed on any exception."""
         self.begun = True
+        if type(self._context).wrap_socket is not ssl.SSLContext.wrap_socket:
+            # A class of its own, such as truststore's, may verify when it finds the handshake
+            # done.
+            return self._context.wrap_socket(sock, server_hostname=server_hostname)
         secured = self._context.wrap_socket(
             sock, server_hostname=server_hostname, do_handshake_on_connect=False
         )

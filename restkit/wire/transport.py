@@ -11,9 +11,19 @@ again with the same bytes (SSL_write(3)); buffers wait unchanged until they are 
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
 from contextlib import suppress
+from errno import (
+    ECONNRESET,
+    EHOSTUNREACH,
+    ENETDOWN,
+    ENETUNREACH,
+    ENOTCONN,
+    EPIPE,
+    ETIMEDOUT,
+)
 from select import POLLIN, POLLOUT, poll
 from typing import TYPE_CHECKING
 
@@ -27,9 +37,14 @@ READ = POLLIN
 WRITE = POLLOUT
 BLOCK = 64 * 1024
 
+# Of what ``sendfile`` may fail with, these are the connection's; the others are the file's.
+_LOST = frozenset((EPIPE, ECONNRESET, ENOTCONN, ETIMEDOUT, EHOSTUNREACH, ENETUNREACH, ENETDOWN))
+
 
 class Transport:
     """A socket in the clear. ``where`` is the peer's name for messages."""
+
+    sends_files = True
 
     __slots__ = ("_both", "_closed", "_readable", "_socket", "aborted", "cut_off", "where")
 
@@ -55,6 +70,20 @@ class Transport:
             return 0
         except OSError as exc:
             raise self._lost(exc) from exc
+
+    def send_file(self, number: int, start: int, count: int) -> int | None:
+        """Let the system send from a file; how many bytes went, 0 at its end, None for none now.
+
+        What is wrong with the file, and not with the connection, is the OSError it is.
+        """
+        try:
+            return os.sendfile(self._socket.fileno(), number, start, count)
+        except BlockingIOError:
+            return None
+        except OSError as exc:
+            if exc.errno in _LOST:
+                raise self._lost(exc) from exc
+            raise
 
     def joined(self, buffers: list[Buffer]) -> list[Buffer]:
         """The buffers as ``send`` wants to see them, the same at every try."""
@@ -157,6 +186,8 @@ class Transport:
 class SecureTransport(Transport):
     """A socket under TLS, its handshake done."""
 
+    sends_files = False
+
     __slots__ = ("_secure", "_writes_first")
 
     def __init__(self, sock: ssl.SSLSocket, where: str) -> None:
@@ -216,6 +247,9 @@ class SecureTransport(Transport):
         if events & READ and self._has_pending():
             return READ
         return super().wait(events, clock, doing)
+
+    def wait_beside(self, source: int, clock: Clock, doing: str) -> bool:
+        return self._has_pending() or super().wait_beside(source, clock, doing)
 
     def _has_pending(self) -> bool:
         """Whether bytes are here already that no ``poll`` can see."""

@@ -1,0 +1,23 @@
+"""What the text of a header says beyond its letters."""
+
+from __future__ import annotations
+
+import re
+
+_CHARSET = re.compile(r';[ \t]*charset=(?:"([^"]*)"|([^\s;"]+))', re.IGNORECASE)
+
+
+def charset_of(content_type: str) -> str | None:
+    """The charset parameter of a Content-Type, without its quotes; None where there is none."""
+    match = _CHARSET.search(content_type)
+    return (match[1] or match[2] or None) if match else None
+
+
+def as_utf_8(value: str) -> str:
+    """A URL in a header, which servers write in UTF-8, though header text is read as latin-1."""
+    if value.isascii():
+        return value
+    try:
+        return value.encode("latin-1").decode("utf-8")
+    except UnicodeDecodeError:
+        return value
