@@ -2,8 +2,8 @@
 
 Left alone, the scheduler moves the two together and apart. Together, each pays for its own work.
 Apart, the client also pays for waking the other CPU, for being woken, and for those of the server's
-packets that the kernel handles in its name: to send the same GiB costs 50 ms or 500. What is compared
-must have the same.
+packets that the kernel handles in its name: one GiB sent costs 50 ms or 500. Who is compared must
+be placed alike.
 """
 
 from __future__ import annotations

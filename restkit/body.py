@@ -79,7 +79,8 @@ class Body:
     @property
     def complete(self) -> bool:
         """Whether all of it is in the spool."""
-        return self._source is None and not self._passed and not self._closed
+        came = self._source is None or self._spool.size == self.length
+        return came and not self._passed and not self._closed
 
     @property
     def untouched(self) -> bool:
@@ -127,23 +128,24 @@ class Body:
             return self._spool.read_at(0, self.pull_all())
 
     def _claim_spool(self) -> None:
+        if self._closed:
+            raise _let_go()
         if self._claim is _Claim.LIVE:
             raise self._error or _gone_by()
-        if self._closed:
-            raise AlreadyRead("the response was closed, and its body let go")
         if self._claim is _Claim.NOT_YET:
             self._claim = _Claim.SPOOLED
 
     def _pull_into(self, view: memoryview) -> int:
         if self._passed:
             raise self._error or _gone_by()
-        count = self._from_source(view)
-        if count:
-            try:
+        try:
+            # One guard over both: an interruption between them must not lose what was taken.
+            count = self._from_source(view)
+            if count:
                 self._spool.append(view[:count])
-            except BaseException as exc:
-                self._fail(exc)
-                raise
+        except BaseException as exc:
+            self._fail(exc)
+            raise
         return count
 
     # Live
@@ -156,7 +158,12 @@ class Body:
             self._claim_live(reader)
             if position < self._spool.size:
                 return self._spool.read_into(position, view)
-            count = self._from_source(view)
+            self._must_stand_at(position)
+            try:
+                count = self._from_source(view)
+            except BaseException as exc:
+                self._fail(exc)
+                raise
             self._passed += count
             return count
 
@@ -168,6 +175,7 @@ class Body:
             self._claim_live(reader)
             if position < self._spool.size:
                 return self._spool.read_at(position, _SCRATCH)
+            self._must_stand_at(position)
             if self._error is not None:
                 raise self._error
             if self._source is None:
@@ -176,9 +184,14 @@ class Body:
             self._passed += len(piece)
             return piece
 
+    def _must_stand_at(self, position: int) -> None:
+        """A reader that was interrupted behind its back has missed something, and must know."""
+        if position != self._spool.size + self._passed:
+            raise self._error or _gone_by()
+
     def _claim_live(self, reader: object) -> None:
         if self._closed:
-            raise AlreadyRead("the response was closed, and its body let go")
+            raise _let_go()
         if self._claim is _Claim.NOT_YET:
             self._claim = _Claim.LIVE
             self._live_reader = reader
@@ -196,12 +209,8 @@ class Body:
             raise self._error
         if self._source is None:
             return 0
-        try:
-            count = self._source.readinto(view)
-            self._count(self._spool.size + self._passed + count)
-        except BaseException as exc:
-            self._fail(exc)
-            raise
+        count = self._source.readinto(view)
+        self._count(self._spool.size + self._passed + count)
         if not count:
             self._source = None
         return count
@@ -241,12 +250,18 @@ class Body:
 
     def end_live(self, reader: object) -> None:
         """The live reader wants no more: what is still to come goes."""
-        if self._claim is _Claim.LIVE and self._live_reader is reader and self._source is not None:
+        nobody_else = self._claim is _Claim.LIVE or self._passed
+        if nobody_else and self._live_reader is reader and self._source is not None:
             self.close()
 
     def skip(self, limit: int) -> None:
-        """Let what is still to come go by, if it is not much more than ``limit``; or close."""
+        """Let what is still to come go by, if it is not much more than ``limit``; or close.
+
+        Then it has gone by, however little there was; but what is whole in the spool stays.
+        """
         with self._lock:
+            if self._claim is _Claim.SPOOLED and self.complete:
+                return
             self._claim = _Claim.LIVE
             self._live_reader = None
             if self.length is not None and self.length - self._spool.size > limit:
@@ -271,13 +286,23 @@ class Body:
                 self._spool.close()
 
     def live_payload(self) -> Payload:
-        """To be sent on as it arrives, once."""
+        """To be sent on as it arrives, once; raises AlreadyRead where that is over."""
+        self._must_be_readable()
         return LiveRelay(self)
 
     def spooled_payload(self, start: int = 0) -> Payload:
         """To be sent on from a place, and kept, so that it can be sent again."""
+        self._must_be_readable()
         return SpooledRelay(self, start)
+
+    def _must_be_readable(self) -> None:
+        if not self.readable:
+            raise _let_go() if self._closed else self._error or _gone_by()
 
 
 def _gone_by() -> AlreadyRead:
     return AlreadyRead("the body was taken live, as one pass, and has gone by")
+
+
+def _let_go() -> AlreadyRead:
+    return AlreadyRead("the response was closed, and its body let go")

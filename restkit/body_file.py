@@ -8,6 +8,7 @@ can be read.
 
 from __future__ import annotations
 
+import errno
 import io
 from functools import partial
 from typing import TYPE_CHECKING
@@ -48,13 +49,14 @@ class _SpooledRaw(io.RawIOBase):
         elif whence != io.SEEK_SET:
             raise ValueError(f"whence is {whence!r}; 0, 1 or 2 would do")
         if offset < 0:
-            raise ValueError(f"a place of {offset} is before the beginning")
+            # As a file on disk has it: zipfile, for one, looks for an end that may not be there.
+            raise OSError(errno.EINVAL, f"a place of {offset} is before the beginning")
         self._position = offset
         return offset
 
     def readinto(self, buffer: WriteableBuffer) -> int:
         with memoryview(buffer) as view, view.cast("B") as flat:
-            count = self._body.read_into(self._position, flat)
+            count = self._body.read_into(self._position, flat) if flat else 0
         self._position += count
         return count
 
@@ -71,7 +73,7 @@ class _LiveRaw(io.RawIOBase):
 
     def readinto(self, buffer: WriteableBuffer) -> int:
         with memoryview(buffer) as view, view.cast("B") as flat:
-            count = self._body.read_live(self, self._position, flat)
+            count = self._body.read_live(self, self._position, flat) if flat else 0
         self._position += count
         return count
 
@@ -87,6 +89,16 @@ class _Lines(io.BufferedReader):
         if not line:
             raise StopIteration
         return line
+
+    def readlines(self, hint: int | None = -1) -> list[bytes]:
+        """Whole lines, whatever their length: the next ones, until they are more than ``hint``."""
+        lines: list[bytes] = []
+        left = hint if hint and hint > 0 else None
+        for line in iter(self.readline, b""):
+            lines.append(line)
+            if left is not None and (left := left - len(line)) < 0:
+                break
+        return lines
 
 
 class BodyFile(_Lines):

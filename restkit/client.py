@@ -218,18 +218,22 @@ class Client:
         except Error as error:
             error.request, error.sent = request, "nothing"
             raise
-        settings, names = request.settings, request.headers.names()
-        expects = asking and _may_ask(body) and (settings.expect_continue or "expect" in names)
-        pairs = request.headers.pairs() + fields
-        if "host" not in names:
-            pairs.insert(0, ("Host", request.authority))
-        if expects and "expect" not in names:
-            pairs.append(("Expect", "100-continue"))
-        elif "expect" in names and not expects:
-            pairs = [pair for pair in pairs if not _is(pair[0], "expect")]
+        headers, settings = request.headers, request.settings
+        asked = "expect" in headers.names()
+        expects = asking and _may_ask(body) and (settings.expect_continue or asked)
+        if asked and not expects:
+            headers = headers.copy()
+            del headers["expect"]
+        elif expects and not asked:
+            fields.append(("Expect", "100-continue"))
+        lines = headers.lines()
+        if "host" not in headers.names():
+            lines = f"Host: {request.authority}\r\n{lines}"
+        if fields:
+            lines += Headers.of_trusted(fields).lines()
         return Sending(
             request.method,
-            request_head(request.method, request.target, pairs),
+            request_head(request.method, request.target, lines),
             body,
             clock,
             partial(Spool, settings.spool_size, settings.spool_dir),

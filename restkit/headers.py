@@ -14,6 +14,9 @@ from restkit.errors import InvalidHeader
 
 HeaderValue: TypeAlias = "str | bytes | int"
 
+SECRET = frozenset(("authorization", "proxy-authorization", "cookie", "set-cookie"))
+"""The names, in lower case, whose values are credentials: they are in no repr, log or error."""
+
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _FORBIDDEN = re.compile("[\r\n\0]")
 _FORBIDDEN_NAMES = {"\r": "CR", "\n": "LF", "\0": "NUL"}
@@ -25,20 +28,22 @@ class Headers(MutableMapping[str, str]):
     ``headers['accept']`` is all values of the name joined with ``', '``, as RFC 9110 5.2 reads
     them; ``Set-Cookie`` alone cannot be joined, so the first is given, and ``get_all`` has
     every one. Setting replaces all values of a name; ``add`` puts one more beside them. What
-    cannot go on the wire is refused as it is put in, with ``InvalidHeader``.
+    cannot go on the wire is refused as it is put in, with ``InvalidHeader``. Equal are those
+    with the same values, in order, of the same names; the ``repr`` shows no credentials.
 
     >>> headers = Headers([('Accept', 'text/plain'), ('accept', 'text/html')])
     >>> headers['ACCEPT']
     'text/plain, text/html'
     """
 
-    __slots__ = ("_fields",)
+    __slots__ = ("_fields", "_lines", "_names")
 
     def __init__(
         self,
         fields: Mapping[str, HeaderValue] | Iterable[tuple[str, HeaderValue]] | None = None,
     ) -> None:
         self._fields: list[tuple[str, str, str]] = []
+        self._changed()
         if fields is not None:
             for name, value in _pairs(fields):
                 self.add(name, value)
@@ -48,26 +53,42 @@ class Headers(MutableMapping[str, str]):
         """Headers of pairs that a strict parser has already passed: they are not checked again."""
         headers = cls.__new__(cls)
         headers._fields = [(name.lower(), name, value) for name, value in pairs]
+        headers._changed()
         return headers
 
     def copy(self) -> Headers:
         """The same fields, free to change."""
         other = Headers.__new__(Headers)
         other._fields = self._fields.copy()
+        other._lines, other._names = self._lines, self._names
         return other
+
+    def _changed(self) -> None:
+        # A Client sends the same fields again and again: what they look like is kept with them.
+        self._lines: str | None = None
+        self._names: frozenset[str] | None = None
 
     def add(self, name: str, value: HeaderValue) -> None:
         """Put one more field at the end, beside those of the same name."""
         self._fields.append((_checked_name(name).lower(), name, _checked_value(name, value)))
+        self._changed()
 
     def get_all(self, name: str) -> list[str]:
         """Every value of the name, in order; an empty list where there is none."""
         low = name.lower()
         return [value for key, _, value in self._fields if key == low]
 
-    def names(self) -> set[str]:
+    def names(self) -> frozenset[str]:
         """The names that are there, in lower case."""
-        return {low for low, _, _ in self._fields}
+        if self._names is None:
+            self._names = frozenset([low for low, _, _ in self._fields])
+        return self._names
+
+    def lines(self) -> str:
+        """The fields as they stand in a head, one line each."""
+        if self._lines is None:
+            self._lines = "".join([f"{name}: {value}\r\n" for _, name, value in self._fields])
+        return self._lines
 
     def pairs(self) -> list[tuple[str, str]]:
         """Every field as (name, value), in order and as it was written."""
@@ -84,6 +105,7 @@ class Headers(MutableMapping[str, str]):
     def __setitem__(self, name: str, value: HeaderValue) -> None:
         low = _checked_name(name).lower()
         field = (low, name, _checked_value(name, value))
+        self._changed()
         for place, (key, _, _) in enumerate(self._fields):
             if key == low:
                 rest = [other for other in self._fields[place + 1 :] if other[0] != low]
@@ -95,6 +117,7 @@ class Headers(MutableMapping[str, str]):
         if name not in self:
             raise KeyError(name)
         low = name.lower()
+        self._changed()
         self._fields = [field for field in self._fields if field[0] != low]
 
     def __contains__(self, name: object) -> bool:
@@ -114,17 +137,26 @@ class Headers(MutableMapping[str, str]):
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Headers):
-            return [(low, value) for low, _, value in self._fields] == [
-                (low, value) for low, _, value in other._fields
-            ]
+            return self._by_name() == other._by_name()
         if isinstance(other, Mapping):
-            return self == Headers(other)
+            try:
+                return self == Headers(other)
+            except InvalidHeader:
+                return False
         return NotImplemented
+
+    def _by_name(self) -> dict[str, list[str]]:
+        """The values of each name: fields of different names may change places (RFC 9110 5.3)."""
+        values: dict[str, list[str]] = {}
+        for low, _, value in self._fields:
+            values.setdefault(low, []).append(value)
+        return values
 
     __hash__ = None  # type: ignore[assignment]  # a mutable mapping has no hash
 
     def __repr__(self) -> str:
-        return f"Headers({self.pairs()!r})"
+        shown = [(name, "..." if low in SECRET else value) for low, name, value in self._fields]
+        return f"Headers({shown!r})"
 
     def __reduce__(self) -> tuple[type[Headers], tuple[list[tuple[str, str]]]]:
         return Headers, (self.pairs(),)

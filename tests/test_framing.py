@@ -286,12 +286,15 @@ def test_a_chunk_line_of_4096_bytes_is_taken_and_one_byte_more_is_refused(before
         assert len(line_end + line) == size
         return before + line + b"hello\r\n0\r\n\r\n"
 
-    for parts in ([message(MAX_CHUNK_LINE)], one_by_one(message(MAX_CHUNK_LINE))):
-        assert fed(ChunkedBody(), parts).endswith(b"hello")
-    for size in range(MAX_CHUNK_LINE + 1, MAX_CHUNK_LINE + 5):
-        for parts in ([message(size)], one_by_one(message(size))):
-            with pytest.raises(ParserError, match="a chunk size line of more than 4096 bytes"):
-                fed(ChunkedBody(), parts)
+    for size in range(MAX_CHUNK_LINE, MAX_CHUNK_LINE + 5):
+        line_ends = len(before + message(size)) - len(b"hello\r\n0\r\n\r\n")
+        for at in range(line_ends - 8, line_ends + 8):
+            parts = [message(size)[:at], *one_by_one(message(size)[at:])]
+            if size == MAX_CHUNK_LINE:
+                assert fed(ChunkedBody(), parts).endswith(b"hello")
+            else:
+                with pytest.raises(ParserError, match="a chunk size line of more than 4096 bytes"):
+                    fed(ChunkedBody(), parts)
 
 
 @pytest.mark.parametrize("block", [10 * MIB, 64 * 1024, 1024])

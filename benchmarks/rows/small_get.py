@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from io import BytesIO
 
 from benchmarks.peers import (
@@ -26,14 +27,8 @@ def restkit_by_client(target: Target) -> Work:
 def restkit_by_function(target: Target) -> Work:
     import restkit
 
-    verify = target.ca or True
-
-    def work(target: Target) -> int:
-        return sum(
-            len(restkit.request(target.url, verify=verify).body) for _ in range(target.times)
-        )
-
-    return work
+    ask = restkit.request if target.ca is None else partial(restkit.request, verify=target.ca)
+    return lambda target: sum(len(ask(target.url).body) for _ in range(target.times))
 
 
 def by_urllib3(target: Target) -> Work:

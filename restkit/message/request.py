@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _DIGITS = re.compile(r"[0-9]{1,19}")
 _WITH_BODY = frozenset(("POST", "PUT", "PATCH"))
+_KNOWN = frozenset(("GET", "POST", "PUT", "HEAD", "DELETE", "PATCH", "OPTIONS"))
 _IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))
 _FRAMING = frozenset(("content-length", "transfer-encoding"))
 _SECRET = frozenset(("authorization", "proxy-authorization", "cookie"))
@@ -72,6 +73,8 @@ class Request:
 
 
 def _checked_method(method: object) -> str:
+    if method in _KNOWN and isinstance(method, str):
+        return method
     if not isinstance(method, str) or not _METHOD.fullmatch(method):
         raise RequestError(f"{method!r} is no method: a word such as GET or POST is one")
     return method

@@ -201,22 +201,24 @@ class Exchange:
         """Send all of these, reading meanwhile; False when the peer ended it."""
         transport = self._transport
         buffers = transport.joined(buffers)
-        while True:
-            try:
-                count = transport.send(buffers)
-            except TransportError as exc:
-                return self._broken(exc)
-            if count:
+        try:
+            while True:
+                try:
+                    count = transport.send(buffers)
+                except TransportError as exc:
+                    return self._broken(exc)
                 self.sent_bytes += count
-                if len(buffers) == 1 and count == len(buffers[0]):
-                    return True
-                buffers = _rest(buffers, count)
-                if not buffers:
-                    return True
-                continue
-            self._wait_to_send()
-            if self._refused():
-                return False
+                if count:
+                    _drop(buffers, count)
+                    if not buffers:
+                        return True
+                    continue
+                self._wait_to_send()
+                if self._refused():
+                    return False
+        finally:
+            # A traceback would hold on to views of what is the caller's to resize or to close.
+            buffers.clear()
 
     def _wait_to_send(self) -> None:
         """Wait until something can be sent, or read what the peer says instead."""
@@ -298,10 +300,12 @@ class Exchange:
         self._listening = not self.answer.done
 
 
-def _rest(buffers: list[Buffer], count: int) -> list[Buffer]:
-    """What is left of the buffers when ``count`` bytes of them are gone."""
-    for place, buffer in enumerate(buffers):
-        if count < len(buffer):
-            return [memoryview(buffer)[count:], *buffers[place + 1 :]]
-        count -= len(buffer)
-    return []
+def _drop(buffers: list[Buffer], count: int) -> None:
+    """Take the first ``count`` bytes out of the buffers."""
+    while buffers:
+        size = len(buffers[0])
+        if count < size:
+            buffers[0] = memoryview(buffers[0])[count:]
+            return
+        count -= size
+        del buffers[0]

@@ -180,7 +180,6 @@ def _shown(line: bytes) -> str:
     return repr(line[:60] + (b"..." if len(line) > 60 else b""))[1:]
 
 
-def request_head(method: str, target: str, pairs: Pairs) -> bytes:
+def request_head(method: str, target: str, lines: str) -> bytes:
     """The head of a request as it goes out; ``Headers`` has judged the fields already."""
-    fields = "".join([f"{name}: {value}\r\n" for name, value in pairs])
-    return f"{method} {target} HTTP/1.1\r\n{fields}\r\n".encode("latin-1")
+    return f"{method} {target} HTTP/1.1\r\n{lines}\r\n".encode("latin-1")

@@ -46,8 +46,6 @@ class Pool:
                 if not resting:
                     return None
                 connection = resting.pop()
-                if not resting:
-                    del self._resting[route]
                 self._in_use.add(connection)
                 connection.take_up()
             if monotonic() - connection.rested_at <= self._max_idle and connection.quiet():
@@ -62,25 +60,25 @@ class Pool:
     def put(self, connection: Connection) -> None:
         """Let a connection rest; the oldest goes when there are too many."""
         with self._lock:
-            surplus = self._grown_old() if self._sweep_is_due() else []
+            due = connection.rested_at - self._swept_at > self._max_idle
+            surplus = self._grown_old(connection.rested_at) if due else []
             if connection not in self._in_use or self.closed:
                 surplus.append(connection)
             else:
                 self._in_use.discard(connection)
-                resting = self._resting.setdefault(connection.route, deque())
+                resting = self._resting.get(connection.route)
+                if resting is None:
+                    resting = self._resting[connection.route] = deque()
                 resting.append(connection)
                 if len(resting) > self._size:
                     surplus.append(resting.popleft())
         for one in surplus:
             one.close()
 
-    def _sweep_is_due(self) -> bool:
-        return monotonic() - self._swept_at > self._max_idle
-
-    def _grown_old(self) -> list[Connection]:
+    def _grown_old(self, now: float) -> list[Connection]:
         """Take out what nobody came back for, so that routes once used hold no descriptors."""
-        self._swept_at = monotonic()
-        too_old = self._swept_at - self._max_idle
+        self._swept_at = now
+        too_old = now - self._max_idle
         old: list[Connection] = []
         for route, resting in list(self._resting.items()):
             while resting and resting[0].rested_at < too_old:
