@@ -22,4 +22,7 @@ autodoc_typehints = "description"
 nitpick_ignore_regex = [
     (r"py:.*", r"(builtins|collections|contextlib|enum|http|io|os|pathlib|socket|ssl|typing)\..*"),
     (r"py:.*", r"[A-Za-z]*(Error|Exception|Warning)"),
+    # Names that stand in annotations only, where they are not resolved.
+    (r"py:class", r"Sent|URL|Body|RequestOptions|CommonOptions|HeaderValue|GivenHeaders|Buffer"),
+    (r"py:class", r"Settings|Reply"),
 ]
