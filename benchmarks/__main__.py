@@ -45,9 +45,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _measured(names: Sequence[str], amount: Amount, root: Path) -> list[Outcome]:
-    print("\n".join(f"{name} {version}" for name, version in _versions().items()), end="\n\n")
+    print("\n".join(f"{name} {version}" for name, version in _versions().items()))
+    print(f"client and server on CPUs: {amount.cpus}\n")
     outcomes = []
-    with serving(root, amount.cpus.pin_server) as site:
+    with serving(root) as site:
         for row in map(ROWS.__getitem__, names):
             if row.tls and site.ca is None:
                 print(f"{row.name}: left out, trustme is not installed\n")

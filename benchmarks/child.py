@@ -1,4 +1,4 @@
-"""One measurement in a fresh process: `python -m benchmarks.child ROW PEER`, targets on stdin.
+"""One measurement in a fresh process: `python -m benchmarks.child ROW PEER CPUS`, targets on stdin.
 
 A process of its own gives a peak of memory of its own, and no peer the heap, the caches or the
 imports of the one before. What is measured stands between two looks at the clocks: imports, set-up
@@ -15,6 +15,7 @@ import sys
 import time
 from typing import NamedTuple
 
+from benchmarks.cpus import Cpus
 from benchmarks.row import KiB, MiB, Target, Work
 from benchmarks.rows import ROWS
 
@@ -74,7 +75,8 @@ def _status_mib(field: str) -> float:
 
 
 def main() -> int:
-    row, peer = sys.argv[1:]
+    row, peer, cpus = sys.argv[1:]
+    Cpus(cpus).place_client()
     warm_up, target = (Target(*fields) for fields in json.load(sys.stdin))
     try:
         work = ROWS[row].peers[peer](target)

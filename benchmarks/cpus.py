@@ -17,19 +17,21 @@ class Cpus(Enum):
     """Who runs where."""
 
     ONE = "one"  # both on the same: what the client itself costs, within a few percent
-    TWO = "two"  # one each: as with a network in between, the client sleeps and is woken
-    FREE = "free"  # as the system likes: nobody can set it on macOS
+    TWO = "two"  # one each: the client sleeps until an answer wakes it, as with any network
+    FREE = "free"  # as the system likes: there is no other choice on macOS
 
     def __str__(self) -> str:
         return self.value
 
-    def pin_client(self) -> None:
-        self._pin(0)
+    def place_client(self) -> None:
+        """Put this very process on its CPU."""
+        self._place(0, 0)
 
-    def pin_server(self) -> None:
-        self._pin(1 if self is Cpus.TWO else 0)
+    def place_server(self, process: int) -> None:
+        self._place(process, 1 if self is Cpus.TWO else 0)
 
-    def _pin(self, number: int) -> None:
-        if self is not Cpus.FREE and sys.platform == "linux":
+    def _place(self, process: int, number: int) -> None:
+        if sys.platform == "linux":
             ours = sorted(os.sched_getaffinity(0))
-            os.sched_setaffinity(0, {ours[number % len(ours)]})
+            chosen = ours if self is Cpus.FREE else [ours[number % len(ours)]]
+            os.sched_setaffinity(process, chosen)

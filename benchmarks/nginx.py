@@ -10,20 +10,17 @@ from most services: a file would be one write for the head and another for its b
 from __future__ import annotations
 
 import contextlib
-import grp
 import os
-import pwd
 import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 _CONFIGURATION = """\
 daemon off;
-{user}
-worker_processes 1;
+master_process off;
 pid nginx.pid;
 error_log stderr;
 events {{ worker_connections 64; }}
@@ -58,12 +55,13 @@ class NginxMissing(Exception):
 
 
 class Site:
-    """The running server: its URLs, and the certificate authority of those that are https."""
+    """The running server: its URLs, its process, and the authority of its certificate, if any."""
 
     def __init__(self, root: Path, port: int, tls_port: int, ca: Path | None) -> None:
         self.files = root / "files"
         self.ca = ca
         self.port = port
+        self.process = 0
         self._tls_port = tls_port
 
     def url(self, path: str, *, tls: bool = False) -> str:
@@ -73,19 +71,16 @@ class Site:
 
 
 @contextlib.contextmanager
-def serving(root: Path, pin: Callable[[], None]) -> Iterator[Site]:
-    """Run nginx on what is in `root/files`, two free ports and one worker; end it at the end.
-
-    `pin` is called in its process, to put it on its CPU.
-    """
+def serving(root: Path) -> Iterator[Site]:
+    """Run nginx on what is in `root/files`, two free ports and one process; end it at the end."""
     path = os.pathsep.join([*os.get_exec_path(), "/usr/sbin", "/usr/local/sbin"])
     if (program := shutil.which("nginx", path=path)) is None:
         raise NginxMissing("no nginx found: apt install nginx-light, or brew install nginx")
     for folder in ("files", "temp"):
         (root / folder).mkdir(exist_ok=True)
     site = _site(root)
-    command = [program, "-p", str(root), "-c", str(root / "nginx.conf")]
-    process = subprocess.Popen(command, preexec_fn=pin)  # noqa: PLW1509  no threads here
+    process = subprocess.Popen([program, "-p", str(root), "-c", str(root / "nginx.conf")])
+    site.process = process.pid
     try:
         _await_port(site, process)
         yield site
@@ -98,16 +93,9 @@ def _site(root: Path) -> Site:
     port, tls_port = _free_port(), _free_port()
     ca = _certificates(root)
     tls = "" if ca is None else _TLS.format(port=tls_port, certificate=root / "server.pem")
-    text = _CONFIGURATION.format(user=_user(), port=port, tls=tls, small="x" * SMALL)
+    text = _CONFIGURATION.format(port=port, tls=tls, small="x" * SMALL)
     (root / "nginx.conf").write_text(text)
     return Site(root, port, tls_port, ca)
-
-
-def _user() -> str:
-    """For root: its worker would become nobody, who may not look into our directory."""
-    if os.geteuid() != 0:
-        return ""
-    return f"user {pwd.getpwuid(0).pw_name} {grp.getgrgid(0).gr_name};"
 
 
 def _certificates(root: Path) -> Path | None:

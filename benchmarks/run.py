@@ -46,6 +46,7 @@ class Outcome(NamedTuple):
 
 
 def run(row: Row, amount: Amount, site: Site, say: Callable[[str], None]) -> Outcome:
+    amount.cpus.place_server(site.process)
     warm_up, target = _targets(row, amount, site)
     title = row.title.format(size=_in_words(target.size), times=target.times)
     samples: dict[str, list[Sample]] = {name: [] for name in row.peers}
@@ -72,7 +73,7 @@ class ChildFailed(Exception):
 def _sample(
     row: Row, peer: str, warm_up: Target, target: Target, spools: Path, cpus: Cpus
 ) -> Sample:
-    command = [sys.executable, "-m", "benchmarks.child", row.name, peer]
+    command = [sys.executable, "-m", "benchmarks.child", row.name, peer, str(cpus)]
     try:
         child = subprocess.run(
             command,
@@ -83,7 +84,6 @@ def _sample(
             timeout=_CHILD_ENDS_WITHIN,
             cwd=Path(__file__).parent.parent,
             env={**_environment(), "TMPDIR": str(spools)},
-            preexec_fn=cpus.pin_client,
         )
     except subprocess.TimeoutExpired:
         raise ChildFailed(f"failed: not done within {_CHILD_ENDS_WITHIN:g} s") from None

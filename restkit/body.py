@@ -128,16 +128,14 @@ class Body:
             return self._spool.read_at(0, self.pull_all())
 
     def _claim_spool(self) -> None:
-        if self._closed:
-            raise _let_go()
-        if self._claim is _Claim.LIVE:
-            raise self._error or _gone_by()
+        if self._closed or self._claim is _Claim.LIVE:
+            raise self._gone()
         if self._claim is _Claim.NOT_YET:
             self._claim = _Claim.SPOOLED
 
     def _pull_into(self, view: memoryview) -> int:
         if self._passed:
-            raise self._error or _gone_by()
+            raise self._gone()
         try:
             # One guard over both: an interruption between them must not lose what was taken.
             count = self._from_source(view)
@@ -187,20 +185,20 @@ class Body:
     def _must_stand_at(self, position: int) -> None:
         """A reader that was interrupted behind its back has missed something, and must know."""
         if position != self._spool.size + self._passed:
-            raise self._error or _gone_by()
+            raise self._gone()
 
     def _claim_live(self, reader: object) -> None:
         if self._closed:
-            raise _let_go()
+            raise self._gone()
         if self._claim is _Claim.NOT_YET:
             self._claim = _Claim.LIVE
             self._live_reader = reader
         elif self._claim is _Claim.SPOOLED:
             if self._passed and self._live_reader is not reader:
-                raise self._error or _gone_by()
+                raise self._gone()
             self._live_reader = reader
         elif self._live_reader is not reader:
-            raise self._error or _gone_by()
+            raise self._gone()
 
     # The source
 
@@ -297,12 +295,12 @@ class Body:
 
     def _must_be_readable(self) -> None:
         if not self.readable:
-            raise _let_go() if self._closed else self._error or _gone_by()
+            raise self._gone()
 
-
-def _gone_by() -> AlreadyRead:
-    return AlreadyRead("the body was taken live, as one pass, and has gone by")
-
-
-def _let_go() -> AlreadyRead:
-    return AlreadyRead("the response was closed, and its body let go")
+    def _gone(self) -> BaseException:
+        """Why it cannot be had any more: what broke it, or what was done with it."""
+        if self._error is not None:
+            return self._error
+        if self._closed:
+            return AlreadyRead("the response was closed, and its body let go")
+        return AlreadyRead("the body was taken live, as one pass, and has gone by")

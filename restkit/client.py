@@ -83,8 +83,8 @@ class Client:
         clock = Clock(request.settings.timeout, request.url.authority)
         sending = self._framed(request, clock)
         reply = self._reply_to(request, sending)
-        if reply.head.status == EXPECTATION_FAILED and sending.expects:
-            # The payload has not been asked for a byte: once more, without the question.
+        if reply.head.status == EXPECTATION_FAILED and sending.expects and _is_whole(request):
+            # Nothing of the payload is lost: once more, without the question.
             _let_go(reply)
             reply = self._reply_to(request, self._framed(request, clock, asking=False))
         response = HttpResponse(request, reply, clock.started)
@@ -275,13 +275,18 @@ class Client:
         self, connection: Connection, request: Request, error: TransportError
     ) -> bool:
         """Whether what a rested connection lost can be sent again, whole and without harm."""
-        exchange, payload = connection.exchange, request.payload
+        exchange = connection.exchange
         if exchange is None or exchange.in_source or exchange.answer.begun:
             return False
         if isinstance(error, RequestTimeout) or self._pool.closed:
             return False
-        whole = payload is None or payload.replayable or not payload.started
-        return whole and (request.idempotent or not exchange.sent_bytes)
+        return _is_whole(request) and (request.idempotent or not exchange.sent_bytes)
+
+
+def _is_whole(request: Request) -> bool:
+    """Whether the payload can be sent, or sent again, from its first byte."""
+    payload = request.payload
+    return payload is None or payload.replayable or not payload.started
 
 
 def _one_payload(payload: object, given: dict[str, Any]) -> Payload | None:

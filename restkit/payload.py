@@ -90,10 +90,7 @@ class Payload(ABC):
 
     def _begin(self) -> None:
         with _beginning:
-            if self._started and not self.replayable:
-                raise PayloadNotReplayable(
-                    f"{self!r} can be sent once, and that has begun: there is nothing to send again"
-                )
+            refuse_if_spent(self)
             self._started = True
 
     def _counted(self, pieces: Iterator[Buffer], length: int) -> Iterator[Buffer]:
@@ -201,6 +198,14 @@ def _all_but_a_copy(piece: Buffer) -> Generator[Buffer, None, bytes]:
             with view[:-_COPIED] as early:
                 yield early
         return bytes(view[-_COPIED:])
+
+
+def refuse_if_spent(payload: Payload) -> None:
+    """Raise PayloadNotReplayable for a payload whose one pass has begun."""
+    if payload.started and not payload.replayable:
+        raise PayloadNotReplayable(
+            f"{payload!r} can be sent once, and that has begun: there is nothing to send again"
+        )
 
 
 def count_of(length: int) -> str:

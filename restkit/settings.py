@@ -70,6 +70,8 @@ class Settings(NamedTuple):
 
 
 def _a_path_or_as_it_is(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_a_path_or_as_it_is(part) for part in value)
     return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 

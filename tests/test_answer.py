@@ -174,7 +174,12 @@ REFUSED: list[tuple[str, bytes, type[restkit.Error], str]] = [
     ("only an extension", with_chunk(b";x=1"), ParserError, "no chunk size, but b';"),
     ("17 digits of chunk size", with_chunk(b"0" * 16 + b"5"), ParserError, "no chunk size, but"),
     ("a bare LF behind a size", with_chunk(b"5\nhello"), ParserError, "no chunk size, but b'5\\n"),
-    ("a bare LF in an extension", with_chunk(b"5;x\ny"), ParserError, "no chunk size, but b'5;x\\n"),
+    (
+        "a bare LF in an extension",
+        with_chunk(b"5;x\ny"),
+        ParserError,
+        "no chunk size, but b'5;x\\n",
+    ),
     (
         "a bare LF behind a chunk",
         with_chunk(b"5", b"hello\n"),

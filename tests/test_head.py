@@ -320,7 +320,12 @@ def test_W09_a_head_in_small_pieces_is_refused_at_its_bound() -> None:
 
 
 def test_a_request_head_goes_out_as_it_is_written() -> None:
-    pairs = [("Host", "example.org"), ("X-Name", "caf\xe9"), ("x-name", ""), ("Content-Length", "0")]
+    pairs = [
+        ("Host", "example.org"),
+        ("X-Name", "caf\xe9"),
+        ("x-name", ""),
+        ("Content-Length", "0"),
+    ]
     assert request_head("POST", "/a?b=c", pairs) == (
         b"POST /a?b=c HTTP/1.1\r\n"
         b"Host: example.org\r\n"

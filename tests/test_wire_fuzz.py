@@ -116,7 +116,9 @@ class _Pieces(Payload):
 def test_what_goes_out_in_chunks_comes_in_again(
     data: st.DataObject, pieces: list[bytes], trailers: list[tuple[str, str]]
 ) -> None:
-    sent = b"".join(bytes(part) for group in ChunkedOut(_Pieces(pieces, trailers)) for part in group)
+    sent = b"".join(
+        bytes(part) for group in ChunkedOut(_Pieces(pieces, trailers)) for part in group
+    )
     body = ChunkedBody()
     came = [bytes(piece) for part in data.draw(cut(sent)) for piece in body.feed(part)]
     assert b"".join(came) == b"".join(pieces)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from restkit.body import Body, Source
 from restkit.coding import DecodedSource, parse_codings
+from restkit.errors import DecodingError, Error
 from restkit.spool import Spool
 
 if TYPE_CHECKING:
-    from restkit.errors import Error
     from restkit.message.request import Request
     from restkit.payload import Buffer
     from restkit.wire.connection import Reply
@@ -35,7 +35,10 @@ def take_body(reply: Reply, request: Request, *, decoded: bool = False) -> Body:
     arrived = reply.early or Spool(settings.spool_size, settings.spool_dir)
     if reply.content:
         arrived.append(reply.content)
-    codings = codings_of(reply.head) if settings.decompress and not decoded else ()
+    try:
+        codings = codings_of(reply.head) if settings.decompress and not decoded else ()
+    except DecodingError as exc:
+        return broken_body(exc, request, reply.live)
     announced = [("Content-Type", reply.head.headers.get("content-type"))]
     if codings:
         spool = Spool(settings.spool_size, settings.spool_dir)
@@ -53,6 +56,29 @@ def take_body(reply: Reply, request: Request, *, decoded: bool = False) -> Body:
         payload_headers=[(name, value) for name, value in announced if value is not None],
         blame=partial(_blame, request),
     )
+
+
+def broken_body(error: Error, request: Request, live: Source | None = None) -> Body:
+    """A body that only says, to whoever asks for it, why it cannot be read."""
+    return Body(Spool(), _Broken(error, live), blame=partial(_blame, request))
+
+
+class _Broken:
+    """A source of nothing but its error, before what it keeps from being read."""
+
+    def __init__(self, error: Error, live: Source | None) -> None:
+        self._error = error
+        self._live = live
+
+    def read_piece(self) -> Buffer:
+        raise self._error
+
+    def readinto(self, view: memoryview) -> int:  # noqa: ARG002  # as every source
+        raise self._error
+
+    def close(self) -> None:
+        if self._live is not None:
+            self._live.close()
 
 
 class _Arrived:

@@ -1,16 +1,36 @@
-"""A reply that came out of a pickle: whole, and bound to no connection."""
+"""What a pickle keeps of a response: bound to no connection, its body whole or not to be had."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, NamedTuple
+
 from restkit.wire.connection import Reply, Times
-from restkit.wire.framing import SizedBody
-from restkit.wire.head import ResponseHead
+from restkit.wire.framing import BodyToEnd, Deframer, SizedBody
+from restkit.wire.head import Pairs, ResponseHead
+
+if TYPE_CHECKING:
+    from restkit.errors import Error
 
 
-def kept_reply(status: tuple[int, int, str], fields: list[tuple[str, str]], body: bytes) -> Reply:
-    """What ``wire/`` would have replied, of (minor version, status, reason), fields and body."""
-    minor, number, reason = status
-    lines = "".join(f"\r\n{name}: {value}" for name, value in fields) + "\r\n"
-    head = ResponseHead(minor, number, reason.encode("latin-1"), lines.encode("latin-1"))
-    times = Times(None, None, 0.0, 0.0)
-    return Reply(head, SizedBody(len(body)), body, None, None, None, times, None)
+class Kept(NamedTuple):
+    """Head, body and times; ``fault`` is (class, message) of why the body could not be read."""
+
+    minor: int
+    status: int
+    reason: str
+    fields: Pairs
+    trailers: Pairs
+    body: bytes
+    fault: tuple[type[Error], str] | None
+    decoded: bool
+    times: Times
+
+
+def kept_reply(kept: Kept) -> Reply:
+    """What ``wire/`` would have replied."""
+    lines = "".join(f"\r\n{name}: {value}" for name, value in kept.fields) + "\r\n"
+    reason = kept.reason.encode("latin-1")
+    head = ResponseHead(kept.minor, kept.status, reason, lines.encode("latin-1"))
+    deframer: Deframer = BodyToEnd() if kept.fault else SizedBody(len(kept.body))
+    deframer.trailers[:] = kept.trailers
+    return Reply(head, deframer, kept.body, None, None, None, kept.times, None)

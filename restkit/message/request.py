@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from restkit.door import as_payload
 from restkit.errors import PayloadLengthError, RequestError
 from restkit.files import RegularPayload
-from restkit.headers import Headers
-from restkit.payload import DeclaredLength, Payload
+from restkit.headers import SECRET, Headers
+from restkit.payload import DeclaredLength, Payload, refuse_if_spent
 from restkit.settings import Settings
 from restkit.wire.framing import ChunkedOut, FileOut, Outgoing, SizedOut
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 _METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _DIGITS = re.compile(r"[0-9]{1,19}")
 _WITH_BODY = frozenset(("POST", "PUT", "PATCH"))
+_WITHOUT_BODY = frozenset(("TRACE", "CONNECT"))
 _KNOWN = frozenset(("GET", "POST", "PUT", "HEAD", "DELETE", "PATCH", "OPTIONS"))
 _IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))
 _FRAMING = frozenset(("content-length", "transfer-encoding"))
-_SECRET = frozenset(("authorization", "proxy-authorization", "cookie"))
 
 
 class Request:
@@ -67,9 +67,10 @@ class Request:
         return f"<Request {self.method} {self.url}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        pairs = [(n, v) for n, v in self.headers.pairs() if n.lower() not in _SECRET]
+        pairs = [(n, v) for n, v in self.headers.pairs() if n.lower() not in SECRET]
         payload = None if self.payload is None else repr(self.payload)
-        return _revive, (self.method, str(self.url), pairs, payload)
+        decompress = self.settings.decompress  # by which its response is read
+        return _revive, (self.method, str(self.url), pairs, payload, decompress)
 
 
 def _checked_method(method: object) -> str:
@@ -80,10 +81,13 @@ def _checked_method(method: object) -> str:
     return method
 
 
-def _revive(method: str, url: str, pairs: list[tuple[str, str]], payload: Any) -> Request:
+def _revive(
+    method: str, url: str, pairs: list[tuple[str, str]], payload: Any, decompress: bool
+) -> Request:
     from restkit.url import parse_url
 
-    return Request(method, parse_url(url), Headers(pairs), payload, Settings())
+    settings = Settings(decompress=decompress)
+    return Request(method, parse_url(url), Headers(pairs), payload, settings)
 
 
 class Framed(NamedTuple):
@@ -97,10 +101,15 @@ def framed(request: Request) -> Framed:
     """How the payload of this request goes out; asked once, at the door of the wire.
 
     The caller's own Content-Length or ``Transfer-Encoding: chunked`` is held to; both together
-    are a RequestError, and so is a payload where none can be.
+    are a RequestError, and so is a payload, or its announcement, where none can be. One that has
+    been sent and cannot be again is PayloadNotReplayable.
     """
     headers, payload = request.headers, request.payload
     declared = headers.names() & _FRAMING
+    if request.method in _WITHOUT_BODY and (payload is not None or declared):
+        raise RequestError(f"a {request.method} request has no payload (RFC 9110 9.3)")
+    if payload is not None:
+        refuse_if_spent(payload)
     if not declared:
         return _framed_by_payload(request.method, headers, payload)
     if len(declared) > 1:
@@ -113,8 +122,6 @@ def framed(request: Request) -> Framed:
 def _framed_by_payload(method: str, headers: Headers, payload: Payload | None) -> Framed:
     if payload is None:
         return Framed(None, [("Content-Length", "0")] if method in _WITH_BODY else [])
-    if method in ("TRACE", "CONNECT"):
-        raise RequestError(f"a {method} request has no payload (RFC 9110 9.3), and one is given")
     fields = _announced(headers, payload)
     if payload.length is None:
         return Framed(ChunkedOut(payload), [*fields, ("Transfer-Encoding", "chunked")])

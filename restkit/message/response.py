@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
+from threading import RLock
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from restkit.body_file import BodyFile, BodyStream, PayloadStream
-from restkit.errors import DecodingError, RequestError
+from restkit.errors import DecodingError, Error, RequestError
 from restkit.message.header_text import as_utf_8, charset_of
-from restkit.message.intake import codings_of, is_coded, take_body
-from restkit.message.kept import kept_reply
+from restkit.message.intake import broken_body, codings_of, is_coded, take_body
+from restkit.message.kept import Kept, kept_reply
 from restkit.message.originals import OriginalNames
 from restkit.message.saving import save_body
 from restkit.message.status import error_for
+from restkit.wire.connection import Times
 
 if TYPE_CHECKING:
     import os
@@ -25,6 +28,10 @@ if TYPE_CHECKING:
     from restkit.wire.connection import Reply
 
 _SKIPPED = 256 * 1024
+
+# Two threads may be the first to look at one body, and must see the same one; this is held for no
+# longer than it takes to make it, so that one lock for all will do.
+_making = RLock()
 
 
 class Timings(NamedTuple):
@@ -169,21 +176,21 @@ class HttpResponse(OriginalNames):
         """The body as JSON says it; raises DecodingError (a ValueError) if it is none."""
         import json
 
-        self._must_be_decoded()
         body = self.body
+        self._must_be_decoded()
         try:
             return json.loads(body)
-        except ValueError as exc:
+        except (ValueError, RecursionError) as exc:
             raise self._not_what_it_says(f"the body is not JSON: {exc}") from exc
 
     def body_string(self, charset: str | None = None, unicode_errors: str = "strict") -> str:
         """The body as text, by this charset, its own, or UTF-8."""
-        self._must_be_decoded()
         body = self.body
+        self._must_be_decoded()
         name = charset or self.charset
         try:
             return body.decode(name, unicode_errors)
-        except (UnicodeDecodeError, LookupError) as exc:
+        except (ValueError, LookupError) as exc:
             raise self._not_what_it_says(f"the body is not text in {name}: {exc}") from exc
 
     @property
@@ -201,9 +208,7 @@ class HttpResponse(OriginalNames):
         """The body in blocks of this size, the last one shorter."""
         if size < 1:
             raise RequestError(f"size={size!r}: a number of bytes, 1 or more, is wanted")
-        file = self.tee()
-        while block := file.read(size):
-            yield block
+        return iter(partial(self.tee().read, size), b"")
 
     def iter_lines(self) -> Iterator[bytes]:
         r"""The body's lines, whatever their length, without their ``\n`` or ``\r\n``."""
@@ -231,8 +236,7 @@ class HttpResponse(OriginalNames):
 
     def skip_body(self) -> None:
         """Let the body go, unread: a short rest is read away so that the connection can stay."""
-        if self._reply.live is not None:
-            self._the_body().skip(_SKIPPED)
+        self._the_body().skip(_SKIPPED)
 
     def can_read(self) -> bool:
         """Whether the body can be read from its beginning."""
@@ -245,14 +249,12 @@ class HttpResponse(OriginalNames):
     # The end
 
     def close(self) -> None:
-        """Let go of connection and spool, from any thread; a body read whole stays readable."""
+        """Let go of connection and spool, from any thread; what is whole in memory stays."""
         reply = self._reply
         if reply.given is not None:
             reply.given.close()
-        if self._body is not None:
-            self._body.close()
-        elif reply.live is not None:
-            reply.live.close()
+        if self._body is not None or reply.live is not None or reply.early is not None:
+            self._the_body().close()
 
     def detach(self) -> tuple[socket.socket, bytes]:
         """After 101 or CONNECT: the socket, blocking and yours, and what came behind the head."""
@@ -274,29 +276,35 @@ class HttpResponse(OriginalNames):
         return f"<HttpResponse {self.status_line}, {self.request.method} {self.request.url}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        head = self._reply.head
-        decoded = self._decoded or (self.request.settings.decompress and bool(codings_of(head)))
-        status = (head.minor, self.status, self.reason)
-        return self._thawed, (status, self.headerslist, self.body, decoded, self.request)
+        head, trailers = self._reply.head, self._reply.deframer.trailers
+        body, fault, decoded = b"", None, self._decoded
+        try:
+            body = self.body
+            decoded = decoded or (self.request.settings.decompress and bool(codings_of(head)))
+        except Error as exc:
+            # The head goes along all the same: an error that holds this response must pickle.
+            fault = (type(exc), exc.message)
+        said = (head.minor, self.status, self.reason, self.headerslist, trailers)
+        times = Times(*self.timings[:4])
+        return self._thawed, (Kept(*said, body, fault, decoded, times), self.request)
 
     @classmethod
-    def _thawed(
-        cls,
-        status: tuple[int, int, str],
-        fields: list[tuple[str, str]],
-        body: bytes,
-        decoded: bool,
-        request: Request,
-    ) -> HttpResponse:
-        return cls(request, kept_reply(status, fields, body), 0.0, decoded=decoded)
+    def _thawed(cls, kept: Kept, request: Request) -> HttpResponse:
+        response = cls(request, kept_reply(kept), 0.0, decoded=kept.decoded)
+        if kept.fault:
+            kind, message = kept.fault
+            response._body = broken_body(kind(message), request)
+        return response
 
     # Inside
 
     def _the_body(self) -> Body:
         if self._body is None:
-            self._body = take_body(self._reply, self.request, decoded=self._decoded)
-            if self._read:
-                self._body.pull_all()
+            with _making:
+                if self._body is None:
+                    self._body = take_body(self._reply, self.request, decoded=self._decoded)
+                    if self._read:
+                        self._body.pull_all()
         return self._body
 
     def _came_whole(self) -> bool:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
+import stat
 from contextlib import suppress
 from typing import IO, TYPE_CHECKING
 
@@ -17,13 +20,36 @@ def save_body(body: Body, target: str | os.PathLike[str] | IO[bytes]) -> int:
 
     A path is written under another name beside it, and moved in place when all of it is there;
     whatever goes wrong, an older file of that name stays as it was and nothing else is left.
+    The new file has the mode of the older one. A link stays, and what it leads to is replaced;
+    a device or a pipe is written to.
     """
     if not isinstance(target, (str, os.PathLike)):
-        return _copy(body, target)
-    path = os.fspath(target)
+        return _copy(body, _asked(target))
+    named = os.fsdecode(target)
+    path = os.path.realpath(named)
+    if not os.path.basename(named) or os.path.isdir(path):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), named)
+    if os.path.exists(path) and not os.path.isfile(path):
+        with open(path, "wb", buffering=0) as file:
+            return _copy(body, file)
+    return _replace(body, path)
+
+
+def _asked(file: IO[bytes]) -> IO[bytes]:
+    """The file, if it takes bytes at all: asked before any of the body is taken for it."""
+    if not hasattr(file, "write"):
+        kind = type(file).__name__
+        raise TypeError(f"a body is saved to a path or a file open for writing, not to a {kind}")
+    file.write(b"")
+    return file
+
+
+def _replace(body: Body, path: str) -> int:
     part, number = _create_beside(path)
     try:
         with open(number, "wb", buffering=0) as file:
+            with suppress(FileNotFoundError):
+                os.fchmod(number, stat.S_IMODE(os.stat(path).st_mode) & 0o777)
             count = _copy(body, file)
         os.replace(part, path)
     except BaseException:
@@ -35,10 +61,9 @@ def save_body(body: Body, target: str | os.PathLike[str] | IO[bytes]) -> int:
 
 def _create_beside(path: str) -> tuple[str, int]:
     folder, name = os.path.split(path)
-    if not name or os.path.isdir(path):
-        raise IsADirectoryError(21, os.strerror(21), path)
     while True:
-        part = os.path.join(folder, f".{name[:200]}.{os.urandom(4).hex()}.part")
+        # Names are at most 255 bytes, and one character may be four of them.
+        part = os.path.join(folder, f".{name[:50]}.{os.urandom(4).hex()}.part")
         with suppress(FileExistsError):
             # The mode that open() gives a new file: the process's umask has its say.
             return part, os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o666)
@@ -53,7 +78,11 @@ def _copy(body: Body, file: IO[bytes]) -> int:
         count = body.read_live(reader, done, view) if live else body.read_into(done, view)
         if not count:
             return done
-        _write(file, view[:count])
+        try:
+            _write(file, view[:count])
+        except BaseException:
+            body.end_live(reader)  # what has gone by is lost to everybody else
+            raise
         done += count
 
 
@@ -61,4 +90,6 @@ def _write(file: IO[bytes], view: memoryview) -> None:
     """Write all of it, to a raw file too, which may take less at a time."""
     while view:
         taken: object = file.write(view)
+        if taken is None and isinstance(file, io.RawIOBase):
+            raise BlockingIOError(errno.EAGAIN, "the file to save to does not block")
         view = view[taken if isinstance(taken, int) else len(view) :]

@@ -10,13 +10,8 @@ nothing bounds ``getaddrinfo``.
 
 from __future__ import annotations
 
-import os
 import socket
 import ssl
-from collections import deque
-from errno import EINPROGRESS, EINTR
-from itertools import zip_longest
-from select import POLLOUT, poll
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -29,19 +24,17 @@ from restkit.errors import (
     TLSError,
     TotalTimeout,
 )
-from restkit.wire.tls import Handshake
+from restkit.wire.handshake import Handshake
+from restkit.wire.race import Race, is_ours, look_up
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
 
     from urllib3.connection import HTTPConnection
 
     from restkit.timeouts import Clock
     from restkit.wire.route import Route
 
-# How long an address is tried before the next one is tried beside it (RFC 8305 section 5).
-_HEAD_START = 0.25
-_UNDER_WAY = (0, EINPROGRESS, EINTR)
 # poll() counts its milliseconds in a C int.
 _LONGEST = (2**31 - 1) / 1000
 
@@ -131,11 +124,17 @@ class _Attempt:
 
     def connect(self) -> socket.socket:
         """A socket connected to one of the host's addresses, the time left as its timeout."""
-        addresses = _look_up(self.route)
+        addresses = look_up(self.route)
         seconds = self.clock.connect_seconds()
         self._deadline = None if seconds is None else monotonic() + min(seconds, _LONGEST)
-        with _Race(self) as race:
-            sock = race.alone(addresses[0]) if len(addresses) == 1 else race.run(addresses)
+        with Race(self.socket_options, self.route.source_address, self.seconds_left) as race:
+            self.failures = race.failures
+            try:
+                sock = race.alone(addresses[0]) if len(addresses) == 1 else race.run(addresses)
+            except OSError as exc:
+                if is_ours(exc):
+                    raise
+                raise self.unreachable() from exc
             sock.settimeout(self.seconds_left())
             race.let_go(sock)
         self.connected = perf_counter()
@@ -174,122 +173,6 @@ class _Attempt:
         return ": " + "; ".join(f"{at}{_why(why)}" for at, why in named.items())
 
 
-class _Address(NamedTuple):
-    family: int
-    place: tuple[Any, ...]
-
-    def __str__(self) -> str:
-        host, port, *v6 = self.place
-        zone = f"%{v6[1]}" if v6 and v6[1] else ""
-        return f"[{host}{zone}]:{port}" if v6 else f"{host}:{port}"
-
-
-def _look_up(route: Route) -> list[_Address]:
-    """The addresses in the system's order (RFC 6724), families in turn (RFC 8305 section 4)."""
-    found = socket.getaddrinfo(route.host, route.port, type=socket.SOCK_STREAM)
-    addresses = list(dict.fromkeys(_Address(each[0], each[4]) for each in found))
-    if not addresses:
-        raise ConnectError(f"{route.where}: the name has no address")
-    preferred = [each for each in addresses if each.family == addresses[0].family]
-    others = [each for each in addresses if each.family != addresses[0].family]
-    turns = zip_longest(preferred, others)
-    return [each for turn in turns for each in turn if each is not None]
-
-
-class _Race:
-    """Sockets on their way to one host; in the end all are closed but the one that was let go."""
-
-    def __init__(self, attempt: _Attempt) -> None:
-        self._attempt = attempt
-        self._running: dict[_Address, socket.socket] = {}
-        self._poll = poll()
-
-    def __enter__(self) -> _Race:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        for address in list(self._running):
-            self._drop(address, TimeoutError("no answer"))
-
-    def alone(self, address: _Address) -> socket.socket:
-        """Connect to the one address there is."""
-        try:
-            sock = self._open(address)
-            sock.settimeout(self._attempt.seconds_left())
-            sock.connect(address.place)
-        except OSError as exc:
-            if isinstance(exc, TimeoutError) and exc.errno is None:
-                raise
-            self._drop(address, exc)
-            raise self._attempt.unreachable() from exc
-        return sock
-
-    def run(self, addresses: Sequence[_Address]) -> socket.socket:
-        """Connect to several, each a little after the one before; the first that is through."""
-        waiting = deque(addresses)
-        next_start = 0.0
-        while waiting or self._running:
-            if waiting and monotonic() >= next_start:
-                begun = self._begin(waiting.popleft())
-                next_start = monotonic() + _HEAD_START if begun else 0.0
-                continue
-            for number, _ in self._poll.poll(self._pause(next_start if waiting else None)):
-                sock = self._settled(number)
-                if sock is not None:
-                    return sock
-                next_start = 0.0
-        *_, last = self._attempt.failures.values()
-        raise self._attempt.unreachable() from last
-
-    def let_go(self, winner: socket.socket) -> None:
-        """Leave a socket to the caller."""
-        self._running = {a: sock for a, sock in self._running.items() if sock is not winner}
-
-    def _open(self, address: _Address) -> socket.socket:
-        sock = self._running[address] = socket.socket(address.family, socket.SOCK_STREAM)
-        for option in self._attempt.socket_options:
-            sock.setsockopt(*option)
-        if self._attempt.route.source_address is not None:
-            sock.bind(self._attempt.route.source_address)
-        return sock
-
-    def _begin(self, address: _Address) -> bool:
-        try:
-            sock = self._open(address)
-            sock.setblocking(False)
-            code = sock.connect_ex(address.place)
-        except OSError as exc:
-            self._drop(address, exc)
-            return False
-        if code not in _UNDER_WAY:
-            self._drop(address, OSError(code, os.strerror(code)))
-            return False
-        self._poll.register(sock, POLLOUT)
-        return True
-
-    def _pause(self, next_start: float | None) -> float | None:
-        """Milliseconds to wait for an answer, before the next start or the end."""
-        left = self._attempt.seconds_left()
-        if next_start is not None:
-            pause = max(next_start - monotonic(), 0.0)
-            left = pause if left is None else min(left, pause)
-        return None if left is None else left * 1000
-
-    def _settled(self, number: int) -> socket.socket | None:
-        address, sock = next(each for each in self._running.items() if each[1].fileno() == number)
-        code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if code == 0:
-            return sock
-        self._poll.unregister(number)
-        self._drop(address, OSError(code, os.strerror(code)))
-        return None
-
-    def _drop(self, address: _Address, why: OSError) -> None:
-        self._attempt.failures[str(address)] = why
-        if address in self._running:
-            self._running.pop(address).close()
-
-
 def _why(exc: OSError) -> str:
     return exc.strerror or str(exc)
 
@@ -322,7 +205,7 @@ def _tls_failed(exc: ssl.SSLError | ValueError, attempt: _Attempt) -> Error:
 
 def _too_late(exc: TimeoutError, attempt: _Attempt) -> Error:
     # One with a number is the system's own, which has given up before we did.
-    return attempt.out_of_time() if exc.errno is None else _broken(exc, attempt)
+    return attempt.out_of_time() if is_ours(exc) else _broken(exc, attempt)
 
 
 def _not_found(exc: socket.gaierror, attempt: _Attempt) -> Error:

@@ -9,7 +9,7 @@ spool, so that a peer that echoes can never be waiting for us while we wait for 
 from __future__ import annotations
 
 from errno import EINVAL, ENOSYS, EOPNOTSUPP
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from restkit.errors import IdleTimeout, PayloadLengthError, ResponseError, TransportError
@@ -168,7 +168,8 @@ class Exchange:
             if sent is not None:
                 self.sent_bytes += sent
                 return sent
-            self._wait_to_send()
+            if not self._wait_to_send():
+                break
         return None
 
     def _source_has_more(self, body: Outgoing) -> bool:
@@ -201,6 +202,7 @@ class Exchange:
         """Send all of these, reading meanwhile; False when the peer ended it."""
         transport = self._transport
         buffers = transport.joined(buffers)
+        cut: memoryview | None = None
         try:
             while True:
                 try:
@@ -209,28 +211,38 @@ class Exchange:
                     return self._broken(exc)
                 self.sent_bytes += count
                 if count:
-                    _drop(buffers, count)
+                    cut = _drop(buffers, count)
                     if not buffers:
                         return True
                     continue
-                self._wait_to_send()
-                if self._refused():
+                if not self._wait_to_send():
                     return False
         finally:
-            # A traceback would hold on to views of what is the caller's to resize or to close.
+            # A traceback would hold on to views of what is the caller's to resize or to close; it
+            # has ``ssl``'s own frames too, which cannot be made to let go.
             buffers.clear()
+            if cut is not None:
+                cut.release()
 
-    def _wait_to_send(self) -> None:
-        """Wait until something can be sent, or read what the peer says instead."""
+    def _wait_to_send(self) -> bool:
+        """Wait until something can be sent, or read what the peer says; False when it ends it."""
         events = WRITE | READ if self._listening else WRITE
-        if self._transport.wait(events, self._clock, "sending") & READ:
+        try:
+            ready = self._transport.wait(events, self._clock, "sending")
+        except IdleTimeout as exc:
+            if self.answer.head is None:
+                raise
+            return self._broken(exc)
+        if ready & READ:
             self._read_early()
+        return not self._refused()
 
     def _told_to_go_on(self) -> bool:
         """Wait a moment for 100 Continue; whether the body is to be sent."""
-        patience = self._clock.patient_for(CONTINUE_SECONDS)
+        end = monotonic() + CONTINUE_SECONDS
         try:
             while not self.answer.to_go_on and self.answer.head is None:
+                patience = self._clock.patient_for(max(0.0, end - monotonic()))
                 self._transport.wait_readable(patience, "waiting for 100 Continue")
                 self._read_early()
         except IdleTimeout:
@@ -246,16 +258,18 @@ class Exchange:
         except (TransportError, ResponseError):
             raise exc from exc.__cause__
         if not self._refused():
-            self.failure = self._left_half_way(self.answer.head.status)
+            self.failure = self._left_half_way(self.answer.head.status, exc)
             self.failure.__cause__ = exc
         return False
 
-    def _left_half_way(self, status: int) -> TransportError:
+    def _left_half_way(self, status: int, exc: TransportError) -> TransportError:
+        """What to raise for a peer that went away, or fell silent, after an answer of 2xx."""
+        kind = IdleTimeout if isinstance(exc, IdleTimeout) else TransportError
         sending = self._sending
         sent = f"{max(0, self.sent_bytes - len(sending.head))}"
         if sending.body is not None and sending.body.payload.length is not None:
             sent += f" of {sending.body.payload.length}"
-        return TransportError(
+        return kind(
             f"{self._clock.where} answered {status} after {sent} bytes of the payload, "
             "and took no more",
             sent="part",
@@ -283,7 +297,13 @@ class Exchange:
 
     def _read_early(self) -> None:
         """Take what the peer says while we are sending."""
-        data = self._transport.receive(BLOCK)
+        try:
+            data = self._transport.receive(BLOCK)
+        except TransportError:
+            # Once the answer is there, it is for the sending to find out, and to say how far it came.
+            if self.answer.head is None or self._transport.aborted:
+                raise
+            data = b""
         if data is None:
             return
         if not data:
@@ -300,12 +320,13 @@ class Exchange:
         self._listening = not self.answer.done
 
 
-def _drop(buffers: list[Buffer], count: int) -> None:
-    """Take the first ``count`` bytes out of the buffers."""
+def _drop(buffers: list[Buffer], count: int) -> memoryview | None:
+    """Take the first ``count`` bytes out of the buffers; what is left of one that was cut."""
     while buffers:
         size = len(buffers[0])
         if count < size:
-            buffers[0] = memoryview(buffers[0])[count:]
-            return
+            buffers[0] = cut = memoryview(buffers[0])[count:]
+            return cut
         count -= size
         del buffers[0]
+    return None

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 READ = POLLIN
 WRITE = POLLOUT
 BLOCK = 64 * 1024
+RECORD = 16 * 1024
 
 # Of what ``sendfile`` may fail with, these are the connection's; the others are the file's.
 _LOST = frozenset((EPIPE, ECONNRESET, ENOTCONN, ETIMEDOUT, EHOSTUNREACH, ENETUNREACH, ENETDOWN))
@@ -199,7 +200,13 @@ class SecureTransport(Transport):
         self._writes_first = False
 
     def joined(self, buffers: list[Buffer]) -> list[Buffer]:
-        return buffers if len(buffers) == 1 else [b"".join(buffers)]
+        whole = buffers[0] if len(buffers) == 1 else b"".join(buffers)
+        if len(whole) <= RECORD:
+            return [whole]
+        # OpenSSL counts nothing of a write before all of it is out. With the first record by
+        # itself, what has left in part is never taken for something that has not left.
+        view = memoryview(whole)
+        return [view[:RECORD], view[RECORD:]]
 
     def send(self, buffers: list[Buffer]) -> int:
         try:

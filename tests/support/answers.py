@@ -1,4 +1,4 @@
-"""Answers as tests of bodies want them: in every framing, in pieces, broken off, read by a Client."""
+"""Answers as tests of bodies want them: in every framing, in pieces, broken off, and read."""
 
 from __future__ import annotations
 

@@ -109,7 +109,9 @@ STATUSES = st.sampled_from([200, 200, 200, 201, 204, 206, 304, 404, 500, 999])
 INTERIM = st.sampled_from([100, 102, 103, 199])
 TRAILERS = st.lists(st.tuples(NAMES, VALUES), max_size=2)
 EXTENSIONS = st.sampled_from([b"", b"", b";x", b";x=1", b';x="a;b"', b" ;y = z"])
-BODIES = st.binary(max_size=40) | st.sampled_from([b"\r\n", b"0\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n"])
+BODIES = st.binary(max_size=40) | st.sampled_from(
+    [b"\r\n", b"0\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n"]
+)
 
 
 def head(status: int, reason: bytes, fields: Sequence[tuple[bytes, bytes]]) -> bytes:

@@ -1,0 +1,153 @@
+"""From a name to one connected socket: the addresses, and the race between them (RFC 8305)."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections import deque
+from errno import EINPROGRESS, EINTR
+from itertools import zip_longest
+from select import POLLOUT, poll
+from time import monotonic
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from restkit.errors import ConnectError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from restkit.wire.route import Route
+
+# How long an address is tried before the next one is tried beside it (RFC 8305 section 5).
+_HEAD_START = 0.25
+_UNDER_WAY = (0, EINPROGRESS, EINTR)
+
+
+class Address(NamedTuple):
+    """One address of a host, as sockets take it."""
+
+    family: int
+    place: tuple[Any, ...]
+
+    def __str__(self) -> str:
+        host, port, *v6 = self.place
+        zone = f"%{v6[1]}" if v6 and v6[1] else ""
+        return f"[{host}{zone}]:{port}" if v6 else f"{host}:{port}"
+
+
+def look_up(route: Route) -> list[Address]:
+    """The addresses in the system's order (RFC 6724), families in turn (RFC 8305 section 4)."""
+    found = socket.getaddrinfo(route.host, route.port, type=socket.SOCK_STREAM)
+    addresses = list(dict.fromkeys(Address(each[0], each[4]) for each in found))
+    if not addresses:
+        raise ConnectError(f"{route.where}: the name has no address")
+    preferred = [each for each in addresses if each.family == addresses[0].family]
+    others = [each for each in addresses if each.family != addresses[0].family]
+    turns = zip_longest(preferred, others)
+    return [each for turn in turns for each in turn if each is not None]
+
+
+class Race:
+    """Sockets on their way to one host; in the end all are closed but the one that was let go."""
+
+    def __init__(
+        self,
+        socket_options: Iterable[tuple[int, int, int | bytes]],
+        source_address: tuple[str, int] | None,
+        seconds_left: Callable[[], float | None],
+    ) -> None:
+        self._socket_options = socket_options
+        self._source_address = source_address
+        self._seconds_left = seconds_left
+        self._running: dict[Address, socket.socket] = {}
+        self._poll = poll()
+        self.failures: dict[str, OSError] = {}
+
+    def __enter__(self) -> Race:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for address in list(self._running):
+            self._drop(address, TimeoutError("no answer"))
+
+    def alone(self, address: Address) -> socket.socket:
+        """Connect to the one address there is."""
+        try:
+            sock = self._open(address)
+            sock.settimeout(self._seconds_left())
+            sock.connect(address.place)
+        except OSError as exc:
+            if not is_ours(exc):
+                self._drop(address, exc)
+            raise
+        return sock
+
+    def run(self, addresses: Sequence[Address]) -> socket.socket:
+        """Connect to several, each a little after the one before; the first that is through."""
+        waiting = deque(addresses)
+        next_start = 0.0
+        while waiting or self._running:
+            if waiting and monotonic() >= next_start:
+                begun = self._begin(waiting.popleft())
+                next_start = monotonic() + _HEAD_START if begun else 0.0
+                continue
+            for number, _ in self._poll.poll(self._pause(next_start if waiting else None)):
+                sock = self._settled(number)
+                if sock is not None:
+                    return sock
+                next_start = 0.0
+        *_, last = self.failures.values()
+        raise last
+
+    def let_go(self, winner: socket.socket) -> None:
+        """Leave a socket to the caller."""
+        self._running = {a: sock for a, sock in self._running.items() if sock is not winner}
+
+    def _open(self, address: Address) -> socket.socket:
+        sock = self._running[address] = socket.socket(address.family, socket.SOCK_STREAM)
+        for option in self._socket_options:
+            sock.setsockopt(*option)
+        if self._source_address is not None:
+            sock.bind(self._source_address)
+        return sock
+
+    def _begin(self, address: Address) -> bool:
+        try:
+            sock = self._open(address)
+            sock.setblocking(False)
+            code = sock.connect_ex(address.place)
+        except OSError as exc:
+            self._drop(address, exc)
+            return False
+        if code not in _UNDER_WAY:
+            self._drop(address, OSError(code, os.strerror(code)))
+            return False
+        self._poll.register(sock, POLLOUT)
+        return True
+
+    def _pause(self, next_start: float | None) -> float | None:
+        """Milliseconds to wait for an answer, before the next start or the end."""
+        left = self._seconds_left()
+        if next_start is not None:
+            pause = max(next_start - monotonic(), 0.0)
+            left = pause if left is None else min(left, pause)
+        return None if left is None else left * 1000
+
+    def _settled(self, number: int) -> socket.socket | None:
+        address, sock = next(each for each in self._running.items() if each[1].fileno() == number)
+        code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code == 0:
+            return sock
+        self._poll.unregister(number)
+        self._drop(address, OSError(code, os.strerror(code)))
+        return None
+
+    def _drop(self, address: Address, why: OSError) -> None:
+        self.failures[str(address)] = why
+        if address in self._running:
+            self._running.pop(address).close()
+
+
+def is_ours(exc: OSError) -> bool:
+    """Whether a TimeoutError is of our own clock, and not of the system's, which has a number."""
+    return isinstance(exc, TimeoutError) and exc.errno is None
