@@ -91,8 +91,9 @@ def _progress(line: str) -> None:
 
 def _versions() -> dict[str, str]:
     found = {"Python": platform.python_version(), "on": platform.platform()}
+    found["restkit"] = "of this checkout"  # which the children find before any that is installed
     installed = {known.name: known.version for known in importlib.metadata.distributions()}
-    for name in ("restkit", "urllib3", "requests", "httpx", "pycurl", "certifi"):
+    for name in ("urllib3", "requests", "httpx", "pycurl", "certifi"):
         found[name] = installed.get(name, "not installed")
     with contextlib.suppress(ImportError):
         found["pycurl's libcurl"] = libcurl_version()

@@ -65,7 +65,7 @@ def _verdict(outcome: Outcome, bar: Bar) -> Verdict:
     if not ratios:
         return Verdict(outcome.row.name, words, "", None)
     measured = f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
-    return Verdict(outcome.row.name, words, measured, median(ratios) <= bar.most)
+    return Verdict(outcome.row.name, words, measured, round(median(ratios), 2) <= bar.most)
 
 
 def _ratios(outcome: Outcome, bar: Bar) -> Iterator[float]:

@@ -71,7 +71,7 @@ class ChildFailed(Exception):
 
 
 def _sample(
-    row: Row, peer: str, warm_up: Target, target: Target, spools: Path, cpus: Cpus
+    row: Row, peer: str, warm_up: Target, target: Target, folder: Path, cpus: Cpus
 ) -> Sample:
     command = [sys.executable, "-m", "benchmarks.child", row.name, peer, str(cpus)]
     try:
@@ -83,7 +83,7 @@ def _sample(
             text=True,
             timeout=_CHILD_ENDS_WITHIN,
             cwd=Path(__file__).parent.parent,
-            env={**_environment(), "TMPDIR": str(spools)},
+            env=_environment(folder),
         )
     except subprocess.TimeoutExpired:
         raise ChildFailed(f"failed: not done within {_CHILD_ENDS_WITHIN:g} s") from None
@@ -94,10 +94,15 @@ def _sample(
     raise ChildFailed(f"{kind}: {reason}")
 
 
-def _environment() -> dict[str, str]:
-    """Ours, less what only some peers heed: proxies, even for loopback, and roots of trust."""
-    heeded = ("_PROXY", "_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
-    return {name: value for name, value in os.environ.items() if not name.upper().endswith(heeded)}
+def _environment(folder: Path) -> dict[str, str]:
+    """Ours, less what only some heed: proxies, even for loopback, and roots of trust.
+
+    Spools and compiled modules go to our folder: a checkout whose .pyc files are missing, or may
+    not be written, would else be compiled at every import, and the peers would not.
+    """
+    heeded = ("_PROXY", "_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR", "PYTHONDONTWRITEBYTECODE")
+    ours = {name: value for name, value in os.environ.items() if not name.upper().endswith(heeded)}
+    return {**ours, "TMPDIR": str(folder), "PYTHONPYCACHEPREFIX": str(folder / "pycache")}
 
 
 def _targets(row: Row, amount: Amount, site: Site) -> tuple[Target, Target]:

@@ -12,8 +12,8 @@ from restkit.client import Client
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from restkit.client import GivenHeaders
     from restkit.message.response import HttpResponse
+    from restkit.preparing import GivenHeaders
     from restkit.settings import RequestOptions
     from restkit.url import URL
 

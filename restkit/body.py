@@ -71,7 +71,10 @@ class Body:
         self._passed = 0
         self._error: BaseException | None = None
         self._closed = False
+        # One for what is here, held for a moment; one for the source, held while it is waited for:
+        # what has come can be read meanwhile. Where both are taken, the source's comes first.
         self._lock = RLock()
+        self._pulling = RLock()
         self._blame = blame
         if max_size is not None and max(spool.size, self.length or 0) > max_size:
             self._refuse()
@@ -101,21 +104,23 @@ class Body:
 
     def read_into(self, position: int, view: memoryview) -> int:
         """Fill ``view`` from ``position`` on, pulling as needed; 0 at the end."""
-        with self._lock:
-            self._claim_spool()
-            while position >= self._spool.size:
-                there = self._spool.size
-                count = self._pull_into(view)
-                if not count:
+        count = self._from_spool(position, view)
+        if count:
+            return count
+        with self._pulling:
+            # Another reader may have pulled it meanwhile.
+            while not (count := self._from_spool(position, view)):
+                if position == self._spool.size:
+                    return self._pull_into(view)
+                if not self._pull_into(memoryview(bytearray(_SCRATCH))):
                     return 0
-                if position == there:
-                    return count
-            return self._spool.read_into(position, view)
+            return count
 
     def pull_all(self) -> int:
         """Take the whole into the spool; how many bytes it has."""
-        with self._lock:
-            self._claim_spool()
+        with self._pulling:
+            with self._lock:
+                self._claim_spool()
             if self._source is not None or self._passed or self._error is not None:
                 view = memoryview(bytearray(_SCRATCH))
                 while self._pull_into(view):
@@ -124,8 +129,16 @@ class Body:
 
     def content(self) -> bytes:
         """The whole as bytes."""
+        size = self.pull_all()
         with self._lock:
-            return self._spool.read_at(0, self.pull_all())
+            self._claim_spool()
+            return self._spool.read_at(0, size)
+
+    def _from_spool(self, position: int, view: memoryview) -> int:
+        """Claim the spool, and fill ``view`` with what is there at ``position``, or nothing."""
+        with self._lock:
+            self._claim_spool()
+            return self._spool.read_into(position, view) if position < self._spool.size else 0
 
     def _claim_spool(self) -> None:
         if self._closed or self._claim is _Claim.LIVE:
@@ -139,7 +152,8 @@ class Body:
         try:
             # One guard over both: an interruption between them must not lose what was taken.
             count = self._from_source(view)
-            if count:
+            with self._lock:
+                self._claim_spool()  # it may have been closed meanwhile
                 self._spool.append(view[:count])
         except BaseException as exc:
             self._fail(exc)
@@ -153,9 +167,11 @@ class Body:
         with self._lock:
             if position < self._spool.size and self._claim is _Claim.SPOOLED:
                 return self._spool.read_into(position, view)
-            self._claim_live(reader)
-            if position < self._spool.size:
-                return self._spool.read_into(position, view)
+        with self._pulling:
+            with self._lock:
+                self._claim_live(reader)
+                if position < self._spool.size:
+                    return self._spool.read_into(position, view)
             self._must_stand_at(position)
             try:
                 count = self._from_source(view)
@@ -170,15 +186,14 @@ class Body:
         with self._lock:
             if position < self._spool.size and self._claim is _Claim.SPOOLED:
                 return self._spool.read_at(position, _SCRATCH)
-            self._claim_live(reader)
-            if position < self._spool.size:
-                return self._spool.read_at(position, _SCRATCH)
+        with self._pulling:
+            with self._lock:
+                self._claim_live(reader)
+                if position < self._spool.size:
+                    return self._spool.read_at(position, _SCRATCH)
             self._must_stand_at(position)
-            if self._error is not None:
-                raise self._error
-            if self._source is None:
-                return b""
-            piece = self._guarded_piece(self._source)
+            source = self._open_source()
+            piece = self._guarded_piece(source) if source is not None else b""
             self._passed += len(piece)
             return piece
 
@@ -202,12 +217,18 @@ class Body:
 
     # The source
 
+    def _open_source(self) -> Source | None:
+        """The source, None once it has ended; raises what broke it, or that it was let go."""
+        source = self._source
+        if self._error is not None or self._closed:
+            raise self._gone()
+        return source
+
     def _from_source(self, view: memoryview) -> int:
-        if self._error is not None:
-            raise self._error
-        if self._source is None:
+        source = self._open_source()
+        if source is None:
             return 0
-        count = self._source.readinto(view)
+        count = source.readinto(view)
         self._count(self._spool.size + self._passed + count)
         if not count:
             self._source = None
@@ -240,11 +261,10 @@ class Body:
         """Remember what broke, for every later call, and let the source go."""
         if not isinstance(exc, (Error, OSError)):
             exc = TransportError("reading the body was interrupted")
-        if isinstance(exc, Error) and self._blame is not None:
-            self._blame(exc)
-        self._error = exc
-        if self._source is not None:
-            self._source.close()
+        self._error = self._blamed(exc)
+        source = self._source
+        if source is not None:
+            source.close()
 
     def end_live(self, reader: object) -> None:
         """The live reader wants no more: what is still to come goes."""
@@ -257,15 +277,16 @@ class Body:
 
         Then it has gone by, however little there was; but what is whole in the spool stays.
         """
-        with self._lock:
+        with self._pulling:
             if self._claim is _Claim.SPOOLED and self.complete:
                 return
-            self._claim = _Claim.LIVE
-            self._live_reader = None
+            with self._lock:
+                self._claim = _Claim.LIVE
+                self._live_reader = None
             if self.length is not None and self.length - self._spool.size > limit:
                 self.close()
             end = self._passed + limit
-            while self._source is not None and (piece := self._guarded_piece(self._source)):
+            while (source := self._source) and (piece := self._guarded_piece(source)):
                 self._passed += len(piece)
                 if self._passed > end:
                     self.close()
@@ -275,8 +296,9 @@ class Body:
 
         What is whole and in memory stays: there is nothing to let go of.
         """
-        if self._source is not None:
-            self._source.close()
+        source = self._source
+        if source is not None:
+            source.close()
         with self._lock:
             if not self.complete or not self._spool.in_memory:
                 self._closed = True
@@ -302,5 +324,10 @@ class Body:
         if self._error is not None:
             return self._error
         if self._closed:
-            return AlreadyRead("the response was closed, and its body let go")
-        return AlreadyRead("the body was taken live, as one pass, and has gone by")
+            return self._blamed(AlreadyRead("the response was closed, and its body let go"))
+        return self._blamed(AlreadyRead("the body was taken live, as one pass, and has gone by"))
+
+    def _blamed(self, exc: BaseException) -> BaseException:
+        if isinstance(exc, Error) and self._blame is not None:
+            self._blame(exc)
+        return exc

@@ -2,37 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from restkit._version import __version__
 from restkit.coding import accept_encoding
 from restkit.door import as_payload
 from restkit.errors import Error, RequestError, RequestTimeout, TransportError
-from restkit.headers import Headers, HeaderValue
-from restkit.message.json_body import json_payload
-from restkit.message.request import Request, framed
+from restkit.headers import Headers
+from restkit.message.request import Request
 from restkit.message.response import HttpResponse
+from restkit.preparing import NONE_WITHHELD, one_payload, sending_of, with_defaults
 from restkit.settings import Settings
-from restkit.spool import Spool
 from restkit.timeouts import Clock
 from restkit.url import URL, parse_url
 from restkit.wire.connection import Connection, Reply
 from restkit.wire.dial import dial
-from restkit.wire.exchange import Sending
-from restkit.wire.head import request_head
 from restkit.wire.pool import MAX_IDLE, Pool
 from restkit.wire.route import Route
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from restkit.payload import Payload
+    from restkit.preparing import GivenHeaders
     from restkit.settings import CommonOptions, RequestOptions
-    from restkit.wire.framing import Outgoing
-
-    GivenHeaders = Mapping[str, HeaderValue | None] | Iterable[tuple[str, HeaderValue | None]]
+    from restkit.wire.sending import Sending
 
 USER_AGENT = f"restkit/{__version__}"
 EXPECTATION_FAILED = 417
@@ -53,10 +46,13 @@ class Client:
         self, *, pool_size: int = 10, max_idle: float = MAX_IDLE, **options: Unpack[CommonOptions]
     ) -> None:
         self._settings = Settings().updated(dict(options)) if options else Settings()
-        self._pool = Pool(pool_size, max_idle)
+        self._pool = Pool(_checked_count(pool_size), _checked_seconds(max_idle))
         self._headers = Headers(
             [("User-Agent", USER_AGENT), ("Accept-Encoding", accept_encoding())]
         )
+        # Rendered once, for the copies that every request gets.
+        self._headers.lines()
+        self._headers.names()
 
     def request(
         self,
@@ -72,21 +68,21 @@ class Client:
         raises. An answer of 400 or more is an answer: ``raise_for_status()`` makes it an error.
         """
         if options:
-            return self.send(self._made_with(url, method, payload, headers, dict(options)))
-        request = Request(
-            method, parse_url(url), self._merged(headers), as_payload(payload), self._settings
+            return self.send(self._request(url, method, payload, headers, dict(options)))
+        body = as_payload(payload)
+        return self.send(
+            Request(method, parse_url(url), *self._merged(headers), body, self._settings)
         )
-        return self.send(request)
 
     def send(self, request: Request) -> HttpResponse:
         """Send a request that has been made already."""
         clock = Clock(request.settings.timeout, request.url.authority)
-        sending = self._framed(request, clock)
+        sending = sending_of(request, clock)
         reply = self._reply_to(request, sending)
         if reply.head.status == EXPECTATION_FAILED and sending.expects and _is_whole(request):
             # Nothing of the payload is lost: once more, without the question.
             _let_go(reply)
-            reply = self._reply_to(request, self._framed(request, clock, asking=False))
+            reply = self._reply_to(request, sending_of(request, clock, asking=False))
         response = HttpResponse(request, reply, clock.started)
         if reply.failure is not None:
             reply.failure.request, reply.failure.response = request, response
@@ -178,9 +174,7 @@ class Client:
             return "<Client, closed>"
         return f"<Client, {self._pool.resting()} connections at rest>"
 
-    # The making of a request
-
-    def _made_with(
+    def _request(
         self,
         url: str | URL,
         method: str,
@@ -189,56 +183,16 @@ class Client:
         given: dict[str, Any],
     ) -> Request:
         params = given.pop("params", None)
-        body = _one_payload(payload, given)
+        body = one_payload(payload, given)
         settings = self._settings.updated(given) if given else self._settings
-        return Request(method, parse_url(url, params), self._merged(headers), body, settings)
+        return Request(method, parse_url(url, params), *self._merged(headers), body, settings)
 
-    def _merged(self, given: GivenHeaders | None) -> Headers:
-        """The defaults, and over them what the call gives; None takes a default away."""
-        headers = self._headers.copy()
+    def _merged(self, given: GivenHeaders | None) -> tuple[Headers, frozenset[str]]:
         if given is None:
-            return headers
-        pairs = list(given.items()) if isinstance(given, Mapping) else list(given)
-        for name, _ in pairs:
-            headers.pop(name, None)
-        for name, value in pairs:
-            if value is not None:
-                headers.add(name, value)
-        if "range" in headers and not any(_is(name, "accept-encoding") for name, _ in pairs):
-            # A range is of the bytes as they are coded: parts of two codings do not join.
-            headers["Accept-Encoding"] = "identity"
-        return headers
+            return self._headers.copy(), NONE_WITHHELD
+        return with_defaults(self._headers, given)
 
     # The sending
-
-    def _framed(self, request: Request, clock: Clock, *, asking: bool = True) -> Sending:
-        """The request as bytes and framed payload, ready for any connection to its route."""
-        try:
-            body, fields = framed(request)
-        except Error as error:
-            error.request, error.sent = request, "nothing"
-            raise
-        headers, settings = request.headers, request.settings
-        asked = "expect" in headers.names()
-        expects = asking and _may_ask(body) and (settings.expect_continue or asked)
-        if asked and not expects:
-            headers = headers.copy()
-            del headers["expect"]
-        elif expects and not asked:
-            fields.append(("Expect", "100-continue"))
-        lines = headers.lines()
-        if "host" not in headers.names():
-            lines = f"Host: {request.authority}\r\n{lines}"
-        if fields:
-            lines += Headers.of_trusted(fields).lines()
-        return Sending(
-            request.method,
-            request_head(request.method, request.target, lines),
-            body,
-            clock,
-            partial(Spool, settings.spool_size, settings.spool_dir),
-            expects,
-        )
 
     def _reply_to(self, request: Request, sending: Sending) -> Reply:
         """Send it on a connection that rested, or on a new one; once more where that is safe."""
@@ -289,28 +243,16 @@ def _is_whole(request: Request) -> bool:
     return payload is None or payload.replayable or not payload.started
 
 
-def _one_payload(payload: object, given: dict[str, Any]) -> Payload | None:
-    """The one payload among the names it may be given by; raises TypeError for two."""
-    found = {"payload": payload} if payload is not None else {}
-    for name in ("body", "data", "json"):
-        if name in given:
-            value = given.pop(name)
-            if name == "json" or value is not None:
-                found[name] = value
-    if len(found) > 1:
-        raise TypeError(f"{' and '.join(found)} are given, and there is one payload")
-    if "json" in found:
-        return json_payload(found["json"])
-    return as_payload(next(iter(found.values()), None))
+def _checked_count(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise RequestError(f"pool_size={value!r}: a number of connections, 0 or more, is wanted")
+    return value
 
 
-def _may_ask(body: Outgoing | None) -> bool:
-    """Whether there is something to ask for before it is sent (RFC 9110 10.1.1)."""
-    return body is not None and body.payload.length != 0
-
-
-def _is(name: str, low: str) -> bool:
-    return len(name) == len(low) and name.lower() == low
+def _checked_seconds(value: object) -> float:
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not value >= 0:
+        raise RequestError(f"max_idle={value!r}: a number of seconds, 0 or more, is wanted")
+    return value
 
 
 def _let_go(reply: Reply) -> None:

@@ -34,8 +34,8 @@ from restkit.sources import (
 )
 
 _FORMS_COME_LATER = (
-    "is a form, and forms (FormData) are not here yet: use json=, or pass what "
-    "urllib.parse.urlencode() makes of it"
+    "is a form, and forms (FormData) are not here yet: use json=, params= for the "
+    "query of the URL, or pass what urllib.parse.urlencode() makes of it"
 )
 _RUN_IT = (
     "and restkit is blocking: run it in an event loop of yours, and pass what it gives "

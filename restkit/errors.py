@@ -57,6 +57,8 @@ class Error(Exception):
     without its secrets and with the ``repr`` of its payload.
     """
 
+    sent: Sent | None = None
+
     def __init__(
         self,
         message: str,
@@ -67,7 +69,8 @@ class Error(Exception):
     ) -> None:
         super().__init__(message)
         self.message = message
-        self.sent = sent
+        if sent is not None:
+            self.sent = sent
         self.request = request
         self.response = response
 
@@ -88,6 +91,8 @@ def _revive(kind: type[Error], message: str, state: dict[str, Any]) -> Error:
 
 class RequestError(Error):
     """The request cannot be made as it was asked for; nothing was sent."""
+
+    sent: Sent | None = "nothing"
 
 
 class InvalidUrl(RequestError):

@@ -95,9 +95,9 @@ class Headers(MutableMapping[str, str]):
         return [(name, value) for _, name, value in self._fields]
 
     def __getitem__(self, name: str) -> str:
-        values = self.get_all(name)
-        if not values:
+        if name not in self:
             raise KeyError(name)
+        values = self.get_all(name)
         if len(values) == 1 or name.lower() == "set-cookie":
             return values[0]
         return ", ".join(values)

@@ -8,7 +8,6 @@ before another try the question is ``replayable or not started``.
 from __future__ import annotations
 
 import re
-import threading
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeAlias
@@ -26,10 +25,6 @@ OCTET_STREAM: tuple[tuple[str, str], ...] = (("Content-Type", "application/octet
 _COPIED = 64 * 1024
 _FIELD_NAMES = re.compile(":[^:]*:")  # in the format of a structure, PEP 3118
 
-# Two threads may begin the one pass of a payload that has no second; this is held for no longer
-# than it takes to look at a flag, so that one lock for all will do.
-_beginning = threading.Lock()
-
 
 class Payload(ABC):
     """Something to send: a subclass writes ``chunks()`` and says what is true of it.
@@ -45,6 +40,7 @@ class Payload(ABC):
     headers: Sequence[tuple[str, str]] = OCTET_STREAM
     source: str = ""
     _started = False
+    _gave_something = False
 
     @abstractmethod
     def chunks(self) -> Iterator[Buffer]:
@@ -83,15 +79,31 @@ class Payload(ABC):
         pieces = self.chunks()
         lent = _lent(pieces)
         try:
-            yield from lent if self.length is None else self._counted(lent, self.length)
+            yield from (
+                self._uncounted(lent) if self.length is None else self._counted(lent, self.length)
+            )
         finally:
             lent.close()
             close_if_it_can(pieces)
 
     def _begin(self) -> None:
-        with _beginning:
-            refuse_if_spent(self)
-            self._started = True
+        refuse_if_spent(self)
+        mine = object()
+        # One atomic step, and no lock that a fork could leave held: of two threads one begins.
+        if self.__dict__.setdefault("_first_pass", mine) is not mine and not self.replayable:
+            raise _spent(self)
+        self._started = True
+
+    def _uncounted(self, pieces: Iterator[Buffer]) -> Iterator[Buffer]:
+        gave = False
+        for piece in pieces:
+            gave = True
+            yield piece
+        if not gave and self._gave_something:
+            raise PayloadNotReplayable(
+                f"{self!r} gave nothing, though it gave something before: it cannot go again"
+            )
+        self._gave_something = self._gave_something or gave
 
     def _counted(self, pieces: Iterator[Buffer], length: int) -> Iterator[Buffer]:
         left = length
@@ -201,11 +213,15 @@ def _all_but_a_copy(piece: Buffer) -> Generator[Buffer, None, bytes]:
 
 
 def refuse_if_spent(payload: Payload) -> None:
-    """Raise PayloadNotReplayable for a payload whose one pass has begun."""
+    """Raise PayloadNotReplayable for one that can be sent once, when that has begun."""
     if payload.started and not payload.replayable:
-        raise PayloadNotReplayable(
-            f"{payload!r} can be sent once, and that has begun: there is nothing to send again"
-        )
+        raise _spent(payload)
+
+
+def _spent(payload: Payload) -> PayloadNotReplayable:
+    return PayloadNotReplayable(
+        f"{payload!r} can be sent once, and that has begun: there is nothing to send again"
+    )
 
 
 def count_of(length: int) -> str:

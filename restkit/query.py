@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from restkit.errors import InvalidUrl
 
@@ -50,11 +50,18 @@ def _encode_pairs(
 ) -> Iterable[str]:
     from urllib.parse import quote_plus
 
-    pairs = params.items() if isinstance(params, Mapping) else params
-    for name, value in pairs:
+    for name, value in _pairs(params):
         encoded = quote_plus(_text(name, name))
         for item in value if isinstance(value, (list, tuple)) else (value,):
             yield f"{encoded}={quote_plus(_text(item, name))}"
+
+
+def _pairs(params: object) -> list[tuple[Any, Any]]:
+    try:
+        pairs: Any = params.items() if isinstance(params, Mapping) else params
+        return [(name, value) for name, value in pairs]
+    except (TypeError, ValueError) as exc:
+        raise InvalidUrl("params= is a mapping, pairs of (name, value), or text") from exc
 
 
 def _text(value: object, name: object) -> str | bytes:

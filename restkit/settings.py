@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 from restkit.errors import RequestError
 from restkit.spool import MEMORY
 from restkit.timeouts import Timeout, as_timeout
-from restkit.wire.tls import TLSOptions
+from restkit.wire.tls import TLSOptions, checked
 
 if TYPE_CHECKING:
     import ssl
@@ -65,12 +65,12 @@ class Settings(NamedTuple):
             else:
                 raise TypeError(_unknown(name))
         if tls:
-            changes["tls"] = self.tls._replace(**tls)
+            changes["tls"] = checked(self.tls._replace(**tls))
         return self._replace(**changes)
 
 
 def _a_path_or_as_it_is(value: Any) -> Any:
-    if isinstance(value, tuple):
+    if isinstance(value, (tuple, list)):
         return tuple(_a_path_or_as_it_is(part) for part in value)
     return os.fspath(value) if isinstance(value, os.PathLike) else value
 
@@ -109,6 +109,9 @@ _CHECKS: dict[str, Callable[[str, object], Any]] = {
 }
 _TLS_NAMES = {"verify": "verify", "cert": "cert", "ssl_context": "context"}
 
+_NO_REDIRECTS = "this version follows no redirect: it is returned, and r.location says where to"
+_NO_PROXIES = "this version uses no proxies"
+
 # What other libraries call what restkit has, or does by itself.
 _OTHERS_NAMES = {
     "files": "payload= takes a file as it is; forms with files in them come with FormData",
@@ -119,9 +122,17 @@ _OTHERS_NAMES = {
     "ssl_verify": "restkit calls it verify",
     "ca_certs": "restkit calls it verify, with the path of the file",
     "ssl": "restkit calls it ssl_context",
-    "allow_redirects": "restkit calls it follow_redirect; this version follows none",
-    "follow_redirects": "restkit calls it follow_redirect; this version follows none",
-    "redirect": "restkit calls it follow_redirect; this version follows none",
+    "follow_redirect": _NO_REDIRECTS,
+    "max_follow_redirect": _NO_REDIRECTS,
+    "allow_redirects": f"restkit will call it follow_redirect, and {_NO_REDIRECTS}",
+    "follow_redirects": f"restkit will call it follow_redirect, and {_NO_REDIRECTS}",
+    "redirect": f"restkit will call it follow_redirect, and {_NO_REDIRECTS}",
+    "auth": "this version has none: give an Authorization header",
+    "cookies": "this version keeps none: give a Cookie header",
+    "proxy": _NO_PROXIES,
+    "proxies": _NO_PROXIES,
+    "retries": "this version has no such option; see 'Errors' in the guide for what it tries again",
+    "headers": "it belongs to a call, and not to a Client, in this version",
     "decode_content": "restkit calls it decompress",
     "fields": "restkit calls it params in the URL, payload in the body",
     "query": "restkit calls it params",
@@ -135,6 +146,9 @@ _OTHERS_NAMES = {
     "max_idle": "it belongs to a Client, and not to one call",
     "params": "it belongs to a call, and not to a Client",
     "json": "it belongs to a call, and not to a Client",
+    "body": "it belongs to a call, and not to a Client",
+    "data": "it belongs to a call, and not to a Client",
+    "payload": "it belongs to a call, and not to a Client",
 }
 
 

@@ -59,8 +59,14 @@ class Spool:
         """Up to ``size`` bytes from ``position`` on."""
         if self._file is None:
             return bytes(self._held[position : position + size])
+        # One read gives no more than 2 GiB, whatever it is asked for (CPython, FileIO.read).
         self._file.seek(position)
-        return self._file.read(min(size, self.size - position)) or b""
+        pieces: list[bytes] = []
+        left = min(size, self.size - position)
+        while left > 0 and (piece := self._file.read(left)):
+            pieces.append(piece)
+            left -= len(piece)
+        return b"".join(pieces)
 
     def close(self) -> None:
         self.size = 0

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from time import monotonic, perf_counter
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from restkit.errors import IdleTimeout, RequestError, TotalTimeout
 
 # poll() counts its milliseconds in a C int.
+_LONGEST = 1e9
 _LONGEST_MS = 2.0**31 - 1
 
 
@@ -41,8 +42,8 @@ class Clock:
 
     def patient_for(self, seconds: float) -> Clock:
         """The same clock, but for a shorter wait for the next byte."""
-        clock = Clock(self.timeout._replace(idle=seconds, total=None), self.where)
-        clock.timeout, clock.deadline = self.timeout, self.deadline
+        clock = Clock(self.timeout._replace(idle=seconds), self.where)
+        clock.deadline = self.deadline
         return clock
 
     def left(self, doing: str = "connecting") -> float | None:
@@ -102,8 +103,6 @@ def as_timeout(value: object) -> Timeout:
 
 
 def _from_urllib3(value: object) -> Timeout:
-    # urllib3 has no word for "not given" that differs from its word for "the default of the
-    # socket module", and its total covers the connect and one read: both become ours here.
     from urllib3.util.timeout import Timeout as Urllib3Timeout
 
     if not isinstance(value, Urllib3Timeout):
@@ -111,18 +110,21 @@ def _from_urllib3(value: object) -> Timeout:
             f"timeout={value!r}: a number of seconds, restkit.Timeout(connect, idle, total) "
             "or None is wanted"
         )
-    started = value.clone()
-    started.start_connect()
-    default = Timeout()
-    connect, idle = started.connect_timeout, started.read_timeout
-    return Timeout(
-        default.connect if connect is Urllib3Timeout.DEFAULT_TIMEOUT else _seconds(connect),
-        default.idle if idle is Urllib3Timeout.DEFAULT_TIMEOUT else _seconds(idle),
-    )
+    # Its public read_timeout makes "not given" the default of the socket module, and so "never"
+    # (2.0 to 2.8): only the private names tell the two apart, and a connection that may hang for
+    # ever is not what somebody meant who gave connect alone. Its total covers the connect and one
+    # read: it bounds either.
+    default, not_given = Timeout(), Urllib3Timeout.DEFAULT_TIMEOUT
 
+    def seconds(given: Any, otherwise: float | None) -> float | None:
+        pair: list[Any] = [given, value.total]
+        numbers = [float(each) for each in pair if each is not None and each is not not_given]
+        if numbers:
+            return min(numbers)
+        return otherwise if given is not_given else None
 
-def _seconds(value: object) -> float | None:
-    return value if isinstance(value, (int, float)) else None
+    connect, read = value._connect, value._read
+    return _checked(Timeout(seconds(connect, default.connect), seconds(read, default.idle)))
 
 
 def _checked(timeout: Timeout) -> Timeout:
@@ -130,8 +132,10 @@ def _checked(timeout: Timeout) -> Timeout:
         seconds: object = getattr(timeout, name)
         if seconds is None:
             continue
-        if not isinstance(seconds, (int, float)) or isinstance(seconds, bool) or not seconds > 0:
+        number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
+        if not number or not 0 < seconds <= _LONGEST:  # type: ignore[operator]  # a number
             raise RequestError(
-                f"Timeout.{name}={seconds!r}: a number of seconds above 0, or None for never"
+                f"Timeout.{name}={seconds!r:.40}: a number of seconds above 0 (and at most "
+                f"{_LONGEST:g}), or None for never"
             )
     return timeout

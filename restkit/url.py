@@ -28,6 +28,7 @@ _ABSOLUTE = re.compile(r"(https?)://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 _REFERENCE = re.compile(
     r"(?:([A-Za-z][A-Za-z0-9+.-]*):)?(//[^/?#]*)?([^?#]*)(\?[^#]*)?(#.*)?", re.DOTALL
 )
+_ON_THE_WIRE = re.compile("[!-~]+ [/*][!-~]*")
 _CONTROL = re.compile("[\x00-\x1f\x7f]")
 
 
@@ -38,7 +39,7 @@ class URL:
     ``target`` is what the request line bears: path and query, ASCII, never empty. ``authority``
     is what the Host header bears: no default port, no zone. ``origin`` is (scheme, host, port).
     ``username`` and ``password`` are percent-decoded, and neither ``str`` nor ``repr`` has them.
-    The constructor trusts its arguments.
+    The constructor refuses what would break a request line, and trusts its arguments for the rest.
     """
 
     __slots__ = (
@@ -72,6 +73,10 @@ class URL:
         username: str | None = None,
         password: str | None = None,
     ) -> None:
+        if not _ON_THE_WIRE.fullmatch(f"{host} {target}"):
+            raise InvalidUrl(
+                f"{host!r} and {target!r} are no host and target; parse_url makes them"
+            )
         put = object.__setattr__
         put(self, "scheme", scheme)
         put(self, "host", host)

@@ -1,11 +1,12 @@
 """Whole answers, byte by byte: the same result however they are cut on their way.
 
-W07 is one table here: each oddity with its one outcome, either the error that names the fault or
-the lenient reading that h11 and llhttp agree on.
+W07 is two tables here: each oddity with its one outcome, the error that names the fault or the
+only reading there is. Where h11 or llhttp come to another one, test_wire_differential says why.
 """
 
 from __future__ import annotations
 
+import re
 import tracemalloc
 
 import pytest
@@ -205,7 +206,7 @@ def test_W07_what_two_could_read_in_two_ways_is_an_error_that_names_the_fault(
     assert was.error is error
     assert fault in was.message
     # What is shown of the faulty bytes is as much of them as had come.
-    named = fault.split(", but")[0].split("'HTTP")[0]
+    named = re.split(", but|'HTTP", fault)[0]
     for parts in every_split(message):
         assert named in told(parts).message
 
@@ -341,7 +342,7 @@ def test_W09_what_never_ends_is_refused_within_the_bound(
     answer, came = Answer("GET"), 0
     tracemalloc.start()
     try:
-        with pytest.raises(ParserError, match="longer than|more than"):
+        with pytest.raises(ParserError, match=r"longer than|more than"):
             for part in in_pieces(data, block):
                 came += len(part)
                 answer.feed(part)
@@ -350,7 +351,7 @@ def test_W09_what_never_ends_is_refused_within_the_bound(
         tracemalloc.stop()
     assert came <= len(start) + BOUND + block
     # In a block of nothing but short lines each costs a note of the regular expression's.
-    assert peak < (MIB if block == 1024 else 2 * block + 16 * MIB)
+    assert peak < (MIB if block == 1024 else 3 * block + 16 * MIB)
 
 
 def test_W09_a_wrong_beginning_is_refused_before_it_is_long() -> None:

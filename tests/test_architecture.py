@@ -44,6 +44,7 @@ FLOORS = {
         "wire.dial",
         "wire.transport",
         "wire.answer",
+        "wire.sending",
         "wire.exchange",
         "wire.live",
         "wire.connection",
@@ -62,7 +63,7 @@ FLOORS = {
         "message.kept",
         "message.response",
     ],
-    6: ["client"],
+    6: ["preparing", "client"],
     7: ["api"],
 }
 
@@ -78,6 +79,7 @@ FOREIGN = {
 # Private names of others that there is no way around; each file says why.
 FOREIGN_PRIVATE = {
     "decoder": {"zlib._Decompress"},  # the type of zlib.decompressobj() has no other name
+    "timeouts": {"value._connect", "value._read"},  # of urllib3: test_timeouts.py holds it to them
     "wire.handshake": {"secured._sslobj"},  # a certificate that failed is to be had nowhere else
 }
 

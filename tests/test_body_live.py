@@ -6,13 +6,20 @@ import io
 import itertools
 import os
 import pickle
+import random
 import signal
 import stat
 import threading
+import traceback
+from contextlib import suppress
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from restkit import AlreadyRead, Client, RequestError, TransportError, UnexpectedEOF, as_payload
+from restkit.body import Body
+from restkit.spool import Spool
 from support import ScriptedServer, chunks, response
 from support.answers import BROKEN, FRAMINGS, answered, giving, no_file_over
 from support.memory import MIB, peak_memory
@@ -93,8 +100,14 @@ def test_the_stream_is_read_as_a_file_that_cannot_go_back(framing):
         with pytest.raises(io.UnsupportedOperation):
             stream.seek(0)
         assert stream.raw.readinto(bytearray()) == 0
-        assert b"".join(stream) == BODY[45:]
+        assert b"".join(stream) == BODY[38:]
         assert stream.read() == stream.read(1) == b""
+
+
+def test_the_stream_is_read_as_text_through_a_wrapper():
+    with answered(in_parts("chunks", "grün\r\n€".encode() * 1000)) as got:
+        lines = list(io.TextIOWrapper(got.body_stream(), "utf-8", newline=None))
+    assert lines == ["grün\n", *["€grün\n"] * 999, "€"]
 
 
 def test_a_stream_gives_the_first_bytes_before_the_body_is_complete():
@@ -117,6 +130,33 @@ def test_without_decompression_the_stream_is_as_it_was_sent(framing):
         assert came.startswith(b"\x1f\x8b")
     elif framing != "gzip in chunks":
         assert came == BODY
+
+
+@pytest.mark.parametrize("read", ["body", "body_file", "payload_stream", "body_stream", "save"])
+@pytest.mark.parametrize("framing", ["length", "chunks", "gzip"])
+def test_what_came_while_we_were_sending_is_read_first(framing, read):
+    whole = FRAMINGS[framing](BODY)
+    sent = threading.Event()
+
+    def script(peer):
+        peer.read_head()
+        peer.send(whole[: len(whole) // 2])
+        sent.set()
+        while peer.read_some() and not peer.wire.endswith(b"0\r\n\r\n"):
+            pass
+        peer.send(whole[len(whole) // 2 :])
+
+    def rows():
+        for _ in range(50):
+            yield b"row" * 1000
+        assert sent.wait(10)
+        for _ in range(50):
+            yield b"row" * 1000
+
+    views = {**KEEPING, **LIVE}
+    with ScriptedServer(script) as server, Client(timeout=10, spool_size=1000) as client:
+        with client.post(server.url(), rows()) as got:
+            assert views[read](got) == BODY
 
 
 # The claim
@@ -238,13 +278,123 @@ def test_a_part_that_was_spooled_is_streamed_by_as_many_as_like_until_one_goes_p
         assert other.read(5) == b"56789"
 
 
+DEALINGS = st.one_of(
+    st.sampled_from([("tee",), ("stream",), ("pieces",), ("body",), ("save",), ("payload",)]),
+    st.tuples(st.just("read"), st.integers(0, 3), st.sampled_from([1, 500, 3000, 10**6])),
+    st.tuples(st.sampled_from(["seek", "close"]), st.integers(0, 3), st.integers(0, 9000)),
+    st.sampled_from([("skip",), ("leave",)]),
+)
+
+
+@pytest.mark.parametrize("framing", ["length", "gzip in chunks", "broken"])
+def test_any_dealings_of_several_readers_give_each_the_right_bytes_or_an_error(framing):
+    body = random.Random(1).randbytes(8000)
+    whole = FRAMINGS["length" if framing == "broken" else framing](body)
+    short = framing == "broken"
+
+    def script(peer):
+        peer.without_delay()
+        while peer.next_request():
+            peer.send(whole[:1000], whole[1000:2500], whole[2500 : -100 if short else None])
+            if short:
+                return
+
+    with ScriptedServer(script) as server, Client(timeout=10) as client:
+
+        @given(st.lists(DEALINGS, max_size=12), st.sampled_from([0, 2000, 10**6]))
+        @settings(max_examples=60)
+        def right_or_an_error(dealings, spool_size):
+            with client.get(server.url(), spool_size=spool_size) as got:
+                readers = []
+                for dealing in dealings:
+                    with suppress(AlreadyRead, *([UnexpectedEOF] if short else [])):
+                        deal(got, readers, body, *dealing)
+
+        right_or_an_error()
+
+
+class Reader:
+    """A view, and the place where its next bytes must come from."""
+
+    def __init__(self, view, body):
+        self.view, self.body, self.at = view, body, 0
+        self.closed = False
+
+    def read(self, size):
+        if self.closed:
+            return
+        is_file = hasattr(self.view, "read1")
+        came = self.view.read1(size) if is_file else next(self.view, b"")
+        assert came == self.body[self.at : self.at + len(came)]
+        # Nothing is the end; a generator that has raised is at its end, too.
+        assert came or self.at >= len(self.body) or not is_file
+        self.at += len(came)
+
+    def seek(self, place):
+        if not self.closed and hasattr(self.view, "seek") and self.view.seekable():
+            self.at = self.view.seek(place)
+
+    def close(self, _):
+        self.closed = True
+        self.view.close()
+
+
+VIEWS = {
+    "tee": lambda got: got.tee(),
+    "stream": lambda got: got.body_stream(),
+    "pieces": lambda got: iter(got.payload_stream),
+}
+WHOLE = {"body": lambda got: got.body, "save": saved, "payload": sent}
+
+
+def deal(got, readers, body, what, number=0, argument=0):
+    if what in VIEWS:
+        readers.append(Reader(VIEWS[what](got), body))
+    elif what in WHOLE:
+        assert WHOLE[what](got) == body
+    elif what == "skip":
+        got.skip_body()
+    elif what == "leave":
+        got.close()
+    elif number < len(readers):
+        getattr(readers[number], what)(argument)
+
+
 def test_closing_a_stream_that_went_past_the_spool_lets_go_of_the_rest():
-    with answered(in_parts("length", b"0123456789" * MIB)) as got:
+    with ScriptedServer(in_parts("length", b"0123456789" * MIB)) as server, Client() as client:
+        got = client.get(server.url())
         got.body_file.read(7)
         with got.body_stream() as stream:
             stream.read(5 * MIB)
+        server.until(lambda: server.peers[0].finished, "the end of the connection")
         with pytest.raises(AlreadyRead):
             got.body_stream().read()
+
+
+def test_a_live_reader_that_was_interrupted_before_it_took_note_is_told():
+    class Letters:
+        """A source of one letter after the other."""
+
+        def __init__(self):
+            self.left = list(b"abcdef")
+
+        def readinto(self, view):
+            view[0] = self.left.pop(0)
+            return 1
+
+        def read_piece(self):
+            return bytes([self.left.pop(0)])
+
+        def close(self):
+            pass
+
+    body, reader, view = Body(Spool(), Letters()), object(), memoryview(bytearray(1))
+    for at in range(2):
+        assert body.read_live(reader, at, view) == 1
+    for read in (lambda: body.read_live(reader, 1, view), lambda: body.live_piece(reader, 1)):
+        with pytest.raises(AlreadyRead):  # and not "c", as if it were "b"
+            read()
+    assert body.live_piece(reader, 2) == b"c"
 
 
 @pytest.mark.parametrize("live", [False, True])
@@ -333,22 +483,40 @@ def test_a_body_left_half_way_closes_its_connection(leave):
         assert repr(client) == "<Client, 0 connections at rest>"
 
 
+class Interrupted(BaseException):
+    """What a KeyboardInterrupt is, but for what pytest makes of it."""
+
+
+@pytest.fixture
+def interrupts():
+    """A signal that interrupts whoever waits for more of a body, and nobody else."""
+
+    def interrupt(number, frame):
+        rooms = [os.path.basename(at.f_code.co_filename) for at, _ in traceback.walk_stack(frame)]
+        if rooms[0] == "transport.py" and "body.py" in rooms:
+            raise Interrupted
+
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    yield signal.SIGUSR1
+    signal.signal(signal.SIGUSR1, before)
+
+
 @pytest.mark.parametrize("live", [False, True])
-def test_an_interrupt_while_reading_is_raised_and_the_body_never_comes_short(live):
-    go = threading.Event()
+def test_an_interrupt_while_reading_is_raised_and_the_body_never_comes_short(live, interrupts):
+    over = threading.Event()
 
     def script(peer):
         peer.read_request()
         peer.send(response(b"x" * 100)[:-40])
-        peer.wait(go)
-        os.kill(os.getpid(), signal.SIGINT)
-        peer.read_to_end()
+        while not over.is_set():
+            os.kill(os.getpid(), interrupts)
+            peer.pause(0.01)
 
     with answered(script) as got:
         read = got.body_stream().read if live else got.body_file.read
-        go.set()
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(Interrupted):
             read()
+        over.set()
         for _ in range(2):
             with pytest.raises(TransportError, match="interrupted"):
                 read()

@@ -92,8 +92,11 @@ def test_what_is_no_status_line_is_shown(line: bytes) -> None:
 
 @pytest.mark.parametrize(
     "beginning",
-    [b"h", b"\r", b"HTTP/2", b"HTTP/1.1 0", b"HTTP/1.1 2000", b"HTTP/1.1 200O", b"HTTP/1.1 20\r"]
-    + [b"HTTP/1.1 200\n", b"HTTP/1.1 200 O\0", b"HTTP/1.1 200 OK\n", b"HTTP/1.1 200 OK\r\r"],
+    [
+        *(b"h", b"\r", b"HTTP/2", b"HTTP/1.1 0", b"HTTP/1.1 2000", b"HTTP/1.1 200O"),
+        *(b"HTTP/1.1 20\r", b"HTTP/1.1 200\n", b"HTTP/1.1 200 O\0", b"HTTP/1.1 200 OK\n"),
+        *(b"HTTP/1.1 200\rX", b"HTTP/1.1 200 OK\r\r"),
+    ],
 )
 def test_a_wrong_status_line_is_refused_at_the_first_wrong_byte(beginning: bytes) -> None:
     assert take_response_head(beginning[:-1]) is None
@@ -276,7 +279,7 @@ def test_W09_ten_megabytes_of_head_are_refused_without_looking_at_all_of_it(endl
     data = b"HTTP/1.1 200 " + endless
     tracemalloc.start()
     try:
-        with pytest.raises(ParserError, match="longer than 65536 bytes|more than 256 lines"):
+        with pytest.raises(ParserError, match=r"longer than 65536 bytes|more than 256 lines"):
             take_response_head(data)
         _, peak = tracemalloc.get_traced_memory()
     finally:
@@ -320,18 +323,8 @@ def test_W09_a_head_in_small_pieces_is_refused_at_its_bound() -> None:
 
 
 def test_a_request_head_goes_out_as_it_is_written() -> None:
-    pairs = [
-        ("Host", "example.org"),
-        ("X-Name", "caf\xe9"),
-        ("x-name", ""),
-        ("Content-Length", "0"),
-    ]
-    assert request_head("POST", "/a?b=c", pairs) == (
-        b"POST /a?b=c HTTP/1.1\r\n"
-        b"Host: example.org\r\n"
-        b"X-Name: caf\xe9\r\n"
-        b"x-name: \r\n"
-        b"Content-Length: 0\r\n"
-        b"\r\n"
+    lines = "Host: example.org\r\nX-Name: caf\xe9\r\nx-name: \r\n"
+    assert request_head("POST", "/a?b=c", lines) == (
+        b"POST /a?b=c HTTP/1.1\r\nHost: example.org\r\nX-Name: caf\xe9\r\nx-name: \r\n\r\n"
     )
-    assert request_head("OPTIONS", "*", []) == b"OPTIONS * HTTP/1.1\r\n\r\n"
+    assert request_head("OPTIONS", "*", "") == b"OPTIONS * HTTP/1.1\r\n\r\n"

@@ -130,13 +130,14 @@ def mapped(keep: ExitStack, path: pathlib.Path):
 
 def unpacked(keep: ExitStack, folder: pathlib.Path, data: bytes, at: int):
     path = written(folder, "x.gz", gzip.compress(data))
-    file = keep.enter_context(gzip.open(path))
+    file = keep.enter_context(gzip.GzipFile(path))
     file.seek(at)
     return file
 
 
 def spooled(keep: ExitStack, data: bytes, at: int):
-    file = keep.enter_context(tempfile.SpooledTemporaryFile(max_size=4))
+    file = tempfile.SpooledTemporaryFile(max_size=4)  # noqa: SIM115  # the next line sees to it
+    keep.enter_context(file)
     file.write(data)
     file.seek(at)
     return file
@@ -272,7 +273,7 @@ def filled_pipe(keep: ExitStack, data: bytes, mode: str = "rb", buffering: int =
     reading, writing = os.pipe()
     os.write(writing, data)
     os.close(writing)
-    return keep.enter_context(open(reading, mode, buffering))
+    return keep.enter_context(os.fdopen(reading, mode, buffering))
 
 
 def filled_socket(keep: ExitStack, data: bytes) -> socket.socket:
@@ -379,9 +380,9 @@ class Source:
             self.reader = ours if kind == "a socket" else keep.enter_context(ours.makefile("rb"))
             return
         reading, writing = os.pipe()
-        self._file = keep.enter_context(open(writing, "wb", 0))
+        self._file = keep.enter_context(os.fdopen(writing, "wb", 0))
         mode, buffering = {"a pipe": ("rb", 0), "buffered": ("rb", -1), "text": ("r", -1)}[kind]
-        self.reader = keep.enter_context(open(reading, mode, buffering))
+        self.reader = keep.enter_context(os.fdopen(reading, mode, buffering))
 
     def write(self, data: bytes) -> None:
         if self._file is None:
@@ -573,8 +574,8 @@ def test_P05_a_buffer_is_let_go_when_its_request_has_failed(end, kind, tls, cert
         peer.wait(over)
 
     over = threading.Event()
-    path = written(tmp_path, "x", PATTERN)
-    owner = mapped(keep, path) if kind == "a mapped file" else bytearray(PATTERN)
+    path = written(tmp_path, "x", PATTERN * 4)
+    owner = mapped(keep, path) if kind == "a mapped file" else bytearray(PATTERN * 4)
     idle = 0.2 if end == "a timeout" else HANG_BOUND
     with Client(timeout=idle, verify=certs.ca_file) as client:
         with ScriptedServer(script, receive_buffer=8192, ssl_context=tls) as server:
@@ -626,7 +627,7 @@ def test_P09_what_is_asynchronous_is_a_type_error_before_any_connection(how, cli
         "its function": asynchronously,
     }[how]
     with ScriptedServer.serving(OK) as server:
-        with pytest.raises(TypeError, match="asynchronous, .* run it in an event loop of yours"):
+        with pytest.raises(TypeError, match=r"asynchronous, .* run it in an event loop of yours"):
             post(client, server, payload)
         assert server.connections == 0
 
@@ -646,7 +647,7 @@ def test_P10_what_cannot_be_sent_is_a_type_error_before_any_connection(payload, 
 @pytest.mark.parametrize("wrong", [1, None, 1.5, ["a"], object()], ids=kind_of)
 def test_P10_an_item_that_cannot_be_sent_ends_the_request_unfinished(wrong, tls, client):
     with ScriptedServer(Peer.read_to_end, ssl_context=tls) as server:
-        with pytest.raises(TypeError, match="item 1 is of type .*bytes-like or str is wanted"):
+        with pytest.raises(TypeError, match=r"item 1 is of type .*bytes-like or str is wanted"):
             post(client, server, iter([b"ab", wrong]))
         server.join()
         assert body_of(server.wire[0]) == chunks(b"ab")
@@ -823,5 +824,9 @@ def test_a_source_may_use_the_client_that_sends_it(tls, client):
         post(client, server, b"a connection rests when the outer request begins")
         assert post(client, server, fetched()).body == b"part"
         assert server.requests[-1] == chunked(server, OCTETS, b"part", b"part", b"part")
-        assert [request[:6] for request in server.requests[1:-1]] == [b"GET /0", b"GET /1", b"GET /2"]
+        assert [request[:6] for request in server.requests[1:-1]] == [
+            b"GET /0",
+            b"GET /1",
+            b"GET /2",
+        ]
         assert server.connections == 2

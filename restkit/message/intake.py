@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
+from weakref import ref
 
 from restkit.body import Body, Source
 from restkit.coding import DecodedSource, parse_codings
@@ -11,12 +11,29 @@ from restkit.errors import DecodingError, Error
 from restkit.spool import Spool
 
 if TYPE_CHECKING:
-    from restkit.message.request import Request
+    from restkit.message.response import HttpResponse
     from restkit.payload import Buffer
     from restkit.wire.connection import Reply
     from restkit.wire.head import ResponseHead
 
 _PIECE = 256 * 1024
+
+
+class Owner:
+    """Whose body it is; it does not keep the response, or neither would end before a collection."""
+
+    __slots__ = ("_response", "request")
+
+    def __init__(self, response: HttpResponse) -> None:
+        self.request = response.request
+        self._response = ref(response)
+
+    def blame(self, error: Error) -> None:
+        """Complete an error with what it is about."""
+        if error.request is None:
+            error.request = self.request
+        if error.response is None:
+            error.response = self._response()
 
 
 def is_coded(head: ResponseHead) -> bool:
@@ -29,16 +46,16 @@ def codings_of(head: ResponseHead) -> tuple[str, ...] | None:
     return parse_codings(head.headers.get_all("content-encoding")) if is_coded(head) else ()
 
 
-def take_body(reply: Reply, request: Request, *, decoded: bool = False) -> Body:
+def take_body(reply: Reply, owner: Owner, *, decoded: bool = False) -> Body:
     """The body of a reply, as the request's options want it: decoded or not, spooled where."""
-    settings = request.settings
+    settings = owner.request.settings
     arrived = reply.early or Spool(settings.spool_size, settings.spool_dir)
     if reply.content:
         arrived.append(reply.content)
     try:
         codings = codings_of(reply.head) if settings.decompress and not decoded else ()
     except DecodingError as exc:
-        return broken_body(exc, request, reply.live)
+        return broken_body(exc, owner, reply.live)
     announced = [("Content-Type", reply.head.headers.get("content-type"))]
     if codings:
         spool = Spool(settings.spool_size, settings.spool_dir)
@@ -54,13 +71,13 @@ def take_body(reply: Reply, request: Request, *, decoded: bool = False) -> Body:
         length=length,
         max_size=settings.max_body,
         payload_headers=[(name, value) for name, value in announced if value is not None],
-        blame=partial(_blame, request),
+        blame=owner.blame,
     )
 
 
-def broken_body(error: Error, request: Request, live: Source | None = None) -> Body:
+def broken_body(error: Error, owner: Owner, live: Source | None = None) -> Body:
     """A body that only says, to whoever asks for it, why it cannot be read."""
-    return Body(Spool(), _Broken(error, live), blame=partial(_blame, request))
+    return Body(Spool(), _Broken(error, live), blame=owner.blame)
 
 
 class _Broken:
@@ -99,8 +116,3 @@ class _Arrived:
     def close(self) -> None:
         if self._live is not None:
             self._live.close()
-
-
-def _blame(request: Request, error: Error) -> None:
-    if error.request is None:
-        error.request = request

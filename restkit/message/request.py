@@ -5,18 +5,22 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from restkit.door import as_payload
 from restkit.errors import PayloadLengthError, RequestError
 from restkit.files import RegularPayload
 from restkit.headers import SECRET, Headers
 from restkit.payload import DeclaredLength, Payload, refuse_if_spent
 from restkit.settings import Settings
-from restkit.wire.framing import ChunkedOut, FileOut, Outgoing, SizedOut
+from restkit.sources import BytesPayload
+from restkit.wire.framing import ChunkedOut, FileOut, Outgoing, SizedOut, refuse_of_a_payload
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from restkit.payload import Buffer
     from restkit.url import URL
 
 _METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_HOST_AND_PORT = re.compile(r"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
 _DIGITS = re.compile(r"[0-9]{1,19}")
 _WITH_BODY = frozenset(("POST", "PUT", "PATCH"))
 _WITHOUT_BODY = frozenset(("TRACE", "CONNECT"))
@@ -32,21 +36,32 @@ class Request:
     payload only its ``repr`` goes along.
     """
 
-    __slots__ = ("headers", "method", "payload", "settings", "url")
+    __slots__ = ("_method", "headers", "payload", "settings", "url", "withheld")
 
     def __init__(
         self,
         method: str,
         url: URL,
         headers: Headers,
+        withheld: frozenset[str],
         payload: Payload | None,
         settings: Settings,
     ) -> None:
-        self.method = _checked_method(method)
+        self.method = method
         self.url = url
         self.headers = headers
+        self.withheld = withheld
         self.payload = payload
         self.settings = settings
+
+    @property
+    def method(self) -> str:
+        """A word such as GET; those that are known are in capitals, however they were given."""
+        return self._method
+
+    @method.setter
+    def method(self, method: str) -> None:
+        self._method = _checked_method(method)
 
     @property
     def idempotent(self) -> bool:
@@ -56,7 +71,15 @@ class Request:
     @property
     def target(self) -> str:
         """What stands on the request line; for CONNECT the URL's path names host and port."""
-        return self.url.target.lstrip("/") if self.method == "CONNECT" else self.url.target
+        if self.method != "CONNECT":
+            return self.url.target
+        target = self.url.target.lstrip("/")
+        if not _HOST_AND_PORT.fullmatch(target):
+            raise RequestError(
+                f"CONNECT {target!r}: the path of the URL is to name host and port, as in "
+                "http://proxy:3128/host:443"
+            )
+        return target
 
     @property
     def authority(self) -> str:
@@ -77,17 +100,36 @@ def _checked_method(method: object) -> str:
     if method in _KNOWN and isinstance(method, str):
         return method
     if not isinstance(method, str) or not _METHOD.fullmatch(method):
-        raise RequestError(f"{method!r} is no method: a word such as GET or POST is one")
-    return method
+        raise RequestError(
+            f"{method!r} is no method: a word such as GET or POST is one", sent="nothing"
+        )
+    return method.upper() if method.upper() in _KNOWN else method
 
 
 def _revive(
-    method: str, url: str, pairs: list[tuple[str, str]], payload: Any, decompress: bool
+    method: str, url: str, pairs: list[tuple[str, str]], payload: str | None, decompress: bool
 ) -> Request:
     from restkit.url import parse_url
 
+    body = None if payload is None else _LeftBehind(payload)
     settings = Settings(decompress=decompress)
-    return Request(method, parse_url(url), Headers(pairs), payload, settings)
+    return Request(method, parse_url(url), Headers(pairs), frozenset(), body, settings)
+
+
+class _LeftBehind(Payload):
+    """What a pickle has of a payload: how it looked. It cannot be sent."""
+
+    started = True
+
+    def __init__(self, shown: str) -> None:
+        self._shown = shown
+
+    def chunks(self) -> Iterator[Buffer]:
+        refuse_if_spent(self)
+        return iter(())
+
+    def __repr__(self) -> str:
+        return self._shown
 
 
 class Framed(NamedTuple):
@@ -104,40 +146,41 @@ def framed(request: Request) -> Framed:
     are a RequestError, and so is a payload, or its announcement, where none can be. One that has
     been sent and cannot be again is PayloadNotReplayable.
     """
-    headers, payload = request.headers, request.payload
-    declared = headers.names() & _FRAMING
+    payload = request.payload
+    declared = request.headers.names() & _FRAMING
     if request.method in _WITHOUT_BODY and (payload is not None or declared):
         raise RequestError(f"a {request.method} request has no payload (RFC 9110 9.3)")
     if payload is not None:
         refuse_if_spent(payload)
     if not declared:
-        return _framed_by_payload(request.method, headers, payload)
+        return _framed_by_payload(request, payload)
     if len(declared) > 1:
         raise RequestError("both Content-Length and Transfer-Encoding are given: one must go")
     if "content-length" in declared:
-        return _framed_by_declaration(headers["content-length"], headers, payload)
-    return _framed_in_chunks(headers["transfer-encoding"], headers, payload)
+        return _framed_by_declaration(request, payload)
+    return _framed_in_chunks(request, payload)
 
 
-def _framed_by_payload(method: str, headers: Headers, payload: Payload | None) -> Framed:
+def _framed_by_payload(request: Request, payload: Payload | None) -> Framed:
     if payload is None:
-        return Framed(None, [("Content-Length", "0")] if method in _WITH_BODY else [])
-    fields = _announced(headers, payload)
+        return Framed(None, [("Content-Length", "0")] if request.method in _WITH_BODY else [])
+    fields = _announced(request, payload)
     if payload.length is None:
         return Framed(ChunkedOut(payload), [*fields, ("Transfer-Encoding", "chunked")])
-    body = FileOut(payload) if isinstance(payload, RegularPayload) else SizedOut(payload)
-    return Framed(body, [*fields, ("Content-Length", str(payload.length))])
+    return Framed(_sized(payload), [*fields, ("Content-Length", str(payload.length))])
 
 
-def _framed_in_chunks(coding: str, headers: Headers, payload: Payload | None) -> Framed:
+def _framed_in_chunks(request: Request, payload: Payload | None) -> Framed:
+    coding = request.headers["transfer-encoding"]
     if coding.lower() != "chunked":
         raise RequestError(f"Transfer-Encoding {coding!r}: chunked is the one that can be sent")
-    body = payload if payload is not None else as_payload(b"")
-    assert body is not None
-    return Framed(ChunkedOut(body), _announced(headers, payload))
+    if payload is None:
+        return Framed(ChunkedOut(BytesPayload(b"")), [])
+    return Framed(ChunkedOut(payload), _announced(request, payload))
 
 
-def _framed_by_declaration(length: str, headers: Headers, payload: Payload | None) -> Framed:
+def _framed_by_declaration(request: Request, payload: Payload | None) -> Framed:
+    length = request.headers["content-length"]
     if not _DIGITS.fullmatch(length):
         raise RequestError(f"Content-Length {length!r}: a number of bytes in digits is wanted")
     if payload is None:
@@ -145,11 +188,16 @@ def _framed_by_declaration(length: str, headers: Headers, payload: Payload | Non
             raise PayloadLengthError(f"Content-Length says {length}, and there is no payload")
         return Framed(None, [])
     held = DeclaredLength(payload, int(length))
-    return Framed(SizedOut(held), _announced(headers, payload))
+    return Framed(_sized(held if payload.length is None else payload), _announced(request, payload))
 
 
-def _announced(headers: Headers, payload: Payload | None) -> list[tuple[str, str]]:
-    """The payload's own header fields, but for those that the caller has given."""
-    if payload is None:
-        return []
-    return [(name, value) for name, value in payload.headers if name not in headers]
+def _sized(payload: Payload) -> Outgoing:
+    return FileOut(payload) if isinstance(payload, RegularPayload) else SizedOut(payload)
+
+
+def _announced(request: Request, payload: Payload) -> list[tuple[str, str]]:
+    """The payload's own header fields, but for those that the caller has given or withheld."""
+    own = Headers(payload.headers)
+    refuse_of_a_payload(payload, own)
+    said = request.headers.names() | request.withheld
+    return [(name, value) for name, value in own.pairs() if name.lower() not in said]

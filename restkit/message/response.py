@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 from restkit.body_file import BodyFile, BodyStream, PayloadStream
 from restkit.errors import DecodingError, Error, RequestError
 from restkit.message.header_text import as_utf_8, charset_of
-from restkit.message.intake import broken_body, codings_of, is_coded, take_body
+from restkit.message.intake import Owner, broken_body, codings_of, is_coded, take_body
 from restkit.message.kept import Kept, kept_reply
 from restkit.message.originals import OriginalNames
 from restkit.message.saving import save_body
@@ -28,10 +28,6 @@ if TYPE_CHECKING:
     from restkit.wire.connection import Reply
 
 _SKIPPED = 256 * 1024
-
-# Two threads may be the first to look at one body, and must see the same one; this is held for no
-# longer than it takes to make it, so that one lock for all will do.
-_making = RLock()
 
 
 class Timings(NamedTuple):
@@ -68,6 +64,8 @@ class HttpResponse(OriginalNames):
         self._body: Body | None = None
         self._body_file: BodyFile | None = None
         self._read = False
+        # Two threads may be the first to look at the body, and must see the same one.
+        self._making = RLock()
         # Whether the body has been decoded before this object was made.
         self._decoded = decoded
 
@@ -293,16 +291,16 @@ class HttpResponse(OriginalNames):
         response = cls(request, kept_reply(kept), 0.0, decoded=kept.decoded)
         if kept.fault:
             kind, message = kept.fault
-            response._body = broken_body(kind(message), request)
+            response._body = broken_body(kind(message), Owner(response))
         return response
 
     # Inside
 
     def _the_body(self) -> Body:
         if self._body is None:
-            with _making:
+            with self._making:
                 if self._body is None:
-                    self._body = take_body(self._reply, self.request, decoded=self._decoded)
+                    self._body = take_body(self._reply, Owner(self), decoded=self._decoded)
                     if self._read:
                         self._body.pull_all()
         return self._body

@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING
 if TYPE_CHECKING:
     from restkit.body import Body
 
-_BLOCK = 256 * 1024
+_BLOCK = 1024 * 1024
 
 
 def save_body(body: Body, target: str | os.PathLike[str] | IO[bytes]) -> int:

@@ -10,7 +10,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from restkit.errors import Error, TransportError
-from restkit.wire.exchange import Exchange, Sending
+from restkit.wire.exchange import Exchange
 from restkit.wire.framing import stays_open
 from restkit.wire.live import LiveBody
 from restkit.wire.transport import transport_of
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from restkit.wire.framing import Deframer
     from restkit.wire.head import ResponseHead
     from restkit.wire.route import Route
+    from restkit.wire.sending import Sending
 
 
 class Home(Protocol):
@@ -136,7 +137,7 @@ class Connection:
         """The answer has ended: rest, or close if no next exchange can follow this one."""
         answer = exchange.answer
         if (
-            exchange.all_sent
+            exchange.keeps_open
             and answer.head is not None
             and answer.deframer is not None
             and not answer.deframer.rest

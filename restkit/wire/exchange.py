@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from errno import EINVAL, ENOSYS, EOPNOTSUPP
 from time import monotonic, perf_counter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from restkit.errors import IdleTimeout, PayloadLengthError, ResponseError, TransportError
 from restkit.payload import close_if_it_can
@@ -19,31 +19,26 @@ from restkit.wire.framing import FileOut
 from restkit.wire.transport import BLOCK, READ, WRITE, Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from restkit.errors import Sent
     from restkit.files import Region
     from restkit.payload import Buffer
     from restkit.spool import Spool
-    from restkit.timeouts import Clock
     from restkit.wire.framing import Outgoing
     from restkit.wire.head import ResponseHead
+    from restkit.wire.sending import Sending
 
 CONTINUE_SECONDS = 1.0
 FILE_STEP = 1024 * 1024
+# ``sendfile`` sends what a file holds when its pages leave, and of a file that has been cut off
+# meanwhile, zeros. So the end of it goes in copies, and more of it than connections of this
+# system hold on the way (tcp(7): tcp_wmem and tcp_rmem, 4 and 6 MiB unless somebody has set them
+# higher): when the last copy is made, all of the pages have arrived, and a file that got shorter
+# has shown it.
+COPIED_TAIL = 32 * 1024 * 1024
 # What ``sendfile`` says on file systems that it cannot send from.
 NO_SENDFILE = (EINVAL, ENOSYS, EOPNOTSUPP)
-
-
-class Sending(NamedTuple):
-    """One request, ready to go on any connection."""
-
-    method: str
-    head: bytes
-    body: Outgoing | None
-    clock: Clock
-    new_spool: Callable[[], Spool]
-    expects: bool = False
 
 
 class Exchange:
@@ -87,6 +82,11 @@ class Exchange:
         if self.all_sent:
             return "all"
         return "part" if self.sent_bytes else "nothing"
+
+    @property
+    def keeps_open(self) -> bool:
+        """Whether our side lets another exchange follow: all is sent, and no end was announced."""
+        return self.all_sent and not self._sending.closes
 
     def run(self) -> ResponseHead:
         """Send, and read until the final head is there; the head.
@@ -134,28 +134,36 @@ class Exchange:
             close_if_it_can(pieces)
 
     def _send_file(self, head: list[Buffer], body: FileOut) -> bool:
-        """Head and first block together, and then whatever the system can take of the file."""
+        """Head and first block together, then by ``sendfile``, and the end of it in copies."""
         with body.payload.region() as region:
             first = next(region.blocks(), b"")
             if self._interrupted() or not self._push([*head, first] if first else head):
                 return False
             left = region.after(len(first))
-            while left.length:
+            while left.length > COPIED_TAIL:
                 count = None if self._interrupted() else self._push_from(left)
                 if count is None:
                     return False
                 if not count:
-                    gave = f"{region.length - left.length} of {region.length} bytes"
-                    raise PayloadLengthError(f"{body.payload!r} gave {gave}")
+                    break
                 left = left.after(count)
+            for block in left.blocks():
+                if self._interrupted() or not self._push([block]):
+                    return False
+                left = left.after(len(block))
+            if left.length:
+                gave = f"{region.length - left.length} of {region.length} bytes"
+                raise PayloadLengthError(f"{body.payload!r} gave {gave}")
         return True
 
     def _push_from(self, region: Region) -> int | None:
         """Send of a file what goes, at least one byte; 0 at its end, None when refused."""
-        number, size = region.file.fileno(), min(FILE_STEP, region.length)
+        size = min(FILE_STEP, region.length)
         while not self._refused():
             self._clock.left("sending")
             try:
+                # Asked for after each wait: the number of a file closed meanwhile may be another's.
+                number = region.file.fileno()
                 sent = self._transport.send_file(number, region.start, size)
             except TransportError as exc:
                 self._broken(exc)
@@ -300,7 +308,7 @@ class Exchange:
         try:
             data = self._transport.receive(BLOCK)
         except TransportError:
-            # Once the answer is there, it is for the sending to find out, and to say how far it came.
+            # Once the answer is there, the sending is to find out, and to say how far it came.
             if self.answer.head is None or self._transport.aborted:
                 raise
             data = b""

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Protocol
 
-from restkit.errors import ParserError, UnexpectedEOF
+from restkit.errors import ParserError, PayloadError, UnexpectedEOF
 from restkit.headers import Headers
 from restkit.wire.head import Pairs, ResponseHead, take_trailers
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from restkit.payload import Buffer, Payload
 
 MAX_CHUNK_LINE = 4096
+
+_OF_THE_WIRE = frozenset(("connection", "content-length", "host", "trailer", "transfer-encoding"))
 
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,19})[ \t]*\r\n(?![ \t])")
 _CONNECTION = re.compile(rb"\r\nconnection:([^\r\n]*(?:\r\n[ \t][^\r\n]*)*)")
@@ -295,17 +297,11 @@ class SizedOut:
             yield [piece]
 
 
-class FileOut:
+class FileOut(SizedOut):
     """A region of a regular file: where the connection can, the system sends it by itself."""
 
-    __slots__ = ("payload",)
-
-    def __init__(self, payload: RegularPayload) -> None:
-        self.payload = payload
-
-    def __iter__(self) -> Iterator[list[Buffer]]:
-        for piece in self.payload:
-            yield [piece]
+    __slots__ = ()
+    payload: RegularPayload
 
 
 class ChunkedOut:
@@ -319,6 +315,15 @@ class ChunkedOut:
     def __iter__(self) -> Iterator[list[Buffer]]:
         for piece in self.payload:
             yield [b"%x\r\n" % len(piece), piece, b"\r\n"]
-        fields = Headers(self.payload.trailers()).pairs()
+        trailers = Headers(self.payload.trailers())
+        refuse_of_a_payload(self.payload, trailers)
+        fields = trailers.pairs()
         last = "".join(f"{name}: {value}\r\n" for name, value in fields)
         yield [b"0\r\n%b\r\n" % last.encode("latin-1")]
+
+
+def refuse_of_a_payload(payload: Payload, fields: Headers) -> None:
+    """Raise PayloadError for fields that are the wire's own business, and not a payload's."""
+    wrong = fields.names() & _OF_THE_WIRE
+    if wrong:
+        raise PayloadError(f"{payload!r} wants to send {', '.join(sorted(wrong))}, which frame it")

@@ -171,8 +171,6 @@ def _judge_size(data: bytes) -> None:
 def _may_become_status_line(line: bytes) -> bool:
     if len(line) > len(_EXAMPLE):
         return _STATUS_LINE.fullmatch(line.removesuffix(b"\r")) is not None
-    if line.endswith(b"\r") and len(line) == len(_EXAMPLE):
-        return False
     return _STATUS_LINE.fullmatch(line + _EXAMPLE[len(line) :]) is not None
 
 

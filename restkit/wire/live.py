@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from threading import Lock
 from time import perf_counter
 from typing import TYPE_CHECKING, TypeVar
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 _Room = TypeVar("_Room")
 _Got = TypeVar("_Got", bytes, int)
 
-PIECE = 256 * 1024
+PIECE = 512 * 1024
 DOING = "reading the body"
 
 
@@ -42,8 +43,10 @@ class LiveBody:
         "_clock",
         "_connection",
         "_deframer",
+        "_ending",
         "_error",
         "_exchange",
+        "_let_go",
         "_reading",
         "_ready",
         "_transport",
@@ -62,7 +65,12 @@ class LiveBody:
         self._clock = clock
         self._ready: deque[Buffer] = deque(exchange.pieces)
         self._error: Error | None = None
+        # Each side says its own before it looks at the other's: a thread that reads, and one that
+        # closes meanwhile, cannot miss each other, and no number is closed that is waited on.
         self._reading = False
+        self._let_go = False
+        # A connection that has gone back may be in other hands: no late close() may reach it there.
+        self._ending = Lock()
         self.done_at = 0.0
 
     @property
@@ -118,9 +126,9 @@ class LiveBody:
 
     def _received(self, receive: Callable[[_Room], _Got | None], room: _Room) -> _Got:
         """What the socket gives, as soon as it does; nothing only where the body may end."""
-        self._check()
         self._reading = True
         try:
+            self._check()
             while True:
                 self._transport.wait_readable(self._clock, DOING)
                 got = receive(room)
@@ -137,13 +145,15 @@ class LiveBody:
             raise
         finally:
             self._reading = False
+            if self._let_go:
+                self._connection.close()
 
     def _check(self) -> None:
         if self._error is not None:
             raise self._error
-        if self._connection.closed:
-            self._error = TransportError("the response was closed before its body had ended")
-            raise self._error
+        if self._let_go or self._connection.closed:
+            self._let_go = True
+            raise TransportError("the response was closed before its body had ended")
 
     def _end(self) -> None:
         if self._transport.cut_off and self._deframer.left is None:
@@ -152,9 +162,9 @@ class LiveBody:
 
     def _cut_short(self, exc: BaseException) -> UnexpectedEOF | None:
         """A connection lost inside a body is a body that ended early."""
-        if not isinstance(exc, TransportError) or self._connection.aborted:
+        if exc is self._error or self._let_go or self._connection.aborted:
             return None
-        if isinstance(exc, (RequestTimeout, TLSError)):
+        if not isinstance(exc, TransportError) or isinstance(exc, (RequestTimeout, TLSError)):
             return None
         return UnexpectedEOF(f"{exc.message}, {self._deframer.progress} of the body")
 
@@ -169,17 +179,20 @@ class LiveBody:
 
     def _settle(self) -> None:
         if self._deframer.done and not self.done_at:
-            self.done_at = perf_counter()
-            self._connection.finished(self._exchange)
+            with self._ending:
+                self.done_at = perf_counter()
+                self._connection.finished(self._exchange)
 
     def close(self) -> None:
         """Close the connection unless the body has ended; a thread that reads gets an error."""
-        if self._deframer.done:
-            return
-        if self._reading:
-            self._connection.abort()
-        else:
-            self._connection.close()
+        with self._ending:
+            if self._deframer.done:
+                return
+            self._let_go = True
+            if self._reading:
+                self._connection.abort()
+            else:
+                self._connection.close()
 
     def __del__(self) -> None:
         if not self._deframer.done:

@@ -56,6 +56,9 @@ class Pool:
         """Know of a connection that has just been opened, and is in use."""
         with self._lock:
             self._in_use.add(connection)
+            late = self.closed
+        if late:
+            connection.abort()
 
     def put(self, connection: Connection) -> None:
         """Let a connection rest; the oldest goes when there are too many."""

@@ -42,17 +42,22 @@ def context_for(options: TLSOptions) -> ssl.SSLContext:
     naming the option and the path, when one cannot be used. A context that verifies nobody
     warns when it is made (urllib3's InsecureRequestWarning).
     """
-    if not isinstance(options.verify, (bool, str)):
-        raise RequestError(f"verify={options.verify!r}: True, False or a path is wanted")
-    if not _is_cert(options.cert):
+    checked(options)
+    return _contexts.get(options) if options.context is None else options.context
+
+
+def checked(options: TLSOptions) -> TLSOptions:
+    """The same options; raises RequestError for what cannot be meant. No file is looked at."""
+    verify, cert, context = options
+    if not isinstance(verify, (bool, str)):
+        raise RequestError(f"verify={verify!r}: True, False or a path is wanted")
+    if not _is_cert(cert):
         raise RequestError("cert= is a path, (certificate, key) or (certificate, key, password)")
-    if options.context is None:
-        return _contexts.get(options)
-    if not isinstance(options.context, ssl.SSLContext):
-        raise RequestError(f"ssl_context={options.context!r}: an ssl.SSLContext is wanted")
-    if options.verify is not True or options.cert is not None:
+    if context is not None and not isinstance(context, ssl.SSLContext):
+        raise RequestError(f"ssl_context={context!r}: an ssl.SSLContext is wanted")
+    if context is not None and (verify is not True or cert is not None):
         raise RequestError("ssl_context= is used as it is: verify= and cert= cannot change it")
-    return options.context
+    return options
 
 
 def _is_cert(cert: object) -> bool:

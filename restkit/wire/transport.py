@@ -16,7 +16,9 @@ import socket
 import ssl
 from contextlib import suppress
 from errno import (
+    ECONNABORTED,
     ECONNRESET,
+    EHOSTDOWN,
     EHOSTUNREACH,
     ENETDOWN,
     ENETUNREACH,
@@ -25,7 +27,7 @@ from errno import (
     ETIMEDOUT,
 )
 from select import POLLIN, POLLOUT, poll
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from restkit.errors import Error, TLSError, TransportError
 
@@ -33,13 +35,27 @@ if TYPE_CHECKING:
     from restkit.payload import Buffer
     from restkit.timeouts import Clock
 
+_End = TypeVar("_End", bytes, int)
+
 READ = POLLIN
 WRITE = POLLOUT
 BLOCK = 64 * 1024
-RECORD = 16 * 1024
+RECORD = 16 * 1024  # RFC 8446 5.1
 
 # Of what ``sendfile`` may fail with, these are the connection's; the others are the file's.
-_LOST = frozenset((EPIPE, ECONNRESET, ENOTCONN, ETIMEDOUT, EHOSTUNREACH, ENETUNREACH, ENETDOWN))
+_LOST = frozenset(
+    (
+        ECONNABORTED,
+        ECONNRESET,
+        EHOSTDOWN,
+        EHOSTUNREACH,
+        ENETDOWN,
+        ENETUNREACH,
+        ENOTCONN,
+        EPIPE,
+        ETIMEDOUT,
+    )
+)
 
 
 class Transport:
@@ -93,7 +109,7 @@ class Transport:
     def receive(self, size: int) -> bytes | None:
         """What is there, at most ``size`` bytes; ``b''`` at the end, None when nothing is."""
         try:
-            return self._socket.recv(size)
+            return self._socket.recv(size) or self._ended(b"")
         except BlockingIOError:
             return None
         except OSError as exc:
@@ -102,7 +118,7 @@ class Transport:
     def receive_into(self, view: memoryview) -> int | None:
         """The same into ``view``: a count, 0 at the end, None when nothing is there."""
         try:
-            return self._socket.recv_into(view)
+            return self._socket.recv_into(view) or self._ended(0)
         except BlockingIOError:
             return None
         except OSError as exc:
@@ -180,6 +196,12 @@ class Transport:
             return self._closed_by_another()
         return TransportError(f"the connection to {self.where} was lost: {exc.strerror or exc}")
 
+    def _ended(self, end: _End) -> _End:
+        """The end, as ``receive`` gives it, unless it is one that this side has made."""
+        if self.aborted:
+            raise self._closed_by_another()
+        return end
+
     def _closed_by_another(self) -> Error:
         return TransportError(f"the connection to {self.where} was closed from this side")
 
@@ -189,7 +211,7 @@ class SecureTransport(Transport):
 
     sends_files = False
 
-    __slots__ = ("_secure", "_writes_first")
+    __slots__ = ("_reads_first", "_secure", "_writes_first")
 
     def __init__(self, sock: ssl.SSLSocket, where: str) -> None:
         super().__init__(sock, where)
@@ -197,6 +219,8 @@ class SecureTransport(Transport):
         # that has no other mark of its end.
         sock.suppress_ragged_eofs = False  # type: ignore[attr-defined]  # not in typeshed
         self._secure = sock
+        # TLS may have to receive before it can send, and the other way round.
+        self._reads_first = False
         self._writes_first = False
 
     def joined(self, buffers: list[Buffer]) -> list[Buffer]:
@@ -210,8 +234,12 @@ class SecureTransport(Transport):
 
     def send(self, buffers: list[Buffer]) -> int:
         try:
+            self._reads_first = False
             return self._secure.send(buffers[0])
-        except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
+        except ssl.SSLWantWriteError:
+            return 0
+        except ssl.SSLWantReadError:
+            self._reads_first = True
             return 0
         except OSError as exc:
             raise self._lost(exc) from exc
@@ -219,20 +247,27 @@ class SecureTransport(Transport):
     def receive(self, size: int) -> bytes | None:
         try:
             self._writes_first = False
-            return self._secure.recv(size)
+            # One call gives one record at most: room for more would be made and thrown away.
+            return self._secure.recv(min(size, RECORD)) or self._ended(b"")
         except ssl.SSLError as exc:
             return b"" if self._at_end(exc) else None
         except OSError as exc:
             raise self._lost(exc) from exc
 
     def receive_into(self, view: memoryview) -> int | None:
+        count = 0
         try:
             self._writes_first = False
-            return self._secure.recv_into(view)
+            while count < len(view) and (came := self._secure.recv_into(view[count:])):
+                count += came
         except ssl.SSLError as exc:
-            return 0 if self._at_end(exc) else None
+            # What came before stands; the next call will find the same.
+            if not count:
+                return 0 if self._at_end(exc) else None
         except OSError as exc:
-            raise self._lost(exc) from exc
+            if not count:
+                raise self._lost(exc) from exc
+        return count or self._ended(0)
 
     def readable(self) -> bool:
         return self._has_pending() or super().readable()
@@ -253,6 +288,8 @@ class SecureTransport(Transport):
     def wait(self, events: int, clock: Clock, doing: str) -> int:
         if events & READ and self._has_pending():
             return READ
+        if self._reads_first:
+            events = READ
         return super().wait(events, clock, doing)
 
     def wait_beside(self, source: int, clock: Clock, doing: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+
 def answer(*fields: bytes, line: bytes = b"HTTP/1.1 200 OK", body: bytes = b"") -> bytes:
     return b"\r\n".join([line, *fields]) + b"\r\n\r\n" + body
 
@@ -113,6 +114,7 @@ CHUNKS = [
         b"5\r\nhello\r\n0\r\n\n",
     ),
     *(b"0\r\nA: b\r\n\r\n", b"0\r\nA: b\r\n c\r\n\r\n", b"0\r\nContent-Length: 5\r\n\r\n"),
+    *(b"0\r\nTransfer-Encoding: gzip\r\n\r\n", b"0\r\nContent-Length: x\r\n\r\n"),
     *(b"0\r\nTransfer-Encoding: chunked\r\n\r\n", b"0\r\nA b\r\n\r\n", b"0\r\nA: b\nC: d\r\n\r\n"),
     *(b"0\r\n\nA: b\r\n\r\n", b"0\r\nA: \0\r\n\r\n", b"0 ;x\r\n\r\n", b"0\r\n A: b\r\n\r\n"),
 ]
@@ -124,6 +126,7 @@ INTERIM = [
         b"102 X\r\nA: b\r\n c",
     ),
     *(b"103 X\r\nConnection: close", b"100 \x0b", b"199", b"103 X\r\nContent-Length: x"),
+    *(b"104 X\r\nContent-Length: 5", b"199 X\r\nTransfer-Encoding: chunked"),
 ]
 MESSAGES = [
     *(answer(EMPTY, line=line) for line in LINES),
@@ -141,6 +144,8 @@ MESSAGES = [
     *(answer(EMPTY, *[b"A: b"] * count) for count in (255, 256)),
     *(answer(EMPTY, b"A: " + b"b" * count) for count in (65000, 66000)),
     answer(b"Connection: upgrade", b"Upgrade: x", line=b"HTTP/1.1 101 X", body=b"hello"),
+    *(answer(*fields, line=b"HTTP/1.1 101 X", body=b"hello") for fields in FRAMINGS[:3]),
+    b"HTTP/1.0 100 Continue\r\n\r\n" + answer(FIVE, body=b"hello"),
     answer(FIVE, body=b"hell"),
     answer(FIVE, body=b"hello, and more"),
     answer(body=b"hello"),

@@ -68,7 +68,9 @@ def by_h11(data: bytes, method: str) -> Outcome:
 
 
 def _of_h11(connection: h11.Connection) -> Outcome:
-    status, headers, trailers, body = 0, (), (), b""
+    status, body = 0, b""
+    headers: Pairs = ()
+    trailers: Pairs = ()
     while True:
         event = connection.next_event()
         if event is h11.NEED_DATA:
@@ -140,7 +142,8 @@ def by_llhttp(data: bytes) -> Outcome:
     except httptools.HttpParserUpgrade:
         pass
     except httptools.HttpParserError as error:
-        return Outcome(str(error))
+        if "Pause on CONNECT/Upgrade" not in str(error):
+            return Outcome(str(error))
     if not listener.done and not listener.ends_with_the_connection:
         return Outcome("the connection was closed")
     headers, trailers = in_form(listener.headers), in_form(listener.trailers)

@@ -1,0 +1,28 @@
+"""One request as the wire takes it: a head in bytes, a framed body, and the time there is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from restkit.spool import Spool
+    from restkit.timeouts import Clock
+    from restkit.wire.framing import Outgoing
+
+
+class Sending(NamedTuple):
+    """One request, ready to go on any connection.
+
+    ``expects``: ask with 100-continue before the body goes. ``closes``: it says of itself that it
+    is the last one of its connection.
+    """
+
+    method: str
+    head: bytes
+    body: Outgoing | None
+    clock: Clock
+    new_spool: Callable[[], Spool]
+    expects: bool = False
+    closes: bool = False

@@ -1,0 +1,436 @@
+"""Errors: whose fault each is, what each says and carries, and what none of them gives away."""
+
+from __future__ import annotations
+
+import ast
+import copy
+import gzip
+import pickle
+import pkgutil
+import ssl
+import traceback
+from importlib.util import find_spec
+
+import pytest
+
+import restkit
+from restkit import (
+    AlreadyRead,
+    Client,
+    ConnectError,
+    DecodingError,
+    Error,
+    IdleTimeout,
+    InvalidHeader,
+    InvalidUrl,
+    PayloadError,
+    PayloadLengthError,
+    PayloadNotReplayable,
+    RequestError,
+    ResourceError,
+    ResourceNotFound,
+    ResponseError,
+    Timeout,
+    TLSError,
+    TotalTimeout,
+    TransportError,
+    UnexpectedEOF,
+    as_payload,
+    errors,
+)
+from support import ScriptedServer, refusing, response
+from support.answers import BROKEN, answered, giving
+
+TREE = {
+    "Error": {
+        "RequestError": {"InvalidUrl": {}, "InvalidHeader": {}},
+        "PayloadError": {"PayloadLengthError": {}, "PayloadNotReplayable": {}},
+        "TransportError": {
+            "ConnectError": {},
+            "TLSError": {},
+            "ProxyError": {},
+            "RequestTimeout": {"ConnectTimeout": {}, "IdleTimeout": {}, "TotalTimeout": {}},
+        },
+        "ResponseError": {
+            "BadStatusLine": {},
+            "ParserError": {},
+            "UnexpectedEOF": {},
+            "DecodingError": {},
+            "BodyTooLarge": {},
+            "IntegrityError": {},
+        },
+        "RedirectLimit": {},
+        "AlreadyRead": {},
+        "ClientDisconnected": {},
+        "ResourceError": {
+            "ResourceNotFound": {},
+            "Unauthorized": {},
+            "ResourceGone": {},
+            "RequestFailed": {},
+        },
+    }
+}
+
+
+def tree_of(kind):
+    below = [child for child in kind.__subclasses__() if child.__module__ == errors.__name__]
+    return {child.__name__: tree_of(child) for child in below}
+
+
+def every(tree):
+    for name, below in tree.items():
+        yield getattr(errors, name)
+        yield from every(below)
+
+
+KINDS = list(every(TREE))
+EVERY_KIND = pytest.mark.parametrize("kind", KINDS)
+
+# The tree
+
+
+def test_the_tree_is_the_one_that_is_documented():
+    assert {"Error": tree_of(Error)} == TREE
+    drawn = [line for line in errors.__doc__.splitlines() if "├" in line or "└" in line]
+    assert [line.lstrip(" │├└").split()[0] for line in drawn] == [
+        kind.__name__ for kind in KINDS if kind is not Error
+    ]
+
+
+@EVERY_KIND
+def test_every_error_is_offered_at_the_top_and_says_what_it_is(kind):
+    assert getattr(restkit, kind.__name__) is kind
+    assert kind.__doc__
+    assert issubclass(kind, Error)
+    assert kind is Error or issubclass(kind, Exception)
+
+
+def test_what_is_not_what_it_says_is_also_a_value_error():
+    assert issubclass(DecodingError, ValueError)
+
+
+def test_no_error_is_raised_that_says_nothing_of_whose_fault_it_is():
+    vague = {"Exception", "BaseException", "RuntimeError", "ConnectionError", "TimeoutError"}
+    for found in pkgutil.walk_packages(restkit.__path__, "restkit."):
+        with open(find_spec(found.name).origin, encoding="utf-8") as file:
+            tree = ast.parse(file.read())
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+                name = getattr(node.exc.func, "id", None)
+                assert name not in vague, f"{found.name}: {ast.unparse(node)}"
+
+
+# What it says
+
+
+@EVERY_KIND
+def test_the_message_is_what_it_says_until_it_knows_its_request(kind):
+    error = kind("it broke")
+    assert str(error) == error.message == error.args[0] == "it broke"
+    sent = "nothing" if isinstance(error, RequestError) else None
+    assert (error.sent, error.request, error.response) == (sent, None, None)
+    assert repr(error) == f"{kind.__name__}('it broke')"
+
+
+@EVERY_KIND
+def test_with_a_request_it_names_method_and_url(kind):
+    with answered(response(b"why", status="404 Not Found"), "DELETE", "/x?y") as got:
+        error = kind("it broke", sent="part", request=got.request, response=got)
+        assert str(error) == f"DELETE {got.final_url}: it broke"
+        assert error.message == "it broke"
+        assert (error.sent, error.request, error.response) == ("part", got.request, got)
+
+
+def test_a_resource_error_has_the_status():
+    assert ResourceError("x").status_int == 0
+    with answered(response(b"", status="410 Gone")) as got:
+        assert ResourceError("x", response=got).status_int == 410
+
+
+# Taken along
+
+WAYS = {
+    "pickle": lambda error: pickle.loads(pickle.dumps(error)),
+    "oldest pickle": lambda error: pickle.loads(pickle.dumps(error, 0)),
+    "copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+}
+EVERY_WAY = pytest.mark.parametrize("taken", WAYS.values(), ids=WAYS)
+
+
+@EVERY_WAY
+@EVERY_KIND
+def test_every_error_can_be_taken_along(kind, taken):
+    other = taken(kind("it broke", sent="nothing"))
+    assert type(other) is kind
+    assert (str(other), other.message, other.args) == ("it broke", "it broke", ("it broke",))
+    assert (other.sent, other.request, other.response) == ("nothing", None, None)
+
+
+@EVERY_WAY
+@EVERY_KIND
+def test_every_error_can_be_taken_along_with_request_and_response(kind, taken):
+    with answered(response(b"why", "X: 1", status="404 Not Found"), "POST", "/x") as got:
+        error = kind("it broke", sent="all", request=got.request, response=got)
+        other = taken(error)
+        assert type(other) is kind
+        assert str(other) == str(error) == f"POST {got.final_url}: it broke"
+        assert other.sent == "all"
+        assert (other.response.status, other.response.body) == (404, b"why")
+        assert other.response["x"] == "1"
+        assert other.request.method == other.response.request.method == "POST"
+        if kind.__mro__[1] is ResourceError:
+            assert other.status_int == 404
+
+
+@EVERY_WAY
+def test_an_error_can_be_taken_along_whatever_became_of_its_response(taken):
+    with answered(giving(BROKEN["length"])) as broken, pytest.raises(UnexpectedEOF) as caught:
+        assert not broken.body
+    with answered(giving(response(b"x" * 100_000))) as live:
+        list(live.payload_stream)
+    with answered(giving(response(b"x" * 100_000))) as closed:
+        pass
+    with answered(response(b"x", "Content-Encoding: gzip")) as spoiled:
+        pass
+    for got in (broken, live, closed, spoiled):
+        other = taken(RequestError("it broke", request=got.request, response=got))
+        assert other.response.status == 200
+        with pytest.raises(Error):
+            assert not other.response.body
+    assert str(taken(caught.value)) == str(caught.value)
+
+
+@EVERY_WAY
+def test_a_subclass_and_what_was_noted_on_it_come_along(taken):
+    error = Mine("it broke", sent="part")
+    error.extra = [1]
+    other = taken(error)
+    assert (type(other), other.extra, other.sent) == (Mine, [1], "part")
+
+
+class Mine(TransportError):
+    """A user's own."""
+
+
+# What it gives away
+
+
+PASSWORD = "hunter2"
+SECRETS = {
+    "Authorization": f"Bearer {PASSWORD}",
+    "Proxy-Authorization": f"Basic {PASSWORD}",
+    "cookie": f"session={PASSWORD}",
+}
+
+
+def with_secrets(url):
+    return url.replace("//", f"//{PASSWORD}:{PASSWORD}@", 1)
+
+
+def told_by(error):
+    """All that an error puts into a log, or into a pickle."""
+    # The frames' lines are this file's, in which the password has a name.
+    yield "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    yield repr(error)
+    yield repr(error.request)
+    yield pickle.dumps(error).decode("latin-1")
+
+
+def test_no_secret_is_in_an_error_of_the_network():
+    with refusing() as port, Client() as client, pytest.raises(ConnectError) as caught:
+        client.post(with_secrets(f"http://127.0.0.1:{port}/x"), PASSWORD, SECRETS)
+    for told in told_by(caught.value):
+        assert PASSWORD not in told
+    assert f"POST http://127.0.0.1:{port}/x: " in str(caught.value)
+
+
+def test_no_secret_is_in_an_error_of_the_body():
+    with ScriptedServer(giving(BROKEN["length"])) as server, Client() as client:
+        with client.put(with_secrets(server.url("/x")), PASSWORD, SECRETS) as got:
+            with pytest.raises(UnexpectedEOF) as caught:
+                assert not got.body
+    for told in told_by(caught.value):
+        assert PASSWORD not in told
+
+
+def test_no_secret_is_in_an_error_of_a_status():
+    with ScriptedServer.serving(response(b"", status="404 Not Found")) as server:
+        with Client() as client, pytest.raises(ResourceNotFound) as caught:
+            client.put(with_secrets(server.url("/x")), PASSWORD, SECRETS).raise_for_status()
+    for told in told_by(caught.value):
+        assert PASSWORD not in told
+
+
+@pytest.mark.parametrize(
+    ("url", "fields"),
+    [
+        (f"http://{PASSWORD}:{PASSWORD}@host:port/", {}),
+        (f"ftp://{PASSWORD}:{PASSWORD}@host/", {}),
+        ("http://h/", {"Authorization": f"{PASSWORD}\r\nX: y"}),
+        ("http://h/", {"Authorization": f"{PASSWORD} \u20ac"}),
+        (f"http://{PASSWORD}:{PASSWORD}@h/", {**SECRETS, "Content-Length": 1}),
+    ],
+    ids=["port", "scheme", "line", "text", "length"],
+)
+def test_no_secret_is_in_an_error_of_the_request_itself(url, fields):
+    with Client() as client, pytest.raises(Error) as caught:
+        client.post(url, PASSWORD, fields)
+    for told in told_by(caught.value):
+        assert PASSWORD not in told
+
+
+# How much had been sent
+
+
+def test_nothing_was_sent_where_nothing_could_be():
+    with refusing() as port, Client() as client:
+        with pytest.raises(ConnectError) as caught:
+            client.get(f"http://127.0.0.1:{port}/")
+        assert caught.value.sent == "nothing"
+        with pytest.raises(RequestError) as caught:
+            client.request(f"http://127.0.0.1:{port}/", "TRACE", b"x")
+        assert caught.value.sent == "nothing"
+        assert str(caught.value).startswith(f"TRACE http://127.0.0.1:{port}/: ")
+
+
+def test_part_was_sent_where_the_peer_stopped_taking():
+    def script(peer):
+        peer.read_head()
+        peer.reset()
+
+    with ScriptedServer(script) as server, Client(timeout=10) as client:
+        with pytest.raises(TransportError) as caught:
+            client.post(server.url(), [b"x" * 100_000] * 1000)
+    assert caught.value.sent == "part"
+    assert isinstance(caught.value.__cause__, OSError)
+
+
+def test_all_was_sent_where_no_answer_came():
+    def script(peer):
+        peer.read_request()
+
+    with ScriptedServer(script) as server, Client(timeout=10) as client:
+        with pytest.raises(TransportError, match="without an answer") as caught:
+            client.post(server.url(), b"x")
+    assert caught.value.sent == "all"
+    assert str(caught.value).startswith(f"POST {server.url()}: ")
+
+
+def test_all_was_sent_where_the_answer_is_none():
+    with ScriptedServer.serving(b"nonsense\r\n\r\n") as server, Client() as client:
+        with pytest.raises(ResponseError, match="nonsense") as caught:
+            client.get(server.url())
+    assert (caught.value.sent, caught.value.request.method) == ("all", "GET")
+
+
+def test_a_timeout_says_which_and_how_much_was_sent():
+    def script(peer):
+        peer.read_request()
+        peer.read_to_end()
+
+    with ScriptedServer(script) as server, Client() as client:
+        with pytest.raises(IdleTimeout, match=r"0\.1 s.*waiting for the answer") as caught:
+            client.get(server.url(), timeout=Timeout(idle=0.1))
+        assert caught.value.sent == "all"
+        with pytest.raises(TotalTimeout, match=r"0\.1 s") as caught:
+            client.get(server.url(), timeout=Timeout(total=0.1))
+        assert caught.value.sent == "all"
+
+
+def test_a_payload_that_does_not_keep_its_length_says_part_and_names_the_request():
+    def script(peer):
+        peer.read_to_end()
+
+    with ScriptedServer(script) as server, Client(timeout=10) as client:
+        with pytest.raises(PayloadLengthError, match="gave 3 of 10 bytes") as caught:
+            client.post(server.url(), iter([b"abc"]), {"Content-Length": 10})
+        assert caught.value.sent == "part"
+        assert caught.value.request.method == "POST"
+
+
+def test_a_payload_that_is_over_says_that_nothing_was_sent():
+    payload = as_payload(iter([b"abc"]))
+    assert b"".join(payload) == b"abc"
+    with ScriptedServer(lambda peer: peer.read_to_end()) as server, Client(timeout=10) as client:
+        with pytest.raises(PayloadNotReplayable) as caught:
+            client.post(server.url(), payload)
+        assert (caught.value.sent, caught.value.request.method) == ("nothing", "POST")
+        assert server.connections == 0
+
+
+# Causes
+
+
+def test_the_cause_is_chained_and_no_foreign_error_is_raised_bare(certs):
+    with refusing() as port, Client() as client, pytest.raises(ConnectError) as caught:
+        client.get(f"http://127.0.0.1:{port}/")
+    assert isinstance(caught.value.__cause__, ConnectionRefusedError)
+    with ScriptedServer.serving(response(b""), ssl_context=certs.self_signed) as server:
+        with Client() as client, pytest.raises(TLSError) as caught:
+            client.get(server.url())
+    assert isinstance(caught.value.__cause__, ssl.SSLError)
+    with answered(response(b"no gzip", "Content-Encoding: gzip")) as got:
+        with pytest.raises(DecodingError) as caught:
+            assert not got.body
+    assert caught.value.__cause__ is not None
+    with pytest.raises(InvalidHeader) as caught:
+        restkit.Headers({"X": "€"})
+    assert isinstance(caught.value.__cause__, UnicodeEncodeError)
+
+
+def test_what_the_callers_source_raises_passes_as_it_is():
+    class Own(Exception):
+        pass
+
+    def rows(exc):
+        yield b"abc"
+        raise exc
+
+    own = [Own(), KeyError("x"), BrokenPipeError(), ConnectionResetError(), TimeoutError()]
+    for exc in own:
+        with ScriptedServer(lambda peer: peer.read_to_end()) as server, Client() as client:
+            with pytest.raises(type(exc)) as caught:
+                client.post(server.url(), rows(exc))
+            assert caught.value is exc
+            server.join()
+            (wire,) = server.wire
+            assert wire.endswith(b"\r\n\r\n3\r\nabc\r\n")
+
+
+def test_a_payload_that_is_no_json_is_the_callers():
+    with Client() as client:
+        for value in (object(), float("nan"), {1, 2}, "\udc80"):
+            with pytest.raises(PayloadError, match="json=") as caught:
+                client.post("http://127.0.0.1:1/", json=value)
+            assert caught.value.sent == "nothing"
+
+
+def test_a_closed_client_is_a_request_error():
+    client = Client()
+    client.close()
+    client.close()
+    assert repr(client) == "<Client, closed>"
+    with pytest.raises(RequestError, match="this Client is closed") as caught:
+        client.get("http://127.0.0.1:1/")
+    assert caught.value.sent == "nothing"
+
+
+def test_urls_and_headers_are_refused_before_any_connection():
+    with ScriptedServer.serving(response(b"")) as server, Client() as client:
+        with pytest.raises(InvalidUrl):
+            client.get("/some/url")
+        with pytest.raises(InvalidHeader):
+            client.get(server.url(), headers={"X": "a\nb"})
+        with pytest.raises(RequestError, match="no method"):
+            client.request(server.url(), "GET / HTTP/1.1\r\nX: y")
+        assert server.connections == 0
+
+
+def test_already_read_is_about_one_pass():
+    with answered(response(gzip.compress(b"x"), "Content-Encoding: gzip")) as got:
+        list(got.payload_stream)
+        with pytest.raises(AlreadyRead, match=f"^GET {got.final_url}: .*one pass") as caught:
+            assert not got.body
+        error = caught.value
+        assert (error.sent, error.request, error.response) == (None, got.request, got)

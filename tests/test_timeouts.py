@@ -1,0 +1,499 @@
+"""The three clocks of a request, each in every phase, and the ways to write them."""
+
+from __future__ import annotations
+
+import decimal
+import itertools
+import os
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+import urllib3
+
+from restkit import (
+    Client,
+    ConnectTimeout,
+    HttpResponse,
+    IdleTimeout,
+    RequestError,
+    RequestTimeout,
+    Timeout,
+    TotalTimeout,
+)
+from restkit.timeouts import as_timeout
+from support import ScriptedServer, chunked_response, payload_of, response, unanswering
+from support.memory import MIB
+from support.peer import HANG_BOUND, Peer
+
+OK = response(b"ok")
+HALF = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf "
+BLOCK = b"x" * 65536
+FAR = HANG_BOUND  # whoever waits for so long has missed the clock that the test is about
+
+
+@pytest.fixture(params=["http", "https"])
+def tls(request: pytest.FixtureRequest, certs) -> ssl.SSLContext | None:
+    """The server's context, once for a connection in the clear and once under TLS."""
+    return certs.server if request.param == "https" else None
+
+
+@pytest.fixture
+def client(certs) -> Iterator[Client]:
+    with Client(timeout=Timeout(FAR, FAR), verify=certs.ca_file) as client:
+        yield client
+
+
+def answer_all(peer: Peer) -> None:
+    while peer.next_request() is not None:
+        peer.send(OK)
+
+
+def where(server: ScriptedServer) -> str:
+    return f"{server.host}:{server.port}"
+
+
+def idle(seconds: float) -> Timeout:
+    return Timeout(connect=FAR, idle=seconds)
+
+
+def total(seconds: float) -> Timeout:
+    return Timeout(connect=FAR, idle=FAR, total=seconds)
+
+
+# W13: connecting
+
+
+def test_W13_nobody_answers_within_the_time_for_connecting(client):
+    with unanswering() as port:
+        with pytest.raises(ConnectTimeout) as caught:
+            client.get(f"http://127.0.0.1:{port}/a", timeout=Timeout(connect=0.2, idle=FAR))
+    error = caught.value
+    assert error.message == (
+        f"127.0.0.1:{port}: still connecting when the 0.2 s of Timeout.connect were over: no answer"
+    )
+    assert str(error) == f"GET http://127.0.0.1:{port}/a: {error.message}"
+    assert (error.sent, error.request.method, error.response) == ("nothing", "GET", None)
+
+
+def never_answer(peer: Peer) -> None:
+    peer.read_to_end()
+
+
+@pytest.mark.parametrize(
+    ("timeout", "kind", "clock"),
+    [
+        (Timeout(0.2, FAR), ConnectTimeout, "0.2 s of Timeout.connect"),
+        (Timeout(FAR, FAR, 0.2), TotalTimeout, "0.2 s of Timeout.total"),
+        (0.2, ConnectTimeout, "0.2 s of Timeout.connect"),
+        ((0.2, FAR), ConnectTimeout, "0.2 s of Timeout.connect"),
+    ],
+)
+def test_W13_a_handshake_that_does_not_come_about(timeout, kind, clock, client):
+    with ScriptedServer(never_answer) as server:
+        with pytest.raises(RequestTimeout) as caught:
+            client.get(server.url().replace("http:", "https:"), timeout=timeout)
+        assert type(caught.value) is kind
+        assert caught.value.message == (
+            f"{where(server)}: still in the TLS handshake when the {clock} were over"
+        )
+        assert caught.value.sent == "nothing"
+
+
+# W13: silence and the whole, in every phase
+
+
+class Silence:
+    """A server that falls silent at some phase, and what a client does to notice."""
+
+    def __init__(self, phase: str, **options: object) -> None:
+        self.phase = phase
+        self.sent = options.pop("sent", "all")
+        self.payload = options.pop("payload", lambda: None)
+        self.says = options.pop("says", b"")
+        self.reads_nothing = options.pop("reads_nothing", False)
+        self.options = options
+
+    def script(self, over: threading.Event) -> Callable[[Peer], None]:
+        def fall_silent(peer: Peer) -> None:
+            peer.read_head()
+            peer.send(self.says)
+            if self.reads_nothing:
+                peer.wait(over)
+            peer.read_to_end()
+
+        return fall_silent
+
+
+def large() -> bytes:
+    return b"x" * 32 * MIB
+
+
+def endless() -> Iterator[bytes]:
+    return itertools.repeat(BLOCK)
+
+
+SILENT = {
+    "no answer": Silence("waiting for the answer"),
+    "half a head": Silence("waiting for the answer", says=HALF[:20]),
+    "only hints": Silence("waiting for the answer", says=b"HTTP/1.1 103 Early Hints\r\n\r\n"),
+    "half a body": Silence("reading the body", says=HALF),
+    "half a chunk": Silence("reading the body", says=chunked_response(b"half whole")[:-10]),
+    "a body to the end": Silence("reading the body", says=b"HTTP/1.1 200 OK\r\n\r\nhalf "),
+    "reads no bytes": Silence("sending", sent="part", reads_nothing=True, payload=large),
+    "reads no generator": Silence("sending", sent="part", reads_nothing=True, payload=endless),
+}
+
+
+@pytest.mark.parametrize("clock", ["idle", "total"])
+@pytest.mark.parametrize("kind", SILENT)
+def test_W13_a_server_that_falls_silent(kind, clock, tls, client):
+    silence, over = SILENT[kind], threading.Event()
+    timeout = idle(0.2) if clock == "idle" else total(0.2)
+    with ScriptedServer(silence.script(over), answer_all, ssl_context=tls) as server:
+        with pytest.raises(RequestTimeout) as caught:
+            answer = client.put(server.url(), silence.payload(), timeout=timeout)
+            print(answer.body)
+        error = caught.value
+        over.set()
+        if clock == "idle":
+            assert type(error) is IdleTimeout
+            assert error.message == (
+                f"{where(server)}: not a byte for 0.2 s (Timeout.idle) while {silence.phase}"
+            )
+        else:
+            assert type(error) is TotalTimeout
+            assert error.message == (
+                f"{where(server)}: still {silence.phase} when the 0.2 s of Timeout.total were over"
+            )
+        assert (error.sent, error.request.method) == (silence.sent, "PUT")
+        server.until(lambda: server.peers[0].finished)
+        assert repr(client) == "<Client, 0 connections at rest>"
+        assert client.get(server.url()).body == b"ok"
+
+
+def test_W13_a_file_that_nobody_takes(tls, client, tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    os.truncate(tmp_path / "file", 64 * MIB)
+    for timeout, kind in [(idle(0.2), IdleTimeout), (total(0.2), TotalTimeout)]:
+        over = threading.Event()
+        silent = SILENT["reads no bytes"].script(over)
+        with ScriptedServer(silent, ssl_context=tls) as server:
+            with pytest.raises(kind, match="sending"):
+                client.put(server.url(), tmp_path / "file", timeout=timeout)
+            over.set()
+
+
+def test_W13_a_server_that_does_not_say_100(client):
+    with ScriptedServer(never_answer) as server:
+        with pytest.raises(TotalTimeout) as caught:
+            client.put(server.url(), b"x", expect_continue=True, timeout=total(0.2))
+        assert caught.value.sent == "part"
+        assert caught.value.message == (
+            f"{where(server)}: still waiting for 100 Continue when the 0.2 s of Timeout.total "
+            "were over"
+        )
+
+
+@pytest.mark.parametrize("seconds", [None, 0.2])
+def test_W13_the_wait_for_100_is_not_that_for_an_answer(seconds, client, monkeypatch):
+    monkeypatch.setattr("restkit.wire.exchange.CONTINUE_SECONDS", 0.3)
+    with ScriptedServer.serving(OK) as server:
+        timeout = Timeout(FAR, idle=seconds)
+        answer = client.put(server.url(), b"x", expect_continue=True, timeout=timeout)
+        assert answer.body == b"ok"
+    assert payload_of(server.request) == b"x"
+
+
+# The caller's own source takes its time
+
+
+@pytest.fixture
+def slow_pipe() -> Iterator[Callable[[float], object]]:
+    """A pipe whose next bytes come after so many seconds, and its end behind them."""
+    numbers: list[int] = []
+    threads: list[threading.Thread] = []
+
+    def make(seconds: float) -> object:
+        reader, writer = os.pipe()
+        numbers.append(reader)
+
+        def write() -> None:
+            time.sleep(seconds)
+            os.write(writer, b"piped")
+            os.close(writer)
+
+        threads.append(threading.Thread(target=write))
+        threads[-1].start()
+        return open(reader, "rb", buffering=0, closefd=False)
+
+    yield make
+    for thread in threads:
+        thread.join(HANG_BOUND)
+    for number in numbers:
+        os.close(number)
+
+
+def slow_rows(seconds: float) -> Iterator[bytes]:
+    yield b"pi"
+    time.sleep(seconds)
+    yield b"ped"
+
+
+@pytest.mark.parametrize("kind", ["pipe", "generator"])
+def test_W13_the_idle_clock_does_not_run_while_the_source_is_asked(kind, tls, client, slow_pipe):
+    with ScriptedServer.serving(OK, ssl_context=tls) as server:
+        payload = slow_pipe(0.3) if kind == "pipe" else slow_rows(0.3)
+        assert client.post(server.url(), payload, timeout=idle(0.1)).body == b"ok"
+    assert payload_of(server.request) == b"piped"
+
+
+@pytest.mark.parametrize("kind", ["pipe", "generator"])
+def test_W13_the_total_clock_does(kind, tls, client, slow_pipe):
+    with ScriptedServer(never_answer, ssl_context=tls) as server:
+        payload = slow_pipe(0.3) if kind == "pipe" else slow_rows(0.3)
+        with pytest.raises(TotalTimeout, match="still waiting for the payload when the 0.1 s of"):
+            client.post(server.url(), payload, timeout=total(0.1))
+        server.join()
+
+
+def test_W13_a_generator_is_closed_when_the_time_is_over(client):
+    closed = threading.Event()
+
+    def rows() -> Iterator[bytes]:
+        try:
+            yield from endless()
+        finally:
+            closed.set()
+
+    with ScriptedServer(lambda peer: (peer.read_head(), peer.drop())) as server:
+        with pytest.raises(TotalTimeout):
+            client.post(server.url(), rows(), timeout=total(0.2))
+        assert closed.is_set()
+
+
+# Neither idle nor at an end
+
+
+def drip(peer: Peer) -> None:
+    peer.read_request()
+    peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+    peer.send_slowly(b"x" * 1_000_000, pause=0.03)
+
+
+READS: dict[str, Callable[[HttpResponse], object]] = {
+    "body": lambda answer: answer.body,
+    "body_file": lambda answer: answer.body_file.read(),
+    "body_stream": lambda answer: answer.body_stream().read(),
+    "payload_stream": lambda answer: list(answer.payload_stream or ()),
+    "save": lambda answer: answer.save(os.devnull),
+}
+
+
+@pytest.mark.parametrize("read", READS)
+def test_B12_W13_a_body_that_drips_for_ever_ends_with_the_total(read, tls, client):
+    with ScriptedServer(drip, ssl_context=tls) as server:
+        began = time.monotonic()
+        answer = client.get(server.url(), timeout=Timeout(FAR, idle=1, total=0.4))
+        with pytest.raises(TotalTimeout) as caught:
+            READS[read](answer)
+        assert time.monotonic() - began >= 0.4
+        assert caught.value.message == (
+            f"{where(server)}: still reading the body when the 0.4 s of Timeout.total were over"
+        )
+        assert caught.value.request is answer.request
+        with pytest.raises(TotalTimeout):
+            READS[read](answer)
+        server.join()
+
+
+def test_B12_what_came_before_the_total_was_over_can_be_read(client):
+    with ScriptedServer(drip) as server:
+        answer = client.get(server.url(), timeout=total(0.3))
+        with pytest.raises(TotalTimeout):
+            print(answer.body)
+        answer.body_file.seek(0)
+        assert answer.body_file.read1(3) == b"xxx"[: len(answer.body_file.peek()) + 3]
+        with pytest.raises(TotalTimeout):
+            answer.body_file.read()
+
+
+def test_W13_a_head_that_drips_for_ever_ends_with_the_total(tls, client):
+    def drip_head(peer: Peer) -> None:
+        peer.read_request()
+        peer.send_slowly(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 10_000, pause=0.03)
+
+    with ScriptedServer(drip_head, ssl_context=tls) as server:
+        with pytest.raises(TotalTimeout, match="still waiting for the answer"):
+            client.get(server.url(), timeout=Timeout(FAR, idle=1, total=0.3))
+
+
+def test_B12_there_is_no_total_unless_it_is_asked_for(tls, client):
+    def drip_a_little(peer: Peer) -> None:
+        peer.read_request()
+        peer.send_slowly(OK, pause=0.02)
+
+    with ScriptedServer(drip_a_little, ssl_context=tls) as server:
+        assert Timeout() == Timeout(connect=10, idle=60, total=None)
+        # Longer in all than the idle time, which begins anew with each byte.
+        assert client.get(server.url(), timeout=idle(0.5)).body == b"ok"
+
+
+def pour(peer: Peer) -> None:
+    peer.read_request()
+    peer.send(b"HTTP/1.1 200 OK\r\n\r\n")
+    while True:
+        peer.send(BLOCK)
+
+
+def test_W13_a_body_that_pours_for_ever_ends_with_the_total(tls, client):
+    with ScriptedServer(pour, ssl_context=tls) as server:
+        answer = client.get(server.url(), timeout=total(0.3))
+        with pytest.raises(TotalTimeout, match="still reading the body"):
+            for _ in answer.payload_stream:
+                pass
+
+
+@pytest.mark.parametrize("source", ["generator", "file"])
+def test_W13_a_payload_that_pours_for_ever_ends_with_the_total(source, tls, client, tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    os.truncate(tmp_path / "file", 1 << 42)
+    payload = endless() if source == "generator" else tmp_path / "file"
+    with ScriptedServer(lambda peer: (peer.read_head(), peer.drop()), ssl_context=tls) as server:
+        with pytest.raises(TotalTimeout) as caught:
+            client.post(server.url(), payload, timeout=total(0.3))
+        assert caught.value.sent == "part"
+
+
+def test_W13_the_total_spans_the_second_try_too(client):
+    def serve_then_drop_slowly(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(OK)
+        peer.read_request()
+        peer.pause(0.2)
+
+    with ScriptedServer(serve_then_drop_slowly, never_answer) as server:
+        client.get(server.url())
+        began = time.monotonic()
+        with pytest.raises(TotalTimeout):
+            client.get(server.url(), timeout=total(0.4))
+        assert time.monotonic() - began >= 0.4
+        assert server.connections == 2
+
+
+def test_W13_what_had_come_whole_is_read_after_the_total_too(client):
+    with ScriptedServer.serving(OK) as server:
+        answer = client.get(server.url(), timeout=total(0.2))
+        time.sleep(0.21)
+        assert answer.body == b"ok"
+        assert client.get(server.url()).body == b"ok"
+
+
+def test_W13_a_total_that_is_over_sends_nothing(client):
+    with ScriptedServer(answer_all) as server:
+        client.get(server.url())
+        with pytest.raises(TotalTimeout) as caught:
+            client.post(server.url(), b"x", timeout=total(1e-9))
+        assert caught.value.sent in ("nothing", "all")
+        assert client.get(server.url()).body == b"ok"
+
+
+# The ways to write it
+
+
+NEVER = Timeout(None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        (3, Timeout(3, 3)),
+        (0.5, Timeout(0.5, 0.5)),
+        (1e9, Timeout(1e9, 1e9)),
+        ((1, 2), Timeout(1, 2)),
+        ((None, 2), Timeout(None, 2)),
+        ((1, None), Timeout(1, None)),
+        (None, NEVER),
+        (Timeout(), Timeout(10, 60, None)),
+        (Timeout(total=3), Timeout(10, 60, 3)),
+        (NEVER, NEVER),
+        (urllib3.Timeout(), Timeout()),
+        (urllib3.Timeout(connect=1), Timeout(1, 60)),
+        (urllib3.Timeout(read=2), Timeout(10, 2)),
+        (urllib3.Timeout(connect=1, read=2), Timeout(1, 2)),
+        (urllib3.Timeout(connect=None, read=None), NEVER),
+        (urllib3.Timeout(total=None, connect=1, read=None), Timeout(1, None)),
+        (urllib3.Timeout(5), Timeout(5, 5)),
+        (urllib3.Timeout(5, connect=1), Timeout(1, 5)),
+        (urllib3.Timeout(5, connect=9, read=1), Timeout(5, 1)),
+        (urllib3.Timeout(5, connect=None, read=None), Timeout(5, 5)),
+        (urllib3.Timeout(connect=decimal.Decimal("1.5")), Timeout(1.5, 60)),
+        (urllib3.Timeout.from_float(2.5), Timeout(2.5, 2.5)),
+    ],
+)
+def test_every_way_to_write_a_timeout(written, meant):
+    assert as_timeout(written) == meant
+
+
+def test_a_urllib3_timeout_that_is_in_use_is_taken_for_what_it_says():
+    timeout = urllib3.Timeout(5)
+    timeout.start_connect()
+    assert as_timeout(timeout) == Timeout(5, 5)
+    timeout.get_connect_duration()  # and is left as it was
+
+
+BAD = [0, -1, 0.0, float("nan"), float("inf"), -float("inf"), 1.1e9, 10**400]
+
+
+@pytest.mark.parametrize("field", ["connect", "idle", "total"])
+@pytest.mark.parametrize("seconds", [*BAD, True, "3", b"3", [1], decimal.Decimal(1)])
+def test_a_timeout_that_is_none_is_named(field, seconds):
+    with pytest.raises(RequestError) as caught:
+        as_timeout(Timeout(**{field: seconds}))
+    assert str(caught.value) == (
+        f"Timeout.{field}={seconds!r:.40}: a number of seconds above 0 (and at most 1e+09), "
+        "or None for never"
+    )
+
+
+@pytest.mark.parametrize("seconds", BAD)
+def test_a_number_that_is_no_time_is_named(seconds):
+    with pytest.raises(RequestError, match=r"^Timeout\.connect=.*: a number of seconds above 0"):
+        as_timeout(seconds)
+    with pytest.raises(RequestError, match=r"^Timeout\.idle="):
+        as_timeout((1, seconds))
+
+
+@pytest.mark.parametrize("value", ["3", b"3", True, False, (), (1,), (1, 2, 3), [1, 2], {}, object])
+def test_what_is_no_timeout_is_refused_with_what_is_one(value):
+    with pytest.raises(RequestError, match=r"timeout=.*: a number of seconds, restkit\.Timeout\("):
+        as_timeout(value)
+
+
+def test_a_bad_timeout_is_an_error_before_any_connection():
+    with pytest.raises(RequestError):
+        Client(timeout=0)
+    with ScriptedServer(answer_all) as server, Client() as client:
+        for bad in ["3", -1, Timeout(total=0)]:
+            with pytest.raises(RequestError):
+                client.get(server.url(), timeout=bad)
+        assert server.connections == 0
+
+
+def test_a_calls_timeout_goes_before_the_clients():
+    with ScriptedServer(never_answer) as server:
+        with Client(timeout=Timeout(FAR, 0.1)) as client:
+            with pytest.raises(IdleTimeout, match=r"0\.1 s"):
+                client.get(server.url())
+            with pytest.raises(IdleTimeout, match=r"0\.2 s"):
+                client.get(server.url(), timeout=0.2)
+            with pytest.raises(TotalTimeout, match=r"0\.3 s"):
+                client.get(server.url(), timeout=Timeout(None, None, 0.3))
+
+
+def test_a_timeout_may_be_longer_than_poll_can_count(tls, client):
+    with ScriptedServer(answer_all, ssl_context=tls) as server:
+        timeout = Timeout(1e9, 1e9, 1e9)
+        assert client.post(server.url(), iter([b"x"]), timeout=timeout).body == b"ok"
