@@ -10,7 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from restkit.decoder import Decoder, supported_codings
-from restkit.errors import DecodingError
+from restkit.errors import DecodingError, TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,11 +59,10 @@ class DecodedSource:
 
     def readinto(self, view: memoryview) -> int:
         """Fill some of ``view``; 0 at the end; blocks, and raises DecodingError."""
-        if not self._held:
-            self._held = memoryview(self._decode())
-        size = min(len(view), len(self._held))
-        view[:size] = self._held[:size]
-        self._held = self._held[size:] or _NOTHING
+        held = self._held or memoryview(self._decode())
+        size = min(len(view), len(held))
+        view[:size] = held[:size]
+        self._held = held[size:] or _NOTHING
         return size
 
     def _decode(self) -> bytes:
@@ -72,6 +71,9 @@ class DecodedSource:
             if piece:
                 return piece
             data = _NOTHING if self._ended else self._source.read_piece()
+            if self._closed:
+                # By another thread, and so no end of the body, whatever the source has said.
+                raise TransportError("the body was closed before its end had come")
             if not data:
                 self._ended = True
                 self._decoder.finish()
@@ -79,9 +81,8 @@ class DecodedSource:
             self._decoder.feed(data)
 
     def close(self) -> None:
-        """Close the other source and drop what is held; may be called twice."""
+        """Close the other source, from any thread: who reads gets an error; may be called twice."""
         self._closed = True
-        self._held = _NOTHING
         self._source.close()
 
     def __repr__(self) -> str:

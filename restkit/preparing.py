@@ -80,7 +80,7 @@ def sending_of(request: Request, clock: Clock, *, asking: bool = True) -> Sendin
         error.request, error.sent = request, "nothing"
         raise
     headers, settings = request.headers, request.settings
-    asked = "expect" in headers.names()
+    asked = "expect" in headers.names() and headers["expect"].lower() == "100-continue"
     expects = asking and _may_ask(body) and (settings.expect_continue or asked)
     if asked and not expects:
         headers = headers.copy()

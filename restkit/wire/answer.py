@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from restkit.errors import ParserError, TransportError, UnexpectedEOF
 from restkit.wire.framing import Deframer, deframer_for
-from restkit.wire.head import ResponseHead, take_response_head
+from restkit.wire.head import MAX_HEAD, ResponseHead, take_response_head
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from restkit.payload import Buffer
 
 MAX_INTERIM = 32
+_TELLING = re.compile(rb"[\r\n\0]")
 SWITCHING_PROTOCOLS = 101
 
 
@@ -44,6 +45,9 @@ class Answer:
         """Take what came; the pieces of the body that are in it."""
         if self.deframer is not None:
             return self.deframer.feed(data)
+        if self._is_inside_a_line(data):
+            self._held += data
+            return ()
         data = self._held + data if self._held else data
         while taken := take_response_head(data):
             head, end = taken
@@ -58,6 +62,11 @@ class Answer:
                 break
         self._held = data
         return ()
+
+    def _is_inside_a_line(self, data: bytes) -> bool:
+        """Whether nothing can be said of these before more comes, so that drops cost little."""
+        held = self._held
+        return b"\n" in held and len(held) + len(data) < MAX_HEAD and not _TELLING.search(data)
 
     def end(self) -> None:
         """The connection has ended: raises unless the answer may end so."""

@@ -185,8 +185,10 @@ class Exchange:
         doing = "waiting for the payload"
         self._clock.left(doing)
         waits_on = body.payload.waits_on
-        while waits_on is not None and self._listening and not self._refused():
-            if not self._transport.wait_beside(waits_on, self._clock, doing):
+        while waits_on is not None and not self._refused():
+            if not self._transport.wait_beside(
+                waits_on, self._clock, doing, listening=self._listening
+            ):
                 break
             self._read_early()
         return not self._refused()

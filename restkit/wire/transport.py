@@ -151,20 +151,21 @@ class Transport:
             clock.raise_idle(doing)
         return ready[0][1]
 
-    def wait_beside(self, source: int, clock: Clock, doing: str) -> bool:
-        """Wait for the caller's source or for the peer; whether the peer has said something.
+    def wait_beside(self, source: int, clock: Clock, doing: str, *, listening: bool) -> bool:
+        """Wait for the caller's source, or for the peer too; whether the peer has said something.
 
         A source may take its time: only the total clock runs.
         """
         both = poll()
         both.register(source, POLLIN)
-        both.register(self._socket.fileno(), POLLIN)
+        # What has ended is readable for ever; the event of being shut down comes unasked.
+        both.register(self._socket.fileno(), POLLIN if listening else 0)
         ready = both.poll(clock.total_ms(doing))
         if self.aborted:
             raise self._closed_by_another()
         if not ready:
             clock.left(doing)
-        return any(number == self._socket.fileno() for number, _ in ready)
+        return listening and any(number == self._socket.fileno() for number, _ in ready)
 
     def abort(self) -> None:
         """From any thread: wake whoever waits here, and let it find the connection closed.
@@ -292,8 +293,10 @@ class SecureTransport(Transport):
             events = READ
         return super().wait(events, clock, doing)
 
-    def wait_beside(self, source: int, clock: Clock, doing: str) -> bool:
-        return self._has_pending() or super().wait_beside(source, clock, doing)
+    def wait_beside(self, source: int, clock: Clock, doing: str, *, listening: bool) -> bool:
+        if listening and self._has_pending():
+            return True
+        return super().wait_beside(source, clock, doing, listening=listening)
 
     def _has_pending(self) -> bool:
         """Whether bytes are here already that no ``poll`` can see."""
