@@ -22,9 +22,10 @@ from restkit.body import Body
 from restkit.spool import Spool
 from support import ScriptedServer, chunks, response
 from support.answers import BROKEN, FRAMINGS, answered, giving, no_file_over
-from support.memory import MIB, peak_memory
+from support.memory import MIB, open_descriptors, peak_memory
 
 BODY = b"a line\n" * 30_000
+KEEPS_OPEN = {"then": lambda peer: peer.read_to_end()}  # so that only the client can end it
 EVERY_FRAMING = pytest.mark.parametrize("framing", FRAMINGS)
 
 
@@ -157,6 +158,32 @@ def test_what_came_while_we_were_sending_is_read_first(framing, read):
     with ScriptedServer(script) as server, Client(timeout=10, spool_size=1000) as client:
         with client.post(server.url(), rows()) as got:
             assert views[read](got) == BODY
+
+
+def test_what_came_while_we_were_sending_is_let_go_by_close():
+    def script(peer):
+        peer.read_head()
+        peer.send(response(b"x" * MIB))
+        sent.set()
+        while not peer.wire.endswith(b"0\r\n\r\n"):
+            peer.read_some()
+
+    def rows():
+        yield b"row"
+        assert sent.wait(10)
+        for _ in range(100):
+            yield b"row" * 10_000
+
+    sent = threading.Event()
+    before = open_descriptors()
+    with ScriptedServer(script) as server, Client(timeout=10, spool_size=1000) as client:
+        got = client.post(server.url(), rows())
+    between = open_descriptors()
+    got.close()
+    assert open_descriptors() <= between
+    assert open_descriptors() == before
+    with pytest.raises(AlreadyRead, match="closed"):
+        assert not got.body
 
 
 # The claim
@@ -361,7 +388,8 @@ def deal(got, readers, body, what, number=0, argument=0):
 
 
 def test_closing_a_stream_that_went_past_the_spool_lets_go_of_the_rest():
-    with ScriptedServer(in_parts("length", b"0123456789" * MIB)) as server, Client() as client:
+    script = giving(response(b"0123456789" * MIB), **KEEPS_OPEN)
+    with ScriptedServer(script) as server, Client() as client:
         got = client.get(server.url())
         got.body_file.read(7)
         with got.body_stream() as stream:
@@ -467,7 +495,8 @@ def test_S34_leaving_an_endless_body_after_one_piece_is_quick_and_the_next_reque
 
 @pytest.mark.parametrize("leave", ["stream", "response", "drop"])
 def test_a_body_left_half_way_closes_its_connection(leave):
-    with ScriptedServer(in_parts("length", b"x" * (8 * MIB))) as server, Client() as client:
+    script = giving(response(b"x" * (8 * MIB)), **KEEPS_OPEN)
+    with ScriptedServer(script) as server, Client() as client:
         got = client.get(server.url())
         stream = got.body_stream()
         stream.read(10)
@@ -697,7 +726,8 @@ def test_B04_a_body_that_breaks_off_is_not_saved_and_an_older_file_stays(framing
 def test_B05_a_disk_that_fills_up_leaves_nothing_and_closes_the_connection(tmp_path):
     path = tmp_path / "name"
     path.write_bytes(b"older")
-    with ScriptedServer(in_parts("length", b"x" * (8 * MIB))) as server, Client() as client:
+    script = giving(response(b"x" * (8 * MIB)), **KEEPS_OPEN)
+    with ScriptedServer(script) as server, Client() as client:
         got = client.get(server.url())
         with no_file_over(3 * MIB), pytest.raises(OSError):
             got.save(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import pickle
 import threading
 from contextlib import contextmanager
 
@@ -83,6 +84,15 @@ def test_P08_a_coded_response_goes_on_as_it_is_when_it_is_not_decoded():
         assert dechunk(body_of(sink.requests[-1])) == BODY
         assert field(sink.requests[-1], "content-encoding") is None
         assert field(sink.requests[-1], "content-type") == "text/csv"
+
+
+def test_P08_a_response_out_of_a_pickle_goes_on_as_it_was_decoded():
+    answer = response(gzip.compress(BODY), "Content-Encoding: gzip", "Content-Type: text/csv")
+    with source_and_sink(source(answer)) as (first, sink, client):
+        client.post(sink.url(), pickle.loads(pickle.dumps(client.get(first.url()))))
+        assert body_of(sink.request) == BODY
+        assert field(sink.request, "content-encoding") is None
+        assert field(sink.request, "content-type") == "text/csv"
 
 
 def test_P08_a_coding_that_nobody_knows_goes_on_with_its_name():
@@ -275,7 +285,7 @@ def test_a_disk_that_fills_up_while_a_body_file_is_sent_is_the_systems_error():
         peer.read_head()
         peer.drop()
 
-    script = giving(response(BLOCK * 8))
+    script = giving(response(BLOCK * 8), then=lambda peer: peer.read_to_end())
     with source_and_sink(script, sink) as (first, second, client):
         got = client.get(first.url())
         with no_file_over(3 * MIB), pytest.raises(OSError, match="too large"):

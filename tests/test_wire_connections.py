@@ -64,7 +64,7 @@ def at_rest(client: Client) -> int:
     return int(repr(client).split()[1])
 
 
-# W10: a connection that the server has closed
+# A connection that the server has closed
 
 
 ENDINGS: dict[str, Callable[[Peer], None]] = {
@@ -220,7 +220,7 @@ def test_W10_silence_is_not_a_drop(client):
         assert server.connections == 1
 
 
-# W11: threads
+# Threads
 
 
 def test_W11_a_hundred_threads_share_a_client_and_ten_connections_rest(certs):
@@ -267,7 +267,7 @@ def test_W11_threads_may_leave_bodies_unread_half_read_and_closed(tls, client):
         assert len(client.get(server.url()).body) == 100_000
 
 
-# W12: forks
+# Forks
 
 
 FORK = """
@@ -375,7 +375,7 @@ def test_W12_a_child_forked_while_threads_use_the_client_has_a_client_that_works
         run_python(FORK_IN_USE, server.origin, str(certs.ca_file))
 
 
-# W14, S34: responses that nobody closes
+# Responses that nobody closes
 
 
 WAYS: dict[str, Callable[[object], object]] = {
@@ -462,7 +462,7 @@ def test_S34_leaving_an_endless_body_closes_its_connection_and_no_other(tls, cli
         assert client.get(server.url()).body == b"ok"
 
 
-# W15: hosts and targets
+# Hosts and targets
 
 
 @pytest.fixture
@@ -537,7 +537,7 @@ def test_W15_what_leads_nowhere_is_an_invalid_url(url, client):
         client.get(url)
 
 
-# W16: nothing can be smuggled in
+# Nothing can be smuggled in
 
 
 @pytest.mark.parametrize("smuggled", ["\r\nX: 1", "\nX: 1", "\rX: 1", "\0", " HTTP/1.1\r\n\r\n"])
@@ -564,7 +564,7 @@ def test_W16_a_line_end_anywhere_is_an_error_before_any_byte(place, smuggled, cl
         assert server.connections == 0
 
 
-# W21: what may not be used again
+# What may not be used again
 
 
 @pytest.mark.parametrize("way", ["closed", "dropped", "left"])
@@ -625,13 +625,16 @@ def test_W21_one_that_nobody_comes_back_for_is_let_go(certs):
             assert at_rest(client) == 1
 
 
-@pytest.mark.parametrize("message", [
-    b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
-    response(b"ok", "Connection: close"),
-    response(b"ok", "Connection: keep-alive, Close"),
-    response(b"ok", "Connection: x", "Connection: close"),
-    b"HTTP/1.1 200 OK\r\n\r\nok",
-])
+@pytest.mark.parametrize(
+    "message",
+    [
+        b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        response(b"ok", "Connection: close"),
+        response(b"ok", "Connection: keep-alive, Close"),
+        response(b"ok", "Connection: x", "Connection: close"),
+        b"HTTP/1.1 200 OK\r\n\r\nok",
+    ],
+)
 def test_W21_a_connection_that_the_server_means_to_close_never_rests(message, tls, client):
     def serve_and_see(peer: Peer) -> None:
         serve(peer, message)
@@ -652,7 +655,7 @@ def test_W21_no_connection_rests_where_none_may(certs):
         assert (server.connections, at_rest(client)) == (3, 0)
 
 
-# W22, W23: TLS options
+# TLS options
 
 
 def test_W22_the_ca_file_is_read_once_for_all_connections_of_all_clients(certs, tmp_path):
@@ -712,7 +715,7 @@ def test_W23_calls_with_different_tls_options_never_share_a_connection(
     with ScriptedServer(who, ssl_context=asks) as server, Client(timeout=PATIENT) as client:
         answers = [client.get(server.url(), **each).body for each in options]
         assert len(set(answers)) == server.connections == len(options)
-        for each, answer in zip(options, answers):
+        for each, answer in zip(options, answers, strict=True):
             assert answer.startswith(b"known" if "cert" in each else b"unknown")
         again = [client.get(server.url(), **each).body for each in reversed(options)]
         assert again == answers[::-1]
@@ -733,7 +736,7 @@ def test_W23_what_was_opened_unverified_is_not_used_where_verification_is_asked(
         assert len(server.requests) == (3 if order == "verified last" else 2)
 
 
-# W24: closed from another thread
+# Closed from another thread
 
 
 class InThread:
@@ -927,8 +930,8 @@ def test_W24_closing_twice_and_from_many_threads_is_one_close(tls, certs):
     with ScriptedServer(begin_and_sleep, ssl_context=tls) as server:
         client = Client(timeout=PATIENT, verify=certs.ca_file)
         answer = client.get(server.url())
-        assert in_threads(20, lambda n: answer.close() if n % 2 else client.close()) == [None] * 20
+        closes = [client.close, answer.close] * 10
+        assert in_threads(20, lambda number: closes[number]()) == [None] * 20
         client.close()
         answer.close()
-        del answer
         server.join()

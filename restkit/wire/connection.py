@@ -107,13 +107,13 @@ class Connection:
         self.used += 1
         try:
             head = exchange.run()
+            times = Times(connected, secured, exchange.sent_at, exchange.first_byte_at)
+            return self._reply(exchange, head, times, sending)
         except BaseException as exc:
             self.close()
             if isinstance(exc, Error) and exc.sent is None:
                 exc.sent = exchange.sent
             raise
-        times = Times(connected, secured, exchange.sent_at, exchange.first_byte_at)
-        return self._reply(exchange, head, times, sending)
 
     def _reply(
         self, exchange: Exchange, head: ResponseHead, times: Times, sending: Sending
