@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from copy import copy
 from enum import Enum
 from threading import RLock
 from typing import TYPE_CHECKING, Protocol
@@ -261,7 +262,12 @@ class Body:
         """Remember what broke, for every later call, and let the source go."""
         if not isinstance(exc, (Error, OSError)):
             exc = TransportError("reading the body was interrupted")
-        self._error = self._blamed(exc)
+        self._blamed(exc)
+        # What is kept is a copy: the one that is raised holds on to the frames it went through,
+        # and may hold on to the response, and so to this body.
+        self._error = _again(exc)
+        if isinstance(self._error, Error):
+            self._error.response = None
         source = self._source
         if source is not None:
             source.close()
@@ -283,13 +289,17 @@ class Body:
             with self._lock:
                 self._claim = _Claim.LIVE
                 self._live_reader = None
-            if self.length is not None and self.length - self._spool.size > limit:
+            come = self._spool.size + self._passed
+            if self.length is not None and self.length - come > limit:
                 self.close()
             end = self._passed + limit
-            while (source := self._source) and (piece := self._guarded_piece(source)):
-                self._passed += len(piece)
-                if self._passed > end:
-                    self.close()
+            try:
+                while (source := self._source) and (piece := self._guarded_piece(source)):
+                    self._passed += len(piece)
+                    if self._passed > end:
+                        self.close()
+            except Error:
+                self.close()  # to let it go was what was asked for
 
     def close(self) -> None:
         """Let go of the source, from any thread, even while another one reads; and of a file.
@@ -322,7 +332,7 @@ class Body:
     def _gone(self) -> BaseException:
         """Why it cannot be had any more: what broke it, or what was done with it."""
         if self._error is not None:
-            return self._error
+            return self._blamed(_again(self._error))
         if self._closed:
             return self._blamed(AlreadyRead("the response was closed, and its body let go"))
         return self._blamed(AlreadyRead("the body was taken live, as one pass, and has gone by"))
@@ -331,3 +341,10 @@ class Body:
         if isinstance(exc, Error) and self._blame is not None:
             self._blame(exc)
         return exc
+
+
+def _again(exc: BaseException) -> BaseException:
+    """The same exception to be raised once more: without its traceback, with its cause."""
+    again = copy(exc)
+    again.__cause__ = exc.__cause__
+    return again

@@ -83,10 +83,11 @@ class Client:
             # Nothing of the payload is lost: once more, without the question.
             _let_go(reply)
             reply = self._reply_to(request, sending_of(request, clock, asking=False))
+        failure, reply = reply.failure, reply._replace(failure=None)
         response = HttpResponse(request, reply, clock.started)
-        if reply.failure is not None:
-            reply.failure.request, reply.failure.response = request, response
-            raise reply.failure
+        if failure is not None:
+            failure.request, failure.response = request, response
+            raise failure
         return response
 
     def get(

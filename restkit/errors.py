@@ -80,7 +80,10 @@ class Error(Exception):
         return f"{self.request.method} {self.request.url}: {self.message}"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _revive, (type(self), self.message, self.__dict__.copy())
+        state = self.__dict__.copy()
+        if self.response is not None:
+            state["response"] = self.response.as_far_as_read()
+        return _revive, (type(self), self.message, state)
 
 
 def _revive(kind: type[Error], message: str, state: dict[str, Any]) -> Error:

@@ -150,7 +150,7 @@ SILENT = {
 @pytest.mark.parametrize("kind", SILENT)
 def test_W13_a_server_that_falls_silent(kind, clock, tls, client):
     silence, over = SILENT[kind], threading.Event()
-    timeout = idle(0.2) if clock == "idle" else total(0.2)
+    timeout = idle(0.15) if clock == "idle" else total(0.15)
     with ScriptedServer(silence.script(over), answer_all, ssl_context=tls) as server:
         with pytest.raises(RequestTimeout) as caught:
             answer = client.put(server.url(), silence.payload(), timeout=timeout)
@@ -160,12 +160,12 @@ def test_W13_a_server_that_falls_silent(kind, clock, tls, client):
         if clock == "idle":
             assert type(error) is IdleTimeout
             assert error.message == (
-                f"{where(server)}: not a byte for 0.2 s (Timeout.idle) while {silence.phase}"
+                f"{where(server)}: not a byte for 0.15 s (Timeout.idle) while {silence.phase}"
             )
         else:
             assert type(error) is TotalTimeout
             assert error.message == (
-                f"{where(server)}: still {silence.phase} when the 0.2 s of Timeout.total were over"
+                f"{where(server)}: still {silence.phase} when the 0.15 s of Timeout.total were over"
             )
         assert (error.sent, error.request.method) == (silence.sent, "PUT")
         server.until(lambda: server.peers[0].finished)
@@ -292,8 +292,9 @@ READS: dict[str, Callable[[HttpResponse], object]] = {
 
 
 @pytest.mark.parametrize("read", READS)
-def test_B12_W13_a_body_that_drips_for_ever_ends_with_the_total(read, tls, client):
-    with ScriptedServer(drip, ssl_context=tls) as server:
+def test_B12_W13_a_body_that_drips_for_ever_ends_with_the_total(read, certs, client):
+    context = certs.server if read == "body" else None
+    with ScriptedServer(drip, ssl_context=context) as server:
         began = time.monotonic()
         answer = client.get(server.url(), timeout=Timeout(FAR, idle=1, total=0.4))
         with pytest.raises(TotalTimeout) as caught:

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from io import RawIOBase
+from io import BytesIO, RawIOBase
 
 import pytest
 
@@ -141,6 +141,7 @@ AGAIN: dict[str, Callable[[], tuple[str, object]]] = {
     "DELETE": lambda: ("DELETE", None),
     "PUT bytes": lambda: ("PUT", b"rows"),
     "PUT list": lambda: ("PUT", [b"ro", b"ws"]),
+    "PUT file": lambda: ("PUT", BytesIO(b"rows")),
 }
 NOT_AGAIN: dict[str, Callable[[], tuple[str, object]]] = {
     "POST": lambda: ("POST", b"rows"),
@@ -173,6 +174,31 @@ def test_W10_what_may_have_done_something_raises(kind, tls, client):
         assert lost.value.request.method == method
         assert server.connections == 1
         assert client.get(server.url()).body == b"ok"
+
+
+@pytest.mark.parametrize("payload", ["replayable", "one pass"])
+def test_W10_a_connection_that_closes_while_the_first_piece_is_made(payload, tls, client):
+    asked = threading.Event()
+
+    def serve_and_close(peer: Peer) -> None:
+        serve(peer)
+        peer.wait(asked)
+
+    def rows() -> Iterator[bytes]:
+        asked.set()
+        server.until(lambda: server.peers[0].finished)
+        yield b"rows"
+
+    with ScriptedServer(serve_and_close, answer_all, ssl_context=tls) as server:
+        client.get(server.url())
+        if payload == "replayable":  # of which nothing had left: it waits for its first piece
+            assert client.post(server.url(), rows).body == b"ok"
+            assert payload_of(server.requests[1]) == b"rows"
+        else:
+            with pytest.raises(TransportError) as lost:
+                client.post(server.url(), rows())
+            assert lost.value.sent == "part"
+            assert server.connections == 1
 
 
 def test_W10_a_fresh_connection_that_drops_a_request_is_an_error(tls, client):
@@ -416,7 +442,7 @@ def test_W14_under_tls_too(client, certs):
 
     with ScriptedServer(endless, ssl_context=certs.server) as server:
         before = open_descriptors()
-        for number in range(50):
+        for number in range(20):
             client.get(server.url())
             server.join(number + 1)
         assert open_descriptors() <= before
@@ -924,6 +950,34 @@ def test_W24_a_connection_that_was_being_opened_is_not_used_after_the_close(cert
         client.close()
         go_on.set()
         assert isinstance(opening.error(), TransportError)
+
+
+def test_W24_a_client_closed_under_load_ends_every_request_at_once(tls, certs):
+    begun = threading.Semaphore(0)
+
+    def pour(peer: Peer) -> None:
+        while peer.next_request():
+            peer.send(chunked_response(*[b"x" * 10_000] * 20))
+
+    def ask(_: int) -> None:
+        while True:
+            assert len(client.get(server.url()).body) == 200_000
+            begun.release()
+
+    def work(number: int) -> None:
+        if number:
+            ask(number)
+        for _ in range(40):
+            assert begun.acquire(timeout=HANG_BOUND)
+        client.close()
+
+    with ScriptedServer(pour, ssl_context=tls) as server:
+        client = Client(timeout=PATIENT, verify=certs.ca_file)
+        closed, *errors = in_threads(11, work)
+        assert closed is None
+        assert {type(error) for error in errors} <= {TransportError, RequestError}, errors
+        assert repr(client) == "<Client, closed>"
+        server.join()
 
 
 def test_W24_closing_twice_and_from_many_threads_is_one_close(tls, certs):

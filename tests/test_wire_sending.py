@@ -15,7 +15,6 @@ import signal
 import ssl
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 import pytest
 
@@ -40,7 +39,6 @@ from support import (
 )
 from support.memory import MIB, descriptors, peak_memory
 from support.peer import HANG_BOUND, Peer
-from support.scripted import Script
 
 PATIENT = Timeout(connect=HANG_BOUND, idle=HANG_BOUND)
 GIB = 1 << 30
@@ -335,12 +333,6 @@ def test_W02_a_server_that_answers_200_and_stops_reading_is_an_error_with_the_an
 # A body that waits to be asked for
 
 
-@contextmanager
-def expecting(*scripts: Script, context: ssl.SSLContext | None) -> Iterator[ScriptedServer]:
-    with ScriptedServer(*scripts, ssl_context=context) as server:
-        yield server
-
-
 def asked(head: bytes) -> bool:
     return field(head, "expect") == "100-continue"
 
@@ -359,7 +351,7 @@ def test_W03_the_body_is_sent_when_the_server_says_so_and_not_before(before, sou
         answer_all(peer)
 
     payload = b"the body" if source == "bytes" else iter([b"the ", b"body"])
-    with expecting(continue_at_last, context=tls) as server:
+    with ScriptedServer(continue_at_last, ssl_context=tls) as server:
         assert client.post(server.url(), payload, expect_continue=True).body == b"ok"
         assert client.get(server.url()).body == b"ok"
         assert server.connections == 1
@@ -386,7 +378,7 @@ def test_W03_a_refused_body_is_never_sent_and_still_whole(status, tls, client):
         peer.send(OK)
 
     rows = (row for row in [b"one ", b"pass"])
-    with expecting(refuse, take, context=tls) as server:
+    with ScriptedServer(refuse, take, ssl_context=tls) as server:
         with client.put(server.url(), rows, expect_continue=True) as refusal:
             assert refusal.status == status
         server.join(1)
@@ -419,7 +411,7 @@ def test_W03_after_a_417_it_goes_once_more_without_the_question(source, refusal,
         peer.send(OK)
 
     payload = b"the body" if source == "bytes" else (part for part in [b"the ", b"body"])
-    with expecting(refuse, take, context=tls) as server:
+    with ScriptedServer(refuse, take, ssl_context=tls) as server:
         assert client.post(server.url(), payload, expect_continue=True).body == b"ok"
         server.join(2)
     assert payload_of(server.request) == b"the body"
@@ -459,14 +451,14 @@ def test_W03_a_417_after_a_body_that_cannot_go_again_is_the_answer(impatient, cl
 
 
 @pytest.mark.parametrize("late", [b"", GO_ON])
-def test_W03_without_an_answer_the_body_goes_after_a_second(late, tls, client):
+def test_W03_without_an_answer_the_body_goes_after_a_second(late, client):
     def say_nothing(peer: Peer) -> None:
         head = peer.read_head()
         assert nothing_comes(peer, 0.5)
         peer.read_body(head)
         peer.send(late + OK)
 
-    with expecting(say_nothing, context=tls) as server:
+    with ScriptedServer(say_nothing) as server:
         idle = Timeout(HANG_BOUND, idle=1.5)
         answer = client.post(server.url(), iter([b"x"]), expect_continue=True, timeout=idle)
         assert answer.body == b"ok"
@@ -501,7 +493,7 @@ def test_W03_an_early_200_is_no_refusal_here_either(tls, client):
         assert payload_of(head + peer.read_body(head)) == b"all the same"
         answer_all(peer)
 
-    with expecting(answer_first, context=tls) as server:
+    with ScriptedServer(answer_first, ssl_context=tls) as server:
         answer = client.post(server.url(), iter([b"all the same"]), expect_continue=True)
         assert answer.body == b"ok"
         assert client.get(server.url()).body == b"ok"
@@ -529,7 +521,7 @@ def test_W03_where_there_is_no_body_nothing_is_asked(payload, client):
 
 def test_W03_a_server_that_goes_away_instead_leaves_the_generator_whole(tls, client):
     rows = (row for row in [b"one ", b"pass"])
-    with expecting(lambda peer: peer.read_head(), answer_all, context=tls) as server:
+    with ScriptedServer(lambda peer: peer.read_head(), answer_all, ssl_context=tls) as server:
         with pytest.raises(TransportError) as caught:
             client.post(server.url(), rows, expect_continue=True)
         assert caught.value.sent == "part"

@@ -5,12 +5,23 @@ from __future__ import annotations
 import re
 
 _CHARSET = re.compile(r';[ \t]*charset=(?:"([^"]*)"|([^\s;"]+))', re.IGNORECASE)
+_NO_CHARSETS = frozenset(
+    ("idna", "punycode", "raw_unicode_escape", "undefined", "unicode_escape", "utf_7", "utf7")
+)
 
 
 def charset_of(content_type: str) -> str | None:
     """The charset parameter of a Content-Type, without its quotes; None where there is none."""
     match = _CHARSET.search(content_type)
     return (match[1] or match[2] or None) if match else None
+
+
+def is_charset(name: str) -> bool:
+    """Whether a name that a peer gives is one of a charset, and not of Python's other codecs.
+
+    Some of those take time or memory out of all proportion to what they are given.
+    """
+    return name.lower().replace("-", "_") not in _NO_CHARSETS
 
 
 def as_utf_8(value: str) -> str:

@@ -114,5 +114,6 @@ class _Arrived:
         return self._live.read_piece() if self._live is not None else b""
 
     def close(self) -> None:
+        self._spool.close()
         if self._live is not None:
             self._live.close()

@@ -7,7 +7,7 @@ from threading import RLock
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from restkit.body_file import BodyFile, BodyStream, PayloadStream
-from restkit.errors import DecodingError, Error, RequestError
+from restkit.errors import AlreadyRead, DecodingError, Error, InvalidUrl, RequestError
 from restkit.message.header_text import as_utf_8, charset_of
 from restkit.message.intake import Owner, broken_body, codings_of, is_coded, take_body
 from restkit.message.kept import Kept, kept_reply
@@ -101,9 +101,17 @@ class HttpResponse(OriginalNames):
 
     @property
     def location(self) -> str | None:
-        """Where the answer points to, as an absolute URL; None where it points nowhere."""
+        """Where the answer points to, as an absolute URL; None where it points nowhere.
+
+        What is no http URL is given as it came.
+        """
         location = self.headers.get("location")
-        return None if location is None else str(self.request.url.join(as_utf_8(location)))
+        if location is None:
+            return None
+        try:
+            return str(self.request.url.join(as_utf_8(location)))
+        except InvalidUrl:
+            return location
 
     @property
     def charset(self) -> str:
@@ -273,18 +281,31 @@ class HttpResponse(OriginalNames):
     def __repr__(self) -> str:
         return f"<HttpResponse {self.status_line}, {self.request.method} {self.request.url}>"
 
+    def as_far_as_read(self) -> HttpResponse:
+        """Itself if its body has come; or the same without a body that is still to be waited for.
+
+        An error takes that with it where it goes: to pickle it must not wait for anybody.
+        """
+        if self._reply.live is None or (self._body is not None and self._body.complete):
+            return self
+        unread = AlreadyRead, "the body had not been read when this response was put away"
+        return self._thawed(self._kept(b"", unread, decoded=False), self.request)
+
     def __reduce__(self) -> tuple[Any, ...]:
-        head, trailers = self._reply.head, self._reply.deframer.trailers
         body, fault, decoded = b"", None, self._decoded
         try:
             body = self.body
-            decoded = decoded or (self.request.settings.decompress and bool(codings_of(head)))
+            codings = codings_of(self._reply.head)
+            decoded = decoded or (self.request.settings.decompress and bool(codings))
         except Error as exc:
             # The head goes along all the same: an error that holds this response must pickle.
             fault = (type(exc), exc.message)
+        return self._thawed, (self._kept(body, fault, decoded=decoded), self.request)
+
+    def _kept(self, body: bytes, fault: tuple[type[Error], str] | None, *, decoded: bool) -> Kept:
+        head, trailers = self._reply.head, self._reply.deframer.trailers
         said = (head.minor, self.status, self.reason, self.headerslist, trailers)
-        times = Times(*self.timings[:4])
-        return self._thawed, (Kept(*said, body, fault, decoded, times), self.request)
+        return Kept(*said, body, fault, decoded, Times(*self.timings[:4]))
 
     @classmethod
     def _thawed(cls, kept: Kept, request: Request) -> HttpResponse:
