@@ -350,7 +350,7 @@ def test_R22_threads_that_begin_at_once_share_one_client(server):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
-def test_R22_W12_after_a_fork_the_child_has_a_client_of_its_own_and_the_parents_stays():
+def test_R22_W12_after_a_fork_the_child_has_a_client_of_its_own_and_the_parents_stays(tmp_path):
     def script(peer):
         while peer.next_request():
             peer.send(response(b"%d" % peer.sock.getpeername()[1]))
@@ -372,14 +372,14 @@ assert restkit.get(url).body == mine
     with ScriptedServer(script) as server:
         # A process of its own: a fork of this one, which has threads, warns from Python 3.12 on.
         run = [sys.executable, "-W", "error", "-c", code, server.url()]
-        subprocess.run(run, check=True, timeout=60)
+        subprocess.run(run, check=True, timeout=60, cwd=tmp_path)
         assert server.connections == 2
 
 
-def test_the_shared_client_is_closed_when_the_interpreter_ends(server):
+def test_the_shared_client_is_closed_when_the_interpreter_ends(server, tmp_path):
     code = "import restkit, sys; restkit.get(sys.argv[1]); restkit.get(sys.argv[1])"
     run = [sys.executable, "-W", "error", "-X", "dev", "-c", code, server.url()]
-    done = subprocess.run(run, check=True, timeout=60, capture_output=True, text=True)
+    done = subprocess.run(run, check=True, timeout=60, capture_output=True, text=True, cwd=tmp_path)
     assert (done.stdout, done.stderr) == ("", "")
     server.until(lambda: server.peers[0].closed_by_client, "the end of the connection")
 

@@ -306,6 +306,7 @@ class SecureTransport(Transport):
         """What a failed read means: the end, or (False) that nothing is there; or it raises."""
         if isinstance(exc, ssl.SSLEOFError):
             self.cut_off = True
+            self._ended(0)
             return True
         if isinstance(exc, ssl.SSLWantWriteError):
             self._writes_first = True
