@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from restkit import Client, Error, HttpResponse, Timeout, UnexpectedEOF
+from restkit import Client, Error, HttpResponse, ParserError, Timeout, UnexpectedEOF
 from support import LAST_CHUNK, ScriptedServer, chunked_response, chunks, response
 from support.memory import MIB, peak_memory
 from support.messages import HEAD_END
@@ -132,6 +132,23 @@ def test_W05_an_end_that_tls_did_not_announce_is_no_end_of_a_body(read, client, 
     with ScriptedServer(cut, ssl_context=certs.server) as server:
         with pytest.raises(UnexpectedEOF, match="TLS was cut off"):
             read(client.get(server.url()))
+
+
+def test_W07_a_bare_cr_is_found_wherever_it_was_cut(client):
+    message = b"HTTP/1.1 200 OK\r\nX-One: 1\r2"
+
+    def split(at: int) -> Callable[[Peer], None]:
+        def script(peer: Peer) -> None:
+            serve(peer, message[:at])
+            peer.pause(0.001)
+            peer.send(message[at:])
+
+        return script
+
+    with ScriptedServer(*map(split, range(len(message)))) as server:
+        for _ in message:
+            with pytest.raises(ParserError, match="line 2 of the head has a bare CR"):
+                client.get(server.url())
 
 
 # What comes behind an answer belongs to nobody

@@ -66,7 +66,9 @@ class Answer:
     def _is_inside_a_line(self, data: bytes) -> bool:
         """Whether nothing can be said of these before more comes, so that drops cost little."""
         held = self._held
-        return b"\n" in held and len(held) + len(data) < MAX_HEAD and not _TELLING.search(data)
+        if b"\n" not in held or held.endswith(b"\r"):  # what follows a CR decides about it
+            return False
+        return len(held) + len(data) < MAX_HEAD and not _TELLING.search(data)
 
     def end(self) -> None:
         """The connection has ended: raises unless the answer may end so."""
