@@ -16,7 +16,7 @@ from restkit.settings import Settings
 from restkit.timeouts import Clock
 from restkit.url import URL, parse_url
 from restkit.wire.connection import Connection, Reply
-from restkit.wire.dial import dial
+from restkit.wire.dial import dial, get_ready
 from restkit.wire.pool import MAX_IDLE, Pool
 from restkit.wire.route import Route
 
@@ -45,6 +45,7 @@ class Client:
     def __init__(
         self, *, pool_size: int = 10, max_idle: float = MAX_IDLE, **options: Unpack[CommonOptions]
     ) -> None:
+        get_ready()
         self._settings = Settings().updated(dict(options)) if options else Settings()
         self._pool = Pool(_checked_count(pool_size), _checked_seconds(max_idle))
         self._headers = Headers(

@@ -71,7 +71,7 @@ FLOORS = {
 # URLs, and its Timeout is taken; nothing else of restkit knows that it is there.
 FOREIGN = {
     "urllib3": {"url", "timeouts", "wire.tls", "wire.dial"},
-    "certifi": {"wire.tls"},
+    "certifi": {"wire.tls", "wire.dial"},
     "brotli": {"decoder"},
     "backports": {"decoder"},
 }

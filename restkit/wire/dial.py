@@ -72,6 +72,17 @@ def dial(route: Route, clock: Clock) -> Dialed:
     return Dialed(sock, attempt.connected, perf_counter() if attempt.securing else None)
 
 
+def get_ready() -> None:
+    """Import what the first dial, and the first URL, would import; a Client does it as it is made.
+
+    A thread that is importing while another one forks leaves the child a lock that nobody
+    releases, and so no import may be left for the time of the requests.
+    """
+    import urllib3.connection
+    import urllib3.util.ssl_match_hostname
+    import urllib3.util.url  # noqa: F401  # all of them, for their own sake
+
+
 def _connected(attempt: _Attempt) -> socket.socket:
     connection = _urllib3_connection(attempt)
     try:
@@ -85,7 +96,7 @@ def _connected(attempt: _Attempt) -> socket.socket:
 
 
 def _urllib3_connection(attempt: _Attempt) -> HTTPConnection:
-    # Imported at the first dial: `import restkit` has a budget, and these bring http.client.
+    # Not at the top: `import restkit` has a budget, and these bring http.client. See get_ready().
     from urllib3.connection import HTTPConnection, HTTPSConnection
 
     route = attempt.route

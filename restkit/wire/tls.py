@@ -94,7 +94,7 @@ os.register_at_fork(after_in_child=_contexts.start_turns)
 
 
 def _make(options: TLSOptions) -> ssl.SSLContext:
-    # Imported at the first dial: see dial.py.
+    # Not at the top: see dial.py.
     from urllib3.util.ssl_ import create_urllib3_context
 
     verify = options.verify is not False
