@@ -7,8 +7,8 @@ from typing import Any, NamedTuple, NoReturn
 
 from restkit.errors import IdleTimeout, RequestError, TotalTimeout
 
-# poll() counts its milliseconds in a C int.
 _LONGEST = 1e9
+# poll() counts its milliseconds in a C int.
 _LONGEST_MS = 2.0**31 - 1
 
 
