@@ -20,6 +20,7 @@ from restkit import (
     DecodingError,
     Error,
     IdleTimeout,
+    ParserError,
     ResponseError,
     Timeout,
     TotalTimeout,
@@ -478,3 +479,17 @@ def test_W24_closing_from_another_thread_ends_a_read_that_waits(framing, live):
         assert not reader.is_alive()
         assert [type(exc) for exc in found] in ([TransportError], [AlreadyRead])
         server.join()
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_W05_B04_a_break_in_the_framing_is_told_after_what_came_wherever_it_was_cut(together):
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    parts = (
+        [head + b"3\r\nabc\r\nnonsense\r\n"]
+        if together
+        else [head, b"3\r\nabc\r\n", b"nonsense\r\n"]
+    )
+    with answered(giving(*parts)) as got:
+        assert got.status == 200
+        assert got.body_file.read(3) == b"abc"
+        now_and_ever_after(got, ParserError, "no chunk size, but b'nonsense")

@@ -259,12 +259,12 @@ FAULTY_CHUNKS = [
 @pytest.mark.parametrize(("data", "fault"), FAULTY_CHUNKS)
 def test_W07_faulty_chunks_are_refused_at_every_split(data: bytes, fault: str) -> None:
     with pytest.raises(ParserError) as caught:
-        ChunkedBody().feed(data)
+        fed(ChunkedBody(), [data, b""])
     assert fault in str(caught.value)
     for parts in every_split(data):
         body = ChunkedBody()
         with pytest.raises(ParserError) as caught:
-            fed(body, parts)
+            fed(body, [*parts, b""])
         assert re.split(", but|: b'", fault)[0] in str(caught.value)
         assert not body.done
 
@@ -292,7 +292,7 @@ def test_a_chunk_line_of_4096_bytes_is_taken_and_one_byte_more_is_refused(before
                 assert fed(ChunkedBody(), parts).endswith(b"hello")
             else:
                 with pytest.raises(ParserError, match="a chunk size line of more than 4096 bytes"):
-                    fed(ChunkedBody(), parts)
+                    fed(ChunkedBody(), [*parts, b""])
 
 
 @pytest.mark.parametrize("block", [10 * MIB, 64 * 1024, 1024])

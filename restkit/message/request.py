@@ -86,6 +86,11 @@ class Request:
         """What the Host header says."""
         return self.target if self.method == "CONNECT" else self.url.authority
 
+    def __copy__(self) -> Request:
+        """The same request, with headers of its own, to be changed and sent beside this one."""
+        headers = self.headers.copy()
+        return Request(self.method, self.url, headers, self.withheld, self.payload, self.settings)
+
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.url}>"
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple, Protocol
+from weakref import ref
 
 from restkit.errors import Error, TransportError
 from restkit.wire.exchange import Exchange
@@ -81,7 +82,8 @@ class Connection:
 
     def __init__(self, dialed: Dialed, route: Route, home: Home) -> None:
         self._transport = transport_of(dialed.sock, route.where)
-        self._home = home
+        # Not held: a pool that nobody uses any more ends at once, with what rests in it.
+        self._home = ref(home)
         self._opened: tuple[float | None, float | None] = (dialed.connected, dialed.secured)
         self._busy = True
         self.route = route
@@ -122,7 +124,7 @@ class Connection:
         deframer = exchange.answer.deframer
         assert deframer is not None
         if _hands_over(head.status, sending.method):
-            self._home.forget(self)
+            self._forget()
             given = self
         elif exchange.answer.done:
             content = _whole(exchange.pieces)
@@ -147,11 +149,23 @@ class Connection:
             self.exchange = None
             self.rested_at = monotonic()
             self._busy = False
-            self._home.put(self)
+            self._rest()
         else:
             self.close()
 
     # The end
+
+    def _rest(self) -> None:
+        home = self._home()
+        if home is None:
+            self.close()
+        else:
+            home.put(self)
+
+    def _forget(self) -> None:
+        home = self._home()
+        if home is not None:
+            home.forget(self)
 
     @property
     def aborted(self) -> bool:
@@ -173,7 +187,7 @@ class Connection:
         if not self.closed:
             self.closed = True
             self._transport.close()
-            self._home.forget(self)
+            self._forget()
 
     def detach(self) -> tuple[socket.socket, bytes]:
         """Hand the socket over, blocking, and what was read beyond the head."""

@@ -65,8 +65,12 @@ class Deframer(Protocol):
     def progress(self) -> str:
         """How far it has come, for messages: 'after 60 of 100 bytes'."""
 
+    @property
+    def fault(self) -> ParserError | None:
+        """What is wrong with what came behind the pieces that were given; nothing more follows."""
+
     def feed(self, data: bytes) -> Sequence[Buffer]:
-        """The pieces of the body that are in ``data``."""
+        """The pieces of the body that are in ``data``; raises the ``fault`` of an earlier one."""
 
     def received(self, count: int) -> None:
         """Take note of bytes of the body that went past this object, at most ``left``."""
@@ -79,6 +83,8 @@ class SizedBody:
     """A body of as many bytes as its Content-Length says, or of none."""
 
     __slots__ = ("done", "left", "length", "rest", "trailers")
+
+    fault = None
 
     def __init__(self, length: int) -> None:
         self.length = length
@@ -113,6 +119,8 @@ class BodyToEnd:
 
     __slots__ = ("_came", "done", "left", "length", "rest", "trailers")
 
+    fault = None
+
     def __init__(self) -> None:
         self._came = 0
         self.done = False
@@ -139,10 +147,22 @@ class BodyToEnd:
 class ChunkedBody:
     """A body in chunks, with trailers behind the last."""
 
-    __slots__ = ("_came", "_chunk", "_held", "_next", "done", "left", "length", "rest", "trailers")
+    __slots__ = (
+        "_came",
+        "_chunk",
+        "_held",
+        "_next",
+        "done",
+        "fault",
+        "left",
+        "length",
+        "rest",
+        "trailers",
+    )
 
     def __init__(self) -> None:
         self.done = False
+        self.fault: ParserError | None = None
         self.left = 0
         self.length = None
         self.rest = b""
@@ -153,10 +173,20 @@ class ChunkedBody:
         self._next: re.Pattern[bytes] | None = _FIRST_CHUNK
 
     def feed(self, data: bytes) -> Sequence[Buffer]:
+        if self.fault is not None:
+            raise self.fault
         if self._held:
             data = self._held + data
             self._held = b""
         pieces: list[Buffer] = []
+        try:
+            self._take(data, pieces)
+        except ParserError as exc:
+            # The pieces before it are good, and given, wherever the bytes were cut on their way.
+            self.fault = exc
+        return pieces
+
+    def _take(self, data: bytes, pieces: list[Buffer]) -> None:
         view = memoryview(data)
         at = 0
         while not self.done:
@@ -176,7 +206,6 @@ class ChunkedBody:
             at = after
         if self.done:
             self.rest += data[at:]
-        return pieces
 
     def _line(self, data: bytes, at: int) -> int | None:
         """Read the line before a chunk; where the chunk begins, or None for more."""
@@ -216,6 +245,8 @@ class ChunkedBody:
         return f"after {self._came} bytes, before its last chunk"
 
     def end(self) -> None:
+        if self.fault is not None:
+            raise self.fault
         if not self.done:
             raise UnexpectedEOF(f"the body ended {self.progress}")
 

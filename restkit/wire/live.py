@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, TypeVar
 from restkit.errors import (
     Error,
     RequestTimeout,
-    ResponseError,
     TLSError,
     TransportError,
     UnexpectedEOF,
@@ -116,12 +115,11 @@ class LiveBody:
     def _pull(self) -> None:
         """Receive until a piece of the body, or its end, is there."""
         while not self._ready and not self._deframer.done:
-            data = self._received(self._transport.receive, PIECE)
-            try:
-                self._ready.extend(self._deframer.feed(data))
-            except ResponseError as exc:
-                self._failed(exc)
-                raise
+            fault = self._deframer.fault
+            if fault is not None:
+                self._failed(fault)
+                raise fault
+            self._ready.extend(self._deframer.feed(self._received(self._transport.receive, PIECE)))
         self._settle()
 
     def _received(self, receive: Callable[[_Room], _Got | None], room: _Room) -> _Got:
