@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from restkit.message.request import Request
     from restkit.payload import Payload
     from restkit.timeouts import Clock
-    from restkit.wire.framing import Outgoing
+    from restkit.wire.outgoing import Outgoing
 
     GivenHeaders = Mapping[str, HeaderValue | None] | Iterable[tuple[str, HeaderValue | None]]
 

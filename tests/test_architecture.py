@@ -25,6 +25,7 @@ FLOORS = {
         "url",
         "wire.head",
         "wire.framing",
+        "wire.outgoing",
         "decoder",
         "coding",
         "payload",

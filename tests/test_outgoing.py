@@ -8,7 +8,7 @@ import pytest
 
 from restkit.errors import InvalidHeader, PayloadLengthError
 from restkit.payload import Buffer, Payload
-from restkit.wire.framing import ChunkedOut, SizedOut
+from restkit.wire.outgoing import ChunkedOut, SizedOut
 
 MIB = 1 << 20
 

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from restkit.errors import ResponseError, TransportError
 from restkit.payload import Buffer, Payload
 from restkit.wire.answer import Answer
-from restkit.wire.framing import ChunkedBody, ChunkedOut, stays_open
+from restkit.wire.framing import ChunkedBody, stays_open
 from restkit.wire.head import take_response_head, take_trailers
+from restkit.wire.outgoing import ChunkedOut
 from support.wire_strategies import (
     ANY_BYTES,
     METHODS,

@@ -11,7 +11,7 @@ from restkit.headers import SECRET, Headers
 from restkit.payload import DeclaredLength, Payload, refuse_if_spent
 from restkit.settings import Settings
 from restkit.sources import BytesPayload
-from restkit.wire.framing import ChunkedOut, FileOut, Outgoing, SizedOut, refuse_of_a_payload
+from restkit.wire.outgoing import ChunkedOut, FileOut, Outgoing, SizedOut, refuse_of_a_payload
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

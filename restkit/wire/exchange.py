@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from restkit.errors import IdleTimeout, PayloadLengthError, ResponseError, TransportError
 from restkit.payload import close_if_it_can
 from restkit.wire.answer import Answer
-from restkit.wire.framing import FileOut
+from restkit.wire.outgoing import FileOut
 from restkit.wire.transport import BLOCK, READ, WRITE, Transport
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from restkit.files import Region
     from restkit.payload import Buffer
     from restkit.spool import Spool
-    from restkit.wire.framing import Outgoing
     from restkit.wire.head import ResponseHead
+    from restkit.wire.outgoing import Outgoing
     from restkit.wire.sending import Sending
 
 CONTINUE_SECONDS = 1.0

@@ -1,7 +1,6 @@
-"""Where a body begins and ends (RFC 9112 6 and 7): pure state machines on bytes, both ways.
+"""Where the body of an answer begins and ends (RFC 9112 6 and 7): pure state machines on bytes.
 
-Coming in, a response head chooses one of four readers, each fed with what the socket gave.
-Going out, a payload becomes pieces as they go on the wire, by its length or in chunks.
+A response head chooses one of three readers, each fed with what the socket gave.
 
 Leniencies, each with its reason: chunk extensions are passed over (7.1.1 asks for it), white
 space behind a chunk's size is taken (old servers pad sizes with it), and the same
@@ -14,19 +13,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Protocol
 
-from restkit.errors import ParserError, PayloadError, UnexpectedEOF
-from restkit.headers import Headers
+from restkit.errors import ParserError, UnexpectedEOF
 from restkit.wire.head import Pairs, ResponseHead, take_trailers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-    from restkit.files import RegularPayload
-    from restkit.payload import Buffer, Payload
+    from restkit.payload import Buffer
 
 MAX_CHUNK_LINE = 4096
 
-_OF_THE_WIRE = frozenset(("connection", "content-length", "host", "trailer", "transfer-encoding"))
 
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,19})[ \t]*\r\n(?![ \t])")
 _CONNECTION = re.compile(rb"\r\nconnection:([^\r\n]*(?:\r\n[ \t][^\r\n]*)*)")
@@ -302,59 +298,3 @@ def stays_open(head: ResponseHead) -> bool:
     if b"close" in options:
         return False
     return head.minor == 1 or b"keep-alive" in options
-
-
-class Outgoing(Protocol):
-    """A payload with its framing: to iterate it is to send it."""
-
-    @property
-    def payload(self) -> Payload:
-        """What is sent."""
-
-    def __iter__(self) -> Iterator[list[Buffer]]:
-        """What goes out together, one piece of the payload at a time."""
-
-
-class SizedOut:
-    """A payload that goes out as it is: its length is in the head, and it holds itself to it."""
-
-    __slots__ = ("payload",)
-
-    def __init__(self, payload: Payload) -> None:
-        self.payload = payload
-
-    def __iter__(self) -> Iterator[list[Buffer]]:
-        for piece in self.payload:
-            yield [piece]
-
-
-class FileOut(SizedOut):
-    """A region of a regular file: where the connection can, the system sends it by itself."""
-
-    __slots__ = ()
-    payload: RegularPayload
-
-
-class ChunkedOut:
-    """A payload that goes out in chunks, one for each of its pieces."""
-
-    __slots__ = ("payload",)
-
-    def __init__(self, payload: Payload) -> None:
-        self.payload = payload
-
-    def __iter__(self) -> Iterator[list[Buffer]]:
-        for piece in self.payload:
-            yield [b"%x\r\n" % len(piece), piece, b"\r\n"]
-        trailers = Headers(self.payload.trailers())
-        refuse_of_a_payload(self.payload, trailers)
-        fields = trailers.pairs()
-        last = "".join(f"{name}: {value}\r\n" for name, value in fields)
-        yield [b"0\r\n%b\r\n" % last.encode("latin-1")]
-
-
-def refuse_of_a_payload(payload: Payload, fields: Headers) -> None:
-    """Raise PayloadError for fields that are the wire's own business, and not a payload's."""
-    wrong = fields.names() & _OF_THE_WIRE
-    if wrong:
-        raise PayloadError(f"{payload!r} wants to send {', '.join(sorted(wrong))}, which frame it")

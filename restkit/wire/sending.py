@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from restkit.spool import Spool
     from restkit.timeouts import Clock
-    from restkit.wire.framing import Outgoing
+    from restkit.wire.outgoing import Outgoing
 
 
 class Sending(NamedTuple):
