@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING
 if TYPE_CHECKING:
     from restkit.body import Body
 
-_BLOCK = 1024 * 1024
+_BLOCK = 128 * 1024  # what stays in a processor's cache between the two copies
 
 
 def save_body(body: Body, target: str | os.PathLike[str] | IO[bytes]) -> int:

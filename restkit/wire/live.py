@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _Room = TypeVar("_Room")
 _Got = TypeVar("_Got", bytes, int)
 
-PIECE = 512 * 1024
+PIECE = 256 * 1024
 DOING = "reading the body"
 
 
