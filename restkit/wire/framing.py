@@ -179,7 +179,8 @@ class ChunkedBody:
             self._take(data, pieces)
         except ParserError as exc:
             # The pieces before it are good, and given, wherever the bytes were cut on their way.
-            self.fault = exc
+            # Without the frames it came through, which hold what was fed.
+            self.fault = exc.with_traceback(None)
         return pieces
 
     def _take(self, data: bytes, pieces: list[Buffer]) -> None:

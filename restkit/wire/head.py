@@ -75,7 +75,9 @@ def take_response_head(data: bytes) -> tuple[ResponseHead, int] | None:
     Raises BadStatusLine or ParserError as soon as no continuation can make it right, at
     whatever points the bytes were cut on their way.
     """
-    match = _RESPONSE.match(data, 0, MAX_HEAD)
+    # The expression takes memory for each line: it is not asked where the end is not there yet.
+    whole = data.find(b"\r\n\r\n", 0, MAX_HEAD) >= 0
+    match = _RESPONSE.match(data, 0, MAX_HEAD) if whole else None
     if match is None:
         _judge_response(data[: MAX_HEAD + 1])
         return None
@@ -91,7 +93,8 @@ def take_trailers(data: bytes) -> tuple[Pairs, int] | None:
     """
     if data.startswith(b"\r\n"):
         return [], 2
-    match = _FIELDS.match(data, 0, MAX_HEAD)
+    whole = data.find(b"\r\n\r\n", 0, MAX_HEAD) >= 0
+    match = _FIELDS.match(data, 0, MAX_HEAD) if whole else None
     if match is None:
         _judge_fields(data[: MAX_HEAD + 1], first_line=1)
         _judge_size(data)
