@@ -11,8 +11,8 @@ import socket
 import ssl
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
@@ -29,6 +29,7 @@ from restkit.door import as_payload
 from restkit.files import BLOCK
 from restkit.wire import exchange
 from support import LAST_CHUNK, ScriptedServer, body_of, chunks, field, head_of, response
+from support.beside import beside
 from support.memory import MIB, descriptors, peak_memory
 from support.peer import HANG_BOUND, Peer
 
@@ -88,26 +89,6 @@ def by_the_system(monkeypatch) -> list[int]:
     sendfile = os.sendfile
     monkeypatch.setattr(os, "sendfile", counted)
     return counts
-
-
-@contextmanager
-def beside(work: Callable[[], object]) -> Iterator[None]:
-    """Do some work in a thread of its own, which has ended when the block has."""
-    failures: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            work()
-        except BaseException as failure:  # noqa: BLE001  # raised again below
-            failures.append(failure)
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    yield
-    thread.join(HANG_BOUND)
-    assert not thread.is_alive()
-    if failures:
-        raise failures[0]
 
 
 def answer_all(peer: Peer) -> None:

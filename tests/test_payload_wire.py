@@ -16,8 +16,8 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 
 import pytest
 
@@ -40,6 +40,7 @@ from support import (
     payload_of,
     response,
 )
+from support.beside import beside
 from support.memory import MIB, descriptors
 from support.peer import HANG_BOUND, Peer
 
@@ -87,26 +88,6 @@ def sized(server: ScriptedServer, kind: str, body: bytes) -> bytes:
 def chunked(server: ScriptedServer, kind: str, *pieces: bytes) -> bytes:
     fields = (f"Content-Type: {kind}", "Transfer-Encoding: chunked")
     return message(server, *fields, body=chunks(*pieces) + LAST_CHUNK)
-
-
-@contextmanager
-def beside(work: Callable[[], object]) -> Iterator[None]:
-    """Do some work in a thread of its own, which has ended when the block has."""
-    failures: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            work()
-        except BaseException as failure:  # noqa: BLE001  # raised again below
-            failures.append(failure)
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    yield
-    thread.join(HANG_BOUND)
-    assert not thread.is_alive()
-    if failures:
-        raise failures[0]
 
 
 # One message for each kind of source

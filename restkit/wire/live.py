@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from restkit.timeouts import Clock
     from restkit.wire.connection import Connection
     from restkit.wire.exchange import Exchange
-    from restkit.wire.head import Pairs
     from restkit.wire.transport import Transport
 
 _Room = TypeVar("_Room")
@@ -71,15 +70,6 @@ class LiveBody:
         # A connection that has gone back may be in other hands: no late close() may reach it there.
         self._ending = Lock()
         self.done_at = 0.0
-
-    @property
-    def length(self) -> int | None:
-        """The length of the whole body, if the head told it."""
-        return self._deframer.length
-
-    @property
-    def trailers(self) -> Pairs:
-        return self._deframer.trailers
 
     def read_piece(self) -> Buffer:
         """The next piece as it comes; ``b''`` at the end."""
