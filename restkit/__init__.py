@@ -51,38 +51,60 @@ from restkit.errors import (
     UnexpectedEOF,
 )
 from restkit.headers import Headers
+from restkit.log import set_logging
 from restkit.message.request import Request
 from restkit.message.response import HttpResponse
 from restkit.payload import Payload
+from restkit.policy.auth import Auth, BasicAuth, BearerAuth, NetrcAuth
+from restkit.policy.cookies import Cookies
+from restkit.policy.digest import DigestAuth
+from restkit.policy.filters import Filter
+from restkit.policy.oauth1 import OAuth1
+from restkit.progress import Progress
+from restkit.resource import Resource
 from restkit.timeouts import Timeout
+from restkit.url import URL, parse_url
+from restkit.wire.proxy import Proxy
 
 __all__ = [
+    "URL",
     "AlreadyRead",
+    "Auth",
     "BadStatusLine",
+    "BasicAuth",
+    "BearerAuth",
     "BodyTooLarge",
     "Client",
     "ClientDisconnected",
     "ConnectError",
     "ConnectTimeout",
+    "Cookies",
     "DecodingError",
+    "DigestAuth",
     "Error",
+    "Filter",
     "Headers",
     "HttpResponse",
     "IdleTimeout",
     "IntegrityError",
     "InvalidHeader",
     "InvalidUrl",
+    "NetrcAuth",
+    "OAuth1",
     "ParserError",
     "Payload",
     "PayloadError",
     "PayloadLengthError",
     "PayloadNotReplayable",
+    "Progress",
+    "Proxy",
     "ProxyError",
     "RedirectLimit",
     "Request",
     "RequestError",
     "RequestFailed",
     "RequestTimeout",
+    "Resource",
     "ResourceError",
     "ResourceGone",
     "ResourceNotFound",
@@ -100,8 +122,10 @@ __all__ = [
     "get",
     "head",
     "options",
+    "parse_url",
     "patch",
     "post",
     "put",
     "request",
+    "set_logging",
 ]

@@ -12,9 +12,9 @@ from restkit.client import Client
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from restkit.choices import RequestOptions
     from restkit.message.response import HttpResponse
     from restkit.preparing import GivenHeaders
-    from restkit.settings import RequestOptions
     from restkit.url import URL
 
 
@@ -26,11 +26,14 @@ class _Shared:
 
 
 def default_client() -> Client:
-    """The Client of this process that the functions here use; made at the first call."""
+    """The Client of this process that the functions here use; made at the first call.
+
+    It keeps no cookies, and reads the environment once, when it is made.
+    """
     client = _Shared.client
     if client is None:
         with _Shared.lock:
-            client = _Shared.client = _Shared.client or Client()
+            client = _Shared.client = _Shared.client or Client(cookies=False)
     return client
 
 

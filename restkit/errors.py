@@ -41,6 +41,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
+from restkit.masking import masked
+
 if TYPE_CHECKING:
     from restkit.message.request import Request
     from restkit.message.response import HttpResponse
@@ -48,16 +50,24 @@ if TYPE_CHECKING:
     Sent = Literal["nothing", "part", "all"]
 
 
+_SHOWN = 200
+
+
 class Error(Exception):
     """The root: ``except restkit.Error`` catches whatever restkit has to say.
 
     ``sent`` tells how much of the request had left (``'nothing'``, ``'part'``, ``'all'``; None
     where no request was under way), so that a caller can decide on another try. ``request`` and
-    ``response`` are there when they are known. Every error pickles: a request goes along
+    ``response`` are there when they are known; ``history`` is what came before on the way of the
+    call, in order: answers that led on (redirects, challenges, statuses tried again), and errors
+    that were tried past. ``out_of_payload`` is true of one that the payload's own source raised,
+    such as a response that broke while it was sent on. Every error pickles: a request goes along
     without its secrets and with the ``repr`` of its payload.
     """
 
     sent: Sent | None = None
+    history: tuple[HttpResponse | Error, ...] = ()
+    out_of_payload: bool = False
 
     def __init__(
         self,
@@ -74,16 +84,27 @@ class Error(Exception):
         self.request = request
         self.response = response
 
+    @property
+    def status(self) -> int | None:
+        """The status of the response, None where there is none."""
+        return None if self.response is None else self.response.status
+
     def __str__(self) -> str:
         if self.request is None:
             return self.message
-        return f"{self.request.method} {self.request.url}: {self.message}"
+        return f"{self.request.method} {masked(str(self.request.url))}: {self.message}"
 
     def __reduce__(self) -> tuple[Any, ...]:
         state = self.__dict__.copy()
         if self.response is not None:
             state["response"] = self.response.as_far_as_read()
         return _revive, (type(self), self.message, state)
+
+
+def _on_one_line(text: str) -> str:
+    """What a server has said, so that it is no more than text in a log and on a terminal."""
+    words = " ".join(text.split())
+    return "".join(c if c.isprintable() else "\ufffd" for c in words)
 
 
 def _revive(kind: type[Error], message: str, state: dict[str, Any]) -> Error:
@@ -119,7 +140,9 @@ class PayloadNotReplayable(PayloadError):
 
 
 class TransportError(Error):
-    """The network, or the peer at its other end, failed."""
+    """The network, or the peer at its other end, failed; ``answered``: after part of an answer."""
+
+    answered: bool = False
 
 
 class ConnectError(TransportError):
@@ -179,7 +202,7 @@ class IntegrityError(ResponseError):
 
 
 class RedirectLimit(Error):
-    """More redirects than the request allows."""
+    """A redirect that the request does not allow: one too many, or from https to http."""
 
 
 class AlreadyRead(Error):
@@ -191,7 +214,26 @@ class ClientDisconnected(Error):
 
 
 class ResourceError(Error):
-    """A status of 400 or more, where the caller asked for it to be an error."""
+    """A status of 400 or more, where the caller asked for it to be an error.
+
+    ``message`` is what the body said where a ``Resource`` raised it (at most 64 KiB of it, as
+    text), and the status line where ``raise_for_status()`` did, which reads no body. ``str()`` is
+    method, URL and status line, and the first 200 characters of what the body said.
+    """
+
+    def __str__(self) -> str:
+        response, said = self.response, self.message
+        if response is None:
+            return super().__str__()
+        request = self.request or response.request
+        status = f"{request.method} {masked(str(request.url))}: {response.status_line}"
+        shown = "" if said == response.status_line else _on_one_line(said[:_SHOWN])
+        return f"{status}: {shown}" if shown else status
+
+    @property
+    def msg(self) -> str:
+        """The original's name of ``message``."""
+        return self.message
 
     @property
     def status_int(self) -> int:

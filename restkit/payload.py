@@ -224,6 +224,11 @@ def _spent(payload: Payload) -> PayloadNotReplayable:
     )
 
 
+def is_whole(payload: Payload | None) -> bool:
+    """Whether it can be sent, or sent again, from its first byte."""
+    return payload is None or payload.replayable or not payload.started
+
+
 def count_of(length: int) -> str:
     """'1 byte', '20 bytes'."""
     return "1 byte" if length == 1 else f"{length} bytes"

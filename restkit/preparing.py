@@ -11,15 +11,20 @@ from restkit.errors import Error, InvalidHeader
 from restkit.headers import Headers, HeaderValue
 from restkit.message.json_body import json_payload
 from restkit.message.request import framed
+from restkit.progress import told_of
+from restkit.replaying import Keeping, KeptPayload, spooled
 from restkit.spool import Spool
 from restkit.wire.head import request_head
 from restkit.wire.sending import Sending
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from restkit.message.request import Request
     from restkit.payload import Payload
+    from restkit.settings import Settings
     from restkit.timeouts import Clock
-    from restkit.wire.outgoing import Outgoing
+    from restkit.wire.proxy import Proxy
 
     GivenHeaders = Mapping[str, HeaderValue | None] | Iterable[tuple[str, HeaderValue | None]]
 
@@ -31,7 +36,7 @@ def with_defaults(defaults: Headers, given: GivenHeaders) -> tuple[Headers, froz
 
     Those it wants not to be sent at all, whether they come from the defaults or the payload.
     """
-    pairs = _pairs_of(given)
+    pairs = pairs_of(given)
     names = {str(name).lower() for name, _ in pairs}
     headers = defaults.copy()
     for name in names:
@@ -47,7 +52,8 @@ def with_defaults(defaults: Headers, given: GivenHeaders) -> tuple[Headers, froz
     return headers, frozenset(names - headers.names())
 
 
-def _pairs_of(given: GivenHeaders) -> list[tuple[str, HeaderValue | None]]:
+def pairs_of(given: GivenHeaders) -> list[tuple[str, HeaderValue | None]]:
+    """Headers as callers give them, as pairs; raises InvalidHeader for what is neither."""
     if isinstance(given, Headers):
         return list(given.pairs())  # its items() are joined by name
     try:
@@ -72,7 +78,31 @@ def one_payload(payload: object, given: dict[str, Any]) -> Payload | None:
     return as_payload(next(iter(found.values()), None))
 
 
-def sending_of(request: Request, clock: Clock, *, asking: bool = True) -> Sending:
+def as_kept(payload: Payload | None, settings: Settings) -> Payload | None:
+    """The payload as the options want it sent: kept for another try, measured, reported."""
+    if payload is None:
+        return None
+    if settings.keeping is not Keeping.NOTHING:
+        payload = _kept(payload, settings)
+    return payload
+
+
+def _kept(payload: Payload, settings: Settings) -> Payload:
+    new_spool = new_spool_of(settings)
+    if settings.keeping is Keeping.BEFORE:
+        sendable = payload.replayable and payload.length is not None
+        return payload if sendable else spooled(payload, new_spool)
+    return payload if payload.replayable else KeptPayload(payload, new_spool)
+
+
+def new_spool_of(settings: Settings) -> Callable[[], Spool]:
+    """What makes a spool as the options want it."""
+    return partial(Spool, settings.spool_size, settings.spool_dir)
+
+
+def sending_of(
+    request: Request, proxy: Proxy | None, clock: Clock, *, asking: bool = True
+) -> Sending:
     """The request as bytes and framed payload, ready for any connection to its route."""
     try:
         body, fields = framed(request)
@@ -80,8 +110,10 @@ def sending_of(request: Request, clock: Clock, *, asking: bool = True) -> Sendin
         error.request, error.sent = request, "nothing"
         raise
     headers, settings = request.headers, request.settings
+    if body is not None and settings.progress is not None and settings.progress.sent is not None:
+        body = told_of(body, settings.progress.sent)
     asked = "expect" in headers.names() and headers["expect"].lower() == "100-continue"
-    expects = asking and _may_ask(body) and (settings.expect_continue or asked)
+    expects = asking and body is not None and _expects(body.payload, settings, asked=asked)
     if asked and not expects:
         headers = headers.copy()
         del headers["expect"]
@@ -90,22 +122,34 @@ def sending_of(request: Request, clock: Clock, *, asking: bool = True) -> Sendin
     lines = headers.lines()
     if "host" not in headers.names():
         lines = f"Host: {request.authority}\r\n{lines}"
+    target = request.target
+    if proxy is not None and proxy.forwards(request.url.scheme):
+        target = f"{request.url.scheme}://{request.url.authority}{target}"
+        fields += proxy.fields
     if fields:
         lines += Headers.of_trusted(fields).lines()
     return Sending(
         request.method,
-        request_head(request.method, request.target, lines),
+        request_head(request.method, target, lines),
         body,
         clock,
-        partial(Spool, settings.spool_size, settings.spool_dir),
+        new_spool_of(settings),
         expects,
         "connection" in headers.names() and _closes(headers),
     )
 
 
-def _may_ask(body: Outgoing | None) -> bool:
-    """Whether there is something to ask for before it is sent (RFC 9110 10.1.1)."""
-    return body is not None and body.payload.length != 0
+def _expects(payload: Payload, settings: Settings, *, asked: bool) -> bool:
+    """Whether to ask before the payload goes (RFC 9110 10.1.1).
+
+    Left to itself, only where the answer may be a challenge, and what is sent once is lost by it.
+    """
+    if payload.length == 0:
+        return False
+    if settings.expect_continue is not None or asked:
+        return asked or bool(settings.expect_continue)
+    auth = settings.auth
+    return auth is not None and auth.answers_challenges and not payload.replayable
 
 
 def _closes(headers: Headers) -> bool:

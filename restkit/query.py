@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from restkit.errors import InvalidUrl
 
 ParamItem: TypeAlias = str | bytes | int | float | bool | None
-ParamValue: TypeAlias = ParamItem | Sequence[ParamItem]
+ParamItems: TypeAlias = Sequence[ParamItem | Callable[[], ParamItem]]
+ParamValue: TypeAlias = ParamItem | ParamItems | Callable[[], ParamItem | ParamItems]
 Params: TypeAlias = str | Mapping[str, ParamValue] | Iterable[tuple[str, ParamValue]]
 
 _STRAY_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
@@ -20,8 +21,8 @@ def encode_query(params: Params) -> str:
     """The query that a mapping, pairs or a text mean, percent-encoded; raises InvalidUrl.
 
     A list or tuple gives its name once for each item, None is the empty value, True is
-    ``true``, a space is ``+``, as in a form. A text is a query already: in it, only what may not
-    stand in a query is encoded.
+    ``true``, a space is ``+``, as in a form; what can be called is called. A text is a query
+    already: in it, only what may not stand in a query is encoded.
     """
     try:
         if isinstance(params, str):
@@ -32,6 +33,17 @@ def encode_query(params: Params) -> str:
             f"params have half a character (U+{ord(exc.object[exc.start]):04X}) in them; bytes "
             "that are no text can be given as bytes"
         ) from None
+
+
+def merged_params(defaults: Params | None, given: Params | None) -> Params | None:
+    """The defaults, but for those that are given anew, and what is given behind them."""
+    if not defaults or not given:
+        return given or defaults
+    if isinstance(defaults, str) or isinstance(given, str):
+        return f"{encode_query(defaults)}&{encode_query(given)}"
+    pairs = _pairs(given)
+    names = {name for name, _ in pairs}
+    return [*(pair for pair in _pairs(defaults) if pair[0] not in names), *pairs]
 
 
 def stray_percents_encoded(text: str) -> str:
@@ -50,10 +62,12 @@ def _encode_pairs(
 ) -> Iterable[str]:
     from urllib.parse import quote_plus
 
-    for name, value in _pairs(params):
+    for name, given in _pairs(params):
         encoded = quote_plus(_text(name, name))
+        value = given() if callable(given) else given
         for item in value if isinstance(value, (list, tuple)) else (value,):
-            yield f"{encoded}={quote_plus(_text(item, name))}"
+            text = _text(item() if callable(item) else item, name)
+            yield f"{encoded}={quote_plus(text)}"
 
 
 def _pairs(params: object) -> list[tuple[Any, Any]]:

@@ -10,6 +10,8 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from ssl import SSLContext
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
@@ -17,6 +19,11 @@ from hypothesis import settings
 from support.certs import Certs
 from support.memory import descriptors
 from support.nginx import Nginx, find_nginx
+from support.peer import HANG_BOUND
+from support.proxies import Microsocks, Squid, Tinyproxy, needs
+
+if TYPE_CHECKING:
+    from restkit import Client
 
 # No deadline: how long an example takes says something about the machine, not about the code. In CI
 # always the same examples: a red build must mean a changed build.
@@ -42,6 +49,65 @@ def nginx(tmp_path_factory: pytest.TempPathFactory, certs: Certs) -> Iterator[Ng
         pytest.skip("nginx is not installed")
     with Nginx(tmp_path_factory.mktemp("nginx"), certs) as server:
         yield server
+
+
+@pytest.fixture(params=["http", "https"])
+def tls(request: pytest.FixtureRequest, certs: Certs) -> SSLContext | None:
+    """The server's context, once for a connection in the clear and once under TLS."""
+    return certs.server if request.param == "https" else None
+
+
+@pytest.fixture
+def client(certs: Certs) -> Iterator[Client]:
+    """A Client that trusts the tests' CA, and waits for whatever a loaded machine may need."""
+    from restkit import Client, Timeout
+
+    patient = Timeout(connect=HANG_BOUND, idle=HANG_BOUND)
+    with Client(timeout=patient, verify=certs.ca_file) as client:
+        yield client
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_surroundings() -> Iterator[None]:
+    """No proxy, no certificates and no netrc of whoever runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.lower().endswith("_proxy") or name in {"SSL_CERT_FILE", "SSL_CERT_DIR"}:
+                patch.delenv(name)
+        patch.setenv("NETRC", os.devnull)
+        yield
+
+
+@pytest.fixture(scope="session")
+def tinyproxy() -> Iterator[Tinyproxy]:
+    """One tinyproxy for each test process, as with nginx; so the other proxies."""
+    needs("tinyproxy")
+    with Tinyproxy() as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="session")
+def squid(certs: Certs) -> Iterator[Squid]:
+    """A squid that wants credentials, in the clear and under TLS."""
+    needs("squid")
+    with Squid(certs) as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="session")
+def microsocks() -> Iterator[Microsocks]:
+    """A microsocks that wants credentials."""
+    needs("microsocks")
+    with Microsocks(auth=True) as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="session")
+def open_microsocks() -> Iterator[Microsocks]:
+    """A microsocks that wants none."""
+    needs("microsocks")
+    with Microsocks() as proxy:
+        yield proxy
 
 
 @pytest.fixture(scope="session", autouse=True)

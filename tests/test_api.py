@@ -15,7 +15,7 @@ import urllib3
 
 import restkit
 from restkit import Client, Headers, InvalidHeader, Payload, RequestError, Timeout, default_client
-from restkit.settings import RequestOptions
+from restkit.choices import RequestOptions
 from support import ScriptedServer, body_of, chunked_response, field, fields_of, head_of, response
 
 VERBS = ("get", "head", "post", "put", "patch", "delete", "options")
@@ -280,13 +280,13 @@ def test_every_kind_of_timeout_is_taken(timeout, server, client):
     assert client.get(server.url(), timeout=timeout).body == b"answer"
 
 
-@pytest.mark.parametrize("name", ["pool_size", "max_idle"])
+@pytest.mark.parametrize("name", ["pool_size", "max_idle", "base_url", "cookies", "uds"])
 def test_what_belongs_to_a_client_is_refused_in_a_call(name, server, client):
     with pytest.raises(TypeError, match=f"{name}= .*belongs to a Client"):
         client.get(server.url(), **{name: 5})
 
 
-@pytest.mark.parametrize("name", ["params", "json", "body", "data", "payload"])
+@pytest.mark.parametrize("name", ["json", "body", "data", "payload", "method", "url"])
 def test_what_belongs_to_a_call_is_refused_at_a_client(name):
     with pytest.raises(TypeError, match=f"{name}= .*belongs to a call"):
         Client(**{name: 5})
@@ -311,7 +311,27 @@ def test_the_typed_options_are_the_ones_that_are_taken(server, client):
         "verify": False,
         "cert": None,
         "ssl_context": None,
+        "fingerprint": None,
+        "min_tls": "1.2",
         "expect_continue": False,
+        "follow_redirect": False,
+        "max_follow_redirect": 3,
+        "force_follow_redirect": True,
+        "follow_downgrade": False,
+        "keep_headers": ["X-Kept"],
+        "max_tries": 1,
+        "wait_tries": 0,
+        "max_wait": 1,
+        "retry_unsafe": True,
+        "retries": 1,
+        "replay": "spool",
+        "spool": True,
+        "auth": ("user", "pass"),
+        "proxy": None,
+        "check_address": lambda address: True,
+        "filters": [],
+        "progress": None,
+        "response_class": restkit.HttpResponse,
         "params": {"a": 1},
         "json": None,
         "body": None,

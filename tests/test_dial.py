@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 
 import pytest
 
@@ -26,10 +27,11 @@ from restkit.errors import (
 )
 from restkit.timeouts import Clock, Timeout
 from restkit.wire.dial import Dialed, dial
-from restkit.wire.route import Route
+from restkit.wire.route import Network, Route
 from restkit.wire.tls import TLSOptions
 from support import ScriptedServer, refusing, unanswering
 from support.memory import descriptors
+from support.names import resolving
 from support.peer import HANG_BOUND, Peer
 
 V4, V6 = "127.0.0.1", "::1"
@@ -56,38 +58,18 @@ def failure(route: Route, timeout: Timeout = PATIENT) -> Error:
     return caught.value
 
 
+def coming_from(source: tuple[str, int], host: str, port: int) -> Route:
+    return Route("http", host, port, network=Network(source_address=source))
+
+
 def until_the_client_goes(peer: Peer) -> None:
     peer.read_to_end()
-
-
-def family_of(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
 @pytest.fixture
 def resolves(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
     """Makes every name resolve to the given (host, port) pairs; gives the names asked for."""
-
-    def resolve_to(*places: tuple[str, int]) -> list[str]:
-        asked: list[str] = []
-
-        def getaddrinfo(host: str, port: int, *_: object, **__: object) -> list[tuple[object, ...]]:
-            asked.append(host)
-            return [
-                (
-                    family_of(place[0]),
-                    socket.SOCK_STREAM,
-                    socket.IPPROTO_TCP,
-                    "",
-                    (*place, 0, 0) if ":" in place[0] else place,
-                )
-                for place in places
-            ]
-
-        monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-        return asked
-
-    return resolve_to
+    return partial(resolving, monkeypatch)
 
 
 # One address
@@ -149,7 +131,7 @@ def test_source_address_is_where_the_connection_comes_from():
         free.bind((V4, 0))
         source = free.getsockname()
     with ScriptedServer(until_the_client_goes) as server:
-        with dialed(Route("http", V4, server.port, source_address=source)) as connection:
+        with dialed(coming_from(source, V4, server.port)) as connection:
             assert connection.sock.getsockname() == source
 
 
@@ -159,7 +141,7 @@ def test_an_address_that_the_source_address_does_not_fit_is_passed_over(resolves
         ScriptedServer(until_the_client_goes) as fit,
     ):
         resolves((V6, unfit.port), (V4, fit.port))
-        route = Route("http", "api.test", 80, source_address=(V4, 0))
+        route = coming_from((V4, 0), "api.test", 80)
         with dialed(route) as connection:
             assert connection.sock.getpeername() == (V4, fit.port)
 
@@ -532,9 +514,18 @@ def test_W23_routes_differ_by_whatever_makes_connections_differ(certs):
         plain._replace(scheme="http"),
         plain._replace(host="api2.test"),
         plain._replace(port=8443),
-        plain._replace(source_address=(V4, 0)),
+        plain._replace(address=V4),
+        plain._replace(network=Network(source_address=(V4, 0))),
+        plain._replace(network=Network(socket_options=((1, 9, 1),))),
+        plain._replace(network=Network(uds="/run/api.sock")),
+        plain._replace(network=Network(address_check=bool)),
+        plain._replace(network=Network(address_check=callable)),
         plain._replace(tls=TLSOptions(verify=False)),
         plain._replace(tls=TLSOptions(verify="ca.pem")),
+        plain._replace(tls=TLSOptions(verify=("ca.pem", "more"))),
+        plain._replace(tls=TLSOptions(verify="system")),
+        plain._replace(tls=TLSOptions(fingerprint="ab" * 32)),
+        plain._replace(tls=TLSOptions(min_version=ssl.TLSVersion.TLSv1_3)),
         plain._replace(tls=TLSOptions(cert="client.pem")),
         plain._replace(tls=TLSOptions(cert=("client.pem", "client.key"))),
         plain._replace(tls=TLSOptions(context=context)),

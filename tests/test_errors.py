@@ -136,7 +136,8 @@ def test_the_message_is_what_it_says_until_it_knows_its_request(kind):
 def test_with_a_request_it_names_method_and_url(kind):
     with answered(response(b"why", status="404 Not Found"), "DELETE", "/x?y") as got:
         error = kind("it broke", sent="part", request=got.request, response=got)
-        assert str(error) == f"DELETE {got.final_url}: it broke"
+        status = "404 Not Found: " if issubclass(kind, ResourceError) else ""
+        assert str(error) == f"DELETE {got.final_url}: {status}it broke"
         assert error.message == "it broke"
         assert (error.sent, error.request, error.response) == ("part", got.request, got)
 
@@ -174,7 +175,8 @@ def test_every_error_can_be_taken_along_with_request_and_response(kind, taken):
         error = kind("it broke", sent="all", request=got.request, response=got)
         other = taken(error)
         assert type(other) is kind
-        assert str(other) == str(error) == f"POST {got.final_url}: it broke"
+        status = "404 Not Found: " if issubclass(kind, ResourceError) else ""
+        assert str(other) == str(error) == f"POST {got.final_url}: {status}it broke"
         assert other.sent == "all"
         assert (other.response.status, other.response.body) == (404, b"why")
         assert other.response["x"] == "1"

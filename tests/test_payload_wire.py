@@ -11,7 +11,6 @@ import os
 import pathlib
 import socket
 import sqlite3
-import ssl
 import subprocess
 import sys
 import tempfile
@@ -51,18 +50,6 @@ PLAIN = "text/plain; charset=utf-8"
 
 # Without what a Client adds by itself, a message is all the payload's.
 BARE = [("User-Agent", None), ("Accept-Encoding", None)]
-
-
-@pytest.fixture(params=["http", "https"])
-def tls(request, certs) -> ssl.SSLContext | None:
-    """The server's context, once for a connection in the clear and once under TLS."""
-    return certs.server if request.param == "https" else None
-
-
-@pytest.fixture
-def client(certs) -> Iterator[Client]:
-    with Client(timeout=PATIENT, verify=certs.ca_file) as client:
-        yield client
 
 
 @pytest.fixture

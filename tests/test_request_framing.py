@@ -9,16 +9,14 @@ import pytest
 
 import restkit
 from restkit import (
-    Client,
     Headers,
     InvalidHeader,
     PayloadLengthError,
     RequestError,
-    Timeout,
 )
 from restkit.coding import accept_encoding
 from support import LAST_CHUNK, ScriptedServer, body_of, chunks, fields_of, head_of, response
-from support.peer import HANG_BOUND, Peer
+from support.peer import Peer
 
 OK = response(b"ok")
 OCTETS = "Content-Type: application/octet-stream"
@@ -26,12 +24,6 @@ CHUNKED = "Transfer-Encoding: chunked"
 
 # Without what a Client adds by itself, a message is all the payload's and the caller's.
 BARE = [("User-Agent", None), ("Accept-Encoding", None)]
-
-
-@pytest.fixture
-def client() -> Iterator[Client]:
-    with Client(timeout=Timeout(connect=HANG_BOUND, idle=HANG_BOUND)) as client:
-        yield client
 
 
 @pytest.fixture

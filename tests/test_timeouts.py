@@ -5,7 +5,6 @@ from __future__ import annotations
 import decimal
 import itertools
 import os
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -33,18 +32,6 @@ OK = response(b"ok")
 HALF = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf "
 BLOCK = b"x" * 65536
 FAR = HANG_BOUND  # whoever waits for so long has missed the clock that the test is about
-
-
-@pytest.fixture(params=["http", "https"])
-def tls(request: pytest.FixtureRequest, certs) -> ssl.SSLContext | None:
-    """The server's context, once for a connection in the clear and once under TLS."""
-    return certs.server if request.param == "https" else None
-
-
-@pytest.fixture
-def client(certs) -> Iterator[Client]:
-    with Client(timeout=Timeout(FAR, FAR), verify=certs.ca_file) as client:
-        yield client
 
 
 def answer_all(peer: Peer) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import re
 import shutil
 import socket
 import ssl
@@ -23,11 +24,13 @@ from cryptography.hazmat.primitives import serialization as forms
 from cryptography.hazmat.primitives.asymmetric import ec
 from urllib3.exceptions import InsecureRequestWarning
 
+from restkit import Client
 from restkit.errors import RequestError, TLSError
 from restkit.timeouts import Clock, Timeout
+from restkit.wire.contexts import context_for
 from restkit.wire.dial import Dialed, dial
 from restkit.wire.route import Route
-from restkit.wire.tls import TLSOptions, context_for
+from restkit.wire.tls import TLSOptions, as_tls_version, checked, trusted_by_environment
 from support import ScriptedServer
 from support.certs import CLIENT_KEY_PASSWORD
 from support.peer import HANG_BOUND, Peer
@@ -103,7 +106,8 @@ def test_W22_threads_that_come_at_once_get_one_context(certs, tmp_path):
 
 FORK_WHILE_LOADING = """
 import os, sys, threading, time, warnings
-from restkit.wire.tls import TLSOptions, context_for
+from restkit.wire.contexts import context_for
+from restkit.wire.tls import TLSOptions, as_tls_version, checked, trusted_by_environment
 
 warnings.simplefilter('ignore')  # of forking with threads, which is the point
 pipe, ca = sys.argv[1:]
@@ -242,6 +246,200 @@ def test_verify_false_trusts_anybody_and_warns_of_it_once(certs):
             pass  # a warning would be an error here
 
 
+def test_C13_verify_system_is_the_store_of_the_system(certs, monkeypatch):
+    # OpenSSL itself looks for its store where this says, and the context is made only now.
+    monkeypatch.setenv("SSL_CERT_FILE", str(certs.ca_file))
+    tls = TLSOptions("system", cert=str(certs.client_file))
+    with ScriptedServer(greet, ssl_context=certs.server) as server:
+        with secured("localhost", server.port, tls):
+            pass
+    with ScriptedServer(greet, ssl_context=certs.stranger) as server:
+        assert refusal("localhost", server.port, tls) == (
+            "its certificate was issued by an authority that is not trusted (trusted are the "
+            "authorities in the system's store)"
+        )
+
+
+def test_C13_several_files_are_trusted_together(certs, tmp_path):
+    tls = TLSOptions((str(certs.ca_file), str(certs.other_ca_file), str(tmp_path)))
+    for context in (certs.server, certs.stranger):
+        with ScriptedServer(greet, ssl_context=context) as server:
+            with secured("localhost", server.port, tls):
+                pass
+    with ScriptedServer(greet, ssl_context=certs.self_signed) as server:
+        assert refusal("localhost", server.port, tls).endswith(
+            f"(trusted is what {str(certs.ca_file)!r} and {str(certs.other_ca_file)!r} and "
+            f"{str(tmp_path)!r} holds)"
+        )
+
+
+def test_C13_the_environment_names_a_file_and_folders(tmp_path):
+    here, there, nowhere = (str(tmp_path / name) for name in ("here", "there", "nowhere"))
+    for folder in (here, there):
+        os.mkdir(folder)
+    assert trusted_by_environment({}) is None
+    assert trusted_by_environment({"SSL_CERT_FILE": "", "SSL_CERT_DIR": ""}) is None
+    assert trusted_by_environment({"SSL_CERT_FILE": "ca.pem"}) == ("ca.pem",)
+    assert trusted_by_environment({"SSL_CERT_DIR": here}) == (here,)
+    both = {"SSL_CERT_FILE": "ca.pem", "SSL_CERT_DIR": f"{here}:{nowhere}:{there}"}
+    assert trusted_by_environment(both) == ("ca.pem", here, there)
+    # What trusts nobody must not be taken for what was never said.
+    assert trusted_by_environment({"SSL_CERT_DIR": nowhere}) == (nowhere,)
+
+
+@pytest.mark.parametrize("name", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
+def test_C13_what_the_environment_names_and_is_not_there_is_an_error_that_says_so(
+    name, tmp_path, monkeypatch
+):
+    missing = str(tmp_path / "none")
+    monkeypatch.setenv(name, missing)
+    error = unusable(TLSOptions(trusted_by_environment(os.environ)))
+    assert str(error) == (
+        f"verify={missing!r} ({name} in the environment): No such file or directory"
+    )
+
+
+# One certificate, pinned
+
+
+@pytest.mark.parametrize("form", ["{}", "{:upper}", "{:colons}"])
+def test_C13_R25_a_pinned_certificate_is_taken(form, certs):
+    pin = {
+        "{}": certs.fingerprint,
+        "{:upper}": certs.fingerprint.upper(),
+        "{:colons}": ":".join(re.findall("..", certs.fingerprint.upper())),
+    }[form]
+    with ScriptedServer(greet, ssl_context=certs.server) as server:
+        with secured("localhost", server.port, TLSOptions(str(certs.ca_file), fingerprint=pin)):
+            pass
+        # A pin alone says who it is: no warning, which would be an error here.
+        with secured("localhost", server.port, TLSOptions(False, fingerprint=pin)):
+            pass
+
+
+@pytest.mark.parametrize("verifies", [True, False])
+def test_R25_another_certificate_than_the_pinned_one_is_refused_before_a_byte_of_http(
+    verifies, certs
+):
+    pin = "ab" * 32
+    verify = str(certs.ca_file) if verifies else False
+    with ScriptedServer(greet, ssl_context=certs.server) as server:
+        assert refusal("localhost", server.port, TLSOptions(verify, fingerprint=pin)) == (
+            f"its certificate has the SHA-256 fingerprint {certs.fingerprint}, and not {pin}, "
+            "which fingerprint= names"
+        )
+        server.join()
+        assert server.wire == [b""]
+
+
+def test_R25_a_pin_does_not_stand_for_the_checks(certs):
+    pin = certs.fingerprint
+    with ScriptedServer(greet, ssl_context=certs.server) as server:
+        assert "an authority that is not trusted" in refusal(
+            "localhost", server.port, TLSOptions(fingerprint=pin)
+        )
+
+
+def test_R25_a_pin_holds_beside_a_context_of_the_callers(certs):
+    class OfItsOwn(ssl.SSLContext):
+        def wrap_socket(self, *args, **options):
+            return super().wrap_socket(*args, **options)
+
+    for kind in (ssl.SSLContext, OfItsOwn):
+        context = kind(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(certs.ca_file)
+        tls = TLSOptions(context=context, fingerprint=certs.fingerprint)
+        with ScriptedServer(greet, ssl_context=certs.server) as server:
+            with secured("localhost", server.port, tls):
+                pass
+            other = tls._replace(fingerprint="00" * 32)
+            assert "SHA-256 fingerprint" in refusal("localhost", server.port, other)
+
+
+def test_W22_pins_share_a_context_where_they_share_everything_else(certs):
+    one, other = (TLSOptions(str(certs.ca_file), fingerprint=pin * 32) for pin in ("ab", "cd"))
+    assert context_for(one) is context_for(other) is context_for(TLSOptions(str(certs.ca_file)))
+
+
+def test_a_pin_without_verification_keeps_nobody_elses_warning_back(certs):
+    # Options that no other test has, as above.
+    pinned = TLSOptions(False, cert=str(certs.client_file), fingerprint=certs.fingerprint)
+    tls = TLSOptions(False, (str(certs.client_cert), str(certs.client_key)))
+    context_for(pinned._replace(cert=tls.cert))
+    with pytest.warns(InsecureRequestWarning):
+        context_for(tls)
+
+
+@pytest.mark.parametrize(
+    ("pin", "why"),
+    [
+        ("ab" * 16, "that is an MD5 fingerprint, which can be forged; "),
+        ("ab:" * 19 + "ab", "that is a SHA-1 fingerprint, which can be forged; "),
+        ("ab" * 31, ""),
+        ("xy" * 32, ""),
+        ("", ""),
+    ],
+)
+def test_R25_only_a_sha256_fingerprint_pins(pin, why):
+    assert str(unusable(TLSOptions(fingerprint=pin))) == (
+        f"fingerprint={pin!r}: {why}the SHA-256 of the peer's certificate, 64 hex digits with or "
+        "without colons, is wanted"
+    )
+
+
+def test_W23_a_pin_is_the_same_however_it_is_written(certs):
+    written = ":".join(re.findall("..", certs.fingerprint.upper()))
+    assert checked(TLSOptions(fingerprint=written)) == TLSOptions(fingerprint=certs.fingerprint)
+
+
+# The oldest version
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3", ssl.TLSVersion.TLSv1_3])
+def test_C13_min_tls_is_the_oldest_version_that_is_spoken(version, certs):
+    tls = TLSOptions(str(certs.ca_file), min_version=as_tls_version(version))
+    with ScriptedServer(greet, ssl_context=certs.server) as server:
+        with secured("localhost", server.port, tls) as dialed:
+            assert dialed.sock.version() == "TLSv1.3"
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certs.server_cert, certs.server_key)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    with ScriptedServer(greet, ssl_context=context) as server:
+        if version == "1.2":
+            with secured("localhost", server.port, tls) as dialed:
+                assert dialed.sock.version() == "TLSv1.2"
+        else:
+            assert refusal("localhost", server.port, tls) == (
+                "the TLS handshake failed: tlsv1 alert protocol version; it does not speak TLS "
+                "1.3, the oldest that min_tls= allows"
+            )
+
+
+def test_a_context_of_the_callers_may_be_what_is_too_new(certs):
+    context = ssl.create_default_context(cafile=certs.ca_file)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    old = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    old.load_cert_chain(certs.server_cert, certs.server_key)
+    old.maximum_version = ssl.TLSVersion.TLSv1_2
+    with ScriptedServer(greet, ssl_context=old) as server:
+        assert refusal("localhost", server.port, TLSOptions(context=context)).endswith(
+            "it does not speak TLS in a version that the ssl_context allows"
+        )
+
+
+@pytest.mark.parametrize("value", ["1.1", "1.4", "TLSv1.2", 1.3, 772, ssl.TLSVersion.TLSv1_1, ""])
+def test_other_versions_are_refused(value):
+    with pytest.raises(RequestError) as caught:
+        as_tls_version(value)
+    assert str(caught.value) == (
+        f"min_tls={value!r}: '1.2' or '1.3' is wanted; older versions take an ssl_context="
+    )
+
+
+def test_no_least_version_is_what_openssl_is_set_to():
+    assert as_tls_version(None) is None
+
+
 # Which check failed
 
 OTHERS = {
@@ -303,7 +501,7 @@ NO_TLS = [
     ),
     (
         b"\x15\x03\x01\x00\x02\x02\x46",
-        "tlsv1 alert protocol version; it has neither TLS 1.2 nor 1.3",
+        "tlsv1 alert protocol version; it does not speak TLS 1.2 or later",
     ),
     (
         b"\x15\x03\x01\x00\x02\x02\x28",
@@ -355,6 +553,55 @@ def test_a_client_shows_its_certificate(form, certs):
     with ScriptedServer(greet, ssl_context=certs.asks_client) as server:
         with secured("localhost", server.port, TLSOptions(str(certs.ca_file), cert)):
             pass
+
+
+def test_a_server_that_wants_a_certificate_of_ours_says_so(certs):
+    context = asking_for_a_certificate(certs)
+    ca = str(certs.ca_file)
+    stranger = trustme.CA().issue_cert("somebody@restkit.example")
+    with stranger.private_key_and_cert_chain_pem.tempfile() as path:
+        with ScriptedServer(greet, ssl_context=context) as server:
+            assert refusal("localhost", server.port, TLSOptions(ca, path)) == (
+                "the TLS handshake failed: tlsv1 alert unknown ca; it does not accept our "
+                "certificate, the one that cert= names"
+            )
+            assert refusal("localhost", server.port, TLSOptions(ca)) == (
+                "the TLS handshake failed: sslv3 alert handshake failure; it accepts nothing of "
+                "what was offered, or wants cert="
+            )
+
+
+def asking_for_a_certificate(certs) -> ssl.SSLContext:
+    """Within the handshake: with TLS 1.3 one hears of it at the first read only."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certs.server_cert, certs.server_key)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(certs.other_ca_file)
+    return context
+
+
+REFUSALS = {
+    "no certificate": "tlsv13 alert certificate required; it wants a certificate of ours, which "
+    "cert= names",
+    "another's": "tlsv1 alert unknown ca; it does not accept our certificate, the one that cert= "
+    "names",
+}
+
+
+@pytest.mark.parametrize("kind", REFUSALS)
+def test_a_server_that_wants_a_certificate_may_say_so_after_the_handshake(kind, certs):
+    context = asking_for_a_certificate(certs)
+    context.maximum_version = ssl.TLSVersion.TLSv1_3
+    cert = None if kind == "no certificate" else str(certs.client_file)
+    with ScriptedServer(greet, ssl_context=context) as server:
+        with Client(verify=certs.ca_file, cert=cert, max_tries=1, timeout=HANG_BOUND) as client:
+            with pytest.raises(TLSError) as caught:
+                client.get(server.url())
+        assert caught.value.message == (
+            f"TLS with 127.0.0.1:{server.port} failed: {REFUSALS[kind]}"
+        )
+        assert server.requests == []
 
 
 def test_a_password_is_never_shown(certs):
@@ -422,6 +669,11 @@ def test_a_locked_key_without_password_is_an_error_and_no_question_at_the_termin
         TLSOptions(verify=None),
         TLSOptions(verify=1),
         TLSOptions(verify="a\0b"),
+        TLSOptions(verify=()),
+        TLSOptions(verify=("ca.pem", None)),
+        TLSOptions(fingerprint=b"ab" * 32),
+        TLSOptions(min_version="1.1"),
+        TLSOptions(context=ssl.create_default_context(), min_version=ssl.TLSVersion.TLSv1_3),
         TLSOptions(cert=b"client.pem"),
         TLSOptions(cert=()),
         TLSOptions(cert=("a", "b", "c", "d")),

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
-from restkit import Client, Error, HttpResponse, ParserError, Timeout, UnexpectedEOF
+from restkit import Error, HttpResponse, ParserError, Timeout, UnexpectedEOF
 from support import LAST_CHUNK, ScriptedServer, chunked_response, chunks, response
 from support.memory import MIB, peak_memory
 from support.messages import HEAD_END
@@ -19,18 +18,6 @@ PATIENT = Timeout(connect=HANG_BOUND, idle=HANG_BOUND)
 OK = response(b"ok")
 HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n"
 GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
-
-
-@pytest.fixture(params=["http", "https"])
-def tls(request: pytest.FixtureRequest, certs) -> ssl.SSLContext | None:
-    """The server's context, once for a connection in the clear and once under TLS."""
-    return certs.server if request.param == "https" else None
-
-
-@pytest.fixture
-def client(certs) -> Iterator[Client]:
-    with Client(timeout=PATIENT, verify=certs.ca_file) as client:
-        yield client
 
 
 # An answer is the same in whatever parts it comes

@@ -8,11 +8,13 @@ from weakref import ref
 from restkit.body import Body, Source
 from restkit.coding import DecodedSource, parse_codings
 from restkit.errors import DecodingError, Error
+from restkit.progress import ToldSource
 from restkit.spool import Spool
 
 if TYPE_CHECKING:
     from restkit.message.response import HttpResponse
     from restkit.payload import Buffer
+    from restkit.progress import Progress
     from restkit.wire.connection import Reply
     from restkit.wire.head import ResponseHead
 
@@ -38,7 +40,7 @@ class Owner:
 
 def is_coded(head: ResponseHead) -> bool:
     """Whether a Content-Encoding is on the body; costs next to nothing where there is none."""
-    return b"\r\ncontent-encoding:" in head.lowered
+    return head.has(b"\r\ncontent-encoding:")
 
 
 def codings_of(head: ResponseHead) -> tuple[str, ...] | None:
@@ -46,8 +48,8 @@ def codings_of(head: ResponseHead) -> tuple[str, ...] | None:
     return parse_codings(head.headers.get_all("content-encoding")) if is_coded(head) else ()
 
 
-def take_body(reply: Reply, owner: Owner, *, decoded: bool = False) -> Body:
-    """The body of a reply, as the request's options want it: decoded or not, spooled where."""
+def take_body(reply: Reply, owner: Owner, *, decoded: bool = False, told: bool = True) -> Body:
+    """The body of a reply, as the request's options want it: decoded, spooled, told of or not."""
     settings = owner.request.settings
     arrived = reply.early or Spool(settings.spool_size, settings.spool_dir)
     if reply.content:
@@ -56,13 +58,14 @@ def take_body(reply: Reply, owner: Owner, *, decoded: bool = False) -> Body:
         codings = codings_of(reply.head) if settings.decompress and not decoded else ()
     except DecodingError as exc:
         return broken_body(exc, owner, reply.live)
+    live = _told(reply, arrived.size, settings.progress) if told else reply.live
     announced = [("Content-Type", reply.head.headers.get("content-type"))]
     if codings:
         spool = Spool(settings.spool_size, settings.spool_dir)
-        source: Source | None = DecodedSource(_Arrived(arrived, reply.live), codings)
+        source: Source | None = DecodedSource(_Arrived(arrived, live), codings)
         length = None
     else:
-        spool, source, length = arrived, reply.live, reply.deframer.length
+        spool, source, length = arrived, live, reply.deframer.length
         if not decoded:
             announced.append(("Content-Encoding", reply.head.headers.get("content-encoding")))
     return Body(
@@ -73,6 +76,17 @@ def take_body(reply: Reply, owner: Owner, *, decoded: bool = False) -> Body:
         payload_headers=[(name, value) for name, value in announced if value is not None],
         blame=owner.blame,
     )
+
+
+def _told(reply: Reply, came: int, progress: Progress | None) -> Source | None:
+    """What is still to come, with whoever is to be told of it; of what has all come, at once."""
+    if progress is None or progress.received is None:
+        return reply.live
+    total = reply.deframer.length
+    if reply.live is not None:
+        return ToldSource(reply.live, progress.received, came, total)
+    progress.received(came, total)
+    return None
 
 
 def broken_body(error: Error, owner: Owner, live: Source | None = None) -> Body:

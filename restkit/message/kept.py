@@ -10,6 +10,7 @@ from restkit.wire.head import Pairs, ResponseHead
 
 if TYPE_CHECKING:
     from restkit.errors import Error
+    from restkit.headers import Headers
 
 
 class Kept(NamedTuple):
@@ -24,6 +25,15 @@ class Kept(NamedTuple):
     fault: tuple[type[Error], str] | None
     decoded: bool
     times: Times
+
+
+def made_reply(status: int, headers: Headers, body: bytes) -> Reply:
+    """The reply of an answer that somebody has made up."""
+    from http import HTTPStatus
+
+    reasons = {each.value: each.phrase for each in HTTPStatus}
+    reason, times = reasons.get(status, ""), Times(None, None, 0.0, 0.0)
+    return kept_reply(Kept(1, status, reason, headers.pairs(), [], body, None, True, times))
 
 
 def kept_reply(kept: Kept) -> Reply:

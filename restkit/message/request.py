@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from restkit.errors import PayloadLengthError, RequestError
 from restkit.files import RegularPayload
 from restkit.headers import SECRET, Headers
+from restkit.masking import masked
 from restkit.payload import DeclaredLength, Payload, refuse_if_spent
 from restkit.settings import Settings
 from restkit.sources import BytesPayload
@@ -92,7 +93,7 @@ class Request:
         return Request(self.method, self.url, headers, self.withheld, self.payload, self.settings)
 
     def __repr__(self) -> str:
-        return f"<Request {self.method} {self.url}>"
+        return f"<Request {self.method} {masked(str(self.url))}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
         pairs = [(n, v) for n, v in self.headers.pairs() if n.lower() not in SECRET]

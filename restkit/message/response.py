@@ -7,10 +7,12 @@ from threading import RLock
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from restkit.body_file import BodyFile, BodyStream, PayloadStream
-from restkit.errors import AlreadyRead, DecodingError, Error, InvalidUrl, RequestError
-from restkit.message.header_text import as_utf_8, charset_of
+from restkit.errors import AlreadyRead, DecodingError, Error, RequestError
+from restkit.headers import Headers
+from restkit.masking import masked
+from restkit.message.heading import Heading
 from restkit.message.intake import Owner, broken_body, codings_of, is_coded, take_body
-from restkit.message.kept import Kept, kept_reply
+from restkit.message.kept import Kept, kept_reply, made_reply
 from restkit.message.originals import OriginalNames
 from restkit.message.saving import save_body
 from restkit.message.status import error_for
@@ -19,10 +21,10 @@ from restkit.wire.connection import Times
 if TYPE_CHECKING:
     import os
     import socket
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from restkit.body import Body
-    from restkit.headers import Headers
+    from restkit.headers import HeaderValue
     from restkit.message.request import Request
     from restkit.payload import Payload
     from restkit.wire.connection import Reply
@@ -43,7 +45,7 @@ class Timings(NamedTuple):
     done: float | None
 
 
-class HttpResponse(OriginalNames):
+class HttpResponse(Heading, OriginalNames):
     """The answer to a request; use it in a ``with``, or let it go: either closes what is open.
 
     ``status`` is a number; ``headers`` are there in any case; the body is read in whatever way
@@ -54,11 +56,15 @@ class HttpResponse(OriginalNames):
     # r[0] must not make a response look like a sequence.
     __iter__ = None
 
+    history: tuple[HttpResponse | Error, ...] = ()
+    """What came before, in order: answers that led on, and errors that were tried past."""
+
     def __init__(
         self, request: Request, reply: Reply, started: float, *, decoded: bool = False
     ) -> None:
         self.request = request
         self.status = reply.head.status
+        self._head = reply.head
         self._reply = reply
         self._started = started
         self._body: Body | None = None
@@ -69,74 +75,21 @@ class HttpResponse(OriginalNames):
         # Whether the body has been decoded before this object was made.
         self._decoded = decoded
 
-    # The head
-
-    @property
-    def reason(self) -> str:
-        return self._reply.head.reason
-
-    @property
-    def status_line(self) -> str:
-        """Status and reason, as in '200 OK'."""
-        return f"{self.status} {self.reason}".rstrip()
-
-    @property
-    def version(self) -> tuple[int, int]:
-        """The version of HTTP that the peer speaks: (1, 1) or (1, 0)."""
-        return 1, self._reply.head.minor
-
-    @property
-    def headers(self) -> Headers:
-        return self._reply.head.headers
-
-    @property
-    def headerslist(self) -> list[tuple[str, str]]:
-        """Every header field, in order and as it came, each Set-Cookie by itself."""
-        return self.headers.pairs()
-
-    @property
-    def final_url(self) -> str:
-        """The URL that answered, without user info."""
-        return str(self.request.url)
-
-    @property
-    def location(self) -> str | None:
-        """Where the answer points to, as an absolute URL; None where it points nowhere.
-
-        What is no http URL is given as it came.
-        """
-        location = self.headers.get("location")
-        if location is None:
-            return None
-        try:
-            return str(self.request.url.join(as_utf_8(location)))
-        except InvalidUrl:
-            return location
-
-    @property
-    def charset(self) -> str:
-        """The charset that ``text`` is read by: what Content-Type names, or else UTF-8."""
-        return charset_of(self.headers.get("content-type", "")) or "utf-8"
-
-    @property
-    def links(self) -> dict[str, dict[str, str]]:
-        """The Link headers by relation (RFC 8288): ``r.links['next']['url']``."""
-        from restkit.message.links import parse_links
-
-        links = [as_utf_8(value) for value in self.headers.get_all("link")]
-        return parse_links(links, self.request.url)
+    @classmethod
+    def made(
+        cls,
+        request: Request,
+        status: int = 200,
+        headers: Mapping[str, HeaderValue] | Iterable[tuple[str, HeaderValue]] = (),
+        body: bytes = b"",
+    ) -> HttpResponse:
+        """An answer that no peer has given: for a filter to give, or a test."""
+        return cls(request, made_reply(status, Headers(headers), body), 0.0, decoded=True)
 
     @property
     def trailers(self) -> Headers:
         """The fields behind a chunked body; empty until that has been read to its end."""
-        from restkit.headers import Headers
-
         return Headers.of_trusted(self._reply.deframer.trailers)
-
-    @property
-    def ok(self) -> bool:
-        """Whether the status is below 400."""
-        return self.status < 400
 
     @property
     def timings(self) -> Timings:
@@ -156,12 +109,6 @@ class HttpResponse(OriginalNames):
         if self.status >= 400:
             raise error_for(self.status)(self.status_line, request=self.request, response=self)
         return self
-
-    def __getitem__(self, name: str) -> str:
-        return self.headers[name]
-
-    def __contains__(self, name: object) -> bool:
-        return name in self.headers
 
     # The body, through the spool: as often as you like
 
@@ -242,7 +189,7 @@ class HttpResponse(OriginalNames):
 
     def skip_body(self) -> None:
         """Let the body go, unread: a short rest is read away so that the connection can stay."""
-        self._the_body().skip(_SKIPPED)
+        self._the_body(told=False).skip(_SKIPPED)
 
     def can_read(self) -> bool:
         """Whether the body can be read from its beginning."""
@@ -260,7 +207,7 @@ class HttpResponse(OriginalNames):
         if reply.given is not None:
             reply.given.close()
         if self._body is not None or reply.live is not None or reply.early is not None:
-            self._the_body().close()
+            self._the_body(told=False).close()
 
     def detach(self) -> tuple[socket.socket, bytes]:
         """After 101 or CONNECT: the socket, blocking and yours, and what came behind the head."""
@@ -279,7 +226,8 @@ class HttpResponse(OriginalNames):
         self.close()
 
     def __repr__(self) -> str:
-        return f"<HttpResponse {self.status_line}, {self.request.method} {self.request.url}>"
+        asked = f"{self.request.method} {masked(str(self.request.url))}"
+        return f"<HttpResponse {self.status_line}, {asked}>"
 
     def as_far_as_read(self) -> HttpResponse:
         """Itself if its body has come; or the same without a body that is still to be waited for.
@@ -317,11 +265,13 @@ class HttpResponse(OriginalNames):
 
     # Inside
 
-    def _the_body(self) -> Body:
+    def _the_body(self, *, told: bool = True) -> Body:
         if self._body is None:
             with self._making:
                 if self._body is None:
-                    self._body = take_body(self._reply, Owner(self), decoded=self._decoded)
+                    self._body = take_body(
+                        self._reply, Owner(self), decoded=self._decoded, told=told
+                    )
                     if self._read:
                         self._body.pull_all()
         return self._body
@@ -333,6 +283,7 @@ class HttpResponse(OriginalNames):
             reply.live is None
             and reply.early is None
             and settings.max_body is None
+            and (settings.progress is None or settings.progress.received is None)
             and (self._decoded or not (settings.decompress and is_coded(reply.head)))
         )
 

@@ -45,7 +45,7 @@ class Answer:
         """Take what came; the pieces of the body that are in it."""
         if self.deframer is not None:
             return self.deframer.feed(data)
-        if self._is_inside_a_line(data):
+        if self._held and self._is_inside_a_line(data):
             self._held += data
             return ()
         data = self._held + data if self._held else data

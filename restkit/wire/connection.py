@@ -115,6 +115,10 @@ class Connection:
             self.close()
             if isinstance(exc, Error) and exc.sent is None:
                 exc.sent = exchange.sent
+            if isinstance(exc, TransportError):
+                exc.answered = exchange.answer.begun
+            if isinstance(exc, Error):
+                exc.out_of_payload = exchange.in_source
             raise
 
     def _reply(

@@ -1,4 +1,4 @@
-"""From a route to a connected socket: addresses, TCP, TLS, by urllib3's connection classes.
+"""From a route to a connected socket: addresses, TCP, proxies, TLS, by urllib3's own classes.
 
 Facts the code rests on. urllib3 2.2 to 2.8: ``connect()`` has its TCP socket from
 ``self._new_conn()`` and from nowhere else, as urllib3's own contrib/socks.py relies on, and sets
@@ -20,12 +20,16 @@ from restkit.errors import (
     ConnectTimeout,
     Error,
     InvalidUrl,
+    ProxyError,
+    RequestError,
     RequestTimeout,
     TLSError,
     TotalTimeout,
 )
 from restkit.wire.handshake import Handshake
-from restkit.wire.race import Race, is_ours, look_up
+from restkit.wire.race import Race, is_ours, look_up, permitted
+from restkit.wire.route import Network, Route
+from restkit.wire.tunnel import open_tunnel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -33,7 +37,7 @@ if TYPE_CHECKING:
     from urllib3.connection import HTTPConnection
 
     from restkit.timeouts import Clock
-    from restkit.wire.route import Route
+    from restkit.wire.proxy import Proxy
 
 # poll() counts its milliseconds in a C int.
 _LONGEST = (2**31 - 1) / 1000
@@ -42,7 +46,8 @@ _LONGEST = (2**31 - 1) / 1000
 class Dialed(NamedTuple):
     """A connected socket, its TLS done, its timeout what was left for connecting.
 
-    ``connected`` and ``secured`` say when that was, as ``time.perf_counter`` counts.
+    ``connected`` and ``secured`` say when that was, as ``time.perf_counter`` counts. TLS with a
+    proxy counts where requests are handed to the proxy, and there is no other.
     """
 
     sock: socket.socket
@@ -54,14 +59,20 @@ def dial(route: Route, clock: Clock) -> Dialed:
     """Open a connection; blocks, for the look-up of a name without any bound.
 
     Raises ConnectError (each address, and what became of it), TLSError (the check that failed),
-    ConnectTimeout or TotalTimeout, and RequestError where the route itself is at fault; nothing
-    is left open then, whatever the exception.
+    ProxyError (for these, of the proxy, and for what it says), ConnectTimeout or TotalTimeout,
+    and RequestError where the route itself is at fault; nothing is left open then, whatever the
+    exception.
     """
-    attempt = _Attempt(route, clock)
+    return _dialed(_Attempt(route, clock))
+
+
+def _dialed(attempt: _Attempt) -> Dialed:
     try:
         sock = _connected(attempt)
     except Error as exc:
         exc.sent = "nothing"
+        if attempt.to_proxy and isinstance(exc, ConnectError):
+            raise attempt.fault(ConnectError, f"the proxy {exc.message}") from exc
         raise
     except Exception as exc:
         ours = _translated(exc, attempt)
@@ -69,7 +80,8 @@ def dial(route: Route, clock: Clock) -> Dialed:
             raise
         ours.sent = "nothing"
         raise ours from exc
-    return Dialed(sock, attempt.connected, perf_counter() if attempt.securing else None)
+    secured = perf_counter() if attempt.securing else attempt.secured_to_proxy
+    return Dialed(sock, attempt.connected, secured)
 
 
 def get_ready() -> None:
@@ -111,7 +123,7 @@ def _urllib3_connection(attempt: _Attempt) -> HTTPConnection:
         connection = HTTPSConnection(
             route.host, route.port, ssl_context=context, assert_hostname=names
         )
-    attempt.socket_options = connection.socket_options or ()
+    attempt.socket_options = (*(connection.socket_options or ()), *route.network.socket_options)
     connection._new_conn = attempt.connect  # type: ignore[method-assign]  # as said on top
     return connection
 
@@ -119,13 +131,17 @@ def _urllib3_connection(attempt: _Attempt) -> HTTPConnection:
 class _Attempt:
     """One dial under way: how far it has come, what failed, and how long it may go on."""
 
-    def __init__(self, route: Route, clock: Clock) -> None:
+    def __init__(self, route: Route, clock: Clock, *, to_proxy: bool = False) -> None:
         self.route = route
         self.clock = clock
+        self.to_proxy = to_proxy
+        self.where = f"the proxy {route.where}" if to_proxy else route.where
         self.socket_options: Iterable[tuple[int, int, int | bytes]] = ()
         self.connected = 0.0
+        self.secured_to_proxy: float | None = None
         self.failures: dict[str, OSError] = {}
         self.handshake: Handshake | None = None
+        self._asked: Proxy | None = None
         self._deadline: float | None = None
 
     @property
@@ -134,11 +150,32 @@ class _Attempt:
         return self.handshake is not None and self.handshake.begun
 
     def connect(self) -> socket.socket:
-        """A socket connected to one of the host's addresses, the time left as its timeout."""
-        addresses = look_up(self.route)
-        seconds = self.clock.connect_seconds()
-        self._deadline = None if seconds is None else monotonic() + min(seconds, _LONGEST)
-        with Race(self.socket_options, self.route.source_address, self.seconds_left) as race:
+        """A socket that leads to the host, the time left as its timeout."""
+        proxy = self.route.proxy
+        if proxy is None:
+            return self._directly()
+        if proxy.is_socks:
+            return self._by_socks(proxy)
+        sock = self._to(proxy)
+        if proxy.forwards(self.route.scheme):
+            return sock
+        try:
+            open_tunnel(sock, proxy, self._without_zone().where, self.seconds_left)
+            sock.settimeout(self.seconds_left())
+        except BaseException:
+            sock.close()
+            raise
+        self.secured_to_proxy = None
+        return sock
+
+    def _directly(self) -> socket.socket:
+        """A socket connected to one of the host's addresses."""
+        addresses = permitted(look_up(self.route), self.route)
+        if self._deadline is None:
+            seconds = self.clock.connect_seconds()
+            self._deadline = None if seconds is None else monotonic() + min(seconds, _LONGEST)
+        source = self.route.network.source_address
+        with Race(self.socket_options, source, self.seconds_left) as race:
             self.failures = race.failures
             try:
                 sock = race.alone(addresses[0]) if len(addresses) == 1 else race.run(addresses)
@@ -151,6 +188,43 @@ class _Attempt:
         self.connected = perf_counter()
         return sock
 
+    def _to(self, proxy: Proxy) -> socket.socket:
+        """A socket connected to the proxy, its TLS done; it has used up some of our time."""
+        scheme = "https" if proxy.scheme == "https" else "http"
+        network = self.route.network._replace(address_check=proxy.address_check)
+        route = Route(scheme, proxy.host, proxy.port, proxy.tls, None, network)
+        hop = _Attempt(route, self.clock, to_proxy=True)
+        dialed = _dialed(hop)
+        self.connected, self.secured_to_proxy = dialed.connected, dialed.secured
+        self._asked, self._deadline = proxy, hop._deadline
+        return dialed.sock
+
+    def _by_socks(self, proxy: Proxy) -> socket.socket:
+        from restkit.wire.socks import ask_socks  # PySocks is an extra
+
+        place = self._place_for(proxy)
+        sock = ask_socks(self._to(proxy), proxy, place, self.seconds_left)
+        sock.settimeout(self.seconds_left())
+        return sock
+
+    def _place_for(self, proxy: Proxy) -> tuple[str, int]:
+        """What a SOCKS proxy is asked for: the name, or the first of its addresses."""
+        route, old = self._without_zone(), proxy.scheme.startswith("socks4")
+        if old and ":" in route.host:
+            raise RequestError(f"SOCKS4 has no IPv6, and {route.where} is one: socks5:// has")
+        if proxy.scheme in ("socks4a", "socks5h"):
+            return route.host, route.port
+        # A Unix socket stands for the proxy, here.
+        route = self.route._replace(network=Network(address_check=route.network.address_check))
+        for address in permitted(look_up(route), route):
+            if address.family == socket.AF_INET or not old:
+                return address.place[0].partition("%")[0], route.port
+        raise ConnectError(f"{route.where}: no IPv4 address, and SOCKS4 has no others")
+
+    def _without_zone(self) -> Route:
+        # It names an interface of this machine's.
+        return self.route._replace(host=self.route.host.partition("%")[0])
+
     def seconds_left(self) -> float | None:
         """What is left for connecting, None for no end; TimeoutError when nothing is."""
         if self._deadline is None:
@@ -161,22 +235,30 @@ class _Attempt:
         return left
 
     def out_of_time(self) -> RequestTimeout:
-        doing = "in the TLS handshake" if self.securing else "connecting"
+        doing = "connecting"
+        if self.securing:
+            doing = "in the TLS handshake"
+        elif self._asked is not None:
+            doing = f"waiting for the proxy {self._asked.where}"
         try:
             self.clock.left(doing)
         except TotalTimeout as total:
             return total
         return ConnectTimeout(
-            f"{self.route.where}: still {doing} when the {self.clock.timeout.connect:g} s of "
+            f"{self.where}: still {doing} when the {self.clock.timeout.connect:g} s of "
             f"Timeout.connect were over{self._tally()}"
         )
 
-    def unreachable(self) -> ConnectError:
-        return ConnectError(f"cannot connect to {self.route.where}{self._tally()}")
+    def unreachable(self) -> Error:
+        return self.fault(ConnectError, f"cannot connect to {self.where}{self._tally()}")
+
+    def fault(self, kind: type[Error], message: str) -> Error:
+        """The error for what has failed: of whatever kind, it is the proxy's on the way to it."""
+        return (ProxyError if self.to_proxy else kind)(message)
 
     def _tally(self) -> str:
         """What became of each address; an address that the URL names itself goes without name."""
-        if self.securing:
+        if self.securing or self._asked is not None:
             return ""
         named = {
             "" if at == self.route.where else f"{at} ": why for at, why in self.failures.items()
@@ -211,7 +293,7 @@ def _translated(exc: Exception, attempt: _Attempt) -> Error | None:
 def _tls_failed(exc: ssl.SSLError | ValueError, attempt: _Attempt) -> Error:
     assert attempt.handshake is not None
     why = attempt.handshake.what_failed(exc, attempt.route.host.rstrip("."))
-    return TLSError(f"{attempt.route.where}: {why}")
+    return attempt.fault(TLSError, f"{attempt.where}: {why}")
 
 
 def _too_late(exc: TimeoutError, attempt: _Attempt) -> Error:
@@ -220,7 +302,7 @@ def _too_late(exc: TimeoutError, attempt: _Attempt) -> Error:
 
 
 def _not_found(exc: socket.gaierror, attempt: _Attempt) -> Error:
-    return ConnectError(f"{attempt.route.where}: no address for this name: {_why(exc)}")
+    return attempt.fault(ConnectError, f"{attempt.where}: no address for this name: {_why(exc)}")
 
 
 def _no_host(exc: UnicodeError, attempt: _Attempt) -> Error:
@@ -230,5 +312,6 @@ def _no_host(exc: UnicodeError, attempt: _Attempt) -> Error:
 def _broken(exc: Exception, attempt: _Attempt) -> Error:
     why = _why(exc) if isinstance(exc, OSError) else str(exc)
     if attempt.securing:
-        return TLSError(f"{attempt.route.where}: the TLS handshake was broken off: {why}")
-    return ConnectError(f"cannot connect to {attempt.route.where}: {why}")
+        message = f"{attempt.where}: the TLS handshake was broken off: {why}"
+        return attempt.fault(TLSError, message)
+    return attempt.fault(ConnectError, f"cannot connect to {attempt.where}: {why}")

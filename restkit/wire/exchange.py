@@ -113,7 +113,7 @@ class Exchange:
             if not (self._push(head) and self._told_to_go_on()):
                 return False
             head = []
-        elif not body.payload.replayable:
+        elif body.payload.length is None or not body.payload.replayable:
             # What can be asked only once may take its time; the peer learns of it meanwhile.
             if not self._push(head):
                 return False
@@ -126,9 +126,11 @@ class Exchange:
                 buffers = self._next(pieces)
                 if buffers is None:
                     return not head or self._push(head)
-                if self._interrupted() or not self._push([*head, *buffers]):
+                if head:
+                    buffers[:0] = head
+                    head = []
+                if self._interrupted() or not self._push(buffers):
                     return False
-                head = []
             return False
         finally:
             close_if_it_can(pieces)
@@ -185,13 +187,15 @@ class Exchange:
         doing = "waiting for the payload"
         self._clock.left(doing)
         waits_on = body.payload.waits_on
-        while waits_on is not None and not self._refused():
+        while waits_on is not None:
             if not self._transport.wait_beside(
                 waits_on, self._clock, doing, listening=self._listening
             ):
                 break
             self._read_early()
-        return not self._refused()
+            if self._refused():
+                return False
+        return True
 
     def _next(self, pieces: Iterator[list[Buffer]]) -> list[Buffer] | None:
         """The next piece out of the caller's source; what it raises is none of the network's."""
@@ -206,7 +210,8 @@ class Exchange:
             raise TransportError(f"the resting connection to {self._clock.where} was closed")
         if self._listening and self._transport.readable():
             self._read_early()
-        return self._refused()
+            return self._refused()
+        return False
 
     def _push(self, buffers: list[Buffer]) -> bool:
         """Send all of these, reading meanwhile; False when the peer ended it."""
@@ -224,7 +229,9 @@ class Exchange:
                     cut = _drop(buffers, count)
                     if not buffers:
                         return True
-                    continue
+                    if cut is None:
+                        continue
+                # What went in part has filled the connection: to ask again would send nothing.
                 if not self._wait_to_send():
                     return False
         finally:

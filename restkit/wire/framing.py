@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 MAX_CHUNK_LINE = 4096
 
 
+_LENGTH_FIELD = b"\r\ncontent-length:"
+_CODING_FIELD = b"\r\ntransfer-encoding:"
+_CONNECTION_FIELD = b"\r\nconnection:"
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,19})[ \t]*\r\n(?![ \t])")
 _CONNECTION = re.compile(rb"\r\nconnection:([^\r\n]*(?:\r\n[ \t][^\r\n]*)*)")
 _KEEP_ALIVE = re.compile(rb"\r\nconnection: keep-alive\r\n(?![ \t])")
@@ -255,16 +258,16 @@ def deframer_for(head: ResponseHead, method: str) -> Deframer:
         return SizedBody(0)
     if method == "CONNECT" and status < 300:
         return SizedBody(0)
-    if b"\r\ntransfer-encoding:" in head.lowered:
+    if head.has(_CODING_FIELD):
         _judge_codings(head)
         return ChunkedBody()
-    if b"\r\ncontent-length:" in head.lowered:
+    if head.has(_LENGTH_FIELD):
         return SizedBody(_length(head))
     return BodyToEnd()
 
 
 def _judge_codings(head: ResponseHead) -> None:
-    if b"\r\ncontent-length:" in head.lowered:
+    if head.has(_LENGTH_FIELD):
         raise ParserError("the answer has both Transfer-Encoding and Content-Length")
     coding = head.headers["transfer-encoding"]
     if coding.lower() != "chunked":
@@ -273,7 +276,7 @@ def _judge_codings(head: ResponseHead) -> None:
 
 def _length(head: ResponseHead) -> int:
     plain = _LENGTH.search(head.lowered)
-    if plain and head.lowered.count(b"\r\ncontent-length:") == 1:
+    if plain and head.lowered.count(_LENGTH_FIELD) == 1:
         return int(plain[1])
     value = head.headers["content-length"]
     each = {length.strip(" \t") for length in value.split(",")}
@@ -287,9 +290,9 @@ def _length(head: ResponseHead) -> int:
 
 def stays_open(head: ResponseHead) -> bool:
     """Whether the peer means to keep the connection (RFC 9112 9.3)."""
-    if head.minor == 0 and b"\r\ntransfer-encoding:" in head.lowered:
+    if head.minor == 0 and head.has(_CODING_FIELD):
         return False  # 6.1: the framing is faulty, if only for whoever stands between
-    fields = head.lowered.count(b"\r\nconnection:")
+    fields = head.lowered.count(_CONNECTION_FIELD)
     if not fields:
         return head.minor == 1
     if fields == 1 and _KEEP_ALIVE.search(head.lowered):

@@ -40,8 +40,7 @@ _EXAMPLE = b"HTTP/1.1 200"
 class ResponseHead:
     r"""The head of a response: status, reason, version, and fields that are parsed when read.
 
-    ``lowered`` is the block of fields in lower case, from the CRLF of the status line on: a
-    name is there if ``b"\r\nname:"`` is in it, which is how framing asks at no cost.
+    ``lowered`` is the block of fields in lower case, from the CRLF of the status line on.
     """
 
     __slots__ = ("_fields", "_headers", "_reason", "lowered", "minor", "status")
@@ -53,6 +52,11 @@ class ResponseHead:
         self._reason = reason
         self._fields = fields
         self._headers: Headers | None = None
+
+    def has(self, field: bytes) -> bool:
+        r"""Whether a field is there, asked for as ``b"\r\nname:"``, at next to no cost."""
+        # ``in`` would try these bytes as a number first, and have an exception to throw away.
+        return self.lowered.find(field) >= 0
 
     @property
     def reason(self) -> str:

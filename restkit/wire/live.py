@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 _Room = TypeVar("_Room")
 _Got = TypeVar("_Got", bytes, int)
 
-PIECE = 256 * 1024
+PIECE = 512 * 1024
+# Of what is larger than 128 KiB, glibc gives each block fresh pages, and takes them back with it,
+# until a block of that size has come back to it whole (mallopt(3), M_MMAP_THRESHOLD); what ``recv``
+# asks for is cut down to what came, and never does. So one is made here and dropped, untouched.
+bytes(2 * PIECE)
 DOING = "reading the body"
 
 

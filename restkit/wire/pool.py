@@ -1,23 +1,43 @@
-"""Connections at rest, by route: newest first, bounded, safe for threads and forks."""
+"""Connections by route, in use and at rest: newest first, safe for threads and forks."""
 
 from __future__ import annotations
 
 import os
 from collections import deque
-from threading import RLock
+from threading import TIMEOUT_MAX, Lock, RLock
 from time import monotonic
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
+from restkit.wire.connection import Connection
+from restkit.wire.dial import dial
+
 if TYPE_CHECKING:
-    from restkit.wire.connection import Connection
+    from restkit.timeouts import Clock
     from restkit.wire.route import Route
 
 MAX_IDLE = 50.0
 
 
+class Bell:
+    """What one thread waits for, and another one rings, once."""
+
+    # Not an Event: a lock has nothing inside that a signal's handler could find taken.
+    def __init__(self) -> None:
+        self._silence = Lock()
+        self._silence.acquire()
+
+    def wait(self, seconds: float | None) -> None:
+        """Block until it has rung, or the seconds are over; None waits for ever."""
+        self._silence.acquire(timeout=-1 if seconds is None else min(seconds, TIMEOUT_MAX))
+
+    def ring(self) -> None:
+        """Wake who waits, or who will."""
+        self._silence.release()
+
+
 class Pool:
-    """Keeps what may be used again, at most ``size`` connections for a route.
+    """Opens connections, and keeps what may be used again, at most ``size`` for a route.
 
     The newest goes out first, so that the others can grow old and be let go; one that has
     rested for longer than ``max_idle`` seconds is closed rather than used. After a fork the
@@ -37,9 +57,26 @@ class Pool:
         self._lock = RLock()
         self._resting: dict[Route, deque[Connection]] = {}
         self._in_use: set[Connection] = set()
+        self._asleep: set[Bell] = set()
 
-    def take(self, route: Route) -> Connection | None:
-        """A connection that has rested, checked and fit for use; None when there is none."""
+    def take(self, route: Route, clock: Clock) -> Connection:
+        """A connection that has rested, checked and fit for use; a new one where there is none.
+
+        Raises what ``open`` raises. One that is new has ``used`` at 0.
+        """
+        return self._rested(route) or self.open(route, clock)
+
+    def open(self, route: Route, clock: Clock) -> Connection:
+        """A new connection, in use; blocks, and raises what ``dial`` raises."""
+        connection = Connection(dial(route, clock), route, self)
+        with self._lock:
+            self._in_use.add(connection)
+            late = self.closed
+        if late:
+            connection.abort()
+        return connection
+
+    def _rested(self, route: Route) -> Connection | None:
         while True:
             with self._lock:
                 resting = self._resting.get(route)
@@ -51,14 +88,6 @@ class Pool:
             if monotonic() - connection.rested_at <= self._max_idle and connection.quiet():
                 return connection
             connection.close()
-
-    def add(self, connection: Connection) -> None:
-        """Know of a connection that has just been opened, and is in use."""
-        with self._lock:
-            self._in_use.add(connection)
-            late = self.closed
-        if late:
-            connection.abort()
 
     def put(self, connection: Connection) -> None:
         """Let a connection rest; the oldest goes when there are too many."""
@@ -101,11 +130,29 @@ class Pool:
             self.closed = True
             resting = [one for route in self._resting.values() for one in route]
             in_use = list(self._in_use)
+            asleep = list(self._asleep)
             self._resting.clear()
+            self._asleep.clear()
         for connection in resting:
             connection.close()
         for connection in in_use:
             connection.abort()
+        for bell in asleep:
+            bell.ring()
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep until the seconds are over, or the pool is closed; whether it is."""
+        bell = Bell()
+        with self._lock:
+            if self.closed:
+                return True
+            self._asleep.add(bell)
+        try:
+            bell.wait(seconds)
+        finally:
+            with self._lock:
+                self._asleep.discard(bell)
+        return self.closed
 
     def resting(self) -> int:
         """How many connections rest here now."""

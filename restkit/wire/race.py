@@ -1,4 +1,8 @@
-"""From a name to one connected socket: the addresses, and the race between them (RFC 8305)."""
+"""From a name to one connected socket: the addresses, and the race between them (RFC 8305).
+
+Fact the code rests on. A Unix socket whose queue is full refuses with EAGAIN who does not block,
+and nothing tells when there is room again (connect(2)).
+"""
 
 from __future__ import annotations
 
@@ -8,28 +12,32 @@ from collections import deque
 from errno import EINPROGRESS, EINTR
 from itertools import zip_longest
 from select import POLLOUT, poll
-from time import monotonic
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from restkit.errors import ConnectError
+from restkit.errors import ConnectError, RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from ipaddress import IPv4Address, IPv6Address
 
     from restkit.wire.route import Route
 
 # How long an address is tried before the next one is tried beside it (RFC 8305 section 5).
 _HEAD_START = 0.25
 _UNDER_WAY = (0, EINPROGRESS, EINTR)
+_QUEUE_PAUSE = 0.01
 
 
 class Address(NamedTuple):
-    """One address of a host, as sockets take it."""
+    """One address of a host, as sockets take it: a path, where the family is AF_UNIX."""
 
     family: int
-    place: tuple[Any, ...]
+    place: tuple[Any, ...] | str
 
     def __str__(self) -> str:
+        if isinstance(self.place, str):
+            return self.place.replace("\0", "@", 1)  # as ss(8) shows names that are no files
         host, port, *v6 = self.place
         zone = f"%{v6[1]}" if v6 and v6[1] else ""
         return f"[{host}{zone}]:{port}" if v6 else f"{host}:{port}"
@@ -37,7 +45,10 @@ class Address(NamedTuple):
 
 def look_up(route: Route) -> list[Address]:
     """The addresses in the system's order (RFC 6724), families in turn (RFC 8305 section 4)."""
-    found = socket.getaddrinfo(route.host, route.port, type=socket.SOCK_STREAM)
+    if route.network.uds is not None:
+        return [Address(socket.AF_UNIX, route.network.uds)]
+    host = route.host if route.address is None else route.address
+    found = socket.getaddrinfo(host, route.port, type=socket.SOCK_STREAM)
     addresses = list(dict.fromkeys(Address(each[0], each[4]) for each in found))
     if not addresses:
         raise ConnectError(f"{route.where}: the name has no address")
@@ -45,6 +56,30 @@ def look_up(route: Route) -> list[Address]:
     others = [each for each in addresses if each.family != addresses[0].family]
     turns = zip_longest(preferred, others)
     return [each for turn in turns for each in turn if each is not None]
+
+
+def permitted(addresses: list[Address], route: Route) -> list[Address]:
+    """Those that the route's check does not forbid; raises what the check raises, as it is."""
+    check = route.network.address_check
+    if check is None:
+        return addresses
+    if route.network.uds is not None:
+        raise RequestError(
+            f"check_address= cannot be kept: the socket {route.network.uds!r} has no IP address"
+        )
+    allowed = [each for each in addresses if check(_ip_of(each))]
+    if not allowed:
+        forbidden = ", ".join(dict.fromkeys(str(_ip_of(each)) for each in addresses))
+        raise ConnectError(f"{route.where}: check_address= forbids {forbidden}")
+    return allowed
+
+
+def _ip_of(address: Address) -> IPv4Address | IPv6Address:
+    """The bare address: an IPv4 one is itself however it was written, and there is no zone."""
+    from ipaddress import ip_address
+
+    ip = ip_address(address.place[0].partition("%")[0])
+    return (ip.version == 6 and ip.ipv4_mapped) or ip
 
 
 class Race:
@@ -74,8 +109,7 @@ class Race:
         """Connect to the one address there is."""
         try:
             sock = self._open(address)
-            sock.settimeout(self._seconds_left())
-            sock.connect(address.place)
+            self._connect(sock, address)
         except OSError as exc:
             if not is_ours(exc):
                 self._drop(address, exc)
@@ -103,8 +137,20 @@ class Race:
         """Leave a socket to the caller."""
         self._running = {a: sock for a, sock in self._running.items() if sock is not winner}
 
+    def _connect(self, sock: socket.socket, address: Address) -> None:
+        while True:
+            sock.settimeout(self._seconds_left())
+            try:
+                return sock.connect(address.place)
+            except BlockingIOError:
+                if address.family != socket.AF_UNIX:
+                    raise
+                sleep(_QUEUE_PAUSE)
+
     def _open(self, address: Address) -> socket.socket:
         sock = self._running[address] = socket.socket(address.family, socket.SOCK_STREAM)
+        if address.family == socket.AF_UNIX:
+            return sock
         for option in self._socket_options:
             sock.setsockopt(*option)
         if self._source_address is not None:

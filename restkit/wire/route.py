@@ -2,25 +2,48 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from restkit.wire.tls import TLSOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from ipaddress import IPv4Address, IPv6Address
+
+    from restkit.wire.proxy import Proxy
+
+    AddressCheck = Callable[[IPv4Address | IPv6Address], object]
+    SocketOption = tuple[int, int, int | bytes]
+
+
+class Network(NamedTuple):
+    """How sockets are opened, whatever the origin.
+
+    ``source_address`` is the (address, port) to connect from; ``uds`` the path of a Unix socket
+    that stands for every host; ``address_check`` is asked for every address before it is
+    connected to, and says by a false answer that it must not be.
+    """
+
+    source_address: tuple[str, int] | None = None
+    socket_options: tuple[SocketOption, ...] = ()
+    uds: str | None = None
+    address_check: AddressCheck | None = None
 
 
 class Route(NamedTuple):
     """What is opened by ``dial``, and what connections rest under: one of a route serves no other.
 
     ``host`` and ``port`` are as the URL has them: ASCII, IPv6 without brackets and with its zone,
-    a trailing dot kept. ``source_address`` is the (address, port) to connect from.
+    a trailing dot kept. ``address`` is what the host's name stands for, where the caller says so.
     """
 
     scheme: str
     host: str
     port: int
     tls: TLSOptions = TLSOptions()
-    proxy: None = None
-    source_address: tuple[str, int] | None = None
-    address_check: None = None
+    proxy: Proxy | None = None
+    network: Network = Network()
+    address: str | None = None
 
     @property
     def where(self) -> str:

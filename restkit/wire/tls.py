@@ -1,63 +1,115 @@
-"""From TLS options to one context for each set of them.
-
-Facts the code rests on. OpenSSL asks at the terminal for the password of an encrypted key that
-came without one, unless it has a function to ask instead. ``SSLContext.load_cert_chain`` does
-not say which of its two files is missing (CPython 3.10 to 3.14). A folder of certificates is
-read while a peer is verified, by file names that are hashes (SSL_CTX_load_verify_locations(3)).
-urllib3 2.2 to 2.8 warns of an unverified peer in its pools only, not in its connections.
-"""
+"""What callers may say about TLS: whom to trust, who they are, and how old it may be."""
 
 from __future__ import annotations
 
 import os
 import ssl
-import warnings
-from threading import Lock
-from typing import NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NamedTuple
 
 from restkit.errors import RequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SYSTEM = "system"
+_VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+# By the digits that a fingerprint has in hex.
+_TOO_WEAK = {32: "an MD5", 40: "a SHA-1"}
+_SHA256_DIGITS = 64
 
 
 class TLSOptions(NamedTuple):
     """Whom to trust, and how to say who we are.
 
-    ``verify``: True trusts the authorities in certifi, a path those in a file or folder; False
-    trusts whoever answers. ``cert``: a file with the client's certificate and key, or
-    (certificate, key), or (certificate, key, password). ``context`` is used as it is, instead of
-    both.
+    ``verify``: True trusts the authorities in certifi, ``'system'`` those of the system's store,
+    a path those in a file or folder, several paths those in all of them; False trusts whoever
+    answers. ``cert``: a file with the client's certificate and key, or (certificate, key), or
+    (certificate, key, password). ``min_version``: the oldest version of TLS that is spoken.
+    ``context`` is used as it is, instead of all these. ``fingerprint``: the SHA-256 of the one
+    certificate that the peer may have, in hex; whatever else there is must hold as well.
     """
 
-    verify: bool | str = True
+    verify: bool | str | tuple[str, ...] = True
     cert: str | tuple[str, str] | tuple[str, str, str] | None = None
     context: ssl.SSLContext | None = None
+    fingerprint: str | None = None
+    min_version: ssl.TLSVersion | None = None
 
     def __repr__(self) -> str:
-        return f"TLSOptions({self.verify!r}, cert={_shown(self.cert)}, context={self.context!r})"
-
-
-def context_for(options: TLSOptions) -> ssl.SSLContext:
-    """The context of these options: made at their first use, and the same one ever after.
-
-    Files are read once in a process; what they hold later is not seen. Raises RequestError,
-    naming the option and the path, when one cannot be used. A context that verifies nobody
-    warns when it is made (urllib3's InsecureRequestWarning).
-    """
-    checked(options)
-    return _contexts.get(options) if options.context is None else options.context
+        shown = {"cert": shown_cert(self.cert), "context": repr(self.context)}
+        if self.fingerprint is not None:
+            shown["fingerprint"] = repr(self.fingerprint)
+        if self.min_version is not None:
+            shown["min_version"] = self.min_version.name
+        said = ", ".join(f"{name}={value}" for name, value in shown.items())
+        return f"TLSOptions({self.verify!r}, {said})"
 
 
 def checked(options: TLSOptions) -> TLSOptions:
-    """The same options; raises RequestError for what cannot be meant. No file is looked at."""
-    verify, cert, context = options
-    if not isinstance(verify, (bool, str)):
-        raise RequestError(f"verify={verify!r}: True, False or a path is wanted")
+    """The same options, the fingerprint as ``hashlib`` writes it; no file is looked at.
+
+    Raises RequestError for what cannot be meant.
+    """
+    verify, cert, context, fingerprint, min_version = options
+    if not _is_trust(verify):
+        raise RequestError(f"verify={verify!r}: True, False, 'system' or a path is wanted")
     if not _is_cert(cert):
         raise RequestError("cert= is a path, (certificate, key) or (certificate, key, password)")
     if context is not None and not isinstance(context, ssl.SSLContext):
         raise RequestError(f"ssl_context={context!r}: an ssl.SSLContext is wanted")
-    if context is not None and (verify is not True or cert is not None):
-        raise RequestError("ssl_context= is used as it is: verify= and cert= cannot change it")
-    return options
+    min_version = as_tls_version(min_version)
+    if context is not None and (verify is not True or cert is not None or min_version is not None):
+        raise RequestError(
+            "ssl_context= is used as it is: verify=, cert= and min_tls= cannot change it"
+        )
+    return options._replace(fingerprint=_as_sha256(fingerprint), min_version=min_version)
+
+
+def as_tls_version(value: object) -> ssl.TLSVersion | None:
+    """From '1.2' or '1.3', or the same as ``ssl.TLSVersion``; None is as OpenSSL is set."""
+    if value is None:
+        return None
+    version = _VERSIONS.get(value) if isinstance(value, str) else value
+    if not isinstance(version, ssl.TLSVersion) or version not in _VERSIONS.values():
+        raise RequestError(
+            f"min_tls={value!r}: '1.2' or '1.3' is wanted; older versions take an ssl_context="
+        )
+    return version
+
+
+def trusted_by_environment(environ: Mapping[str, str]) -> tuple[str, ...] | None:
+    """What SSL_CERT_FILE and SSL_CERT_DIR name, for ``verify``; None where they name nothing.
+
+    SSL_CERT_DIR may name several folders; as OpenSSL does, it passes over those that are
+    not there, unless there is nothing else.
+    """
+    folders = [each for each in environ.get("SSL_CERT_DIR", "").split(os.pathsep) if each]
+    found = [each for each in folders if os.path.isdir(each)]
+    if file := environ.get("SSL_CERT_FILE"):
+        found.insert(0, file)
+    return tuple(found or folders) or None
+
+
+def _as_sha256(given: object) -> str | None:
+    if given is None:
+        return None
+    if not isinstance(given, str):
+        raise RequestError(f"fingerprint={given!r}: the SHA-256 of a certificate in hex is wanted")
+    digits = given.replace(":", "").lower()
+    if len(digits) == _SHA256_DIGITS and not digits.strip("0123456789abcdef"):
+        return digits
+    weak = _TOO_WEAK.get(len(digits))
+    found = f"that is {weak} fingerprint, which can be forged; " if weak else ""
+    raise RequestError(
+        f"fingerprint={given!r}: {found}the SHA-256 of the peer's certificate, 64 hex digits with "
+        "or without colons, is wanted"
+    )
+
+
+def _is_trust(verify: object) -> bool:
+    if isinstance(verify, tuple):
+        return bool(verify) and all(isinstance(path, str) for path in verify)
+    return isinstance(verify, (bool, str))
 
 
 def _is_cert(cert: object) -> bool:
@@ -66,109 +118,7 @@ def _is_cert(cert: object) -> bool:
     return cert is None or isinstance(cert, str)
 
 
-class _Contexts:
-    """The contexts made so far; threads take turns, so that none is made twice."""
-
-    def __init__(self) -> None:
-        self._made: dict[TLSOptions, ssl.SSLContext] = {}
-        self.start_turns()
-
-    def start_turns(self) -> None:
-        self._turn = Lock()
-
-    def get(self, options: TLSOptions) -> ssl.SSLContext:
-        with self._turn:
-            if options not in self._made:
-                made = _make(options)
-                # For those who have a certificate for each of their customers there is an end.
-                if len(self._made) >= _MOST:
-                    del self._made[next(iter(self._made))]
-                self._made[options] = made
-            return self._made[options]
-
-
-_MOST = 256
-_contexts = _Contexts()
-# A thread that held the lock in the parent is not there in the child to release it.
-os.register_at_fork(after_in_child=_contexts.start_turns)
-
-
-def _make(options: TLSOptions) -> ssl.SSLContext:
-    # Not at the top: see dial.py.
-    from urllib3.util.ssl_ import create_urllib3_context
-
-    verify = options.verify is not False
-    context = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED if verify else ssl.CERT_NONE)
-    context.set_alpn_protocols(["http/1.1"])
-    if verify:
-        _load_trusted(context, options.verify)
-    else:
-        _warn_of_trusting_anybody()
-    if options.cert is not None:
-        _load_own(context, options.cert)
-    return context
-
-
-def _warn_of_trusting_anybody() -> None:
-    # The category is what urllib3's users, and urllib3.disable_warnings(), know already.
-    from urllib3.exceptions import InsecureRequestWarning
-
-    warnings.warn(
-        "verify=False: whoever answers is taken for the server that was meant. "
-        "verify= takes the path of a CA file, too",
-        InsecureRequestWarning,
-        stacklevel=2,
-    )
-
-
-def _load_trusted(context: ssl.SSLContext, verify: bool | str) -> None:
-    path = verify if isinstance(verify, str) else _path_of_certifi()
-    try:
-        if os.path.isdir(path):
-            context.load_verify_locations(capath=path)
-        else:
-            context.load_verify_locations(cafile=path)
-    except (OSError, ValueError) as exc:
-        _refuse(f"verify={path!r}", exc, "no PEM file with certificates")
-
-
-def _path_of_certifi() -> str:
-    import certifi
-
-    return certifi.where()
-
-
-def _load_own(context: ssl.SSLContext, cert: str | tuple[str, str] | tuple[str, str, str]) -> None:
-    def ask_nobody() -> str:
-        raise RequestError(
-            f"cert={_shown(cert)}: the key is encrypted; cert=(certificate, key, password) opens it"
-        )
-
-    parts = (cert,) if isinstance(cert, str) else cert
-    try:
-        for path in parts[:2]:
-            with open(path, "rb"):
-                pass
-        context.load_cert_chain(
-            parts[0],
-            parts[1] if len(parts) > 1 else None,
-            parts[2] if len(parts) > 2 else ask_nobody,
-        )
-    except (OSError, ValueError) as exc:
-        _refuse(f"cert={_shown(cert)}", exc, "no PEM certificate with the key that belongs to it")
-
-
-def _refuse(option: str, exc: OSError | ValueError, otherwise: str) -> NoReturn:
-    if isinstance(exc, ssl.SSLError):
-        why = f"{otherwise} ({exc.reason or exc.strerror})"
-    elif isinstance(exc, OSError):
-        why = f"{exc.strerror}: {exc.filename!r}" if exc.filename else f"{exc.strerror}"
-    else:
-        why = str(exc)
-    raise RequestError(f"{option}: {why}") from exc
-
-
-def _shown(cert: object) -> str:
+def shown_cert(cert: object) -> str:
     """The option without its password, for messages."""
     if isinstance(cert, tuple) and len(cert) > 2:
         return f"({cert[0]!r}, {cert[1]!r}, '...')"

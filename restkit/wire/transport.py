@@ -27,9 +27,10 @@ from errno import (
     ETIMEDOUT,
 )
 from select import POLLIN, POLLOUT, poll
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from restkit.errors import Error, TLSError, TransportError
+from restkit.wire.nested import TLSInTLS
 
 if TYPE_CHECKING:
     from restkit.payload import Buffer
@@ -320,8 +321,21 @@ class SecureTransport(Transport):
         return super()._lost(exc)
 
 
-def transport_of(sock: socket.socket, where: str) -> Transport:
+class NestedTransport(SecureTransport):
+    """TLS inside of TLS, its handshakes done."""
+
+    __slots__ = ()
+
+    def abort(self) -> None:
+        self.aborted = True
+        with suppress(OSError):
+            socket.socket.shutdown(cast("TLSInTLS", self._socket).outer, socket.SHUT_RDWR)
+
+
+def transport_of(sock: socket.socket | TLSInTLS, where: str) -> Transport:
     """The transport that fits a connected socket."""
+    if isinstance(sock, TLSInTLS):
+        return NestedTransport(cast("ssl.SSLSocket", sock), where)
     if isinstance(sock, ssl.SSLSocket):
         return SecureTransport(sock, where)
     return Transport(sock, where)

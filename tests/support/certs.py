@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import ssl
 from pathlib import Path
 
@@ -16,8 +17,9 @@ class Certs:
 
     `ca_file` is what a client gives as `verify=`. The contexts are for `ScriptedServer`:
     `server` (good for localhost, 127.0.0.1 and ::1), `expired`, `wrong_host`, `self_signed`,
-    `stranger` (issued by a CA that nobody trusts) and `asks_client` (wants a certificate of the
-    client's). The client's own: `client_file` (certificate and key in one file), `client_cert`
+    `stranger` (issued by a CA that nobody trusts: `other_ca_file`) and `asks_client` (wants a
+    certificate of the client's). `fingerprint` is the SHA-256 of the one that `server` shows, in
+    hex. The client's own: `client_file` (certificate and key in one file), `client_cert`
     and `client_key` apart, `client_locked_key` under CLIENT_KEY_PASSWORD.
     """
 
@@ -35,6 +37,9 @@ class Certs:
         self.server_key = folder / "server.key"
         _write_chain(good, self.server_cert)
         good.private_key_pem.write_to_path(self.server_key)
+        self.fingerprint = hashlib.sha256(
+            ssl.PEM_cert_to_DER_cert(good.cert_chain_pems[0].bytes().decode())
+        ).hexdigest()
 
         self.server = _context(good)
         self.expired = _context(

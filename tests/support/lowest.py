@@ -1,7 +1,7 @@
 """Installs the lower bounds that the installed restkit promises, in place of what is there.
 
 Run as a program, by `make test-lowest` and tox. The bounds are read from the package's own
-metadata, those of the codings' extras included: nothing repeats them.
+metadata, those of the extras included: nothing repeats them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from importlib.metadata import requires
 
 from packaging.requirements import Requirement
 
-_EXTRAS = ("", "brotli", "zstd")
+_EXTRAS = ("", "brotli", "zstd", "socks", "oauth")
 
 
 def lowest() -> Iterator[str]:

@@ -1,0 +1,177 @@
+"""One call on its way: sent, and sent again, until there is an answer to keep.
+
+The policies decide (``policy/``); here is the order in which they are asked, and what is done of
+what they say. Whatever lies on the way is in the ``history`` of the answer, or of the last error.
+"""
+
+from __future__ import annotations
+
+from copy import copy
+from typing import TYPE_CHECKING
+
+from restkit.errors import Error, PayloadNotReplayable
+from restkit.log import log_exchange
+from restkit.masking import masked
+from restkit.payload import is_whole
+from restkit.policy.lengths import with_length
+from restkit.policy.redirects import redirected
+from restkit.policy.tries import Tries
+from restkit.timeouts import Clock
+
+if TYPE_CHECKING:
+    from restkit.carrier import Carrier
+    from restkit.message.request import Request
+    from restkit.message.response import HttpResponse
+    from restkit.policy.cookies import Cookies
+
+_MOST_CHALLENGES = 3
+
+
+class Course:
+    """The way of one call, from its first exchange to the answer that is kept."""
+
+    __slots__ = (
+        "_carrier",
+        "_challenges",
+        "_clock",
+        "_cookies",
+        "_history",
+        "_redirects",
+        "_request",
+        "_tries",
+    )
+
+    def __init__(self, request: Request, carrier: Carrier, cookies: Cookies | None) -> None:
+        self._request = request
+        self._carrier = carrier
+        self._cookies = cookies
+        self._clock = Clock(request.settings.timeout, request.url.authority)
+        self._history: list[HttpResponse | Error] = []
+        self._tries: Tries | None = None
+        self._redirects = 0
+        self._challenges = 0
+
+    def run(self) -> HttpResponse:
+        """The answer to keep; raises the error that no policy can do anything about."""
+        try:
+            while True:
+                attempt = self._dressed()
+                try:
+                    response = self._carrier.exchange(attempt, self._clock)
+                except Error as error:
+                    log_exchange(attempt, error, self._clock)
+                    self._pass_over(attempt, error)
+                    continue
+                log_exchange(attempt, response, self._clock)
+                if not self._goes_on(attempt, response):
+                    response.history = tuple(self._history)
+                    return response
+        except Error as error:
+            error.history = tuple(self._history)
+            raise
+
+    def _dressed(self) -> Request:
+        """The request of this try: itself, or a copy that has credentials or cookies on it."""
+        request, cookies = self._request, self._cookies
+        auth = request.settings.auth
+        if auth is None and (cookies is None or cookies.empty):
+            return request
+        attempt = copy(request)
+        if auth is not None and _says_nothing_of("authorization", request):
+            auth.authorize(attempt)
+        if cookies is not None and _says_nothing_of("cookie", request):
+            cookies.put_on(attempt)
+        return attempt
+
+    def _goes_on(self, attempt: Request, response: HttpResponse) -> bool:
+        """Whether a policy wants another exchange after this answer; then that is prepared."""
+        auth = attempt.settings.auth
+        if auth is not None:
+            auth.learn(attempt, response)
+        if self._cookies is not None and response.sets_cookies:
+            self._cookies.take_from(attempt, response)
+        if response.status < 300 and attempt.settings.retries is None:
+            return False
+        return (
+            self._authenticates(attempt, response)
+            or self._gives_its_length(response)
+            or self._follows(response)
+            or self._tries_again(response)
+        )
+
+    def _authenticates(self, attempt: Request, response: HttpResponse) -> bool:
+        auth = attempt.settings.auth
+        if response.status != 401 or auth is None or not auth.answers_challenges:
+            return False
+        if not _says_nothing_of("authorization", self._request):
+            return False
+        if self._challenges >= _MOST_CHALLENGES or not auth.answer(attempt, response):
+            return False
+        self._challenges += 1
+        self._go_on_from(response, self._request, "to be sent again with credentials")
+        return True
+
+    def _gives_its_length(self, response: HttpResponse) -> bool:
+        following = with_length(self._request, response)
+        if following is None:
+            return False
+        self._go_on_from(response, following, "to be sent again with its length")
+        return True
+
+    def _follows(self, response: HttpResponse) -> bool:
+        following = redirected(self._request, response, self._redirects)
+        if following is None:
+            return False
+        self._redirects += 1
+        self._challenges = 0
+        self._go_on_from(response, following, f"to be sent again to {masked(str(following.url))}")
+        self._clock.where = following.url.authority
+        return True
+
+    def _tries_again(self, response: HttpResponse) -> bool:
+        if self._request.settings.retries is None:
+            return False
+        pause = self._tally().after_answer(self._request, response)
+        if pause is None or not self._has_time_for(pause):
+            return False
+        self._go_on_from(response, self._request, "to be tried again")
+        self._carrier.closes_within(pause)  # the next exchange will say so
+        return True
+
+    def _pass_over(self, attempt: Request, error: Error) -> None:
+        """Wait for another try after a failure; raises it where there is to be none."""
+        if self._carrier.closed or error.out_of_payload:
+            raise error
+        pause = self._tally().after_error(attempt, error)
+        if pause is None or not self._has_time_for(pause) or self._carrier.closes_within(pause):
+            raise error
+        self._history.append(error.with_traceback(None))
+
+    def _go_on_from(self, response: HttpResponse, following: Request, why: str) -> None:
+        """Let an answer go, and take the next request; raises where its payload is spent."""
+        payload = following.payload
+        if not is_whole(payload):
+            raise PayloadNotReplayable(
+                f"answered {response.status_line}: {payload!r} would have {why}, and cannot: it "
+                "can be sent once. replay='spool' keeps what is sent",
+                sent="all",
+                request=self._request,
+                response=response,
+            )
+        response.skip_body()
+        self._history.append(response)
+        self._request = following
+
+    def _has_time_for(self, pause: float) -> bool:
+        left = self._clock.left("waiting for another try")
+        return left is None or pause < left
+
+    def _tally(self) -> Tries:
+        if self._tries is None:
+            self._tries = Tries(self._request.settings)
+        return self._tries
+
+
+def _says_nothing_of(name: str, request: Request) -> bool:
+    """Whether the caller has neither given this header nor withheld it."""
+    return name not in request.headers.names() and name not in request.withheld

@@ -1,0 +1,239 @@
+"""Who the caller is: what puts credentials on a request, and the plain kinds of it.
+
+``auth=`` takes any of them; ``digest.py`` has the one that answers challenges, ``oauth1.py`` the
+one that signs.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, NoReturn
+
+from restkit.errors import RequestError
+from restkit.policy.netrc_file import Logins, read_logins
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from restkit.message.request import Request
+    from restkit.message.response import HttpResponse
+
+_UNFIT = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
+_NOT_VISIBLE = re.compile("[^!-~]")
+
+
+class Auth(ABC):
+    """What makes a request one of somebody's; a subclass writes ``authorize()``.
+
+    ``answers_challenges``: a 401 is shown to ``answer()``, and a payload that can be sent once is
+    not sent before the server has let it in. ``every_origin``: it is asked after a redirect to
+    another origin, too; all others stay behind. One object may serve several threads at once.
+
+    >>> class KeyAuth(Auth):
+    ...     def authorize(self, request):
+    ...         request.headers['X-Api-Key'] = 'a key'
+    """
+
+    __slots__ = ()
+
+    answers_challenges: bool = False
+    every_origin: bool = False
+
+    @abstractmethod
+    def authorize(self, request: Request) -> None:
+        """Put the credentials on this try's own copy of the request, where there are any."""
+
+    def answer(self, request: Request, response: HttpResponse) -> bool:  # noqa: ARG002
+        """Learn what a 401 to ``request`` asks for; whether ``authorize`` would now do better."""
+        return False
+
+    # Most have nothing to learn, and need not say so.
+    def learn(self, request: Request, response: HttpResponse) -> None:  # noqa: B027
+        """Look at an answer, of any status, to a request of a call with this auth."""
+
+
+class _OneHeader(Auth):
+    """Credentials that are the same ``Authorization`` for every request: a value."""
+
+    __slots__ = ("_header",)
+    _header: str
+
+    def authorize(self, request: Request) -> None:
+        request.headers["Authorization"] = self._header
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return self._header == other._header
+
+    def __hash__(self) -> int:
+        return hash(self._header)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+
+class BasicAuth(_OneHeader):
+    """User name and password as they are (RFC 7617), in UTF-8; over TLS, or anyone can read them.
+
+    Raises RequestError for a colon in the user name, and for control characters in either.
+
+    >>> BasicAuth('us@er', 'p:w') == BasicAuth('us@er', 'p:w')
+    True
+    """
+
+    __slots__ = ()
+
+    def __init__(self, user: str, password: str) -> None:
+        from base64 import b64encode
+
+        user, password = as_credential("user name", user), as_credential("password", password)
+        if ":" in user:
+            raise RequestError(
+                "the user name has a colon in it, at which Basic parts it from the password; "
+                "DigestAuth can send it"
+            )
+        self._header = f"Basic {b64encode(f'{user}:{password}'.encode()).decode('ascii')}"
+
+
+class BearerAuth(_OneHeader):
+    """A token that lets in whoever has it (RFC 6750).
+
+    Raises RequestError for one with anything but visible ASCII in it, such as a line end.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, token: str) -> None:
+        fault = _NOT_VISIBLE.search(as_text("token", token))
+        if fault or not token:
+            what = f"U+{ord(fault[0]):04X} at {fault.start()}" if fault else "nothing"
+            raise RequestError(
+                f"the token has {what} in it; a token is letters, digits and -._~+/= "
+                "(RFC 6750 2.1): if it comes from a file, strip() it"
+            )
+        self._header = f"Bearer {token}"
+
+
+class CallableAuth(Auth):
+    """A function that is called with the request of each try, to change its headers.
+
+    It returns None, or the request it was given; anything else is a TypeError. What it raises
+    reaches the caller as it is.
+    """
+
+    __slots__ = ("_function",)
+
+    def __init__(self, function: Callable[[Request], object]) -> None:
+        self._function = function
+
+    def authorize(self, request: Request) -> None:
+        returned = self._function(request)
+        if returned is not None and returned is not request:
+            raise TypeError(
+                f"{self!r} returned an object of type {type(returned).__name__}; it is to change "
+                "the request it is given, and to return that or None"
+            )
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, CallableAuth):
+            return NotImplemented
+        return self._function == other._function
+
+    def __hash__(self) -> int:
+        return hash(self._function)
+
+    def __repr__(self) -> str:
+        # Not its own repr: that of a partial shows what it was made with.
+        function = self._function
+        return f"<CallableAuth {getattr(function, '__qualname__', type(function).__name__)}>"
+
+
+class NetrcAuth(Auth):
+    """Logins out of a netrc file, by host and as Basic; none where the file has none.
+
+    Without a ``path`` it is the file that the variable ``NETRC`` names, or else ``~/.netrc``. It
+    is read once, when it is first needed; one that is missing has no logins, one that cannot be
+    understood is a RequestError. User info in the URL goes before it. After a redirect it is
+    asked again, for the new host.
+    """
+
+    __slots__ = ("_logins", "_path")
+    every_origin = True
+
+    def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
+        self._path = None if path is None else os.path.expanduser(os.fspath(path))
+        self._logins: Logins | None = None
+
+    def authorize(self, request: Request) -> None:
+        url = request.url
+        if url.username is not None:
+            login: tuple[str, str] | None = (url.username, url.password or "")
+        else:
+            login = self._read(request).at(url.host)
+        if login is not None:
+            BasicAuth(*login).authorize(request)
+
+    def _read(self, request: Request) -> Logins:
+        # Of two threads that come first both may read it, to the same end.
+        if self._logins is None:
+            try:
+                self._logins = read_logins(self._path)
+            except RequestError as error:
+                error.request = request
+                raise
+        return self._logins
+
+    def __eq__(self, other: object) -> bool:
+        return self._path == other._path if isinstance(other, NetrcAuth) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._path)
+
+    def __repr__(self) -> str:
+        return f"NetrcAuth({'' if self._path is None else repr(self._path)})"
+
+
+def as_auth(value: object) -> Auth | None:
+    """What ``auth=`` means; raises RequestError, which does not repeat what it was given."""
+    if value is None or isinstance(value, Auth):
+        return value
+    if isinstance(value, (tuple, list)):
+        if len(value) != 2:
+            _refuse(f"{len(value)} values in a row")
+        return BasicAuth(*value)
+    if isinstance(value, str):
+        if value != "netrc":
+            _refuse("a text")
+        return NetrcAuth()
+    if isinstance(value, type) or not callable(value):
+        _refuse(f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__)
+    return CallableAuth(value)
+
+
+def _refuse(what: str) -> NoReturn:
+    raise RequestError(
+        f"auth= was given {what}: ('user', 'password') is wanted, an Auth such as "
+        "BearerAuth('token'), a function of the request, or 'netrc'"
+    )
+
+
+def as_text(what: str, value: object) -> str:
+    """A str as it is; raises RequestError for anything else, without showing it."""
+    if not isinstance(value, str):
+        raise RequestError(f"the {what} is of type {type(value).__name__}; str is wanted")
+    return value
+
+
+def as_credential(what: str, value: object) -> str:
+    """A user name or a password that can be sent; raises RequestError, without showing it."""
+    text = as_text(what, value)
+    fault = _UNFIT.search(text)
+    if fault:
+        raise RequestError(
+            f"the {what} has U+{ord(fault[0]):04X} at {fault.start()}, which cannot be sent: "
+            "control characters are not allowed (RFC 7617 2), half characters have no UTF-8"
+        )
+    return text

@@ -1,0 +1,96 @@
+"""The standard library's cookie jar, as ``cookies.py`` uses it: its policy, requests and cookies.
+
+Facts the code rests on (CPython 3.10 to 3.14). ``http.cookiejar`` brings ``urllib.request`` along,
+and is imported when there is a cookie to keep. A host without a dot is kept with ``.local`` behind
+it. A cookie without a Domain goes to every subdomain, unless the policy is told otherwise.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from http.cookiejar import Cookie, CookieJar, DefaultCookiePolicy
+    from urllib.request import Request
+
+    from restkit.policy.cookie_rules import SetCookie
+    from restkit.url import URL
+
+# Paths are compared in this form.
+_SAFE_IN_PATHS = "%/;:@&=+$,!~*'()"
+_ESCAPED = re.compile("%[0-9a-fA-F]{2}")
+
+
+def strict_jar() -> CookieJar:
+    """An empty jar with the strict policy."""
+    from http.cookiejar import CookieJar
+
+    return CookieJar(strict_policy())
+
+
+def strict_policy() -> DefaultCookiePolicy:
+    """A policy that keeps a host's cookies to the host, and takes none for all of ``.co.uk``."""
+    from http.cookiejar import DefaultCookiePolicy
+
+    host_alone = DefaultCookiePolicy.DomainStrictNonDomain
+    return DefaultCookiePolicy(strict_domain=True, strict_ns_domain=host_alone)
+
+
+@cache
+def _judge() -> DefaultCookiePolicy:
+    return strict_policy()
+
+
+def may_be_kept(cookie: Cookie, asking: Request) -> bool:
+    """Whether the strict policy takes it, whatever the policy of the jar."""
+    return _judge().set_ok(cookie, asking)
+
+
+def as_the_jar_sees(url: URL) -> Request:
+    """A request to this URL, for a jar to look at, and to write its header on."""
+    from urllib.request import Request
+
+    return Request(str(url))  # noqa: S310  # nothing is opened with it
+
+
+def as_the_jar_keeps(said: SetCookie, asking: Request) -> Cookie:
+    """The cookie, with domain and path filled in from the request it answers."""
+    domain = f".{said.domain}" if said.domain else kept_domain(asking.origin_req_host)
+    # RFC 6265 5.1.4: where no path is given, it is that of the request up to its last slash.
+    path = said.path or asking.selector.partition("?")[0].rpartition("/")[0] or "/"
+    return cookie_for(said, domain, path)
+
+
+def kept_domain(domain: str) -> str:
+    """A host, or with a dot in front those under it, by the name that a jar has for it."""
+    if ":" in domain and not domain.startswith("["):
+        domain = f"[{domain}]"
+    return domain.lower() if "." in domain else f"{domain.lower()}.local"
+
+
+def cookie_for(said: SetCookie, domain: str, path: str) -> Cookie:
+    """A cookie for a domain by the jar's own name for it."""
+    from http.cookiejar import Cookie
+    from urllib.parse import quote
+
+    path = _ESCAPED.sub(lambda escaped: escaped[0].upper(), quote(path, safe=_SAFE_IN_PATHS))
+    return Cookie(
+        version=0,
+        name=said.name,
+        value=said.value,
+        port=None,
+        port_specified=False,
+        domain=domain,
+        domain_specified=domain.startswith("."),
+        domain_initial_dot=domain.startswith("."),
+        path=path,
+        path_specified=bool(said.path),
+        secure=said.secure,
+        expires=said.expires,
+        discard=said.expires is None,
+        comment=None,
+        comment_url=None,
+        rest={"HttpOnly": ""} if said.http_only else {},
+    )

@@ -1,0 +1,182 @@
+"""Digest (RFC 7616): a password that never goes on the wire, proved against a server's challenge.
+
+What was learned from a challenge is kept for its origin, so that later requests need no 401 of
+their own. It is replaced as a whole and its counter counts in one step: threads share it without
+a lock, which a fork could leave held. The server's own proof (``rspauth``) is not looked at.
+"""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import TYPE_CHECKING
+
+from restkit.errors import InvalidUrl, PayloadNotReplayable
+from restkit.policy.auth import Auth, as_credential
+from restkit.policy.challenges import parse_challenges, parse_parameters
+from restkit.policy.digest_hash import (
+    Asked,
+    Terms,
+    authorization,
+    best_terms,
+    payload_hash,
+    secret_of,
+)
+
+if TYPE_CHECKING:
+    from restkit.message.request import Request
+    from restkit.message.response import HttpResponse
+    from restkit.url import URL
+
+    Origin = tuple[str, str, int]
+
+
+class DigestAuth(Auth):
+    """User name and password, sent as an answer to the server's challenge.
+
+    Of what the server offers the strongest is taken: SHA-512-256, SHA-256 or MD5, each with
+    ``-sess``. A server that asks for auth-int has its answer made over the payload, which is
+    read through for it before it goes: one that can be sent once is PayloadNotReplayable.
+    """
+
+    __slots__ = ("_password", "_sessions", "_user")
+    answers_challenges = True
+
+    def __init__(self, user: str, password: str) -> None:
+        self._user = as_credential("user name", user)
+        self._password = as_credential("password", password)
+        self._sessions: dict[Origin, _Session] = {}
+
+    def authorize(self, request: Request) -> None:
+        session = self._sessions.get(request.url.origin)
+        if session is None or not session.reaches(request.url):
+            return
+        terms = session.terms
+        asked = Asked(request.method, request.target)
+        if terms.covers_payload:
+            if request.payload is not None and not request.payload.replayable:
+                return  # the 401 is for answer() to speak of
+            asked = asked._replace(payload_hash=payload_hash(terms, request.payload))
+        request.headers["Authorization"] = session.authorization(self._user, asked)
+
+    def answer(self, request: Request, response: HttpResponse) -> bool:
+        terms = best_terms(parse_challenges(response.headers.get_all("www-authenticate")))
+        if terms is None or self._is_refused(request, terms):
+            return False
+        payload = request.payload
+        if terms.covers_payload and payload is not None and not payload.replayable:
+            raise PayloadNotReplayable(
+                f"answered {response.status_line}, and wants qop=auth-int: {payload!r} would have "
+                "to be read before it is sent. spool=True keeps it for that",
+                request=request,
+                response=response,
+            )
+        self._sessions[request.url.origin] = _begun(
+            terms, self._user, self._password, _reach(terms, request.url)
+        )
+        return True
+
+    def _is_refused(self, request: Request, terms: Terms) -> bool:
+        """Whether the 401 means that user name or password are wrong.
+
+        Not where the nonce is said to be stale, or has been good before: not every server says
+        that it has run out. And not where another thread has begun anew in the meantime.
+        """
+        if "authorization" not in request.headers:
+            return False
+        sent, session = _sent(request), self._sessions.get(request.url.origin)
+        if session is None or "nonce" not in sent:
+            return True  # the header is not from here
+        if terms.stale or sent.get("realm") != terms.realm:
+            return False
+        return sent["nonce"] == session.terms.nonce and not session.proved
+
+    def learn(self, request: Request, response: HttpResponse) -> None:
+        session = self._sessions.get(request.url.origin)
+        if session is None or response.status == 401:
+            return
+        info = response.headers.get("authentication-info")
+        if info is None and session.proved:
+            return
+        if _sent(request).get("nonce") != session.terms.nonce:
+            return
+        session.proved = True
+        following = parse_parameters(info or "").get("nextnonce", session.terms.nonce)
+        # The same once more must not count from one again: that would be a replay.
+        if following != session.terms.nonce:
+            self._sessions[request.url.origin] = session.going_on_with(following)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, DigestAuth):
+            return NotImplemented
+        return (self._user, self._password) == (other._user, other._password)
+
+    def __hash__(self) -> int:
+        return hash((self._user, self._password))
+
+    def __repr__(self) -> str:
+        known = len(self._sessions)
+        return f"<DigestAuth, challenged by {known} {'origin' if known == 1 else 'origins'}>"
+
+
+class _Session:
+    """What answers are made of, from one challenge to the next."""
+
+    __slots__ = ("_counts", "_first_cnonce", "_reach", "_secret", "proved", "terms")
+
+    def __init__(
+        self, terms: Terms, secret: str, first_cnonce: str, reach: tuple[str, ...], *, proved: bool
+    ) -> None:
+        self.terms = terms
+        self.proved = proved
+        self._secret = secret
+        self._first_cnonce = first_cnonce
+        self._reach = reach
+        self._counts = count(1)
+
+    def reaches(self, url: URL) -> bool:
+        return url.target.startswith(self._reach)
+
+    def authorization(self, user: str, asked: Asked) -> str:
+        # There are servers that make the secret of a -sess session again for each request, from
+        # the cnonce in it: with one for all they come to the same.
+        cnonce = self._first_cnonce if self.terms.in_session else _new_cnonce()
+        return authorization(self.terms, user, self._secret, asked, next(self._counts), cnonce)
+
+    def going_on_with(self, nonce: str) -> _Session:
+        terms = self.terms._replace(nonce=nonce)
+        return _Session(terms, self._secret, self._first_cnonce, self._reach, proved=True)
+
+
+def _begun(terms: Terms, user: str, password: str, reach: tuple[str, ...]) -> _Session:
+    cnonce = _new_cnonce()
+    return _Session(terms, secret_of(terms, user, password, cnonce), cnonce, reach, proved=False)
+
+
+def _new_cnonce() -> str:
+    from secrets import token_urlsafe
+
+    return token_urlsafe(24)
+
+
+def _reach(terms: Terms, challenged: URL) -> tuple[str, ...]:
+    """How the targets of a protection space begin, within the origin that has asked.
+
+    What ``domain`` says of other origins is not heeded: they must ask for themselves.
+    """
+    if not terms.domain.strip():
+        return ("",)
+    targets = [challenged.target.partition("?")[0]]
+    for reference in terms.domain.split():
+        try:
+            url = challenged.join(reference)
+        except InvalidUrl:
+            continue
+        if url.origin == challenged.origin:
+            targets.append(url.target)
+    return tuple(targets)
+
+
+def _sent(request: Request) -> dict[str, str]:
+    """The parameters of the Digest that this request went out with."""
+    sent = parse_challenges(request.headers.get_all("authorization"))
+    return sent[0].parameters if sent and sent[0].scheme == "digest" else {}

@@ -1,0 +1,150 @@
+"""Payloads that can be sent once, kept so that they can be sent again."""
+
+from __future__ import annotations
+
+from enum import Enum
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from restkit.errors import PayloadNotReplayable
+from restkit.payload import Payload, close_if_it_can, refuse_if_spent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from restkit.payload import Buffer
+    from restkit.spool import Spool
+
+_BLOCK = 256 * 1024
+
+
+class Keeping(Enum):
+    """What of a payload that can be sent once is kept, so that it can be sent again."""
+
+    NOTHING = "nothing"
+    AS_IT_GOES = "as it goes"
+    BEFORE = "before"
+
+
+class KeptPayload(Payload):
+    """A payload that is spooled while it is sent for the first time, and so can go again.
+
+    A pass after one that was broken off gives what is in the spool, and then goes on with the
+    source, which stays open in between. There is one pass at a time. A source that fails, and a
+    disk that is full, leave nothing that could go again. ``close()`` lets go of source and
+    spool, once the pass that is under way is over; dropping the payload does the same.
+    """
+
+    replayable = True
+
+    def __init__(self, payload: Payload, new_spool: Callable[[], Spool]) -> None:
+        refuse_if_spent(payload)
+        self.length = payload.length
+        self.headers = payload.headers
+        self.source = payload.source
+        self._payload = payload
+        self._spool = new_spool()
+        self._rest: Iterator[Buffer] | None = None
+        self._whole = False
+        self._given = 0
+        self._turn = Lock()
+
+    @property
+    def waits_on(self) -> int | None:
+        """The source's, where the next piece comes out of that; the spool has its own at once."""
+        if self._whole or self._given < self._spool.size:
+            return None
+        return self._payload.waits_on
+
+    def trailers(self) -> Sequence[tuple[str, str]]:
+        return self._payload.trailers()
+
+    def measure(self) -> None:
+        """Take the rest of the source into the spool, now: then its length is known."""
+        self._begin_turn()
+        try:
+            while self._pull() is not None:
+                pass
+            self.length = self._spool.size
+        finally:
+            self._end_turn()
+
+    def chunks(self) -> Iterator[Buffer]:
+        self._begin_turn()
+        try:
+            while self._given < self._spool.size:
+                piece = self._spool.read_at(self._given, _BLOCK)
+                self._given += len(piece)
+                yield piece
+            while (fresh := self._pull()) is not None:
+                self._given = self._spool.size
+                yield fresh
+        finally:
+            self._end_turn()
+
+    def close(self) -> None:
+        """Let go of the source and of what is kept; it cannot be sent any more."""
+        self._spoil("which was closed")
+        self._sweep()
+
+    def _pull(self) -> Buffer | None:
+        """The next piece out of the source, spooled; None at its end."""
+        if self._whole:
+            return None
+        try:
+            if self._rest is None:
+                self._rest = iter(self._payload)
+            piece = next(self._rest, None)
+            if piece is not None:
+                self._spool.append(piece)
+        except BaseException as exc:
+            # Not the exception itself: it would hold on to its frames, and so to the spool.
+            self._spoil(f"which failed by {type(exc).__name__}")
+            raise
+        self._whole = piece is None
+        return piece
+
+    def _begin_turn(self) -> None:
+        if not self._turn.acquire(blocking=False):
+            raise PayloadNotReplayable(
+                f"{self!r} is being sent already, and what is kept as it goes has one pass at a "
+                "time: give each request a payload of its own"
+            )
+        try:
+            refuse_if_spent(self)
+        except PayloadNotReplayable:
+            self._turn.release()
+            raise
+
+    def _end_turn(self) -> None:
+        self._given = 0
+        self._turn.release()
+        self._sweep()
+
+    def _spoil(self, why: str) -> None:
+        if self.replayable:
+            self.source = f"{self.source}, {why},".lstrip(", ")
+            self._started = True
+            self.replayable = False
+
+    def _sweep(self) -> None:
+        """Let go of everything once it is spoilt; whoever is at it does so when that is over."""
+        if self.replayable or not self._turn.acquire(blocking=False):
+            return
+        try:
+            rest, self._rest = self._rest, None
+            self._spool.close()
+            close_if_it_can(rest)
+        finally:
+            self._turn.release()
+
+
+def spooled(payload: Payload, new_spool: Callable[[], Spool]) -> KeptPayload:
+    """The payload read whole, now, on this thread: of exact length, and ready to go again.
+
+    Blocks for as long as its source does; raises what that raises, and the OSError of a full
+    disk. Trailers go only with chunks: of a payload that is sent by its length they stay behind.
+    """
+    kept = payload if isinstance(payload, KeptPayload) else KeptPayload(payload, new_spool)
+    kept.measure()
+    return kept

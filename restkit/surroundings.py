@@ -1,0 +1,87 @@
+"""What a Client is given once of the world around it: how sockets open, and the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from restkit.errors import InvalidUrl, RequestError
+from restkit.policy.environment import EnvironmentProxies
+from restkit.url import parse_url
+from restkit.wire.route import Network
+from restkit.wire.tls import trusted_by_environment
+
+if TYPE_CHECKING:
+    from restkit.settings import Settings
+    from restkit.wire.route import SocketOption
+
+
+def as_environment_says(settings: Settings, environ: Mapping[str, str]) -> Settings:
+    """The settings with the proxies and the trusted certificates that the environment names."""
+    proxies = EnvironmentProxies(environ)
+    if proxies:
+        settings = settings._replace(proxy=proxies)
+    trusted = trusted_by_environment(environ)
+    if trusted is not None:
+        settings = settings._replace(tls=settings.tls._replace(verify=trusted))
+    return settings
+
+
+def network_of(
+    uds: str | os.PathLike[str] | None,
+    source_address: tuple[str, int] | None,
+    socket_options: Iterable[SocketOption],
+) -> Network:
+    """How sockets are to be opened; raises RequestError for what cannot be meant."""
+    if uds is not None and source_address is not None:
+        raise RequestError("uds= and source_address= are given, and a Unix socket has no address")
+    if uds is not None and not isinstance(uds, (str, os.PathLike)):
+        raise RequestError(f"uds={uds!r}: the path of a socket is wanted")
+    return Network(
+        _source(source_address),
+        tuple(_checked(option) for option in socket_options),
+        None if uds is None else os.fsdecode(uds),
+    )
+
+
+def _source(given: object) -> tuple[str, int] | None:
+    if given is None:
+        return None
+    if isinstance(given, (tuple, list)) and len(given) == 2:
+        host, port = given
+        if isinstance(host, str) and isinstance(port, int) and 0 <= port <= 65535:
+            return host, port
+    raise RequestError(f"source_address={given!r}: an address and a port (0 for any) are wanted")
+
+
+def _checked(option: object) -> SocketOption:
+    if isinstance(option, (tuple, list)) and len(option) == 3:
+        level, name, value = option
+        if isinstance(level, int) and isinstance(name, int) and isinstance(value, (int, bytes)):
+            return level, name, value
+    raise RequestError(f"socket_options= has {option!r}; (level, option, value) is wanted")
+
+
+def addresses_by_host(resolve: Mapping[str, str] | None) -> Mapping[str, str] | None:
+    """``resolve=`` by hosts as URLs have them; a host may have its port behind it."""
+    if resolve is None:
+        return None
+    if not isinstance(resolve, Mapping):
+        raise RequestError(f"resolve={resolve!r}: a mapping of hosts to addresses is wanted")
+    return {_as_in_urls(host): _address(host, address) for host, address in resolve.items()}
+
+
+def _as_in_urls(host: object) -> str:
+    try:
+        url = parse_url(f"http://{host}/")
+    except InvalidUrl as exc:
+        raise RequestError(f"resolve= has {host!r}, which is no host: {exc.message}") from exc
+    has_port = str(host).rpartition("]")[2].rpartition(":")[1]
+    return f"{url.host}:{url.port}" if has_port else url.host
+
+
+def _address(host: object, address: object) -> str:
+    if not isinstance(address, str) or not address:
+        raise RequestError(f"resolve= has {address!r} for {host!r}; an address is wanted")
+    return address.strip("[]")
