@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from restkit.timeouts import Clock
     from restkit.wire.connection import Connection, Reply
     from restkit.wire.pool import Pool
+    from restkit.wire.proxy import Proxy
     from restkit.wire.sending import Sending
 
 EXPECTATION_FAILED = 417
@@ -97,8 +98,8 @@ def route_of(request: Request) -> Route:
     settings = request.settings
     if settings.proxy is None and settings.resolve is None:
         return Route(scheme, host, port, settings.tls, None, settings.network)
-    proxy = None if settings.proxy is None else settings.proxy(request.url)
-    if proxy is not None and settings.network.address_check is not None:
+    proxy = _proxy_for(request)
+    if proxy is not None and proxy.looks_up and settings.network.address_check is not None:
         raise RequestError(
             f"check_address= cannot be kept: {proxy} finds the addresses of hosts itself. "
             "Proxy(..., check_address=) checks those of the proxy, proxy=None goes without it",
@@ -107,6 +108,12 @@ def route_of(request: Request) -> Route:
     return Route(
         scheme, host, port, settings.tls, proxy, settings.network, _address(request, host, port)
     )
+
+
+def _proxy_for(request: Request) -> Proxy | None:
+    choose = request.settings.proxy
+    # A CONNECT of the caller's own is asked of the proxy that its URL names.
+    return None if choose is None or request.method == "CONNECT" else choose(request.url)
 
 
 def _address(request: Request, host: str, port: int) -> str | None:

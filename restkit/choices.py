@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from restkit.url import URL, Params
     from restkit.wire.proxy import Proxy
     from restkit.wire.route import AddressCheck, SocketOption
+    from restkit.wire.tls import TLSOptions
 
 
 class CommonOptions(TypedDict, total=False):
@@ -114,10 +115,20 @@ def with_options(settings: Settings, given: dict[str, Any]) -> Settings:
         elif name not in _OF_KEEPING:
             raise TypeError(unknown_option(name, _ALL))
     if tls:
-        changes["tls"] = checked(settings.tls._replace(**tls))
+        changes["tls"] = checked(_giving_way(settings.tls, tls)._replace(**tls))
     if given.keys() & _OF_KEEPING:
         changes["keeping"] = _keeping(given.get("replay"), given.get("spool", False))
     return settings._replace(**changes)
+
+
+def _giving_way(options: TLSOptions, given: dict[str, Any]) -> TLSOptions:
+    """What was said before, but for what cannot stand beside what is said now."""
+    if given.get("context") is not None:
+        return options._replace(verify=True, cert=None, min_version=None)
+    return options._replace(context=None) if given.keys() & _BESIDE_NO_CONTEXT else options
+
+
+_BESIDE_NO_CONTEXT = frozenset(("verify", "cert", "min_version"))
 
 
 def _keeping(replay: object, spool: object) -> Keeping:

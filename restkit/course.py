@@ -154,7 +154,7 @@ class Course:
             raise PayloadNotReplayable(
                 f"answered {response.status_line}: {payload!r} would have {why}, and cannot: it "
                 "can be sent once. replay='spool' keeps what is sent",
-                sent="all",
+                sent=response.sent,
                 request=self._request,
                 response=response,
             )

@@ -76,7 +76,7 @@ def as_payload(value: object) -> Payload | None:  # noqa: C901  # one visible ch
         return TextPayload(value)
     if isinstance(value, os.PathLike):
         return _of_path(os.fspath(value))
-    if isinstance(value, Mapping | set | frozenset | int | float):
+    if isinstance(value, Mapping | set | frozenset | int | float) or _is_number(value):
         raise _refused(value)  # some of these can be iterated, or have a buffer (numpy.float64)
     if _has_buffer(value):
         return BufferPayload(value)
@@ -302,11 +302,19 @@ def _of_callable(function: Callable[..., object]) -> Payload:
     return CallPayload(function, as_payload)
 
 
+def _is_number(value: object) -> bool:
+    """Whether it is a number of numpy's: these have a buffer and, unlike its arrays, no length."""
+    kind = type(value)
+    return hasattr(kind, "__float__") and not hasattr(kind, "__len__")
+
+
 def _has_buffer(value: Any) -> bool:
     try:
         memoryview(value).release()
     except TypeError:
         return False
+    except (ValueError, BufferError) as exc:  # a closed mmap; numpy's dates
+        raise PayloadError(f"a {type(value).__name__} does not give its bytes: {exc}") from exc
     return True
 
 

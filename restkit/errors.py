@@ -57,11 +57,12 @@ class Error(Exception):
     """The root: ``except restkit.Error`` catches whatever restkit has to say.
 
     ``sent`` tells how much of the request had left (``'nothing'``, ``'part'``, ``'all'``; None
-    where no request was under way), so that a caller can decide on another try. ``request`` and
+    where no request was asked for), so that a caller can decide on another try. ``request`` and
     ``response`` are there when they are known; ``history`` is what came before on the way of the
     call, in order: answers that led on (redirects, challenges, statuses tried again), and errors
     that were tried past. ``out_of_payload`` is true of one that the payload's own source raised,
-    such as a response that broke while it was sent on. Every error pickles: a request goes along
+    such as a response that broke while it was sent on: its ``request`` may be that response's, its
+    ``sent`` is about the request that was being sent. Every error pickles: a request goes along
     without its secrets and with the ``repr`` of its payload.
     """
 
@@ -129,6 +130,8 @@ class InvalidHeader(RequestError):
 
 class PayloadError(Error):
     """The payload cannot be sent as it is."""
+
+    sent: Sent | None = "nothing"  # where it is not seen before, the exchange says how far it came
 
 
 class PayloadLengthError(PayloadError):

@@ -70,7 +70,8 @@ class Headers(MutableMapping[str, str]):
 
     def add(self, name: str, value: HeaderValue) -> None:
         """Put one more field at the end, beside those of the same name."""
-        self._fields.append((_checked_name(name).lower(), name, _checked_value(name, value)))
+        name = checked_name(name)
+        self._fields.append((name.lower(), name, _checked_value(name, value)))
         self._changed()
 
     def get_all(self, name: str) -> list[str]:
@@ -103,7 +104,8 @@ class Headers(MutableMapping[str, str]):
         return ", ".join(values)
 
     def __setitem__(self, name: str, value: HeaderValue) -> None:
-        low = _checked_name(name).lower()
+        name = checked_name(name)
+        low = name.lower()
         field = (low, name, _checked_value(name, value))
         self._changed()
         for place, (key, _, _) in enumerate(self._fields):
@@ -170,20 +172,23 @@ def _pairs(
     return fields.items() if isinstance(fields, Mapping) else fields
 
 
-def _checked_name(name: object) -> str:
+def checked_name(name: object) -> str:
+    """The name as plain text; raises InvalidHeader for what is none."""
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise InvalidHeader(
             f"{name!r} is no header name: letters, digits and !#$%&'*+-.^_`|~ make one"
         )
-    return name
+    return str.__str__(name)  # a member of an enum would write itself in its own way
 
 
 def _checked_value(name: str, value: object) -> str:
     if isinstance(value, bytes):
-        value = value.decode("latin-1")
+        value = bytes.decode(value, "latin-1")
     elif isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    elif not isinstance(value, str):
+        return int.__repr__(value)
+    elif isinstance(value, str):
+        value = str.__str__(value)
+    else:
         raise InvalidHeader(
             f"the value of {name} is of type {type(value).__name__}; str, bytes or int would do"
         )

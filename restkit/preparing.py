@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from restkit.door import as_payload
 from restkit.errors import Error, InvalidHeader
-from restkit.headers import Headers, HeaderValue
+from restkit.headers import Headers, HeaderValue, checked_name
 from restkit.message.json_body import json_payload
 from restkit.message.request import framed
 from restkit.progress import told_of
@@ -37,7 +37,7 @@ def with_defaults(defaults: Headers, given: GivenHeaders) -> tuple[Headers, froz
     Those it wants not to be sent at all, whether they come from the defaults or the payload.
     """
     pairs = pairs_of(given)
-    names = {str(name).lower() for name, _ in pairs}
+    names = {checked_name(name).lower() for name, _ in pairs}
     headers = defaults.copy()
     for name in names:
         headers.pop(name, None)
@@ -124,7 +124,9 @@ def sending_of(
         lines = f"Host: {request.authority}\r\n{lines}"
     target = request.target
     if proxy is not None and proxy.forwards(request.url.scheme):
-        target = f"{request.url.scheme}://{request.url.authority}{target}"
+        # OPTIONS * asks the origin itself: in absolute form it has no path (RFC 9112 3.2.4).
+        path = "" if target == "*" else target
+        target = f"{request.url.scheme}://{request.url.authority}{path}"
         fields += proxy.fields
     if fields:
         lines += Headers.of_trusted(fields).lines()

@@ -6,7 +6,7 @@ from enum import Enum
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from restkit.errors import PayloadNotReplayable
+from restkit.errors import Error, PayloadNotReplayable
 from restkit.payload import Payload, close_if_it_can, refuse_if_spent
 
 if TYPE_CHECKING:
@@ -66,6 +66,9 @@ class KeptPayload(Payload):
             while self._pull() is not None:
                 pass
             self.length = self._spool.size
+        except Error as error:
+            error.sent, error.out_of_payload = "nothing", True
+            raise
         finally:
             self._end_turn()
 

@@ -304,7 +304,7 @@ def _again(body: Payload | None, refused: HttpResponse) -> Payload | None:
         raise PayloadNotReplayable(
             f"answered {refused.status_line}: {body!r} would have to be sent again with other "
             "credentials, and cannot: it can be sent once. replay='spool' keeps what is sent",
-            sent="all",
+            sent=refused.sent,
             request=refused.request,
             response=refused,
         )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def as_environment_says(settings: Settings, environ: Mapping[str, str]) -> Settings:
     """The settings with the proxies and the trusted certificates that the environment names."""
     proxies = EnvironmentProxies(environ)
-    if proxies:
+    if proxies and settings.network.uds is None:
         settings = settings._replace(proxy=proxies)
     trusted = trusted_by_environment(environ)
     if trusted is not None:

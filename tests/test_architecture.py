@@ -43,6 +43,7 @@ FLOORS = {
     3: [
         "wire.tls",
         "wire.contexts",
+        "wire.socks",
         "wire.proxy",
         "wire.route",
         "wire.answer",
@@ -50,7 +51,6 @@ FLOORS = {
         "wire.handshake",
         "wire.race",
         "wire.tunnel",
-        "wire.socks",
         "wire.dial",
         "wire.transport",
         "wire.sending",
@@ -62,8 +62,8 @@ FLOORS = {
     ],
     4: [
         "settings",
-        "message.status",
         "message.header_text",
+        "message.status",
         "message.json_body",
         "message.links",
         "message.set_cookie",
@@ -112,7 +112,7 @@ FOREIGN = {
     "urllib3": {"url", "timeouts", "wire.contexts", "wire.dial", "policy.retries"},
     "certifi": {"wire.contexts"},
     "oauthlib": {"policy.oauth1"},
-    "socks": {"wire.proxy", "wire.socks"},
+    "socks": {"wire.socks"},
     "brotli": {"decoder"},
     "backports": {"decoder"},
 }

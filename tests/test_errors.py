@@ -16,18 +16,22 @@ import pytest
 import restkit
 from restkit import (
     AlreadyRead,
+    BodyTooLarge,
     Client,
     ConnectError,
     DecodingError,
     Error,
+    HttpResponse,
     IdleTimeout,
     InvalidHeader,
     InvalidUrl,
+    Payload,
     PayloadError,
     PayloadLengthError,
     PayloadNotReplayable,
     RequestError,
     ResourceError,
+    ResourceGone,
     ResourceNotFound,
     ResponseError,
     Timeout,
@@ -38,6 +42,7 @@ from restkit import (
     as_payload,
     errors,
 )
+from restkit.message.status import error_of
 from support import ScriptedServer, refusing, response
 from support.answers import BROKEN, answered, giving
 
@@ -127,7 +132,7 @@ def test_no_error_is_raised_that_says_nothing_of_whose_fault_it_is():
 def test_the_message_is_what_it_says_until_it_knows_its_request(kind):
     error = kind("it broke")
     assert str(error) == error.message == error.args[0] == "it broke"
-    sent = "nothing" if isinstance(error, RequestError) else None
+    sent = "nothing" if isinstance(error, RequestError | PayloadError) else None
     assert (error.sent, error.request, error.response) == (sent, None, None)
     assert repr(error) == f"{kind.__name__}('it broke')"
 
@@ -361,6 +366,152 @@ def test_a_payload_that_is_over_says_that_nothing_was_sent():
         assert server.connections == 0
 
 
+def a_closed_file():
+    with open(__file__) as file:
+        pass
+    return file
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [a_closed_file, lambda: "\ud800", lambda: ["\ud800"], lambda: open(1, "wb", closefd=False)],
+    ids=["closed", "surrogate", "in a list", "write-only"],
+)
+def test_nothing_was_sent_of_a_payload_that_cannot_be_one(payload):
+    with pytest.raises(PayloadError) as caught:
+        restkit.post("http://127.0.0.1:1/", payload())
+    assert (caught.value.sent, caught.value.out_of_payload) == ("nothing", False)
+
+
+def in_the_body(answer, look, **options):
+    """The error of a look at the body of an answer."""
+    with answered(answer, **options) as got:
+        with pytest.raises(Error) as caught:
+            look(got)
+        assert caught.value.request is got.request
+        assert caught.value.response is got
+    return caught.value
+
+
+def taken(got):
+    list(got.payload_stream)
+    return got.body
+
+
+CODED = response(b"no gzip", "Content-Encoding: gzip")
+SAID = {
+    "decoding": (CODED, lambda got: got.body, DecodingError),
+    "too many codings": (
+        response(b"", "Content-Encoding: gzip, gzip, gzip, gzip, gzip, gzip"),
+        lambda got: got.body,
+        DecodingError,
+    ),
+    "unknown coding": (
+        response(b"x", "Content-Encoding: rot13"),
+        lambda got: got.text,
+        DecodingError,
+    ),
+    "json": (response(b"{"), HttpResponse.json, DecodingError),
+    "text": (response(b"\xff"), lambda got: got.text, DecodingError),
+    "charset": (
+        response(b"", "Content-Type: a/b; charset=idna"),
+        lambda got: got.text,
+        DecodingError,
+    ),
+    "too large": (response(b"x" * 100), lambda got: got.body, BodyTooLarge),
+    "cut short": (giving(BROKEN["length"]), lambda got: got.body, UnexpectedEOF),
+    "chunks": (giving(BROKEN["chunks"]), lambda got: got.body, UnexpectedEOF),
+    "gone by": (response(b"x" * 9), taken, AlreadyRead),
+    "status": (
+        response(b"", status="404 No"),
+        HttpResponse.raise_for_status,
+        ResourceNotFound,
+    ),
+    "status, read": (
+        response(b"", status="410 No"),
+        lambda got: (_ for _ in ()).throw(error_of(got)),
+        ResourceGone,
+    ),
+    "no socket": (response(b""), HttpResponse.detach, RequestError),
+}
+
+
+@pytest.mark.parametrize("case", SAID)
+def test_what_is_wrong_with_an_answer_says_how_much_was_sent(case):
+    answer, look, kind = SAID[case]
+    error = in_the_body(answer, look, max_body=60)
+    assert (type(error), error.sent) == (kind, "all")
+
+
+def test_what_is_wrong_with_a_refusal_says_that_part_was_sent():
+    def script(peer):
+        peer.read_head()
+        peer.send(response(b"{", status="413 Too Large"))
+        peer.read_to_end()
+
+    def rows():
+        yield b"abc"
+        server.until(lambda: b"413" in server.said[0])
+        while True:
+            yield b"x" * 1000
+
+    with ScriptedServer(script) as server, Client(timeout=10) as client:
+        got = client.post(server.url(), rows())
+        assert got.sent == "part"
+        for look in (got.json, got.raise_for_status, got.detach):
+            with pytest.raises(Error) as caught:
+                look()
+            assert caught.value.sent == "part"
+        put_away = pickle.loads(pickle.dumps(got))
+        with pytest.raises(DecodingError) as caught:
+            put_away.json()
+        assert caught.value.sent == put_away.sent == "part"
+
+
+def test_what_comes_out_of_the_payload_says_how_much_of_its_request_was_sent():
+    def rows():
+        yield b"abc"
+        restkit.get("no url")
+
+    def read_on(peer):
+        peer.read_to_end()
+
+    with ScriptedServer(read_on) as server, Client(timeout=10) as client:
+        with pytest.raises(InvalidUrl) as caught:
+            client.post(server.url(), rows())
+        assert (caught.value.sent, caught.value.out_of_payload) == ("part", True)
+        # What broke is about the answer that was to be sent on; what was sent, about this request.
+        with answered(giving(BROKEN["length"])) as broken:
+            with pytest.raises(UnexpectedEOF) as caught:
+                client.post(server.url(), broken)
+            assert caught.value.request is broken.request
+            assert (caught.value.sent, caught.value.out_of_payload) == ("part", True)
+            with pytest.raises(UnexpectedEOF) as caught:
+                assert not broken.body
+            assert (caught.value.sent, caught.value.out_of_payload) == ("all", False)
+        with answered(giving(BROKEN["length"])) as broken:
+            with pytest.raises(UnexpectedEOF) as caught:
+                client.post(server.url(), broken, spool=True)
+            assert (caught.value.sent, caught.value.out_of_payload) == ("nothing", True)
+
+
+@pytest.mark.parametrize("fields", [[("X", "a\r\nb")], [("X Y", "a")], [("Content-Length", "3")]])
+def test_trailers_that_cannot_be_are_the_payloads_fault(fields):
+    class Trailing(Payload):
+        def chunks(self):
+            yield b"abc"
+
+        def trailers(self):
+            return fields
+
+    with ScriptedServer(lambda peer: peer.read_to_end()) as server, Client() as client:
+        with pytest.raises(PayloadError) as caught:
+            client.post(server.url(), Trailing())
+        assert (caught.value.sent, caught.value.out_of_payload) == ("part", True)
+        server.join()
+        assert server.wire[0].endswith(b"\r\n\r\n3\r\nabc\r\n")
+
+
 # Causes
 
 
@@ -435,4 +586,4 @@ def test_already_read_is_about_one_pass():
         with pytest.raises(AlreadyRead, match=f"^GET {got.final_url}: .*one pass") as caught:
             assert not got.body
         error = caught.value
-        assert (error.sent, error.request, error.response) == (None, got.request, got)
+        assert (error.sent, error.request, error.response) == ("all", got.request, got)

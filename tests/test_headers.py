@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import pickle
+from enum import Enum, IntEnum
+from http import HTTPStatus
 
 import pytest
 from hypothesis import given
@@ -113,6 +115,48 @@ def test_headers_have_no_hash():
 )
 def test_a_value_is_text_bytes_or_a_whole_number(value, kept):
     assert Headers({"X": value})["x"] == kept
+
+
+class Name(str, Enum):
+    """Of a member, ``str()`` is the name of the member."""
+
+    GIVEN = "X-Name"
+    __str__ = Enum.__str__
+
+
+class Number(IntEnum):
+    SEVEN = 7
+
+
+class Sly(str):
+    def __str__(self):
+        return "a\r\nX: y"
+
+    def strip(self, *_):
+        return str(self)
+
+
+class SlyNumber(int):
+    def __str__(self):
+        return "1\r\nX: y"
+
+    __repr__ = __str__
+
+
+class SlyBytes(bytes):
+    def decode(self, *_):
+        return Sly("x")
+
+
+def test_W16_a_name_or_value_of_a_subclass_goes_out_as_what_it_holds():
+    headers = Headers([(Name.GIVEN, Name.GIVEN), (Sly("a"), Sly("b")), ("n", SlyNumber(5))])
+    headers["e"] = Number.SEVEN
+    headers[Sly("s")] = HTTPStatus.OK
+    headers.add("b", SlyBytes(b"bytes"))
+    said = [("X-Name", "X-Name"), ("a", "b"), ("n", "5"), ("e", "7"), ("s", "200"), ("b", "bytes")]
+    assert headers.pairs() == said
+    assert headers.lines() == "".join(f"{name}: {value}\r\n" for name, value in said)
+    assert {type(text) for pair in headers.pairs() for text in pair} == {str}
 
 
 @pytest.mark.parametrize(

@@ -393,7 +393,7 @@ def test_who_rests_notices_the_end(certs):
 
 
 @pytest.mark.parametrize("waiting", ["to read", "to send"])
-def test_W17_abort_wakes_who_waits(waiting, certs):
+def test_abort_wakes_who_waits(waiting, certs):
     with connected(until_the_client_goes if waiting == "to read" else stalled, certs) as transport:
         if waiting == "to send":
             while transport.send([b"x" * 65536]):

@@ -484,6 +484,24 @@ def test_P05_numpy_arrays_are_their_bytes():
         assert sent(payload) == value.tobytes()
     with pytest.raises(TypeError, match="Python objects"):
         as_payload(numpy.array([object()], dtype=object))
+    with pytest.raises(PayloadError, match="a ndarray does not give its bytes: .*'M'"):
+        as_payload(numpy.array(["2026-11-21"], dtype="M8[D]"))
+
+
+@pytest.mark.parametrize("kind", ["int64", "uint8", "float32", "float64", "bool_", "complex64"])
+def test_P10_a_number_of_numpys_is_no_payload_though_it_has_a_buffer(kind):
+    numpy = pytest.importorskip("numpy")
+    with pytest.raises(TypeError, match="a payload cannot be of type"):
+        as_payload(getattr(numpy, kind)(1))
+    assert sent(as_payload(numpy.bytes_(b"abc"))) == b"abc"
+    assert sent(as_payload(numpy.str_("abc"))) == b"abc"
+
+
+def test_P05_what_has_let_go_of_its_bytes_says_so():
+    view = memoryview(b"abc")
+    view.release()
+    with pytest.raises(PayloadError, match="memoryview does not give its bytes: .*released"):
+        as_payload(view)
 
 
 def test_P05_an_mmap_is_all_its_bytes_and_can_be_closed_afterwards(path):

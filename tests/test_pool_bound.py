@@ -10,8 +10,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
@@ -522,3 +523,58 @@ def test_W12_C12_a_child_begins_to_count_from_nothing(program):
             check=False,
         )
         assert (done.returncode, done.stderr) == (0, "")
+
+
+# Interrupts
+
+
+class Interrupted(BaseException):
+    """What Ctrl-C is, but for the name: pytest takes that one for its own."""
+
+
+LAID_OPEN = ("carrier.py", "pool.py", "bound.py", "connection.py")
+
+
+@contextmanager
+def interrupted_at_line(number: int) -> Iterator[None]:
+    """Interrupts this thread at the nth line that it comes to in the files above."""
+    left = number
+
+    def trace(frame: FrameType, event: str, _: object) -> object:
+        nonlocal left
+        if not frame.f_code.co_filename.endswith(LAID_OPEN):
+            return None
+        if event == "line":
+            left -= 1
+            if left == 0:
+                raise Interrupted
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        yield
+    finally:
+        sys.settrace(before)
+
+
+# Of a socket that is connected and in nobody's hands yet, the collector says that it closed it.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("rested", [False, True])
+@pytest.mark.parametrize("bound", [None, 1])
+def test_an_interrupt_anywhere_leaves_no_connection_in_use(bound, rested):
+    with ScriptedServer(answer_all) as server:
+        for number in range(1, 1000):
+            with Client(max_connections=bound, timeout=PATIENT) as client:
+                pool = client._carrier.pool
+                if rested:
+                    client.get(server.url())
+                whole = False
+                with suppress(Interrupted), interrupted_at_line(number):
+                    client.get(server.url())
+                    whole = True
+                assert ", 0 in use" in repr(pool), number
+                assert client.get(server.url()).body == b"ok"
+                if whole:
+                    break
+    assert number > 20

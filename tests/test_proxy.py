@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import ssl
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -145,6 +146,7 @@ def test_headers_are_nothing_for_socks():
 
 
 def test_without_pysocks_the_package_to_install_is_named(monkeypatch):
+    monkeypatch.delitem(sys.modules, "restkit.wire.socks", raising=False)
     monkeypatch.setitem(sys.modules, "socks", None)
     with pytest.raises(RequestError) as caught:
         Proxy("socks5://user:pw@p.test")
@@ -268,6 +270,24 @@ def test_an_echo_within_tls_within_tls_does_not_lock_up(squid, certs):
         with restkit.Client(proxy=proxy, verify=ca, trust_env=False) as client:
             url = server.url().replace("127.0.0.1", "localhost")
             assert client.post(url, payload).body == payload
+
+
+def test_threads_share_a_client_by_way_of_a_proxy(client, nginx):
+    wrong: list[object] = []
+
+    def ask() -> None:
+        for turn in range(10):
+            url = nginx.tls_url("/small") if turn % 2 else nginx.url("/small")
+            response = client.get(url)
+            if (response.status, response.body) != (200, b"Hello, world!"):
+                wrong.append(response)
+
+    threads = [threading.Thread(target=ask) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
 
 
 def test_a_request_to_a_plain_origin_is_handed_to_the_proxy_with_its_whole_url():

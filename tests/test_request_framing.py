@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from enum import Enum
 
 import pytest
 
@@ -11,6 +12,8 @@ import restkit
 from restkit import (
     Headers,
     InvalidHeader,
+    Payload,
+    PayloadError,
     PayloadLengthError,
     RequestError,
 )
@@ -371,12 +374,56 @@ def test_P11_chunked_twice_is_an_error(client, server):
     assert nothing_left(server, caught.value)
 
 
+class Odd(Payload):
+    """A payload of a user's, that says of itself what no payload can say."""
+
+    def __init__(self, length):
+        self.length = length
+
+    def chunks(self):
+        yield b"abc"
+
+
+@pytest.mark.parametrize("length", [-1, 3.0, True, "3"])
+@pytest.mark.parametrize("headers", [{}, {"Content-Length": 3}, {"Transfer-Encoding": "chunked"}])
+def test_a_payload_whose_length_is_no_number_of_bytes_is_an_error(headers, length, client, server):
+    with pytest.raises(PayloadError, match=f"of a Odd is {length!r}: a number") as caught:
+        ask(client, server, payload=Odd(length), headers=headers)
+    assert nothing_left(server, caught.value)
+
+
 # Methods
 
 
 def test_a_known_method_goes_in_capitals(client, server):
     ask(client, server, "post")
     assert server.request == message(server, "POST", "Content-Length: 0")
+
+
+class Word(str, Enum):
+    """Of a member, ``str()`` is the name of the member."""
+
+    GET = "GET"
+    PURGE = "PURGE"
+    LOW = "post"
+    AGENT = "user-agent"
+    __str__ = Enum.__str__
+
+
+@pytest.mark.parametrize("method", [Word.GET, Word.PURGE, Word.LOW])
+def test_a_method_or_a_name_that_is_a_member_of_an_enum_goes_as_what_it_holds(method):
+    with ScriptedServer.serving(response()) as server, restkit.Client() as client:
+        client.request(server.url(), method, headers={Word.AGENT: "mine"})
+    word = method.value.upper()
+    assert head_of(server.request).startswith(f"{word} / HTTP/1.1\r\n".encode())
+    assert [value for name, value in fields_of(server.request) if name == "user-agent"] == ["mine"]
+
+
+@pytest.mark.parametrize("method", [None, b"GET", 1, ["GET"], "", "G T"])
+def test_what_is_no_method_is_an_error(method, client, server):
+    with pytest.raises(RequestError, match="is no method") as caught:
+        client.request(server.url(), method)
+    assert (caught.value.sent, server.connections) == ("nothing", 0)
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE", "OPTIONS", "PROPFIND", "x-own"])

@@ -9,6 +9,7 @@ import pickle
 import socket
 import subprocess
 import sys
+import time
 import zlib
 
 import brotli
@@ -29,6 +30,7 @@ from restkit import (
     Unauthorized,
     UnexpectedEOF,
 )
+from restkit.message.status import error_of
 from support import ScriptedServer, chunked_response, response
 from support.answers import BROKEN, FRAMINGS, answered, giving
 
@@ -192,8 +194,9 @@ def test_C14_after_101_the_socket_is_the_callers():
             while len(rest) < 10:
                 rest += sock.recv(100)
             assert rest == b"first ECHO"
-            with pytest.raises(RequestError, match="gives its socket away"):
+            with pytest.raises(RequestError, match="has been given away already") as caught:
                 got.detach()
+            assert (caught.value.sent, caught.value.response) == ("all", got)
         server.join()
 
 
@@ -215,12 +218,13 @@ def test_C14_after_connect_the_socket_is_the_callers_over_tls_too(certs):
 
 def test_C14_an_ordinary_answer_keeps_its_socket():
     with answered(response(b"body")) as got:
-        with pytest.raises(RequestError, match="this is 200 OK to GET"):
+        with pytest.raises(RequestError, match="this is 200 OK to GET") as caught:
             got.detach()
+        assert caught.value.sent == "all"
         assert got.body == b"body"
 
 
-@pytest.mark.parametrize("end", ["close", "drop"])
+@pytest.mark.parametrize("end", ["close", "drop", "close the client"])
 def test_a_socket_that_nobody_takes_is_closed(end):
     def script(peer):
         peer.read_request()
@@ -233,6 +237,10 @@ def test_a_socket_that_nobody_takes_is_closed(end):
             got.close()
             got.close()
             with pytest.raises(RequestError):
+                got.detach()
+        elif end == "close the client":
+            client.close()
+            with pytest.raises(RequestError, match="given away already, or closed"):
                 got.detach()
         else:
             del got
@@ -326,6 +334,22 @@ def test_a_charset_that_python_cannot_read_by_is_a_decoding_error(charset):
         assert got.body == b"\\x\xff.."
 
 
+@pytest.mark.parametrize(
+    "charset",
+    ["punycode", "PunyCode", "idna", "utf-7", "UTF7", "u7", "unicode-escape", "raw_unicode_escape"],
+)
+def test_what_a_peer_calls_a_charset_and_is_another_codec_of_pythons_is_not_read_by(charset):
+    # By punycode alone, 100 kB of this take a minute.
+    body = b"a-" + b"99999" * 20_000
+    with answered(response(body, f"Content-Type: text/plain; charset={charset}")) as got:
+        with pytest.raises(DecodingError, match=f"not text in {charset}: that is no charset"):
+            assert got.text is None
+        assert got.body_string("utf-7" if "7" in charset else "ascii") == body.decode()
+    answer = response(body, f"Content-Type: text/plain; charset={charset}", status="400 Bad")
+    with answered(answer) as got:
+        assert error_of(got).message == body[: 64 * 1024].decode()
+
+
 def test_json_is_read_in_any_unicode():
     value = {"a": [1, None, "ü€"]}
     import json
@@ -409,7 +433,21 @@ def test_the_timings_are_in_order_and_none_where_nothing_happened(certs):
     with answered(response(b"small")) as got:
         assert got.timings.tls is None
         assert 0 < got.timings.connect <= got.timings.sent <= got.timings.first_byte
-        assert got.timings.done == got.timings.first_byte
+        assert got.timings.done > got.timings.first_byte
+
+
+def test_an_answer_that_came_whole_is_done_when_its_last_byte_has_come():
+    def script(peer):
+        peer.read_request()
+        peer.without_delay()
+        peer.send(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+        time.sleep(0.2)
+        peer.send(response(b"small"))
+
+    with ScriptedServer(script) as server, Client(timeout=10) as client:
+        got = client.get(server.url())
+    assert got.timings.done - got.timings.first_byte > 0.1
+    assert pickle.loads(pickle.dumps(got)).timings.done == pytest.approx(got.timings.done)
 
 
 # The end

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 
 _CHARSET = re.compile(r';[ \t]*charset=(?:"([^"]*)"|([^\s;"]+))', re.IGNORECASE)
 _NO_CHARSETS = frozenset(
-    ("idna", "punycode", "raw_unicode_escape", "undefined", "unicode_escape", "utf_7", "utf7")
+    ("idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape", "utf-7")
 )
 
 
@@ -19,9 +20,13 @@ def charset_of(content_type: str) -> str | None:
 def is_charset(name: str) -> bool:
     """Whether a name that a peer gives is one of a charset, and not of Python's other codecs.
 
-    Some of those take time or memory out of all proportion to what they are given.
+    Some of those take time or memory out of all proportion to what they are given. UTF-7 says the
+    same text in many ways, and browsers have dropped it for that.
     """
-    return name.lower().replace("-", "_") not in _NO_CHARSETS
+    try:
+        return codecs.lookup(name).name not in _NO_CHARSETS
+    except (LookupError, ValueError):
+        return False
 
 
 def as_utf_8(value: str) -> str:

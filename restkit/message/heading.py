@@ -78,7 +78,7 @@ class Heading:
     @property
     def sets_cookies(self) -> bool:
         """Whether there is a Set-Cookie; costs next to nothing where there is none."""
-        return b"\r\nset-cookie:" in self._head.lowered
+        return self._head.has(b"\r\nset-cookie:")
 
     @property
     def cookies(self) -> dict[str, str]:

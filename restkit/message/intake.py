@@ -24,16 +24,19 @@ _PIECE = 256 * 1024
 class Owner:
     """Whose body it is; it does not keep the response, or neither would end before a collection."""
 
-    __slots__ = ("_response", "request")
+    __slots__ = ("_response", "_sent", "request")
 
     def __init__(self, response: HttpResponse) -> None:
         self.request = response.request
+        self._sent = response.sent
         self._response = ref(response)
 
     def blame(self, error: Error) -> None:
         """Complete an error with what it is about."""
         if error.request is None:
             error.request = self.request
+        if error.sent is None:
+            error.sent = self._sent
         if error.response is None:
             error.response = self._response()
 

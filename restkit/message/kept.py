@@ -9,7 +9,7 @@ from restkit.wire.framing import BodyToEnd, Deframer, SizedBody
 from restkit.wire.head import Pairs, ResponseHead
 
 if TYPE_CHECKING:
-    from restkit.errors import Error
+    from restkit.errors import Error, Sent
     from restkit.headers import Headers
 
 
@@ -25,6 +25,7 @@ class Kept(NamedTuple):
     fault: tuple[type[Error], str] | None
     decoded: bool
     times: Times
+    sent: Sent
 
 
 def made_reply(status: int, headers: Headers, body: bytes) -> Reply:
@@ -32,8 +33,9 @@ def made_reply(status: int, headers: Headers, body: bytes) -> Reply:
     from http import HTTPStatus
 
     reasons = {each.value: each.phrase for each in HTTPStatus}
-    reason, times = reasons.get(status, ""), Times(None, None, 0.0, 0.0)
-    return kept_reply(Kept(1, status, reason, headers.pairs(), [], body, None, True, times))
+    reason, times = reasons.get(status, ""), Times(None, None, 0.0, 0.0, None)
+    fields = headers.pairs()
+    return kept_reply(Kept(1, status, reason, fields, [], body, None, True, times, "nothing"))
 
 
 def kept_reply(kept: Kept) -> Reply:
@@ -43,4 +45,4 @@ def kept_reply(kept: Kept) -> Reply:
     head = ResponseHead(kept.minor, kept.status, reason, lines.encode("latin-1"))
     deframer: Deframer = BodyToEnd() if kept.fault else SizedBody(len(kept.body))
     deframer.trailers[:] = kept.trailers
-    return Reply(head, deframer, kept.body, None, None, None, kept.times, None)
+    return Reply(head, deframer, kept.body, None, None, None, kept.times, kept.sent, None)

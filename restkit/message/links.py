@@ -16,7 +16,7 @@ from restkit.errors import InvalidUrl
 if TYPE_CHECKING:
     from restkit.url import URL
 
-_TARGET = re.compile(r"[\s,]*<([^>]*)>")
+_SEPARATORS = re.compile(r"[\s,]*")
 _PARAMETER = re.compile(
     r"\s*;\s*([^\s=;,\"<>]*)\s*(?:=\s*(?:\"((?:[^\"\\]|\\.)*)(?:\"|\\?$)|([^;,\"]*)))?",
     re.DOTALL,
@@ -46,14 +46,25 @@ def parse_links(values: Sequence[str], base: URL) -> dict[str, dict[str, str]]:
 
 
 def _each(value: str) -> Iterator[tuple[str, dict[str, str]]]:
-    at = 0
+    # Every step goes on behind what it has looked at: a field of nothing but commas, or of targets
+    # without an end, costs no more than its length.
+    at = _end_of(_SEPARATORS, value, 0)
     while at < len(value):
-        target = _TARGET.match(value, at)
-        if target:
-            parameters, at = _parameters(value, target.end())
-            yield target[1].strip(), parameters
-        rest = _REST.match(value, at)
-        at = (rest.end() if rest else at) + 1
+        if value[at] == "<":
+            end = value.find(">", at)
+            if end < 0:
+                return
+            target = value[at + 1 : end].strip()
+            parameters, at = _parameters(value, end + 1)
+            yield target, parameters
+        at = _end_of(_SEPARATORS, value, _end_of(_REST, value, at))
+
+
+def _end_of(part: re.Pattern[str], value: str, at: int) -> int:
+    """Where a part of any length, also of none, ends that begins at ``at``."""
+    match = part.match(value, at)
+    assert match
+    return match.end()
 
 
 def _parameters(value: str, at: int) -> tuple[dict[str, str], int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from restkit.errors import PayloadLengthError, RequestError
+from restkit.errors import PayloadError, PayloadLengthError, RequestError
 from restkit.files import RegularPayload
 from restkit.headers import SECRET, Headers
 from restkit.masking import masked
@@ -103,13 +103,13 @@ class Request:
 
 
 def _checked_method(method: object) -> str:
-    if method in _KNOWN and isinstance(method, str):
-        return method
-    if not isinstance(method, str) or not _METHOD.fullmatch(method):
-        raise RequestError(
-            f"{method!r} is no method: a word such as GET or POST is one", sent="nothing"
-        )
-    return method.upper() if method.upper() in _KNOWN else method
+    if isinstance(method, str):
+        method = str.__str__(method)  # a member of an enum would write itself in its own way
+        if method in _KNOWN:
+            return method
+        if _METHOD.fullmatch(method):
+            return method.upper() if method.upper() in _KNOWN else method
+    raise RequestError(f"{method!r} is no method: a word such as GET or POST is one")
 
 
 def _revive(
@@ -158,6 +158,7 @@ def framed(request: Request) -> Framed:
         raise RequestError(f"a {request.method} request has no payload (RFC 9110 9.3)")
     if payload is not None:
         refuse_if_spent(payload)
+        _refuse_odd_length(payload)
     if not declared:
         return _framed_by_payload(request, payload)
     if len(declared) > 1:
@@ -165,6 +166,15 @@ def framed(request: Request) -> Framed:
     if "content-length" in declared:
         return _framed_by_declaration(request, payload)
     return _framed_in_chunks(request, payload)
+
+
+def _refuse_odd_length(payload: Payload) -> None:
+    length: object = payload.length
+    if length is not None and (type(length) is not int or length < 0):
+        raise PayloadError(
+            f"the length of a {type(payload).__name__} is {length!r}: a number of bytes, as an "
+            "int, or None is wanted"
+        )
 
 
 def _framed_by_payload(request: Request, payload: Payload | None) -> Framed:

@@ -10,6 +10,7 @@ from restkit.body_file import BodyFile, BodyStream, PayloadStream
 from restkit.errors import AlreadyRead, DecodingError, Error, RequestError
 from restkit.headers import Headers
 from restkit.masking import masked
+from restkit.message.header_text import is_charset
 from restkit.message.heading import Heading
 from restkit.message.intake import Owner, broken_body, codings_of, is_coded, take_body
 from restkit.message.kept import Kept, kept_reply, made_reply
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from restkit.body import Body
+    from restkit.errors import Sent
     from restkit.headers import HeaderValue
     from restkit.message.request import Request
     from restkit.payload import Payload
@@ -95,7 +97,7 @@ class HttpResponse(Heading, OriginalNames):
     def timings(self) -> Timings:
         """When this exchange was connected, sent, answered and done."""
         times, live, began = self._reply.times, self._reply.live, self._started
-        done = times.first_byte if live is None else live.done_at
+        done = times.done if live is None else live.done_at
         return Timings(
             None if times.connected is None else times.connected - began,
             None if times.secured is None else times.secured - began,
@@ -104,10 +106,16 @@ class HttpResponse(Heading, OriginalNames):
             done - began if done else None,
         )
 
+    @property
+    def sent(self) -> Sent:
+        """How much of the request had left when the answer was there, as errors say it."""
+        return self._reply.sent
+
     def raise_for_status(self) -> HttpResponse:
         """Itself if the status is below 400; raises ResourceError, or a child of it, if not."""
         if self.status >= 400:
-            raise error_for(self.status)(self.status_line, request=self.request, response=self)
+            kind = error_for(self.status)
+            raise kind(self.status_line, sent=self.sent, request=self.request, response=self)
         return self
 
     # The body, through the spool: as often as you like
@@ -141,6 +149,8 @@ class HttpResponse(Heading, OriginalNames):
         body = self.body
         self._must_be_decoded()
         name = charset or self.charset
+        if not charset and not is_charset(name):
+            raise self._not_what_it_says(f"the body is not text in {name:.60}: that is no charset")
         try:
             return body.decode(name, unicode_errors)
         except (ValueError, LookupError) as exc:
@@ -211,13 +221,17 @@ class HttpResponse(Heading, OriginalNames):
 
     def detach(self) -> tuple[socket.socket, bytes]:
         """After 101 or CONNECT: the socket, blocking and yours, and what came behind the head."""
-        if self._reply.given is None or self._reply.given.closed:
-            raise RequestError(
+        given = self._reply.given
+        if given is not None and not given.closed:
+            return given.detach()
+        if given is not None:
+            why = "the socket of this answer has been given away already, or closed"
+        else:
+            why = (
                 f"only an answer of 101, or 2xx to CONNECT, gives its socket away; this is "
-                f"{self.status_line} to {self.request.method}",
-                request=self.request,
+                f"{self.status_line} to {self.request.method}"
             )
-        return self._reply.given.detach()
+        raise RequestError(why, sent=self.sent, request=self.request, response=self)
 
     def __enter__(self) -> HttpResponse:
         return self
@@ -253,7 +267,7 @@ class HttpResponse(Heading, OriginalNames):
     def _kept(self, body: bytes, fault: tuple[type[Error], str] | None, *, decoded: bool) -> Kept:
         head, trailers = self._reply.head, self._reply.deframer.trailers
         said = (head.minor, self.status, self.reason, self.headerslist, trailers)
-        return Kept(*said, body, fault, decoded, Times(*self.timings[:4]))
+        return Kept(*said, body, fault, decoded, Times(*self.timings), self.sent)
 
     @classmethod
     def _thawed(cls, kept: Kept, request: Request) -> HttpResponse:
@@ -297,4 +311,4 @@ class HttpResponse(Heading, OriginalNames):
             raise self._not_what_it_says(f"the body is in {coding}, which {why}")
 
     def _not_what_it_says(self, message: str) -> DecodingError:
-        return DecodingError(message, request=self.request, response=self)
+        return DecodingError(message, sent=self.sent, request=self.request, response=self)

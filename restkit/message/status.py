@@ -14,6 +14,7 @@ from restkit.errors import (
     ResourceNotFound,
     Unauthorized,
 )
+from restkit.message.header_text import is_charset
 
 if TYPE_CHECKING:
     from restkit.message.response import HttpResponse
@@ -41,7 +42,8 @@ def error_of(response: HttpResponse) -> ResourceError:
     """
     said, fault = _first_of(response)
     make = error_for(response.status)
-    error = make(_as_text(said, response), request=response.request, response=response)
+    message, sent = _as_text(said, response), response.sent
+    error = make(message, sent=sent, request=response.request, response=response)
     error.history = response.history
     error.__cause__ = fault
     return error
@@ -61,8 +63,9 @@ def _first_of(response: HttpResponse) -> tuple[bytes, Error | None]:
 def _as_text(said: bytes, response: HttpResponse) -> str:
     if _still_coded(response):
         return ""
+    charset = response.charset
     try:
-        return said.decode(response.charset, "replace")
+        return said.decode(charset if is_charset(charset) else "utf-8", "replace")
     except (LookupError, ValueError):
         return said.decode("utf-8", "replace")
 

@@ -69,7 +69,7 @@ def _target(request: Request, response: HttpResponse) -> URL:
     except InvalidUrl as exc:
         raise ResponseError(
             f"answered {response.status_line} to a place that cannot be asked: {exc.message}",
-            sent="all",
+            sent=response.sent,
             request=request,
             response=response,
         ) from exc
@@ -85,7 +85,7 @@ def _refuse_forbidden(request: Request, response: HttpResponse, url: URL, follow
     if why is not None:
         raise RedirectLimit(
             f"answered {response.status_line}, to {masked(str(url))}: {why}",
-            sent="all",
+            sent=response.sent,
             request=request,
             response=response,
         )

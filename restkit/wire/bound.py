@@ -40,7 +40,7 @@ class _Turn(Bell):
 
 
 class BoundedPool(Pool):
-    """A pool of at most ``max_open`` connections, counting those in use, at rest and being opened.
+    """A pool of at most ``max_open`` connections: in use, at rest, on the way, and being opened.
 
     One that rests is closed where its place is wanted, the oldest first. While somebody waits
     nothing comes to rest: it is handed to the first of them, or closed so that he can open his
@@ -54,7 +54,9 @@ class BoundedPool(Pool):
     def _start_empty(self) -> None:
         super()._start_empty()
         self._waiting: deque[_Turn] = deque()
+        # Not held, either of them: see Pool._hand_out.
         self._opening: WeakSet[_Turn] = WeakSet()
+        self._taken: WeakSet[Connection] = WeakSet()
 
     def take(self, route: Route, clock: Clock) -> Connection:
         """As without a bound; waits for ``Timeout.connect`` at most, before the clock of dialing.
@@ -73,6 +75,7 @@ class BoundedPool(Pool):
             with self._lock:
                 self._opening.add(turn)  # before its place is given to somebody else
             connection.close()
+            self.forget(connection)
         return self._open(turn, route, clock)
 
     def open(self, route: Route, clock: Clock) -> Connection:
@@ -81,7 +84,10 @@ class BoundedPool(Pool):
 
     def _open(self, turn: _Turn, route: Route, clock: Clock) -> Connection:
         try:
-            return super().open(route, clock)
+            connection = super().open(route, clock)
+            with self._lock:
+                self._taken.add(connection)
+            return connection
         finally:
             with self._lock:
                 self._opening.discard(turn)
@@ -145,7 +151,8 @@ class BoundedPool(Pool):
             min(routes, key=lambda resting: resting[0].rested_at).popleft().close()
 
     def _open_now(self) -> int:
-        return len(self._in_use) + len(self._opening) + self.resting()
+        on_the_way = len(self._opening) + len(self._taken)
+        return len(self._in_use) + on_the_way + self.resting()
 
     def _serve(self) -> None:
         """Give free places to those who wait.
@@ -165,6 +172,16 @@ class BoundedPool(Pool):
             self._opening.discard(turn)
             self._waiting.appendleft(turn)
 
+    def _hand_out(self, connection: Connection) -> None:
+        self._taken.add(connection)
+        super()._hand_out(connection)
+
+    def hold(self, connection: Connection) -> None:
+        """Know of a connection that begins to be used."""
+        with self._lock:
+            super().hold(connection)
+            self._taken.discard(connection)
+
     def put(self, connection: Connection) -> None:
         """Hand a connection to the first who waits; let it rest where nobody does."""
         with self._lock:
@@ -174,7 +191,8 @@ class BoundedPool(Pool):
                 super().put(connection)
                 return
             if turn.route == connection.route and connection in self._in_use:
-                connection.take_up()
+                self._hand_out(connection)
+                self._in_use.discard(connection)
                 turn.serve(connection)
             else:
                 self._waiting.appendleft(turn)
@@ -184,6 +202,7 @@ class BoundedPool(Pool):
         """Know that a connection is closed; its place goes to the first who waits."""
         with self._lock:
             super().forget(connection)
+            self._taken.discard(connection)
             self._serve()
 
     def close(self) -> None:

@@ -6,7 +6,7 @@ answer sends it back by itself; whatever goes wrong closes it.
 
 from __future__ import annotations
 
-from time import monotonic
+from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 from weakref import ref
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Sequence
 
+    from restkit.errors import Sent
     from restkit.payload import Buffer
     from restkit.spool import Spool
     from restkit.wire.dial import Dialed
@@ -32,11 +33,17 @@ if TYPE_CHECKING:
 class Home(Protocol):
     """Where connections rest: the pool, as a connection sees it."""
 
+    def hold(self, connection: Connection) -> None:
+        """Know of one that begins to be used; abort it if it is too late for that."""
+
     def put(self, connection: Connection) -> None:
         """Take a connection that may be used again."""
 
     def forget(self, connection: Connection) -> None:
         """Know that this one is gone."""
+
+    def let_out(self, connection: Connection) -> None:
+        """Know that this one comes back no more, though it is open, and its user's to take."""
 
 
 class Times(NamedTuple):
@@ -46,13 +53,15 @@ class Times(NamedTuple):
     secured: float | None
     sent: float
     first_byte: float
+    done: float | None
 
 
 class Reply(NamedTuple):
     """A final head, and its body: what came along, what came early, and what is to come.
 
     ``deframer`` knows the body's length and, in the end, its trailers. ``given`` is the
-    connection itself, after an answer that gives it away (101, CONNECT).
+    connection itself, after an answer that gives it away (101, CONNECT). ``sent``: how much of the
+    request had left.
     """
 
     head: ResponseHead
@@ -62,6 +71,7 @@ class Reply(NamedTuple):
     live: LiveBody | None
     given: Connection | None
     times: Times
+    sent: Sent
     failure: TransportError | None
 
 
@@ -69,6 +79,7 @@ class Connection:
     """A connection in use or at rest; ``close()`` may be called at any time, by any thread."""
 
     __slots__ = (
+        "__weakref__",
         "_busy",
         "_home",
         "_opened",
@@ -104,21 +115,23 @@ class Connection:
         On any exception, the payload's own included, the connection is closed. ``exchange``
         then still tells how far it had come.
         """
-        (connected, secured), self._opened = self._opened, (None, None)
+        opened, self._opened = self._opened, (None, None)
         exchange = self.exchange = Exchange(self._transport, sending, rested=self.used > 0)
         self.used += 1
         try:
+            self._hold()
             head = exchange.run()
-            times = Times(connected, secured, exchange.sent_at, exchange.first_byte_at)
+            done = perf_counter() if exchange.answer.done else None
+            times = Times(*opened, exchange.sent_at, exchange.first_byte_at, done)
             return self._reply(exchange, head, times, sending)
         except BaseException as exc:
             self.close()
-            if isinstance(exc, Error) and exc.sent is None:
+            if isinstance(exc, Error):
+                # Of this request, even where the payload's source has failed with one of its own.
                 exc.sent = exchange.sent
+                exc.out_of_payload = exchange.in_source
             if isinstance(exc, TransportError):
                 exc.answered = exchange.answer.begun
-            if isinstance(exc, Error):
-                exc.out_of_payload = exchange.in_source
             raise
 
     def _reply(
@@ -128,7 +141,7 @@ class Connection:
         deframer = exchange.answer.deframer
         assert deframer is not None
         if _hands_over(head.status, sending.method):
-            self._forget()
+            self._let_out()
             given = self
         elif exchange.answer.done:
             content = _whole(exchange.pieces)
@@ -137,7 +150,8 @@ class Connection:
             live = LiveBody(self, self._transport, exchange, sending.clock)
         if exchange.failure is not None:
             self.close()
-        return Reply(head, deframer, content, exchange.early, live, given, times, exchange.failure)
+        state = (times, exchange.sent, exchange.failure)
+        return Reply(head, deframer, content, exchange.early, live, given, *state)
 
     def finished(self, exchange: Exchange) -> None:
         """The answer has ended: rest, or close if no next exchange can follow this one."""
@@ -159,6 +173,11 @@ class Connection:
 
     # The end
 
+    def _hold(self) -> None:
+        home = self._home()
+        if home is not None:
+            home.hold(self)
+
     def _rest(self) -> None:
         home = self._home()
         if home is None:
@@ -170,6 +189,11 @@ class Connection:
         home = self._home()
         if home is not None:
             home.forget(self)
+
+    def _let_out(self) -> None:
+        home = self._home()
+        if home is not None:
+            home.let_out(self)
 
     @property
     def aborted(self) -> bool:
@@ -196,6 +220,7 @@ class Connection:
     def detach(self) -> tuple[socket.socket, bytes]:
         """Hand the socket over, blocking, and what was read beyond the head."""
         self.closed = True
+        self._forget()
         deframer = self.exchange and self.exchange.answer.deframer
         return self._transport.detach(), deframer.rest if deframer else b""
 

@@ -27,7 +27,7 @@ from restkit.errors import (
     TotalTimeout,
 )
 from restkit.wire.handshake import Handshake
-from restkit.wire.race import Race, is_ours, look_up, permitted
+from restkit.wire.race import CheckRaised, Race, is_ours, look_up, permitted
 from restkit.wire.route import Network, Route
 from restkit.wire.tunnel import open_tunnel
 
@@ -63,7 +63,11 @@ def dial(route: Route, clock: Clock) -> Dialed:
     and RequestError where the route itself is at fault; nothing is left open then, whatever the
     exception.
     """
-    return _dialed(_Attempt(route, clock))
+    try:
+        return _dialed(_Attempt(route, clock))
+    except CheckRaised as raised:
+        error = raised.error
+    raise error  # the caller's own: as it is, and outside of what caught it
 
 
 def _dialed(attempt: _Attempt) -> Dialed:
@@ -200,7 +204,8 @@ class _Attempt:
         return dialed.sock
 
     def _by_socks(self, proxy: Proxy) -> socket.socket:
-        from restkit.wire.socks import ask_socks  # PySocks is an extra
+        # PySocks is an extra; the Proxy has seen to it that this import finds it done.
+        from restkit.wire.socks import ask_socks
 
         place = self._place_for(proxy)
         sock = ask_socks(self._to(proxy), proxy, place, self.seconds_left)
@@ -212,7 +217,7 @@ class _Attempt:
         route, old = self._without_zone(), proxy.scheme.startswith("socks4")
         if old and ":" in route.host:
             raise RequestError(f"SOCKS4 has no IPv6, and {route.where} is one: socks5:// has")
-        if proxy.scheme in ("socks4a", "socks5h"):
+        if proxy.looks_up:
             return route.host, route.port
         # A Unix socket stands for the proxy, here.
         route = self.route._replace(network=Network(address_check=route.network.address_check))

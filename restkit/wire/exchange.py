@@ -12,7 +12,7 @@ from errno import EINVAL, ENOSYS, EOPNOTSUPP
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING
 
-from restkit.errors import IdleTimeout, PayloadLengthError, ResponseError, TransportError
+from restkit.errors import IdleTimeout, PayloadLengthError, ResponseError, TLSError, TransportError
 from restkit.payload import close_if_it_can
 from restkit.wire.answer import Answer
 from restkit.wire.outgoing import FileOut
@@ -113,7 +113,7 @@ class Exchange:
             if not (self._push(head) and self._told_to_go_on()):
                 return False
             head = []
-        elif body.payload.length is None or not body.payload.replayable:
+        elif not body.payload.replayable:
             # What can be asked only once may take its time; the peer learns of it meanwhile.
             if not self._push(head):
                 return False
@@ -272,8 +272,9 @@ class Exchange:
             while self.answer.head is None:
                 self._transport.wait_readable(self._clock, "reading a refusal")
                 self._read_early()
-        except (TransportError, ResponseError):
-            raise exc from exc.__cause__
+        except (TransportError, ResponseError) as said:
+            why = said if isinstance(said, TLSError) else exc  # an alert tells more than a reset
+            raise why from why.__cause__
         if not self._refused():
             self.failure = self._left_half_way(self.answer.head.status, exc)
             self.failure.__cause__ = exc

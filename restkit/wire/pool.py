@@ -57,6 +57,8 @@ class Pool:
         self._lock = RLock()
         self._resting: dict[Route, deque[Connection]] = {}
         self._in_use: set[Connection] = set()
+        # Whoever drops one of these closes it: nothing here keeps it.
+        self._let_out: WeakSet[Connection] = WeakSet()
         self._asleep: set[Bell] = set()
 
     def take(self, route: Route, clock: Clock) -> Connection:
@@ -67,14 +69,8 @@ class Pool:
         return self._rested(route) or self.open(route, clock)
 
     def open(self, route: Route, clock: Clock) -> Connection:
-        """A new connection, in use; blocks, and raises what ``dial`` raises."""
-        connection = Connection(dial(route, clock), route, self)
-        with self._lock:
-            self._in_use.add(connection)
-            late = self.closed
-        if late:
-            connection.abort()
-        return connection
+        """A new connection; blocks, and raises what ``dial`` raises."""
+        return Connection(dial(route, clock), route, self)
 
     def _rested(self, route: Route) -> Connection | None:
         while True:
@@ -83,11 +79,27 @@ class Pool:
                 if not resting:
                     return None
                 connection = resting.pop()
-                self._in_use.add(connection)
-                connection.take_up()
+                self._hand_out(connection)
             if monotonic() - connection.rested_at <= self._max_idle and connection.quiet():
                 return connection
             connection.close()
+            self.forget(connection)  # which one that was closed already does not do
+
+    def _hand_out(self, connection: Connection) -> None:
+        """Let a connection go; the lock is held.
+
+        It is nobody's but the taker's until it is used: wherever an interrupt lets go of it, it
+        ends by itself.
+        """
+        connection.take_up()
+
+    def hold(self, connection: Connection) -> None:
+        """Know of a connection that begins to be used, so that ``close`` can reach it."""
+        with self._lock:
+            self._in_use.add(connection)
+            late = self.closed
+        if late:
+            connection.abort()
 
     def put(self, connection: Connection) -> None:
         """Let a connection rest; the oldest goes when there are too many."""
@@ -123,17 +135,28 @@ class Pool:
         """Know that a connection is closed."""
         with self._lock:
             self._in_use.discard(connection)
+            self._let_out.discard(connection)
+
+    def let_out(self, connection: Connection) -> None:
+        """Know that one comes back no more: ``close`` closes it, unless its socket is taken."""
+        with self._lock:
+            self.forget(connection)
+            self._let_out.add(connection)
+            late = self.closed
+        if late:
+            connection.close()
 
     def close(self) -> None:
         """Close those at rest, and wake and end those in use, from any thread."""
         with self._lock:
             self.closed = True
-            resting = [one for route in self._resting.values() for one in route]
+            unused = [one for route in self._resting.values() for one in route]
+            unused += self._let_out
             in_use = list(self._in_use)
             asleep = list(self._asleep)
             self._resting.clear()
             self._asleep.clear()
-        for connection in resting:
+        for connection in unused:
             connection.close()
         for connection in in_use:
             connection.abort()

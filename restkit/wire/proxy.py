@@ -99,6 +99,11 @@ class Proxy:
         """Host and port, as messages name them."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
+    @property
+    def looks_up(self) -> bool:
+        """Whether the names of hosts are looked up there, and not here."""
+        return self.scheme not in ("socks4", "socks5")
+
     def forwards(self, scheme: str) -> bool:
         """Whether it is handed the requests for such origins, rather than asked for a way there.
 
@@ -111,7 +116,7 @@ class Proxy:
             raise RequestError(f"proxy {self}: headers= are for http and https proxies")
         try:
             # Now, and not at the first connection: see get_ready() in dial.py.
-            import socks  # noqa: F401
+            import restkit.wire.socks  # noqa: F401
         except ImportError as exc:
             raise RequestError(f"proxy {self}: SOCKS wants `pip install restkit[socks]`") from exc
 

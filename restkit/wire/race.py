@@ -58,8 +58,16 @@ def look_up(route: Route) -> list[Address]:
     return [each for turn in turns for each in turn if each is not None]
 
 
+class CheckRaised(BaseException):
+    """What the caller's check of addresses raised, on its way past what translates exceptions."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
+
+
 def permitted(addresses: list[Address], route: Route) -> list[Address]:
-    """Those that the route's check does not forbid; raises what the check raises, as it is."""
+    """Those that the route's check does not forbid; CheckRaised, should the check itself fail."""
     check = route.network.address_check
     if check is None:
         return addresses
@@ -67,7 +75,10 @@ def permitted(addresses: list[Address], route: Route) -> list[Address]:
         raise RequestError(
             f"check_address= cannot be kept: the socket {route.network.uds!r} has no IP address"
         )
-    allowed = [each for each in addresses if check(_ip_of(each))]
+    try:
+        allowed = [each for each in addresses if check(_ip_of(each))]
+    except Exception as exc:
+        raise CheckRaised(exc) from exc
     if not allowed:
         forbidden = ", ".join(dict.fromkeys(str(_ip_of(each)) for each in addresses))
         raise ConnectError(f"{route.where}: check_address= forbids {forbidden}")

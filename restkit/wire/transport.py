@@ -30,6 +30,7 @@ from select import POLLIN, POLLOUT, poll
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from restkit.errors import Error, TLSError, TransportError
+from restkit.wire.handshake import in_words
 from restkit.wire.nested import TLSInTLS
 
 if TYPE_CHECKING:
@@ -317,7 +318,7 @@ class SecureTransport(Transport):
 
     def _lost(self, exc: OSError) -> Error:
         if isinstance(exc, ssl.SSLError) and not self.aborted:
-            return TLSError(f"TLS with {self.where} failed: {exc.reason or exc}")
+            return TLSError(f"TLS with {self.where} failed: {in_words(exc)}")
         return super()._lost(exc)
 
 

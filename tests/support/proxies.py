@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -130,7 +131,7 @@ class _Program:
                 cwd=self.folder,
             )
         for port in self.ports:
-            self._until(lambda port=port: _answers(port), f"an answer at port {port}")
+            self._until(partial(_answers, port), f"an answer at port {port}")
 
     def _until(self, state: Callable[[], object], what: str) -> None:
         end = time.monotonic() + _PATIENCE
