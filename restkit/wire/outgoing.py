@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from restkit.errors import PayloadError
+from restkit.errors import InvalidHeader, PayloadError
 from restkit.headers import Headers
 
 if TYPE_CHECKING:
@@ -57,11 +57,18 @@ class ChunkedOut:
     def __iter__(self) -> Iterator[list[Buffer]]:
         for piece in self.payload:
             yield [b"%x\r\n" % len(piece), piece, b"\r\n"]
-        trailers = Headers(self.payload.trailers())
-        refuse_of_a_payload(self.payload, trailers)
-        fields = trailers.pairs()
-        last = "".join(f"{name}: {value}\r\n" for name, value in fields)
-        yield [b"0\r\n%b\r\n" % last.encode("latin-1")]
+        fields = self.payload.trailers()
+        yield [b"0\r\n%b\r\n" % _trailers(self.payload, fields).lines().encode("latin-1")]
+
+
+def _trailers(payload: Payload, fields: Sequence[tuple[str, str]]) -> Headers:
+    try:
+        trailers = Headers(fields)
+    except InvalidHeader as exc:
+        # No RequestError: what frames the trailers is on its way.
+        raise PayloadError(f"{payload!r} has a trailer that cannot be sent: {exc}") from exc
+    refuse_of_a_payload(payload, trailers)
+    return trailers
 
 
 def refuse_of_a_payload(payload: Payload, fields: Headers) -> None:
