@@ -24,6 +24,7 @@ nitpick_ignore_regex = [
     (r"py:.*", r"[A-Za-z]*(Error|Exception|Warning)"),
     # Names that stand in annotations only, where they are not resolved.
     (r"py:class", r"Sent|URL|Body|RequestOptions|CommonOptions|HeaderValue|GivenHeaders|Buffer"),
-    (r"py:class", r"Settings|Reply|Params|ParamsDict|ParamValue|CookieJar|SocketOption|ClientOptions"),
+    (r"py:class", r"Settings|Reply|Params|ParamsDict|ParamValue|CookieJar|SocketOption"),
+    (r"py:class", r"ClientOptions"),
     (r"py:class", r"HeaderPairs|Told|AddressCheck|logging\..*"),
 ]

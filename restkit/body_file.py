@@ -13,6 +13,8 @@ import io
 from functools import partial
 from typing import TYPE_CHECKING
 
+from restkit.errors import PayloadError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -114,10 +116,13 @@ class BodyFile(_Lines):
 
     def __payload__(self) -> Payload:
         """Sent from where it stands, with its length where that is known, and again."""
+        if self.closed:
+            raise PayloadError(f"{self!r} is closed; r.body_file and r.tee() give another one")
         return self._body.spooled_payload(self.tell())
 
     def __repr__(self) -> str:
-        return f"<BodyFile over {self._body.spooled} bytes so far>"
+        state = ", closed" if self.closed else ""
+        return f"<BodyFile over {self._body.spooled} bytes so far{state}>"
 
 
 class BodyStream(_Lines):
@@ -132,9 +137,15 @@ class BodyStream(_Lines):
         super().close()
         self._body.end_live(self._live)
 
+    def __repr__(self) -> str:
+        return f"<BodyStream, {'closed' if self.closed else _state_of(self._body)}>"
+
 
 class PayloadStream:
-    """A body as its pieces, as they arrive, decoded; one pass, claimed at its first item."""
+    """A body as its pieces, as they arrive, decoded; one pass, claimed at its first item.
+
+    A pass that is broken off closes the connection: nobody else could have the rest.
+    """
 
     def __init__(self, body: Body) -> None:
         self._body = body
@@ -142,9 +153,21 @@ class PayloadStream:
     def __iter__(self) -> Iterator[bytes]:
         reader = object()
         position = 0
-        while piece := self._body.live_piece(reader, position):
-            position += len(piece)
-            yield bytes(piece)
+        try:
+            while piece := self._body.live_piece(reader, position):
+                position += len(piece)
+                yield bytes(piece)
+        finally:
+            self._body.end_live(reader)
 
     def __payload__(self) -> Payload:
         return self._body.live_payload()
+
+    def __repr__(self) -> str:
+        return f"<PayloadStream, {_state_of(self._body)}>"
+
+
+def _state_of(body: Body) -> str:
+    if body.untouched:
+        return "not begun"
+    return f"over {body.spooled} bytes so far" if body.readable else "one pass, begun"

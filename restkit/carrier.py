@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from restkit.errors import Error, RequestError, RequestTimeout, TransportError
+from restkit.masking import masked
 from restkit.message.response import HttpResponse
 from restkit.payload import is_whole
 from restkit.preparing import sending_of
@@ -24,8 +25,8 @@ EXPECTATION_FAILED = 417
 class Carrier:
     """What brings a request to its peer, and its answer back.
 
-    A rested connection that turns out to be dead is replaced here, without a word and without
-    counting as a try, where nothing can be done twice by that.
+    A rested connection that turns out to be dead before a byte is sent on it is replaced here,
+    without a word and without counting as a try.
     """
 
     __slots__ = ("pool",)
@@ -33,17 +34,17 @@ class Carrier:
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
 
-    def exchange(self, request: Request, clock: Clock) -> HttpResponse:
-        """Send one request; its answer, whatever the status."""
+    def exchange(self, request: Request, clock: Clock, *, fresh: bool = False) -> HttpResponse:
+        """Send one request; its answer, whatever the status. ``fresh``: on a new connection."""
         route = route_of(request)
         sending = sending_of(request, route.proxy, clock)
-        reply = self._reply_to(request, route, sending)
+        reply = self._reply_to(request, route, sending, fresh=fresh)
         refused = reply.head.status == EXPECTATION_FAILED and sending.expects
         if refused and is_whole(request.payload):
             # Nothing of the payload is lost: once more, without the question.
             _let_go(reply)
             sending = sending_of(request, route.proxy, clock, asking=False)
-            reply = self._reply_to(request, route, sending)
+            reply = self._reply_to(request, route, sending, fresh=True)
         failure = reply.failure
         make = request.settings.response_class or HttpResponse
         if failure is None:
@@ -61,35 +62,40 @@ class Carrier:
         """Let time pass before another try; whether the client was closed meanwhile."""
         return self.pool.wait(seconds)
 
-    def _reply_to(self, request: Request, route: Route, sending: Sending) -> Reply:
-        """Send it on a connection that rested, or on a new one; once more where that is safe."""
+    def _reply_to(
+        self, request: Request, route: Route, sending: Sending, *, fresh: bool
+    ) -> Reply:
+        """Send it on a connection that rested, or on a new one."""
         pool, clock = self.pool, sending.clock
         if pool.closed:
             raise RequestError("this Client is closed", request=request, sent="nothing")
         try:
-            connection = pool.take(route, clock)
+            connection = pool.open(route, clock) if fresh else pool.take(route, clock)
             rested = connection.used > 0
             try:
                 return connection.send(sending)
             except TransportError as error:
-                if not (rested and self._may_go_again(connection, request, error)):
+                error.rested = rested
+                if not (rested and self._is_unsent(connection, request, error)):
                     raise
             return pool.open(route, clock).send(sending)
         except Error as error:
-            error.request = error.request or request
+            if error.request is None:
+                error.request = request
+            elif error.out_of_payload:
+                _tell_where_it_went(error, request)
             raise
 
-    def _may_go_again(
+    def _is_unsent(
         self, connection: Connection, request: Request, error: TransportError
     ) -> bool:
-        """Whether what a rested connection lost can be sent again, whole and without harm."""
+        """Whether the connection was lost before a byte was sent on it, and all can still be."""
         exchange = connection.exchange
-        if exchange is None or exchange.in_source or exchange.answer.begun:
+        if exchange is None or exchange.sent_bytes or exchange.in_source or error.answered:
             return False
         if isinstance(error, RequestTimeout) or self.pool.closed:
             return False
-        harmless = request.idempotent or request.settings.retry_unsafe or not exchange.sent_bytes
-        return harmless and is_whole(request.payload)
+        return is_whole(request.payload)
 
 
 def route_of(request: Request) -> Route:
@@ -121,6 +127,13 @@ def _address(request: Request, host: str, port: int) -> str | None:
     if resolve is None:
         return None
     return resolve.get(f"{host}:{port}") or resolve.get(host)
+
+
+def _tell_where_it_went(error: Error, request: Request) -> None:
+    """Say of a body that broke while it was sent on, and so is named, what became of that."""
+    target = f"{request.method} {masked(str(request.url))}"
+    error.message += f"; it was being sent on in {target}, which got no end of it"
+    error.args = (error.message,)
 
 
 def _let_go(reply: Reply) -> None:

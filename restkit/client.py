@@ -18,9 +18,9 @@ from restkit.policy.auth import BasicAuth
 from restkit.policy.cookies import as_cookies
 from restkit.policy.filters import asked, told
 from restkit.preparing import NONE_WITHHELD, as_kept, one_payload, with_defaults
-from restkit.query import merged_params
+from restkit.query import kept_params, merged_params
 from restkit.settings import Settings
-from restkit.surroundings import addresses_by_host, as_environment_says, network_of
+from restkit.surroundings import addresses_by_host, as_environment_says, base_of, network_of
 from restkit.uris import join_uri
 from restkit.url import URL, parse_url
 from restkit.verbs import Verbs
@@ -86,9 +86,9 @@ class Client(Verbs):
         self._settings = with_options(settings, dict(options))
         self._carrier = Carrier(_pool_of(pool_size, max_idle, max_connections))
         self.cookies = as_cookies(cookies)
-        self._params = params
-        self._base = None if base_url is None else parse_url(base_url)
-        self._headers = _default_headers(headers)
+        self._params = kept_params(params)
+        self._base = base_of(base_url)
+        self._headers, self._withheld = _default_headers(headers)
 
     def request(
         self,
@@ -112,9 +112,11 @@ class Client(Verbs):
         else:
             body = as_payload(payload)
         target = self._target(url, params)
-        if target.username is not None and "auth" not in options:
+        says_who = "auth" in options
+        if target.username is not None and (settings.auth is None or settings.auth.every_origin):
+            says_who = True
             settings = settings._replace(auth=BasicAuth(target.username, target.password or ""))
-        fields, withheld = self._merged(headers)
+        fields, withheld = self._merged(headers, says_who=says_who)
         kept = None if body is None else as_kept(body, settings)
         return self.send(Request(method, target, fields, withheld, kept, settings))
 
@@ -125,7 +127,7 @@ class Client(Verbs):
             return self._course_of(request)
         response = asked(filters, request)
         if response is None:
-            request.payload = as_payload(request.payload)
+            request.payload = as_kept(as_payload(request.payload), request.settings)
             response = self._course_of(request)
         return told(filters, response, request)
 
@@ -157,10 +159,18 @@ class Client(Verbs):
             url = join_uri(self._base, url)
         return parse_url(url, params)
 
-    def _merged(self, given: GivenHeaders | None) -> tuple[Headers, frozenset[str]]:
+    def _merged(
+        self, given: GivenHeaders | None, *, says_who: bool
+    ) -> tuple[Headers, frozenset[str]]:
+        """The headers of a call; a default Authorization gives way to who a call says it is."""
+        defaults = self._headers
+        if says_who and "authorization" in defaults.names():
+            defaults = defaults.copy()
+            del defaults["authorization"]
         if given is None:
-            return self._headers.copy(), NONE_WITHHELD
-        return with_defaults(self._headers, given)
+            return defaults.copy(), self._withheld
+        headers, withheld = with_defaults(defaults, given)
+        return headers, withheld | (self._withheld - headers.names())
 
 
 def _pool_of(pool_size: int, max_idle: float, max_connections: int | None) -> Pool:
@@ -168,11 +178,12 @@ def _pool_of(pool_size: int, max_idle: float, max_connections: int | None) -> Po
     return pool_of(a_count("pool_size", pool_size), seconds("max_idle", max_idle), most)
 
 
-def _default_headers(given: GivenHeaders | None) -> Headers:
+def _default_headers(given: GivenHeaders | None) -> tuple[Headers, frozenset[str]]:
     headers = Headers([("User-Agent", USER_AGENT), ("Accept-Encoding", accept_encoding())])
+    withheld = NONE_WITHHELD
     if given is not None:
-        headers, _ = with_defaults(headers, given)
+        headers, withheld = with_defaults(headers, given)
     # Rendered once, for the copies that every request gets.
     headers.lines()
     headers.names()
-    return headers
+    return headers, withheld

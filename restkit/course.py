@@ -9,7 +9,7 @@ from __future__ import annotations
 from copy import copy
 from typing import TYPE_CHECKING
 
-from restkit.errors import Error, PayloadNotReplayable
+from restkit.errors import Error, PayloadNotReplayable, TransportError
 from restkit.log import log_exchange
 from restkit.masking import masked
 from restkit.payload import is_whole
@@ -35,6 +35,7 @@ class Course:
         "_challenges",
         "_clock",
         "_cookies",
+        "_fresh",
         "_history",
         "_redirects",
         "_request",
@@ -50,6 +51,7 @@ class Course:
         self._tries: Tries | None = None
         self._redirects = 0
         self._challenges = 0
+        self._fresh = False
 
     def run(self) -> HttpResponse:
         """The answer to keep; raises the error that no policy can do anything about."""
@@ -57,10 +59,11 @@ class Course:
             while True:
                 attempt = self._dressed()
                 try:
-                    response = self._carrier.exchange(attempt, self._clock)
+                    response = self._carrier.exchange(attempt, self._clock, fresh=self._fresh)
                 except Error as error:
                     log_exchange(attempt, error, self._clock)
-                    self._pass_over(attempt, error)
+                    if not self._goes_past(attempt, error):
+                        raise
                     continue
                 log_exchange(attempt, response, self._clock)
                 if not self._goes_on(attempt, response):
@@ -138,14 +141,17 @@ class Course:
         self._carrier.closes_within(pause)  # the next exchange will say so
         return True
 
-    def _pass_over(self, attempt: Request, error: Error) -> None:
-        """Wait for another try after a failure; raises it where there is to be none."""
+    def _goes_past(self, attempt: Request, error: Error) -> bool:
+        """Whether there is another try after a failure; then the wait for it is over."""
         if self._carrier.closed or error.out_of_payload:
-            raise error
+            return False
         pause = self._tally().after_error(attempt, error)
         if pause is None or not self._has_time_for(pause) or self._carrier.closes_within(pause):
-            raise error
-        self._history.append(error.with_traceback(None))
+            return False
+        self._history.append(_without_frames(error))
+        # What one peer has given up while it rested, another may have, too.
+        self._fresh = isinstance(error, TransportError) and error.rested
+        return True
 
     def _go_on_from(self, response: HttpResponse, following: Request, why: str) -> None:
         """Let an answer go, and take the next request; raises where its payload is spent."""
@@ -175,3 +181,12 @@ class Course:
 def _says_nothing_of(name: str, request: Request) -> bool:
     """Whether the caller has neither given this header nor withheld it."""
     return name not in request.headers.names() and name not in request.withheld
+
+
+def _without_frames(error: Error) -> Error:
+    """An error to be kept: the frames of its tracebacks would keep what they had in hand."""
+    one: BaseException | None = error
+    while one is not None:
+        one.__traceback__ = None
+        one = one.__cause__ or one.__context__
+    return error

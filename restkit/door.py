@@ -11,7 +11,7 @@ import stat
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from restkit.errors import PayloadError
+from restkit.errors import Error, PayloadError
 from restkit.files import (
     FilePayload,
     PathPayload,
@@ -96,7 +96,12 @@ def as_payload(value: object) -> Payload | None:  # noqa: C901  # one visible ch
 
 
 def _own_payload(value: Any) -> Payload:
-    payload = value.__payload__()
+    try:
+        payload = value.__payload__()
+    except Error as error:
+        # It may be about another request, one that was sent: of this payload nothing was.
+        error.sent, error.out_of_payload = "nothing", True
+        raise
     if not isinstance(payload, Payload):
         raise TypeError(
             f"{type(value).__name__}.__payload__() returned {type(payload).__name__}; "
@@ -286,10 +291,23 @@ def _of_items(items: Any) -> Payload:
 
 
 def _of_callable(function: Callable[..., object]) -> Payload:
+    refuse_asynchronous(function)
+    refuse_wanting_arguments(function)
+    return CallPayload(function, as_payload)
+
+
+def refuse_asynchronous(function: Callable[..., object]) -> None:
+    """Raise TypeError for a function that nobody here would wait for."""
     import inspect  # dear to load, and no other payload asks for it
 
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
         raise TypeError(f"the payload {function!r} is asynchronous, {_RUN_IT}")
+
+
+def refuse_wanting_arguments(function: Callable[..., object]) -> None:
+    """Raise TypeError for a callable that cannot be called without arguments."""
+    import inspect  # as above
+
     try:
         inspect.signature(function).bind()
     except TypeError as exc:
@@ -299,7 +317,6 @@ def _of_callable(function: Callable[..., object]) -> Payload:
         ) from exc
     except ValueError:
         pass  # some of what is written in C tells no signature; the call itself will show
-    return CallPayload(function, as_payload)
 
 
 def _is_number(value: object) -> bool:

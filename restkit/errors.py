@@ -143,9 +143,14 @@ class PayloadNotReplayable(PayloadError):
 
 
 class TransportError(Error):
-    """The network, or the peer at its other end, failed; ``answered``: after part of an answer."""
+    """The network, or the peer at its other end, failed.
+
+    ``answered``: after part of an answer. ``rested``: on a connection that had been used before,
+    and may have been given up by the peer since.
+    """
 
     answered: bool = False
+    rested: bool = False
 
 
 class ConnectError(TransportError):

@@ -97,13 +97,13 @@ class Payload(ABC):
     def _uncounted(self, pieces: Iterator[Buffer]) -> Iterator[Buffer]:
         gave = False
         for piece in pieces:
-            gave = True
+            # Known at once: a pass that is broken off has given something too.
+            gave = self._gave_something = True
             yield piece
         if not gave and self._gave_something:
             raise PayloadNotReplayable(
                 f"{self!r} gave nothing, though it gave something before: it cannot go again"
             )
-        self._gave_something = self._gave_something or gave
 
     def _counted(self, pieces: Iterator[Buffer], length: int) -> Iterator[Buffer]:
         left = length

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from restkit.door import as_payload
 from restkit.errors import Error, InvalidHeader
 from restkit.headers import Headers, HeaderValue, checked_name
-from restkit.message.json_body import json_payload
+from restkit.json_body import json_payload
 from restkit.message.request import framed
 from restkit.progress import told_of
 from restkit.replaying import Keeping, KeptPayload, spooled

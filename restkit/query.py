@@ -35,6 +35,19 @@ def encode_query(params: Params) -> str:
         ) from None
 
 
+def kept_params(params: Params | None) -> Params | None:
+    """Parameters for many calls, whatever becomes of what they were in; raises InvalidUrl.
+
+    What is to be called is called by each call.
+    """
+    if params is None or isinstance(params, str):
+        encode_query(params or "")
+        return params
+    pairs = [(name, tuple(_items(value))) for name, value in _pairs(params)]
+    encode_query([(name, [each for each in items if not callable(each)]) for name, items in pairs])
+    return [(name, items[0] if len(items) == 1 else items) for name, items in pairs]
+
+
 def merged_params(defaults: Params | None, given: Params | None) -> Params | None:
     """The defaults, but for those that are given anew, and what is given behind them."""
     if not defaults or not given:
@@ -42,8 +55,8 @@ def merged_params(defaults: Params | None, given: Params | None) -> Params | Non
     if isinstance(defaults, str) or isinstance(given, str):
         return f"{encode_query(defaults)}&{encode_query(given)}"
     pairs = _pairs(given)
-    names = {name for name, _ in pairs}
-    return [*(pair for pair in _pairs(defaults) if pair[0] not in names), *pairs]
+    names = {_text(name, name) for name, _ in pairs}
+    return [*(pair for pair in _pairs(defaults) if _text(pair[0], pair[0]) not in names), *pairs]
 
 
 def stray_percents_encoded(text: str) -> str:
@@ -65,7 +78,7 @@ def _encode_pairs(
     for name, given in _pairs(params):
         encoded = quote_plus(_text(name, name))
         value = given() if callable(given) else given
-        for item in value if isinstance(value, (list, tuple)) else (value,):
+        for item in _items(value):
             text = _text(item() if callable(item) else item, name)
             yield f"{encoded}={quote_plus(text)}"
 
@@ -76,6 +89,10 @@ def _pairs(params: object) -> list[tuple[Any, Any]]:
         return [(name, value) for name, value in pairs]
     except (TypeError, ValueError) as exc:
         raise InvalidUrl("params= is a mapping, pairs of (name, value), or text") from exc
+
+
+def _items(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, (list, tuple)) else (value,)
 
 
 def _text(value: object, name: object) -> str | bytes:

@@ -29,10 +29,11 @@ class SpooledRelay(Payload):
 
     def chunks(self) -> Iterator[Buffer]:
         position = self._start
+        # One buffer for all pieces: a piece is good until the next is asked for.
         view = memoryview(bytearray(_PIECE))
         while count := self._body.read_into(position, view):
             position += count
-            yield bytes(view[:count])
+            yield view[:count]
 
 
 class LiveRelay(Payload):

@@ -120,6 +120,8 @@ class IteratorPayload(Payload):
 
     def __init__(self, items: Iterator[object]) -> None:
         self.source = f"of {_kind(items)}"
+        if isinstance(items, Generator):
+            self.source += f" {getattr(items, '__name__', '')}".rstrip()
         self._items = items
         if getattr(items, "gi_frame", self) is None:
             raise PayloadNotReplayable(
@@ -139,7 +141,8 @@ class CallPayload(Payload):
     """What a callable gives, called anew for every pass.
 
     It may give whatever ``as_payload`` takes, which comes as ``convert``. What it gave belongs
-    to the pass, and is closed at its end: each call has to give a fresh one.
+    to the pass, and is closed at its end: each call has to give a fresh one. The same thing again,
+    where that can be sent once, is PayloadNotReplayable: a part of it has gone by.
     """
 
     replayable = True
@@ -150,16 +153,27 @@ class CallPayload(Payload):
         self.source = f"of {getattr(function, '__qualname__', None) or _kind(function)}()"
         self._function = function
         self._convert = convert
+        self._last: object = None
 
     def chunks(self) -> Iterator[Buffer]:
         given = self._function()
         try:
-            payload = self._convert(given)
-            if payload is None:
-                raise TypeError(f"{self!r}: the callable returned None, where a payload is wanted")
-            yield from payload
+            yield from self._fresh(given)
         finally:
             close_if_it_can(given)
+
+    def _fresh(self, given: object) -> Payload:
+        payload = self._convert(given)
+        if payload is None:
+            raise TypeError(f"{self!r}: the callable returned None, where a payload is wanted")
+        if not payload.replayable:
+            if given is self._last:
+                raise PayloadNotReplayable(
+                    f"{self!r} was given the same {_kind(given)} twice, which can be sent once: "
+                    "a fresh one is wanted"
+                )
+            self._last = given
+        return payload
 
 
 def utf_8(text: str, what: str) -> bytes:
@@ -188,6 +202,10 @@ def _encoded(item: object, index: int) -> Buffer:
             raise TypeError(
                 f"item {index} is of type {type(item).__name__}; bytes-like or str is wanted"
             ) from None
+        except (ValueError, BufferError) as exc:
+            raise PayloadError(
+                f"item {index}, a {type(item).__name__}, does not give its bytes: {exc}"
+            ) from exc
     return item  # type: ignore[return-value]  # Payload.__iter__ flattens whatever has a buffer
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from restkit.errors import InvalidUrl, RequestError
 from restkit.policy.environment import EnvironmentProxies
-from restkit.url import parse_url
+from restkit.url import URL, parse_url
 from restkit.wire.route import Network
 from restkit.wire.tls import trusted_by_environment
 
@@ -28,6 +28,14 @@ def as_environment_says(settings: Settings, environ: Mapping[str, str]) -> Setti
     return settings
 
 
+def base_of(base_url: str | URL | None) -> URL | None:
+    """What relative URLs go behind; raises InvalidUrl."""
+    try:
+        return None if base_url is None else parse_url(base_url)
+    except InvalidUrl as exc:
+        raise InvalidUrl(f"base_url=: {exc.message}") from exc
+
+
 def network_of(
     uds: str | os.PathLike[str] | None,
     source_address: tuple[str, int] | None,
@@ -40,7 +48,7 @@ def network_of(
         raise RequestError(f"uds={uds!r}: the path of a socket is wanted")
     return Network(
         _source(source_address),
-        tuple(_checked(option) for option in socket_options),
+        _options(socket_options),
         None if uds is None else os.fsdecode(uds),
     )
 
@@ -53,6 +61,12 @@ def _source(given: object) -> tuple[str, int] | None:
         if isinstance(host, str) and isinstance(port, int) and 0 <= port <= 65535:
             return host, port
     raise RequestError(f"source_address={given!r}: an address and a port (0 for any) are wanted")
+
+
+def _options(given: object) -> tuple[SocketOption, ...]:
+    if not isinstance(given, Iterable):
+        raise RequestError(f"socket_options={given!r}: a list of (level, option, value) is wanted")
+    return tuple(_checked(option) for option in given)
 
 
 def _checked(option: object) -> SocketOption:
@@ -77,6 +91,8 @@ def _as_in_urls(host: object) -> str:
         url = parse_url(f"http://{host}/")
     except InvalidUrl as exc:
         raise RequestError(f"resolve= has {host!r}, which is no host: {exc.message}") from exc
+    if url != URL(*url.origin):
+        raise RequestError(f"resolve= has {host!r}; a host, or a host with its port, is wanted")
     has_port = str(host).rpartition("]")[2].rpartition(":")[1]
     return f"{url.host}:{url.port}" if has_port else url.host
 

@@ -46,6 +46,13 @@ class Clock:
         clock.deadline = self.deadline
         return clock
 
+    def within(self, seconds: float) -> Clock:
+        """The same clock, but for a total that is over in so many seconds, if not before."""
+        clock = Clock(self.timeout._replace(total=seconds), self.where)
+        if self.deadline is not None and clock.deadline is not None:
+            clock.deadline = min(self.deadline, clock.deadline)
+        return clock
+
     def left(self, doing: str = "connecting") -> float | None:
         """Seconds until the total is over, None for no end; raises TotalTimeout once it is."""
         if self.deadline is None:

@@ -7,6 +7,7 @@ only reading there is. Where h11 or llhttp come to another one, test_wire_differ
 from __future__ import annotations
 
 import re
+import time
 import tracemalloc
 
 import pytest
@@ -77,9 +78,39 @@ def test_a_connection_that_ends_without_a_byte_is_the_networks_fault() -> None:
 
 
 def test_a_connection_that_ends_behind_an_interim_answer_ended_inside_the_answer() -> None:
-    was = told_at_every_split(b"HTTP/1.1 100 Continue\r\n\r\n")
+    interim = b"HTTP/1.1 100 Continue\r\n\r\n"
+    was = told_at_every_split(interim)
+    assert was.error is UnexpectedEOF
+    assert was.message == "the connection ended behind an interim answer, with no final one"
+    was = told_at_every_split(interim + b"HTTP")
     assert was.error is UnexpectedEOF
     assert was.message == "the connection ended inside the head of the answer"
+
+
+# W09
+
+IN_CHUNKS = OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\n"
+
+
+def seconds_by_the_byte(data: bytes) -> float:
+    answer, began = Answer("GET"), time.thread_time()
+    for at in range(len(data)):
+        answer.feed(data[at : at + 1])
+    return time.thread_time() - began
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"HTTP/1.1 200 " + b"a" * 60_000,
+        IN_CHUNKS + b"A: " + b"a" * 60_000,
+        IN_CHUNKS + (b"A: " + b"a" * 235 + b"\r\n") * 250,
+    ],
+    ids=["status line", "trailer", "trailers"],
+)
+def test_W09_what_comes_in_drops_costs_no_more_than_a_header_that_does(data: bytes) -> None:
+    header = seconds_by_the_byte(OK + b"A: " + b"a" * 60_000)
+    assert seconds_by_the_byte(data) < 12 * header  # looked at anew each time, it is 45 and more
 
 
 # W06

@@ -428,3 +428,21 @@ def test_a_401_without_a_challenge_that_is_answered_is_an_answer(client):
             answer = client.get(server.url(), auth=auth)
             assert (answer.status, answer.body, answer.history) == (401, b"no", ())
     assert len(server.requests) == 4
+
+
+def test_who_a_call_says_it_is_goes_over_an_authorization_of_its_clients_defaults():
+    with ScriptedServer.serving(response(b"")) as server:
+        with Client(headers={"Authorization": "Bearer of the client"}) as client:
+            client.get(server.url())
+            client.get(server.url(), auth=("a", "b"))
+            client.get(server.url().replace("//", "//a:b@"))
+            client.get(server.url(), None, {"Authorization": "Bearer of the call"}, auth=("a", "b"))
+        found = [field(request, "authorization") for request in server.requests]
+    assert found == ["Bearer of the client", "Basic YTpi", "Basic YTpi", "Bearer of the call"]
+
+
+def test_user_info_does_not_take_the_place_of_credentials_that_were_chosen():
+    with ScriptedServer.serving(response(b"")) as server:
+        with Client(auth=BearerAuth("chosen")) as client:
+            client.get(server.url().replace("//", "//a:b@"))
+        assert field(server.request, "authorization") == "Bearer chosen"

@@ -10,6 +10,7 @@ import random
 import signal
 import stat
 import threading
+import time
 import traceback
 from contextlib import suppress
 
@@ -17,12 +18,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from restkit import AlreadyRead, Client, RequestError, TransportError, UnexpectedEOF, as_payload
+from restkit import (
+    AlreadyRead,
+    Client,
+    RequestError,
+    Timeout,
+    TransportError,
+    UnexpectedEOF,
+    as_payload,
+)
 from restkit.body import Body
 from restkit.spool import Spool
-from support import ScriptedServer, chunks, response
+from support import ClientGone, ScriptedServer, chunks, response
 from support.answers import BROKEN, FRAMINGS, answered, giving, no_file_over
 from support.memory import MIB, open_descriptors, peak_memory
+from support.peer import HANG_BOUND
 
 BODY = b"a line\n" * 30_000
 KEEPS_OPEN = {"then": lambda peer: peer.read_to_end()}  # so that only the client can end it
@@ -585,6 +595,31 @@ def test_skipping_an_endless_body_of_unknown_length_ends():
             got.body_file.read()
 
 
+def dripping(peer):
+    """A redirect whose body comes, byte by byte, and never to its end."""
+    peer.read_head()
+    peer.without_delay()
+    peer.send(b"HTTP/1.1 302 Found\r\nLocation: /there\r\nContent-Length: 200000\r\n\r\n")
+    with suppress(ClientGone):
+        while True:
+            peer.pause(0.1)
+            peer.send(b"x")
+
+
+@pytest.mark.parametrize("total", [None, 20])
+def test_skipping_a_body_that_drips_is_given_up_soon(total, tls, client):
+    timeout = Timeout(connect=HANG_BOUND, idle=HANG_BOUND, total=total)
+    with ScriptedServer(dripping, in_parts("length"), ssl_context=tls) as server:
+        got = client.get(server.url(), follow_redirect=False, timeout=timeout)
+        began = time.monotonic()
+        got.skip_body()
+        assert time.monotonic() - began < HANG_BOUND / 2
+        server.join()  # its client has gone
+    with ScriptedServer(dripping, in_parts("length"), ssl_context=tls) as server:
+        assert client.get(server.url(), timeout=timeout).status == 200
+        assert server.connections == 2
+
+
 @EVERY_ANSWER
 def test_what_was_skipped_has_gone_by_whatever_its_size(answer):
     with answered(ANSWERS[answer]) as got:
@@ -644,6 +679,32 @@ def test_an_unread_body_is_saved_without_a_spool(framing, tmp_path):
         with pytest.raises(AlreadyRead):
             got.save(path)
     assert path.read_bytes() == BODY
+
+
+def test_a_path_that_cannot_be_written_is_named_as_it_was_given(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with answered(response(b"body")) as got:
+        for path in ("no/such", tmp_path / "no" / "such"):
+            with pytest.raises(FileNotFoundError) as caught:
+                got.save(path)
+            assert (caught.value.filename, caught.value.filename2) == (str(path), None)
+        assert got.save("such") == 4
+
+
+def test_a_live_stream_shows_how_it_stands():
+    with answered(in_parts("length")) as got:
+        stream, file = got.payload_stream, got.body_stream()
+        assert repr(stream) == "<PayloadStream, not begun>"
+        assert repr(file) == "<BodyStream, not begun>"
+        next(iter(stream))
+        assert repr(stream) == "<PayloadStream, one pass, begun>"
+        assert repr(file) == "<BodyStream, one pass, begun>"
+        file.close()
+        assert repr(file) == "<BodyStream, closed>"
+    with answered(in_parts("length")) as got:
+        stream = got.payload_stream
+        assert got.body == BODY
+        assert repr(stream) == f"<PayloadStream, over {len(BODY)} bytes so far>"
 
 
 @EVERY_ANSWER

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
+from contextlib import suppress
 from email.utils import formatdate
 from http.cookiejar import CookieJar, DefaultCookiePolicy, LWPCookieJar
 
@@ -15,8 +18,10 @@ from hypothesis import strategies as st
 
 from restkit import Client, Headers, HttpResponse, RequestError, parse_url, request
 from restkit.message.request import Request
+from restkit.policy.cookie_jar import cookie_for, strict_policy
 from restkit.policy.cookie_rules import SetCookie, admitted, parse_set_cookie
 from restkit.policy.cookies import Cookies, as_cookies
+from restkit.policy.own_jar import MOST
 from restkit.settings import Settings
 from support import ScriptedServer, field, response
 
@@ -158,8 +163,19 @@ def test_any_field_is_read_or_passed_over(text):
         ("127.0.0.1", "127.0.0.2", None),
         ("[::1]", "::1", ""),
         ("[::1]", "1", None),
-        ("www.or.jp", "or.jp", ""),
+        ("www.or.jp", "or.jp", None),
         ("or.jp", "or.jp", ""),
+        ("www.ltd.uk", "ltd.uk", None),
+        ("a.b.gob.mx", "gob.mx", None),
+        ("shop.co.uk", "shop.co.uk", "shop.co.uk"),
+        ("a.shop.co.uk", "shop.co.uk", "shop.co.uk"),
+        ("www.db.de", "db.de", ""),
+        ("www.tv.br", "tv.br", ""),
+        ("evil.com.", "com.", None),
+        ("evil.com.", "com", None),
+        ("evil.com.", "evil.com.", ""),
+        ("a.evil.com.", "evil.com.", None),
+        ("evil.com", "evil.com.", None),
         ("www.ibm.de", "ibm.de", "ibm.de"),
     ],
 )
@@ -206,6 +222,20 @@ def test_C08_what_is_for_others_is_not_stored_and_deletes_nothing(domain, jar):
     assert {one.value for one in cookies.jar} == {"1"}
 
 
+@pytest.mark.parametrize("url", ["https://shop.co.uk/", "https://shop.example.co.uk/"])
+def test_C08_a_cookie_for_all_of_co_uk_is_not_stored(url):
+    assert after("sid=2; Domain=co.uk; Path=/", url=url).empty
+
+
+def test_C08_a_dot_at_the_end_does_not_make_com_a_domain():
+    cookies = after("a=1; Domain=com.; Path=/", url="http://evil.com./")
+    assert cookies.empty
+    after("b=2; Domain=evil.com.; Path=/", url="http://evil.com./", cookies=cookies)
+    assert sent(cookies, "http://evil.com./") == "b=2"
+    for other in ("http://bank.com./", "http://bank.com/", "http://x.evil.com./"):
+        assert sent(cookies, other) is None
+
+
 def test_what_came_over_https_is_not_replaced_or_deleted_over_http():
     cookies = after("sid=1; Secure; Path=/")
     for field_ in ("sid=2; Path=/", "sid=2; Path=/; Domain=example.com", "sid=; Path=/; Max-Age=0"):
@@ -245,6 +275,10 @@ def test_what_came_over_https_is_not_replaced_or_deleted_over_http():
         ("http://localhost:8000/", "s=1", "http://localhost:9000/", True),
         ("http://localhost/", "s=1; Domain=localhost", "http://localhost/", True),
         ("http://localhost/", "s=1", "http://otherhost/", False),
+        ("http://foo/", "s=1", "http://foo.local/", False),
+        ("http://foo.local/", "s=1", "http://foo/", False),
+        ("http://x.foo.local/", "s=1; Path=/; Domain=foo.local", "http://foo/", False),
+        ("http://x.foo.local/", "s=1; Path=/; Domain=foo.local", "http://foo.local/", True),
         ("http://127.0.0.1/", "s=1", "http://127.0.0.1:8000/", True),
         ("http://127.0.0.1/", "s=1; Domain=127.0.0.1", "http://127.0.0.1/", True),
         ("http://127.0.0.1/", "s=1", "http://127.0.0.2/", False),
@@ -291,6 +325,102 @@ def test_a_host_has_at_most_180_cookies_and_the_oldest_go():
     assert {"late", "c20", "c199"} <= set(names)
 
 
+class Looked(DefaultCookiePolicy):
+    """A policy that counts the cookies it is shown."""
+
+    looked = 0
+
+    def return_ok(self, cookie, request):
+        self.looked += 1
+        return super().return_ok(cookie, request)
+
+    def domain_return_ok(self, domain, request):
+        self.looked += 1
+        return super().domain_return_ok(domain, request)
+
+
+def test_only_the_cookies_of_the_domains_concerned_are_looked_at():
+    cookies, policy = Cookies(), Looked()
+    for number in range(500):
+        cookies.set("x", "1", domain=f"h.example{number}.org")
+    after("a=1; Path=/", "b=2; Path=/; Domain=example.com", cookies=cookies)
+    cookies.jar.set_policy(policy)
+    assert sent(cookies, HTTPS) == "a=1; b=2"
+    assert policy.looked <= 4
+    assert len(cookies.jar.near("www.example.com")) == 2
+    assert sent(cookies, "http://h.example7.org/") == "x=1"
+
+
+def test_3000_cookies_are_kept_and_those_go_that_were_idle_for_longest():
+    cookies = after("used=1; Path=/", "idle=1; Path=/", url="https://first.test/a")
+    cookies.delete("idle")
+    after("idle=1; Path=/", url="https://second.test/a", cookies=cookies)
+    for number in range(MOST - 2):
+        cookies.set("x", "1", domain=f"h{number}.test")
+    assert sent(cookies, "https://first.test/") == "used=1"
+    after("late=1; Path=/", url="https://third.test/", cookies=cookies)
+    assert len(cookies.jar) == len(list(cookies.jar)) == MOST
+    assert "idle" not in cookies
+    assert {"used", "x", "late"} == set(cookies)
+
+
+def test_of_cookies_that_are_gone_nothing_is_left_in_the_jar():
+    cookies = Cookies()
+    for number in range(20):
+        cookies.set(f"a{number}", "1", domain=f"h{number}.test", path=f"/{number}")
+        cookies.set(f"b{number}", "1", domain="one.test", path=f"/{number}")
+    cookies.set("kept", "1", domain="one.test")
+    for one in cookies.jar:
+        one.expires = None if one.name == "kept" else int(time.time()) - 1
+    for number in range(20):
+        sent(cookies, f"http://h{number}.test/")
+    sent(cookies, "http://one.test/")
+    assert [one.name for one in cookies.jar] == ["kept"]
+    assert cookies.jar._cookies == {"one.test": {"/": {"kept": next(iter(cookies.jar))}}}
+    cookies.jar.clear("one.test")
+    assert cookies.empty
+    assert cookies.jar.near("one.test") == []
+
+
+def test_a_jar_can_be_copied_with_all_it_knows():
+    cookies = after("a=1; Path=/")
+    copied = pickle.loads(pickle.dumps(cookies.jar))
+    cookies.clear()
+    assert sent(Cookies(copied), HTTPS) == "a=1"
+
+
+JAR_STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("set"), st.sampled_from("ab"), st.sampled_from(["h", ".h", "x.h"])),
+        st.tuples(st.just("name"), st.sampled_from("ab"), st.sampled_from(["h", ".h", "x.h"])),
+        st.tuples(st.just("path"), st.just(""), st.sampled_from(["h", ".h", "x.h"])),
+        st.tuples(st.just("domain"), st.just(""), st.sampled_from(["h", ".h", "x.h"])),
+        st.tuples(st.just("all"), st.just(""), st.just("")),
+    ),
+    max_size=30,
+)
+
+
+@given(JAR_STEPS)
+def test_the_jar_has_what_the_librarys_has(steps):
+    own, plain = Cookies(), Cookies(CookieJar(strict_policy()))
+    for what, name, host in steps:
+        domain = f"{host}.example.com"
+        for jar in (own.jar, plain.jar):
+            if what == "set":
+                jar.set_cookie(cookie_for(SetCookie(name, "1"), domain, "/p"))
+                continue
+            given_ = {"name": (domain, "/p", name), "path": (domain, "/p"), "domain": (domain,)}
+            with suppress(KeyError):
+                jar.clear(*given_.get(what, ()))
+    kept = sorted((one.domain, one.name) for one in own.jar)
+    assert kept == sorted((one.domain, one.name) for one in plain.jar)
+    for host in ("h", "x.h", "y.h"):
+        url = f"http://{host}.example.com/p"
+        both = [sorted((sent(jar, url) or "").split("; ")) for jar in (own, plain)]
+        assert both[0] == both[1]
+
+
 # As users see them
 
 
@@ -310,6 +440,18 @@ def test_cookies_are_seen_by_name():
     assert list(cookies) == ["theme"]
     cookies.clear()
     assert (list(cookies), len(cookies), cookies.empty) == ([], 0, True)
+
+
+def test_cookies_are_a_mapping():
+    cookies = after("sid=abc", "theme=dark")
+    assert isinstance(cookies, Mapping)
+    assert dict(cookies) == dict(cookies.items()) == {"sid": "abc", "theme": "dark"}
+    assert (list(cookies.keys()), list(cookies.values())) == (["sid", "theme"], ["abc", "dark"])
+    assert cookies == cookies
+    assert cookies != after("sid=abc", "theme=dark")
+    cookies.set("sid", "other", domain="example.org")
+    with pytest.raises(RequestError, match="several"):
+        cookies.items()
 
 
 def test_no_value_is_in_a_repr():

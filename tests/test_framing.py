@@ -247,12 +247,12 @@ FAULTY_CHUNKS = [
     (b"4\r\nhello\r\n0\r\n\r\n", "after 4 bytes of a chunked body a chunk goes on past its size"),
     (b"5\r\nhello\r\n\r\n", "after 5 bytes of a chunked body no chunk size"),
     (b"5\r\nhello\r\nx", "after 5 bytes of a chunked body no chunk size, but b'x"),
-    (b"0\r\nA b\r\n\r\n", "line 1 of the head has no colon"),
-    (b"0\r\n A: b\r\n\r\n", "line 1 of the head is folded"),
-    (b"0\r\nA: b\nC: d\r\n\r\n", "line 1 of the head has a bare LF"),
-    (b"0\r\n\nA: b\r\n\r\n", "line 1 of the head has a bare LF"),
-    (b"0\r\n\rA: b\r\n\r\n", "line 1 of the head has a bare CR"),
-    (b"0\r\nA: \0\r\n\r\n", "line 1 of the head has a NUL"),
+    (b"0\r\nA b\r\n\r\n", "line 1 of the trailers has no colon"),
+    (b"0\r\n A: b\r\n\r\n", "line 1 of the trailers is folded"),
+    (b"0\r\nA: b\nC: d\r\n\r\n", "line 1 of the trailers has a bare LF"),
+    (b"0\r\n\nA: b\r\n\r\n", "line 1 of the trailers has a bare LF"),
+    (b"0\r\n\rA: b\r\n\r\n", "line 1 of the trailers has a bare CR"),
+    (b"0\r\nA: \0\r\n\r\n", "line 1 of the trailers has a NUL"),
 ]
 
 

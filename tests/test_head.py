@@ -167,14 +167,14 @@ def test_a_faulty_field_is_named_with_its_line(line: bytes, fault: str) -> None:
     assert f"line 3 of the head has {fault}" in str(caught.value)
     with pytest.raises(ParserError) as caught:
         take_trailers(b"Fine: yes\r\n" + line + b"\r\n\r\n")
-    assert f"line 2 of the head has {fault}" in str(caught.value)
+    assert f"line 2 of the trailers has {fault}" in str(caught.value)
 
 
 def test_a_fold_needs_a_field_before_it() -> None:
     for end in (b"\r\n\r\n", b"\r\n"):
         with pytest.raises(ParserError, match="line 2 of the head is folded, with no field"):
             take_response_head(b"HTTP/1.1 200 OK\r\n A: b" + end)
-        with pytest.raises(ParserError, match="line 1 of the head is folded, with no field"):
+        with pytest.raises(ParserError, match="line 1 of the trailers is folded, with no field"):
             take_trailers(b" A: b" + end)
 
 

@@ -129,6 +129,8 @@ class Number(IntEnum):
 
 
 class Sly(str):
+    __slots__ = ()
+
     def __str__(self):
         return "a\r\nX: y"
 

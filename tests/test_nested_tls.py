@@ -21,8 +21,9 @@ from restkit.wire.dial import dial
 from restkit.wire.nested import TLSInTLS
 from restkit.wire.proxy import Proxy
 from restkit.wire.route import Route
+from restkit.wire.secure import NestedTransport, transport_of
 from restkit.wire.tls import TLSOptions
-from restkit.wire.transport import READ, WRITE, NestedTransport, Transport, transport_of
+from restkit.wire.transport import READ, WRITE, Transport
 from support import ClientGone, ScriptedServer
 from support.memory import descriptors
 from support.peer import HANG_BOUND, Peer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator
 
 import pytest
@@ -361,3 +362,10 @@ def test_a_redirect_while_the_payload_is_under_way_ends_the_sending(client):
         assert client.post(server.url(), bytes(64 * 1024 * 1024)).body == b"there"
         assert len(server.wire[0]) < 64 * 1024 * 1024
         assert head_of(server.wire[1]).startswith(b"GET /there ")
+
+
+def test_what_lay_on_the_way_comes_along_in_a_pickle(client):
+    with ScriptedServer.serving(moved(302), OK) as server:
+        answer = pickle.loads(pickle.dumps(client.get(server.url())))
+    assert [each.status for each in answer.history] == [302]
+    assert answer.body == b"there"

@@ -225,7 +225,7 @@ def test_a_source_that_failed_does_not_pretend_to_be_whole(exc):
     assert caught.value is exc
     assert not is_whole(payload)
     with pytest.raises(
-        PayloadNotReplayable, match=f"of generator, which failed by {type(exc).__name__},"
+        PayloadNotReplayable, match=f"of generator [a-z]+, which failed by {type(exc).__name__},"
     ):
         sent(payload)
 
@@ -318,7 +318,7 @@ def test_close_lets_go_of_source_and_file_and_may_be_called_twice():
     assert open_descriptors() == before
     assert noted.closed
     assert not is_whole(payload)
-    with pytest.raises(PayloadNotReplayable, match="of generator, which was closed,"):
+    with pytest.raises(PayloadNotReplayable, match="of generator _run, which was closed,"):
         sent(payload)
     with pytest.raises(PayloadNotReplayable, match="which was closed,"):
         payload.measure()

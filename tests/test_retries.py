@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import email.utils
+import gc
 import socket
 import ssl
 import threading
 import time
 import warnings
+import weakref
 from collections.abc import Iterator
 
 import pytest
@@ -955,3 +957,39 @@ def test_a_request_is_handed_over_as_it_was(client):
         got = client.get(server.url(), headers={"X-Mine": "1"}, auth=("user", "pass"))
     assert server.requests[0] == server.requests[1]
     assert got.status == 200
+
+
+def test_a_call_that_failed_leaves_nothing_for_the_collector(client):
+    # What hangs in a ring holds its payload's spool, and its source, until somebody collects.
+    def fails() -> weakref.ref[TransportError] | None:
+        try:
+            client.get(server.url(), wait_tries=0)
+        except TransportError as error:
+            return weakref.ref(error)
+        return None
+
+    with ScriptedServer(Peer.read_request) as server:
+        gc.collect()
+        gc.disable()
+        try:
+            left = fails()
+            assert left is not None
+            assert left() is None
+        finally:
+            gc.enable()
+
+
+@pytest.mark.parametrize(
+    ("options", "sends"), [({"max_tries": 1}, 1), ({"retries": False}, 1), ({"wait_tries": 0}, 3)]
+)
+def test_on_rested_connections_too_a_request_is_sent_so_often_and_no_more(client, options, sends):
+    def serve_and_read_the_next(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(OK)
+        peer.read_request()
+
+    with ScriptedServer(serve_and_read_the_next, Peer.read_request) as server:
+        client.get(server.url())
+        with pytest.raises(TransportError):
+            client.get(server.url(), **options)
+        assert len(server.requests) == 1 + sends

@@ -94,6 +94,30 @@ def test_W05_an_answer_that_comes_byte_by_byte_is_the_same_answer(kind, tls, cli
             assert told(client.get(server.url()), read) == whole
 
 
+def test_small_chunks_that_came_together_are_read_together_and_not_waited_for(tls, client):
+    more = threading.Event()
+    digits = [b"%d" % (at % 10) for at in range(50)]
+
+    def in_drops(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(chunked_response(b"first ")[: -len(LAST_CHUNK)])
+        peer.wait(more)
+        peer.send(chunks(*digits))
+        peer.wait(over)
+        peer.send(chunks(b"end") + LAST_CHUNK)
+
+    over = threading.Event()
+    with ScriptedServer(in_drops, ssl_context=tls) as server:
+        live = client.get(server.url()).body_stream()
+        assert live.read1() == b"first "
+        more.set()
+        assert live.read1(7) == b"0123456"
+        assert live.read1(7) == b"7890123"
+        assert live.read1() == b"".join(digits)[14:]
+        over.set()
+        assert live.read() == b"end"
+
+
 def test_W05_a_body_comes_as_soon_as_it_is_there(tls, client):
     more = threading.Event()
 

@@ -12,6 +12,7 @@ import os
 import re
 import select
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterator
 
@@ -21,9 +22,11 @@ from restkit import (
     HttpResponse,
     PayloadNotReplayable,
     Timeout,
+    TotalTimeout,
     TransportError,
 )
 from restkit.wire import exchange
+from restkit.wire.secure import RECORD
 from support import (
     LAST_CHUNK,
     ScriptedServer,
@@ -316,6 +319,72 @@ def test_W02_a_server_that_answers_200_and_stops_reading_is_an_error_with_the_an
     assert caught.value.sent == "part"
 
 
+@pytest.fixture(params=["pipe", "socket"])
+def silent(request: pytest.FixtureRequest) -> Iterator[object]:
+    """A source that gives nothing, and does not end."""
+    if request.param == "pipe":
+        reader, writer = os.pipe()
+        with open(reader, "rb", buffering=0) as pipe, open(writer, "wb"):
+            yield pipe
+    else:
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            yield ours
+
+
+EARLY = {"whole": response(b"enough"), "in part": response(b"enough")[:-2]}
+
+
+@pytest.mark.parametrize("answer", EARLY)
+def test_W02_a_server_that_goes_away_is_noticed_while_the_source_is_silent(
+    answer, silent, tls, client
+):
+    def answer_and_go(peer: Peer) -> None:
+        peer.read_head()
+        peer.without_delay()
+        peer.send(EARLY[answer])
+        peer.pause(0.1)  # the answer has been read by then, and what comes next is the end
+        peer.reset()
+
+    with ScriptedServer(answer_and_go, answer_all, ssl_context=tls) as server:
+        with pytest.raises(TransportError, match="answered 200 after 0 bytes") as caught:
+            client.post(server.url(), silent)
+        error = caught.value
+        assert error.sent == "part"
+        assert isinstance(error.response, HttpResponse)
+        assert error.response.status == 200
+        if answer == "whole":
+            assert error.response.body == b"enough"
+        else:
+            assert error.response.body_file.read1(100) == b"enou"
+        assert client.get(server.url()).body == b"ok"
+
+
+@pytest.mark.parametrize("end", ["total", "close"])
+@pytest.mark.parametrize("answer", EARLY)
+def test_W13_W24_after_an_early_200_a_silent_source_is_not_waited_for_beyond_the_end(
+    end, answer, silent, tls, client
+):
+    def answer_and_close(peer: Peer) -> None:
+        peer.read_head()
+        peer.send(EARLY[answer])
+        if tls is None:
+            peer.shutdown_write()  # of a half-closed connection nobody can say it takes no more
+        peer.read_to_end()
+
+    with ScriptedServer(answer_and_close, ssl_context=tls) as server:
+        timer = threading.Timer(0.3, client.close)
+        if end == "close":
+            timer.start()
+        timeout = Timeout(HANG_BOUND, HANG_BOUND, 0.3 if end == "total" else None)
+        with pytest.raises(TransportError) as caught:
+            client.post(server.url(), silent, timeout=timeout)
+        assert isinstance(caught.value, TotalTimeout) == (end == "total")
+        assert ("closed from this side" in str(caught.value)) == (end == "close")
+        if end == "close":
+            timer.join()
+
+
 # A body that waits to be asked for
 
 
@@ -595,6 +664,43 @@ def test_W04_an_echo_of_any_size_is_identical_and_flat_in_memory(source, tls, ce
             size=ECHOED,
         )
     assert measured.result is True
+    assert measured.growth < 16 * MIB, measured
+
+
+EDGES = [RECORD - 200, RECORD, MIB - 1, MIB, MIB + 1, 2 * MIB + RECORD, 5 * MIB + 3]
+
+
+@pytest.mark.parametrize("size", EDGES)
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_a_big_item_over_tls_is_whole_however_it_is_cut(kind, size, certs, client):
+    data = bytes(itertools.islice(itertools.cycle(range(251)), size))
+    with ScriptedServer.serving(OK, ssl_context=certs.server) as server:
+        client.post(server.url(), iter([b"a", kind(data), kind(data), b"b"]))
+        client.post(server.url(), iter([kind(data)]), headers={"X": "y" * 40_000})
+    assert body_of(server.requests[0]) == chunks(b"a", data, data, b"b") + LAST_CHUNK
+    assert body_of(server.requests[1]) == chunks(data) + LAST_CHUNK
+
+
+def test_a_big_item_over_tls_is_not_copied(certs):
+    def take(peer: Peer) -> None:
+        peer.read_head()
+        peer.drop(64 * MIB)
+        peer.send(OK)
+        peer.drop()
+
+    with ScriptedServer(take, ssl_context=certs.server) as server:
+        measured = peak_memory(
+            """
+            import restkit
+            client = restkit.Client(verify=ca)
+            item = b"x" * size
+            """,
+            "result = client.post(url, iter([item])).status",
+            url=server.url(),
+            ca=str(certs.ca_file),
+            size=64 * MIB,
+        )
+    assert measured.result == 200
     assert measured.growth < 16 * MIB, measured
 
 

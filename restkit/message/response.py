@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from restkit.wire.connection import Reply
 
 _SKIPPED = 256 * 1024
+_PATIENCE = 1.0
 
 
 class Timings(NamedTuple):
@@ -86,6 +87,8 @@ class HttpResponse(Heading, OriginalNames):
         body: bytes = b"",
     ) -> HttpResponse:
         """An answer that no peer has given: for a filter to give, or a test."""
+        if not isinstance(body, bytes):
+            raise TypeError(f"body= is of type {type(body).__name__}; bytes are wanted")
         return cls(request, made_reply(status, Headers(headers), body), 0.0, decoded=True)
 
     @property
@@ -198,7 +201,12 @@ class HttpResponse(Heading, OriginalNames):
         return save_body(self._the_body(), target)
 
     def skip_body(self) -> None:
-        """Let the body go, unread: a short rest is read away so that the connection can stay."""
+        """Let the body go, unread: a short rest is read away so that the connection can stay.
+
+        One that is longer, or does not come at once, is not waited for: its connection is closed.
+        """
+        if self._reply.live is not None:
+            self._reply.live.hurry(_PATIENCE)
         self._the_body(told=False).skip(_SKIPPED)
 
     def can_read(self) -> bool:
@@ -251,7 +259,7 @@ class HttpResponse(Heading, OriginalNames):
         if self._reply.live is None or (self._body is not None and self._body.complete):
             return self
         unread = AlreadyRead, "the body had not been read when this response was put away"
-        return self._thawed(self._kept(b"", unread, decoded=False), self.request)
+        return self._thawed(self._kept(b"", unread, decoded=False), self.request, self.history)
 
     def __reduce__(self) -> tuple[Any, ...]:
         body, fault, decoded = b"", None, self._decoded
@@ -262,7 +270,8 @@ class HttpResponse(Heading, OriginalNames):
         except Error as exc:
             # The head goes along all the same: an error that holds this response must pickle.
             fault = (type(exc), exc.message)
-        return self._thawed, (self._kept(body, fault, decoded=decoded), self.request)
+        kept = self._kept(body, fault, decoded=decoded)
+        return self._thawed, (kept, self.request, self.history)
 
     def _kept(self, body: bytes, fault: tuple[type[Error], str] | None, *, decoded: bool) -> Kept:
         head, trailers = self._reply.head, self._reply.deframer.trailers
@@ -270,8 +279,11 @@ class HttpResponse(Heading, OriginalNames):
         return Kept(*said, body, fault, decoded, Times(*self.timings), self.sent)
 
     @classmethod
-    def _thawed(cls, kept: Kept, request: Request) -> HttpResponse:
+    def _thawed(
+        cls, kept: Kept, request: Request, history: tuple[HttpResponse | Error, ...]
+    ) -> HttpResponse:
         response = cls(request, kept_reply(kept), 0.0, decoded=kept.decoded)
+        response.history = history
         if kept.fault:
             kind, message = kept.fault
             response._body = broken_body(kind(message), Owner(response))

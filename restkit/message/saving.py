@@ -32,7 +32,7 @@ def save_body(body: Body, target: str | os.PathLike[str] | IO[bytes]) -> int:
     if os.path.exists(path) and not os.path.isfile(path):
         with open(path, "wb", buffering=0) as file:
             return _copy(body, file)
-    return _replace(body, path)
+    return _replace(body, path, named)
 
 
 def _asked(file: IO[bytes]) -> IO[bytes]:
@@ -44,8 +44,8 @@ def _asked(file: IO[bytes]) -> IO[bytes]:
     return file
 
 
-def _replace(body: Body, path: str) -> int:
-    part, number = _create_beside(path)
+def _replace(body: Body, path: str, named: str) -> int:
+    part, number = _create_beside(path, named)
     try:
         with open(number, "wb", buffering=0) as file:
             with suppress(FileNotFoundError):
@@ -59,14 +59,19 @@ def _replace(body: Body, path: str) -> int:
     return count
 
 
-def _create_beside(path: str) -> tuple[str, int]:
+def _create_beside(path: str, named: str) -> tuple[str, int]:
     folder, name = os.path.split(path)
     while True:
         # Names are at most 255 bytes, and one character may be four of them.
         part = os.path.join(folder, f".{name[:50]}.{os.urandom(4).hex()}.part")
         with suppress(FileExistsError):
             # The mode that open() gives a new file: the process's umask has its say.
-            return part, os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o666)
+            try:
+                flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
+                return part, os.open(part, flags, 0o666)
+            except OSError as exc:
+                exc.filename = named  # the caller knows nothing of the other
+                raise
 
 
 def _copy(body: Body, file: IO[bytes]) -> int:

@@ -1,8 +1,10 @@
 """The standard library's cookie jar, as ``cookies.py`` uses it: its policy, requests and cookies.
 
 Facts the code rests on (CPython 3.10 to 3.14). ``http.cookiejar`` brings ``urllib.request`` along,
-and is imported when there is a cookie to keep. A host without a dot is kept with ``.local`` behind
-it. A cookie without a Domain goes to every subdomain, unless the policy is told otherwise.
+and is imported when there is a cookie to keep. A host without a dot in it is kept with ``.local``
+behind it, so that ``foo`` and ``foo.local`` would share cookies: a name is shown to it with a dot
+at the end, which means the same host and no other. A cookie without a Domain goes to every
+subdomain, unless the policy is told otherwise.
 """
 
 from __future__ import annotations
@@ -11,12 +13,13 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING
 
+from restkit.url import URL
+
 if TYPE_CHECKING:
     from http.cookiejar import Cookie, CookieJar, DefaultCookiePolicy
     from urllib.request import Request
 
     from restkit.policy.cookie_rules import SetCookie
-    from restkit.url import URL
 
 # Paths are compared in this form.
 _SAFE_IN_PATHS = "%/;:@&=+$,!~*'()"
@@ -25,9 +28,16 @@ _ESCAPED = re.compile("%[0-9a-fA-F]{2}")
 
 def strict_jar() -> CookieJar:
     """An empty jar with the strict policy."""
-    from http.cookiejar import CookieJar
+    from restkit.policy.own_jar import OwnJar
 
-    return CookieJar(strict_policy())
+    return OwnJar(strict_policy())
+
+
+def cookies_near(jar: CookieJar, domain: str) -> list[Cookie]:
+    """The cookies of a jar among which all are that hosts of this domain get, and maybe others."""
+    from restkit.policy.own_jar import OwnJar
+
+    return jar.near(domain) if isinstance(jar, OwnJar) else list(jar)
 
 
 def strict_policy() -> DefaultCookiePolicy:
@@ -52,7 +62,10 @@ def as_the_jar_sees(url: URL) -> Request:
     """A request to this URL, for a jar to look at, and to write its header on."""
     from urllib.request import Request
 
-    return Request(str(url))  # noqa: S310  # nothing is opened with it
+    seen = url
+    if "." not in url.host and ":" not in url.host:
+        seen = URL(url.scheme, f"{url.host}.", url.port, url.target)
+    return Request(str(seen))  # noqa: S310  # nothing is opened with it
 
 
 def as_the_jar_keeps(said: SetCookie, asking: Request) -> Cookie:
@@ -67,7 +80,9 @@ def kept_domain(domain: str) -> str:
     """A host, or with a dot in front those under it, by the name that a jar has for it."""
     if ":" in domain and not domain.startswith("["):
         domain = f"[{domain}]"
-    return domain.lower() if "." in domain else f"{domain.lower()}.local"
+    if "." in domain:
+        return domain.lower()
+    return f"{domain.lower()}{'.local' if ':' in domain else '.'}"
 
 
 def cookie_for(said: SetCookie, domain: str, path: str) -> Cookie:

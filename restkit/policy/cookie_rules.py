@@ -4,10 +4,10 @@ What RFC 6265bis adds and is held to here: a Secure cookie comes over https only
 ``__Secure-`` and ``__Host-``; at most 4096 bytes of name and value, no control characters.
 
 Nobody's subdomains may set cookies for everybody under ``.co.uk``. Which names are such public
-suffixes, only a list of thousands tells, and it changes every month: none is shipped. The standard
-library's policy refuses the common ones under a country's code (co, com, org, ac, ...). Others of
-that kind are short, as or.jp and gv.at are, and so are a few names of single owners: a Domain of
-one or two letters under a country's code is taken for the host alone.
+suffixes, only a list of thousands tells, and it changes every month: none is shipped. Refused are
+the common kinds of them under a country's code (co, com, or, gob, ...). What is left of them is
+short for the most part, as in tv.br, and so are names of single owners, as db.de: a Domain of one
+or two letters under a country's code is taken for the host alone.
 """
 
 from __future__ import annotations
@@ -23,7 +23,12 @@ _MOST = 4096
 _MOST_OF_AN_ATTRIBUTE = 1024
 _CONTROL = re.compile("[\0-\x08\x0a-\x1f\x7f]")
 _SECONDS = re.compile("-?[0-9]+")
-_GUESSED_SUFFIX = re.compile(r"[a-z0-9]{1,2}\.[a-z]{2}")
+# The last nine are those of DefaultCookiePolicy that do not belong to a country either.
+_SUFFIX = re.compile(
+    r"(?:ac|co|com|edu|go|gob|gouv|gov|govt|gv|id|int|ltd|me|mil|ne|net|nhs|nic|nom|or|org|plc|"
+    r"police|sch|aero|biz|cat|coop|info|jobs|museum|name|pro)\.[a-z]{2}"
+)
+_MAYBE_SUFFIX = re.compile(r"[a-z0-9]{1,2}\.[a-z]{2}")
 _NUMERIC = re.compile(r"(?:.*\.)?[0-9]+\.?")
 
 # RFC 6265 5.1.1: a date is what its words look like, in whatever order.
@@ -89,12 +94,20 @@ def admitted(cookie: SetCookie, url: URL) -> SetCookie | None:
 
 def _in_its_domain(cookie: SetCookie, host: str) -> SetCookie | None:
     domain = cookie.domain
-    if domain != host:
-        if _NUMERIC.fullmatch(host) or "." not in domain or not host.endswith(f".{domain}"):
-            return None
-    elif "." not in host or _NUMERIC.fullmatch(host):
-        return cookie._replace(domain="")
-    return cookie._replace(domain="") if _GUESSED_SUFFIX.fullmatch(domain) else cookie
+    for_host_alone = cookie._replace(domain="")
+    if domain == host:
+        # With a dot at the end "com." looks like a domain of two names, and is one for everybody.
+        no_domain = "." not in host or host.endswith(".") or _NUMERIC.fullmatch(host)
+        return for_host_alone if no_domain or _is_shared(domain) else cookie
+    if _NUMERIC.fullmatch(host) or "." not in domain or not host.endswith(f".{domain}"):
+        return None
+    if domain.endswith(".") or _SUFFIX.fullmatch(domain):
+        return None
+    return for_host_alone if _MAYBE_SUFFIX.fullmatch(domain) else cookie
+
+
+def _is_shared(domain: str) -> bool:
+    return bool(_SUFFIX.fullmatch(domain) or _MAYBE_SUFFIX.fullmatch(domain))
 
 
 def _expiry(said: dict[str, str], now: float) -> int | None:

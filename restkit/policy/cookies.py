@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import re
 import time
+from collections.abc import ItemsView, Mapping, ValuesView
 from contextlib import suppress
 from itertools import count
 from threading import RLock
@@ -24,6 +25,7 @@ from restkit.policy.cookie_jar import (
     as_the_jar_keeps,
     as_the_jar_sees,
     cookie_for,
+    cookies_near,
     kept_domain,
     may_be_kept,
     strict_jar,
@@ -44,13 +46,22 @@ _VALUE = re.compile(r"(?:[!-:<-~\xa1-\xff](?:[ -:<-~\xa0-\xff]*[!-:<-~\xa1-\xff]
 _DOMAIN = re.compile(r"\.?[^\s/:@\[\]]+|\[?[0-9a-fA-F:.]+\]?")
 
 
-class Cookies:
-    """Cookies by name, as a Client has kept them; safe for threads and forks.
+class Cookies(Mapping[str, str]):
+    """Cookies by name, as a Client has kept them; a mapping, safe for threads and forks.
 
-    ``cookies['sid']`` is a value, to iterate gives the names, ``set`` and ``delete`` change
-    them. ``Cookies(jar)`` keeps them in a jar of yours, an ``http.cookiejar.LWPCookieJar`` for
-    one, whose own policy then decides what is sent. Neither ``repr`` nor errors show a value.
+    ``cookies['sid']`` is a value, ``set`` and ``delete`` change them; where one name has several
+    values, for several places, it is a RequestError to ask for its value, and ``jar`` has each.
+    At most 180 are kept of a domain and 3000 altogether. As RFC 6265 has it, a cookie goes to
+    every port of its host and, unless it is ``Secure``, to http where https has set it.
+
+    ``Cookies(jar)`` keeps them in a jar of yours, an ``http.cookiejar.LWPCookieJar`` for one,
+    whose own policy then decides what is sent, and how many there are is your affair. Neither
+    ``repr`` nor errors show a value.
     """
+
+    # As everything that changes: one is itself, and no other.
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
 
     def __init__(self, jar: CookieJar | None = None) -> None:
         self._jar = jar
@@ -117,7 +128,7 @@ class Cookies:
             return
         jar.set_cookie_if_ok(cookie, asking)
         self._set_at[cookie] = next(_turns)
-        same = [one for one in jar if one.domain == cookie.domain]
+        same = [one for one in cookies_near(jar, cookie.domain) if one.domain == cookie.domain]
         if len(same) > _MOST_OF_A_DOMAIN:
             oldest = min(same, key=lambda one: self._set_at.get(one, 0))
             jar.clear(oldest.domain, oldest.path, oldest.name)
@@ -126,26 +137,24 @@ class Cookies:
         """RFC 6265bis 5.7: who listens in on http is not to replace what came over https."""
         return any(
             one.secure and one.name == cookie.name and _overlap(one.domain, cookie.domain)
-            for one in self.jar
+            for one in cookies_near(self.jar, cookie.domain)
         )
 
     # For callers
 
     def __getitem__(self, name: str) -> str:
-        found = [one for one in self._kept() if one.name == name]
-        if not found:
-            raise KeyError(name)
-        if len({one.value for one in found}) > 1:
-            places = ", ".join(f"{one.domain}{one.path}" for one in found)
-            raise RequestError(f"several cookies are called {name!r}, for {places}: jar has each")
-        return found[0].value or ""
+        return _value_of(name, [one for one in self._kept() if one.name == name])
 
-    def get(self, name: str, default: str | None = None) -> str | None:
-        """The value, or the default where no cookie has this name."""
-        try:
-            return self[name]
-        except KeyError:
-            return default
+    def items(self) -> ItemsView[str, str]:
+        """Names and values, as they are now."""
+        by_name: dict[str, list[Cookie]] = {}
+        for one in self._kept():
+            by_name.setdefault(one.name, []).append(one)
+        return {name: _value_of(name, found) for name, found in by_name.items()}.items()
+
+    def values(self) -> ValuesView[str]:
+        """The value of each name, as they are now."""
+        return dict(self.items()).values()
 
     def set(
         self, name: str, value: str, *, domain: str, path: str = "/", secure: bool = False
@@ -231,6 +240,16 @@ def as_cookies(value: object) -> Cookies | None:
         "True, False, Cookies or a CookieJar is wanted, and then "
         "client.cookies.set(name, value, domain='host')"
     )
+
+
+def _value_of(name: str, found: list[Cookie]) -> str:
+    """The one value that these cookies of a name have; raises KeyError for none of them."""
+    if not found:
+        raise KeyError(name)
+    if len({one.value for one in found}) > 1:
+        places = ", ".join(f"{one.domain}{one.path}" for one in found)
+        raise RequestError(f"several cookies are called {name!r}, for {places}: jar has each")
+    return found[0].value or ""
 
 
 def _overlap(one: str, other: str) -> bool:

@@ -63,7 +63,10 @@ class Tries:
             return None
         if error.sent != "nothing" and not self._allows(request):
             return None
-        return self._pause() if self._count(kind) else None
+        if not self._count(kind):
+            return None
+        rested = isinstance(error, TransportError) and error.rested
+        return 0.0 if rested else self._pause()
 
     def after_answer(self, request: Request, response: HttpResponse) -> float | None:
         """Whether the status asks for another try; a spent payload is for the caller to see."""

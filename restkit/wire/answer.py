@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from restkit.errors import ParserError, TransportError, UnexpectedEOF
 from restkit.wire.framing import Deframer, deframer_for
-from restkit.wire.head import MAX_HEAD, ResponseHead, take_response_head
+from restkit.wire.head import SHORTEST, ResponseHead, is_inside_a_line, take_response_head
 
 if TYPE_CHECKING:
     from restkit.payload import Buffer
 
 MAX_INTERIM = 32
-_TELLING = re.compile(rb"[\r\n\0]")
 SWITCHING_PROTOCOLS = 101
 
 
@@ -45,7 +43,8 @@ class Answer:
         """Take what came; the pieces of the body that are in it."""
         if self.deframer is not None:
             return self.deframer.feed(data)
-        if self._held and self._is_inside_a_line(data):
+        # Up to here every byte of the first line counts.
+        if len(self._held) > SHORTEST and is_inside_a_line(self._held, data):
             self._held += data
             return ()
         data = self._held + data if self._held else data
@@ -63,19 +62,14 @@ class Answer:
         self._held = data
         return ()
 
-    def _is_inside_a_line(self, data: bytes) -> bool:
-        """Whether nothing can be said of these before more comes, so that drops cost little."""
-        held = self._held
-        if b"\n" not in held or held.endswith(b"\r"):  # what follows a CR decides about it
-            return False
-        return len(held) + len(data) < MAX_HEAD and not _TELLING.search(data)
-
     def end(self) -> None:
         """The connection has ended: raises unless the answer may end so."""
         if self.deframer is not None:
             self.deframer.end()
-        elif self._held or self._interim:
+        elif self._held:
             raise UnexpectedEOF("the connection ended inside the head of the answer")
+        elif self._interim:
+            raise UnexpectedEOF("the connection ended behind an interim answer, with no final one")
         else:
             raise TransportError("the peer closed the connection without an answer")
 

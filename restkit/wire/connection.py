@@ -14,7 +14,7 @@ from restkit.errors import Error, TransportError
 from restkit.wire.exchange import Exchange
 from restkit.wire.framing import stays_open
 from restkit.wire.live import LiveBody
-from restkit.wire.transport import transport_of
+from restkit.wire.secure import transport_of
 
 if TYPE_CHECKING:
     import socket

@@ -16,7 +16,7 @@ from restkit.errors import IdleTimeout, PayloadLengthError, ResponseError, TLSEr
 from restkit.payload import close_if_it_can
 from restkit.wire.answer import Answer
 from restkit.wire.outgoing import FileOut
-from restkit.wire.transport import BLOCK, READ, WRITE, Transport
+from restkit.wire.transport import BLOCK, READ, WRITE, Beside, Transport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -188,10 +188,12 @@ class Exchange:
         self._clock.left(doing)
         waits_on = body.payload.waits_on
         while waits_on is not None:
-            if not self._transport.wait_beside(
-                waits_on, self._clock, doing, listening=self._listening
-            ):
+            listening = self._listening
+            beside = self._transport.wait_beside(waits_on, self._clock, doing, listening=listening)
+            if beside is Beside.SOURCE:
                 break
+            if beside is Beside.GONE:
+                return self._broken(TransportError(f"the peer went away while {doing}"))
             self._read_early()
             if self._refused():
                 return False
@@ -283,13 +285,9 @@ class Exchange:
     def _left_half_way(self, status: int, exc: TransportError) -> TransportError:
         """What to raise for a peer that went away, or fell silent, after an answer of 2xx."""
         kind = IdleTimeout if isinstance(exc, IdleTimeout) else TransportError
-        sending = self._sending
-        sent = f"{max(0, self.sent_bytes - len(sending.head))}"
-        if sending.body is not None and sending.body.payload.length is not None:
-            sent += f" of {sending.body.payload.length}"
+        sent = self._sending.so_far(self.sent_bytes)
         return kind(
-            f"{self._clock.where} answered {status} after {sent} bytes of the payload, "
-            "and took no more",
+            f"{self._clock.where} answered {status} after {sent} of the payload, and took no more",
             sent="part",
         )
 

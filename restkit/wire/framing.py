@@ -14,7 +14,7 @@ import re
 from typing import TYPE_CHECKING, Protocol
 
 from restkit.errors import ParserError, UnexpectedEOF
-from restkit.wire.head import Pairs, ResponseHead, take_trailers
+from restkit.wire.head import Pairs, ResponseHead, is_inside_a_line, take_trailers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -175,6 +175,9 @@ class ChunkedBody:
         if self.fault is not None:
             raise self.fault
         if self._held:
+            if self._next is None and is_inside_a_line(self._held, data):  # of the trailers
+                self._held += data
+                return ()
             data = self._held + data
             self._held = b""
         pieces: list[Buffer] = []

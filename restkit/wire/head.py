@@ -35,6 +35,8 @@ _NAME = re.compile(_TOKEN)
 _FORBIDDEN = re.compile(rb"[\r\n\0]")
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] [1-9][0-9][0-9](?: [^\r\n\0]*)?")
 _EXAMPLE = b"HTTP/1.1 200"
+SHORTEST = len(_EXAMPLE)
+_TELLING = re.compile(rb"[\r\n\0]")
 
 
 class ResponseHead:
@@ -100,11 +102,21 @@ def take_trailers(data: bytes) -> tuple[Pairs, int] | None:
     whole = data.find(b"\r\n\r\n", 0, MAX_HEAD) >= 0
     match = _FIELDS.match(data, 0, MAX_HEAD) if whole else None
     if match is None:
-        _judge_fields(data[: MAX_HEAD + 1], first_line=1)
+        _judge_fields(data[: MAX_HEAD + 1], first_line=1, where="the trailers")
         _judge_size(data)
         return None
     _judge_count(match[0].count(b"\n") - 1)
     return _pairs(match[0]), match.end()
+
+
+def is_inside_a_line(held: bytes, data: bytes) -> bool:
+    """Whether nothing can be said of ``data`` before more comes, so that drops cost little.
+
+    ``held`` has been found to be the beginning of something; a status line has its status.
+    """
+    if held.endswith(b"\r"):  # what follows a CR decides about it
+        return False
+    return len(held) + len(data) < MAX_HEAD and not _TELLING.search(data)
 
 
 def _pairs(fields: bytes) -> Pairs:
@@ -127,41 +139,41 @@ def _judge_response(data: bytes) -> None:
         raise BadStatusLine(
             f"the answer begins with {_shown(line)}, and not with HTTP/1.1 and a status"
         )
-    _judge_fields(fields, first_line=2)
+    _judge_fields(fields, first_line=2, where="the head")
     _judge_size(data)
 
 
-def _judge_fields(data: bytes, first_line: int) -> None:
-    """The same for fields: their first line, in the count of a whole head, is ``first_line``."""
+def _judge_fields(data: bytes, first_line: int, where: str) -> None:
+    """The same for fields; in the count of all lines of ``where`` their first is ``first_line``."""
     end = (b"\r\n" + data).find(b"\r\n\r\n")
     lines = (data if end < 0 else data[:end]).split(b"\r\n")
     last = lines.pop()
     for number, line in enumerate(lines[:MAX_FIELDS], first_line):
-        _judge_field(line, number, folds=number > first_line)
+        _judge_field(line, f"line {number} of {where}", folds=number > first_line)
     if b"\n" in last or b"\r" in last[:-1] or b"\0" in last:
-        _judge_value(last, first_line + len(lines))
+        _judge_value(last, f"line {first_line + len(lines)} of {where}")
     _judge_count(len(lines))
 
 
-def _judge_field(line: bytes, number: int, *, folds: bool) -> None:
-    _judge_value(line, number)
+def _judge_field(line: bytes, where: str, *, folds: bool) -> None:
+    _judge_value(line, where)
     if line[:1] in (b" ", b"\t"):
         if not folds:
-            raise ParserError(f"line {number} of the head is folded, with no field before it")
+            raise ParserError(f"{where} is folded, with no field before it")
         return
     name, colon, _ = line.partition(b":")
     if not colon:
-        raise ParserError(f"line {number} of the head has no colon: {_shown(line)}")
+        raise ParserError(f"{where} has no colon: {_shown(line)}")
     if not _NAME.fullmatch(name):
         fault = "a space before its colon" if name[-1:] in (b" ", b"\t") else "no proper name"
-        raise ParserError(f"line {number} of the head has {fault}: {_shown(line)}")
+        raise ParserError(f"{where} has {fault}: {_shown(line)}")
 
 
-def _judge_value(line: bytes, number: int) -> None:
+def _judge_value(line: bytes, where: str) -> None:
     fault = _FORBIDDEN.search(line)
     if fault:
         what = {b"\n": "a bare LF", b"\r": "a bare CR", b"\0": "a NUL"}[fault[0]]
-        raise ParserError(f"line {number} of the head has {what}: {_shown(line)}")
+        raise ParserError(f"{where} has {what}: {_shown(line)}")
 
 
 def _judge_count(lines: int) -> None:

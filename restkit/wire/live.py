@@ -75,6 +75,10 @@ class LiveBody:
         self._ending = Lock()
         self.done_at = 0.0
 
+    def hurry(self, seconds: float) -> None:
+        """Let what is still to come take no longer than this, altogether and from now on."""
+        self._clock = self._clock.within(seconds)
+
     def read_piece(self) -> Buffer:
         """The next piece as it comes; ``b''`` at the end."""
         if not self._ready and not self._deframer.done:
@@ -89,15 +93,21 @@ class LiveBody:
         return self._receive_into(view if left is None else view[:left])
 
     def _give(self, view: memoryview) -> int:
-        """What has been received already, and otherwise a new piece, into ``view``."""
+        """What has been received already, as much as fits, and otherwise a new piece."""
         piece = self.read_piece()
-        count = len(piece)
-        if count > len(view):
-            count = len(view)
-            self._ready.appendleft(memoryview(piece)[count:])
-            piece = memoryview(piece)[:count]
-        view[:count] = piece
-        return count
+        count = 0
+        while True:
+            end = count + len(piece)
+            if end > len(view):
+                fits = len(view) - count
+                self._ready.appendleft(memoryview(piece)[fits:])
+                view[count:] = memoryview(piece)[:fits]
+                return len(view)
+            view[count:end] = piece
+            count = end
+            if not self._ready or count == len(view):
+                return count
+            piece = self._ready.popleft()
 
     def _receive_into(self, view: memoryview) -> int:
         """From the socket into the caller's hands, where nothing is to be taken out between."""
@@ -167,7 +177,8 @@ class LiveBody:
             exc.sent = exc.sent or self._exchange.sent
             self._error = exc
         else:
-            self._error = TransportError("reading the body was interrupted", sent="all")
+            sent = self._exchange.sent
+            self._error = TransportError("reading the body was interrupted", sent=sent)
 
     def _settle(self) -> None:
         if self._deframer.done and not self.done_at:

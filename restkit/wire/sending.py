@@ -26,3 +26,10 @@ class Sending(NamedTuple):
     new_spool: Callable[[], Spool]
     expects: bool = False
     closes: bool = False
+
+    def so_far(self, sent_bytes: int) -> str:
+        """How much of the payload is among the bytes that have left: '60 of 100 bytes'."""
+        sent = f"{max(0, sent_bytes - len(self.head))}"
+        if self.body is not None and self.body.payload.length is not None:
+            sent += f" of {self.body.payload.length}"
+        return f"{sent} bytes"

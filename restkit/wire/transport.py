@@ -1,20 +1,15 @@
-"""A connected socket that never blocks by itself, in the clear or under TLS.
+"""A connected socket that never blocks by itself, in the clear; under TLS see ``secure.py``.
 
 Sending and receiving say at once what could be done; ``wait`` is the one place where a thread
-waits. What the socket and ``ssl`` raise becomes restkit's here.
-
-Facts the code rests on. ``SSLSocket.shutdown`` throws its TLS state away before it shuts down,
-and a thread that is reading would then be given ciphertext: the plain socket's method is called
-instead (CPython 3.10 to 3.14, Lib/ssl.py). A write that OpenSSL could not finish must be tried
-again with the same bytes (SSL_write(3)); buffers wait unchanged until they are gone.
+waits. What the socket raises becomes restkit's here.
 """
 
 from __future__ import annotations
 
 import os
 import socket
-import ssl
 from contextlib import suppress
+from enum import Enum
 from errno import (
     ECONNABORTED,
     ECONNRESET,
@@ -27,11 +22,9 @@ from errno import (
     ETIMEDOUT,
 )
 from select import POLLIN, POLLOUT, poll
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar
 
-from restkit.errors import Error, TLSError, TransportError
-from restkit.wire.handshake import in_words
-from restkit.wire.nested import TLSInTLS
+from restkit.errors import Error, TransportError
 
 if TYPE_CHECKING:
     from restkit.payload import Buffer
@@ -42,7 +35,6 @@ _End = TypeVar("_End", bytes, int)
 READ = POLLIN
 WRITE = POLLOUT
 BLOCK = 64 * 1024
-RECORD = 16 * 1024  # RFC 8446 5.1
 
 # Of what ``sendfile`` may fail with, these are the connection's; the others are the file's.
 _LOST = frozenset(
@@ -58,6 +50,14 @@ _LOST = frozenset(
         ETIMEDOUT,
     )
 )
+
+
+class Beside(Enum):
+    """What has come about while the caller's source was waited for, and the peer beside it."""
+
+    SOURCE = "the source has something to give, or has ended"
+    PEER = "the peer has said something"
+    GONE = "the peer, which had nothing more to say, takes nothing more either"
 
 
 class Transport:
@@ -153,8 +153,8 @@ class Transport:
             clock.raise_idle(doing)
         return ready[0][1]
 
-    def wait_beside(self, source: int, clock: Clock, doing: str, *, listening: bool) -> bool:
-        """Wait for the caller's source, or for the peer too; whether the peer has said something.
+    def wait_beside(self, source: int, clock: Clock, doing: str, *, listening: bool) -> Beside:
+        """Wait for the caller's source, and for the peer; what there is to be done.
 
         A source may take its time: only the total clock runs.
         """
@@ -162,12 +162,14 @@ class Transport:
         both.register(source, POLLIN)
         # What has ended is readable for ever; the event of being shut down comes unasked.
         both.register(self._socket.fileno(), POLLIN if listening else 0)
-        ready = both.poll(clock.total_ms(doing))
+        while not (ready := both.poll(clock.total_ms(doing))):
+            clock.left(doing)
         if self.aborted:
             raise self._closed_by_another()
-        if not ready:
-            clock.left(doing)
-        return listening and any(number == self._socket.fileno() for number, _ in ready)
+        numbers = [number for number, _ in ready]
+        if listening and self._socket.fileno() in numbers:
+            return Beside.PEER
+        return Beside.SOURCE if source in numbers else Beside.GONE
 
     def abort(self) -> None:
         """From any thread: wake whoever waits here, and let it find the connection closed.
@@ -207,136 +209,3 @@ class Transport:
 
     def _closed_by_another(self) -> Error:
         return TransportError(f"the connection to {self.where} was closed from this side")
-
-
-class SecureTransport(Transport):
-    """A socket under TLS, its handshake done."""
-
-    sends_files = False
-
-    __slots__ = ("_reads_first", "_secure", "_writes_first")
-
-    def __init__(self, sock: ssl.SSLSocket, where: str) -> None:
-        super().__init__(sock, where)
-        # A connection cut off without TLS's own goodbye must not look like the end of a body
-        # that has no other mark of its end.
-        sock.suppress_ragged_eofs = False  # type: ignore[attr-defined]  # not in typeshed
-        self._secure = sock
-        # TLS may have to receive before it can send, and the other way round.
-        self._reads_first = False
-        self._writes_first = False
-
-    def joined(self, buffers: list[Buffer]) -> list[Buffer]:
-        whole = buffers[0] if len(buffers) == 1 else b"".join(buffers)
-        if len(whole) <= RECORD:
-            return [whole]
-        # OpenSSL counts nothing of a write before all of it is out. With the first record by
-        # itself, what has left in part is never taken for something that has not left.
-        view = memoryview(whole)
-        return [view[:RECORD], view[RECORD:]]
-
-    def send(self, buffers: list[Buffer]) -> int:
-        try:
-            self._reads_first = False
-            return self._secure.send(buffers[0])
-        except ssl.SSLWantWriteError:
-            return 0
-        except ssl.SSLWantReadError:
-            self._reads_first = True
-            return 0
-        except OSError as exc:
-            raise self._lost(exc) from exc
-
-    def receive(self, size: int) -> bytes | None:
-        try:
-            self._writes_first = False
-            # One call gives one record at most: room for more would be made and thrown away.
-            return self._secure.recv(min(size, RECORD)) or self._ended(b"")
-        except ssl.SSLError as exc:
-            return b"" if self._at_end(exc) else None
-        except OSError as exc:
-            raise self._lost(exc) from exc
-
-    def receive_into(self, view: memoryview) -> int | None:
-        count = 0
-        try:
-            self._writes_first = False
-            while count < len(view) and (came := self._secure.recv_into(view[count:])):
-                count += came
-        except ssl.SSLError as exc:
-            # What came before stands; the next call will find the same.
-            if not count:
-                return 0 if self._at_end(exc) else None
-        except OSError as exc:
-            if not count:
-                raise self._lost(exc) from exc
-        return count or self._ended(0)
-
-    def readable(self) -> bool:
-        return self._has_pending() or super().readable()
-
-    def quiet(self) -> bool:
-        # TLS 1.3 hands out session tickets when it likes: bytes, but not of the application.
-        try:
-            return not self.readable() or self.receive(1) is None
-        except Error:
-            return False
-
-    def wait_readable(self, clock: Clock, doing: str) -> None:
-        if self._writes_first:
-            super().wait(READ | WRITE, clock, doing)
-        elif not self._has_pending():
-            super().wait_readable(clock, doing)
-
-    def wait(self, events: int, clock: Clock, doing: str) -> int:
-        if events & READ and self._has_pending():
-            return READ
-        if self._reads_first:
-            events = READ
-        return super().wait(events, clock, doing)
-
-    def wait_beside(self, source: int, clock: Clock, doing: str, *, listening: bool) -> bool:
-        if listening and self._has_pending():
-            return True
-        return super().wait_beside(source, clock, doing, listening=listening)
-
-    def _has_pending(self) -> bool:
-        """Whether bytes are here already that no ``poll`` can see."""
-        return not self._closed and self._secure.pending() > 0
-
-    def _at_end(self, exc: ssl.SSLError) -> bool:
-        """What a failed read means: the end, or (False) that nothing is there; or it raises."""
-        if isinstance(exc, ssl.SSLEOFError):
-            self.cut_off = True
-            self._ended(0)
-            return True
-        if isinstance(exc, ssl.SSLWantWriteError):
-            self._writes_first = True
-        elif not isinstance(exc, ssl.SSLWantReadError):
-            raise self._lost(exc) from exc
-        return False
-
-    def _lost(self, exc: OSError) -> Error:
-        if isinstance(exc, ssl.SSLError) and not self.aborted:
-            return TLSError(f"TLS with {self.where} failed: {in_words(exc)}")
-        return super()._lost(exc)
-
-
-class NestedTransport(SecureTransport):
-    """TLS inside of TLS, its handshakes done."""
-
-    __slots__ = ()
-
-    def abort(self) -> None:
-        self.aborted = True
-        with suppress(OSError):
-            socket.socket.shutdown(cast("TLSInTLS", self._socket).outer, socket.SHUT_RDWR)
-
-
-def transport_of(sock: socket.socket | TLSInTLS, where: str) -> Transport:
-    """The transport that fits a connected socket."""
-    if isinstance(sock, TLSInTLS):
-        return NestedTransport(cast("ssl.SSLSocket", sock), where)
-    if isinstance(sock, ssl.SSLSocket):
-        return SecureTransport(sock, where)
-    return Transport(sock, where)

@@ -1,0 +1,5 @@
+"""Streams made of streams: what can be made again, and what is made of several."""
+
+from restkit.streaming.replay import ResourceStream, ResourceStreamFunction, replayable
+
+__all__ = ["ResourceStream", "ResourceStreamFunction", "replayable"]

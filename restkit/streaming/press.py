@@ -1,0 +1,153 @@
+"""A payload compressed while it is sent: on the way from its source to whoever sends it."""
+
+from __future__ import annotations
+
+import select
+from functools import partial
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from restkit.payload import Payload, close_if_it_can
+from restkit.streaming.compressors import compressing
+from restkit.streaming.overlap import Overlap
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from restkit.payload import Buffer
+    from restkit.streaming.compressors import Compressor
+
+# What goes into a compressor at once, at most; smaller pieces are gathered to half of it.
+_BLOCK = 256 * 1024
+_GATHERED = 128 * 1024
+# For how long a source that says nothing of itself may keep back what is in the compressor; and
+# how long a pipe must be empty to count as waited for: whoever writes it may be about to.
+_PATIENCE = 0.5
+_MOMENT_MS = 5
+
+
+class RecodedPayload(Payload):
+    """Another payload's bytes in another form, of a length that nobody knows."""
+
+    def __init__(self, payload: Payload) -> None:
+        self.replayable = payload.replayable
+        self.source = f"of {payload!r}"
+        self._payload = payload
+        self._settled = True
+
+    @property
+    def started(self) -> bool:
+        return self._payload.started
+
+    @property
+    def waits_on(self) -> int | None:
+        """The source's, once all that came of it has been given."""
+        return self._payload.waits_on if self._settled else None
+
+    def trailers(self) -> Sequence[tuple[str, str]]:
+        return self._payload.trailers()
+
+
+class CompressedPayload(RecodedPayload):
+    """Another payload, compressed while it is sent.
+
+    What has been compressed leaves before the source is asked for more. A source that is sent
+    once is flushed where it pauses: an empty pipe, or half a second gone by since it was flushed
+    last. One that can be sent again is not, since each pass is to give the same bytes.
+    """
+
+    def __init__(
+        self,
+        payload: Payload,
+        coding: str,
+        level: int | None,
+        headers: Sequence[tuple[str, str]],
+    ) -> None:
+        super().__init__(payload)
+        self.headers = headers
+        self.source = f"{coding} of {payload!r}"
+        self._begin_stream = compressing(coding, level)
+
+    def chunks(self) -> Iterator[Buffer]:
+        pieces = iter(self._payload)
+        try:
+            with Overlap() as overlap:
+                yield from self._pressed(pieces, _Press(self._begin_stream(), overlap))
+        finally:
+            self._settled = True
+            close_if_it_can(pieces)
+
+    def _pressed(self, pieces: Iterator[Buffer], press: _Press) -> Iterator[bytes]:
+        settled_at = monotonic()
+        while True:
+            if self._pauses(settled_at):
+                yield from press.settle(flushing=not self.replayable)
+                self._settled = True
+                settled_at = monotonic()
+            piece = next(pieces, None)
+            self._settled = False
+            if piece is None:
+                break
+            yield from press.take(piece)
+        yield from press.finish()
+
+    def _pauses(self, settled_at: float) -> bool:
+        number = self._payload.waits_on
+        if number is None:
+            return monotonic() - settled_at > _PATIENCE
+        return not _readable(number)
+
+
+class _Press:
+    """One pass through a compressor: small pieces are gathered, large ones cut."""
+
+    __slots__ = ("_compressor", "_held", "_overlap", "_unflushed")
+
+    def __init__(self, compressor: Compressor, overlap: Overlap) -> None:
+        self._compressor = compressor
+        self._overlap = overlap
+        self._held = bytearray()
+        self._unflushed = False
+
+    def take(self, piece: Buffer) -> Iterator[bytes]:
+        """Compress a piece; what has come out by now."""
+        if len(piece) >= _GATHERED:
+            yield from self._push_held()
+            yield from self._push(piece)
+            return
+        self._held += piece
+        if len(self._held) >= _GATHERED:
+            yield from self._push_held()
+
+    def settle(self, *, flushing: bool) -> Iterator[bytes]:
+        """All that is under way; when flushing, all that was taken."""
+        if flushing:
+            yield from self._push_held()
+            if self._unflushed:
+                yield from self._overlap.do(self._compressor.flush, 0)
+                self._unflushed = False
+        yield from self._overlap.drain()
+
+    def finish(self) -> Iterator[bytes]:
+        yield from self._push_held()
+        yield from self._overlap.do(self._compressor.finish, 0)
+        yield from self._overlap.drain()
+
+    def _push_held(self) -> Iterator[bytes]:
+        held, self._held = self._held, bytearray()
+        return self._push(held)
+
+    def _push(self, piece: Buffer) -> Iterator[bytes]:
+        whole = type(piece) is bytes and len(piece) <= _BLOCK
+        with memoryview(piece) as view:
+            for at in range(0, len(view), _BLOCK):
+                # A copy stays as it is, whatever the owner of the piece does with it.
+                block = piece if whole else bytes(view[at : at + _BLOCK])
+                self._unflushed = True
+                yield from self._overlap.do(partial(self._compressor.compress, block), len(block))
+
+
+def _readable(number: int) -> bool:
+    poll = select.poll()
+    poll.register(number, select.POLLIN)
+    return bool(poll.poll(_MOMENT_MS))
