@@ -50,6 +50,7 @@ from restkit.errors import (
     Unauthorized,
     UnexpectedEOF,
 )
+from restkit.forms import FormData
 from restkit.headers import Headers
 from restkit.log import set_logging
 from restkit.message.request import Request
@@ -83,6 +84,7 @@ __all__ = [
     "DigestAuth",
     "Error",
     "Filter",
+    "FormData",
     "Headers",
     "HttpResponse",
     "IdleTimeout",

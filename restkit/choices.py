@@ -14,6 +14,7 @@ from restkit.policy.filters import as_filters
 from restkit.policy.retries import as_retries
 from restkit.progress import as_progress
 from restkit.replaying import Keeping
+from restkit.streaming.compressors import CODINGS
 from restkit.timeouts import as_timeout
 from restkit.wire.proxy import as_proxy
 from restkit.wire.tls import as_tls_version, checked
@@ -63,6 +64,8 @@ class CommonOptions(TypedDict, total=False):
     retries: urllib3.Retry | int | None
     replay: str | None
     spool: bool
+    compress: str | None
+    content_digest: bool
     auth: Auth | tuple[str, str] | Callable[..., object] | str | None
     proxy: Proxy | str | None
     check_address: AddressCheck | None
@@ -182,6 +185,12 @@ def _a_response_class(name: str, value: object) -> type[HttpResponse] | None:
     raise RequestError(f"{name}={value!r}: HttpResponse, or a class made from it, is wanted")
 
 
+def _a_coding(name: str, value: object) -> str:
+    if value not in CODINGS or not isinstance(value, str):
+        raise RequestError(f"{name}={value!r}: one of {', '.join(CODINGS)}, or None, is wanted")
+    return value
+
+
 def _perhaps(convert: Callable[[str, object], Any]) -> Callable[[str, object], Any]:
     return lambda name, value: None if value is None else convert(name, value)
 
@@ -220,6 +229,8 @@ _CHECKS: dict[str, Callable[[str, object], Any]] = {
     "spool_dir": a_path,
     "max_body": _perhaps(_a_size),
     "expect_continue": _perhaps(a_bool),
+    "compress": _perhaps(_a_coding),
+    "content_digest": a_bool,
     "follow_redirect": a_bool,
     "max_follow_redirect": a_count,
     "force_follow_redirect": a_bool,

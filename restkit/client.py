@@ -10,14 +10,19 @@ from restkit.carrier import Carrier
 from restkit.choices import a_bool, a_count, seconds, with_options
 from restkit.coding import accept_encoding
 from restkit.course import Course
-from restkit.door import as_payload
 from restkit.headers import Headers
 from restkit.message.request import Request
 from restkit.message.response import HttpResponse
 from restkit.policy.auth import BasicAuth
 from restkit.policy.cookies import as_cookies
 from restkit.policy.filters import asked, told
-from restkit.preparing import NONE_WITHHELD, as_kept, one_payload, with_defaults
+from restkit.preparing import (
+    NONE_WITHHELD,
+    as_wanted,
+    one_payload,
+    payload_of,
+    with_defaults,
+)
 from restkit.query import kept_params, merged_params
 from restkit.settings import Settings
 from restkit.surroundings import addresses_by_host, as_environment_says, base_of, network_of
@@ -110,24 +115,28 @@ class Client(Verbs):
             body = one_payload(payload, given)
             settings = with_options(settings, given)
         else:
-            body = as_payload(payload)
+            body = payload_of(payload)
         target = self._target(url, params)
         says_who = "auth" in options
         if target.username is not None and (settings.auth is None or settings.auth.every_origin):
             says_who = True
             settings = settings._replace(auth=BasicAuth(target.username, target.password or ""))
         fields, withheld = self._merged(headers, says_who=says_who)
-        kept = None if body is None else as_kept(body, settings)
-        return self.send(Request(method, target, fields, withheld, kept, settings))
+        if body is not None:
+            body = as_wanted(body, fields, settings)
+        return self.send(Request(method, target, fields, withheld, body, settings))
 
     def send(self, request: Request) -> HttpResponse:
         """Send a request that has been made already; filters may change it."""
         filters = request.settings.filters
         if not filters:
             return self._course_of(request)
+        payload = request.payload
         response = asked(filters, request)
         if response is None:
-            request.payload = as_kept(as_payload(request.payload), request.settings)
+            if request.payload is not payload:
+                payload = payload_of(request.payload)
+                request.payload = payload and as_wanted(payload, request.headers, request.settings)
             response = self._course_of(request)
         return told(filters, response, request)
 

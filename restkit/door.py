@@ -33,9 +33,8 @@ from restkit.sources import (
     TextPayload,
 )
 
-_FORMS_COME_LATER = (
-    "is a form, and forms (FormData) are not here yet: use json=, params= for the "
-    "query of the URL, or pass what urllib.parse.urlencode() makes of it"
+_IS_A_FORM = (
+    "is a form, and a request makes one of it by itself: here, FormData.from_fields() does"
 )
 _RUN_IT = (
     "and restkit is blocking: run it in an event loop of yours, and pass what it gives "
@@ -286,7 +285,7 @@ def _of_items(items: Any) -> Payload:
     if isinstance(items, list | tuple) and items:
         first = items[0]
         if isinstance(first, list | tuple) and len(first) == 2:
-            raise TypeError(f"a {type(items).__name__} of pairs {_FORMS_COME_LATER}")
+            raise TypeError(f"a {type(items).__name__} of pairs {_IS_A_FORM}")
     return IteratorPayload(items) if hasattr(items, "__next__") else IterablePayload(items)
 
 
@@ -338,5 +337,5 @@ def _has_buffer(value: Any) -> bool:
 def _refused(value: object) -> TypeError:
     kind = type(value).__name__
     if isinstance(value, Mapping):
-        return TypeError(f"a payload of type {kind} {_FORMS_COME_LATER}")
+        return TypeError(f"a payload of type {kind} {_IS_A_FORM}")
     return TypeError(f"a payload cannot be of type {kind}; it can be {_ACCEPTED}")

@@ -47,7 +47,8 @@ def field(
 
 def json_field(name: object, value: object) -> Part:
     """A value as the JSON that it is; PayloadError for what JSON cannot say."""
-    return Part(_field_name(name), json_payload(value), content_type="application/json")
+    payload = json_payload(value, f"the field {name!r}")
+    return Part(_field_name(name), payload, content_type="application/json")
 
 
 def fields_of(fields: Mapping[str, object] | Iterable[tuple[str, object]]) -> Iterator[Part]:

@@ -112,12 +112,17 @@ class UrlencodedPayload(BytesPayload):
         return MultipartPayload(self._parts)
 
 
+_NEVER_FORMS = frozenset((type(None), bytes, str))  # most payloads: told from forms at once
+
+
 def as_form(value: object) -> FormData | None:
     """The form that a mapping, or a list or tuple of pairs, stands for; None for anything else.
 
     What says itself how it is sent, by ``__payload__()``, is nothing else. Raises as
     ``FormData.from_fields`` does.
     """
+    if type(value) in _NEVER_FORMS:
+        return None
     if isinstance(value, list | tuple):
         is_form = bool(value) and is_pair(value[0])
     else:

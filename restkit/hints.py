@@ -10,7 +10,7 @@ _ALWAYS_STREAMS = "a response always streams: read body_file, body_stream() or p
 
 # What other libraries call what restkit has, or does by itself; and restkit's own in wrong places.
 _HINTS = {
-    "files": "payload= takes a file as it is; forms with files in them come with FormData",
+    "files": "payload= takes a file as it is, and a dict or a FormData with files in it",
     "content": "restkit calls it payload",
     "stream": _ALWAYS_STREAMS,
     "preload_content": _ALWAYS_STREAMS,

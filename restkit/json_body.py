@@ -27,12 +27,12 @@ class JsonPayload(Payload):
         yield self._text
 
 
-def json_payload(value: object) -> JsonPayload:
-    """The value as JSON in UTF-8; raises PayloadError for what JSON cannot say."""
+def json_payload(value: object, said: str = "json=") -> JsonPayload:
+    """The value as JSON in UTF-8; PayloadError, with who ``said`` it, for what JSON cannot say."""
     import json
 
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         return JsonPayload(text.encode())
     except (TypeError, ValueError, RecursionError) as exc:
-        raise PayloadError(f"json= cannot be sent as JSON: {exc}", sent="nothing") from exc
+        raise PayloadError(f"{said} cannot be sent as JSON: {exc}", sent="nothing") from exc

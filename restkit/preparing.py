@@ -7,13 +7,17 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from restkit.door import as_payload
-from restkit.errors import Error, InvalidHeader
+from restkit.errors import Error, InvalidHeader, RequestError
+from restkit.forms import as_declared, as_form
 from restkit.headers import Headers, HeaderValue, checked_name
 from restkit.json_body import json_payload
 from restkit.message.request import framed
+from restkit.multipart import with_boundary
 from restkit.progress import told_of
 from restkit.replaying import Keeping, KeptPayload, spooled
 from restkit.spool import Spool
+from restkit.streaming.digest import digested
+from restkit.streaming.gzip import compressed
 from restkit.wire.head import request_head
 from restkit.wire.sending import Sending
 
@@ -75,16 +79,46 @@ def one_payload(payload: object, given: dict[str, Any]) -> Payload | None:
         raise TypeError(f"{' and '.join(found)} are given, and there is one payload")
     if "json" in found:
         return json_payload(found["json"])
-    return as_payload(next(iter(found.values()), None))
+    return payload_of(next(iter(found.values()), None))
 
 
-def as_kept(payload: Payload | None, settings: Settings) -> Payload | None:
-    """The payload as the options want it sent: kept for another try, measured, reported."""
-    if payload is None:
-        return None
+def payload_of(value: object) -> Payload | None:
+    """The payload that a value stands for; a mapping or a list of pairs is a form."""
+    form = as_form(value)
+    return as_payload(value if form is None else form)
+
+
+def as_wanted(payload: Payload, headers: Headers, settings: Settings) -> Payload:
+    """The payload as the headers and the options want it: coded, summed up, kept to go again.
+
+    A Content-Type among the headers gets the boundary of a form.
+    """
+    if "content-type" in headers.names():
+        payload = _as_declared_in(headers, payload)
+    if settings.compress is not None:
+        payload = _compressed(payload, headers, settings.compress)
     if settings.keeping is not Keeping.NOTHING:
         payload = _kept(payload, settings)
+    return digested(payload) if settings.content_digest else payload
+
+
+def _as_declared_in(headers: Headers, payload: Payload) -> Payload:
+    given = headers["content-type"]
+    payload = as_declared(payload, given)
+    said = with_boundary(given, payload)
+    if said != given:
+        headers["Content-Type"] = said
     return payload
+
+
+def _compressed(payload: Payload, headers: Headers, coding: str) -> Payload:
+    for name in ("content-encoding", "content-length"):
+        if name in headers.names():
+            raise RequestError(
+                f"compress={coding!r} and a {name.title()} header are given: the header would be "
+                "of something else"
+            )
+    return compressed(payload, coding)
 
 
 def _kept(payload: Payload, settings: Settings) -> Payload:

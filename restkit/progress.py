@@ -22,9 +22,9 @@ class Progress(NamedTuple):
     """Who is told of what is sent, and who of what is received; on the thread that does it.
 
     Counted are the bytes of the payload as it leaves, and those of the body as it comes, before
-    it is decoded: what has gone by already, first, and then after each block of at most 256 KiB.
-    A payload that is sent again begins again at 0. An exception reaches the caller, and the
-    connection is closed.
+    it is decoded: what has gone by already, first, then each time that 256 KiB more have, in
+    however small pieces, and the whole at the end. A payload that is sent again begins again at 0.
+    An exception reaches the caller, and the connection is closed.
     """
 
     sent: Told | None = None
@@ -59,7 +59,7 @@ def as_progress(value: object) -> Progress | None:
 
 
 class ToldPayload(Payload):
-    """A payload in blocks, with somebody who is told when each of them has left."""
+    """A payload in blocks of at most 256 KiB, with somebody who is told when so much has left."""
 
     def __init__(self, payload: Payload, told: Told) -> None:
         self.length = payload.length
@@ -80,7 +80,7 @@ class ToldPayload(Payload):
         return self._payload.trailers()
 
     def chunks(self) -> Iterator[Buffer]:
-        done, total = 0, self.length
+        done, said, total = 0, 0, self.length
         pieces = iter(self._payload)
         blocks = _blocks(pieces)
         try:
@@ -90,6 +90,9 @@ class ToldPayload(Payload):
                 yield block
                 # Whoever sends asks for the next when this one has left.
                 done += size
+                if done - said >= _BLOCK:
+                    self._told(said := done, total)
+            if done > said:
                 self._told(done, total)
         finally:
             blocks.close()
@@ -135,12 +138,13 @@ class LiveSource(Protocol):
 
 
 class ToldSource:
-    """A body's source, with somebody who is told of what has come so far, and of each piece."""
+    """A body's source, with somebody who is told of what has come so far."""
 
     def __init__(self, source: LiveSource, told: Told, came: int, total: int | None) -> None:
         self._source = source
         self._told = told
         self._came = came
+        self._said = came
         self._total = total
         self._begun = False
 
@@ -162,8 +166,11 @@ class ToldSource:
             self._told(self._came, self._total)
 
     def _count(self, size: int) -> None:
-        if size:
-            self._came += size
+        self._came += size
+        # A reader that knows the total need not ask for the end of it.
+        ended = not size or self._came == self._total
+        if self._came - self._said >= (1 if ended else _BLOCK):
+            self._said = self._came
             self._told(self._came, self._total)
 
     def close(self) -> None:

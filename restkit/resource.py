@@ -5,9 +5,10 @@ from __future__ import annotations
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
-from restkit.choices import with_options
+from restkit.choices import RequestOptions, with_options
 from restkit.client import Client
 from restkit.errors import InvalidUrl, PayloadNotReplayable, ResourceError
+from restkit.masking import masked
 from restkit.message.status import error_of
 from restkit.payload import is_whole
 from restkit.preparing import one_payload, pairs_of
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     HeaderPairs = list[tuple[str, HeaderValue | None]]
 
 _REFUSED = frozenset((401, 403))
+_OF_A_PAYLOAD = frozenset(("payload", "body", "data"))
+_OF_A_CALL = RequestOptions.__optional_keys__ - {"json"}
 
 
 class Resource:
@@ -39,7 +42,8 @@ class Resource:
     An answer of 400 or more is a child of ``ResourceError``: ``ResourceNotFound`` for 404,
     ``Unauthorized`` for 401 and 403, ``ResourceGone`` for 410, ``RequestFailed`` for any other.
     Further keywords of a method are parameters of the query, a list one for each item; those that
-    have the name of an argument go into ``params_dict``.
+    have the name of an argument, or of an option of a call, go into ``params_dict``. ``body`` and
+    ``data`` are other names of ``payload``.
 
     Takes a ``client``, to share its connections, or makes one: then ``close()``, or ``with``,
     closes it. The options are those of that new Client; for a client that is given they are those
@@ -149,11 +153,13 @@ class Resource:
         params_dict: ParamsDict | None = None,
         *,
         json: object = None,
+        body: object = None,
+        data: object = None,
         **params: ParamValue,
     ) -> HttpResponse:
         """``request`` with POST."""
-        merged = _merged(params, params_dict)
-        return self.request("POST", path, payload, headers, merged, json=json)
+        given, merged = _one_of(payload, body, data), _merged(params, params_dict)
+        return self.request("POST", path, given, headers, merged, json=json)
 
     def put(
         self,
@@ -163,11 +169,13 @@ class Resource:
         params_dict: ParamsDict | None = None,
         *,
         json: object = None,
+        body: object = None,
+        data: object = None,
         **params: ParamValue,
     ) -> HttpResponse:
         """``request`` with PUT."""
-        merged = _merged(params, params_dict)
-        return self.request("PUT", path, payload, headers, merged, json=json)
+        given, merged = _one_of(payload, body, data), _merged(params, params_dict)
+        return self.request("PUT", path, given, headers, merged, json=json)
 
     def patch(
         self,
@@ -177,11 +185,13 @@ class Resource:
         params_dict: ParamsDict | None = None,
         *,
         json: object = None,
+        body: object = None,
+        data: object = None,
         **params: ParamValue,
     ) -> HttpResponse:
         """``request`` with PATCH."""
-        merged = _merged(params, params_dict)
-        return self.request("PATCH", path, payload, headers, merged, json=json)
+        given, merged = _one_of(payload, body, data), _merged(params, params_dict)
+        return self.request("PATCH", path, given, headers, merged, json=json)
 
     def request(
         self,
@@ -192,6 +202,8 @@ class Resource:
         params_dict: ParamsDict | None = None,
         *,
         json: object = None,
+        body: object = None,
+        data: object = None,
         **params: ParamValue,
     ) -> HttpResponse:
         """Send a request to ``path`` behind this URI; its answer, which is below 400.
@@ -201,12 +213,13 @@ class Resource:
         to be sent as JSON in place of a payload; None is none, and ``payload=b'null'`` sends null.
         """
         # Made once, so that a second try is the same payload or an error, and never an empty one.
-        body = one_payload(payload, {} if json is None else {"json": json})
-        given = None if headers is None else pairs_of(headers)
         asked = _merged(params, params_dict)
-        response = self._answer(method, path, body, given, asked)
-        if response.status in _REFUSED and not self.unauthorized(response):
-            response = self._answer(method, path, _again(body, response), given, asked, response)
+        content = _one_of(payload, body, data)
+        sent = one_payload(content, {} if json is None else {"json": json})
+        given = None if headers is None else pairs_of(headers)
+        response = self._answer(method, path, sent, given, asked)
+        if response.status in _REFUSED and self.unauthorized(response) is False:
+            response = self._answer(method, path, _again(sent, response), given, asked, response)
         if response.status >= 400:
             raise self.make_error(response)
         return response
@@ -229,7 +242,8 @@ class Resource:
         """Whether an answer of 401 or 403 is an error; False sends the request once more.
 
         That is for a hook that has got new credentials, by which ``make_headers`` or
-        ``make_params`` do better the second time. It is asked once for each call.
+        ``make_params`` do better the second time. It is asked once for each call; whatever else
+        it returns, None too, means that it is an error.
         """
         del response
         return True
@@ -262,7 +276,7 @@ class Resource:
         url, own = join_uri(self._url, *path), self._url
         if url.origin != own.origin:
             raise InvalidUrl(
-                f"{url} is of another origin than {own}: a Resource asks for what is behind it; "
+                f"{masked(str(url))} is of another origin than {masked(str(own))}: a Resource asks for what is behind it; "
                 "its client may ask for anything"
             )
         if url.username is None and own.username is not None:
@@ -288,12 +302,37 @@ class Resource:
 
 def _checked(options: dict[str, Any]) -> dict[str, Any]:
     """The options, if a call takes them: said at once, and not at the first call."""
+    for name in sorted(options.keys() & {"headers", "params"}):
+        raise TypeError(
+            f"{name}= is no option where the client is given: override make_{name}, or give them "
+            "to the Client"
+        )
     with_options(Settings(), options)
     return options
 
 
 def _merged(params: ParamsDict, params_dict: ParamsDict | None) -> ParamsDict:
+    """The parameters of a call; raises TypeError for what was not meant to be one."""
+    for name in params:
+        if name in _OF_A_PAYLOAD:
+            otherwise = "request() sends a payload with any method"
+        elif name == "params":
+            otherwise = "parameters are keywords"
+        elif name in _OF_A_CALL:
+            otherwise = f"clone({name}=...) is the same resource with this option"
+        else:
+            continue
+        raise TypeError(f"{name}= is no parameter: use params_dict for one so named; {otherwise}")
     return {**params, **params_dict} if params_dict else params
+
+
+def _one_of(payload: object, body: object, data: object) -> object:
+    """The one that is given of three names for a payload; raises TypeError for two."""
+    given = {"payload": payload, "body": body, "data": data}
+    found = [name for name, value in given.items() if value is not None]
+    if len(found) > 1:
+        raise TypeError(f"{' and '.join(found)} are given, and there is one payload")
+    return given[found[0]] if found else None
 
 
 def _again(body: Payload | None, refused: HttpResponse) -> Payload | None:

@@ -39,6 +39,8 @@ class Settings(NamedTuple):
 
     expect_continue: bool | None = None
     keeping: Keeping = Keeping.NOTHING
+    compress: str | None = None
+    content_digest: bool = False
     progress: Progress | None = None
 
     follow_redirect: bool = True

@@ -123,13 +123,17 @@ class IteratorPayload(Payload):
         if isinstance(items, Generator):
             self.source += f" {getattr(items, '__name__', '')}".rstrip()
         self._items = items
-        if getattr(items, "gi_frame", self) is None:
+        self._refuse_if_over()
+
+    def _refuse_if_over(self) -> None:
+        if getattr(self._items, "gi_frame", self) is None:
             raise PayloadNotReplayable(
-                f"{items!r} has run already and would give nothing: make a new one, or pass the "
-                "function itself, which is called for each try"
+                f"{self._items!r} has run already and would give nothing: make a new one, or pass "
+                "the function itself, which is called for each try"
             )
 
     def chunks(self) -> Iterator[Buffer]:
+        self._refuse_if_over()  # it may be that of another payload, too
         try:
             yield from _all_encoded(self._items)
         finally:

@@ -11,7 +11,7 @@ import re
 from restkit.errors import InvalidUrl
 from restkit.url import URL, Params, parse_url
 
-_ABSOLUTE = re.compile("https?://", re.IGNORECASE)
+_ABSOLUTE = re.compile("[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _PATH = re.compile(r"([^?#]*)(?:\?([^#]*))?(#.*)?", re.DOTALL)
 # %2E is a dot (RFC 3986 6.2.2.2): who normalizes on the way takes both out of the path.
 _DOTS = re.compile(r"(?:^|/)((?:\.|%2[Ee]){1,2})(?:/|$)")
@@ -25,7 +25,8 @@ def join_uri(base: str | URL, *path: str | None, params: Params | None = None) -
     part is text of a URL: a ``/`` in it parts segments, ``?`` begins a query, what is encoded
     stays, and what cannot stand in a URL is percent-encoded. What is not (a name, an id) goes
     through ``urllib.parse.quote(name, safe='')`` first. The queries of base and parts and
-    ``params`` follow each other. An absolute http or https URL stands for itself.
+    ``params`` follow each other. An absolute URL stands for itself; of another scheme than http
+    and https it is InvalidUrl.
 
     >>> str(join_uri('http://host/db/?key=1', '/a b/', 'c', params={'q': ['x', None]}))
     'http://host/db/a%20b/c?key=1&q=x&q='
@@ -33,7 +34,7 @@ def join_uri(base: str | URL, *path: str | None, params: Params | None = None) -
     url = parse_url(base)
     for part in path:
         if not (part is None or isinstance(part, str)):
-            raise InvalidUrl(f"{part!r}: a path is a str, and not of type {type(part).__name__}")
+            raise InvalidUrl(f"a path is a str, and not of type {type(part).__name__}")
         if part:
             url = parse_url(part) if _ABSOLUTE.match(part) else _behind(url, part)
     return url if params is None else url.with_params(params)

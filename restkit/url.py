@@ -16,6 +16,7 @@ from typing import NoReturn
 
 from restkit.errors import InvalidUrl
 from restkit.host import split_host_port
+from restkit.masking import masked
 from restkit.query import Params, encode_query, stray_percents_encoded
 
 __all__ = ["URL", "Params", "parse_url"]
@@ -75,7 +76,7 @@ class URL:
     ) -> None:
         if not _ON_THE_WIRE.fullmatch(f"{host} {target}"):
             raise InvalidUrl(
-                f"{host!r} and {target!r} are no host and target; parse_url makes them"
+                f"{host!r} and {masked(target)!r} are no host and target; parse_url makes them"
             )
         put = object.__setattr__
         put(self, "scheme", scheme)
@@ -204,8 +205,9 @@ def _parsed(text: str) -> URL:
         by_urllib3 = isinstance(exc, LocationParseError)
         reason = "what the brackets hold is no IPv6 address" if by_urllib3 else exc
         # The cause may repeat what it took for the host; where the password has a raw "/" in
-        # it, that is the password's first half.
-        raise InvalidUrl(f"{_shown(text)}: {reason}") from (None if "@" in text else exc)
+        # it, that is the password's first half. urllib3's repeats the whole text.
+        tells = "@" in text or (by_urllib3 and "?" in text)
+        raise InvalidUrl(f"{_shown(text)}: {reason}") from (None if tells else exc)
 
 
 _cached = lru_cache(maxsize=512)(_parsed)
@@ -296,4 +298,5 @@ def _shown(text: str) -> str:
     if at:
         scheme, slashes, _ = before.partition("://")
         text = f"{scheme if slashes else ''}{slashes}***@{after}"
+    text = masked(text)
     return repr(text if len(text) <= 200 else f"{text[:200]}...")

@@ -326,6 +326,8 @@ def test_the_typed_options_are_the_ones_that_are_taken(server, client):
         "retries": 1,
         "replay": "spool",
         "spool": True,
+        "compress": "gzip",
+        "content_digest": True,
         "auth": ("user", "pass"),
         "proxy": None,
         "check_address": lambda address: True,

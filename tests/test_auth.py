@@ -409,6 +409,36 @@ def test_netrc_is_asked_again_for_the_host_that_a_redirect_leads_to(netrc):
     assert sent == [basic("at-a", "a"), basic("at-b", "b"), None]
 
 
+def test_C02_the_default_of_netrc_is_not_used_where_a_redirect_leads_to(netrc):
+    logins = "machine b.test login at-b password b\ndefault login anyone password guest\n"
+    auth = NetrcAuth(netrc(logins))
+    places = dict.fromkeys(("a.test", "b.test", "c.test"), "127.0.0.1")
+
+    def answer(peer):
+        while request := peer.next_request():
+            following = {"a.test": "b.test", "b.test": "c.test"}.get(host_of(request))
+            peer.send(moved_to(f"http://{following}:{server.port}/") if following else OK)
+
+    with ScriptedServer(answer) as server, Client(auth=auth, resolve=places) as client:
+        client.get(f"http://a.test:{server.port}/")
+        client.get(f"http://c.test:{server.port}/")
+    sent = [field(request, "authorization") for request in server.requests]
+    assert sent == [basic("anyone", "guest"), basic("at-b", "b"), None, basic("anyone", "guest")]
+
+
+def test_user_info_of_a_location_is_nobody_to_netrc(netrc):
+    auth = NetrcAuth(netrc(LOGINS))
+
+    def answer(peer):
+        while request := peer.next_request():
+            there = f"http://evil:pw@127.0.0.1:{server.port}/b"
+            peer.send(OK if b" /b " in request else moved_to(there))
+
+    with ScriptedServer(answer) as server, Client(auth=auth) as client:
+        client.get(server.url("/a"))
+    assert [field(request, "authorization") for request in server.requests] == [None, None]
+
+
 def host_of(request: bytes) -> str:
     return (field(request, "host") or "").partition(":")[0]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import subprocess
 import sys
 import threading
@@ -380,13 +379,6 @@ def test_of_cookies_that_are_gone_nothing_is_left_in_the_jar():
     cookies.jar.clear("one.test")
     assert cookies.empty
     assert cookies.jar.near("one.test") == []
-
-
-def test_a_jar_can_be_copied_with_all_it_knows():
-    cookies = after("a=1; Path=/")
-    copied = pickle.loads(pickle.dumps(cookies.jar))
-    cookies.clear()
-    assert sent(Cookies(copied), HTTPS) == "a=1"
 
 
 JAR_STEPS = st.lists(

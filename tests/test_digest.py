@@ -574,6 +574,129 @@ def test_threads_that_are_challenged_at_once_all_get_in(client):
     assert guard.faults == []
 
 
+class CountingServer:
+    """Gives one nonce to all, and lets each count of it in once."""
+
+    def __init__(self, threads: int):
+        self.counts: set[int] = set()
+        self.replays = 0
+        self.lock = threading.Lock()
+        # Nobody is answered before all have asked: they are all challenged alike.
+        self.all_here = threading.Barrier(threads)
+
+    def serve(self, peer) -> None:
+        while request := peer.next_request():
+            said = field(request, "authorization")
+            if said is None:
+                self.all_here.wait(30)
+            peer.send(response(b"in") if said and self.is_new(said) else self.challenge())
+
+    def is_new(self, said: str) -> bool:
+        number = int(parameters(said)["nc"], 16)
+        with self.lock:
+            self.replays += number in self.counts
+            new = number not in self.counts
+            self.counts.add(number)
+        return new
+
+    @staticmethod
+    def challenge() -> bytes:
+        asked = 'WWW-Authenticate: Digest realm="r", nonce="n", qop="auth"'
+        return response(b"who?", asked, status="401 Unauthorized")
+
+
+def test_threads_that_are_given_one_nonce_count_on_together(client):
+    guard = CountingServer(threads=8)
+    auth = DigestAuth(USER, PASSWORD)
+    seen = []
+
+    def work(url):
+        seen.extend([client.get(url, auth=auth).status for _ in range(4)])
+
+    with ScriptedServer(guard.serve) as server:
+        workers = [threading.Thread(target=work, args=(server.url(),)) for _ in range(8)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+    assert seen == [200] * 32
+    assert guard.replays == 0
+    assert guard.counts == set(range(1, 33))
+
+
+def challenged(auth, url, *, nonce="n", said=None, extra="") -> bool:
+    """Show the auth a 401 to a request that said this; whether it would do better."""
+    headers = Headers([("Authorization", said)] if said else [])
+    asked = Request("GET", parse_url(url), headers, frozenset(), None, Settings())
+    value = f'Digest realm="r", nonce="{nonce}", qop="auth"{extra}'
+    return auth.answer(asked, HttpResponse.made(asked, 401, {"WWW-Authenticate": value}))
+
+
+def says(auth, url="http://host/") -> str:
+    asked = Request("GET", parse_url(url), Headers(), frozenset(), None, Settings())
+    auth.authorize(asked)
+    return asked.headers.get("authorization", "")
+
+
+def counted(auth, url="http://host/") -> tuple[str, int]:
+    given = parameters(says(auth, url))
+    return given["nonce"], int(given["nc"], 16)
+
+
+def let_in(auth, said, url="http://host/") -> None:
+    asked = Request(
+        "GET", parse_url(url), Headers({"Authorization": said}), frozenset(), None, Settings()
+    )
+    auth.learn(asked, HttpResponse.made(asked, 200))
+
+
+def test_a_nonce_that_is_given_again_counts_on():
+    auth = DigestAuth(USER, PASSWORD)
+    url = "http://host/"
+    assert challenged(auth, url)
+    assert counted(auth) == ("n", 1)
+    assert challenged(auth, url)
+    assert counted(auth) == ("n", 2)
+    assert challenged(auth, url, nonce="m")
+    assert counted(auth) == ("m", 1)
+    assert challenged(auth, url)
+    assert counted(auth) == ("n", 3)
+
+
+def test_only_the_last_count_that_is_refused_begins_anew():
+    auth = DigestAuth(USER, PASSWORD)
+    url = "http://host/"
+    challenged(auth, url)
+    first, second = says(auth), says(auth)
+    let_in(auth, second)
+    assert challenged(auth, url, said=first)
+    last = says(auth)
+    assert parameters(last)["nc"] == "00000003"
+    assert challenged(auth, url, said=last)
+    assert counted(auth) == ("n", 1)
+
+
+def test_a_session_that_goes_on_reaches_whatever_is_challenged():
+    auth = DigestAuth(USER, PASSWORD)
+    for path in ("/a", "/b"):
+        assert says(auth, f"http://host{path}") == ""
+        assert challenged(auth, f"http://host{path}", extra=', domain="/x"')
+    assert counted(auth, "http://host/a") == ("n", 1)
+    assert counted(auth, "http://host/b") == ("n", 2)
+    assert says(auth, "http://host/c") == ""
+
+
+def test_old_nonces_are_forgotten():
+    auth = DigestAuth(USER, PASSWORD)
+    for number in range(100):
+        challenged(auth, "http://host/", nonce=f"n{number}")
+        says(auth)
+    challenged(auth, "http://host/", nonce="n99")
+    assert counted(auth) == ("n99", 2)
+    challenged(auth, "http://host/", nonce="n0")
+    assert counted(auth) == ("n0", 1)
+
+
 # Payloads
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import traceback
 from collections.abc import Iterator
 
 import pytest
@@ -114,6 +115,48 @@ def test_a_place_that_cannot_be_asked_is_an_error_with_the_answer_on_it(location
     with pytest.raises(ResponseError, match="302 Found to a place that cannot be asked") as caught:
         decide("GET", 302, location)
     assert caught.value.status == 302
+
+
+def answers_to(url: str, *locations: str) -> Request | None:
+    request = Request("GET", parse_url(url), Headers(), frozenset(), None, Settings())
+    fields = [("Location", location) for location in locations]
+    return redirected(request, HttpResponse.made(request, 302, fields), 0)
+
+
+def test_a_location_that_is_said_twice_is_one_and_two_are_an_error():
+    following = answers_to("http://a.test/", "/b", "/b", "")
+    assert str(following.url) == "http://a.test/b"
+    with pytest.raises(ResponseError, match="several places at once") as caught:
+        answers_to("http://a.test/", "/b", "http://evil.test/")
+    assert caught.value.status == 302
+
+
+def test_an_empty_location_leads_nowhere():
+    assert answers_to("http://a.test/", "") is None
+
+
+@pytest.mark.parametrize(
+    ("url", "location", "user"),
+    [
+        ("http://a.test/", "http://evil:pw@a.test/b", None),
+        ("http://a.test/", "http://evil:pw@b.test/b", None),
+        ("http://me:pw@a.test/", "http://evil:pw@a.test/b", "me"),
+        ("http://me:pw@a.test/", "http://a.test/b", "me"),
+        ("http://me:pw@a.test/", "/b", "me"),
+        ("http://me:pw@a.test/", "http://b.test/", None),
+        ("http://me:pw@a.test/", "http://evil:pw@b.test/", None),
+    ],
+)
+def test_a_location_does_not_say_as_whom_to_ask(url, location, user):
+    assert answers_to(url, location).url.username == user
+
+
+@pytest.mark.parametrize("location", ["ftp://a/?token=s3cret", "http://h:99999/?token=s3cret"])
+def test_no_secret_of_a_location_is_in_an_error(location):
+    with pytest.raises(ResponseError) as caught:
+        decide("GET", 302, location)
+    assert "token=***" in str(caught.value)
+    assert "s3cret" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_https_to_http_is_followed_without_secrets_unless_it_is_forbidden():

@@ -111,7 +111,6 @@ def test_R13_reason_and_version_are_the_peers(line, reason, version):
         ("/x", "/x"),
         ("zz", "/a/zz"),
         ("?q", "/a/b?q"),
-        ("", "/a/b?here"),
         ("//other/x", "http://other/x"),
         ("https://other:8443/x#f", "https://other:8443/x#f"),
         ("/gr\xc3\xbcn", "/gr%C3%BCn"),
@@ -123,6 +122,21 @@ def test_location_is_absolute(location, meant):
         base = got.final_url.removesuffix("/a/b?here")
         assert got.location == (base + meant if meant.startswith("/") else meant)
         assert got.status == 302  # and is not followed
+
+
+@pytest.mark.parametrize(
+    ("fields", "leads"),
+    [
+        (["Location: "], None),
+        (["Location: /x", "Location: /x"], "/x"),
+        (["Location: ", "Location: /x"], "/x"),
+        (["Location: /x", "Location: /y"], None),
+    ],
+)
+def test_location_is_none_where_there_is_none_or_more_than_one(fields, leads):
+    answer = response(b"", *fields, status="302 Found")
+    with answered(answer, follow_redirect=False) as got:
+        assert got.location == (leads and got.final_url.removesuffix("/") + leads)
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import email
 import io
+import textwrap
 import zipfile
+from pathlib import Path
 
 import pytest
 
 import restkit
-import restkit.streaming
+from restkit.streaming import ZipStreamFile
 from support import ScriptedServer, body_of, chunked_response, field, payload_of, response
 
 PRINTING = """
@@ -213,11 +215,6 @@ zip_stream = create_zip_stream_resource(
 
 TEXTS = {"/": b"hello there", "/0": b"she is my sister\n" * 5000, "/1": b"love, in chunks\n" * 5000}
 
-needs_forms = pytest.mark.skipif(not hasattr(restkit, "FormData"), reason="no forms yet")
-needs_zips = pytest.mark.skipif(
-    not hasattr(restkit.streaming, "create_zip_stream_resource"), reason="no zips yet"
-)
-
 
 def texts():
     """A server of TEXTS: one by its length, the others in chunks, under the names of the seed."""
@@ -288,7 +285,6 @@ def test_S11_the_stream_is_made_again_for_each_try(errors):
     assert names["response"].status == (500 if errors == 5 else 200)
 
 
-@needs_forms
 def test_S14_a_form_of_two_streams_is_sent_again_with_both():
     with texts() as source, failing(1) as sink:
         names = run(REUSABLE)
@@ -310,7 +306,6 @@ def test_S14_a_form_of_two_streams_is_sent_again_with_both():
         assert payload_of(request).endswith(b"\r\n--" + boundary + b"--\r\n")
 
 
-@needs_zips
 def test_S23_a_zip_of_two_streams_is_sent_again_with_both():
     with texts() as source, failing(1) as sink:
         names = run(REUSABLE)
@@ -328,7 +323,6 @@ TAKEN = ["a.txt", "a.txt", "a~5.txt", "a~5.txt", "a (1).txt", "a (1).txt"]
 TWICE = ["sister.txt", "sister.txt"]
 
 
-@needs_zips
 @pytest.mark.parametrize(
     ("snippet", "given", "named"),
     [
@@ -344,8 +338,14 @@ TWICE = ["sister.txt", "sister.txt"]
 )
 @pytest.mark.filterwarnings("ignore:Duplicate name:UserWarning")
 def test_S27_names_in_a_zip_are_told_apart_as_the_caller_wants(snippet, given, named):
-    files = [restkit.streaming.ZipStreamFile(name, b"text of it") for name in given]
+    files = [ZipStreamFile(name, b"text of it") for name in given]
     stream = run(OF_ZIPS + snippet, names={"files": files})["zip_stream"]
     for _ in range(2):  # S1.41: a deduplicator that is a generator serves every pass
         with zipfile.ZipFile(io.BytesIO(b"".join(map(bytes, stream)))) as archive:
             assert archive.namelist() == named
+
+
+@pytest.mark.parametrize("snippet", [PRINTING, SENDING, CHAINING, REUSABLE + RETRYING])
+def test_the_documentation_shows_what_runs_here(snippet):
+    shown = (Path(__file__).parents[1] / "docs" / "streaming.rst").read_text()
+    assert textwrap.indent(snippet.strip("\n"), "    ") in shown

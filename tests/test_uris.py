@@ -102,7 +102,7 @@ def test_R19_a_parameter_that_can_be_called_is_called():
         ('"<>\\^`{|}', "/x/%22%3C%3E%5C%5E%60%7B%7C%7D"),
         ("-._~!$&'()*+,;=:@", "/x/-._~!$&'()*+,;=:@"),
         ("_design/d/_view/v", "/x/_design/d/_view/v"),
-        ("ftp://host/a", "/x/ftp://host/a"),
+        ("a/ftp://host/a", "/x/a/ftp://host/a"),
         ("a:b", "/x/a:b"),
         ("http:a", "/x/http:a"),
         ("...", "/x/..."),
@@ -156,6 +156,12 @@ def test_what_no_url_can_have_in_it_is_refused(part):
 def test_an_absolute_url_stands_for_itself():
     assert str(join_uri("http://host/a?key=1", "HTTPS://Other/b?c#d")) == "https://other/b?c#d"
     assert str(join_uri("http://host/a", "http://host/b/", "c")) == "http://host/b/c"
+
+
+@pytest.mark.parametrize("part", ["ftp://host/a", "file:///etc/passwd", "WS://host/", "x+y-1://a"])
+def test_R18_an_absolute_url_of_another_scheme_is_refused(part):
+    with pytest.raises(InvalidUrl, match="restkit speaks http and https"):
+        join_uri("http://host/x", part)
 
 
 def test_user_info_stays_with_the_base_and_out_of_sight():

@@ -256,6 +256,28 @@ def test_R17_no_error_nor_its_traceback_shows_a_password(text):
     assert "***@" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ftp://host/?token=s3cret",
+        "/relative?token=s3cret",
+        "http://host:99999/?q=1&token=s3cret",
+        "http://[::x]/?token=s3cret",
+        "http://ho st/?token=s3cret",
+        "http://host/?token=s3cret&x=\n",
+    ],
+)
+def test_no_error_nor_its_traceback_shows_a_secret_of_the_query(text):
+    with pytest.raises(InvalidUrl, match=r"token=\*\*\*") as caught:
+        parse_url(text)
+    assert "s3cret" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_target_that_cannot_be_sent_is_shown_without_its_secrets():
+    with pytest.raises(InvalidUrl, match=r"token=\*\*\*"):
+        URL("http", "host", 80, "/a b?token=s3cret")
+
+
 def test_the_same_text_is_parsed_once_but_a_text_with_user_info_is_not_kept():
     assert parse_url("http://host/kept") is parse_url("http://host/" + "kept")
     secret = "http://us:pw@host/kept"

@@ -50,13 +50,14 @@ class Heading:
 
     @property
     def location(self) -> str | None:
-        """Where the answer points to, as an absolute URL; None where it points nowhere.
+        """Where the answer points to, as an absolute URL; None for nowhere, or several places.
 
         What is no http URL is given as it came.
         """
-        location = self.headers.get("location")
-        if location is None:
+        found = locations_of(self.headers)
+        if len(found) != 1:
             return None
+        location = found[0]
         try:
             return str(self.request.url.join(as_utf_8(location)))
         except InvalidUrl:
@@ -97,3 +98,8 @@ class Heading:
 
     def __contains__(self, name: object) -> bool:
         return name in self.headers
+
+
+def locations_of(headers: Headers) -> list[str]:
+    """The places that Location names: one, unless its fields are empty, or do not agree."""
+    return [*dict.fromkeys(filter(None, headers.get_all("location")))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from restkit.coding import parse_codings
@@ -26,6 +27,7 @@ _ERRORS: dict[int, type[ResourceError]] = {
     410: ResourceGone,
 }
 _MOST_SAID = 64 * 1024
+_LONGEST_SAID = 1.0
 
 
 def error_for(status: int) -> type[ResourceError]:
@@ -36,9 +38,10 @@ def error_for(status: int) -> type[ResourceError]:
 def error_of(response: HttpResponse) -> ResourceError:
     """The error that an answer of 400 or more is; its message is the body's text.
 
-    Reads at most 64 KiB of the body, and that through the spool: all of it can still be read
-    from the response. Of a body that breaks off the message is what came, and the break is the
-    error's cause.
+    Reads at most 64 KiB of the body, or what comes of it within a second, and that through the
+    spool: all of it can still be read from the response. A body that is silent is waited for as
+    the timeouts say. Of one that breaks off the message is what came, and the break is the error's
+    cause.
     """
     said, fault = _first_of(response)
     make = error_for(response.status)
@@ -50,11 +53,13 @@ def error_of(response: HttpResponse) -> ResourceError:
 
 
 def _first_of(response: HttpResponse) -> tuple[bytes, Error | None]:
-    said = bytearray()
+    said, end = bytearray(), monotonic() + _LONGEST_SAID
     try:
         body = response.tee()
         while piece := body.read1(_MOST_SAID - len(said)):
             said += piece
+            if monotonic() >= end:
+                break
     except Error as exc:
         return bytes(said), exc
     return bytes(said), None

@@ -49,6 +49,10 @@ class Auth(ABC):
         """Learn what a 401 to ``request`` asks for; whether ``authorize`` would now do better."""
         return False
 
+    def elsewhere(self) -> Auth | None:
+        """What is asked after a redirect to another origin, in place of this one; None for none."""
+        return self if self.every_origin else None
+
     # Most have nothing to learn, and need not say so.
     def learn(self, request: Request, response: HttpResponse) -> None:  # noqa: B027
         """Look at an answer, of any status, to a request of a call with this auth."""
@@ -157,22 +161,29 @@ class NetrcAuth(Auth):
     Without a ``path`` it is the file that the variable ``NETRC`` names, or else ``~/.netrc``. It
     is read once, when it is first needed; one that is missing has no logins, one that cannot be
     understood is a RequestError. User info in the URL goes before it. After a redirect it is
-    asked again, for the new host.
+    asked again, for the new host; its ``default`` entry then has nothing to say, as anybody could
+    redirect to himself to be told it.
     """
 
-    __slots__ = ("_logins", "_path")
+    __slots__ = ("_default", "_logins", "_path")
     every_origin = True
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
         self._path = None if path is None else os.path.expanduser(os.fspath(path))
         self._logins: Logins | None = None
+        self._default = True
+
+    def elsewhere(self) -> NetrcAuth:
+        other = NetrcAuth(self._path)
+        other._logins, other._default = self._logins, False
+        return other
 
     def authorize(self, request: Request) -> None:
         url = request.url
         if url.username is not None:
             login: tuple[str, str] | None = (url.username, url.password or "")
         else:
-            login = self._read(request).at(url.host)
+            login = self._read(request).at(url.host, default=self._default)
         if login is not None:
             BasicAuth(*login).authorize(request)
 
@@ -187,10 +198,12 @@ class NetrcAuth(Auth):
         return self._logins
 
     def __eq__(self, other: object) -> bool:
-        return self._path == other._path if isinstance(other, NetrcAuth) else NotImplemented
+        if not isinstance(other, NetrcAuth):
+            return NotImplemented
+        return (self._path, self._default) == (other._path, other._default)
 
     def __hash__(self) -> int:
-        return hash(self._path)
+        return hash((self._path, self._default))
 
     def __repr__(self) -> str:
         return f"NetrcAuth({'' if self._path is None else repr(self._path)})"

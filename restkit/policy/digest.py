@@ -2,13 +2,15 @@
 
 What was learned from a challenge is kept for its origin, so that later requests need no 401 of
 their own. It is replaced as a whole and its counter counts in one step: threads share it without
-a lock, which a fork could leave held. The server's own proof (``rspauth``) is not looked at.
+a lock, which a fork could leave held. Of those that are challenged at once with the same nonce all
+count on together: to begin at one again would be a replay (section 3.4.5). The server's own proof
+(``rspauth``) is not looked at.
 """
 
 from __future__ import annotations
 
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from restkit.errors import InvalidUrl, PayloadNotReplayable
 from restkit.policy.auth import Auth, as_credential
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
 
     Origin = tuple[str, str, int]
 
+# Nonces that threads may still be at work with; what is older is not asked for again.
+_MOST_KNOWN = 64
+
 
 class DigestAuth(Auth):
     """User name and password, sent as an answer to the server's challenge.
@@ -38,13 +43,14 @@ class DigestAuth(Auth):
     read through for it before it goes: one that can be sent once is PayloadNotReplayable.
     """
 
-    __slots__ = ("_password", "_sessions", "_user")
+    __slots__ = ("_known", "_password", "_sessions", "_user")
     answers_challenges = True
 
     def __init__(self, user: str, password: str) -> None:
         self._user = as_credential("user name", user)
         self._password = as_credential("password", password)
         self._sessions: dict[Origin, _Session] = {}
+        self._known: dict[_Nonce, _Session] = {}
 
     def authorize(self, request: Request) -> None:
         session = self._sessions.get(request.url.origin)
@@ -70,10 +76,28 @@ class DigestAuth(Auth):
                 request=request,
                 response=response,
             )
-        self._sessions[request.url.origin] = _begun(
-            terms, self._user, self._password, _reach(terms, request.url)
-        )
+        self._take_up(request, terms)
         return True
+
+    def _take_up(self, request: Request, terms: Terms) -> None:
+        """Go on with the session of this nonce, or begin one where there is none."""
+        nonce, reach = _Nonce.of(terms, request.url), _reach(terms, request.url)
+        session, sent = self._known.get(nonce), _sent(request)
+        # It may have been overtaken on the way: only the last one speaks for the session.
+        if session and (sent.get("nonce"), sent.get("nc")) == (terms.nonce, session.last_count):
+            self._known.pop(nonce, None)
+            session = None
+        if session is None:
+            session = _begun(terms, self._user, self._password, reach)
+        self._go_on_with(nonce, session)
+        if not session.reaches(request.url):
+            session.widen(reach)
+
+    def _go_on_with(self, nonce: _Nonce, session: _Session) -> None:
+        # Two threads may have begun one each: it is the first that both go on with.
+        self._sessions[nonce.origin] = self._known.setdefault(nonce, session)
+        for oldest in list(self._known)[:-_MOST_KNOWN]:
+            self._known.pop(oldest, None)
 
     def _is_refused(self, request: Request, terms: Terms) -> bool:
         """Whether the 401 means that user name or password are wrong.
@@ -103,7 +127,8 @@ class DigestAuth(Auth):
         following = parse_parameters(info or "").get("nextnonce", session.terms.nonce)
         # The same once more must not count from one again: that would be a replay.
         if following != session.terms.nonce:
-            self._sessions[request.url.origin] = session.going_on_with(following)
+            session = session.going_on_with(following)
+            self._go_on_with(_Nonce.of(session.terms, request.url), session)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, DigestAuth):
@@ -118,10 +143,23 @@ class DigestAuth(Auth):
         return f"<DigestAuth, challenged by {known} {'origin' if known == 1 else 'origins'}>"
 
 
+class _Nonce(NamedTuple):
+    """What a counter counts for."""
+
+    origin: Origin
+    realm: str
+    algorithm: str | None
+    nonce: str
+
+    @classmethod
+    def of(cls, terms: Terms, url: URL) -> _Nonce:
+        return cls(url.origin, terms.realm, terms.algorithm, terms.nonce)
+
+
 class _Session:
     """What answers are made of, from one challenge to the next."""
 
-    __slots__ = ("_counts", "_first_cnonce", "_reach", "_secret", "proved", "terms")
+    __slots__ = ("_counts", "_first_cnonce", "_reach", "_secret", "last_count", "proved", "terms")
 
     def __init__(
         self, terms: Terms, secret: str, first_cnonce: str, reach: tuple[str, ...], *, proved: bool
@@ -132,15 +170,21 @@ class _Session:
         self._first_cnonce = first_cnonce
         self._reach = reach
         self._counts = count(1)
+        self.last_count = ""
 
     def reaches(self, url: URL) -> bool:
         return url.target.startswith(self._reach)
+
+    def widen(self, reach: tuple[str, ...]) -> None:
+        self._reach += reach
 
     def authorization(self, user: str, asked: Asked) -> str:
         # There are servers that make the secret of a -sess session again for each request, from
         # the cnonce in it: with one for all they come to the same.
         cnonce = self._first_cnonce if self.terms.in_session else _new_cnonce()
-        return authorization(self.terms, user, self._secret, asked, next(self._counts), cnonce)
+        number = next(self._counts)
+        self.last_count = f"{number:08x}"
+        return authorization(self.terms, user, self._secret, asked, number, cnonce)
 
     def going_on_with(self, nonce: str) -> _Session:
         terms = self.terms._replace(nonce=nonce)

@@ -22,9 +22,11 @@ class Logins:
     def __init__(self, by_host: dict[str, tuple[str, str]]) -> None:
         self._by_host = {host.lower(): login for host, login in by_host.items()}
 
-    def at(self, host: str) -> tuple[str, str] | None:
-        """The login at a host, that of the ``default`` entry where it has no entry of its own."""
-        found = self._by_host.get(host, self._by_host.get(_DEFAULT))
+    def at(self, host: str, *, default: bool = True) -> tuple[str, str] | None:
+        """The login at a host; where it has no entry, that of the ``default`` one if it counts."""
+        found = self._by_host.get(host) if host != _DEFAULT else None
+        if found is None and default:
+            found = self._by_host.get(_DEFAULT)
         return found if found is not None and any(found) else None
 
     def __repr__(self) -> str:

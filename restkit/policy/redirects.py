@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 from restkit.errors import InvalidUrl, RedirectLimit, ResponseError
 from restkit.masking import masked
 from restkit.message.header_text import as_utf_8
+from restkit.message.heading import locations_of
 from restkit.message.request import Request
+from restkit.url import URL
 
 if TYPE_CHECKING:
     from restkit.headers import Headers
     from restkit.message.response import HttpResponse
     from restkit.settings import Settings
-    from restkit.url import URL
 
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
 _SAME_METHOD = ("GET", "HEAD")
@@ -47,9 +48,10 @@ def redirected(request: Request, response: HttpResponse, followed: int) -> Reque
     settings = request.settings
     if response.status not in _REDIRECTS or not settings.follow_redirect:
         return None
-    if "location" not in response.headers:
+    locations = locations_of(response.headers)
+    if not locations:
         return None
-    url = _target(request, response)
+    url = _target(request, response, locations)
     _refuse_forbidden(request, response, url, followed)
     following = Request(
         request.method, url, request.headers.copy(), request.withheld, request.payload, settings
@@ -62,17 +64,30 @@ def redirected(request: Request, response: HttpResponse, followed: int) -> Reque
     return following
 
 
-def _target(request: Request, response: HttpResponse) -> URL:
-    location = as_utf_8(response.headers["location"])
+def _target(request: Request, response: HttpResponse, locations: list[str]) -> URL:
+    """Where it leads, with the user info that the caller has given for there, if any."""
+    if len(locations) > 1:
+        why = "to several places at once: its Location fields differ"
+        raise _unfollowable(why, request, response)
     try:
-        return request.url.join(location)
+        url = request.url.join(as_utf_8(locations[0]))
     except InvalidUrl as exc:
-        raise ResponseError(
-            f"answered {response.status_line} to a place that cannot be asked: {exc.message}",
-            sent=response.sent,
-            request=request,
-            response=response,
-        ) from exc
+        why = f"to a place that cannot be asked: {exc.message}"
+        raise _unfollowable(why, request, response) from exc
+    # Who redirects does not say as whom the next request is made (RFC 9110 4.2.4).
+    own = request.url
+    if url.origin != own.origin or own.username is None:
+        return url.without_userinfo()
+    return URL(*url.origin, url.target, url.fragment, own.username, own.password)
+
+
+def _unfollowable(why: str, request: Request, response: HttpResponse) -> ResponseError:
+    return ResponseError(
+        f"answered {response.status_line} {why}",
+        sent=response.sent,
+        request=request,
+        response=response,
+    )
 
 
 def _refuse_forbidden(request: Request, response: HttpResponse, url: URL, followed: int) -> None:
@@ -101,7 +116,11 @@ def _becomes_get(request: Request, status: int) -> bool:
 
 
 def _cross(request: Request, settings: Settings, *, downgraded: bool) -> None:
-    """Leave behind what the first origin was told in confidence, and what names it."""
+    """Leave behind what the first origin was told in confidence, and what names it.
+
+    A certificate of the option ``cert`` stays; one that an ``ssl_context`` has been given goes
+    along with it, as nobody can tell what is in one.
+    """
     kept = _HARMLESS | settings.keep_headers
     stay = {
         name
@@ -110,8 +129,8 @@ def _cross(request: Request, settings: Settings, *, downgraded: bool) -> None:
     }
     _remove(request.headers, stay)
     auth = settings.auth
-    if auth is not None and (downgraded or not auth.every_origin):
-        auth = None
+    if auth is not None:
+        auth = None if downgraded else auth.elsewhere()
     request.settings = settings._replace(auth=auth, tls=settings.tls._replace(cert=None))
 
 

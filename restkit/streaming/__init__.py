@@ -1,5 +1,22 @@
-"""Streams made of streams: what can be made again, and what is made of several."""
+"""Streams made of streams: made again, zipped, compressed, taken apart, summed up."""
 
+from restkit.streaming.digest import hashing
+from restkit.streaming.gzip import gunzip_stream, gzip_stream
+from restkit.streaming.names import name_deduplicator_default
 from restkit.streaming.replay import ResourceStream, ResourceStreamFunction, replayable
+from restkit.streaming.zip import ZipStream, create_zip_stream_resource, stream_zip
+from restkit.streaming.zip_entry import ZipStreamFile
 
-__all__ = ["ResourceStream", "ResourceStreamFunction", "replayable"]
+__all__ = [
+    "ResourceStream",
+    "ResourceStreamFunction",
+    "ZipStream",
+    "ZipStreamFile",
+    "create_zip_stream_resource",
+    "gunzip_stream",
+    "gzip_stream",
+    "hashing",
+    "name_deduplicator_default",
+    "replayable",
+    "stream_zip",
+]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from restkit.decoder import Decoder
 from restkit.door import as_payload
-from restkit.errors import BodyTooLarge
+from restkit.errors import BodyTooLarge, DecodingError
 from restkit.payload import close_if_it_can
 from restkit.streaming.press import CompressedPayload, RecodedPayload
 
@@ -68,20 +68,35 @@ class GunzippedPayload(RecodedPayload):
     def chunks(self) -> Iterator[Buffer]:
         pieces = iter(self._payload)
         decoder = Decoder("gzip")
+        given = 0
         try:
             for piece in pieces:
-                self._settled = False
                 decoder.feed(piece)
-                while out := decoder.produce():
-                    self._refuse_more(decoder.decoded)
+                for out in self._decoded(decoder):
+                    given += len(out)
+                    self._refuse_more_than_limit(given)
                     yield out
-                self._settled = True
             decoder.finish()
         finally:
             self._settled = True
             close_if_it_can(pieces)
 
-    def _refuse_more(self, size: int) -> None:
+    def _decoded(self, decoder: Decoder) -> Iterator[bytes]:
+        """All that comes of one piece; of the last it is known, before it is given, to be that."""
+        out = decoder.produce()
+        while out:
+            following, fault = b"", None
+            try:
+                following = decoder.produce()
+            except DecodingError as exc:
+                fault = exc
+            self._settled = not following and fault is None
+            yield out
+            if fault is not None:
+                raise fault
+            out = following
+
+    def _refuse_more_than_limit(self, size: int) -> None:
         if self._limit is not None and size > self._limit:
             raise BodyTooLarge(f"{self!r} gives more than limit={self._limit} bytes")
 

@@ -7,6 +7,7 @@ reference to whoever waits for it, so that a pass that nobody holds any more sti
 from __future__ import annotations
 
 import os
+import sys
 from threading import Thread
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -122,8 +123,9 @@ class _JobThread:
 
     def close(self) -> None:
         self._jobs.put(None)
-        # A child has no such thread; one that was interrupted while it started ends by itself.
-        if self._pid == os.getpid() and self._thread.is_alive():
+        # A child has no such thread, and at the program's end it does not run any more; one that
+        # was interrupted while it started ends by itself.
+        if self._pid == os.getpid() and self._thread.is_alive() and not sys.is_finalizing():
             self._thread.join()
 
     def _refuse_in_a_child(self) -> None:

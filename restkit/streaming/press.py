@@ -81,8 +81,11 @@ class CompressedPayload(RecodedPayload):
         settled_at = monotonic()
         while True:
             if self._pauses(settled_at):
-                yield from press.settle(flushing=not self.replayable)
+                rest = b"".join(press.settle(flushing=not self.replayable))
+                # Known before it is given: then the source is waited for before the next is asked.
                 self._settled = True
+                if rest:
+                    yield rest
                 settled_at = monotonic()
             piece = next(pieces, None)
             self._settled = False

@@ -63,7 +63,7 @@ class ResourceStream(CallPayload):
         positional_parameters: tuple[Any, ...],
         keyword_parameters: Mapping[str, Any],
     ) -> ResourceStream:
-        """The stream of a function, decorated or not, with these arguments."""
+        """The stream of a function, as it is without a decorator, with these arguments."""
         return cls(function, positional_parameters, keyword_parameters)
 
     def __eq__(self, other: object) -> bool:

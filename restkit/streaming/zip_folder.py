@@ -43,21 +43,41 @@ def files_of(
         raise PayloadError(f"symlinks={symlinks!r}: one of {', '.join(_CHOICES)} is wanted")
     root = os.path.realpath(os.fspath(folder))
     walk = _Walk(root, compression_method, symlinks)
-    todo = walk.inside(_Found("", root, os.stat(root), ()))
+    todo = walk.inside(_found("", root, os.stat(root), ()))
     while todo:
         found = todo.pop()
         yield walk.file(found)
-        if stat.S_ISDIR(found.status.st_mode):
+        if stat.S_ISDIR(found.mode):
             todo += walk.inside(found)
 
 
 class _Found(NamedTuple):
-    """``above``: which folders it is in, so that no link leads back into one of them."""
+    """``above``: which folders it is in, so that no link leads back into one of them.
+
+    A whole ``stat_result`` would take as much memory as all else that an archive keeps of a file.
+    """
 
     name: str
     path: str
-    status: os.stat_result
+    mode: int
+    size: int
+    on_disk: bool
+    seconds: int
+    identity: _Identity
     above: tuple[_Identity, ...]
+
+
+def _found(name: str, path: str, status: os.stat_result, above: tuple[_Identity, ...]) -> _Found:
+    return _Found(
+        name,
+        path,
+        status.st_mode,
+        status.st_size,
+        status.st_blocks > 0,
+        int(status.st_mtime),
+        (status.st_dev, status.st_ino),
+        above,
+    )
 
 
 class _Walk(NamedTuple):
@@ -67,18 +87,18 @@ class _Walk(NamedTuple):
 
     def inside(self, folder: _Found) -> list[_Found]:
         """What is in a folder, the last name first."""
-        above = (*folder.above, _identity(folder.status))
+        above = (*folder.above, folder.identity)
         number = os.open(folder.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            _refuse_another(number, folder.path, above[-1])
+            _refuse_another(number, folder.path, folder.identity)
             with os.scandir(number) as entries:
                 # While the folder is open, these ask in it, and not by a path.
-                found = [self._found(folder, above, entry) for entry in entries]
+                found = [self._entry(folder, above, entry) for entry in entries]
         finally:
             os.close(number)
         return sorted(filter(None, found), key=_name, reverse=True)
 
-    def _found(
+    def _entry(
         self, folder: _Found, above: tuple[_Identity, ...], entry: os.DirEntry[str]
     ) -> _Found | None:
         path = f"{folder.path}/{entry.name}"
@@ -91,11 +111,14 @@ class _Walk(NamedTuple):
         else:
             status = entry.stat(follow_symlinks=False)
         kind = stat.S_IFMT(status.st_mode)
+        if kind not in _ARCHIVED:
+            return None
         if kind == stat.S_IFDIR:
-            if _identity(status) in above:
-                raise PayloadError(f"the link {name!r} in {self.root!r} leads back above itself")
             name += "/"
-        return _Found(name, path, status, above) if kind in _ARCHIVED else None
+        found = _found(name, path, status, above)
+        if found.identity in above:
+            raise PayloadError(f"the link {name!r} in {self.root!r} leads back above itself")
+        return found
 
     def _followed(self, path: str) -> str:
         real = os.path.realpath(path, strict=True)
@@ -107,22 +130,24 @@ class _Walk(NamedTuple):
         return real
 
     def file(self, found: _Found) -> ZipStreamFile:
+        # Some disks hold times that datetime does not; no archive has any beyond these.
+        seconds = min(max(found.seconds, 0), _LAST_SECOND)
         return ZipStreamFile(
             found.name,
             _payload_of(found),
             compression_method=self.compression_method,
-            modified_at=_time_of(found.status),
-            mode=found.status.st_mode,
+            modified_at=datetime.fromtimestamp(seconds, timezone.utc),
+            mode=found.mode,
         )
 
 
 class _FolderFile(RegularPayload):
     """A file that was found in a folder: opened for each pass, if it is the same still."""
 
-    def __init__(self, path: str, status: os.stat_result) -> None:
-        self.length = status.st_size
-        self._path = path
-        self._identity = _identity(status)
+    def __init__(self, found: _Found) -> None:
+        self.length = found.size
+        self._path = found.path
+        self._identity = found.identity
 
     @property
     def source(self) -> str:  # type: ignore[override]  # nobody sets it, and most are never shown
@@ -135,42 +160,41 @@ class _FolderFile(RegularPayload):
             yield Region(file, 0, self.length)
 
     def __iter__(self) -> Iterator[Buffer]:
-        if self.length > BLOCK:
-            return super().__iter__()
-        # Of many small files, what goes around one read would cost more than all the rest.
-        self._started = True
-        with self.region() as region:
-            data = b"".join(region.blocks())
-        return iter((data,)) if len(data) == self.length else super().__iter__()
+        if self.length <= BLOCK:
+            data = self._small()
+            if len(data) == self.length:
+                self._started = True
+                return iter((data,) if data else ())
+        return super().__iter__()
+
+    def _small(self) -> bytes:
+        """All of it, by one read: what goes around that would cost more than the reading."""
+        number = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            _refuse_another(number, self._path, self._identity)
+            return os.read(number, self.length)
+        finally:
+            os.close(number)
 
 
 def _payload_of(found: _Found) -> Payload | bytes:
-    if stat.S_ISDIR(found.status.st_mode):
+    if stat.S_ISDIR(found.mode):
         return b""
-    if stat.S_ISLNK(found.status.st_mode):
+    if stat.S_ISLNK(found.mode):
         return os.fsencode(os.readlink(found.path))
-    if not found.status.st_blocks:
+    if not found.on_disk:
         # Without a block of its own: it is empty, or of /proc, and has no size to tell.
         payload = as_payload(Path(found.path))
         if payload is not None and payload.length is None:
             return payload
-    return _FolderFile(found.path, found.status)
+    return _FolderFile(found)
 
 
 def _refuse_another(number: int, path: str, identity: _Identity) -> None:
     """A path may lead elsewhere by now: out of the folder, if a link has been put on it."""
-    if _identity(os.fstat(number)) != identity:
+    status = os.fstat(number)
+    if (status.st_dev, status.st_ino) != identity:
         raise PayloadError(f"{path!r} is not what it was when its folder was looked through")
-
-
-def _identity(status: os.stat_result) -> _Identity:
-    return status.st_dev, status.st_ino
-
-
-def _time_of(status: os.stat_result) -> datetime:
-    # Some disks hold times that datetime does not; no archive has any beyond these.
-    seconds = min(max(int(status.st_mtime), 0), _LAST_SECOND)
-    return datetime.fromtimestamp(seconds, timezone.utc)
 
 
 def _name(found: _Found) -> str:

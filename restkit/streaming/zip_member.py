@@ -22,6 +22,7 @@ from restkit.streaming.zip_records import (
     Sums,
     clock_of,
     descriptor,
+    flags_of,
     local_header,
     outgrows,
     stamp_of,
@@ -59,20 +60,25 @@ class Member:
         self.foreseen = Sums(0, size, size) if stored and size is not None else None
         self.may_wait = not (regular or in_memory)
         whole = size is not None and (size <= _SMALL or (stored and in_memory))
+        name, comment, when = file.name.encode(), file.comment.encode(), file.modified_at
+        # By place: with names it takes as long as all of the above.
         self.entry = Entry(
-            file.name.encode(),
-            file.comment.encode(),
+            name,
+            comment,
+            flags_of(name, comment, described=not whole),
             method,
-            described=not whole,
-            wide=file.zip64 if size is None else outgrows(size, method),
-            clock=clock_of(file.modified_at),
-            stamp=stamp_of(file.modified_at),
-            attributes=file.mode << 16 | (_FOLDER if file.name.endswith("/") else 0),
+            not whole,
+            file.zip64 if size is None else outgrows(size, method),
+            clock_of(when),
+            stamp_of(when),
+            file.mode << 16 | (_FOLDER if name.endswith(b"/") else 0),
         )
 
     def rename(self, name: str) -> None:
         """Give it another name than its file's."""
-        self.entry = self.entry._replace(name=encoded_name(name))
+        entry, data = self.entry, encoded_name(name)
+        flags = flags_of(data, entry.comment, described=entry.described)
+        self.entry = entry._replace(name=data, flags=flags)
 
     def around(self) -> int:
         """How many bytes go around data of foreseen sizes."""

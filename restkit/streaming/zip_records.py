@@ -51,11 +51,12 @@ class Entry(NamedTuple):
     """What the records say of an entry, its sums apart.
 
     ``described``: the sums follow the data, in a descriptor. ``wide``: zip64 is announced in front
-    of them. ``clock`` and ``stamp``: of ``clock_of`` and ``stamp_of``.
+    of them. ``flags``, ``clock`` and ``stamp``: of the functions with these names.
     """
 
     name: bytes
     comment: bytes
+    flags: int
     method: int
     described: bool
     wide: bool
@@ -63,17 +64,18 @@ class Entry(NamedTuple):
     stamp: bytes
     attributes: int
 
-    @property
-    def flags(self) -> int:
-        plain = self.name.isascii() and self.comment.isascii()
-        return (0 if plain else _UTF_8) | (_DESCRIBED if self.described else 0)
-
 
 def outgrows(size: int, method: int) -> bool:
     """Whether data of this size can need zip64: what cannot be deflated gets larger by it."""
     if method == COMPRESSION_METHOD_DEFLATE:
         size += (size >> 12) + (size >> 14) + (size >> 25) + 13  # zlib's compressBound()
     return size >= _FULL
+
+
+def flags_of(name: bytes, comment: bytes, *, described: bool) -> int:
+    """Whether the texts need a word on what they are, and whether the sums come late."""
+    plain = name.isascii() and comment.isascii()
+    return (0 if plain else _UTF_8) | (_DESCRIBED if described else 0)
 
 
 def clock_of(when: datetime) -> int:
