@@ -62,9 +62,7 @@ class Carrier:
         """Let time pass before another try; whether the client was closed meanwhile."""
         return self.pool.wait(seconds)
 
-    def _reply_to(
-        self, request: Request, route: Route, sending: Sending, *, fresh: bool
-    ) -> Reply:
+    def _reply_to(self, request: Request, route: Route, sending: Sending, *, fresh: bool) -> Reply:
         """Send it on a connection that rested, or on a new one."""
         pool, clock = self.pool, sending.clock
         if pool.closed:
@@ -86,9 +84,7 @@ class Carrier:
                 _tell_where_it_went(error, request)
             raise
 
-    def _is_unsent(
-        self, connection: Connection, request: Request, error: TransportError
-    ) -> bool:
+    def _is_unsent(self, connection: Connection, request: Request, error: TransportError) -> bool:
         """Whether the connection was lost before a byte was sent on it, and all can still be."""
         exchange = connection.exchange
         if exchange is None or exchange.sent_bytes or exchange.in_source or error.answered:

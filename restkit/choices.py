@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from restkit.wire.tls import TLSOptions
 
 
+_LONGEST = 1e9
+
+
 class CommonOptions(TypedDict, total=False):
     """What a Client takes once for all its calls, and what each call may say otherwise."""
 
@@ -120,7 +123,7 @@ def with_options(settings: Settings, given: dict[str, Any]) -> Settings:
     if tls:
         changes["tls"] = checked(_giving_way(settings.tls, tls)._replace(**tls))
     if given.keys() & _OF_KEEPING:
-        changes["keeping"] = _keeping(given.get("replay"), given.get("spool", False))
+        changes["keeping"] = _keeping(settings.keeping, given)
     return settings._replace(**changes)
 
 
@@ -134,11 +137,14 @@ def _giving_way(options: TLSOptions, given: dict[str, Any]) -> TLSOptions:
 _BESIDE_NO_CONTEXT = frozenset(("verify", "cert", "min_version"))
 
 
-def _keeping(replay: object, spool: object) -> Keeping:
+def _keeping(before: Keeping, given: dict[str, Any]) -> Keeping:
+    """Either option as it is given, or as it was: ``spool`` keeps more than ``replay``."""
+    spool = a_bool("spool", given.get("spool", before is Keeping.BEFORE))
+    replay = given.get("replay", "spool" if before is Keeping.AS_IT_GOES else None)
     if replay not in (None, "spool"):
         raise RequestError(f"replay={replay!r}: 'spool' or None is wanted")
-    if a_bool("spool", spool):
-        return Keeping.BEFORE  # what is kept before can be sent again, too
+    if spool:
+        return Keeping.BEFORE
     return Keeping.AS_IT_GOES if replay else Keeping.NOTHING
 
 
@@ -158,9 +164,11 @@ def a_count(name: str, value: object, *, least: int = 0, of: str = "number") -> 
 
 
 def seconds(name: str, value: object) -> float:
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not value >= 0:
-        raise RequestError(f"{name}={value!r}: a number of seconds, 0 or more, is wanted")
-    return value
+    if isinstance(value, (int, float)) and type(value) is not bool and 0 <= value <= _LONGEST:
+        return value
+    raise RequestError(
+        f"{name}={value!r:.40}: a number of seconds, 0 or more (at most {_LONGEST:g}), is wanted"
+    )
 
 
 def a_path(name: str, value: object) -> str | None:

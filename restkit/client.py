@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from restkit.choices import CommonOptions, RequestOptions
+    from restkit.policy.auth import Auth
     from restkit.policy.cookies import Cookies
     from restkit.preparing import GivenHeaders
     from restkit.url import Params
@@ -118,7 +119,7 @@ class Client(Verbs):
             body = payload_of(payload)
         target = self._target(url, params)
         says_who = "auth" in options
-        if target.username is not None and (settings.auth is None or settings.auth.every_origin):
+        if target.username is not None and _leaves_it_to_the_url(settings.auth, says_who):
             says_who = True
             settings = settings._replace(auth=BasicAuth(target.username, target.password or ""))
         fields, withheld = self._merged(headers, says_who=says_who)
@@ -196,3 +197,8 @@ def _default_headers(given: GivenHeaders | None) -> tuple[Headers, frozenset[str
     headers.lines()
     headers.names()
     return headers, withheld
+
+
+def _leaves_it_to_the_url(auth: Auth | None, says_who: object) -> bool:
+    """Whether user info in a URL counts: ``auth=None`` of a call keeps it back, netrc does not."""
+    return not says_who if auth is None else auth.every_origin

@@ -65,6 +65,7 @@ class Course:
                     if not self._goes_past(attempt, error):
                         raise
                     continue
+                self._fresh = False
                 log_exchange(attempt, response, self._clock)
                 if not self._goes_on(attempt, response):
                     response.history = tuple(self._history)

@@ -33,9 +33,7 @@ from restkit.sources import (
     TextPayload,
 )
 
-_IS_A_FORM = (
-    "is a form, and a request makes one of it by itself: here, FormData.from_fields() does"
-)
+_IS_A_FORM = "is a form, and a request makes one of it by itself: here, FormData.from_fields() does"
 _RUN_IT = (
     "and restkit is blocking: run it in an event loop of yours, and pass what it gives "
     "(bytes, a list, a file)"

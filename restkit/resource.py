@@ -5,22 +5,20 @@ from __future__ import annotations
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
-from restkit.choices import RequestOptions, with_options
+from restkit.arguments import options_of, params_of, payload_of
 from restkit.client import Client
 from restkit.errors import InvalidUrl, PayloadNotReplayable, ResourceError
 from restkit.masking import masked
 from restkit.message.status import error_of
 from restkit.payload import is_whole
 from restkit.preparing import one_payload, pairs_of
-from restkit.settings import Settings
 from restkit.uris import join_uri
 from restkit.url import URL, Params, parse_url
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from typing_extensions import Self, Unpack
 
+    from restkit.arguments import ParamsDict
     from restkit.choices import ClientOptions, CommonOptions
     from restkit.headers import HeaderValue
     from restkit.message.response import HttpResponse
@@ -28,12 +26,9 @@ if TYPE_CHECKING:
     from restkit.preparing import GivenHeaders
     from restkit.query import ParamValue
 
-    ParamsDict = Mapping[str, ParamValue]
     HeaderPairs = list[tuple[str, HeaderValue | None]]
 
 _REFUSED = frozenset((401, 403))
-_OF_A_PAYLOAD = frozenset(("payload", "body", "data"))
-_OF_A_CALL = RequestOptions.__optional_keys__ - {"json"}
 
 
 class Resource:
@@ -71,7 +66,7 @@ class Resource:
         if client is None:
             client = Client(**options)
         elif options:
-            self._options = _checked(dict(options))
+            self._options = options_of(dict(options))
         self.client = client
 
     @property
@@ -96,7 +91,7 @@ class Resource:
         """The same resource once more, with these options for its calls; it shares the client."""
         other = copy(self)
         other._owns = False
-        other._options = {**self._options, **_checked(dict(options))}
+        other._options = {**self._options, **options_of(dict(options))}
         return other
 
     def update_uri(self, *path: str | None) -> None:
@@ -113,7 +108,7 @@ class Resource:
         **params: ParamValue,
     ) -> HttpResponse:
         """``request`` with GET."""
-        return self.request("GET", path, None, headers, _merged(params, params_dict))
+        return self.request("GET", path, None, headers, params_of(params, params_dict))
 
     def head(
         self,
@@ -123,7 +118,7 @@ class Resource:
         **params: ParamValue,
     ) -> HttpResponse:
         """``request`` with HEAD."""
-        return self.request("HEAD", path, None, headers, _merged(params, params_dict))
+        return self.request("HEAD", path, None, headers, params_of(params, params_dict))
 
     def delete(
         self,
@@ -133,7 +128,7 @@ class Resource:
         **params: ParamValue,
     ) -> HttpResponse:
         """``request`` with DELETE."""
-        return self.request("DELETE", path, None, headers, _merged(params, params_dict))
+        return self.request("DELETE", path, None, headers, params_of(params, params_dict))
 
     def options(
         self,
@@ -143,7 +138,7 @@ class Resource:
         **params: ParamValue,
     ) -> HttpResponse:
         """``request`` with OPTIONS."""
-        return self.request("OPTIONS", path, None, headers, _merged(params, params_dict))
+        return self.request("OPTIONS", path, None, headers, params_of(params, params_dict))
 
     def post(
         self,
@@ -158,7 +153,7 @@ class Resource:
         **params: ParamValue,
     ) -> HttpResponse:
         """``request`` with POST."""
-        given, merged = _one_of(payload, body, data), _merged(params, params_dict)
+        given, merged = payload_of(payload, body, data), params_of(params, params_dict)
         return self.request("POST", path, given, headers, merged, json=json)
 
     def put(
@@ -174,7 +169,7 @@ class Resource:
         **params: ParamValue,
     ) -> HttpResponse:
         """``request`` with PUT."""
-        given, merged = _one_of(payload, body, data), _merged(params, params_dict)
+        given, merged = payload_of(payload, body, data), params_of(params, params_dict)
         return self.request("PUT", path, given, headers, merged, json=json)
 
     def patch(
@@ -190,7 +185,7 @@ class Resource:
         **params: ParamValue,
     ) -> HttpResponse:
         """``request`` with PATCH."""
-        given, merged = _one_of(payload, body, data), _merged(params, params_dict)
+        given, merged = payload_of(payload, body, data), params_of(params, params_dict)
         return self.request("PATCH", path, given, headers, merged, json=json)
 
     def request(
@@ -213,8 +208,8 @@ class Resource:
         to be sent as JSON in place of a payload; None is none, and ``payload=b'null'`` sends null.
         """
         # Made once, so that a second try is the same payload or an error, and never an empty one.
-        asked = _merged(params, params_dict)
-        content = _one_of(payload, body, data)
+        asked = params_of(params, params_dict)
+        content = payload_of(payload, body, data)
         sent = one_payload(content, {} if json is None else {"json": json})
         given = None if headers is None else pairs_of(headers)
         response = self._answer(method, path, sent, given, asked)
@@ -276,8 +271,8 @@ class Resource:
         url, own = join_uri(self._url, *path), self._url
         if url.origin != own.origin:
             raise InvalidUrl(
-                f"{masked(str(url))} is of another origin than {masked(str(own))}: a Resource asks for what is behind it; "
-                "its client may ask for anything"
+                f"{masked(str(url))} is of another origin than {masked(str(own))}: a Resource asks "
+                "for what is behind it; its client may ask for anything"
             )
         if url.username is None and own.username is not None:
             return URL(*url.origin, url.target, url.fragment, own.username, own.password)
@@ -297,42 +292,7 @@ class Resource:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.uri} by {self.client!r}>"
-
-
-def _checked(options: dict[str, Any]) -> dict[str, Any]:
-    """The options, if a call takes them: said at once, and not at the first call."""
-    for name in sorted(options.keys() & {"headers", "params"}):
-        raise TypeError(
-            f"{name}= is no option where the client is given: override make_{name}, or give them "
-            "to the Client"
-        )
-    with_options(Settings(), options)
-    return options
-
-
-def _merged(params: ParamsDict, params_dict: ParamsDict | None) -> ParamsDict:
-    """The parameters of a call; raises TypeError for what was not meant to be one."""
-    for name in params:
-        if name in _OF_A_PAYLOAD:
-            otherwise = "request() sends a payload with any method"
-        elif name == "params":
-            otherwise = "parameters are keywords"
-        elif name in _OF_A_CALL:
-            otherwise = f"clone({name}=...) is the same resource with this option"
-        else:
-            continue
-        raise TypeError(f"{name}= is no parameter: use params_dict for one so named; {otherwise}")
-    return {**params, **params_dict} if params_dict else params
-
-
-def _one_of(payload: object, body: object, data: object) -> object:
-    """The one that is given of three names for a payload; raises TypeError for two."""
-    given = {"payload": payload, "body": body, "data": data}
-    found = [name for name, value in given.items() if value is not None]
-    if len(found) > 1:
-        raise TypeError(f"{' and '.join(found)} are given, and there is one payload")
-    return given[found[0]] if found else None
+        return f"<{type(self).__name__} {masked(self.uri)} by {self.client!r}>"
 
 
 def _again(body: Payload | None, refused: HttpResponse) -> Payload | None:

@@ -58,7 +58,7 @@ def _source(given: object) -> tuple[str, int] | None:
         return None
     if isinstance(given, (tuple, list)) and len(given) == 2:
         host, port = given
-        if isinstance(host, str) and isinstance(port, int) and 0 <= port <= 65535:
+        if _is_host(host) and isinstance(port, int) and 0 <= port <= 65535:
             return host, port
     raise RequestError(f"source_address={given!r}: an address and a port (0 for any) are wanted")
 
@@ -72,9 +72,18 @@ def _options(given: object) -> tuple[SocketOption, ...]:
 def _checked(option: object) -> SocketOption:
     if isinstance(option, (tuple, list)) and len(option) == 3:
         level, name, value = option
-        if isinstance(level, int) and isinstance(name, int) and isinstance(value, (int, bytes)):
+        if _is_c_int(level) and _is_c_int(name) and (_is_c_int(value) or type(value) is bytes):
             return level, name, value
     raise RequestError(f"socket_options= has {option!r}; (level, option, value) is wanted")
+
+
+def _is_host(host: object) -> bool:
+    return isinstance(host, str) and host.isascii() and host.isprintable()
+
+
+def _is_c_int(value: object) -> bool:
+    """Whether setsockopt(2) takes it."""
+    return isinstance(value, int) and -(2**31) <= value < 2**31
 
 
 def addresses_by_host(resolve: Mapping[str, str] | None) -> Mapping[str, str] | None:

@@ -126,7 +126,7 @@ FLOORS = {
         "verbs",
         "client",
     ],
-    7: ["api", "resource"],
+    7: ["api", "arguments", "resource"],
 }
 
 # What is not in the standard library, and who may have it. urllib3 connects and parses

@@ -426,6 +426,8 @@ WRONG: dict[str, tuple[list[object], str]] = {
     "response_class": ([5, HttpResponse.__init__, dict, Odd()], "HttpResponse, or a class"),
     "retries": ([-1, True, 1.5, "3", Odd()], "urllib3's Retry is wanted"),
     "retry_unsafe": ([None, *NOT_BOOLS], "True or False is wanted"),
+    "compress": ([5, "", "br", "GZIP", b"gzip"], "one of gzip, deflate, zstd, or None, is wanted"),
+    "content_digest": (NOT_BOOLS, "True or False is wanted"),
     "spool": ([None, *NOT_BOOLS], "True or False is wanted"),
     "spool_dir": ([5, b"x", Odd()], "a path is wanted"),
     "spool_size": ([None, *NOT_COUNTS], "number of bytes, 0 or more, is wanted"),

@@ -6,6 +6,7 @@ import gzip
 import inspect
 import json
 import pickle
+import threading
 
 import pytest
 
@@ -101,6 +102,38 @@ def test_json_of_a_method_with_a_payload_is_no_parameter_and_there_is_one_payloa
         resource.post("a", json={1, 2})
 
 
+@pytest.mark.parametrize("name", ["body", "data"])
+def test_body_and_data_are_other_names_of_the_payload(name, server, resource):
+    for verb in WITH_PAYLOAD:
+        getattr(resource, verb)("a", **{name: b"abc"}, q=1)
+    resource.request("DELETE", "a", **{name: b"abc"}, q=1)
+    assert [body_of(request) for request in server.requests] == [b"abc"] * 4
+    assert {line_of(request).split(" ")[1] for request in server.requests} == {"/db/a?q=1"}
+    for ask in (resource.post, lambda *given, **named: resource.request("PUT", *given, **named)):
+        with pytest.raises(TypeError, match=f"payload and {name} are given"):
+            ask("a", b"x", **{name: b"y"})
+        with pytest.raises(TypeError, match="payload and json are given"):
+            ask("a", **{name: b"y"}, json=1)
+
+
+@pytest.mark.parametrize("name", ["payload", "body", "data", "timeout", "auth", "params", "verify"])
+@pytest.mark.parametrize("verb", WITHOUT_PAYLOAD)
+def test_what_is_a_payload_or_an_option_is_no_parameter(verb, name, server, resource):
+    with pytest.raises(TypeError, match=f"^{name}= is no parameter: use params_dict"):
+        getattr(resource, verb)("a", **{name: b"abc"})
+    assert server.connections == 0
+    getattr(resource, verb)("a", None, {name: "abc"})
+    assert line_of(server.request) == f"{verb.upper()} /db/a?{name}=abc"
+
+
+@pytest.mark.parametrize("verb", WITH_PAYLOAD)
+def test_an_option_is_no_parameter_where_there_is_a_payload_either(verb, resource):
+    with pytest.raises(TypeError, match=r"clone\(timeout=\.\.\.\)"):
+        getattr(resource, verb)("a", b"payload", timeout=5)
+    with pytest.raises(TypeError, match=r"clone\(timeout=\.\.\.\)"):
+        resource.request(verb, "a", b"payload", timeout=5)
+
+
 def test_a_parameter_with_the_name_of_an_argument_goes_into_the_dict(server, resource):
     resource.post("a", None, None, {"json": 1, "path": "x", "method": "y", "q": 2}, q=1)
     assert line_of(server.request) == "POST /db/a?q=2&json=1&path=x&method=y"
@@ -133,7 +166,8 @@ def test_R19_the_arguments_are_the_originals():
     for verb in WITHOUT_PAYLOAD:
         assert names(verb) == ["path", "headers", "params_dict", "params"]
     for verb in WITH_PAYLOAD:
-        assert names(verb) == ["path", "payload", "headers", "params_dict", "json", "params"]
+        assert names(verb)[:4] == ["path", "payload", "headers", "params_dict"]
+        assert names(verb)[4:] == ["json", "body", "data", "params"]
     assert names("request")[:2] == ["method", "path"]
     assert names("request")[2:] == names("post")[1:]
 
@@ -218,6 +252,14 @@ def test_another_origin_is_not_asked(url, server):
                 ask(url)
             assert "secret" not in str(caught.value)
     assert server.connections == 0
+
+
+def test_the_error_for_another_origin_shows_no_secret_of_either():
+    with Resource("http://host/?api_key=s3cret") as resource:
+        with pytest.raises(InvalidUrl, match=r"api_key=\*\*\*") as caught:
+            resource.get("http://other/?token=s3cret")
+        assert "token=***" in str(caught.value)
+        assert "s3cret" not in str(caught.value) + repr(resource)
 
 
 def test_a_path_that_leads_out_is_not_asked_for(server, resource):
@@ -343,6 +385,27 @@ def test_of_a_body_that_breaks_off_the_error_has_what_came():
     assert isinstance(caught.value.__cause__, UnexpectedEOF)
 
 
+def test_a_body_that_drips_is_not_waited_for():
+    asked = threading.Event()
+
+    def script(peer):
+        peer.read_request()
+        peer.send(b"HTTP/1.1 500 Oops\r\n\r\n")
+        drips = 0
+        while drips < 400 and not asked.wait(0.05):
+            peer.send(b"x")
+            drips += 1
+        peer.send(b"end")
+
+    with ScriptedServer(script) as server, Resource(server.url()) as resource:
+        with pytest.raises(RequestFailed) as caught:
+            resource.get()
+        asked.set()
+        error = caught.value
+        assert set(error.message) == {"x"}
+        assert error.response.body.endswith(b"xend")
+
+
 def test_a_head_that_is_refused_has_no_message():
     def script(peer):
         peer.read_request()
@@ -447,6 +510,18 @@ def test_a_second_refusal_is_an_error():
         with pytest.raises(Unauthorized, match="who are you"):
             resource.get()
         assert (len(server.requests), resource.renewed) == (2, 1)
+
+
+@pytest.mark.parametrize("said", [None, True, 0, ""])
+def test_S3_17_only_a_hook_that_says_false_asks_again(said):
+    class Logging(Resource):
+        def unauthorized(self, response):
+            return said
+
+    with answering(REFUSED, WELCOME) as server, Logging(server.url()) as resource:
+        with pytest.raises(Unauthorized):
+            resource.post("a", b"payload")
+        assert len(server.requests) == 1
 
 
 def test_without_a_hook_a_refusal_is_an_error_at_once():
@@ -632,6 +707,14 @@ def test_what_no_call_takes_is_refused_at_once_where_the_client_is_given(option)
         Resource("http://host/", client, **{option: 1})
     with Resource("http://host/") as resource, pytest.raises(TypeError, match="no option here"):
         resource.clone(**{option: 1})
+
+
+@pytest.mark.parametrize("name", ["headers", "params"])
+def test_headers_and_params_of_a_given_client_are_its_own(name):
+    with Client() as client, pytest.raises(TypeError, match=f"override make_{name}"):
+        Resource("http://host/", client, **{name: {"X": "1"}})
+    with Resource("http://host/") as resource, pytest.raises(TypeError, match=f"make_{name}"):
+        resource.clone(**{name: {"X": "1"}})
 
 
 def test_what_no_client_takes_is_refused():

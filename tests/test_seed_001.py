@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-import restkit
 from restkit.streaming import ZipStreamFile
 from support import ScriptedServer, body_of, chunked_response, field, payload_of, response
 

@@ -225,6 +225,9 @@ class Cookies(Mapping[str, str]):
 def as_cookies(value: object) -> Cookies | None:
     """What ``cookies=`` means: True a new jar, False or None no jar, a jar that jar."""
     if value is True:
+        # Imported now, and not with the first cookie: see wire/dial.get_ready().
+        import restkit.policy.own_jar  # noqa: F401
+
         return Cookies()
     if value is None or value is False:
         return None

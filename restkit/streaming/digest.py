@@ -37,9 +37,9 @@ def hashing(source: object, algorithm: str = "sha256") -> HashingPayload:
 def digested(payload: Payload) -> Payload:
     """The payload with its SHA-256 as ``Content-Digest`` (RFC 9530 2).
 
-    In its headers, where it has a length and can be sent again: it is read through once, here,
-    which takes as long as its source does and a second for each GB or two. Else in a trailer,
-    and then its length, if it has one, is not told: trailers go only with chunks.
+    In its headers, where it has a length and can be sent again: for that it is read through once,
+    here, at about a second for each GB. Else in a trailer; then its length, if it has one, is not
+    told, since trailers go only with chunks. One that has the field already stays as it is.
     """
     if any(name.lower() == "content-digest" for name, _ in payload.headers):
         return payload

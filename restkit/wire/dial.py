@@ -94,6 +94,8 @@ def get_ready() -> None:
     A thread that is importing while another one forks leaves the child a lock that nobody
     releases, and so no import may be left for the time of the requests.
     """
+    import encodings.idna  # noqa: F401  # getaddrinfo wants it
+
     import urllib3.connection
     import urllib3.util.ssl_match_hostname
     import urllib3.util.url  # noqa: F401  # all of them, for their own sake
