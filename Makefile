@@ -18,6 +18,7 @@ BUILT_FROM := pyproject.toml $(wildcard README.rst LICENSE) \
 help:
 	@echo 'make demo    see what it does, against a server of its own'
 	@echo 'make test    the tests, on the package as its users get it'
+	@echo 'make test-slow     those of more than ten seconds'
 	@echo 'make test-lowest   the same with the lowest versions of its requirements'
 	@echo 'make lint    ruff: rules and formatting'
 	@echo 'make types   mypy, strict'
@@ -51,6 +52,10 @@ demo: $(VENV)/package.stamp
 .PHONY: test
 test: $(VENV)/test.stamp $(VENV)/package.stamp
 	$(BIN)/pytest -n $(JOBS) $(PYTEST_ARGS)
+
+.PHONY: test-slow
+test-slow: $(VENV)/test.stamp $(VENV)/package.stamp
+	$(BIN)/pytest -n $(JOBS) -m slow $(PYTEST_ARGS)
 
 # With the oldest urllib3, certifi and coding packages that pyproject.toml allows.
 .PHONY: test-lowest

@@ -597,20 +597,25 @@ def test_a_pass_that_was_forked_belongs_to_the_parent(work, said):
 
 def test_an_interruption_while_it_is_waited_for_ends_the_thread():
     program = """
-    import signal, time
+    import random, signal, threading
     from restkit.streaming.gzip import gzip_stream
-    import threading, random
 
     def interrupted(*_):
         raise KeyboardInterrupt
 
+    def pieces(moment):
+        # Of these the compressor has for many seconds: the signal finds its caller waiting.
+        for n in range(1000):
+            if n == 2:
+                assert threading.active_count() == 2
+                signal.setitimer(signal.ITIMER_REAL, moment)
+            yield noise
+
     signal.signal(signal.SIGALRM, interrupted)
-    # Of these the compressor has for many seconds: the signal finds its caller waiting.
     noise = random.Random(1).randbytes(1 << 20)
-    for moment in (0.05, 0.1, 0.15, 0.2, 0.25):
-        signal.setitimer(signal.ITIMER_REAL, moment)
+    for moment in (0.001, 0.01, 0.02, 0.03, 0.04):
         try:
-            for _ in gzip_stream([noise] * 1000, 9):
+            for _ in gzip_stream(pieces(moment), 9):
                 pass
         except KeyboardInterrupt:
             print(threading.active_count())

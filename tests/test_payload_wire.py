@@ -568,14 +568,6 @@ def test_P06_a_path_where_nothing_is_is_the_systems_error_before_any_connection(
         assert server.connections == 0
 
 
-@pytest.mark.parametrize("form", [{"a": "1"}, [("a", "1")], (("a", "1"), ("b", "2"))], ids=repr)
-def test_P07_a_form_is_refused_for_now_before_any_connection(form, client):
-    with ScriptedServer.serving(OK) as server:
-        with pytest.raises(TypeError, match="is a form, and forms"):
-            post(client, server, form)
-        assert server.connections == 0
-
-
 async def asynchronous():
     return b"x"
 

@@ -682,7 +682,7 @@ def test_C10_what_is_offered_is_there_and_nothing_else_seems_to_be():
         ("verify_ssl", "verify"),
         ("content", "payload"),
         ("read_timeout", r"Timeout\(idle"),
-        ("nonsense", "the options are .*cert, check_address, decompress"),
+        ("nonsense", "the options are .*cert, check_address, compress"),
     ],
 )
 def test_C11_an_option_of_another_library_is_a_type_error_with_the_word_for_it(name, hint):

@@ -97,7 +97,7 @@ def write(payload: ZipStream, path: Path) -> None:
     """Into a file, with holes where it is zeros: archives of many GiB take no room."""
     with path.open("wb") as file:
         for piece in payload:
-            if len(piece) > 4096 and not any(piece):
+            if len(piece) > 4096 and piece == bytes(len(piece)):
                 file.seek(len(piece), os.SEEK_CUR)
             else:
                 file.write(piece)
@@ -163,8 +163,7 @@ def test_bsdtar_reads_files_of_every_kind(everything, unpacked):
 
 
 def test_bsdtar_reads_files_of_every_kind_as_they_come(everything, unpacked):
-    with everything.path.open("rb") as stdin:
-        run("bsdtar", "-xf", "-", "-C", unpacked, stdin=stdin)
+    run("bsdtar", "-xf", "-", "-C", unpacked, input=everything.path.read_bytes())
 
     assert tree(unpacked) == everything.expected
 
@@ -176,12 +175,10 @@ def test_7z_finds_nothing_wrong(everything, unpacked):
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in NOT_BY_JAVA])
-def test_S24_jar_reads_as_it_comes_what_java_can(kind, tmp_path, unpacked):
+def test_S24_jar_reads_as_it_comes_what_java_can(kind, unpacked):
     payload, expected = archive([kind])
-    write(payload, tmp_path / "made.zip")
 
-    with (tmp_path / "made.zip").open("rb") as stdin:
-        run("jar", "x", stdin=stdin, cwd=unpacked)
+    run("jar", "x", input=b"".join([bytes(piece) for piece in payload]), cwd=unpacked)
     assert tree(unpacked) == expected
 
 
@@ -262,26 +259,33 @@ def test_S33_stored_files_beyond_four_gib_and_one_that_begins_there(known, tmp_p
     )
     write(payload, path)
 
-    if known:
-        assert payload.length == path.stat().st_size
+    assert payload.length == (path.stat().st_size if known else None)
     with zipfile.ZipFile(path) as read:
         assert read.getinfo("large").file_size == size
-        assert read.testzip() is None
         assert read.read("behind") == b"abc"
-    assert b"No errors detected" in run("unzip", "-tq", path)
     assert b"Everything is Ok" in run("7z", "t", path)
     assert run("bsdtar", "-xOf", path, "behind") == b"abc"
+    # All of it takes unzip 20 seconds.
+    assert b"No errors detected" in run("unzip", "-tq", path, "behind" if known else "large")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("zip64", [True, False])
-def test_S33_five_gib_of_zeros_are_deflated(zip64, tmp_path):
+def test_S33_five_gib_of_zeros_are_deflated(tmp_path):
     path = tmp_path / "made.zip"
-    write(ZipStream([ZipStreamFile("large", Zeros(5 * GIB, None), zip64=zip64)]), path)
+    write(ZipStream([ZipStreamFile("large", Zeros(5 * GIB, None))]), path)
 
     assert path.stat().st_size < 30 * MIB
     with zipfile.ZipFile(path) as read:
         assert read.getinfo("large").file_size == 5 * GIB
-    assert b"No errors detected" in run("unzip", "-tq", path)
-    with path.open("rb") as stdin:
-        assert b"large" in run("bsdtar", "-tf", "-", stdin=stdin)
+        assert read.testzip() is None
+    assert b"Everything is Ok" in run("7z", "t", path)
+
+
+@pytest.mark.slow
+def test_S33_five_gib_that_were_announced_are_read_as_they_come(tmp_path):
+    path = tmp_path / "made.zip"
+    large = ZipStreamFile("large", Zeros(5 * GIB, None), zip64=True)
+    write(ZipStream([large, ZipStreamFile("behind", b"abc")]), path)
+
+    assert run("bsdtar", "-xOf", "-", "behind", input=path.read_bytes()) == b"abc"
+    assert b"Everything is Ok" in run("7z", "t", path)

@@ -47,6 +47,10 @@ class DigestAuth(Auth):
     answers_challenges = True
 
     def __init__(self, user: str, password: str) -> None:
+        # Now, and not at the first challenge: see wire/dial.get_ready().
+        import hashlib  # noqa: F401
+        import secrets  # noqa: F401
+
         self._user = as_credential("user name", user)
         self._password = as_credential("password", password)
         self._sessions: dict[Origin, _Session] = {}

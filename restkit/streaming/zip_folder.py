@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 Symlinks: TypeAlias = Literal["follow", "keep", "skip"]
 """What becomes of symbolic links in a folder."""
 
-_Identity: TypeAlias = tuple[int, int]
-"""Of a file, whatever its name: its device, and its number there."""
+_Identity: TypeAlias = tuple[int, int, int]
+"""Of a file, whatever its name: device, number there, and kind; numbers are used again."""
 
 _CHOICES = ("follow", "keep", "skip")
 _ARCHIVED = (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK)
@@ -41,7 +41,7 @@ def files_of(
     """
     if symlinks not in _CHOICES:
         raise PayloadError(f"symlinks={symlinks!r}: one of {', '.join(_CHOICES)} is wanted")
-    root = os.path.realpath(os.fspath(folder))
+    root = os.path.realpath(os.fsdecode(folder))
     walk = _Walk(root, compression_method, symlinks)
     todo = walk.inside(_found("", root, os.stat(root), ()))
     while todo:
@@ -75,7 +75,7 @@ def _found(name: str, path: str, status: os.stat_result, above: tuple[_Identity,
         status.st_size,
         status.st_blocks > 0,
         int(status.st_mtime),
-        (status.st_dev, status.st_ino),
+        _identity(status),
         above,
     )
 
@@ -88,7 +88,7 @@ class _Walk(NamedTuple):
     def inside(self, folder: _Found) -> list[_Found]:
         """What is in a folder, the last name first."""
         above = (*folder.above, folder.identity)
-        number = os.open(folder.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        number = os.open(folder.path, os.O_RDONLY | os.O_DIRECTORY)
         try:
             _refuse_another(number, folder.path, folder.identity)
             with os.scandir(number) as entries:
@@ -155,7 +155,7 @@ class _FolderFile(RegularPayload):
 
     @contextmanager
     def region(self) -> Iterator[Region]:
-        with io.FileIO(self._path) as file:
+        with io.FileIO(self._path, opener=_at_once) as file:
             _refuse_another(file.fileno(), self._path, self._identity)
             yield Region(file, 0, self.length)
 
@@ -169,7 +169,7 @@ class _FolderFile(RegularPayload):
 
     def _small(self) -> bytes:
         """All of it, by one read: what goes around that would cost more than the reading."""
-        number = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        number = _at_once(self._path, os.O_RDONLY)
         try:
             _refuse_another(number, self._path, self._identity)
             return os.read(number, self.length)
@@ -190,11 +190,19 @@ def _payload_of(found: _Found) -> Payload | bytes:
     return _FolderFile(found)
 
 
+def _at_once(path: str, flags: int) -> int:
+    """Open a file, or what has taken its place: a pipe would be waited for."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
 def _refuse_another(number: int, path: str, identity: _Identity) -> None:
     """A path may lead elsewhere by now: out of the folder, if a link has been put on it."""
-    status = os.fstat(number)
-    if (status.st_dev, status.st_ino) != identity:
+    if _identity(os.fstat(number)) != identity:
         raise PayloadError(f"{path!r} is not what it was when its folder was looked through")
+
+
+def _identity(status: os.stat_result) -> _Identity:
+    return status.st_dev, status.st_ino, stat.S_IFMT(status.st_mode)
 
 
 def _name(found: _Found) -> str:
