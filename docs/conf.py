@@ -25,6 +25,6 @@ nitpick_ignore_regex = [
     # Names that stand in annotations only, where they are not resolved.
     (r"py:class", r"Sent|URL|Body|RequestOptions|CommonOptions|HeaderValue|GivenHeaders|Buffer"),
     (r"py:class", r"Settings|Reply|Params|ParamsDict|ParamValue|CookieJar|SocketOption"),
-    (r"py:class", r"ClientOptions"),
+    (r"py:class", r"ClientOptions|Deduplication|Symlinks|datetime|re\..*"),
     (r"py:class", r"HeaderPairs|Told|AddressCheck|logging\..*"),
 ]

@@ -32,13 +32,16 @@ class Payload(ABC):
     ``length``: how many bytes it gives; None is unknown, 0 is zero. ``replayable``: it can be
     iterated again, from the same first byte. ``headers``: what it wants in the head, where the
     caller has not said otherwise. ``source``: what it is made of, for ``repr`` and errors; never
-    its contents. All four may be set on the class or on the instance.
+    its contents. ``trailer_names``: fields that ``trailers()`` will have and the head announces;
+    they go in the head itself where all is known before it is sent. All five may be set on the
+    class or on the instance.
     """
 
     length: int | None = None
     replayable: bool = False
     headers: Sequence[tuple[str, str]] = OCTET_STREAM
     source: str = ""
+    trailer_names: Sequence[str] = ()
     _started = False
     _gave_something = False
 

@@ -97,9 +97,10 @@ def as_wanted(payload: Payload, headers: Headers, settings: Settings) -> Payload
         payload = _as_declared_in(headers, payload)
     if settings.compress is not None:
         payload = _compressed(payload, headers, settings.compress)
-    if settings.keeping is not Keeping.NOTHING:
-        payload = _kept(payload, settings)
-    return digested(payload) if settings.content_digest else payload
+    if settings.content_digest and "content-digest" not in headers.names():
+        # Before it is kept: what is spooled for its length has its digest known by that.
+        payload = digested(payload)
+    return payload if settings.keeping is Keeping.NOTHING else _kept(payload, settings)
 
 
 def _as_declared_in(headers: Headers, payload: Payload) -> Payload:

@@ -65,6 +65,7 @@ class ToldPayload(Payload):
         self.length = payload.length
         self.replayable = payload.replayable
         self.headers = payload.headers
+        self.trailer_names = payload.trailer_names
         self._payload = payload
         self._told = told
 

@@ -42,10 +42,12 @@ class KeptPayload(Payload):
         self.length = payload.length
         self.headers = payload.headers
         self.source = payload.source
+        self.trailer_names = payload.trailer_names
         self._payload = payload
         self._spool = new_spool()
         self._rest: Iterator[Buffer] | None = None
         self._whole = False
+        self._measured = False
         self._given = 0
         self._turn = Lock()
 
@@ -57,20 +59,31 @@ class KeptPayload(Payload):
         return self._payload.waits_on
 
     def trailers(self) -> Sequence[tuple[str, str]]:
-        return self._payload.trailers()
+        return () if self._measured else self._payload.trailers()
 
     def measure(self) -> None:
-        """Take the rest of the source into the spool, now: then its length is known."""
+        """Take the rest of the source into the spool, now: then its length is known.
+
+        So are its trailers: those that were announced become headers (RFC 9110 6.5.1).
+        """
         self._begin_turn()
         try:
             while self._pull() is not None:
                 pass
             self.length = self._spool.size
+            if not self._measured:
+                self._take_trailers_ahead()
         except Error as error:
             error.sent, error.out_of_payload = "nothing", True
             raise
         finally:
             self._end_turn()
+
+    def _take_trailers_ahead(self) -> None:
+        fields, names = self._payload.trailers(), self.trailer_names
+        self.headers = (*self.headers, *(field for field in fields if field[0] in names))
+        self.trailer_names = ()
+        self._measured = True
 
     def chunks(self) -> Iterator[Buffer]:
         self._begin_turn()
@@ -146,7 +159,8 @@ def spooled(payload: Payload, new_spool: Callable[[], Spool]) -> KeptPayload:
     """The payload read whole, now, on this thread: of exact length, and ready to go again.
 
     Blocks for as long as its source does; raises what that raises, and the OSError of a full
-    disk. Trailers go only with chunks: of a payload that is sent by its length they stay behind.
+    disk. Trailers that were announced become headers; others stay behind, since they go only with
+    chunks.
     """
     kept = payload if isinstance(payload, KeptPayload) else KeptPayload(payload, new_spool)
     kept.measure()

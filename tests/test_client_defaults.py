@@ -418,7 +418,10 @@ WRONG: dict[str, tuple[list[object], str]] = {
     "max_body": (NOT_COUNTS, "number of bytes, 0 or more, is wanted"),
     "max_follow_redirect": ([None, *NOT_COUNTS], "a number, 0 or more, is wanted"),
     "max_tries": ([None, 0, *NOT_COUNTS], "a number, 1 or more, is wanted"),
-    "max_wait": ([None, *NOT_SECONDS], r"a number of seconds, 0 or more \(at most 1e\+09\), is wanted"),
+    "max_wait": (
+        [None, *NOT_SECONDS],
+        r"a number of seconds, 0 or more \(at most 1e\+09\), is wanted",
+    ),
     "min_tls": ([1.2, "1.1", "TLSv1.3", ssl.TLSVersion.TLSv1_1], "'1.2' or '1.3' is wanted"),
     "progress": ([5, "bar", Odd()], "callable.* is wanted"),
     "proxy": ([5, b"x", "ftp://proxy", "http://", Odd(), {"http": "x"}], "proxy"),
@@ -434,7 +437,10 @@ WRONG: dict[str, tuple[list[object], str]] = {
     "ssl_context": ([True, "x", Odd()], "an ssl.SSLContext is wanted"),
     "timeout": (["5", 0, -1, True, NAN, (1, 2, 3), ("a", 1), Odd()], "number of seconds"),
     "verify": ([None, 1, b"x", [], ["a", 5], Odd()], "True, False, 'system' or a path is wanted"),
-    "wait_tries": ([None, *NOT_SECONDS], r"a number of seconds, 0 or more \(at most 1e\+09\), is wanted"),
+    "wait_tries": (
+        [None, *NOT_SECONDS],
+        r"a number of seconds, 0 or more \(at most 1e\+09\), is wanted",
+    ),
 }
 OF_A_CLIENT: dict[str, tuple[list[object], str]] = {
     "base_url": ([5, b"http://x", "", "/path", "ftp://x", "http://", Odd()], "base_url=: "),
@@ -444,7 +450,10 @@ OF_A_CLIENT: dict[str, tuple[list[object], str]] = {
         "header|the value of a",
     ),
     "max_connections": ([0, *NOT_COUNTS], "a number, 1 or more, is wanted"),
-    "max_idle": ([None, *NOT_SECONDS], r"a number of seconds, 0 or more \(at most 1e\+09\), is wanted"),
+    "max_idle": (
+        [None, *NOT_SECONDS],
+        r"a number of seconds, 0 or more \(at most 1e\+09\), is wanted",
+    ),
     "params": ([5, ["a"], {"a": Odd()}, {Odd(): 1}, [([], 1)], "\ud800", Odd()], "param"),
     "pool_size": ([None, *NOT_COUNTS], "a number, 0 or more, is wanted"),
     "resolve": ([5, "a", ["a"], {"a/b": "::1"}, {"a": None}, {"": "::1"}, {5: 5}], "resolve"),

@@ -84,7 +84,7 @@ def test_an_archive_of_nothing():
     assert contents(joined(ZipStream([]))) == {}
 
 
-def test_S32_stored_bytes_have_their_crc_in_front_as_in_the_originals_vector():
+def test_stored_bytes_have_their_crc_in_front_as_in_the_originals_vector():
     archive = ZipStream([ZipStreamFile("mister.txt", b"hey", modified_at=WHEN, **STORED)])
     crc = zlib.crc32(b"hey").to_bytes(4, "little")
 

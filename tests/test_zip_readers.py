@@ -174,11 +174,12 @@ def test_7z_finds_nothing_wrong(everything, unpacked):
     assert tree(unpacked) == everything.expected
 
 
+@pytest.mark.parametrize("jar", ["jar", "fastjar"])
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in NOT_BY_JAVA])
-def test_S24_jar_reads_as_it_comes_what_java_can(kind, unpacked):
+def test_S24_jar_reads_as_it_comes_what_java_can(kind, jar, unpacked):
     payload, expected = archive([kind])
 
-    run("jar", "x", input=b"".join([bytes(piece) for piece in payload]), cwd=unpacked)
+    run(jar, "x", input=b"".join([bytes(piece) for piece in payload]), cwd=unpacked)
     assert tree(unpacked) == expected
 
 

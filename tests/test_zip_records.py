@@ -37,7 +37,7 @@ def entry(name=b"mister.txt", comment=b"", method=0, *, described=False, wide=Fa
     return Entry(name, comment, flags, method, described, wide, clock, stamp, 0o100644 << 16)
 
 
-def test_S32_the_originals_local_header_where_it_still_applies():
+def test_the_originals_local_header_where_it_still_applies():
     # Version 20 instead of 45: zip64 is where it is needed.
     expected = b"PK\3\4\x14\0\x08\0\0\0\xc8 \xaeH" + bytes(12) + b"\n\0\0\0mister.txt"
 

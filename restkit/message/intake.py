@@ -7,14 +7,16 @@ from weakref import ref
 
 from restkit.body import Body, Source
 from restkit.coding import DecodedSource, parse_codings
-from restkit.errors import DecodingError, Error
+from restkit.errors import DecodingError, Error, IntegrityError
 from restkit.progress import ToldSource
 from restkit.spool import Spool
+from restkit.streaming.checking import MARK, CheckedSource, digest_check
 
 if TYPE_CHECKING:
     from restkit.message.response import HttpResponse
     from restkit.payload import Buffer
     from restkit.progress import Progress
+    from restkit.streaming.checking import DigestCheck
     from restkit.wire.connection import Reply
     from restkit.wire.head import ResponseHead
 
@@ -46,6 +48,11 @@ def is_coded(head: ResponseHead) -> bool:
     return head.has(b"\r\ncontent-encoding:")
 
 
+def may_have_digests(head: ResponseHead) -> bool:
+    """Whether the body may have to be checked; costs next to nothing where it has not."""
+    return head.has(MARK)
+
+
 def codings_of(head: ResponseHead) -> tuple[str, ...] | None:
     """The content codings of the body, in the order applied; None when one is not known."""
     return parse_codings(head.headers.get_all("content-encoding")) if is_coded(head) else ()
@@ -62,6 +69,12 @@ def take_body(reply: Reply, owner: Owner, *, decoded: bool = False, told: bool =
     except DecodingError as exc:
         return broken_body(exc, owner, reply.live)
     live = _told(reply, arrived.size, settings.progress) if told else reply.live
+    check = _check_of(reply, owner) if told and not decoded else None
+    if check is not None:
+        try:
+            live = _checked(check, reply, arrived, live)
+        except IntegrityError as exc:
+            return broken_body(exc, owner)
     announced = [("Content-Type", reply.head.headers.get("content-type"))]
     if codings:
         spool = Spool(settings.spool_size, settings.spool_dir)
@@ -79,6 +92,24 @@ def take_body(reply: Reply, owner: Owner, *, decoded: bool = False, told: bool =
         payload_headers=[(name, value) for name, value in announced if value is not None],
         blame=owner.blame,
     )
+
+
+def _check_of(reply: Reply, owner: Owner) -> DigestCheck | None:
+    if not may_have_digests(reply.head):
+        return None
+    return digest_check(owner.request.method, reply.head.status, reply.head.headers)
+
+
+def _checked(
+    check: DigestCheck, reply: Reply, arrived: Spool, live: Source | None
+) -> Source | None:
+    """The rest of a body that has digests; raises IntegrityError if all of it came, and differs."""
+    while piece := arrived.read_at(check.came, _PIECE):
+        check.update(piece)
+    if live is not None:
+        return CheckedSource(live, check, reply.deframer)
+    check.verify(reply.deframer.trailers)
+    return None
 
 
 def _told(reply: Reply, came: int, progress: Progress | None) -> Source | None:

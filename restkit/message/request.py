@@ -182,7 +182,8 @@ def _framed_by_payload(request: Request, payload: Payload | None) -> Framed:
         return Framed(None, [("Content-Length", "0")] if request.method in _WITH_BODY else [])
     fields = _announced(request, payload)
     if payload.length is None:
-        return Framed(ChunkedOut(payload), [*fields, ("Transfer-Encoding", "chunked")])
+        fields += [*_trailer_field(request, payload), ("Transfer-Encoding", "chunked")]
+        return Framed(ChunkedOut(payload), fields)
     return Framed(_sized(payload), [*fields, ("Content-Length", str(payload.length))])
 
 
@@ -192,7 +193,8 @@ def _framed_in_chunks(request: Request, payload: Payload | None) -> Framed:
         raise RequestError(f"Transfer-Encoding {coding!r}: chunked is the one that can be sent")
     if payload is None:
         return Framed(ChunkedOut(BytesPayload(b"")), [])
-    return Framed(ChunkedOut(payload), _announced(request, payload))
+    fields = _announced(request, payload) + _trailer_field(request, payload)
+    return Framed(ChunkedOut(payload), fields)
 
 
 def _framed_by_declaration(request: Request, payload: Payload | None) -> Framed:
@@ -203,8 +205,20 @@ def _framed_by_declaration(request: Request, payload: Payload | None) -> Framed:
         if int(length):
             raise PayloadLengthError(f"Content-Length says {length}, and there is no payload")
         return Framed(None, [])
+    if payload.trailer_names:
+        raise RequestError(
+            f"Content-Length is given, and {', '.join(payload.trailer_names)} of the payload can "
+            "only be sent behind chunks: one must go; spool=True finds both out beforehand"
+        )
     held = DeclaredLength(payload, int(length))
     return Framed(_sized(held if payload.length is None else payload), _announced(request, payload))
+
+
+def _trailer_field(request: Request, payload: Payload) -> list[tuple[str, str]]:
+    """What announces the trailers of a payload in chunks (RFC 9110 6.6.2)."""
+    if not payload.trailer_names or "trailer" in request.headers.names() | request.withheld:
+        return []
+    return [("Trailer", ", ".join(payload.trailer_names))]
 
 
 def _sized(payload: Payload) -> Outgoing:

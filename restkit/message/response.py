@@ -12,7 +12,14 @@ from restkit.headers import Headers
 from restkit.masking import masked
 from restkit.message.header_text import is_charset
 from restkit.message.heading import Heading
-from restkit.message.intake import Owner, broken_body, codings_of, is_coded, take_body
+from restkit.message.intake import (
+    Owner,
+    broken_body,
+    codings_of,
+    is_coded,
+    may_have_digests,
+    take_body,
+)
 from restkit.message.kept import Kept, kept_reply, made_reply
 from restkit.message.originals import OriginalNames
 from restkit.message.saving import save_body
@@ -311,6 +318,7 @@ class HttpResponse(Heading, OriginalNames):
             and settings.max_body is None
             and (settings.progress is None or settings.progress.received is None)
             and (self._decoded or not (settings.decompress and is_coded(reply.head)))
+            and (self._decoded or not may_have_digests(reply.head))
         )
 
     def _must_be_decoded(self) -> None:

@@ -27,8 +27,8 @@ def with_length(request: Request, response: HttpResponse) -> Request | None:
 
     That is: where the answer says something else, the payload had its length, or is spent. A
     ``Transfer-Encoding: chunked`` of the caller's was what the server refused, and is left out;
-    so are trailers, which go only with chunks. Reads the payload here and now, and raises what
-    its source raises.
+    trailers go only with chunks: those that were announced become headers. Reads the payload
+    here and now, and raises what its source raises.
     """
     if response.status not in _WANTING_A_LENGTH or not _was_chunked(request):
         return None

@@ -61,6 +61,7 @@ class _PassedOn(Payload):
         self.length = payload.length
         self.replayable = payload.replayable
         self.headers = payload.headers
+        self.trailer_names = payload.trailer_names
         self.source = f"of {payload!r}"
         self._payload = payload
 
@@ -123,6 +124,7 @@ class DigestedPayload(HashingPayload):
     def __init__(self, payload: Payload) -> None:
         super().__init__(payload, _new_sha_256)
         self.length = None
+        self.trailer_names = (*payload.trailer_names, _FIELD)
 
     def trailers(self) -> Sequence[tuple[str, str]]:
         return [*super().trailers(), (_FIELD, digest_field(SHA_256, self.digest()))]

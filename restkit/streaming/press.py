@@ -32,6 +32,7 @@ class RecodedPayload(Payload):
     def __init__(self, payload: Payload) -> None:
         self.replayable = payload.replayable
         self.source = f"of {payload!r}"
+        self.trailer_names = payload.trailer_names
         self._payload = payload
         self._settled = True
 
