@@ -14,7 +14,6 @@ from restkit.policy.filters import as_filters
 from restkit.policy.retries import as_retries
 from restkit.progress import as_progress
 from restkit.replaying import Keeping
-from restkit.streaming.compressors import CODINGS
 from restkit.timeouts import as_timeout
 from restkit.wire.proxy import as_proxy
 from restkit.wire.tls import as_tls_version, checked
@@ -194,6 +193,8 @@ def _a_response_class(name: str, value: object) -> type[HttpResponse] | None:
 
 
 def _a_coding(name: str, value: object) -> str:
+    from restkit.streaming.compressors import CODINGS  # not at the top: see intake.py
+
     if value not in CODINGS or not isinstance(value, str):
         raise RequestError(f"{name}={value!r}: one of {', '.join(CODINGS)}, or None, is wanted")
     return value

@@ -85,6 +85,8 @@ class Client(Verbs):
         **options: Unpack[CommonOptions],
     ) -> None:
         get_ready()
+        import restkit.streaming.checking  # noqa: F401  # for the same reason
+
         network = network_of(uds, source_address, socket_options)
         settings = Settings(network=network, resolve=addresses_by_host(resolve))
         if a_bool("trust_env", trust_env):

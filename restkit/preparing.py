@@ -16,8 +16,6 @@ from restkit.multipart import with_boundary
 from restkit.progress import told_of
 from restkit.replaying import Keeping, KeptPayload, spooled
 from restkit.spool import Spool
-from restkit.streaming.digest import digested
-from restkit.streaming.gzip import compressed
 from restkit.wire.head import request_head
 from restkit.wire.sending import Sending
 
@@ -98,6 +96,8 @@ def as_wanted(payload: Payload, headers: Headers, settings: Settings) -> Payload
     if settings.compress is not None:
         payload = _compressed(payload, headers, settings.compress)
     if settings.content_digest and "content-digest" not in headers.names():
+        from restkit.streaming.digest import digested
+
         # Before it is kept: what is spooled for its length has its digest known by that.
         payload = digested(payload)
     return payload if settings.keeping is Keeping.NOTHING else _kept(payload, settings)
@@ -119,6 +119,8 @@ def _compressed(payload: Payload, headers: Headers, coding: str) -> Payload:
                 f"compress={coding!r} and a {name.title()} header are given: the header would be "
                 "of something else"
             )
+    from restkit.streaming.gzip import compressed
+
     return compressed(payload, coding)
 
 

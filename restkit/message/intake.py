@@ -10,7 +10,6 @@ from restkit.coding import DecodedSource, parse_codings
 from restkit.errors import DecodingError, Error, IntegrityError
 from restkit.progress import ToldSource
 from restkit.spool import Spool
-from restkit.streaming.checking import MARK, CheckedSource, digest_check
 
 if TYPE_CHECKING:
     from restkit.message.response import HttpResponse
@@ -50,7 +49,7 @@ def is_coded(head: ResponseHead) -> bool:
 
 def may_have_digests(head: ResponseHead) -> bool:
     """Whether the body may have to be checked; costs next to nothing where it has not."""
-    return head.has(MARK)
+    return head.has(b"-digest")
 
 
 def codings_of(head: ResponseHead) -> tuple[str, ...] | None:
@@ -97,6 +96,9 @@ def take_body(reply: Reply, owner: Owner, *, decoded: bool = False, told: bool =
 def _check_of(reply: Reply, owner: Owner) -> DigestCheck | None:
     if not may_have_digests(reply.head):
         return None
+    # Not at the top: `import restkit` has a budget; a Client brings it along as it is made.
+    from restkit.streaming.checking import digest_check
+
     return digest_check(owner.request.method, reply.head.status, reply.head.headers)
 
 
@@ -104,6 +106,8 @@ def _checked(
     check: DigestCheck, reply: Reply, arrived: Spool, live: Source | None
 ) -> Source | None:
     """The rest of a body that has digests; raises IntegrityError if all of it came, and differs."""
+    from restkit.streaming.checking import CheckedSource
+
     while piece := arrived.read_at(check.came, _PIECE):
         check.update(piece)
     if live is not None:

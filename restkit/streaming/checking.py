@@ -51,9 +51,6 @@ if TYPE_CHECKING:
             """The fields behind it, once it has ended."""
 
 
-MARK = b"-digest"
-"""What a head, in lower case, has in it when there may be something to check."""
-
 _PARTIAL = frozenset((206, 226))
 
 
