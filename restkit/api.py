@@ -28,12 +28,15 @@ class _Shared:
 def default_client() -> Client:
     """The Client of this process that the functions here use; made at the first call.
 
-    It keeps no cookies, and reads the environment once, when it is made.
+    It keeps no cookies, and reads the environment once, when it is made. Once somebody has closed
+    it, the next call makes another one.
     """
     client = _Shared.client
-    if client is None:
+    if client is None or client.closed:
         with _Shared.lock:
-            client = _Shared.client = _Shared.client or Client(cookies=False)
+            client = _Shared.client
+            if client is None or client.closed:
+                client = _Shared.client = Client(cookies=False)
     return client
 
 

@@ -143,6 +143,11 @@ class Client(Verbs):
             response = self._course_of(request)
         return told(filters, response, request)
 
+    @property
+    def closed(self) -> bool:
+        """Whether it has been closed: it sends nothing any more."""
+        return self._carrier.closed
+
     def close(self) -> None:
         """Close every connection, from any thread: who waits on one gets an error at once."""
         self._carrier.pool.close()
@@ -154,10 +159,9 @@ class Client(Verbs):
         self.close()
 
     def __repr__(self) -> str:
-        pool = self._carrier.pool
-        if pool.closed:
+        if self.closed:
             return "<Client, closed>"
-        return f"<Client, {pool.resting()} connections at rest>"
+        return f"<Client, {self._carrier.pool.resting()} connections at rest>"
 
     def _course_of(self, request: Request) -> HttpResponse:
         progress = request.settings.progress

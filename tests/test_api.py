@@ -347,6 +347,13 @@ def test_the_typed_options_are_the_ones_that_are_taken(server, client):
 # The shared Client
 
 
+def test_bare_calls_go_on_after_somebody_has_closed_their_client(server):
+    first = default_client()
+    first.close()
+    assert restkit.get(server.url()).body == b"answer"
+    assert default_client() is not first
+
+
 def test_R22_bare_calls_share_one_client(server):
     for _ in range(3):
         assert restkit.get(server.url()).body == b"answer"
