@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from typing_extensions import Self
 
 from .certs import Certs
 from .peer import ClientGone
