@@ -55,6 +55,7 @@ class Row(NamedTuple):
     share: float = 1.0  # of the size asked for on the command line
     writes: bool = False  # someone writes the body to a file
     tls: bool = False
+    text: bool = False  # what is sent can be compressed, to half of it
 
     @property
     def counts_memory(self) -> bool:

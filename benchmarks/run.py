@@ -117,7 +117,7 @@ def _targets(row: Row, amount: Amount, site: Site) -> tuple[Target, Target]:
 
 
 def _bulk(row: Row, site: Site, size: int) -> Target:
-    served = _random_file(site.files, size)
+    served = _random_file(site.files, size, text=row.text)
     if row.kind == "up":
         return _target(site.url("take", tls=row.tls), size, row, site)._replace(file=str(served))
     saved = served.with_suffix(".saved")
@@ -128,12 +128,16 @@ def _target(url: str, size: int, row: Row, site: Site) -> Target:
     return Target(url, size, times=1, file="", ca=str(site.ca) if row.tls else None)
 
 
-def _random_file(folder: Path, size: int) -> Path:
-    """Make it random, so that compressing gains nothing, and on disk before anyone is measured."""
-    path = folder / f"{size}.bin"
+def _random_file(folder: Path, size: int, *, text: bool) -> Path:
+    """Make it random, so that compressing gains nothing, and on disk before anyone is measured.
+
+    As text it is in hexadecimal digits, of which compressing makes half.
+    """
+    path = folder / f"{size}.{'txt' if text else 'bin'}"
     if not path.exists():
+        block = random.Random(size).randbytes(MiB)
         with open(path, "wb") as file:
-            _fill(file, random.Random(size).randbytes(MiB), size)
+            _fill(file, block.hex().encode()[:MiB] if text else block, size)
             file.flush()
             os.fsync(file.fileno())
     return path

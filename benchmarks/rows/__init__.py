@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from benchmarks.row import over_tls
-from benchmarks.rows import download, generator, imports, read_1024, save, small_get, upload
+from benchmarks.rows import (
+    download,
+    form,
+    generator,
+    gzips,
+    imports,
+    read_1024,
+    save,
+    small_get,
+    upload,
+    zips,
+)
 
 ROWS = {
     row.name: row
@@ -15,6 +26,10 @@ ROWS = {
         generator.ROW,
         read_1024.ROW,
         imports.ROW,
+        form.ROW,
+        zips.SMALL,
+        zips.BIG,
+        gzips.ROW,
         over_tls(small_get.ROW),
         over_tls(download.ROW),
         over_tls(upload.ROW),
