@@ -378,3 +378,10 @@ def test_the_environment_is_asked_where_nothing_is_given(squid, nginx, monkeypat
     monkeypatch.setenv("NO_PROXY", "127.0.0.0/8")
     with restkit.Client() as client:
         assert "via" not in client.get(url).headers
+
+
+def test_what_may_be_half_a_password_is_in_no_error():
+    with pytest.raises(RequestError) as caught:
+        as_proxy("user:se://cret@host")
+    assert "se://" not in str(caught.value)
+    assert "***@host" in str(caught.value)

@@ -235,5 +235,7 @@ def _shown(url: object) -> str:
     before, at, after = text.rpartition("@")
     if at:
         scheme, slashes, _ = before.partition("://")
-        text = f"{scheme if slashes else ''}{slashes}***@{after}"
+        # Of anything else before "://" nobody knows what it is.
+        known = f"{scheme}{slashes}" if scheme.lower() in _DEFAULT_PORTS else ""
+        text = f"{known}***@{after}"
     return repr(text if len(text) <= 200 else f"{text[:200]}...")
