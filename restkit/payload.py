@@ -135,42 +135,6 @@ class Payload(ABC):
         return f"<{type(self).__name__}{source} {size}, {again}>"
 
 
-class DeclaredLength(Payload):
-    """A payload held to the ``Content-Length`` that the caller has declared for it.
-
-    A payload that knows another length of itself is a PayloadLengthError at once; one that does
-    not know is counted while it is sent, and must have come to its end, not only to the length,
-    before its last piece goes out.
-    """
-
-    def __init__(self, payload: Payload, length: int) -> None:
-        if payload.length is not None and payload.length != length:
-            raise PayloadLengthError(f"{payload!r} does not give the declared {count_of(length)}")
-        self.length = length
-        self.replayable = payload.replayable
-        self.headers = payload.headers
-        self.source = f"for {payload!r}"
-        self._payload = payload
-
-    @property
-    def started(self) -> bool:
-        return self._payload.started
-
-    @property
-    def waits_on(self) -> int | None:
-        return self._payload.waits_on
-
-    def trailers(self) -> Sequence[tuple[str, str]]:
-        return self._payload.trailers()
-
-    def chunks(self) -> Iterator[Buffer]:
-        return iter(self._payload)
-
-    def __iter__(self) -> Iterator[Buffer]:
-        # What knows its own length counts already.
-        return super().__iter__() if self._payload.length is None else iter(self._payload)
-
-
 @contextmanager
 def exported(value: object) -> Iterator[memoryview]:
     """The bytes of an object with the buffer protocol as one flat view, released at the end.

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
+from restkit.around import PassedOn
 from restkit.errors import RequestError
-from restkit.payload import Payload, close_if_it_can
+from restkit.payload import close_if_it_can
 from restkit.wire.outgoing import ChunkedOut, Outgoing, SizedOut
 
 if TYPE_CHECKING:
-    from restkit.payload import Buffer
+    from restkit.payload import Buffer, Payload
 
 Told: TypeAlias = "Callable[[int, int | None], object]"
 """Called with how many bytes have gone by, and of how many; None where nobody knows that."""
@@ -58,27 +59,12 @@ def as_progress(value: object) -> Progress | None:
     )
 
 
-class ToldPayload(Payload):
+class ToldPayload(PassedOn):
     """A payload in blocks of at most 256 KiB, with somebody who is told when so much has left."""
 
     def __init__(self, payload: Payload, told: Told) -> None:
-        self.length = payload.length
-        self.replayable = payload.replayable
-        self.headers = payload.headers
-        self.trailer_names = payload.trailer_names
-        self._payload = payload
+        super().__init__(payload)
         self._told = told
-
-    @property
-    def started(self) -> bool:
-        return self._payload.started
-
-    @property
-    def waits_on(self) -> int | None:
-        return self._payload.waits_on
-
-    def trailers(self) -> Sequence[tuple[str, str]]:
-        return self._payload.trailers()
 
     def chunks(self) -> Iterator[Buffer]:
         done, said, total = 0, 0, self.length
@@ -98,10 +84,6 @@ class ToldPayload(Payload):
         finally:
             blocks.close()
             close_if_it_can(pieces)
-
-    def __iter__(self) -> Iterator[Buffer]:
-        # The payload itself counts, and refuses a pass that it does not have.
-        return self.chunks()
 
     def __repr__(self) -> str:
         return repr(self._payload)

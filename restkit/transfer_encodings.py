@@ -11,13 +11,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from restkit.payload import Payload, close_if_it_can
+from restkit.around import PayloadAround
+from restkit.payload import close_if_it_can
 from restkit.sources import BytesPayload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
-    from restkit.payload import Buffer
+    from restkit.payload import Buffer, Payload
 
 _NOT_PLAIN = re.compile(rb"[^ !-<>-~]")
 # As much as fits, no escape cut in two, and something behind it. The last line has no such mark
@@ -25,22 +26,12 @@ _NOT_PLAIN = re.compile(rb"[^ !-<>-~]")
 _SOFT_LINE = re.compile(rb".{71}(?:[^=]{2}|[^=](?==)|(?==))(?=.)")
 
 
-class _Encoded(Payload):
+class _Encoded(PayloadAround):
     """Another payload in an encoding; it is sent, and sent again, as that one is."""
 
     def __init__(self, payload: Payload) -> None:
-        self.replayable = payload.replayable
-        self.headers = payload.headers
-        self.source = f"of {payload!r}"
-        self._payload = payload
-
-    @property
-    def started(self) -> bool:
-        return self._payload.started
-
-    @property
-    def waits_on(self) -> int | None:
-        return self._payload.waits_on
+        super().__init__(payload)
+        self.length = None
 
     def chunks(self) -> Iterator[Buffer]:
         pieces = iter(self._payload)

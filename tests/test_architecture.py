@@ -30,6 +30,7 @@ FLOORS = {
         "decoder",
         "coding",
         "payload",
+        "around",
         "sources",
         "files",
         "door",

@@ -29,6 +29,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from restkit.around import DeclaredLength
 from restkit.door import as_payload
 from restkit.errors import PayloadError, PayloadLengthError, PayloadNotReplayable
 from restkit.files import (
@@ -39,7 +40,7 @@ from restkit.files import (
     StreamPayload,
     content_type,
 )
-from restkit.payload import Buffer, DeclaredLength, Payload
+from restkit.payload import Buffer, Payload
 from restkit.sources import BytesPayload, CallPayload, IterablePayload
 
 MIB = 1 << 20

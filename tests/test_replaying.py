@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from restkit.around import DeclaredLength
 from restkit.door import as_payload
 from restkit.errors import PayloadLengthError, PayloadNotReplayable
-from restkit.payload import DeclaredLength, Payload, is_whole
+from restkit.payload import Payload, is_whole
 from restkit.replaying import KeptPayload, spooled
 from restkit.spool import MEMORY, Spool
 from support.answers import no_file_over

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from restkit.around import DeclaredLength
 from restkit.errors import PayloadError, PayloadLengthError, RequestError
 from restkit.files import RegularPayload
 from restkit.headers import SECRET, Headers
 from restkit.masking import masked
-from restkit.payload import DeclaredLength, Payload, refuse_if_spent
+from restkit.payload import Payload, refuse_if_spent
 from restkit.settings import Settings
 from restkit.sources import BytesPayload
 from restkit.wire.outgoing import ChunkedOut, FileOut, Outgoing, SizedOut, refuse_of_a_payload

@@ -5,16 +5,17 @@ from __future__ import annotations
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
+from restkit.around import PassedOn
 from restkit.door import as_payload
 from restkit.errors import Error, PayloadError, RequestError
 from restkit.files import RegularPayload
-from restkit.payload import Payload, close_if_it_can
+from restkit.payload import close_if_it_can
 from restkit.streaming.digest_fields import SHA_256, digest_field, new_hash
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from restkit.payload import Buffer
+    from restkit.payload import Buffer, Payload
 
 _FIELD = "Content-Digest"
 
@@ -54,37 +55,7 @@ def digested(payload: Payload) -> Payload:
     return _AnnouncedPayload(payload, headers)
 
 
-class _PassedOn(Payload):
-    """Another payload in every respect, for those who change one of them."""
-
-    def __init__(self, payload: Payload) -> None:
-        self.length = payload.length
-        self.replayable = payload.replayable
-        self.headers = payload.headers
-        self.trailer_names = payload.trailer_names
-        self.source = f"of {payload!r}"
-        self._payload = payload
-
-    @property
-    def started(self) -> bool:
-        return self._payload.started
-
-    @property
-    def waits_on(self) -> int | None:
-        return self._payload.waits_on
-
-    def trailers(self) -> Sequence[tuple[str, str]]:
-        return self._payload.trailers()
-
-    def chunks(self) -> Iterator[Buffer]:
-        return iter(self._payload)
-
-    def __iter__(self) -> Iterator[Buffer]:
-        # The payload itself counts, and refuses a pass that it does not have.
-        return self.chunks()
-
-
-class HashingPayload(_PassedOn):
+class HashingPayload(PassedOn):
     """A payload, and the digest of what was sent of it.
 
     The digest is there once a pass has come to its end, and goes when the next one begins.
@@ -130,7 +101,7 @@ class DigestedPayload(HashingPayload):
         return [*super().trailers(), (_FIELD, digest_field(SHA_256, self.digest()))]
 
 
-class _AnnouncedPayload(_PassedOn):
+class _AnnouncedPayload(PassedOn):
     """A payload with other headers."""
 
     def __init__(self, payload: Payload, headers: Sequence[tuple[str, str]]) -> None:

@@ -7,14 +7,15 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from restkit.payload import Payload, close_if_it_can
+from restkit.around import PayloadAround
+from restkit.payload import OCTET_STREAM, close_if_it_can
 from restkit.streaming.compressors import compressing
 from restkit.streaming.overlap import Overlap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from restkit.payload import Buffer
+    from restkit.payload import Buffer, Payload
     from restkit.streaming.compressors import Compressor
 
 # What goes into a compressor at once, at most; smaller pieces are gathered to half of it.
@@ -26,27 +27,19 @@ _PATIENCE = 0.5
 _MOMENT_MS = 5
 
 
-class RecodedPayload(Payload):
+class RecodedPayload(PayloadAround):
     """Another payload's bytes in another form, of a length that nobody knows."""
 
     def __init__(self, payload: Payload) -> None:
-        self.replayable = payload.replayable
-        self.source = f"of {payload!r}"
-        self.trailer_names = payload.trailer_names
-        self._payload = payload
+        super().__init__(payload)
+        self.length = None
+        self.headers = OCTET_STREAM
         self._settled = True
-
-    @property
-    def started(self) -> bool:
-        return self._payload.started
 
     @property
     def waits_on(self) -> int | None:
         """The source's, once all that came of it has been given."""
-        return self._payload.waits_on if self._settled else None
-
-    def trailers(self) -> Sequence[tuple[str, str]]:
-        return self._payload.trailers()
+        return super().waits_on if self._settled else None
 
 
 class CompressedPayload(RecodedPayload):
