@@ -139,7 +139,9 @@ class Client(Verbs):
         if response is None:
             if request.payload is not payload:
                 payload = payload_of(request.payload)
-                request.payload = payload and as_wanted(payload, request.headers, request.settings)
+                if payload is not None:
+                    payload = as_wanted(payload, request.headers, request.settings)
+                request.payload = payload
             response = self._course_of(request)
         return told(filters, response, request)
 
