@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from restkit.door import as_payload
@@ -15,13 +14,10 @@ from restkit.message.request import framed
 from restkit.multipart import with_boundary
 from restkit.progress import told_of
 from restkit.replaying import Keeping, KeptPayload, spooled
-from restkit.spool import Spool
 from restkit.wire.head import request_head
 from restkit.wire.sending import Sending
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from restkit.message.request import Request
     from restkit.payload import Payload
     from restkit.settings import Settings
@@ -125,16 +121,10 @@ def _compressed(payload: Payload, headers: Headers, coding: str) -> Payload:
 
 
 def _kept(payload: Payload, settings: Settings) -> Payload:
-    new_spool = new_spool_of(settings)
     if settings.keeping is Keeping.BEFORE:
         sendable = payload.replayable and payload.length is not None
-        return payload if sendable else spooled(payload, new_spool)
-    return payload if payload.replayable else KeptPayload(payload, new_spool)
-
-
-def new_spool_of(settings: Settings) -> Callable[[], Spool]:
-    """What makes a spool as the options want it."""
-    return partial(Spool, settings.spool_size, settings.spool_dir)
+        return payload if sendable else spooled(payload, settings.new_spool)
+    return payload if payload.replayable else KeptPayload(payload, settings.new_spool)
 
 
 def sending_of(
@@ -172,7 +162,7 @@ def sending_of(
         request_head(request.method, target, lines),
         body,
         clock,
-        new_spool_of(settings),
+        settings.new_spool,
         expects,
         "connection" in headers.names() and _closes(headers),
     )

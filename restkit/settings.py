@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from restkit.replaying import Keeping
-from restkit.spool import MEMORY
+from restkit.spool import MEMORY, Spool
 from restkit.timeouts import Timeout
 from restkit.wire.route import Network
 from restkit.wire.tls import TLSOptions
@@ -59,3 +59,7 @@ class Settings(NamedTuple):
     filters: tuple[Filter, ...] = ()
 
     response_class: type[HttpResponse] | None = None
+
+    def new_spool(self) -> Spool:
+        """A spool as the options want it."""
+        return Spool(self.spool_size, self.spool_dir)

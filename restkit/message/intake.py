@@ -60,7 +60,7 @@ def codings_of(head: ResponseHead) -> tuple[str, ...] | None:
 def take_body(reply: Reply, owner: Owner, *, decoded: bool = False, told: bool = True) -> Body:
     """The body of a reply, as the request's options want it: decoded, spooled, told of or not."""
     settings = owner.request.settings
-    arrived = reply.early or Spool(settings.spool_size, settings.spool_dir)
+    arrived = reply.early or settings.new_spool()
     if reply.content:
         arrived.append(reply.content)
     try:
@@ -76,7 +76,7 @@ def take_body(reply: Reply, owner: Owner, *, decoded: bool = False, told: bool =
             return broken_body(exc, owner)
     announced = [("Content-Type", reply.head.headers.get("content-type"))]
     if codings:
-        spool = Spool(settings.spool_size, settings.spool_dir)
+        spool = settings.new_spool()
         source: Source | None = DecodedSource(_Arrived(arrived, live), codings)
         length = None
     else:

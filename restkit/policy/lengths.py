@@ -7,12 +7,10 @@ A server may ask for a length by 411 (RFC 9110 15.5.12); one that does not know 
 from __future__ import annotations
 
 from copy import copy
-from functools import partial
 from typing import TYPE_CHECKING
 
 from restkit.payload import is_whole
 from restkit.replaying import spooled
-from restkit.spool import Spool
 
 if TYPE_CHECKING:
     from restkit.message.request import Request
@@ -39,9 +37,7 @@ def with_length(request: Request, response: HttpResponse) -> Request | None:
     for name in _OF_CHUNKS:
         following.headers.pop(name, None)
     if payload is not None and payload.length is None:
-        settings = request.settings
-        new_spool = partial(Spool, settings.spool_size, settings.spool_dir)
-        following.payload = spooled(payload, new_spool)
+        following.payload = spooled(payload, request.settings.new_spool)
     return following
 
 
