@@ -81,9 +81,9 @@ class Course:
         if auth is None and (cookies is None or cookies.empty):
             return request
         attempt = copy(request)
-        if auth is not None and _says_nothing_of("authorization", request):
+        if auth is not None and _leaves_authorization_to_us(request):
             auth.authorize(attempt)
-        if cookies is not None and _says_nothing_of("cookie", request):
+        if cookies is not None:
             cookies.put_on(attempt)
         return attempt
 
@@ -107,7 +107,7 @@ class Course:
         auth = attempt.settings.auth
         if response.status != 401 or auth is None or not auth.answers_challenges:
             return False
-        if not _says_nothing_of("authorization", self._request):
+        if not _leaves_authorization_to_us(self._request):
             return False
         if self._challenges >= _MOST_CHALLENGES or not auth.answer(attempt, response):
             return False
@@ -179,9 +179,9 @@ class Course:
         return self._tries
 
 
-def _says_nothing_of(name: str, request: Request) -> bool:
-    """Whether the caller has neither given this header nor withheld it."""
-    return name not in request.headers.names() and name not in request.withheld
+def _leaves_authorization_to_us(request: Request) -> bool:
+    """Whether the caller has neither given that header nor withheld it."""
+    return "authorization" not in request.headers.names() | request.withheld
 
 
 def _without_frames(error: Error) -> Error:
