@@ -11,6 +11,7 @@ from restkit.json_body import json_payload
 from restkit.multipart import Part
 from restkit.part_names import checked_content_type, checked_name, own_file_name
 from restkit.payload import OCTET_STREAM, Payload
+from restkit.query import text_of
 from restkit.sources import TEXT_PLAIN, BytesPayload, utf_8
 from restkit.transfer_encodings import checked_encoding, transfer_encoded
 
@@ -30,7 +31,7 @@ def field(
     if content_type is not None:
         content_type = checked_content_type(content_type, f"the content type of the field {name!r}")
     encoding = checked_encoding(transfer_encoding, f"the transfer encoding of the field {name!r}")
-    text = _text_of(value)
+    text = text_of(value)
     called: str | None = given
     if text is not None:
         payload: Payload = BytesPayload(utf_8(text, f"the field {name!r}"), TEXT_PLAIN)
@@ -94,20 +95,6 @@ def _own_name(name: str, value: object) -> str:
     if own is None:
         return name
     return checked_name(own, f"the file's own name, where the field {name!r} has no file_name=,")
-
-
-def _text_of(value: object) -> str | None:
-    """The text of a str, a number or a truth, as in ``params=``; None for what is no text."""
-    if isinstance(value, str):
-        return str.__str__(value)
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    # Not str(): a member of an IntEnum is its number here.
-    if isinstance(value, int):
-        return int.__repr__(value)
-    if isinstance(value, float):
-        return float.__repr__(value)
-    return None
 
 
 def _each(name: str, value: object) -> Iterable[object]:

@@ -59,6 +59,20 @@ def merged_params(defaults: Params | None, given: Params | None) -> Params | Non
     return [*(pair for pair in _pairs(defaults) if _text(pair[0], pair[0]) not in names), *pairs]
 
 
+def text_of(value: object) -> str | None:
+    """What a str, a number or a truth says, in a query as in a form; None for anything else."""
+    # Not str(): the member of an enum that is one of these is its value here.
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return int.__repr__(value)
+    if isinstance(value, float):
+        return float.__repr__(value)
+    return None
+
+
 def stray_percents_encoded(text: str) -> str:
     """The text with each ``%`` that begins no escape as ``%25``; escapes stay as they are."""
     return _STRAY_PERCENT.sub("%25", text) if "%" in text else text
@@ -96,17 +110,11 @@ def _items(value: Any) -> Sequence[Any]:
 
 
 def _text(value: object, name: object) -> str | bytes:
-    if isinstance(value, (str, bytes)):
+    if isinstance(value, bytes):
         return value
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    # Not str(): a member of an IntEnum is its number here.
-    if isinstance(value, int):
-        return int.__repr__(value)
-    if isinstance(value, float):
-        return float.__repr__(value)
+    text = "" if value is None else text_of(value)
+    if text is not None:
+        return text
     # Anything has a str(), and that of most is nothing a server knows what to do with.
     raise InvalidUrl(
         f"the parameter {name!r} is of type {type(value).__name__}; str, bytes, int, float, "
