@@ -111,16 +111,13 @@ class _AnnouncedPayload(PassedOn):
 
 def _field_of(payload: Payload) -> str:
     """The value of Content-Digest, for which a payload is read through."""
-    hashed = _new_sha_256()
-    pieces = iter(payload)
+    hashed = HashingPayload(payload, _new_sha_256)
     try:
-        for piece in pieces:
-            hashed.update(piece)
+        for _ in hashed:
+            pass
     except Error as error:
         error.sent, error.out_of_payload = "nothing", True
         raise
-    finally:
-        close_if_it_can(pieces)
     return digest_field(SHA_256, hashed.digest())
 
 
