@@ -9,6 +9,7 @@ bytes come back; its lines have at most 76 characters.
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 from restkit.around import PayloadAround
@@ -40,8 +41,9 @@ class _Encoded(PayloadAround):
         finally:
             close_if_it_can(pieces)
 
+    @abstractmethod
     def _encoded(self, pieces: Iterator[Buffer]) -> Generator[Buffer, None, None]:
-        raise NotImplementedError
+        """These pieces, encoded."""
 
 
 class Base64Payload(_Encoded):

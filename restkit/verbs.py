@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,9 +14,10 @@ if TYPE_CHECKING:
     from restkit.url import URL
 
 
-class Verbs:
+class Verbs(ABC):
     """``get`` and the others, by a ``request`` that a subclass has."""
 
+    @abstractmethod
     def request(
         self,
         url: str | URL,
@@ -25,7 +27,6 @@ class Verbs:
         **options: Unpack[RequestOptions],
     ) -> HttpResponse:
         """Send one request; see the subclass."""
-        raise NotImplementedError
 
     def get(
         self,
