@@ -5,9 +5,9 @@ from __future__ import annotations
 import errno
 import io
 import os
-import stat
-from contextlib import suppress
 from typing import IO, TYPE_CHECKING
+
+from restkit.replacing import replacing
 
 if TYPE_CHECKING:
     from restkit.body import Body
@@ -32,7 +32,8 @@ def save_body(body: Body, target: str | os.PathLike[str] | IO[bytes]) -> int:
     if os.path.exists(path) and not os.path.isfile(path):
         with open(path, "wb", buffering=0) as file:
             return _copy(body, file)
-    return _replace(body, path, named)
+    with replacing(path, named) as whole:
+        return _copy(body, whole)
 
 
 def _asked(file: IO[bytes]) -> IO[bytes]:
@@ -42,36 +43,6 @@ def _asked(file: IO[bytes]) -> IO[bytes]:
         raise TypeError(f"a body is saved to a path or a file open for writing, not to a {kind}")
     file.write(b"")
     return file
-
-
-def _replace(body: Body, path: str, named: str) -> int:
-    part, number = _create_beside(path, named)
-    try:
-        with open(number, "wb", buffering=0) as file:
-            with suppress(FileNotFoundError):
-                os.fchmod(number, stat.S_IMODE(os.stat(path).st_mode) & 0o777)
-            count = _copy(body, file)
-        os.replace(part, path)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            os.unlink(part)
-        raise
-    return count
-
-
-def _create_beside(path: str, named: str) -> tuple[str, int]:
-    folder, name = os.path.split(path)
-    while True:
-        # Names are at most 255 bytes, and one character may be four of them.
-        part = os.path.join(folder, f".{name[:50]}.{os.urandom(4).hex()}.part")
-        with suppress(FileExistsError):
-            # The mode that open() gives a new file: the process's umask has its say.
-            try:
-                flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
-                return part, os.open(part, flags, 0o666)
-            except OSError as exc:
-                exc.filename = named  # the caller knows nothing of the other
-                raise
 
 
 def _copy(body: Body, file: IO[bytes]) -> int:

@@ -1,0 +1,47 @@
+"""A file that appears whole or not at all: written under another name beside it, then moved."""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import io
+    from collections.abc import Iterator
+
+
+@contextmanager
+def replacing(path: str, named: str | None = None) -> Iterator[io.FileIO]:
+    """A raw file to write, which is at ``path`` when the block has ended well.
+
+    Whatever goes wrong, an older file of that name stays as it was and nothing else is left. The
+    new file has the mode of the older one. ``named`` is what an error calls it.
+    """
+    part, number = _create_beside(path, named or path)
+    try:
+        with open(number, "wb", buffering=0) as file:
+            with suppress(FileNotFoundError):
+                os.fchmod(number, stat.S_IMODE(os.stat(path).st_mode) & 0o777)
+            yield file
+        os.replace(part, path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(part)
+        raise
+
+
+def _create_beside(path: str, named: str) -> tuple[str, int]:
+    folder, name = os.path.split(path)
+    while True:
+        # Names are at most 255 bytes, and one character may be four of them.
+        part = os.path.join(folder, f".{name[:50]}.{os.urandom(4).hex()}.part")
+        with suppress(FileExistsError):
+            # The mode that open() gives a new file: the process's umask has its say.
+            try:
+                flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
+                return part, os.open(part, flags, 0o666)
+            except OSError as exc:
+                exc.filename = named  # the caller knows nothing of the other
+                raise
