@@ -1,4 +1,4 @@
-"""A host and port as a URL writes them, turned into what a resolver and a socket take.
+"""A host and port as a URL writes them, turned into what a resolver and a socket take, and back.
 
 A name beyond ASCII goes through the codec of the standard library, so that every machine answers
 alike (urllib3 2.8.0 asks for the package ``idna``). That codec is IDNA2003 (RFC 3490), folding
@@ -36,6 +36,11 @@ def split_host_port(text: str) -> tuple[str, int | None]:
     if not host:
         raise ValueError("no host; a name, an IPv4 address or an [IPv6] one is wanted")
     return _ipv6(host) if host.startswith("[") else _name(host), _port(port) if port else None
+
+
+def host_and_port(host: str, port: int) -> str:
+    """The two in one text; ``host`` is as sockets take it, IPv6 without brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _port(text: str) -> int:

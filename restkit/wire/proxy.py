@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from restkit.errors import RequestError
 from restkit.headers import Headers
-from restkit.host import split_host_port
+from restkit.host import host_and_port, split_host_port
 from restkit.wire.tls import TLSOptions, checked
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class Proxy:
     @property
     def where(self) -> str:
         """Host and port, as messages name them."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return host_and_port(self.host, self.port)
 
     @property
     def looks_up(self) -> bool:

@@ -15,13 +15,14 @@ from select import POLLOUT, poll
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from restkit.errors import ConnectError, RequestError
+from restkit.errors import ConnectError, Error, RequestError
+from restkit.host import host_and_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from ipaddress import IPv4Address, IPv6Address
 
-    from restkit.wire.route import Route
+    from restkit.wire.route import Connect, Route
 
 # How long an address is tried before the next one is tried beside it (RFC 8305 section 5).
 _HEAD_START = 0.25
@@ -40,7 +41,7 @@ class Address(NamedTuple):
             return self.place.replace("\0", "@", 1)  # as ss(8) shows names that are no files
         host, port, *v6 = self.place
         zone = f"%{v6[1]}" if v6 and v6[1] else ""
-        return f"[{host}{zone}]:{port}" if v6 else f"{host}:{port}"
+        return host_and_port(f"{host}{zone}", port)
 
 
 def look_up(route: Route) -> list[Address]:
@@ -58,8 +59,8 @@ def look_up(route: Route) -> list[Address]:
     return [each for turn in turns for each in turn if each is not None]
 
 
-class CheckRaised(BaseException):
-    """What the caller's check of addresses raised, on its way past what translates exceptions."""
+class CallerRaised(BaseException):
+    """What a function of the caller's raised, on its way past what translates exceptions."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__(error)
@@ -67,7 +68,7 @@ class CheckRaised(BaseException):
 
 
 def permitted(addresses: list[Address], route: Route) -> list[Address]:
-    """Those that the route's check does not forbid; CheckRaised, should the check itself fail."""
+    """Those that the route's check does not forbid; CallerRaised, should the check itself fail."""
     check = route.network.address_check
     if check is None:
         return addresses
@@ -78,11 +79,29 @@ def permitted(addresses: list[Address], route: Route) -> list[Address]:
     try:
         allowed = [each for each in addresses if check(_ip_of(each))]
     except Exception as exc:
-        raise CheckRaised(exc) from exc
+        raise CallerRaised(exc) from exc
     if not allowed:
         forbidden = ", ".join(dict.fromkeys(str(_ip_of(each)) for each in addresses))
         raise ConnectError(f"{route.where}: check_address= forbids {forbidden}")
     return allowed
+
+
+def by_caller(connect: Connect, route: Route) -> socket.socket:
+    """The socket that a function of the caller's opens; its OSError is one of connecting.
+
+    Any other exception of its own is CallerRaised.
+    """
+    if route.network.address_check is not None:
+        raise RequestError("check_address= cannot be kept: connect= opens the sockets itself")
+    try:
+        sock: object = connect(route.host if route.address is None else route.address, route.port)
+        if not isinstance(sock, socket.socket):
+            raise TypeError(f"connect= gave a {type(sock).__name__}; a connected socket is wanted")
+    except (Error, OSError):
+        raise
+    except Exception as exc:
+        raise CallerRaised(exc) from exc
+    return sock
 
 
 def _ip_of(address: Address) -> IPv4Address | IPv6Address:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from restkit.host import host_and_port
 from restkit.wire.tls import TLSOptions
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
     from ipaddress import IPv4Address, IPv6Address
 
     from restkit.wire.proxy import Proxy
 
     AddressCheck = Callable[[IPv4Address | IPv6Address], object]
+    Connect = Callable[[str, int], socket.socket]
     SocketOption = tuple[int, int, int | bytes]
 
 
@@ -21,13 +24,15 @@ class Network(NamedTuple):
 
     ``source_address`` is the (address, port) to connect from; ``uds`` the path of a Unix socket
     that stands for every host; ``address_check`` is asked for every address before it is
-    connected to, and says by a false answer that it must not be.
+    connected to, and says by a false answer that it must not be; ``connect`` is given host and
+    port, and gives the connected socket itself.
     """
 
     source_address: tuple[str, int] | None = None
     socket_options: tuple[SocketOption, ...] = ()
     uds: str | None = None
     address_check: AddressCheck | None = None
+    connect: Connect | None = None
 
 
 class Route(NamedTuple):
@@ -48,4 +53,4 @@ class Route(NamedTuple):
     @property
     def where(self) -> str:
         """Host and port, as messages name them."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return host_and_port(self.host, self.port)

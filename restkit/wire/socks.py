@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import socks
 
 from restkit.errors import ProxyError, RequestError
+from restkit.host import host_and_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,13 +73,13 @@ class _Asking(socks.socksocket, _Connected):  # type: ignore[misc]  # PySocks ha
         try:
             self.connect(place, catch_errors=True)
         except socks.ProxyError as exc:
-            raise ProxyError(_refusal(exc, proxy, f"{host}:{port}")) from exc
+            raise ProxyError(_refusal(exc, proxy, host_and_port(host, port))) from exc
         except TimeoutError:
             raise
         except OSError as exc:
             raise ProxyError(
                 f"the proxy {proxy.where} broke the connection off when it was asked for "
-                f"{host}:{port}: {exc.strerror or exc}"
+                f"{host_and_port(host, port)}: {exc.strerror or exc}"
             ) from exc
         return socket.socket(fileno=self.detach())
 
