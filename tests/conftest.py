@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from support import Peer, ScriptedServer, head_of, response
 from support.certs import Certs
 from support.memory import descriptors
 from support.nginx import Nginx, find_nginx
@@ -65,6 +66,19 @@ def client(certs: Certs) -> Iterator[Client]:
     patient = Timeout(connect=HANG_BOUND, idle=HANG_BOUND)
     with Client(timeout=patient, verify=certs.ca_file) as client:
         yield client
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    """Answers every request with a short text."""
+
+    def script(peer: Peer) -> None:
+        while request := peer.next_request():
+            answer = response(b"answer")
+            peer.send(head_of(answer) if request.startswith(b"HEAD") else answer)
+
+    with ScriptedServer(script) as server:
+        yield server
 
 
 @pytest.fixture(scope="session", autouse=True)

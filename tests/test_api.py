@@ -22,19 +22,6 @@ VERBS = ("get", "head", "post", "put", "patch", "delete", "options")
 
 
 @pytest.fixture
-def server():
-    """Answers every request with a short text."""
-
-    def script(peer):
-        while request := peer.next_request():
-            answer = response(b"answer")
-            peer.send(head_of(answer) if request.startswith(b"HEAD") else answer)
-
-    with ScriptedServer(script) as server:
-        yield server
-
-
-@pytest.fixture
 def client():
     with Client(timeout=10) as client:
         yield client

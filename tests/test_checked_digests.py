@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import gzip
 import hashlib
 import pickle
@@ -20,6 +19,7 @@ from support import (
     body_of,
     chunked_response,
     chunks,
+    digest_of,
     field,
     head_of,
     payload_of,
@@ -30,11 +30,6 @@ from support.peer import Peer
 
 OK = response(b"ok")
 WORDS = b"some words, and then some more words; " * 100
-
-
-def digest_of(data: bytes, algorithm: str = "sha-256") -> str:
-    digest = hashlib.new(algorithm.replace("-", ""), data).digest()
-    return f"{algorithm}=:{base64.b64encode(digest).decode()}:"
 
 
 def with_digest(source: object) -> Payload:

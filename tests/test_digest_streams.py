@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import os
 import random
@@ -24,7 +23,7 @@ from restkit.payload import Buffer, Payload
 from restkit.streaming.checking import CheckedSource, DigestCheck, digest_check
 from restkit.streaming.digest import digested, hashing
 from restkit.streaming.digest_fields import digest_field, parse_digests
-from support import ScriptedServer, body_of, response
+from support import ScriptedServer, body_of, digest_of, response
 from support.memory import MIB
 
 WORDS = b'{"hello": "world"}\n'
@@ -34,12 +33,6 @@ SHA_512 = (
     "sha-512=:YMAam51Jz/jOATT6/zvHrLVgOYTGFy1d6GJiOHTohq4"
     "yP+pgk4vf2aCsyRZOtw8MjkM7iw7yZ/WkppmM44T3qg==:"
 )
-
-
-def field_of(data: bytes, algorithm: str = "sha-256") -> str:
-    """What the field says of these bytes, by other means than restkit's."""
-    digest = hashlib.new(algorithm.replace("-", ""), data).digest()
-    return f"{algorithm}=:{base64.b64encode(digest).decode()}:"
 
 
 def as_one(source: object) -> Payload:
@@ -357,7 +350,7 @@ def test_a_body_that_is_another_has_no_end(reading, length, name):
         with pytest.raises(IntegrityError) as caught:
             reading(source)
         assert SHA_256 in caught.value.message
-        assert field_of(wrong) in caught.value.message
+        assert digest_of(wrong) in caught.value.message
         assert name in caught.value.message
         assert "19 bytes came" in caught.value.message
 
@@ -371,10 +364,10 @@ def test_of_a_known_length_not_even_the_last_piece_is_given():
 
 
 def test_each_digest_that_is_known_must_be_right():
-    check = check_of(("Content-Digest", f"{SHA_256}, {field_of(b'other', 'sha-512')}"))
+    check = check_of(("Content-Digest", f"{SHA_256}, {digest_of(b'other', 'sha-512')}"))
     with pytest.raises(IntegrityError, match="sha-512"):
         read(CheckedSource(Pieces(WORDS), check, Framing(None)))
-    check = check_of(("Content-Digest", SHA_256), ("Repr-Digest", field_of(b"other")))
+    check = check_of(("Content-Digest", SHA_256), ("Repr-Digest", digest_of(b"other")))
     with pytest.raises(IntegrityError, match="Repr-Digest"):
         read(CheckedSource(Pieces(WORDS), check, Framing(None)))
 
@@ -397,7 +390,7 @@ def test_what_breaks_off_is_no_matter_of_digests():
 
 def test_digests_that_were_announced_are_checked_behind_the_body():
     for trailer in ("Content-Digest", "x-other, repr-digest", " CONTENT-DIGEST ,"):
-        for field, right in ((SHA_256, True), (SHA_512, True), (field_of(b"other"), False)):
+        for field, right in ((SHA_256, True), (SHA_512, True), (digest_of(b"other"), False)):
             check = check_of(("Trailer", trailer))
             name = "Repr-Digest" if "repr" in trailer else "Content-Digest"
             source = CheckedSource(Pieces(WORDS), check, Framing(None, (name, field)))
@@ -410,7 +403,7 @@ def test_digests_that_were_announced_are_checked_behind_the_body():
 
 def test_a_digest_behind_the_body_that_was_not_announced_goes_unchecked():
     check = check_of(("Content-Digest", SHA_256))
-    trailer = ("Content-Digest", field_of(b"other", "sha-512"))
+    trailer = ("Content-Digest", digest_of(b"other", "sha-512"))
     assert read(CheckedSource(Pieces(WORDS), check, Framing(None, trailer))) == WORDS
 
 
@@ -458,7 +451,7 @@ def test_where_no_digest_is_known_nothing_is_checked(field):
 def test_however_it_is_cut_the_whole_is_what_counts(data, places, right):
     bounds = sorted({0, len(data), *(place % (len(data) + 1) for place in places)})
     pieces = [data[a:b] for a, b in pairwise(bounds)]
-    field = field_of(data if right else data + b"!")
+    field = digest_of(data if right else data + b"!")
     source = CheckedSource(Pieces(*pieces), check_of(("Content-Digest", field)), Framing(None))
     if right:
         assert read(source) == data
@@ -469,7 +462,7 @@ def test_however_it_is_cut_the_whole_is_what_counts(data, places, right):
 
 def test_a_large_body_is_hashed_as_it_comes():
     block = random.Random(9).randbytes(MIB)
-    check = check_of(("Content-Digest", field_of(block * 20)))
+    check = check_of(("Content-Digest", digest_of(block * 20)))
     assert len(read(CheckedSource(Pieces(*[block] * 20), check, Framing(20 * MIB)))) == 20 * MIB
     assert repr(CheckedSource(Pieces(), check, Framing(None))) == (
         "<CheckedSource, 20971520 bytes so far>"

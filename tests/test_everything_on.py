@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
 from collections import Counter
 from collections.abc import Callable
 
@@ -23,31 +22,11 @@ from restkit import (
     TotalTimeout,
 )
 from support import ScriptedServer, refusing, response, unanswering
+from support.beside import in_threads
 from support.everything import Naming, Service, at_rest, call, everything_on, is_refused_once
 from support.peer import HANG_BOUND, Peer
 
 FAR = HANG_BOUND
-
-
-def in_threads(count: int, work: Callable[[int], object]) -> list[object]:
-    """What ``work`` gives, or raises, for each number; all of them begin at once."""
-    results: list[object] = [None] * count
-    together = threading.Barrier(count)
-
-    def run(number: int) -> None:
-        try:
-            together.wait(HANG_BOUND)
-            results[number] = work(number)
-        except BaseException as error:  # noqa: BLE001  # for the test to look at
-            results[number] = error
-
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(4 * HANG_BOUND)
-        assert not thread.is_alive()
-    return results
 
 
 def check_counts(names: list[str], statuses: list[list[int]], service: Service) -> None:

@@ -31,12 +31,6 @@ class Answering:
         return HttpResponse.made(request, 203, {"X-From": "filter"}, b"made up")
 
 
-@pytest.fixture
-def server():
-    with ScriptedServer.serving(response(b"answer")) as server:
-        yield server
-
-
 def test_R20_a_filter_that_answers_is_seen_by_the_others_and_nothing_is_connected():
     notes = []
     filters = [Noting("first", notes), Answering(), Noting("last", notes)]

@@ -27,12 +27,6 @@ def logger():
     ]
 
 
-@pytest.fixture
-def server():
-    with ScriptedServer.serving(response(b"answer")) as server:
-        yield server
-
-
 def lines_of(caplog):
     return [re.sub(r"\d+\.\d{3} s", "N s", record.getMessage()) for record in caplog.records]
 

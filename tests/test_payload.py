@@ -22,7 +22,7 @@ import tempfile
 import threading
 import tracemalloc
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import pytest
@@ -42,6 +42,7 @@ from restkit.files import (
 )
 from restkit.payload import Buffer, Payload
 from restkit.sources import BytesPayload, CallPayload, IterablePayload
+from support.beside import in_threads
 
 MIB = 1 << 20
 OCTETS = "application/octet-stream"
@@ -165,27 +166,10 @@ def test_a_replayable_payload_begins_again_from_the_first_byte():
 
 def test_only_one_of_many_threads_gets_the_one_pass():
     for _ in range(50):
-        payload, refused, got = Given([b"x"]), [], []
-        together = threading.Barrier(4)
-
-        def work(payload=payload, together=together, refused=refused, got=got):
-            together.wait()
-            try:
-                got.append(sent(payload))
-            except PayloadNotReplayable as exc:
-                refused.append(exc)
-
-        in_threads(work, 4)
-        assert (len(got), len(refused)) == (1, 3)
-
-
-def in_threads(work: Callable[[], object], count: int) -> None:
-    threads = [threading.Thread(target=work) for _ in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-        assert not thread.is_alive()
+        payload = Given([b"x"])
+        outcomes = in_threads(4, lambda _, payload=payload: sent(payload))
+        assert outcomes.count(b"x") == 1
+        assert [type(each) for each in outcomes].count(PayloadNotReplayable) == 3
 
 
 @pytest.mark.parametrize(
@@ -965,9 +949,7 @@ def test_P13_many_threads_send_one_payload_whole(tmp_path):
                 made(memoryview(data)[3:]),
                 made(unpacked),
             ):
-                whole = []
-                in_threads(lambda whole=whole, p=payload: whole.append(sent(p) == data[3:]), 4)
-                assert whole == [True] * 4
+                assert in_threads(4, lambda _, p=payload: sent(p) == data[3:]) == [True] * 4
                 assert file.tell() == unpacked.tell() == 3
 
 

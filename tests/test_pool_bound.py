@@ -26,6 +26,7 @@ from restkit.wire.pool import Pool
 from restkit.wire.route import Route
 from restkit.wire.sending import Sending
 from support import ScriptedServer, refusing, response
+from support.beside import in_threads
 from support.peer import HANG_BOUND, Peer
 
 PATIENT = Timeout(connect=HANG_BOUND, idle=HANG_BOUND)
@@ -402,24 +403,6 @@ def test_W11_C12_many_threads_and_origins_never_have_more_open_and_none_is_left_
         assert 1 <= max(most) <= 4
         for server in servers:
             assert client.get(server.url()).body == body
-
-
-def in_threads(count: int, work: Callable[[int], object]) -> list[object]:
-    results: list[object] = [None] * count
-
-    def run(number: int) -> None:
-        try:
-            results[number] = work(number)
-        except BaseException as error:  # noqa: BLE001  # for the test to look at
-            results[number] = error
-
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(4 * HANG_BOUND)
-        assert not thread.is_alive()
-    return results
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])

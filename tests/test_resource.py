@@ -36,19 +36,6 @@ WITH_PAYLOAD = ("post", "put", "patch")
 
 
 @pytest.fixture
-def server():
-    """Answers every request with a short text."""
-
-    def script(peer):
-        while request := peer.next_request():
-            answer = response(b"answer")
-            peer.send(head_of(answer) if request.startswith(b"HEAD") else answer)
-
-    with ScriptedServer(script) as server:
-        yield server
-
-
-@pytest.fixture
 def resource(server):
     with Resource(server.url("/db/"), timeout=10) as resource:
         yield resource

@@ -6,6 +6,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 
@@ -18,40 +19,22 @@ from restkit.errors import (
     RequestError,
     TotalTimeout,
 )
-from restkit.timeouts import Clock, Timeout
+from restkit.timeouts import Timeout
+from restkit.wire import socks
 from restkit.wire.dial import dial
 from restkit.wire.proxy import Proxy
 from restkit.wire.route import Network, Route
 from restkit.wire.tls import TLSOptions
 from support import ScriptedServer, refusing
-from support.memory import descriptors
+from support.dialing import clock, failure
 from support.peer import HANG_BOUND, Peer
-from support.proxies import PASSWORD, USER
+from support.proxies import USER
 
 V4 = "127.0.0.1"
-PATIENT = Timeout(connect=HANG_BOUND)
 NO_AUTH, WITH_AUTH = b"\x05\x01\x00", b"\x05\x02\x00\x02"
 GRANTED = b"\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00"
 GRANTED_4 = b"\x00\x5a\x00\x00\x00\x00\x00\x00"
 ORIGIN = b"\x03\x0borigin.test\x01\xbb"
-
-
-def clock(timeout: Timeout = PATIENT) -> Clock:
-    return Clock(timeout, "origin.test")
-
-
-def failure(route: Route, timeout: Timeout = PATIENT) -> Error:
-    """The error, and no secret in it; nothing is left open."""
-    before = set(descriptors())
-    with pytest.raises(Error) as caught:
-        dial(route, clock(timeout))
-    assert caught.value.sent == "nothing"
-    assert PASSWORD not in str(caught.value)
-    end = time.monotonic() + HANG_BOUND
-    while left := set(descriptors()) - before:
-        assert time.monotonic() < end, left
-        time.sleep(0.01)
-    return caught.value
 
 
 def conversation(*turns: bytes, then: Callable[[Peer], object] = Peer.read_to_end):
@@ -248,6 +231,15 @@ def test_a_proxy_that_cannot_reach_the_host_says_why(code, words):
     assert isinstance(error.__cause__, OSError)
 
 
+def test_an_ipv6_host_is_named_in_its_brackets():
+    asked = b"\x05\x01\x00\x04\xfd\x00" + bytes(13) + b"\x01\x01\xbb"
+    turns = (NO_AUTH, b"\x05\x00", asked, b"\x05\x04" + GRANTED[2:])
+    error = refusal("socks5h", *turns, host="fd00::1")
+    assert str(error) == (
+        "the proxy PROXY could not connect to [fd00::1]:443: Host unreachable (0x04)"
+    )
+
+
 @pytest.mark.parametrize(
     ("code", "words"),
     [
@@ -401,6 +393,25 @@ def test_W13_the_total_spans_the_proxy_s_answer():
     with ScriptedServer(drip) as server:
         error = failure(by("socks5h", server), Timeout(connect=None, total=0.5))
     assert type(error) is TotalTimeout
+
+
+def test_W13_time_that_is_over_with_the_proxy_s_answer_leaves_nothing_open(monkeypatch):
+    ask = socks.ask_socks
+
+    def ask_until_time_is_over(
+        sock: socket.socket, proxy: Proxy, place: tuple[str, int], seconds_left: socks.SecondsLeft
+    ) -> socket.socket:
+        way = ask(sock, proxy, place, seconds_left)
+        with suppress(TimeoutError):
+            while seconds_left():
+                time.sleep(0.01)
+        return way
+
+    monkeypatch.setattr(socks, "ask_socks", ask_until_time_is_over)
+    turns = (NO_AUTH, b"\x05\x00", b"\x05\x01\x00" + ORIGIN, GRANTED)
+    with ScriptedServer(conversation(*turns)) as server:
+        error = failure(by("socks5h", server), Timeout(connect=0.5))
+    assert type(error) is ConnectTimeout
 
 
 def test_without_any_timeout_the_socket_has_none():

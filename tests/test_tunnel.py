@@ -20,43 +20,23 @@ from restkit.errors import (
     TLSError,
     TotalTimeout,
 )
-from restkit.timeouts import Clock, Timeout
+from restkit.timeouts import Timeout
 from restkit.wire.dial import Dialed, dial
 from restkit.wire.proxy import Proxy
 from restkit.wire.route import Network, Route
 from restkit.wire.tls import TLSOptions
 from support import ClientGone, ScriptedServer, refusing, unanswering
-from support.memory import descriptors
+from support.dialing import clock, failure
 from support.peer import HANG_BOUND, Peer
 
 V4 = "127.0.0.1"
-PATIENT = Timeout(connect=HANG_BOUND)
 OPEN = b"HTTP/1.1 200 Connection established\r\n\r\n"
 GREETING = b"the origin"
-SECRET = "open sesame"
 CREDENTIALS = "aladdin:open%20sesame@"
 
 
 def by(proxy: Proxy, host: str = "origin.test", port: int = 443, **options: object) -> Route:
     return Route("https", host, port, proxy=proxy, **options)
-
-
-def clock(timeout: Timeout = PATIENT) -> Clock:
-    return Clock(timeout, "origin.test")
-
-
-def failure(route: Route, timeout: Timeout = PATIENT) -> Error:
-    """The error, and no secret in it; nothing is left open."""
-    before = set(descriptors())
-    with pytest.raises(Error) as caught:
-        dial(route, clock(timeout))
-    assert caught.value.sent == "nothing"
-    assert SECRET not in str(caught.value)
-    end = time.monotonic() + HANG_BOUND
-    while left := set(descriptors()) - before:
-        assert time.monotonic() < end, left
-        time.sleep(0.01)
-    return caught.value
 
 
 def answering(*answers: bytes) -> Callable[[Peer], None]:

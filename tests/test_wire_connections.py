@@ -30,6 +30,7 @@ from restkit import (
     UnexpectedEOF,
 )
 from support import LAST_CHUNK, ScriptedServer, chunked_response, field, payload_of, response
+from support.beside import in_threads
 from support.memory import MIB, open_descriptors
 from support.peer import HANG_BOUND, Peer
 
@@ -98,25 +99,6 @@ def test_W10_every_connection_may_have_been_closed(tls, client):
         assert client.post(server.url(), b"x").body == b"ok"
         assert server.connections == 6
         assert at_rest(client) == 1
-
-
-def in_threads(count: int, work: Callable[[int], object]) -> list[object]:
-    """What ``work`` gives, or raises, in each of so many threads."""
-    results: list[object] = [None] * count
-
-    def run(number: int) -> None:
-        try:
-            results[number] = work(number)
-        except BaseException as error:  # noqa: BLE001  # for the test to look at
-            results[number] = error
-
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(2 * HANG_BOUND)
-        assert not thread.is_alive()
-    return results
 
 
 def serve_and_drop_the_next(peer: Peer) -> None:

@@ -1,4 +1,4 @@
-"""Work done in another thread while a test does its own."""
+"""Work done in other threads, beside that of a test or all together."""
 
 from __future__ import annotations
 
@@ -27,3 +27,24 @@ def beside(work: Callable[[], object]) -> Iterator[None]:
     assert not thread.is_alive()
     if failures:
         raise failures[0]
+
+
+def in_threads(count: int, work: Callable[[int], object]) -> list[object]:
+    """What the work gives, or raises, for each number; all of them begin at once."""
+    results: list[object] = [None] * count
+    together = threading.Barrier(count)
+
+    def run(number: int) -> None:
+        try:
+            together.wait(HANG_BOUND)
+            results[number] = work(number)
+        except BaseException as error:  # noqa: BLE001  # for the test to look at
+            results[number] = error
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(4 * HANG_BOUND)
+        assert not thread.is_alive()
+    return results

@@ -6,6 +6,8 @@ from it.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Iterable
 
 HEAD_END = b"\r\n\r\n"
@@ -140,6 +142,12 @@ def ends_itself(answer: bytes, *, to_head: bool = False) -> bool:
             answer = rest
     except ValueError:
         return False
+
+
+def digest_of(data: bytes, algorithm: str = "sha-256") -> str:
+    """What a Content-Digest or Repr-Digest says of these bytes (RFC 9530 2)."""
+    digest = hashlib.new(algorithm.replace("-", ""), data).digest()
+    return f"{algorithm}=:{base64.b64encode(digest).decode()}:"
 
 
 def _complete(head: bytes, body: bytes, to_head: bool) -> bool:
