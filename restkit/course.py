@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from restkit.carrier import Carrier
     from restkit.message.request import Request
     from restkit.message.response import HttpResponse
+    from restkit.payload import Payload
     from restkit.policy.cookies import Cookies
 
 _MOST_CHALLENGES = 3
@@ -156,16 +157,7 @@ class Course:
 
     def _go_on_from(self, response: HttpResponse, following: Request, why: str) -> None:
         """Let an answer go, and take the next request; raises where its payload is spent."""
-        payload = following.payload
-        if not is_whole(payload):
-            raise PayloadNotReplayable(
-                f"answered {response.status_line}: {payload!r} would have {why}, and cannot: it "
-                "can be sent once. replay='spool' keeps what is sent",
-                sent=response.sent,
-                request=self._request,
-                response=response,
-            )
-        response.skip_body()
+        let_go(response, following.payload, why)
         self._history.append(response)
         self._request = following
 
@@ -177,6 +169,19 @@ class Course:
         if self._tries is None:
             self._tries = Tries(self._request.settings)
         return self._tries
+
+
+def let_go(response: HttpResponse, payload: Payload | None, why: str) -> None:
+    """Let an answer go to send a payload again; raises PayloadNotReplayable where it is spent."""
+    if not is_whole(payload):
+        raise PayloadNotReplayable(
+            f"answered {response.status_line}: {payload!r} would have {why}, and cannot: it "
+            "can be sent once. replay='spool' keeps what is sent",
+            sent=response.sent,
+            request=response.request,
+            response=response,
+        )
+    response.skip_body()
 
 
 def _leaves_authorization_to_us(request: Request) -> bool:

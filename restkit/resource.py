@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from restkit.arguments import options_of, params_of, payload_of
 from restkit.client import Client
-from restkit.errors import InvalidUrl, PayloadNotReplayable, ResourceError
+from restkit.course import let_go
+from restkit.errors import InvalidUrl, ResourceError
 from restkit.masking import masked
 from restkit.message.status import error_of
 from restkit.payload import is_whole
@@ -299,13 +300,5 @@ def _again(body: Payload | None, refused: HttpResponse) -> Payload | None:
     """The payload for a second try: itself, or what was kept of it; raises where it is spent."""
     if not is_whole(body):
         body = refused.request.payload or body
-    if not is_whole(body):
-        raise PayloadNotReplayable(
-            f"answered {refused.status_line}: {body!r} would have to be sent again with other "
-            "credentials, and cannot: it can be sent once. replay='spool' keeps what is sent",
-            sent=refused.sent,
-            request=refused.request,
-            response=refused,
-        )
-    refused.skip_body()
+    let_go(refused, body, "to be sent again with other credentials")
     return body
