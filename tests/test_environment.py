@@ -74,6 +74,9 @@ def test_the_variable_for_each_scheme(environ, http, https):
         ("[::1]", ["http://[::1]"], ["http://[::2]"]),
         ("[::1]:81", ["http://[::1]:81"], ["http://[::1]"]),
         ("fd00::/8", ["http://[fd12::1]", "http://[fd12::1%25eth0]"], ["http://[fe80::1]"]),
+        ("::ffff:10.0.0.1", ["http://10.0.0.1", "http://[::ffff:a00:1]"], ["http://10.0.0.2"]),
+        ("[::ffff:10.0.0.1]:81", ["http://10.0.0.1:81"], ["http://10.0.0.1"]),
+        ("::ffff:10.0.0.0/104", ["http://10.255.0.1"], ["http://11.0.0.1", "http://[a::]"]),
         ("b\u00fccher.test", ["http://b\u00fccher.test", "http://a.xn--bcher-kva.test"], []),
         # What can be none of these is passed over.
         ("10.0.0.0/99, a..b, x:port, [::1, /, ok.test", ["http://ok.test"], ["http://10.0.0.1"]),

@@ -134,15 +134,20 @@ def _exception(text: str) -> _Exception | None:
 
 
 def _network(text: str) -> IPv4Network | IPv6Network | None:
-    """A network, or an address as a network of one."""
+    """A network, or an address as a network of one; an IPv4 one is itself, as in ``_ip``."""
     if not text[-1:].isdigit() and ":" not in text:
         return None  # most are names
-    from ipaddress import ip_network
+    from ipaddress import IPv4Network, ip_network
 
     try:
-        return ip_network(text, strict=False)
+        network = ip_network(text, strict=False)
     except ValueError:
         return None
+    if network.version == 6 and network.prefixlen >= 96:
+        within = network.network_address.ipv4_mapped
+        if within is not None:
+            return IPv4Network((within, network.prefixlen - 96))
+    return network
 
 
 def _ip(host: str) -> IPv4Address | IPv6Address | None:
