@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import ssl
 import subprocess
 import sys
@@ -26,7 +27,7 @@ from restkit.wire.pool import Pool
 from restkit.wire.route import Route
 from restkit.wire.sending import Sending
 from support import ScriptedServer, refusing, response
-from support.beside import in_threads
+from support.beside import beside, in_threads
 from support.peer import HANG_BOUND, Peer
 
 PATIENT = Timeout(connect=HANG_BOUND, idle=HANG_BOUND)
@@ -513,6 +514,34 @@ def test_W12_C12_a_child_begins_to_count_from_nothing(program):
 
 class Interrupted(BaseException):
     """What Ctrl-C is, but for the name: pytest takes that one for its own."""
+
+
+@pytest.mark.parametrize("end", [lambda held: held.live.close(), read], ids=["place", "connection"])
+def test_C12_one_interrupted_while_he_is_served_leaves_it_to_the_next(end):
+    """Served in the handler itself, for then it has been while he still waits."""
+    passed_on: list[object] = []
+    with ScriptedServer(answer_at_length, answer_at_length) as server, bounded(1) as pool:
+        held = ask(pool, server)
+        main = threading.get_ident()
+
+        def handler(*_: object) -> None:
+            end(held)
+            raise Interrupted
+
+        def wait_behind() -> None:
+            until(lambda: waiters(pool) == 1)
+            with waiting(pool, lambda: read(ask(pool, server))) as got:
+                signal.pthread_kill(main, signal.SIGALRM)
+            passed_on.extend(got)
+
+        before = signal.signal(signal.SIGALRM, handler)
+        try:
+            with beside(wait_behind), pytest.raises(Interrupted):
+                ask(pool, server)
+        finally:
+            signal.signal(signal.SIGALRM, before)
+        assert passed_on == [LONG]
+        assert at_ease(pool, 1, 1)
 
 
 LAID_OPEN = ("carrier.py", "pool.py", "bound.py", "connection.py")

@@ -117,10 +117,25 @@ class BoundedPool(Pool):
     def _wait(self, turn: _Turn, seconds: float | None) -> None:
         try:
             turn.wait(seconds)
-        finally:
-            with self._lock:
-                if turn in self._waiting:
-                    self._waiting.remove(turn)
+        except BaseException:
+            self._withdraw(turn)
+            self._pass_on(turn)
+            raise
+        self._withdraw(turn)
+
+    def _withdraw(self, turn: _Turn) -> None:
+        with self._lock:
+            if turn in self._waiting:
+                self._waiting.remove(turn)
+
+    def _pass_on(self, turn: _Turn) -> None:
+        """Give what one who was interrupted has been served to the next who waits."""
+        if turn.connection is not None:
+            turn.connection.close()
+            self.forget(turn.connection)
+        with self._lock:
+            self._opening.discard(turn)
+            self._serve()
 
     def _refuse_if_closed(self, clock: Clock) -> None:
         if self.closed:
