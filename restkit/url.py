@@ -16,7 +16,7 @@ from typing import NoReturn
 
 from restkit.errors import InvalidUrl
 from restkit.host import split_host_port
-from restkit.masking import masked
+from restkit.masking import masked, shown
 from restkit.query import Params, encode_query, stray_percents_encoded
 
 __all__ = ["URL", "Params", "parse_url"]
@@ -207,7 +207,7 @@ def _parsed(text: str) -> URL:
         # The cause may repeat what it took for the host; where the password has a raw "/" in
         # it, that is the password's first half. urllib3's repeats the whole text.
         tells = "@" in text or (by_urllib3 and "?" in text)
-        raise InvalidUrl(f"{_shown(text)}: {reason}") from (None if tells else exc)
+        raise InvalidUrl(f"{shown(text)}: {reason}") from (None if tells else exc)
 
 
 _cached = lru_cache(maxsize=512)(_parsed)
@@ -289,14 +289,3 @@ def _authority(scheme: str, host: str, port: int) -> str:
     if ":" in host:
         host = f"[{host}]"
     return host if port == _DEFAULT_PORTS[scheme] else f"{host}:{port}"
-
-
-def _shown(text: str) -> str:
-    """The text for an error: its length bounded, and whatever may be a password masked."""
-    # Up to the last "@", wherever it is: a password may have a raw "/", "#" or "@" in it.
-    before, at, after = text.rpartition("@")
-    if at:
-        scheme, slashes, _ = before.partition("://")
-        text = f"{scheme if slashes else ''}{slashes}***@{after}"
-    text = masked(text)
-    return repr(text if len(text) <= 200 else f"{text[:200]}...")

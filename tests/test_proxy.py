@@ -71,7 +71,7 @@ WANTED = "http, https, socks4, socks4a, socks5 or socks5h, with :// and a host b
         ("://proxy.test", WANTED),
         ("", "no host; a name, an IPv4 address or an [IPv6] one is wanted"),
         ("http://", "no host; a name, an IPv4 address or an [IPv6] one is wanted"),
-        ("proxy.test:port", "the port must be a number from 1 to 65535"),
+        ("proxy.test:99999", "the port must be a number from 1 to 65535"),
         ("proxy.test:0", "the port must be a number from 1 to 65535"),
         ("::1", "colons in the host; an IPv6 address needs brackets around it"),
         ("[1::2::3]", "what the brackets hold is no IPv6 address"),
@@ -112,6 +112,22 @@ def test_no_error_shows_a_password(text):
     assert "***@proxy.test" in said
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize("secret", [SECRET_ENCODED, "12345678", "de:ad", "[x", "x]"])
+@pytest.mark.parametrize("before", ["http://user", "socks5://user", "user", "http://[::1]"])
+def test_no_error_shows_what_stands_for_a_port_and_is_none(before, secret):
+    for after in ("", "/"):
+        with pytest.raises(RequestError) as caught:
+            as_proxy(f"{before}:{secret}{after}")
+        assert str(caught.value).startswith(f"proxy '{before}:***{after}': ")
+
+
+@pytest.mark.parametrize("text", ["http://p:99999", "p:0", "http://::1:80", "fe80::1", "[::1:80"])
+def test_an_error_shows_what_is_no_password(text):
+    with pytest.raises(RequestError) as caught:
+        as_proxy(text)
+    assert str(caught.value).startswith(f"proxy '{text}': ")
 
 
 def test_credentials_are_percent_decoded_and_shown_nowhere():

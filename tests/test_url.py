@@ -112,7 +112,7 @@ REFUSALS = [
     ("http://user@/", "no host"),
     ("http://host:0/", "the port must be a number from 1 to 65535"),
     ("http://host:65536/", "the port must be a number"),
-    ("http://h:abc/", "'http://h:abc/': the port must be a number"),
+    ("http://h:abc/", "'http://h:***/': the port must be a number"),
     ("http://host:-1/", "the port must be a number"),
     ("http://host:+80/", "the port must be a number"),
     ("http://host:8 0/", "the port must be a number"),
@@ -254,6 +254,21 @@ def test_R17_no_error_nor_its_traceback_shows_a_password(text):
     # The traceback quotes this file's call, which does not spell the password out.
     assert "hunter2" not in shown
     assert "***@" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["http://us:hunter2", "http://us:hunter2/x?y", "us:hunter2", "http:us:hunter2"]
+)
+def test_no_error_nor_its_traceback_shows_a_password_whose_host_was_forgotten(text):
+    with pytest.raises(InvalidUrl, match=r":\*\*\*") as caught:
+        parse_url(text)
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_an_error_shows_no_more_of_user_info_than_a_scheme():
+    with pytest.raises(InvalidUrl) as caught:
+        parse_url("us:hunter2://@host/")
+    assert str(caught.value).startswith("'***@host/': ")
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 from restkit.errors import RequestError
 from restkit.headers import Headers
 from restkit.host import host_and_port, split_host_port
+from restkit.masking import shown
 from restkit.wire.tls import TLSOptions, checked
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class Proxy:
             _judge_credentials(scheme, username, password)
         except ValueError as exc:
             # Not chained where the cause may repeat half of a password.
-            raise RequestError(f"proxy {_shown(url)}: {exc}") from None
+            raise RequestError(f"proxy {_named(url)}: {exc}") from None
         put = object.__setattr__
         put(self, "scheme", scheme)
         put(self, "host", host)
@@ -229,13 +230,5 @@ def _fields(
     return ("Proxy-Authorization", f"Basic {encoded}"), *given.pairs()
 
 
-def _shown(url: object) -> str:
-    """The URL for an error: its length bounded, and whatever may be a password masked."""
-    text = url if isinstance(url, str) else f"of type {type(url).__name__}"
-    before, at, after = text.rpartition("@")
-    if at:
-        scheme, slashes, _ = before.partition("://")
-        # Of anything else before "://" nobody knows what it is.
-        known = f"{scheme}{slashes}" if scheme.lower() in _DEFAULT_PORTS else ""
-        text = f"{known}***@{after}"
-    return repr(text if len(text) <= 200 else f"{text[:200]}...")
+def _named(url: object) -> str:
+    return shown(url) if isinstance(url, str) else f"of type {type(url).__name__}"
