@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from restkit.errors import RequestError
+from restkit.errors import InvalidHeader, InvalidUrl, RequestError
+from restkit.headers import Headers
 from restkit.message.response import HttpResponse
+from restkit.url import URL
 
 if TYPE_CHECKING:
     from restkit.message.request import Request
@@ -72,6 +74,7 @@ def asked(filters: tuple[Filter, ...], request: Request) -> HttpResponse | None:
     """The answer of the first filter that gives one; None where the request is to be sent."""
     for one in filters:
         answer = one.on_request(request)
+        _judge_changes(request, one)
         if isinstance(answer, HttpResponse):
             return answer
         if answer is not None and answer is not request:
@@ -94,6 +97,22 @@ def told(filters: tuple[Filter, ...], response: HttpResponse, request: Request) 
         response.close()
         raise
     return final
+
+
+def _judge_changes(request: Request, one: Filter) -> None:
+    """Raise what is clear, now, in the place of what would fail somewhere later."""
+    url: object = request.url
+    if not isinstance(url, URL):
+        raise InvalidUrl(
+            f"on_request of {one!r} set request.url to a value of type {type(url).__name__}; a URL "
+            "is wanted: parse_url(text), or request.url.join(text)"
+        )
+    headers: object = request.headers
+    if not isinstance(headers, Headers):
+        raise InvalidHeader(
+            f"on_request of {one!r} set request.headers to a value of type "
+            f"{type(headers).__name__}; Headers are wanted"
+        )
 
 
 def _wrong(hook: str, one: Filter, answer: object) -> TypeError:
