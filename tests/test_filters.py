@@ -7,7 +7,15 @@ import gc
 import pytest
 
 import restkit
-from restkit import Client, HttpResponse, RequestError, TransportError
+from restkit import (
+    Client,
+    HttpResponse,
+    InvalidHeader,
+    InvalidUrl,
+    PayloadError,
+    RequestError,
+    TransportError,
+)
 from restkit.policy.filters import Filter, as_filters
 from support import ScriptedServer, body_of, field, refusing, response
 
@@ -38,6 +46,17 @@ def test_R20_a_filter_that_answers_is_seen_by_the_others_and_nothing_is_connecte
         got = client.post(f"http://127.0.0.1:{port}/", b"payload")
     assert (got.status, got.body, got["x-from"]) == (203, b"made up", "filter")
     assert notes == ["first asked POST", "first told 203", "last told 203"]
+
+
+def test_an_answer_that_is_made_up_has_a_body_of_bytes_or_text(server):
+    request = restkit.get(server.url()).request
+    made = HttpResponse.made(request, 200, {"Content-Type": "text/plain"}, "gr\u00fc\u00dfe")
+    assert (made.body, made.text) == ("gr\u00fc\u00dfe".encode(), "gr\u00fc\u00dfe")
+    assert HttpResponse.made(request, body=b"gr\xfc").body == b"gr\xfc"
+    with pytest.raises(TypeError, match="body= is of type dict; bytes or str are wanted"):
+        HttpResponse.made(request, body={"a": 1})
+    with pytest.raises(PayloadError, match="body= has a lone surrogate"):
+        HttpResponse.made(request, body="\ud800")
 
 
 def test_R20_filters_are_asked_in_order_those_of_the_client_before_those_of_the_call(server):
@@ -157,6 +176,31 @@ def test_a_hook_that_gives_something_else_is_a_type_error_that_names_its_filter(
     with pytest.raises(TypeError, match=expected):
         restkit.get(server.url(), filters=[Wrong()])
     gc.collect()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "wrong", "wanted"),
+    [
+        ("url", "http://us:hunter2@host/", InvalidUrl, "type str; a URL is wanted: parse_url"),
+        ("url", None, InvalidUrl, "type NoneType; a URL is wanted"),
+        ("headers", {"X-Added": "yes"}, InvalidHeader, "type dict; Headers are wanted"),
+    ],
+)
+def test_a_filter_that_sets_what_a_request_cannot_have_is_named(name, value, wrong, wanted, server):
+    class Setting:
+        def on_request(self, request):
+            setattr(request, name, value)
+
+        def __repr__(self):
+            return "<the wrong one>"
+
+    with pytest.raises(wrong) as caught:
+        restkit.get(server.url(), filters=[Setting(), Noting("next", notes := [])])
+    assert str(caught.value).startswith(f"on_request of <the wrong one> set request.{name} to")
+    assert wanted in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+    assert notes == []
+    assert server.connections == 0
 
 
 # The door

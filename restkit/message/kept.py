@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from restkit.sources import utf_8
 from restkit.wire.connection import Reply, Times
 from restkit.wire.framing import BodyToEnd, Deframer, SizedBody
 from restkit.wire.head import Pairs, ResponseHead
@@ -28,10 +29,14 @@ class Kept(NamedTuple):
     sent: Sent
 
 
-def made_reply(status: int, headers: Headers, body: bytes) -> Reply:
-    """The reply of an answer that somebody has made up."""
+def made_reply(status: int, headers: Headers, body: bytes | str) -> Reply:
+    """The reply of an answer that somebody has made up; TypeError for what cannot be a body."""
     from http import HTTPStatus
 
+    if isinstance(body, str):
+        body = utf_8(body, "body=")
+    if not isinstance(body, bytes):
+        raise TypeError(f"body= is of type {type(body).__name__}; bytes or str are wanted")
     reasons = {each.value: each.phrase for each in HTTPStatus}
     reason, times = reasons.get(status, ""), Times(None, None, 0.0, 0.0, None)
     fields = headers.pairs()

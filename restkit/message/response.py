@@ -91,11 +91,9 @@ class HttpResponse(Heading, OriginalNames):
         request: Request,
         status: int = 200,
         headers: Mapping[str, HeaderValue] | Iterable[tuple[str, HeaderValue]] = (),
-        body: bytes = b"",
+        body: bytes | str = b"",
     ) -> HttpResponse:
-        """An answer that no peer has given: for a filter to give, or a test."""
-        if not isinstance(body, bytes):
-            raise TypeError(f"body= is of type {type(body).__name__}; bytes are wanted")
+        """An answer that no peer has given: for a filter to give, or a test; a str is its UTF-8."""
         return cls(request, made_reply(status, Headers(headers), body), 0.0, decoded=True)
 
     @property
