@@ -11,11 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from typing import TypeAlias
 
 from restkit.errors import InvalidHeader
+from restkit.masking import is_secret
 
 HeaderValue: TypeAlias = "str | bytes | int"
-
-SECRET = frozenset(("authorization", "proxy-authorization", "cookie", "set-cookie"))
-"""The names, in lower case, whose values are credentials: they are in no repr, log or error."""
 
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _FORBIDDEN = re.compile("[\r\n\0]")
@@ -157,7 +155,7 @@ class Headers(MutableMapping[str, str]):
     __hash__ = None  # type: ignore[assignment]  # a mutable mapping has no hash
 
     def __repr__(self) -> str:
-        shown = [(name, "..." if low in SECRET else value) for low, name, value in self._fields]
+        shown = [(name, "..." if is_secret(name) else value) for _, name, value in self._fields]
         return f"Headers({shown!r})"
 
     def __reduce__(self) -> tuple[type[Headers], tuple[list[tuple[str, str]]]]:

@@ -1,4 +1,4 @@
-"""What of a URL may stand in a log, an error or a ``repr``: presigned ones are credentials."""
+"""What of a URL or a header may stand in a log, an error or a ``repr``: some are credentials."""
 
 from __future__ import annotations
 
@@ -60,10 +60,11 @@ def _without_odd_port(text: str) -> str:
 
 
 def _masked_if_secret(param: re.Match[str]) -> str:
-    return f"{param[1]}{param[2]}=***" if _is_secret(param[2]) else param[0]
+    return f"{param[1]}{param[2]}=***" if is_secret(param[2]) else param[0]
 
 
-def _is_secret(name: str) -> bool:
+def is_secret(name: str) -> bool:
+    """Whether the value of a parameter or a header of this name is taken for a credential."""
     if "%" in name:
         from urllib.parse import unquote
 

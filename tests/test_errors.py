@@ -231,6 +231,9 @@ SECRETS = {
     "Authorization": f"Bearer {PASSWORD}",
     "Proxy-Authorization": f"Basic {PASSWORD}",
     "cookie": f"session={PASSWORD}",
+    "X-Api-Key": PASSWORD,
+    "x-auth-token": PASSWORD,
+    "X-Amz-Security-Token": PASSWORD,
 }
 
 

@@ -208,12 +208,32 @@ def test_what_is_refused_changes_nothing():
     assert headers.pairs() == [("A", "1")]
 
 
-@pytest.mark.parametrize("name", ["Authorization", "proxy-authorization", "COOKIE", "Set-Cookie"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Authorization",
+        "proxy-authorization",
+        "COOKIE",
+        "Set-Cookie",
+        "X-Api-Key",
+        "apikey",
+        "X-AUTH-TOKEN",
+        "X-Session-Id",
+        "Client-Secret",
+    ],
+)
 def test_credentials_are_not_shown(name):
     headers = Headers([("X", "1"), (name, "Basic hunter2")])
     assert "hunter2" not in repr(headers)
     assert f"('X', '1'), ('{name}', '...')" in repr(headers)
     assert headers[name] == "Basic hunter2"
+
+
+@pytest.mark.parametrize(
+    "name", ["WWW-Authenticate", "Authentication-Info", "Content-Type", "Author", "ETag", "Allow"]
+)
+def test_what_looks_like_no_credential_is_shown(name):
+    assert repr(Headers([(name, "value")])) == f"Headers([('{name}', 'value')])"
 
 
 NAMES = st.sampled_from(["a", "A", "b", "Set-Cookie", "set-cookie"])

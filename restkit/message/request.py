@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from restkit.around import DeclaredLength
 from restkit.errors import PayloadError, PayloadLengthError, RequestError
 from restkit.files import RegularPayload
-from restkit.headers import SECRET, Headers
-from restkit.masking import masked
+from restkit.headers import Headers
+from restkit.masking import is_secret, masked
 from restkit.payload import Payload, refuse_if_spent
 from restkit.settings import Settings
 from restkit.sources import BytesPayload
@@ -34,8 +34,8 @@ _FRAMING = frozenset(("content-length", "transfer-encoding"))
 class Request:
     """What is asked for: method, URL, headers and payload, all free to change until it is sent.
 
-    It pickles without its secrets: user info, credentials and cookies stay behind, and of the
-    payload only its ``repr`` goes along.
+    It pickles without its secrets: user info, cookies and headers that look secret by their name
+    stay behind, and of the payload only its ``repr`` goes along.
     """
 
     __slots__ = ("_method", "headers", "payload", "settings", "url", "withheld")
@@ -97,7 +97,7 @@ class Request:
         return f"<Request {self.method} {masked(str(self.url))}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        pairs = [(n, v) for n, v in self.headers.pairs() if n.lower() not in SECRET]
+        pairs = [(n, v) for n, v in self.headers.pairs() if not is_secret(n)]
         payload = None if self.payload is None else repr(self.payload)
         decompress = self.settings.decompress  # by which its response is read
         return _revive, (self.method, str(self.url), pairs, payload, decompress)
