@@ -40,7 +40,7 @@ class Settings(NamedTuple):
     expect_continue: bool | None = None
     keeping: Keeping = Keeping.NOTHING
     compress: str | None = None
-    content_digest: bool = False
+    content_digest: bool | None = None
     progress: Progress | None = None
 
     follow_redirect: bool = True

@@ -258,6 +258,17 @@ def test_a_body_that_is_another_cannot_be_read_to_its_end(client, answering, vie
     assert server.connections == 1  # all of it came, and the connection is as good as before
 
 
+def test_a_body_that_is_another_is_read_where_nobody_wants_it_checked(client, answering):
+    wrong = answering(WORDS, f"Content-Digest: {digest_of(b'other')}")
+    with ScriptedServer.serving(wrong) as server:
+        response = client.put(server.url(), WORDS, content_digest=False)
+        assert response.body == WORDS
+        assert response.headers["Content-Digest"] == digest_of(b"other")
+        assert field(head_of(server.request), "content-digest") is None
+        with pytest.raises(IntegrityError):
+            client.put(server.url(), WORDS, content_digest=None).body_file.read()
+
+
 def test_a_body_that_is_another_is_not_saved(client, answering, tmp_path):
     answer = answering(WORDS, f"Content-Digest: {digest_of(b'other')}")
     with ScriptedServer.serving(answer) as server, pytest.raises(IntegrityError):

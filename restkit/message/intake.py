@@ -7,7 +7,7 @@ from weakref import ref
 
 from restkit.body import Body, Source
 from restkit.coding import DecodedSource, parse_codings
-from restkit.errors import DecodingError, Error, IntegrityError
+from restkit.errors import DecodingError, Error, IntegrityError, again
 from restkit.progress import ToldSource
 from restkit.spool import Spool
 
@@ -94,7 +94,7 @@ def take_body(reply: Reply, owner: Owner, *, decoded: bool = False, told: bool =
 
 
 def _check_of(reply: Reply, owner: Owner) -> DigestCheck | None:
-    if not may_have_digests(reply.head):
+    if owner.request.settings.content_digest is False or not may_have_digests(reply.head):
         return None
     # Not at the top: `import restkit` has a budget; a Client brings it along as it is made.
     from restkit.streaming.checking import digest_check
@@ -136,14 +136,14 @@ class _Broken:
     """A source of nothing but its error, before what it keeps from being read."""
 
     def __init__(self, error: Error, live: Source | None) -> None:
-        self._error = error
+        self._error = again(error)
         self._live = live
 
     def read_piece(self) -> Buffer:
-        raise self._error
+        raise again(self._error)
 
     def readinto(self, view: memoryview) -> int:  # noqa: ARG002  # as every source
-        raise self._error
+        raise again(self._error)
 
     def close(self) -> None:
         if self._live is not None:
