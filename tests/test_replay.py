@@ -144,6 +144,31 @@ def test_what_is_shown_is_bounded_and_has_no_credentials_in_it():
     assert len(shown) < 600
 
 
+@pytest.mark.parametrize(
+    ("headers", "shown"),
+    [
+        (
+            {"Authorization": "Bearer hidden", "Accept": "a/b", 3: None},
+            "{'Authorization': ***, 'Accept': 'a/b', 3: None}",
+        ),
+        ([("Cookie", "a=hidden"), ("Accept", "a/b")], "[('Cookie', ***), ('Accept', 'a/b')]"),
+        ({"headers": {"X-Api-Key": "hidden"}}, "{'headers': {'X-Api-Key': ***}}"),
+        ([("x", "y"), ("of", "no", "pair")], "[('x', 'y'), ('of', 'no', 'pair')]"),
+        ([], "[]"),
+        ({}, "{}"),
+    ],
+)
+def test_headers_among_the_arguments_are_shown_without_their_credentials(headers, shown):
+    assert repr(name(1, headers)) == f"<ResourceStream streaming name(1, {shown})>"
+    assert repr(name(1, there=headers)) == f"<ResourceStream streaming name(1, there = {shown})>"
+
+
+def test_what_holds_itself_can_be_shown():
+    headers: dict[str, object] = {}
+    headers["again"] = headers
+    assert repr(name(headers)) == "<ResourceStream streaming name({'again': {...}})>"
+
+
 def test_S10_it_is_equal_by_function_and_arguments_and_has_no_hash():
     assert name(4, there=56) == name(4, there=56)
     assert name(4, there=56) != name(5, there=56)
@@ -204,6 +229,11 @@ def test_a_method_out_of_its_class_wants_its_self_like_any_other():
     assert sent(Place.method(PLACE, 1)) == b"7 1 2"
     with pytest.raises(TypeError, match="missing 1 required positional argument: 'a'"):
         sent(Place.method(PLACE))
+
+
+def test_an_argument_may_be_called_self():
+    stream = ResourceStreamFunction(lambda self, function: f"{self} {function}")
+    assert sent(stream(self=1, function=2)) == b"1 2"
 
 
 def test_an_object_that_can_be_called_is_a_function_too():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from restkit.decoder import Decoder
 from restkit.door import as_payload
@@ -11,9 +11,11 @@ from restkit.payload import close_if_it_can
 from restkit.streaming.press import CompressedPayload, RecodedPayload
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from restkit.payload import Buffer, Payload
+
+_T = TypeVar("_T")
 
 _GZIP = (("Content-Type", "application/gzip"),)
 
@@ -76,18 +78,18 @@ class GunzippedPayload(RecodedPayload):
                     given += len(out)
                     self._refuse_more_than_limit(given)
                     yield out
-            decoder.finish()
+            self._step(decoder.finish)
         finally:
             self._settled = True
             close_if_it_can(pieces)
 
     def _decoded(self, decoder: Decoder) -> Iterator[bytes]:
         """All that comes of one piece; of the last it is known, before it is given, to be that."""
-        out = decoder.produce()
+        out = self._step(decoder.produce)
         while out:
             following, fault = b"", None
             try:
-                following = decoder.produce()
+                following = self._step(decoder.produce)
             except DecodingError as exc:
                 fault = exc
             self._settled = not following and fault is None
@@ -95,6 +97,13 @@ class GunzippedPayload(RecodedPayload):
             if fault is not None:
                 raise fault
             out = following
+
+    def _step(self, step: Callable[[], _T]) -> _T:
+        """A step of the decoder's; what it raises says that it is not about the answer's body."""
+        try:
+            return step()
+        except DecodingError as exc:
+            raise DecodingError(f"{self!r}: {exc.message}") from exc
 
     def _refuse_more_than_limit(self, size: int) -> None:
         if self._limit is not None and size > self._limit:

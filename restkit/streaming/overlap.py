@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from threading import Thread
+from threading import Thread, get_ident
 from typing import TYPE_CHECKING, TypeAlias
 
 from restkit.errors import PayloadError
@@ -23,6 +23,8 @@ Job: TypeAlias = "Callable[[], bytes]"
 ALONE = 256 * 1024
 # With one job under way while the next is fetched, the thread always has something to do.
 _AHEAD = 1
+# For how long the end of the thread is waited for, in seconds: no job takes as long.
+LONGEST_JOB = 5.0
 
 
 class Overlap:
@@ -125,8 +127,12 @@ class _JobThread:
         self._jobs.put(None)
         # A child has no such thread, and at the program's end it does not run any more; one that
         # was interrupted while it started ends by itself.
-        if self._pid == os.getpid() and self._thread.is_alive() and not sys.is_finalizing():
-            self._thread.join()
+        if self._pid != os.getpid() or not self._thread.is_alive() or sys.is_finalizing():
+            return
+        # A pass in a cycle is closed by the collector, wherever that runs: on this very thread, or
+        # on one that holds a lock of threading's that is taken when a thread ends.
+        if self._thread.ident != get_ident():
+            self._thread.join(LONGEST_JOB)
 
     def _refuse_in_a_child(self) -> None:
         if self._pid != os.getpid():

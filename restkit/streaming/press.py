@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from restkit.payload import Buffer, Payload
     from restkit.streaming.compressors import Compressor
 
-# What goes into a compressor at once, at most; smaller pieces are gathered to half of it.
-_BLOCK = 256 * 1024
-_GATHERED = 128 * 1024
+# What goes into a compressor at once, however the source cuts its pieces: what comes out of igzip,
+# zlib-ng and zlib's level 0 depends on that, and the pieces of a response are cut anew each time.
+_BLOCK = 128 * 1024
 # For how long a source that says nothing of itself may keep back what is in the compressor; and
 # how long a pipe must be empty to count as waited for: whoever writes it may be about to.
 _PATIENCE = 0.5
@@ -66,12 +66,12 @@ class CompressedPayload(RecodedPayload):
         pieces = iter(self._payload)
         try:
             with Overlap() as overlap:
-                yield from self._pressed(pieces, _Press(self._begin_stream(), overlap))
+                yield from self._pressed(pieces, Press(self._begin_stream(), overlap))
         finally:
             self._settled = True
             close_if_it_can(pieces)
 
-    def _pressed(self, pieces: Iterator[Buffer], press: _Press) -> Iterator[bytes]:
+    def _pressed(self, pieces: Iterator[Buffer], press: Press) -> Iterator[bytes]:
         settled_at = monotonic()
         while True:
             if self._pauses(settled_at):
@@ -95,8 +95,8 @@ class CompressedPayload(RecodedPayload):
         return not _readable(number)
 
 
-class _Press:
-    """One pass through a compressor: small pieces are gathered, large ones cut."""
+class Press:
+    """One pass through a compressor, in blocks of one size."""
 
     __slots__ = ("_compressor", "_held", "_overlap", "_unflushed")
 
@@ -108,13 +108,17 @@ class _Press:
 
     def take(self, piece: Buffer) -> Iterator[bytes]:
         """Compress a piece; what has come out by now."""
-        if len(piece) >= _GATHERED:
-            yield from self._push_held()
-            yield from self._push(piece)
+        if len(self._held) + len(piece) < _BLOCK:
+            self._held += piece
             return
-        self._held += piece
-        if len(self._held) >= _GATHERED:
-            yield from self._push_held()
+        # A copy stays as it is, whatever the owner of the piece does with it.
+        with memoryview(piece) as view:
+            at = _BLOCK - len(self._held)
+            self._held += view[:at]
+            while len(self._held) == _BLOCK:
+                yield from self._push_held()
+                self._held += view[at : at + _BLOCK]
+                at += _BLOCK
 
     def settle(self, *, flushing: bool) -> Iterator[bytes]:
         """All that is under way; when flushing, all that was taken."""
@@ -132,16 +136,9 @@ class _Press:
 
     def _push_held(self) -> Iterator[bytes]:
         held, self._held = self._held, bytearray()
-        return self._push(held)
-
-    def _push(self, piece: Buffer) -> Iterator[bytes]:
-        whole = type(piece) is bytes and len(piece) <= _BLOCK
-        with memoryview(piece) as view:
-            for at in range(0, len(view), _BLOCK):
-                # A copy stays as it is, whatever the owner of the piece does with it.
-                block = piece if whole else bytes(view[at : at + _BLOCK])
-                self._unflushed = True
-                yield from self._overlap.do(partial(self._compressor.compress, block), len(block))
+        if held:
+            self._unflushed = True
+            yield from self._overlap.do(partial(self._compressor.compress, held), len(held))
 
 
 def _readable(number: int) -> bool:

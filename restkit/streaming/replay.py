@@ -13,10 +13,11 @@ from contextlib import suppress
 from functools import partial, update_wrapper
 from importlib import import_module
 from operator import attrgetter
+from reprlib import recursive_repr
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 from restkit.door import as_payload, refuse_asynchronous, refuse_wanting_arguments
-from restkit.masking import masked
+from restkit.masking import is_secret, masked
 from restkit.sources import CallPayload
 
 _P = ParamSpec("_P")
@@ -114,7 +115,7 @@ class ResourceStreamFunction(Generic[_P]):
         # A class brings its methods along, where a function has what was set on it.
         update_wrapper(self, function, updated=() if isinstance(function, type) else ("__dict__",))
 
-    def __call__(self, *args: _P.args, **kwargs: _P.kwargs) -> ResourceStream:
+    def __call__(self, /, *args: _P.args, **kwargs: _P.kwargs) -> ResourceStream:
         return ResourceStream(self.__wrapped__, args, kwargs)
 
     @overload
@@ -207,11 +208,27 @@ def _name_of(function: object) -> str:
     return str(getattr(function, "__name__", type(function).__name__))
 
 
-def _shown(value: object, name: str = "") -> str:
+def _shown(value: object, name: object = "") -> str:
     """An argument for a ``repr``: bounded, and without what looks like a credential."""
-    if name and masked(f"?{name}=_") != f"?{name}=_":
+    if isinstance(name, str) and is_secret(name):
         return "***"
     if isinstance(value, str | bytes | bytearray):
         value = value[: _SHOWN + 1]
-    text = _URL.sub(lambda url: masked(_USER_INFO.sub("", url[0])), repr(value))
+    text = _of_names(value) or _URL.sub(_without_credentials, repr(value))
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+@recursive_repr("{...}")
+def _of_names(value: object) -> str:
+    """A dict or a list of pairs, whose names tell what is secret: of headers, of options."""
+    if type(value) is dict:
+        items = [f"{name!r}: {_shown(each, name)}" for name, each in value.items()]
+        return f"{{{', '.join(items)}}}"
+    if type(value) is list and value and all(type(each) is tuple for each in value):
+        pairs = [f"({each[0]!r}, {_shown(each[1], each[0])})" for each in value if len(each) == 2]
+        return f"[{', '.join(pairs)}]" if len(pairs) == len(value) else ""
+    return ""
+
+
+def _without_credentials(url: re.Match[str]) -> str:
+    return masked(_USER_INFO.sub("", url[0]))
