@@ -19,7 +19,8 @@ def replacing(path: str, named: str | None = None) -> Iterator[io.FileIO]:
     Whatever goes wrong, an older file of that name stays as it was and nothing else is left. The
     new file has the mode of the older one. ``named`` is what an error calls it.
     """
-    part, number = _create_beside(path, named or path)
+    folder, name = os.path.split(path)
+    part, number = create_part(folder, name, named or path)
     try:
         with open(number, "wb", buffering=0) as file:
             with suppress(FileNotFoundError):
@@ -32,8 +33,8 @@ def replacing(path: str, named: str | None = None) -> Iterator[io.FileIO]:
         raise
 
 
-def _create_beside(path: str, named: str) -> tuple[str, int]:
-    folder, name = os.path.split(path)
+def create_part(folder: str, name: str, named: str) -> tuple[str, int]:
+    """A new, hidden file beside a name, ``.name.1a2b3c4d.part``: its path, and its number."""
     while True:
         # Names are at most 255 bytes, and one character may be four of them.
         part = os.path.join(folder, f".{name[:50]}.{os.urandom(4).hex()}.part")
