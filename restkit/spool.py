@@ -88,8 +88,9 @@ class Spool:
         self._held = bytearray()
 
     def __del__(self) -> None:
-        if self._file is not None:
-            self._file.close()
+        file = getattr(self, "_file", None)  # an interrupt may have kept it from being made
+        if file is not None:
+            file.close()
 
     def __repr__(self) -> str:
         place = "memory" if self._file is None else "a file"

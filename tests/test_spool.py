@@ -12,6 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from restkit.spool import MEMORY, Spool
+from restkit.wire.secure import SecureTransport
+from restkit.wire.transport import Transport
 from support.answers import no_file_over
 from support.memory import descriptors
 
@@ -185,3 +187,11 @@ def test_any_order_of_putting_in_and_reading_is_that_of_plain_bytes(memory, step
         assert spool.in_memory == (len(held) <= memory)
     finally:
         spool.close()
+
+
+@pytest.mark.parametrize("kind", [Spool, Transport, SecureTransport])
+def test_what_was_interrupted_before_it_was_made_goes_without_a_word(kind):
+    """A warning from its end, of which nobody could catch the cause, would fail this test."""
+    unmade = kind.__new__(kind)
+    del unmade
+    gc.collect()

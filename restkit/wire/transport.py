@@ -194,7 +194,8 @@ class Transport:
         return self._socket
 
     def __del__(self) -> None:
-        self.close()
+        if not getattr(self, "_closed", True):  # an interrupt may have kept it from being made
+            self.close()
 
     def _lost(self, exc: OSError) -> Error:
         if self.aborted or self._closed:
