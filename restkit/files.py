@@ -167,11 +167,15 @@ class PipePayload(Payload):
         return self._raw.fileno() if self._drained and self._watchable else None
 
     def chunks(self) -> Iterator[Buffer]:
-        while piece := self._buffer.read1(_PIPE_BLOCK) or self._read_raw():
-            self._drained = len(piece) < _PIPE_BLOCK
+        # All that the buffer has, or one read of as much as it could have: then it is empty, which
+        # no read of another size would tell.
+        piece = self._buffer.read1() or self._read_raw_unless_ended()
+        self._drained = True
+        while piece:
             yield piece
+            piece = _read_on(self._raw, self._raw.read, _PIPE_BLOCK)
 
-    def _read_raw(self) -> bytes:
+    def _read_raw_unless_ended(self) -> bytes:
         # read1() gives b"" for the end, and also when a file that does not block has nothing yet
         # (CPython 3.10 to 3.13). Nothing is in the buffer then, and the raw file tells them apart.
         if os.get_blocking(self._raw.fileno()):
