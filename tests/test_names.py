@@ -131,6 +131,14 @@ def test_names_are_unique_by_another_regex_too(names):
     assert len(set(unique)) == len(names)
 
 
+@given(st.lists(NAME, max_size=20))
+def test_names_that_are_not_looked_into_are_those_that_would_stay_as_they_are(names):
+    # The function may see that there is nothing to do; the generator is sent each name.
+    one_by_one = unique_names(names, name_deduplicator_default())
+
+    assert list(by_default(names)) == one_by_one
+
+
 @given(st.lists(NAME, max_size=20, unique=True))
 def test_plain_names_that_occur_once_stay_as_they_are(names):
     plain = [name for name in names if "(" not in name and "/" not in name]
@@ -224,6 +232,16 @@ def test_a_deduplicator_that_gives_no_text_is_a_type_error():
 
     with pytest.raises(TypeError, match="gave int for 'a'; str is wanted"):
         unique_names(["a"], numbers)
+
+
+def test_a_deduplicator_may_not_make_a_folder_of_a_file():
+    def as_folders():
+        name = yield
+        while True:
+            name = yield name + "/"
+
+    with pytest.raises(PayloadError, match="gave 'a/' for 'a', which is no folder"):
+        unique_names(["a"], as_folders)
 
 
 def test_a_reconstructor_that_does_not_look_at_the_index_is_an_error_and_no_endless_loop():

@@ -15,7 +15,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from restkit import Client, PayloadError, PayloadLengthError, PayloadNotReplayable
-from restkit.payload import Payload
 from restkit.streaming import (
     ResourceStreamFunction,
     ZipStream,
@@ -24,41 +23,13 @@ from restkit.streaming import (
     stream_zip,
 )
 from support import ScriptedServer, body_of, field, payload_of, response
+from support.archives import Sized, contents, in_pieces, joined
 from support.memory import MIB, peak_memory
 
 WHEN = datetime(2016, 5, 14, 4, 6, 16)  # noqa: DTZ001  # of no zone, as the original's are
 STORED = {"compression_method": 0}
 NOISE = os.urandom(3 * MIB)
 TEXT = b"so much to say, and all of it twice\n" * 60_000
-
-
-class Sized(Payload):
-    """Bytes of known length from elsewhere, in small pieces: neither a file nor in memory."""
-
-    replayable = True
-
-    def __init__(self, data: bytes, length: int | None = None) -> None:
-        self.length = len(data) if length is None else length
-        self.data = data
-        self.passes = 0
-
-    def chunks(self):
-        self.passes += 1
-        return in_pieces(self.data)
-
-
-def in_pieces(data, size=50_000):
-    return (data[at : at + size] for at in range(0, len(data), size))
-
-
-def joined(archive):
-    return b"".join([bytes(piece) for piece in archive])
-
-
-def contents(data):
-    with zipfile.ZipFile(io.BytesIO(data)) as read:
-        assert read.testzip() is None
-        return {info.filename: read.read(info) for info in read.infolist()}
 
 
 def test_S23_files_of_every_kind_are_read_back():
@@ -326,6 +297,12 @@ def test_small_files_leave_together_and_what_came_before_a_pause_leaves_before_i
     # Twenty files before the source is asked, its header, each of its pieces, and all the rest.
     assert [count for _, count in seen] == [0, 0, 1, 2, 3, 3]
     assert [start for start, _ in seen[:2]] == [b"PK", b"PK"]
+
+
+def test_files_of_no_bytes_leave_together_too():
+    files = [ZipStreamFile(f"{number}", b"") for number in range(100)]
+
+    assert len(list(ZipStream(files))) == 1
 
 
 def test_the_number_of_a_pipe_is_told_while_the_pipe_is_what_is_waited_for():

@@ -75,6 +75,11 @@ def test_S31_a_method_that_is_not_written_is_refused_at_once(method, message):
         ("../a", "leads out of the folder"),
         ("a/../../b", "leads out of the folder"),
         ("..\\a", "leads out of the folder"),
+        ("\\a", "leads out of the folder"),
+        ("\\\\host\\a", "leads out of the folder"),
+        (".", "ends with a dot, which is the folder it is in"),
+        ("./", "ends with a dot"),
+        ("a/.", "ends with a dot"),
         ("\ud800", "lone surrogate"),
         ("ü" * 32768, "has 65536 bytes; it may have 65535"),
     ],
@@ -84,7 +89,9 @@ def test_a_name_that_no_archive_should_have_is_refused(name, message):
         ZipStreamFile(name, b"x")
 
 
-@pytest.mark.parametrize("name", ["a..b", "..a/b..", "...", "a/.b", "a\\b", "ü" * 32767])
+@pytest.mark.parametrize(
+    "name", ["a..b", "..a/b..", "...", "a/.b", "a.", "./a", "a\\b", "ü" * 32767]
+)
 def test_a_name_that_only_looks_odd_is_taken(name):
     assert ZipStreamFile(name, b"x").name == name
 

@@ -1,8 +1,8 @@
-"""Content codings put on, in memory: what compresses, by which package, and how hard it tries.
+"""Bytes compressed, in memory: what compresses, by which package, and how hard it tries.
 
 - gzip: one member (RFC 1952) without a name or a time in its head, so that the same bytes always
   give the same member;
-- deflate: zlib's format (RFC 9110 8.4.1.2);
+- deflate: zlib's format (RFC 9110 8.4.1.2); in archives raw (RFC 1951), without head and end;
 - zstd: one frame (RFC 8878) with a checksum, and a window of at most the 8 MiB that RFC 9659 3
   allows: levels from 20 on would take up to 128 MiB, which receivers refuse. The standard
   library from Python 3.14 on, else ``backports.zstd``.
@@ -16,6 +16,7 @@ up to twice the speed; its 1 makes 21 % more than zlib's, so that its 2 stands i
 
 from __future__ import annotations
 
+import zlib
 from functools import cache, partial
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
@@ -64,14 +65,33 @@ def compressing(coding: str, level: int | None) -> Callable[[], Compressor]:
     return partial(_deflating, level, 31 if coding == "gzip" else 15)
 
 
+def deflating(level: int) -> Compressor:
+    """One stream of raw deflate, at a level of zlib's."""
+    return _deflating(level, -15)
+
+
+def deflated(data: bytes, level: int) -> bytes:
+    """All of it as raw deflate: of what is small, a stream would take longer to begin."""
+    package, level = _fastest(level)
+    # In zlib's format it stands between a head and a sum; by itself Python 3.10 does not give it.
+    packed: bytes = package.compress(data, level)[2:-4]
+    return packed
+
+
+def crc_32(data: Buffer, before: int = 0) -> int:
+    """The CRC that archives have, of this behind what has the CRC ``before``."""
+    number: int = (_installed("zlib_ng.zlib_ng") or zlib).crc32(data, before)
+    return number
+
+
 def _refuse_odd_level(coding: str, level: int, lowest: int, highest: int) -> None:
     if type(level) is not int or not lowest <= level <= highest:
         raise RequestError(f"level={level!r}: {coding} has the levels {lowest} to {highest}")
 
 
 def _deflating(level: int, window_bits: int) -> Compressor:
-    zlib, level = _fastest(level)
-    stream = zlib.compressobj(level, zlib.DEFLATED, window_bits)
+    package, level = _fastest(level)
+    stream = package.compressobj(level, zlib.DEFLATED, window_bits)
     return Compressor(stream.compress, partial(stream.flush, zlib.Z_SYNC_FLUSH), stream.flush)
 
 
@@ -82,7 +102,7 @@ def _fastest(level: int) -> tuple[Any, int]:
         return isal, level
     if level and (zlib_ng := _installed("zlib_ng.zlib_ng")):
         return zlib_ng, max(level, 2)
-    return import_module("zlib"), level
+    return zlib, level
 
 
 @cache

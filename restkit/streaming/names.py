@@ -7,7 +7,7 @@ in the order of the files, gives a name for each, and is closed when all have th
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from itertools import count
 from typing import TypeAlias
@@ -58,7 +58,7 @@ def name_deduplicator_default(
         name = yield given.another(name)
 
 
-def unique_names(names: Iterable[str], deduplicator: Deduplication) -> list[str]:
+def unique_names(names: Sequence[str], deduplicator: Deduplication) -> Sequence[str]:
     """What a deduplicator, or one that a function makes, gives for these names; it is closed then.
 
     None leaves them as they are. Of a folder's name, with the slash at its end, the deduplicator
@@ -66,11 +66,24 @@ def unique_names(names: Iterable[str], deduplicator: Deduplication) -> list[str]
     for a name that is no text, and whatever the deduplicator raises.
     """
     if deduplicator is None:
-        return list(names)
+        return names
+    if deduplicator is name_deduplicator_default and _are_plain(names):
+        return names
     generator = deduplicator() if callable(deduplicator) else deduplicator
     with closing(generator):
         _sent(generator, None)
         return [_another(generator, name) for name in names]
+
+
+def _are_plain(names: Iterable[str]) -> bool:
+    """Whether each occurs once, and none has what could be an index: the default keeps these."""
+    seen = set()
+    for name in names:
+        plain = name.removesuffix("/")
+        if plain in seen or " (" in plain:
+            return False
+        seen.add(plain)
+    return True
 
 
 def _another(generator: NameDeduplicator, name: str) -> str:
@@ -79,6 +92,11 @@ def _another(generator: NameDeduplicator, name: str) -> str:
     if not isinstance(given, str):
         raise TypeError(
             f"the name deduplicator gave {type(given).__name__} for {name!r}; str is wanted"
+        )
+    if given.endswith("/") and not slash:
+        raise PayloadError(
+            f"the name deduplicator gave {given!r} for {name!r}, which is no folder: a name with a "
+            "slash at its end is a folder's"
         )
     return given + slash
 

@@ -15,7 +15,7 @@ from restkit.streaming.zip_records import COMPRESSION_METHOD_DEFLATE, Directory
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Generator, Iterable, Iterator
+    from collections.abc import Generator, Iterable, Iterator, Sequence
 
     from restkit.payload import Buffer
     from restkit.streaming.names import Deduplication
@@ -83,7 +83,7 @@ class ZipStream(Payload):
     def chunks(self) -> Iterator[Buffer]:
         return _gathered(self._pieces())
 
-    def _rename(self, names: list[str], unique: list[str]) -> None:
+    def _rename(self, names: Sequence[str], unique: Sequence[str]) -> None:
         for member, old, new in zip(self._members, names, unique, strict=True):
             if new != old:
                 member.rename(new)
@@ -96,7 +96,14 @@ class ZipStream(Payload):
                 self._asked = member.payload if member.may_wait else None
                 if member.may_wait:
                     yield b""
-                sums, around = yield from member.pieces()
+                if member.small:
+                    header, data, sums = member.whole()
+                    yield header
+                    if data:
+                        yield data
+                    around = len(header)
+                else:
+                    sums, around = yield from member.pieces()
                 directory.add(member.entry, sums, around)
         finally:
             self._asked = None
@@ -137,8 +144,8 @@ def _checked(files: Iterable[ZipStreamFile]) -> Iterator[ZipStreamFile]:
             raise TypeError(
                 f"file {index} is of type {type(file).__name__}; ZipStreamFile is wanted"
             )
-        refuse_if_spent(file.payload)
         if not file.payload.replayable:
+            refuse_if_spent(file.payload)
             if id(file.stream) in once:
                 raise PayloadNotReplayable(
                     f"the stream of {file.name!r} can be sent once, and is another file's already"

@@ -68,8 +68,8 @@ class ZipStreamFile:
         if modified_at is None:
             modified_at = datetime.now(timezone.utc)
         _check_types(name, modified_at, comment)
-        encoded_name(name)
-        encoded(comment, "comment")
+        check_name(name)
+        _check_text(comment, "comment")
         _check_method(compression_method)
         payload = as_payload(stream)
         if payload is None:
@@ -90,38 +90,48 @@ class ZipStreamFile:
         return f"<ZipStreamFile name = {self.name!r}>"
 
 
-def encoded(text: str, what: str) -> bytes:
-    """A text as it stands in an archive; PayloadError where it cannot."""
-    if text.isascii():
-        data = text.encode()
-    else:
-        data = utf_8(text, f"the {what} {text!r}")
-    if len(data) > _LONGEST:
-        raise PayloadError(
-            f"the {what} {text[:40]!r}... has {len(data)} bytes; it may have {_LONGEST}"
-        )
-    return data
-
-
-def encoded_name(name: str) -> bytes:
-    """A name as it stands in an archive; PayloadError for one that is none, or leads elsewhere."""
+def check_name(name: str) -> None:
+    """PayloadError for a name that is none, or leads elsewhere, or cannot stand in an archive."""
     if not name or "\0" in name:
         raise PayloadError(f"the name {name!r}: a name has characters, and no NUL among them")
-    if name[0] == "/" or (".." in name and ".." in name.replace("\\", "/").split("/")):
-        raise PayloadError(
-            f"the name {name!r} leads out of the folder that the archive is unpacked into"
-        )
-    return encoded(name, "name")
+    if name[0] in "/\\":
+        raise _leads_out(name)
+    if ".." in name or name.endswith((".", "./")):
+        _check_dots(name)
+    _check_text(name, "name")
+
+
+def _check_dots(name: str) -> None:
+    parts = name.replace("\\", "/").removesuffix("/").split("/")
+    if ".." in parts:
+        raise _leads_out(name)
+    if parts[-1] == ".":
+        raise PayloadError(f"the name {name!r} ends with a dot, which is the folder it is in")
+
+
+def _leads_out(name: str) -> PayloadError:
+    return PayloadError(
+        f"the name {name!r} leads out of the folder that the archive is unpacked into"
+    )
+
+
+def _check_text(text: str, what: str) -> None:
+    size = len(text) if text.isascii() else len(utf_8(text, f"the {what} {text!r}"))
+    if size > _LONGEST:
+        raise PayloadError(f"the {what} {text[:40]!r}... has {size} bytes; it may have {_LONGEST}")
 
 
 def _check_types(name: object, modified_at: object, comment: object) -> None:
-    for value, what in ((name, "name"), (comment, "comment")):
-        if not isinstance(value, str):
-            raise TypeError(f"{what} is of type {type(value).__name__}; str is wanted")
+    if not isinstance(name, str):
+        raise _of_another_type("name", name, "str")
+    if not isinstance(comment, str):
+        raise _of_another_type("comment", comment, "str")
     if not isinstance(modified_at, datetime):
-        raise TypeError(
-            f"modified_at is of type {type(modified_at).__name__}; datetime.datetime is wanted"
-        )
+        raise _of_another_type("modified_at", modified_at, "datetime.datetime")
+
+
+def _of_another_type(what: str, value: object, wanted: str) -> TypeError:
+    return TypeError(f"{what} is of type {type(value).__name__}; {wanted} is wanted")
 
 
 def _check_method(method: int) -> None:

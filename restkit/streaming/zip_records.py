@@ -18,10 +18,10 @@ COMPRESSION_METHOD_DEFLATE = 8
 COMPRESSION_METHOD_BZIP2 = 12
 COMPRESSION_METHOD_LZMA = 14
 
-_LOCAL = Struct("<4s5H3L2H")
+_LOCAL = Struct("<4s3H4L2H")
 _DESCRIPTOR = Struct("<4s3L")
 _WIDE_DESCRIPTOR = Struct("<4sL2Q")
-_LISTED = Struct("<4s6H3L5H2L")
+_LISTED = Struct("<4s4H4L5H2L")
 _WIDE_END = Struct("<4sQ2H2L4Q")
 _WIDE_LOCATOR = Struct("<4sLQL")
 _END = Struct("<4s4H2LH")
@@ -108,8 +108,7 @@ def local_header(entry: Entry, sums: Sums) -> bytes:
         _WIDE_VERSION if entry.wide else _VERSION,
         entry.flags,
         entry.method,
-        entry.clock & 0xFFFF,
-        entry.clock >> 16,
+        entry.clock,
         crc,
         compressed,
         size,
@@ -147,8 +146,7 @@ def listed(entry: Entry, sums: Sums, offset: int) -> bytes:
         version,
         entry.flags,
         entry.method,
-        entry.clock & 0xFFFF,
-        entry.clock >> 16,
+        entry.clock,
         crc,
         compressed,
         size,
