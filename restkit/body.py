@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sys
-from copy import copy
 from enum import Enum
 from threading import RLock
 from typing import TYPE_CHECKING, Protocol
 
-from restkit.errors import AlreadyRead, BodyTooLarge, Error, TransportError
+from restkit.errors import AlreadyRead, BodyTooLarge, Error, TransportError, again
 from restkit.relay import LiveRelay, SpooledRelay
 
 if TYPE_CHECKING:
@@ -265,7 +264,7 @@ class Body:
         self._blamed(exc)
         # What is kept is a copy: the one that is raised holds on to the frames it went through,
         # and may hold on to the response, and so to this body.
-        self._error = _again(exc)
+        self._error = again(exc)
         if isinstance(self._error, Error):
             self._error.response = None
         source = self._source
@@ -332,7 +331,7 @@ class Body:
     def _gone(self) -> BaseException:
         """Why it cannot be had any more: what broke it, or what was done with it."""
         if self._error is not None:
-            return self._blamed(_again(self._error))
+            return self._blamed(again(self._error))
         if self._closed:
             return self._blamed(AlreadyRead("the response was closed, and its body let go"))
         return self._blamed(AlreadyRead("the body was taken live, as one pass, and has gone by"))
@@ -341,10 +340,3 @@ class Body:
         if isinstance(exc, Error) and self._blame is not None:
             self._blame(exc)
         return exc
-
-
-def _again(exc: BaseException) -> BaseException:
-    """The same exception to be raised once more: without its traceback, with its cause."""
-    again = copy(exc)
-    again.__cause__ = exc.__cause__
-    return again

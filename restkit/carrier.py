@@ -51,7 +51,10 @@ class Carrier:
             return make(request, reply, clock.started)
         failure.request = request
         failure.response = make(request, reply._replace(failure=None), clock.started)
-        raise failure
+        try:
+            raise failure
+        finally:
+            del failure, reply  # or it would keep itself, by its traceback and this frame
 
     @property
     def closed(self) -> bool:

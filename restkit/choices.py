@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from restkit.timeouts import Timeout
     from restkit.url import URL, Params
     from restkit.wire.proxy import Proxy
-    from restkit.wire.route import AddressCheck, SocketOption
+    from restkit.wire.route import AddressCheck, Connect, SocketOption
     from restkit.wire.tls import TLSOptions
 
 
@@ -67,7 +67,7 @@ class CommonOptions(TypedDict, total=False):
     replay: str | None
     spool: bool
     compress: str | None
-    content_digest: bool
+    content_digest: bool | None
     auth: Auth | tuple[str, str] | Callable[..., object] | str | None
     proxy: Proxy | str | None
     check_address: AddressCheck | None
@@ -99,6 +99,7 @@ class ClientOptions(CommonOptions, total=False):
     uds: str | os.PathLike[str] | None
     source_address: tuple[str, int] | None
     socket_options: Iterable[SocketOption]
+    connect: Connect | None
     resolve: Mapping[str, str] | None
 
 
@@ -239,7 +240,7 @@ _CHECKS: dict[str, Callable[[str, object], Any]] = {
     "max_body": _perhaps(_a_size),
     "expect_continue": _perhaps(a_bool),
     "compress": _perhaps(_a_coding),
-    "content_digest": a_bool,
+    "content_digest": _perhaps(a_bool),
     "follow_redirect": a_bool,
     "max_follow_redirect": a_count,
     "force_follow_redirect": a_bool,

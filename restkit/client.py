@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from restkit.preparing import GivenHeaders
     from restkit.url import Params
     from restkit.wire.pool import Pool
-    from restkit.wire.route import SocketOption
+    from restkit.wire.route import Connect, SocketOption
 
 __all__ = ["Client", "HttpResponse"]  # the original's users import both from here
 
@@ -59,8 +59,8 @@ class Client(Verbs):
     together ``headers``, ``params``, ``base_url`` (relative URLs go behind it), ``cookies`` (a
     jar, or False for none), ``trust_env`` (whether the environment names proxies and trusted
     certificates), ``uds`` (a Unix socket to talk to), ``source_address``, ``socket_options``,
-    ``resolve`` (addresses by host), and ``pool_size``, ``max_idle`` and ``max_connections`` for
-    the connections it keeps.
+    ``connect`` (a function that opens them), ``resolve`` (addresses by host), and ``pool_size``,
+    ``max_idle`` and ``max_connections`` for the connections it keeps.
 
     >>> with Client(timeout=5) as client:
     ...     client.request
@@ -81,13 +81,14 @@ class Client(Verbs):
         uds: str | os.PathLike[str] | None = None,
         source_address: tuple[str, int] | None = None,
         socket_options: Iterable[SocketOption] = (),
+        connect: Connect | None = None,
         resolve: Mapping[str, str] | None = None,
         **options: Unpack[CommonOptions],
     ) -> None:
         get_ready()
         import restkit.streaming.checking  # noqa: F401  # for the same reason
 
-        network = network_of(uds, source_address, socket_options)
+        network = network_of(uds, source_address, socket_options, connect)
         settings = Settings(network=network, resolve=addresses_by_host(resolve))
         if a_bool("trust_env", trust_env):
             settings = as_environment_says(settings, os.environ)
@@ -126,7 +127,7 @@ class Client(Verbs):
             settings = settings._replace(auth=BasicAuth(target.username, target.password or ""))
         fields, withheld = self._merged(headers, says_who=says_who)
         if body is not None:
-            body = as_wanted(body, fields, settings)
+            body = as_wanted(body, fields, withheld, settings)
         return self.send(Request(method, target, fields, withheld, body, settings))
 
     def send(self, request: Request) -> HttpResponse:
@@ -140,7 +141,8 @@ class Client(Verbs):
             if request.payload is not payload:
                 payload = payload_of(request.payload)
                 if payload is not None:
-                    payload = as_wanted(payload, request.headers, request.settings)
+                    fields, withheld = request.headers, request.withheld
+                    payload = as_wanted(payload, fields, withheld, request.settings)
                 request.payload = payload
             response = self._course_of(request)
         return told(filters, response, request)

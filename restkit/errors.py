@@ -39,7 +39,7 @@ generator) is none of these: it passes through restkit as it is.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from restkit.masking import masked
 
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 
 
 _SHOWN = 200
+_E = TypeVar("_E", bound=BaseException)
 
 
 class Error(Exception):
@@ -106,6 +107,19 @@ def _on_one_line(text: str) -> str:
     """What a server has said, so that it is no more than text in a log and on a terminal."""
     words = " ".join(text.split())
     return "".join(c if c.isprintable() else "\ufffd" for c in words)
+
+
+def again(exc: _E) -> _E:
+    """The same exception, to be kept or raised once more: like its causes a copy, without frames.
+
+    One that is kept where it came from would otherwise keep, by its traceback, whoever called.
+    """
+    from copy import copy
+
+    one = copy(exc)
+    cause = exc.__cause__
+    one.__cause__ = None if cause is None else again(cause)
+    return one
 
 
 def _revive(kind: type[Error], message: str, state: dict[str, Any]) -> Error:

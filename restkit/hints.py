@@ -53,6 +53,7 @@ _HINTS = {
     "uds": _OF_A_CLIENT,
     "source_address": _OF_A_CLIENT,
     "socket_options": _OF_A_CLIENT,
+    "connect": _OF_A_CLIENT,
     "resolve": _OF_A_CLIENT,
     "json": _OF_A_CALL,
     "body": _OF_A_CALL,

@@ -82,16 +82,19 @@ def payload_of(value: object) -> Payload | None:
     return as_payload(value if form is None else form)
 
 
-def as_wanted(payload: Payload, headers: Headers, settings: Settings) -> Payload:
+def as_wanted(
+    payload: Payload, headers: Headers, withheld: frozenset[str], settings: Settings
+) -> Payload:
     """The payload as the headers and the options want it: coded, summed up, kept to go again.
 
-    A Content-Type among the headers gets the boundary of a form.
+    A Content-Type among the headers gets the boundary of a form. What is ``withheld`` is not
+    among them, and must not be sent by anybody.
     """
     if "content-type" in headers.names():
         payload = _as_declared_in(headers, payload)
     if settings.compress is not None:
-        payload = _compressed(payload, headers, settings.compress)
-    if settings.content_digest and "content-digest" not in headers.names():
+        payload = _compressed(payload, headers, withheld, settings.compress)
+    if settings.content_digest and "content-digest" not in headers.names() | withheld:
         from restkit.streaming.digest import digested
 
         # Before it is kept: what is spooled for its length has its digest known by that.
@@ -108,7 +111,14 @@ def _as_declared_in(headers: Headers, payload: Payload) -> Payload:
     return payload
 
 
-def _compressed(payload: Payload, headers: Headers, coding: str) -> Payload:
+def _compressed(
+    payload: Payload, headers: Headers, withheld: frozenset[str], coding: str
+) -> Payload:
+    if "content-encoding" in withheld:
+        raise RequestError(
+            f"compress={coding!r} and Content-Encoding=None are given: without that header nobody "
+            "could tell what the bytes are"
+        )
     for name in ("content-encoding", "content-length"):
         if name in headers.names():
             raise RequestError(

@@ -14,13 +14,14 @@ from restkit.wire.tls import trusted_by_environment
 
 if TYPE_CHECKING:
     from restkit.settings import Settings
-    from restkit.wire.route import SocketOption
+    from restkit.wire.route import Connect, SocketOption
 
 
 def as_environment_says(settings: Settings, environ: Mapping[str, str]) -> Settings:
     """The settings with the proxies and the trusted certificates that the environment names."""
     proxies = EnvironmentProxies(environ)
-    if proxies and settings.network.uds is None:
+    opens_as_said = settings.network.uds is not None or settings.network.connect is not None
+    if proxies and not opens_as_said:
         settings = settings._replace(proxy=proxies)
     trusted = trusted_by_environment(environ)
     if trusted is not None:
@@ -40,8 +41,11 @@ def network_of(
     uds: str | os.PathLike[str] | None,
     source_address: tuple[str, int] | None,
     socket_options: Iterable[SocketOption],
+    connect: Connect | None,
 ) -> Network:
     """How sockets are to be opened; raises RequestError for what cannot be meant."""
+    if connect is not None:
+        _judge_connect(connect, uds, source_address)
     if uds is not None and source_address is not None:
         raise RequestError("uds= and source_address= are given, and a Unix socket has no address")
     if uds is not None and not isinstance(uds, (str, os.PathLike)):
@@ -50,7 +54,16 @@ def network_of(
         _source(source_address),
         _options(socket_options),
         None if uds is None else os.fsdecode(uds),
+        connect=connect,
     )
+
+
+def _judge_connect(connect: object, uds: object, source_address: object) -> None:
+    if not callable(connect):
+        raise RequestError(f"connect={connect!r}: a function of host and port is wanted")
+    other = "uds" if uds is not None else "source_address" if source_address is not None else None
+    if other:
+        raise RequestError(f"connect= and {other}= are given, and connect= opens sockets itself")
 
 
 def _source(given: object) -> tuple[str, int] | None:

@@ -203,7 +203,7 @@ def _parsed(text: str) -> URL:
     except (ValueError, LocationParseError) as exc:
         # A name has been looked at by then, so that this is all it finds fault with.
         by_urllib3 = isinstance(exc, LocationParseError)
-        reason = "what the brackets hold is no IPv6 address" if by_urllib3 else exc
+        reason = "what the brackets hold is no IPv6 address" if by_urllib3 else str(exc)
         # The cause may repeat what it took for the host; where the password has a raw "/" in
         # it, that is the password's first half. urllib3's repeats the whole text.
         tells = "@" in text or (by_urllib3 and "?" in text)

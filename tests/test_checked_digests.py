@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from restkit import IntegrityError, Request, RequestError
+from restkit import Client, IntegrityError, Request, RequestError
 from restkit.door import as_payload
 from restkit.payload import Buffer, Payload
 from restkit.streaming.digest import digested
@@ -161,6 +161,27 @@ def test_a_digest_of_the_callers_is_the_one_that_is_sent(client):
     for request in server.requests:
         assert field(head_of(request), "content-digest") == "sha-512=:YWJj:"
         assert b"sha-256" not in request
+
+
+def test_a_digest_that_the_caller_withholds_is_not_sent(client):
+    with ScriptedServer.serving(OK) as server:
+        for payload in (b"abc", iter([b"abc"])):
+            headers = {"Content-Digest": None}
+            client.put(server.url(), payload, headers, content_digest=True)
+    for request in server.requests:
+        assert b"digest" not in request.lower()
+        assert b"sha-256" not in request
+
+
+@pytest.mark.parametrize("by", ["call", "client"])
+def test_compressed_bytes_are_not_sent_without_the_header_that_says_so(by):
+    none = {"Content-Encoding": None}
+    with ScriptedServer.serving(OK) as server:
+        with Client(headers=none if by == "client" else None, compress="gzip") as client:
+            with pytest.raises(RequestError, match="Content-Encoding=None are given") as caught:
+                client.put(server.url(), b"abc", none if by == "call" else None)
+            assert caught.value.sent == "nothing"
+            assert client.get(server.url()).status == 200  # where nothing is compressed
 
 
 class SizedOnce(Payload):

@@ -444,6 +444,7 @@ WRONG: dict[str, tuple[list[object], str]] = {
 }
 OF_A_CLIENT: dict[str, tuple[list[object], str]] = {
     "base_url": ([5, b"http://x", "", "/path", "ftp://x", "http://", Odd()], "base_url=: "),
+    "connect": ([5, "/run/x", Odd()], "a function of host and port is wanted"),
     "cookies": ([5, "a=b", {"a": "b"}, Odd()], "CookieJar is wanted"),
     "headers": (
         [5, "a: b", ["a"], {"a b": "c"}, {"a": 1.5}, {"a": "b\n"}, Odd()],
@@ -504,6 +505,9 @@ def test_C12_a_wrong_value_in_a_call_is_an_error_before_any_connection(server):
 def test_C12_two_that_exclude_each_other_are_refused():
     with pytest.raises(RequestError, match="a Unix socket has no address"):
         Client(uds="/run/x", source_address=("127.0.0.1", 0))
+    for other in ({"uds": "/run/x"}, {"source_address": ("127.0.0.1", 0)}):
+        with pytest.raises(RequestError, match=f"connect= and {next(iter(other))}= are given"):
+            Client(connect=socket.create_connection, **other)
 
 
 # A Client is not changed by its calls

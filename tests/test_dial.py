@@ -246,6 +246,20 @@ def test_W18_the_sockets_that_lost_are_closed(resolves):
 # Names
 
 
+def test_an_address_of_the_caller_s_that_nobody_knows(monkeypatch):
+    def getaddrinfo(host: str, *_: object, **__: object) -> None:
+        assert host == "fe80::1%nope"
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    error = failure(Route("http", "api.test", 80, address="fe80::1%nope"))
+    assert type(error) is ConnectError
+    assert str(error) == (
+        "api.test:80: no address for fe80::1%nope, which resolve= has for it: "
+        "Name or service not known"
+    )
+
+
 def test_a_name_that_nobody_knows(monkeypatch):
     def getaddrinfo(*_: object, **__: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")

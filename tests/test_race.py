@@ -162,9 +162,25 @@ def test_C12_a_unix_socket_that_is_not_there_is_named(folder):
     error = failure(Route("http", "localhost", 80, network=network))
     assert type(error) is ConnectError
     assert str(error) == (
-        f"cannot connect to localhost:80: {folder}/none.sock No such file or directory"
+        f"cannot connect to localhost:80 at {folder}/none.sock: No such file or directory"
     )
     assert isinstance(error.__cause__, FileNotFoundError)
+
+
+def test_C12_a_unix_socket_is_named_in_what_goes_wrong_behind_it(folder):
+    path = f"{folder}/api.sock"
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(path)
+        silent.listen()
+        route = Route("https", "localhost", 443, network=Network(uds=path))
+        error = failure(route, Timeout(connect=0.3))
+    assert type(error) is ConnectTimeout
+    assert str(error) == (
+        f"localhost:443 at {path}: still in the TLS handshake when the 0.3 s of Timeout.connect "
+        "were over"
+    )
+    route = Route("http", "localhost", 80, network=Network(uds="\0api"))
+    assert (route.where, route.named) == ("localhost:80", "localhost:80 at @api")
 
 
 def test_C12_a_unix_socket_with_a_full_queue_is_waited_for(folder):

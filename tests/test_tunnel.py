@@ -485,6 +485,24 @@ def test_W13_a_proxy_that_is_silent_in_its_tls_is_named():
     )
 
 
+def test_W13_the_total_names_the_proxy_that_it_was_spent_on():
+    total = Timeout(connect=None, total=0.3)
+    with unanswering() as port:
+        error = failure(by(Proxy(f"{V4}:{port}")), total)
+    assert type(error) is TotalTimeout
+    assert str(error) == (
+        f"origin.test: still connecting to the proxy {V4}:{port} when the 0.3 s of Timeout.total "
+        "were over"
+    )
+    with ScriptedServer(lambda peer: peer.read_to_end()) as server:
+        error = failure(by(Proxy(f"https://localhost:{server.port}")), total)
+    assert type(error) is TotalTimeout
+    assert str(error) == (
+        f"origin.test: still in the TLS handshake with the proxy localhost:{server.port} when the "
+        "0.3 s of Timeout.total were over"
+    )
+
+
 def test_W18_the_addresses_of_a_proxy_race(monkeypatch):
     with ExitStack() as stack:
         dead = stack.enter_context(unanswering("::1"))

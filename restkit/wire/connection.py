@@ -92,7 +92,7 @@ class Connection:
     )
 
     def __init__(self, dialed: Dialed, route: Route, home: Home) -> None:
-        self._transport = transport_of(dialed.sock, route.where)
+        self._transport = transport_of(dialed.sock, route.named)
         # Not held: a pool that nobody uses any more ends at once, with what rests in it.
         self._home = ref(home)
         self._opened: tuple[float | None, float | None] = (dialed.connected, dialed.secured)
@@ -148,9 +148,10 @@ class Connection:
             self.finished(exchange)
         else:
             live = LiveBody(self, self._transport, exchange, sending.clock)
-        if exchange.failure is not None:
+        failure, exchange.failure = exchange.failure, None
+        if failure is not None:
             self.close()
-        state = (times, exchange.sent, exchange.failure)
+        state = (times, exchange.sent, failure)
         return Reply(head, deframer, content, exchange.early, live, given, *state)
 
     def finished(self, exchange: Exchange) -> None:

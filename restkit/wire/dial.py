@@ -27,7 +27,16 @@ from restkit.errors import (
     TotalTimeout,
 )
 from restkit.wire.handshake import Handshake
-from restkit.wire.race import CheckRaised, Race, is_ours, look_up, permitted
+from restkit.wire.race import (
+    CallerRaised,
+    Race,
+    by_caller,
+    closed_on_failure,
+    in_words,
+    is_ours,
+    look_up,
+    permitted,
+)
 from restkit.wire.route import Network, Route
 from restkit.wire.tunnel import open_tunnel
 
@@ -38,6 +47,7 @@ if TYPE_CHECKING:
 
     from restkit.timeouts import Clock
     from restkit.wire.proxy import Proxy
+    from restkit.wire.route import Connect
 
 # poll() counts its milliseconds in a C int.
 _LONGEST = (2**31 - 1) / 1000
@@ -65,9 +75,12 @@ def dial(route: Route, clock: Clock) -> Dialed:
     """
     try:
         return _dialed(_Attempt(route, clock))
-    except CheckRaised as raised:
+    except CallerRaised as raised:
         error = raised.error
-    raise error  # the caller's own: as it is, and outside of what caught it
+    try:
+        raise error  # the caller's own: as it is, and outside of what caught it
+    finally:
+        del error  # as below
 
 
 def _dialed(attempt: _Attempt) -> Dialed:
@@ -83,7 +96,10 @@ def _dialed(attempt: _Attempt) -> Dialed:
         if ours is None:
             raise
         ours.sent = "nothing"
-        raise ours from exc
+        try:
+            raise ours from exc
+        finally:
+            del ours  # or it would keep itself, by its traceback and this frame
     secured = perf_counter() if attempt.securing else attempt.secured_to_proxy
     return Dialed(sock, attempt.connected, secured)
 
@@ -141,11 +157,11 @@ class _Attempt:
         self.route = route
         self.clock = clock
         self.to_proxy = to_proxy
-        self.where = f"the proxy {route.where}" if to_proxy else route.where
+        self.where = f"the proxy {route.named}" if to_proxy else route.named
         self.socket_options: Iterable[tuple[int, int, int | bytes]] = ()
         self.connected = 0.0
         self.secured_to_proxy: float | None = None
-        self.failures: dict[str, OSError] = {}
+        self.failures: dict[str, str] = {}
         self.handshake: Handshake | None = None
         self._asked: Proxy | None = None
         self._deadline: float | None = None
@@ -165,21 +181,18 @@ class _Attempt:
         sock = self._to(proxy)
         if proxy.forwards(self.route.scheme):
             return sock
-        try:
+        with closed_on_failure(sock):
             open_tunnel(sock, proxy, self._without_zone().where, self.seconds_left)
             sock.settimeout(self.seconds_left())
-        except BaseException:
-            sock.close()
-            raise
         self.secured_to_proxy = None
         return sock
 
     def _directly(self) -> socket.socket:
-        """A socket connected to one of the host's addresses."""
+        """A socket connected to one of the host's addresses, or by the caller's own function."""
+        if self.route.network.connect is not None:
+            return self._by_caller(self.route.network.connect)
         addresses = permitted(look_up(self.route), self.route)
-        if self._deadline is None:
-            seconds = self.clock.connect_seconds()
-            self._deadline = None if seconds is None else monotonic() + min(seconds, _LONGEST)
+        self._start_clock()
         source = self.route.network.source_address
         with Race(self.socket_options, source, self.seconds_left) as race:
             self.failures = race.failures
@@ -193,6 +206,22 @@ class _Attempt:
             race.let_go(sock)
         self.connected = perf_counter()
         return sock
+
+    def _by_caller(self, connect: Connect) -> socket.socket:
+        self._start_clock()
+        try:
+            sock = by_caller(connect, self.route, self.socket_options)
+        except OSError as exc:
+            raise _broken(exc, self) from exc  # a TimeoutError of its is not of our clock
+        with closed_on_failure(sock):
+            sock.settimeout(self.seconds_left())
+        self.connected = perf_counter()
+        return sock
+
+    def _start_clock(self) -> None:
+        if self._deadline is None:
+            seconds = self.clock.connect_seconds()
+            self._deadline = None if seconds is None else monotonic() + min(seconds, _LONGEST)
 
     def _to(self, proxy: Proxy) -> socket.socket:
         """A socket connected to the proxy, its TLS done; it has used up some of our time."""
@@ -211,7 +240,8 @@ class _Attempt:
 
         place = self._place_for(proxy)
         sock = ask_socks(self._to(proxy), proxy, place, self.seconds_left)
-        sock.settimeout(self.seconds_left())
+        with closed_on_failure(sock):
+            sock.settimeout(self.seconds_left())
         return sock
 
     def _place_for(self, proxy: Proxy) -> tuple[str, int]:
@@ -242,13 +272,13 @@ class _Attempt:
         return left
 
     def out_of_time(self) -> RequestTimeout:
-        doing = "connecting"
+        doing, to = "connecting", "to"
         if self.securing:
-            doing = "in the TLS handshake"
+            doing, to = "in the TLS handshake", "with"
         elif self._asked is not None:
             doing = f"waiting for the proxy {self._asked.where}"
         try:
-            self.clock.left(doing)
+            self.clock.left(f"{doing} {to} {self.where}" if self.to_proxy else doing)
         except TotalTimeout as total:
             return total
         return ConnectTimeout(
@@ -267,14 +297,9 @@ class _Attempt:
         """What became of each address; an address that the URL names itself goes without name."""
         if self.securing or self._asked is not None:
             return ""
-        named = {
-            "" if at == self.route.where else f"{at} ": why for at, why in self.failures.items()
-        }
-        return ": " + "; ".join(f"{at}{_why(why)}" for at, why in named.items())
-
-
-def _why(exc: OSError) -> str:
-    return exc.strerror or str(exc)
+        there = self.route.named.split(" at ")
+        tally = self.failures.items()
+        return ": " + "; ".join(why if at in there else f"{at} {why}" for at, why in tally)
 
 
 def _translated(exc: Exception, attempt: _Attempt) -> Error | None:
@@ -309,7 +334,9 @@ def _too_late(exc: TimeoutError, attempt: _Attempt) -> Error:
 
 
 def _not_found(exc: socket.gaierror, attempt: _Attempt) -> Error:
-    return attempt.fault(ConnectError, f"{attempt.where}: no address for this name: {_why(exc)}")
+    given = attempt.route.address
+    name = "this name" if given is None else f"{given}, which resolve= has for it"
+    return attempt.fault(ConnectError, f"{attempt.where}: no address for {name}: {in_words(exc)}")
 
 
 def _no_host(exc: UnicodeError, attempt: _Attempt) -> Error:
@@ -317,8 +344,7 @@ def _no_host(exc: UnicodeError, attempt: _Attempt) -> Error:
 
 
 def _broken(exc: Exception, attempt: _Attempt) -> Error:
-    why = _why(exc) if isinstance(exc, OSError) else str(exc)
+    why = in_words(exc) if isinstance(exc, OSError) else str(exc)
     if attempt.securing:
-        message = f"{attempt.where}: the TLS handshake was broken off: {why}"
-        return attempt.fault(TLSError, message)
+        return attempt.fault(TLSError, f"{attempt.where}: the TLS handshake was broken off: {why}")
     return attempt.fault(ConnectError, f"cannot connect to {attempt.where}: {why}")

@@ -101,8 +101,7 @@ class Exchange:
         else:
             self.all_sent = self._send_body(sending, sending.body)
         self.sent_at = perf_counter()
-        head = self.answer.head
-        return head if head is not None else self._read_head()
+        return self._read_head()
 
     # Sending
 
@@ -276,7 +275,10 @@ class Exchange:
                 self._read_early()
         except (TransportError, ResponseError) as said:
             why = said if isinstance(said, TLSError) else exc  # an alert tells more than a reset
-            raise why from why.__cause__
+            try:
+                raise why from why.__cause__
+            finally:
+                del why, exc  # or they would keep themselves, by a traceback and this frame
         if not self._refused():
             self.failure = self._left_half_way(self.answer.head.status, exc)
             self.failure.__cause__ = exc

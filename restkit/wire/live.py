@@ -14,6 +14,7 @@ from restkit.errors import (
     TLSError,
     TransportError,
     UnexpectedEOF,
+    again,
 )
 
 if TYPE_CHECKING:
@@ -119,10 +120,9 @@ class LiveBody:
     def _pull(self) -> None:
         """Receive until a piece of the body, or its end, is there."""
         while not self._ready and not self._deframer.done:
-            fault = self._deframer.fault
-            if fault is not None:
-                self._failed(fault)
-                raise fault
+            if self._deframer.fault is not None:
+                self._failed(self._deframer.fault)
+                self._check()
             self._ready.extend(self._deframer.feed(self._received(self._transport.receive, PIECE)))
         self._settle()
 
@@ -141,10 +141,13 @@ class LiveBody:
             return got
         except BaseException as exc:
             short = self._cut_short(exc)
-            self._failed(short or exc)
-            if short is not None:
+            self._failed(exc if short is None else short)
+            if short is None:
+                raise
+            try:
                 raise short from exc
-            raise
+            finally:
+                del short  # or it would keep itself, by its traceback and this frame
         finally:
             self._reading = False
             if self._let_go:
@@ -152,7 +155,7 @@ class LiveBody:
 
     def _check(self) -> None:
         if self._error is not None:
-            raise self._error
+            raise again(self._error)
         if self._let_go or self._connection.closed:
             self._let_go = True
             raise TransportError("the response was closed before its body had ended")
@@ -164,7 +167,7 @@ class LiveBody:
 
     def _cut_short(self, exc: BaseException) -> UnexpectedEOF | None:
         """A connection lost inside a body is a body that ended early."""
-        if exc is self._error or self._let_go or self._connection.aborted:
+        if self._error is not None or self._let_go or self._connection.aborted:
             return None
         if not isinstance(exc, TransportError) or isinstance(exc, (RequestTimeout, TLSError)):
             return None
@@ -173,9 +176,11 @@ class LiveBody:
     def _failed(self, exc: BaseException) -> None:
         """Close, and remember why for every later call."""
         self._connection.close()
+        if self._error is not None:
+            return
         if isinstance(exc, Error):
             exc.sent = exc.sent or self._exchange.sent
-            self._error = exc
+            self._error = again(exc)
         else:
             sent = self._exchange.sent
             self._error = TransportError("reading the body was interrupted", sent=sent)

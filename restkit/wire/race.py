@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import socket
 from collections import deque
+from contextlib import contextmanager
 from errno import EINPROGRESS, EINTR
 from itertools import zip_longest
 from select import POLLOUT, poll
@@ -17,12 +18,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from restkit.errors import ConnectError, Error, RequestError
 from restkit.host import host_and_port
+from restkit.wire.route import socket_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from ipaddress import IPv4Address, IPv6Address
 
-    from restkit.wire.route import Connect, Route
+    from restkit.wire.route import Connect, Route, SocketOption
 
 # How long an address is tried before the next one is tried beside it (RFC 8305 section 5).
 _HEAD_START = 0.25
@@ -38,7 +40,7 @@ class Address(NamedTuple):
 
     def __str__(self) -> str:
         if isinstance(self.place, str):
-            return self.place.replace("\0", "@", 1)  # as ss(8) shows names that are no files
+            return socket_path(self.place)
         host, port, *v6 = self.place
         zone = f"%{v6[1]}" if v6 and v6[1] else ""
         return host_and_port(f"{host}{zone}", port)
@@ -86,13 +88,15 @@ def permitted(addresses: list[Address], route: Route) -> list[Address]:
     return allowed
 
 
-def by_caller(connect: Connect, route: Route) -> socket.socket:
+def by_caller(
+    connect: Connect, route: Route, socket_options: Iterable[SocketOption]
+) -> socket.socket:
     """The socket that a function of the caller's opens; its OSError is one of connecting.
 
     Any other exception of its own is CallerRaised.
     """
     if route.network.address_check is not None:
-        raise RequestError("check_address= cannot be kept: connect= opens the sockets itself")
+        raise RequestError("check_address= cannot be kept: connect= opens sockets itself")
     try:
         sock: object = connect(route.host if route.address is None else route.address, route.port)
         if not isinstance(sock, socket.socket):
@@ -101,7 +105,20 @@ def by_caller(connect: Connect, route: Route) -> socket.socket:
         raise
     except Exception as exc:
         raise CallerRaised(exc) from exc
+    with closed_on_failure(sock):
+        for option in () if sock.family == socket.AF_UNIX else socket_options:
+            sock.setsockopt(*option)
     return sock
+
+
+@contextmanager
+def closed_on_failure(sock: socket.socket) -> Iterator[None]:
+    """For what is still to be done with a socket: it is closed where that fails."""
+    try:
+        yield
+    except BaseException:
+        sock.close()
+        raise
 
 
 def _ip_of(address: Address) -> IPv4Address | IPv6Address:
@@ -126,7 +143,9 @@ class Race:
         self._seconds_left = seconds_left
         self._running: dict[Address, socket.socket] = {}
         self._poll = poll()
-        self.failures: dict[str, OSError] = {}
+        # In words: an exception that is kept would keep the frames that it went through.
+        self.failures: dict[str, str] = {}
+        self._last: OSError | None = None
 
     def __enter__(self) -> Race:
         return self
@@ -134,6 +153,7 @@ class Race:
     def __exit__(self, *exc: object) -> None:
         for address in list(self._running):
             self._drop(address, TimeoutError("no answer"))
+        self._last = None
 
     def alone(self, address: Address) -> socket.socket:
         """Connect to the one address there is."""
@@ -160,8 +180,8 @@ class Race:
                 if sock is not None:
                     return sock
                 next_start = 0.0
-        *_, last = self.failures.values()
-        raise last
+        assert self._last is not None
+        raise self._last
 
     def let_go(self, winner: socket.socket) -> None:
         """Leave a socket to the caller."""
@@ -219,9 +239,15 @@ class Race:
         return None
 
     def _drop(self, address: Address, why: OSError) -> None:
-        self.failures[str(address)] = why
+        self.failures[str(address)] = in_words(why)
+        self._last = why
         if address in self._running:
             self._running.pop(address).close()
+
+
+def in_words(exc: OSError) -> str:
+    """What the system says of an error, without its number."""
+    return exc.strerror or str(exc)
 
 
 def is_ours(exc: OSError) -> bool:

@@ -52,5 +52,16 @@ class Route(NamedTuple):
 
     @property
     def where(self) -> str:
-        """Host and port, as messages name them."""
+        """Host and port."""
         return host_and_port(self.host, self.port)
+
+    @property
+    def named(self) -> str:
+        """The same as messages have it, with the Unix socket that stands there."""
+        uds = self.network.uds
+        return self.where if uds is None else f"{self.where} at {socket_path(uds)}"
+
+
+def socket_path(uds: str) -> str:
+    """The path of a Unix socket as ss(8) shows it: a name that is no file's begins with an @."""
+    return uds.replace("\0", "@", 1)
