@@ -74,6 +74,6 @@ def _level(level: object) -> int:
 def _logger() -> logging.Logger:
     import logging
 
-    logger = logging.getLogger("restkit")
-    logger.addHandler(logging.NullHandler())
-    return logger
+    # Without a NullHandler: all of it is DEBUG, which shows nowhere by itself, and one here would
+    # take from the logger "restkit.server", below it, what a program without handlers is shown.
+    return logging.getLogger("restkit")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import logging
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -22,9 +24,7 @@ def logger():
     level, handlers = logger.level, list(logger.handlers)
     yield logger
     logger.setLevel(level)
-    logger.handlers[:] = [
-        one for one in logger.handlers if one in handlers or isinstance(one, logging.NullHandler)
-    ]
+    logger.handlers[:] = handlers
 
 
 def lines_of(caplog):
@@ -166,6 +166,13 @@ def test_a_level_that_is_none_is_refused(wrong, logger):
         set_logging(wrong)
 
 
-def test_python_has_no_last_resort_to_take_for_a_logger_without_handlers(logger, server):
-    restkit.get(server.url())
-    assert any(isinstance(one, logging.NullHandler) for one in logger.handlers)
+def test_without_handlers_the_client_says_nothing_and_a_server_s_errors_are_seen():
+    program = (
+        "import logging, restkit\n"
+        "logging.getLogger('restkit').setLevel('DEBUG')\n"
+        "try: restkit.get('http://127.0.0.1:1/')\n"
+        "except restkit.ConnectError: pass\n"
+        "logging.getLogger('restkit.server').error('a handler failed')\n"
+    )
+    seen = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert seen.stderr == b"a handler failed\n"
