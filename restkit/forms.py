@@ -27,11 +27,11 @@ class FormData:
     <FormData of 4 fields, multipart>
     """
 
-    __slots__ = ("_parts", "_payload")
+    __slots__ = ("_made", "_parts")
 
     def __init__(self) -> None:
         self._parts: list[Part] = []
-        self._payload: Payload | None = None
+        self._made: dict[str, Payload] = {}
 
     @classmethod
     def from_fields(
@@ -75,19 +75,20 @@ class FormData:
 
     def _add(self, part: Part) -> None:
         self._parts.append(part)
-        self._payload = None
+        self._made = {}
 
     @property
     def _is_plain(self) -> bool:
         return all(part.is_plain for part in self._parts)
 
     def __payload__(self) -> Payload:
-        payload = self._payload
-        if payload is None:
+        made = self._made
+        if not made:
             parts = tuple(self._parts)
             payload = UrlencodedPayload(parts) if self._is_plain else MultipartPayload(parts)
-            self._payload = payload
-        return payload
+            # The first is that of all threads: its boundary is made with it.
+            return made.setdefault("payload", payload)
+        return made["payload"]
 
     def __len__(self) -> int:
         return len(self._parts)

@@ -14,7 +14,6 @@ import threading
 import time
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
@@ -36,6 +35,7 @@ from restkit.streaming.overlap import ALONE, Overlap
 from support import ScriptedServer, field, head_of, payload_of, response
 from support.beside import beside
 from support.memory import MIB, peak_memory
+from support.packages import with_only, without
 from support.peer import Peer
 
 CODINGS = ("gzip", "deflate", "zstd")
@@ -218,17 +218,6 @@ def test_what_cannot_be_chosen_is_named(coding, level, said):
         compressed(as_one(b"words"), coding, level)
 
 
-@contextmanager
-def without(*packages: str) -> Iterator[None]:
-    """As where these packages are not installed."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in packages:
-            patch.setitem(sys.modules, name, None)
-        compressors._installed.cache_clear()
-        yield
-    compressors._installed.cache_clear()
-
-
 def test_without_its_package_zstd_is_an_error_that_names_it():
     with (
         without("compression.zstd", "backports.zstd"),
@@ -243,10 +232,7 @@ def test_without_its_package_zstd_is_an_error_that_names_it():
 @pytest.fixture(params=["zlib", "isal", "zlib_ng"])
 def package(request: pytest.FixtureRequest) -> Iterator[str]:
     """One of the packages that know gzip, alone."""
-    if request.param != "zlib":
-        pytest.importorskip(request.param, exc_type=ImportError)
-    others = {"isal": "isal.isal_zlib", "zlib_ng": "zlib_ng.zlib_ng"}
-    with without(*(module for name, module in others.items() if name != request.param)):
+    with with_only(request.param):
         yield request.param
 
 
