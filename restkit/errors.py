@@ -196,7 +196,7 @@ class TotalTimeout(RequestTimeout):
 
 
 class ResponseError(Error):
-    """What the peer sent is no response that can be trusted."""
+    """What the peer sent cannot be trusted: a response, and at the server a request."""
 
 
 class BadStatusLine(ResponseError):

@@ -120,12 +120,16 @@ def test_no_error_is_raised_that_says_nothing_of_whose_fault_it_is():
     for found in pkgutil.walk_packages(restkit.__path__, "restkit."):
         if found.name == "restkit.wire.nested":
             continue  # it stands in for an SSLSocket, and raises what that would
+        # An application that misuses the server is at fault, whatever is raised; no client sees it.
+        of_applications = found.name.startswith(("restkit.server.", "restkit.testing."))
         with open(find_spec(found.name).origin, encoding="utf-8") as file:
             tree = ast.parse(file.read())
         for node in ast.walk(tree):
             if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
                 name = getattr(node.exc.func, "id", None)
-                assert name not in vague, f"{found.name}: {ast.unparse(node)}"
+                assert name not in vague - ({"RuntimeError"} if of_applications else set()), (
+                    f"{found.name}: {ast.unparse(node)}"
+                )
 
 
 # What it says

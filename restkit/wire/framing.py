@@ -1,6 +1,7 @@
-"""Where the body of an answer begins and ends (RFC 9112 6 and 7): pure state machines on bytes.
+"""Where a body begins and ends (RFC 9112 6 and 7): pure state machines on bytes.
 
-A response head chooses one of three readers, each fed with what the socket gave.
+A response head chooses one of three readers, each fed with what the socket gave; a request head
+chooses between two of them, in ``request_head``, by rules that are stricter.
 
 Leniencies, each with its reason: chunk extensions are passed over (7.1.1 asks for it), white
 space behind a chunk's size is taken (old servers pad sizes with it), and the same
@@ -19,13 +20,14 @@ from restkit.wire.head import Pairs, ResponseHead, is_inside_a_line, take_traile
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from restkit.headers import Headers
     from restkit.payload import Buffer
 
 MAX_CHUNK_LINE = 4096
 
 
-_LENGTH_FIELD = b"\r\ncontent-length:"
-_CODING_FIELD = b"\r\ntransfer-encoding:"
+LENGTH_FIELD = b"\r\ncontent-length:"
+CODING_FIELD = b"\r\ntransfer-encoding:"
 _CONNECTION_FIELD = b"\r\nconnection:"
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,19})[ \t]*\r\n(?![ \t])")
 _CONNECTION = re.compile(rb"\r\nconnection:([^\r\n]*(?:\r\n[ \t][^\r\n]*)*)")
@@ -35,6 +37,25 @@ _CHUNK = rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\r\n\0]*)?\r\n"
 _FIRST_CHUNK = re.compile(_CHUNK)
 _NEXT_CHUNK = re.compile(rb"\r\n" + _CHUNK)
 _CHUNK_LINE_BEGINS = re.compile(rb"(?:[0-9A-Fa-f]{1,16}[ \t]*(?:;[^\r\n\0]*)?\r?)?")
+
+
+class Head(Protocol):
+    """What the head of a request and that of an answer have in common."""
+
+    @property
+    def minor(self) -> int:
+        """The second digit of its HTTP version."""
+
+    @property
+    def lowered(self) -> bytes:
+        """Its block of fields in lower case, from the CRLF before the first."""
+
+    @property
+    def headers(self) -> Headers:
+        """Its fields."""
+
+    def has(self, field: bytes) -> bool:
+        r"""Whether a field is there, asked for as ``b"\r\nname:"``."""
 
 
 class Deframer(Protocol):
@@ -261,39 +282,40 @@ def deframer_for(head: ResponseHead, method: str) -> Deframer:
         return SizedBody(0)
     if method == "CONNECT" and status < 300:
         return SizedBody(0)
-    if head.has(_CODING_FIELD):
+    if head.has(CODING_FIELD):
         _judge_codings(head)
         return ChunkedBody()
-    if head.has(_LENGTH_FIELD):
-        return SizedBody(_length(head))
+    if head.has(LENGTH_FIELD):
+        return SizedBody(declared_length(head, of="the answer"))
     return BodyToEnd()
 
 
 def _judge_codings(head: ResponseHead) -> None:
-    if head.has(_LENGTH_FIELD):
+    if head.has(LENGTH_FIELD):
         raise ParserError("the answer has both Transfer-Encoding and Content-Length")
     coding = head.headers["transfer-encoding"]
     if coding.lower() != "chunked":
-        raise ParserError(f"Transfer-Encoding {coding!r}: chunked, and alone, can be read")
+        raise ParserError(f"Transfer-Encoding {coding[:60]!r}: chunked, and alone, can be read")
 
 
-def _length(head: ResponseHead) -> int:
+def declared_length(head: Head, of: str) -> int:
+    """The one length that the Content-Length of a head says; ``of`` whom, for the errors."""
     plain = _LENGTH.search(head.lowered)
-    if plain and head.lowered.count(_LENGTH_FIELD) == 1:
+    if plain and head.lowered.count(LENGTH_FIELD) == 1:
         return int(plain[1])
     value = head.headers["content-length"]
     each = {length.strip(" \t") for length in value.split(",")}
     if len(each) > 1:
-        raise ParserError(f"the answer has several Content-Lengths that differ: {value}")
+        raise ParserError(f"{of} has several Content-Lengths that differ: {value[:60]}")
     only = each.pop()
     if not _DIGITS.fullmatch(only):
-        raise ParserError(f"Content-Length {only!r}: a number in digits is wanted")
+        raise ParserError(f"Content-Length {only[:60]!r}: a number in digits is wanted")
     return int(only)
 
 
-def stays_open(head: ResponseHead) -> bool:
+def stays_open(head: Head) -> bool:
     """Whether the peer means to keep the connection (RFC 9112 9.3)."""
-    if head.minor == 0 and head.has(_CODING_FIELD):
+    if head.minor == 0 and head.has(CODING_FIELD):
         return False  # 6.1: the framing is faulty, if only for whoever stands between
     fields = head.lowered.count(_CONNECTION_FIELD)
     if not fields:

@@ -23,15 +23,18 @@ Pairs: TypeAlias = "list[tuple[str, str]]"
 MAX_HEAD = 64 * 1024
 MAX_FIELDS = 256
 
-_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-_LINE = rb"[^\r\n\0]*\r\n"
-_LINES = rb"(?:" + _TOKEN + rb":" + _LINE + rb"(?:[ \t]" + _LINE + rb")*)*"
+TOKEN_CHAR = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
+FIELD_LINE = TOKEN_CHAR + rb"+:[^\r\n\0]*\r\n"
+"""One field, not folded."""
+
+_LINES = rb"(?:" + FIELD_LINE + rb"(?:[ \t][^\r\n\0]*\r\n)*)*"
 _RESPONSE = re.compile(
     rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: ([^\r\n\0]*))?(\r\n" + _LINES + rb")\r\n"
 )
 _FIELDS = re.compile(_LINES + rb"\r\n")
-_FIELD = re.compile(rb"(" + _TOKEN + rb"):([^\r\n]*(?:\r\n[ \t][^\r\n]*)*)\r\n")
-_NAME = re.compile(_TOKEN)
+_FIELD = re.compile(rb"(" + TOKEN_CHAR + rb"+):([^\r\n]*(?:\r\n[ \t][^\r\n]*)*)\r\n")
+_NAME = re.compile(TOKEN_CHAR + rb"+")
+_BEFORE_VALUE = re.compile(rb"[^ \t:]*[ \t]?:?")
 _FORBIDDEN = re.compile(rb"[\r\n\0]")
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] [1-9][0-9][0-9](?: [^\r\n\0]*)?")
 _EXAMPLE = b"HTTP/1.1 200"
@@ -68,7 +71,7 @@ class ResponseHead:
     def headers(self) -> Headers:
         """The fields; one object, made at the first look."""
         if self._headers is None:
-            self._headers = Headers.of_trusted(_pairs(self._fields))
+            self._headers = Headers.of_trusted(pairs_of(self._fields))
         return self._headers
 
     def __repr__(self) -> str:
@@ -102,11 +105,11 @@ def take_trailers(data: bytes) -> tuple[Pairs, int] | None:
     whole = data.find(b"\r\n\r\n", 0, MAX_HEAD) >= 0
     match = _FIELDS.match(data, 0, MAX_HEAD) if whole else None
     if match is None:
-        _judge_fields(data[: MAX_HEAD + 1], first_line=1, where="the trailers")
+        _judge_count(judge_fields(data[: MAX_HEAD + 1], first_line=1, where="the trailers"))
         _judge_size(data)
         return None
     _judge_count(match[0].count(b"\n") - 1)
-    return _pairs(match[0]), match.end()
+    return pairs_of(match[0]), match.end()
 
 
 def is_inside_a_line(held: bytes, data: bytes) -> bool:
@@ -119,7 +122,8 @@ def is_inside_a_line(held: bytes, data: bytes) -> bool:
     return len(held) + len(data) < MAX_HEAD and not _TELLING.search(data)
 
 
-def _pairs(fields: bytes) -> Pairs:
+def pairs_of(fields: bytes) -> Pairs:
+    """The fields of a section that has been found to be right."""
     return [
         (name.decode("latin-1"), _unfolded(value).decode("latin-1"))
         for name, value in _FIELD.findall(fields)
@@ -137,43 +141,49 @@ def _judge_response(data: bytes) -> None:
     line, ending, fields = data.partition(b"\r\n")
     if not (_STATUS_LINE.fullmatch(line) if ending else _may_become_status_line(line)):
         raise BadStatusLine(
-            f"the answer begins with {_shown(line)}, and not with HTTP/1.1 and a status"
+            f"the answer begins with {shown(line)}, and not with HTTP/1.1 and a status"
         )
-    _judge_fields(fields, first_line=2, where="the head")
+    _judge_count(judge_fields(fields, first_line=2, where="the head"))
     _judge_size(data)
 
 
-def _judge_fields(data: bytes, first_line: int, where: str) -> None:
-    """The same for fields; in the count of all lines of ``where`` their first is ``first_line``."""
+def judge_fields(data: bytes, first_line: int, where: str, *, folds: bool = True) -> int:
+    """Raise for the first fault in the fields that ``data`` begins with; how many lines they have.
+
+    In the count of all lines of ``where`` their first is ``first_line``. Of more lines than
+    MAX_FIELDS, those behind are not looked at.
+    """
     end = (b"\r\n" + data).find(b"\r\n\r\n")
     lines = (data if end < 0 else data[:end]).split(b"\r\n")
-    last = lines.pop()
+    last = lines.pop().removesuffix(b"\r")
     for number, line in enumerate(lines[:MAX_FIELDS], first_line):
-        _judge_field(line, f"line {number} of {where}", folds=number > first_line)
-    if b"\n" in last or b"\r" in last[:-1] or b"\0" in last:
+        _judge_field(line, f"line {number} of {where}", folds=folds, first=number == first_line)
+    if len(lines) < MAX_FIELDS:
         _judge_value(last, f"line {first_line + len(lines)} of {where}")
-    _judge_count(len(lines))
+    return len(lines) + (last != b"")
 
 
-def _judge_field(line: bytes, where: str, *, folds: bool) -> None:
+def _judge_field(line: bytes, where: str, *, folds: bool, first: bool) -> None:
     _judge_value(line, where)
     if line[:1] in (b" ", b"\t"):
-        if not folds:
+        if first:
             raise ParserError(f"{where} is folded, with no field before it")
+        if not folds:
+            raise ParserError(f"{where} is folded, and a field may have one line only")
         return
     name, colon, _ = line.partition(b":")
     if not colon:
-        raise ParserError(f"{where} has no colon: {_shown(line)}")
+        raise ParserError(f"{where} has no colon: {_beginning(line)}")
     if not _NAME.fullmatch(name):
         fault = "a space before its colon" if name[-1:] in (b" ", b"\t") else "no proper name"
-        raise ParserError(f"{where} has {fault}: {_shown(line)}")
+        raise ParserError(f"{where} has {fault}: {_beginning(line)}")
 
 
 def _judge_value(line: bytes, where: str) -> None:
     fault = _FORBIDDEN.search(line)
     if fault:
         what = {b"\n": "a bare LF", b"\r": "a bare CR", b"\0": "a NUL"}[fault[0]]
-        raise ParserError(f"{where} has {what}: {_shown(line)}")
+        raise ParserError(f"{where} has {what}: {_beginning(line)}")
 
 
 def _judge_count(lines: int) -> None:
@@ -193,7 +203,15 @@ def _may_become_status_line(line: bytes) -> bool:
     return _STATUS_LINE.fullmatch(line + _EXAMPLE[len(line) :]) is not None
 
 
-def _shown(line: bytes) -> str:
+def _beginning(line: bytes) -> str:
+    """As much of a field as may be told: its value may be a credential."""
+    match = _BEFORE_VALUE.match(line)
+    told = match[0] if match else b""
+    return shown(told if told == line else told[:60] + b"...")
+
+
+def shown(line: bytes) -> str:
+    """The beginning of a line, for an error."""
     return repr(line[:60] + (b"..." if len(line) > 60 else b""))[1:]
 
 

@@ -126,7 +126,7 @@ def answers(draw: st.DrawFn) -> bytes:
     interim = draw(st.lists(INTERIM, max_size=3))
     message = b"".join(head(status, b" Wait", draw(TRAILERS)) for status in interim)
     fields = draw(st.lists(st.tuples(NAMES, VALUES), max_size=4))
-    body, framing = draw(st.one_of(_sized(), _chunked(), _to_end()))
+    body, framing = draw(st.one_of(sized(), chunked(), _to_end()))
     if framing:
         fields.insert(draw(st.integers(0, len(fields))), framing)
     message += head(draw(STATUSES), draw(REASONS), fields) + body
@@ -134,14 +134,16 @@ def answers(draw: st.DrawFn) -> bytes:
 
 
 @st.composite
-def _sized(draw: st.DrawFn) -> tuple[bytes, tuple[bytes, bytes]]:
+def sized(draw: st.DrawFn) -> tuple[bytes, tuple[bytes, bytes]]:
+    """A body, and the field that tells its length."""
     body = draw(BODIES)
     value = draw(st.sampled_from([b" %d", b"%d", b"\t%d ", b" %d, %d", b" 0%d"]))
     return body, (b"Content-Length", value.replace(b"%d", b"%d" % len(body)))
 
 
 @st.composite
-def _chunked(draw: st.DrawFn) -> tuple[bytes, tuple[bytes, bytes]]:
+def chunked(draw: st.DrawFn) -> tuple[bytes, tuple[bytes, bytes]]:
+    """A body in chunks, and the field that says so."""
     body = b""
     for piece in draw(st.lists(BODIES.filter(len), max_size=3)):
         size = draw(st.sampled_from([b"%x", b"%X", b"00%x", b"%x "])) % len(piece)
@@ -177,15 +179,19 @@ SPLINTERS = st.sampled_from(
 
 
 @st.composite
-def near_answers(draw: st.DrawFn) -> bytes:
-    """A right answer in which a few bytes were lost, changed, doubled or put in."""
-    data = draw(answers())
+def damaged(draw: st.DrawFn, messages: st.SearchStrategy[bytes]) -> bytes:
+    """A right message in which a few bytes were lost, changed, doubled or put in."""
+    data = draw(messages)
     for _ in range(draw(st.integers(0, 3))):
         start = draw(st.integers(0, len(data)))
         end = min(len(data), start + draw(st.sampled_from([0, 0, 0, 1, 1, 2, 9])))
         new = draw(SPLINTERS | st.sampled_from([b"", data[start:end] * 2]))
         data = data[:start] + new + data[end:]
     return data[: draw(st.integers(0, len(data)))] if draw(st.integers(0, 9)) == 0 else data
+
+
+def near_answers() -> st.SearchStrategy[bytes]:
+    return damaged(answers())
 
 
 ANY_BYTES = st.one_of(near_answers(), near_answers(), near_answers(), st.binary(max_size=200))

@@ -1,0 +1,164 @@
+"""What restkit, h11 and llhttp make of a request's bytes, in one form; see ``wire_peers``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import h11
+import httptools
+
+import restkit
+from restkit.errors import UnexpectedEOF
+from restkit.wire.framing import Deframer, stays_open
+from restkit.wire.request_head import (
+    MalformedRequest,
+    RequestHead,
+    request_deframer_for,
+    take_request_head,
+)
+from support.wire_peers import Pairs, in_form
+
+CUT_SHORT = "the connection was closed"
+
+
+class Outcome(NamedTuple):
+    """What one parser makes of the bytes of one connection: a request, or a fault in its words."""
+
+    fault: str = ""
+    answer: int = 0
+    method: str = ""
+    target: str = ""
+    minor: int = 0
+    headers: Pairs = ()
+    body: bytes = b""
+    trailers: Pairs = ()
+    leftover: bool = False
+
+    def agrees_with(self, other: Outcome) -> bool:
+        return bool(self.fault and other.fault) or self == other
+
+
+# restkit
+
+
+def by_restkit(parts: Iterable[bytes]) -> Outcome:
+    """Feed each part, then the end of the connection."""
+    held, body = b"", bytearray()
+    head: RequestHead | None = None
+    deframer: Deframer | None = None
+    try:
+        for part in parts:
+            held = held + part if deframer is None else part
+            if deframer is None:
+                taken = take_request_head(held)
+                if taken is None:
+                    continue
+                head, held = taken[0], held[taken[1] :]
+                deframer = request_deframer_for(head)
+                assert isinstance(stays_open(head), bool)
+            body += b"".join(bytes(piece) for piece in deframer.feed(held))
+        if deframer is None or head is None:
+            return Outcome(CUT_SHORT)
+        deframer.end()
+    except UnexpectedEOF:
+        return Outcome(CUT_SHORT)
+    except MalformedRequest as error:
+        return Outcome(str(error), error.answer)
+    except restkit.errors.ParserError as error:
+        return Outcome(str(error))
+    headers = tuple((name.lower(), value) for name, value in head.headers.pairs())
+    trailers = tuple((name.lower(), value) for name, value in deframer.trailers)
+    told = (head.method, head.target, head.minor, headers, bytes(body), trailers)
+    return Outcome("", 0, *told, bool(deframer.rest))
+
+
+# h11
+
+
+def by_h11(data: bytes) -> Outcome:
+    connection = h11.Connection(h11.SERVER, max_incomplete_event_size=64 * 1024)
+    connection.receive_data(data)
+    try:
+        return _of_h11(connection)
+    except h11.RemoteProtocolError as error:
+        return Outcome(str(error), error.error_status_hint)
+
+
+def _of_h11(connection: h11.Connection) -> Outcome:
+    body = b""
+    request: h11.Request | None = None
+    while True:
+        event = connection.next_event()
+        if event is h11.NEED_DATA:
+            connection.receive_data(b"")
+        elif isinstance(event, h11.Request):
+            request = event
+        elif isinstance(event, h11.Data):
+            body += event.data
+        elif isinstance(event, h11.EndOfMessage) and request is not None:
+            return Outcome(
+                method=request.method.decode("latin-1"),
+                target=request.target.decode("latin-1"),
+                minor=int(request.http_version[2:]),
+                headers=in_form(request.headers),
+                body=body,
+                trailers=in_form(event.headers),
+                leftover=bool(connection.trailing_data[0]),
+            )
+        else:
+            return Outcome(CUT_SHORT)
+
+
+# llhttp
+
+
+class Listener:
+    """What llhttp calls."""
+
+    def __init__(self) -> None:
+        self.parser = httptools.HttpRequestParser(self)
+        self.done = self.behind_head = False
+        self.target = self.body = b""
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.trailers: list[tuple[bytes, bytes]] = []
+
+    def on_url(self, url: bytes) -> None:
+        self.target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        (self.trailers if self.behind_head else self.headers).append((name, value))
+
+    def on_headers_complete(self) -> None:
+        self.behind_head = True
+
+    def on_body(self, data: bytes) -> None:
+        self.body += data
+
+    def on_message_complete(self) -> None:
+        self.done = True
+
+
+def by_llhttp(data: bytes) -> Outcome:
+    listener, count = Listener(), 0
+    try:
+        # Byte by byte, so that it stops behind the request: the next one is not asked for.
+        while count < len(data) and not listener.done:
+            count += 1
+            listener.parser.feed_data(data[count - 1 : count])
+    except httptools.HttpParserUpgrade:
+        pass
+    except httptools.HttpParserError as error:
+        if "Pause on CONNECT/Upgrade" not in str(error):
+            return Outcome(str(error))
+    if not listener.done:
+        return Outcome(CUT_SHORT)
+    return Outcome(
+        method=listener.parser.get_method().decode("latin-1"),
+        target=listener.target.decode("latin-1"),
+        minor=int(listener.parser.get_http_version()[2:]),
+        headers=in_form(listener.headers),
+        body=listener.body,
+        trailers=in_form(listener.trailers),
+        leftover=count < len(data),
+    )
