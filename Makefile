@@ -10,7 +10,7 @@ PYTEST_ARGS ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 BUILT_FROM := pyproject.toml $(wildcard README.rst LICENSE) \
-	$(shell find restkit -name '*.py' -o -name py.typed)
+	_restkit_pytest.py $(shell find restkit -name '*.py' -o -name py.typed)
 
 .DEFAULT_GOAL := help
 
@@ -45,7 +45,7 @@ $(VENV)/%.stamp: $(VENV)/venv.stamp pyproject.toml
 	@touch $@
 
 .PHONY: demo
-demo: $(VENV)/package.stamp
+demo: $(VENV)/server.stamp $(VENV)/package.stamp
 	$(BIN)/python examples/demo.py
 
 # The program pytest, not `python -m pytest`: that one puts the checkout before the installed package.

@@ -1,0 +1,123 @@
+"""The embedded engine and slow clients: nobody waits for them, and each has its time."""
+
+from __future__ import annotations
+
+import selectors
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+
+from support.echo import Echo, Served, served
+from support.raw_client import dialed, replies, send_all, to_the_end
+from support.request_corpus import asked
+
+HALF_HEADS = [b"", b"\r\n", b"G", b"GET / HTTP/1.1\r\nHost: x\r\n"]
+HALF_BODIES = [
+    asked(b"Content-Length: 5", body=b"hell"),
+    asked(b"Transfer-Encoding: chunked", body=b"5\r\nhel"),
+]
+NEXT = asked(line=b"GET /next HTTP/1.0")
+
+
+@contextmanager
+def stalled(echo: Served, halves: Sequence[bytes]) -> Iterator[list[tuple[bytes, socket.socket]]]:
+    """48 clients that have sent one of these, and keep still."""
+    with ExitStack() as stack:
+        clients = []
+        for number in range(48):
+            sock = stack.enter_context(dialed(echo.address))
+            half = halves[number % len(halves)]
+            send_all(sock, [half])
+            clients.append((half, sock))
+        yield clients
+
+
+def have_heard(clients: list[tuple[bytes, socket.socket]]) -> int:
+    """How many of them have something to read, be it the end."""
+    with selectors.DefaultSelector() as selector:
+        for _, sock in clients:
+            selector.register(sock, selectors.EVENT_READ)
+        return len(selector.select(0))
+
+
+def test_48_stalled_clients_do_not_keep_the_next_one_waiting() -> None:
+    """The next one has its answer while not one of them has been dropped."""
+    with served(Echo()) as echo, stalled(echo, HALF_HEADS + HALF_BODIES) as clients:
+        (answer,) = replies(echo.heard([NEXT], ends=False), [])
+        assert answer.status == 200
+        assert have_heard(clients) == 0
+
+
+def test_half_sent_heads_take_no_thread() -> None:
+    with served(Echo(), threads=1) as echo, stalled(echo, HALF_HEADS) as clients:
+        (answer,) = replies(echo.heard([NEXT], ends=False), [])
+        assert answer.status == 200
+        assert have_heard(clients) == 0
+
+
+def test_each_stalled_client_is_dropped_after_the_time_out() -> None:
+    """One that has begun a head is told why."""
+    with served(Echo(), timeout=0.5) as echo, stalled(echo, HALF_HEADS + HALF_BODIES) as clients:
+        for half, sock in clients:
+            statuses = [reply.status for reply in replies(to_the_end(sock), [])]
+            assert statuses == ([408] if half.startswith(b"G") else []), half
+    assert echo.app.seen == []
+
+
+def test_a_head_that_comes_in_drops_for_ever_is_refused_in_time() -> None:
+    """No drop is a silence; the whole of a head has the time that a silence has."""
+    done = threading.Event()
+
+    def drip(sock: socket.socket) -> None:
+        send_all(sock, [b"GET / HTTP/1.1\r\nHost: x\r\nA: "])
+        while not done.wait(0.05):
+            send_all(sock, [b"b"])
+
+    with served(Echo(), timeout=0.5) as echo, dialed(echo.address) as sock:
+        dripping = threading.Thread(target=drip, args=(sock,))
+        dripping.start()
+        try:
+            (answer,) = replies(to_the_end(sock), [])
+        finally:
+            done.set()
+            dripping.join()
+    assert answer.status == 408
+
+
+def test_a_refusal_is_read_by_a_client_that_sends_at_full_speed() -> None:
+    flood = [asked(b"A: b\0"), *[b"x" * 65536] * 64]
+    with served(Echo()) as echo, dialed(echo.address) as sock:
+        sending = threading.Thread(target=send_all, args=(sock, flood))
+        sending.start()
+        (answer,) = replies(to_the_end(sock), [])
+        sending.join()
+    assert answer.status == 400
+
+
+def test_a_refused_client_that_goes_on_sending_leaves_the_only_thread_to_others() -> None:
+    stop = threading.Event()
+
+    def flood(sock: socket.socket) -> None:
+        while not stop.is_set():
+            send_all(sock, [b"x" * 65536])
+
+    with served(Echo(), threads=1) as echo, dialed(echo.address) as sock:
+        send_all(sock, [asked(b"A: b\0")])
+        (answer,) = replies(to_the_end(sock), [])
+        sending = threading.Thread(target=flood, args=(sock,))
+        sending.start()
+        try:
+            (next_answer,) = replies(echo.heard([NEXT], ends=False), [])
+        finally:
+            stop.set()
+            sending.join()
+    assert (answer.status, next_answer.status) == (400, 200)
+
+
+def test_a_client_that_asks_on_and_on_and_reads_at_the_end_has_all_its_answers() -> None:
+    count = 2000
+    with served(Echo()) as echo, dialed(echo.address) as sock:
+        send_all(sock, [asked(line=b"GET / HTTP/1.1") * count])
+        sock.shutdown(socket.SHUT_WR)
+        assert len(replies(to_the_end(sock), [])) == count == len(echo.app.seen)
