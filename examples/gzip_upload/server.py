@@ -1,0 +1,38 @@
+"""Receives files, decompressed while they arrive: ``python server.py --port 5000``."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+
+from restkit.server import receive
+
+
+def port(text: str) -> int:
+    """A port as the command line has it; raises ValueError, which argparse makes a message of."""
+    number = int(text)
+    if not 0 <= number <= 65535:
+        raise ValueError(text)
+    return number
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Receive files by PUT and POST.")
+    parser.add_argument("--port", type=port, default=8000, help="8000 if left out")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="where to listen; 0.0.0.0 is every network there is"
+    )
+    parser.add_argument("--directory", default="received_files", help="where the files go")
+    parser.add_argument("--max-size", type=int, help="how many bytes a file may have, decompressed")
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        app = receive(options.directory, max_size=options.max_size)
+        app.run(options.host, options.port)
+    except OSError as error:
+        sys.exit(f"server.py: {error}")
+
+
+if __name__ == "__main__":
+    main()

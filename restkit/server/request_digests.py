@@ -1,0 +1,49 @@
+"""The body of a request held to the digests in its head (RFC 9530).
+
+``Content-Digest`` and ``Repr-Digest`` are both of the bytes as they come, content codings included:
+the representation that a PUT or a POST encloses is all of its content, and Content-Encoding is a
+part of it (2 and 3). What is malformed, or of algorithms that are not known here, is ignored.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from restkit.streaming.checking import DigestCheck
+from restkit.streaming.digest_fields import parse_digests
+
+if TYPE_CHECKING:
+    from restkit.headers import Headers
+    from restkit.server.request_stream import RequestStream
+
+_NAMES = ("Content-Digest", "Repr-Digest")
+
+
+class CheckedStream:
+    """A body as it comes, which raises IntegrityError in place of an end that is not right."""
+
+    __slots__ = ("_check", "_stream")
+
+    def __init__(self, stream: RequestStream, headers: Headers) -> None:
+        self._stream = stream
+        wanted = [
+            (name, algorithm, digest)
+            for name in _NAMES
+            for algorithm, digest in parse_digests(headers.get_all(name)).items()
+        ]
+        self._check = DigestCheck(_NAMES, wanted, {algorithm for _, algorithm, _ in wanted})
+
+    def read_piece(self) -> bytes:
+        """The next piece, of whatever size; ``b''`` at the end, where that is right."""
+        piece = self._stream.read_piece()
+        self._check.update(piece)
+        if not piece:
+            self._check.verify(())
+        return piece
+
+    def close(self) -> None:
+        """Close the stream."""
+        self._stream.close()
+
+    def __repr__(self) -> str:
+        return f"<CheckedStream, {self._check.came} bytes so far>"

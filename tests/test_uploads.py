@@ -1,0 +1,240 @@
+"""Names of what is received, and files on their way into a folder."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from restkit.server.upload_names import UnusableName, name_in_field, name_in_path
+from restkit.server.uploads import Upload, remove_abandoned
+
+FIELDS = {
+    "README.md": "README.md",
+    "with a space.txt": "with a space.txt",
+    "../../etc/x": "x",
+    "/abs/x": "x",
+    r"a\..\x": "x",
+    r"C:\photos\me.jpg": "me.jpg",
+    "a/b\\c/d": "d",
+    "name.part": "name.part",
+    "...x".lstrip("."): "x",
+    "100%": "100%",
+    "a%2Fb": "a%2Fb",
+    "bűn.txt".encode().decode("latin-1"): "bűn.txt",
+    "caf\xe9.txt": "café.txt",
+    "UTF-8''b%C5%B1n.txt": "bűn.txt",
+    "utf-8'en'plain.txt": "plain.txt",
+    "UTF-8''..%2F..%2Fetc%2Fx": "x",
+    "UTF-8''%": "UTF-8''%",
+    "x" * 255: "x" * 255,
+}
+
+REFUSED_FIELDS = {
+    "": "'' does not name a file",
+    " ": "' ' does not name a file",
+    ".": "'.' does not name a file",
+    "..": "'..' does not name a file",
+    "../..": "'../..' does not name a file",
+    "a/..": "'a/..' does not name a file",
+    "/etc/": "'/etc/' does not name a file",
+    "UTF-8''": "'' does not name a file",
+    "UTF-8''%2E%2E": "'..' does not name a file",
+    ".bashrc": "'.bashrc' would be a hidden file, and these are not taken",
+    ".x.0123abcd.part": "'.x.0123abcd.part' would be a hidden file, and these are not taken",
+    "a/.ssh": "'.ssh' would be a hidden file, and these are not taken",
+    "x\0y": r"the file's name has a control character in it: 'x\x00y'",
+    "UTF-8''x%00y": r"the file's name has a control character in it: 'x\x00y'",
+    "UTF-8''x%0Ay": r"the file's name has a control character in it: 'x\ny'",
+    "x\x1b[2Jy": r"the file's name has a control character in it: 'x\x1b[2Jy'",
+    "UTF-8''%FF": "the file's name is not in UTF-8",
+    "x" * 256: "the file's name has more than 255 bytes",
+    "UTF-8''" + "%C5%B1" * 128: "the file's name has more than 255 bytes",
+}
+
+
+@pytest.mark.parametrize("value", FIELDS)
+def test_Z12_a_name_in_a_header_never_leads_out_of_the_folder(value):
+    assert name_in_field(value) == FIELDS[value]
+
+
+@pytest.mark.parametrize("value", REFUSED_FIELDS)
+def test_Z12_what_names_no_file_is_refused_and_why(value):
+    with pytest.raises(UnusableName) as caught:
+        name_in_field(value)
+    assert str(caught.value) == REFUSED_FIELDS[value]
+
+
+def test_without_a_header_the_last_part_of_the_path_is_the_name():
+    assert name_in_path("/hello") == "hello"
+    assert name_in_path("/some/where/bűn.txt".encode().decode("latin-1")) == "bűn.txt"
+    assert name_in_path("/UTF-8''a%20b") == "UTF-8''a%20b"
+
+
+@pytest.mark.parametrize("path", ["", "/", "/folder/", "/..", "/a/..", "/.x", "/a\0b", "/\xff"])
+def test_a_path_that_names_no_file_is_refused(path):
+    with pytest.raises(UnusableName):
+        name_in_path(path)
+
+
+@given(st.text(st.characters(max_codepoint=255), max_size=300))
+def test_whatever_a_header_says_its_name_is_one_in_the_folder_or_none(value):
+    try:
+        name = name_in_field(value)
+    except UnusableName:
+        return
+    joined = os.path.normpath(os.path.join("/folder", name))
+    assert os.path.split(joined) == ("/folder", name)
+    assert not name.startswith(".")
+    assert name_in_path("/" + name.encode().decode("latin-1")) == name
+
+
+# Files
+
+
+def names(folder: os.PathLike[str]) -> list[str]:
+    return sorted(os.listdir(folder))
+
+
+def test_a_file_is_hidden_until_it_is_finished(tmp_path):
+    with Upload(str(tmp_path), "x.txt") as upload:
+        upload.write(b"some ")
+        upload.write(memoryview(b"words"))
+        (part,) = names(tmp_path)
+        assert part.startswith(".x.txt.")
+        assert part.endswith(".part")
+        assert (tmp_path / part).read_bytes() == b"some words"
+        assert upload.size == 10
+        upload.finish()
+    assert names(tmp_path) == ["x.txt"]
+    assert (tmp_path / "x.txt").read_bytes() == b"some words"
+
+
+def test_what_is_not_finished_is_removed(tmp_path):
+    with pytest.raises(KeyError), Upload(str(tmp_path), "x.txt") as upload:
+        upload.write(b"some words")
+        raise KeyError("of whoever gives the bytes")
+    assert names(tmp_path) == []
+    upload.close()
+
+
+def test_an_older_file_stays_until_the_new_one_is_whole(tmp_path):
+    (tmp_path / "x.txt").write_bytes(b"older")
+    with Upload(str(tmp_path), "x.txt") as upload:
+        upload.write(b"new")
+    assert (tmp_path / "x.txt").read_bytes() == b"older"
+    with Upload(str(tmp_path), "x.txt") as upload:
+        upload.write(b"new")
+        assert (tmp_path / "x.txt").read_bytes() == b"older"
+        upload.finish()
+    assert (tmp_path / "x.txt").read_bytes() == b"new"
+    assert names(tmp_path) == ["x.txt"]
+
+
+def test_several_to_one_name_do_not_mix_and_the_last_that_is_whole_stays(tmp_path):
+    with Upload(str(tmp_path), "x") as first, Upload(str(tmp_path), "x") as second:
+        first.write(b"1")
+        second.write(b"2")
+        first.write(b"1")
+        second.finish()
+        assert (tmp_path / "x").read_bytes() == b"2"
+        first.finish()
+    assert (tmp_path / "x").read_bytes() == b"11"
+    assert names(tmp_path) == ["x"]
+
+
+def test_the_mode_is_the_umasks_when_the_file_is_whole_and_nobody_elses_before(tmp_path):
+    before = os.umask(0o027)
+    try:
+        with Upload(str(tmp_path), "x") as upload:
+            (part,) = tmp_path.iterdir()
+            assert stat.S_IMODE(part.stat().st_mode) == 0o600
+            upload.finish()
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "x").stat().st_mode) == 0o640
+
+
+def test_a_link_is_replaced_and_what_it_leads_to_stays(tmp_path):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (tmp_path / "elsewhere").write_bytes(b"untouched")
+    (folder / "x").symlink_to("../elsewhere")
+    with Upload(str(folder), "x") as upload:
+        upload.write(b"new")
+        upload.finish()
+    assert (tmp_path / "elsewhere").read_bytes() == b"untouched"
+    assert not (folder / "x").is_symlink()
+
+
+def test_a_folder_of_that_name_is_an_error_and_nothing_is_left(tmp_path):
+    (tmp_path / "x").mkdir()
+    with pytest.raises(IsADirectoryError), Upload(str(tmp_path), "x") as upload:
+        upload.finish()
+    assert names(tmp_path) == ["x"]
+
+
+def test_a_file_that_is_to_be_new_replaces_none(tmp_path):
+    with (
+        Upload(str(tmp_path), "x", new=True) as first,
+        Upload(str(tmp_path), "x", new=True) as last,
+    ):
+        first.write(b"1")
+        last.write(b"2")
+        first.finish()
+        with pytest.raises(FileExistsError):
+            last.finish()
+    assert names(tmp_path) == ["x"]
+    assert (tmp_path / "x").read_bytes() == b"1"
+
+
+def test_the_longest_name_has_room_for_its_part(tmp_path):
+    with Upload(str(tmp_path), "\U0001f600" * 63) as upload:
+        upload.finish()
+    assert names(tmp_path) == ["\U0001f600" * 63]
+
+
+def test_with_fsync_the_file_and_its_name_are_on_the_disk(tmp_path):
+    with Upload(str(tmp_path), "x", fsync=True) as upload:
+        upload.write(b"new")
+        upload.finish()
+    assert (tmp_path / "x").read_bytes() == b"new"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")
+def test_a_full_disk_is_the_systems_own_error(tmp_path):
+    with pytest.raises(OSError, match="No space left"), Upload(str(tmp_path), "x") as upload:
+        full = os.open("/dev/full", os.O_WRONLY)
+        (part,) = tmp_path.iterdir()
+        for number in os.listdir("/dev/fd"):
+            if os.path.realpath(f"/dev/fd/{number}") == str(part):
+                os.dup2(full, int(number), inheritable=False)
+        os.close(full)
+        upload.write(b"new")
+    assert names(tmp_path) == []
+
+
+def test_its_repr_tells_how_far_it_is(tmp_path):
+    with Upload(str(tmp_path), "x") as upload:
+        upload.write(b"abc")
+        assert repr(upload) == "<Upload of 'x', 3 bytes, on its way>"
+    assert repr(upload) == "<Upload of 'x', 3 bytes, closed>"
+
+
+def test_what_a_killed_process_left_is_removed_once_it_is_old(tmp_path):
+    for name in (".x.0123abcd.part", ".y.0123abcd.part", ".z.part", "x.part", ".profile"):
+        (tmp_path / name).write_bytes(b"left")
+        if not name.startswith(".y"):
+            os.utime(tmp_path / name, (1, 1))
+    (tmp_path / ".folder.0123abcd.part").mkdir()
+    assert remove_abandoned(str(tmp_path)) == [".x.0123abcd.part"]
+    assert names(tmp_path) == [
+        ".folder.0123abcd.part",
+        ".profile",
+        ".y.0123abcd.part",
+        ".z.part",
+        "x.part",
+    ]
