@@ -1,0 +1,163 @@
+"""Files as answers: whole or a part, or no more than that the client has it already.
+
+The entity tag is made of the file's size and the time of its last change to the nanosecond, as
+file systems keep it. The file is looked at, and opened, when the answer is made, so that what is
+said of it is true of the bytes that are sent.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from email.utils import formatdate
+from errno import EISDIR
+from typing import IO, TYPE_CHECKING
+from urllib.parse import quote
+
+from restkit.files import content_type as content_type_of
+from restkit.server.conditions import Outcome, Part, Validators, decided
+from restkit.server.reply import Response, sendable
+from restkit.server.request_fields import headers_of
+from restkit.server.statuses import status_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+    from restkit.headers import Headers
+    from restkit.server.conditions import Decision
+    from restkit.server.exceptions import HeaderFields
+
+_BLOCK = 256 * 1024
+
+
+class FileResponse(Response):
+    """An answer that is a file, opened anew for each request that is answered with it.
+
+    A GET may ask for a part of it (``Range``, ``If-Range``), and a GET or HEAD for it only as it
+    has changed (``If-None-Match``, ``If-Modified-Since``, ``If-Match``, ``If-Unmodified-Since``);
+    a status other than 200 is given as it is. An ``ETag`` or ``Last-Modified`` of the headers
+    stands, and what it says is not looked at.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        status: int = 200,
+        headers: HeaderFields | None = None,
+        content_type: str | None = None,
+    ) -> None:
+        self.path = os.fsdecode(path)
+        super().__init__(b"", status, headers, content_type)
+        for name, value in content_type_of(self.path):
+            self.headers.setdefault(name, value)
+        _judge(os.stat(self.path), self.path)
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer a request; the engine closes the file."""
+        file = open(self.path, "rb", buffering=0)  # noqa: SIM115  # closed with what is returned
+        try:
+            found = os.fstat(file.fileno())
+            _judge(found, self.path)
+            now = Validators(f'"{found.st_mtime_ns:x}-{found.st_size:x}"', int(found.st_mtime))
+            decision = self._decided(environ, now, found.st_size)
+            status, headers = self._head(decision, now, found.st_size)
+            start_response(status_text(status), sendable(headers, status))
+            part = _part_of(decision, found.st_size)
+            if environ["REQUEST_METHOD"] == "HEAD" or part.start == part.end:
+                file.close()
+                return ()
+            file.seek(part.start)
+            return _body(environ, file, part, found.st_size)
+        except BaseException:
+            file.close()
+            raise
+
+    def _decided(self, environ: WSGIEnvironment, now: Validators, size: int) -> Decision:
+        if self.status != 200:
+            return Outcome.WHOLE
+        return decided(environ["REQUEST_METHOD"], headers_of(environ), now, size)
+
+    def _head(self, decision: Decision, now: Validators, size: int) -> tuple[int, Headers]:
+        headers = self.headers.copy()
+        headers.setdefault("ETag", now.etag)
+        headers.setdefault("Last-Modified", formatdate(now.modified, usegmt=True))
+        headers["Accept-Ranges"] = "bytes"
+        part = _part_of(decision, size)
+        headers["Content-Length"] = part.end - part.start
+        if isinstance(decision, Part):
+            headers["Content-Range"] = f"bytes {part.start}-{part.end - 1}/{size}"
+            return 206, headers
+        if decision is Outcome.UNSATISFIABLE:
+            headers["Content-Range"] = f"bytes */{size}"
+        return (self.status if decision is Outcome.WHOLE else decision.value), headers
+
+    def __repr__(self) -> str:
+        return f"<FileResponse {status_text(self.status)}: {self.path!r}>"
+
+
+def file(
+    path: str | os.PathLike[str],
+    status: int = 200,
+    headers: HeaderFields | None = None,
+    content_type: str | None = None,
+    filename: str | None = None,
+) -> FileResponse:
+    """A file by its path, with its ranges, its entity tag and its time; sent by the system.
+
+    The content type is by its name where none is given. With ``filename`` it is offered to be
+    saved under that name (``Content-Disposition``). Raises FileNotFoundError, or another OSError,
+    at once. A path that a client has a say in is the caller's to check.
+    """
+    response = FileResponse(path, status, headers, content_type)
+    if filename is not None:
+        response.headers["Content-Disposition"] = _attachment(filename)
+    return response
+
+
+def _judge(found: os.stat_result, path: str) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise IsADirectoryError(EISDIR, "not a regular file", path)
+
+
+def _attachment(filename: str) -> str:
+    """The name in ASCII for who knows no other (RFC 6266 appendix D), and all of it beside that."""
+    plain = filename.encode("ascii", "replace").decode().replace("\\", "_").replace('"', "_")
+    plain = "".join(c if c.isprintable() else "_" for c in plain)
+    if plain == filename:
+        return f'attachment; filename="{plain}"'
+    extended = quote(filename, safe="!#$&+.^_`|~-")
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{extended}"
+
+
+def _part_of(decision: Decision, size: int) -> Part:
+    """What of the file is sent."""
+    if isinstance(decision, Part):
+        return decision
+    return Part(0, size if decision is Outcome.WHOLE else 0)
+
+
+def _body(environ: WSGIEnvironment, file: IO[bytes], part: Part, size: int) -> Iterable[bytes]:
+    """The engine's own way of sending a file: to its end, since not all stop where they should."""
+    wrapper = environ.get("wsgi.file_wrapper")
+    if wrapper is None or part.end < size:
+        return _Blocks(file, part.end - part.start)
+    body: Iterable[bytes] = wrapper(file, _BLOCK)
+    return body
+
+
+class _Blocks:
+    """So many bytes of a file, from where it stands."""
+
+    def __init__(self, file: IO[bytes], count: int) -> None:
+        self._file = file
+        self._left = count
+
+    def __iter__(self) -> Iterator[bytes]:
+        while self._left and (block := self._file.read(min(_BLOCK, self._left))):
+            self._left -= len(block)
+            yield block
+
+    def close(self) -> None:
+        self._file.close()

@@ -1,0 +1,158 @@
+"""A body as it arrives: the pieces that are there, one pass, nothing kept.
+
+What reads through it asks for what is there and not for a full block, so that a dialogue in small
+pieces does not stand still.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from restkit.coding import DecodedSource, accept_encoding, parse_codings
+from restkit.errors import BodyTooLarge, DecodingError
+from restkit.payload import Payload
+from restkit.server.exceptions import UnsupportedMediaType
+
+if TYPE_CHECKING:
+    import io
+    from collections.abc import Iterator, Sequence
+
+    from restkit.payload import Buffer
+
+_BLOCK = 256 * 1024
+
+
+class RequestStream:
+    """``request.stream``: the body of the request, to be taken once, as it arrives.
+
+    Every way to read blocks until there is something, and raises ``ClientDisconnected`` when the
+    client goes away before the body is whole, ``ParserError`` when its framing is broken, and
+    ``BodyTooLarge`` once more than ``max_size`` bytes have come. An exception that a handler does
+    not catch is the right answer to the client. ``length`` is what the body was announced with,
+    None where that is unknown. As a payload it is sent on as it arrives, once.
+    """
+
+    def __init__(
+        self,
+        file: io.BufferedReader,
+        content_encodings: Sequence[str] = (),
+        max_size: int | None = None,
+        length: int | None = None,
+    ) -> None:
+        self.length = length
+        self._file = file
+        self.content_encodings = content_encodings
+        self._max_size = max_size
+        self._come = 0
+
+    def get(self) -> bytes | None:
+        """The next piece, of whatever size; None at the end, and at every later call."""
+        return self.read_piece() or None
+
+    def read_piece(self) -> bytes:
+        """The next piece, of whatever size; ``b''`` at the end."""
+        return self._counted(self._file.read1(_BLOCK))
+
+    def read(self, size: int | None = -1) -> bytes:
+        """So many bytes, fewer only at the end; without a size, all that is still to come."""
+        if size is None or size < 0:
+            return b"".join(self)
+        if self._max_size is not None:
+            size = min(size, self._max_size + 1 - self._come)
+        return self._counted(self._file.read(size)) if size > 0 else self._counted(b"")
+
+    def readinto(self, view: memoryview) -> int:
+        """Fill some of ``view`` with what is there; 0 at the end."""
+        count = self._file.readinto1(view)
+        self._count(count)
+        return count
+
+    def __iter__(self) -> Iterator[bytes]:
+        """The pieces, as ``get()`` gives them."""
+        while piece := self.read_piece():
+            yield piece
+
+    def iter_text(self, encoding: str = "utf-8", max_size: int | None = None) -> Iterator[str]:
+        """The body as text, as it arrives and without its content codings.
+
+        A character that is cut in two comes whole. Bytes that are no such text raise
+        DecodingError; so do faults of a coding, as with ``iter_decoded``.
+        """
+        import codecs
+
+        decoder = codecs.getincrementaldecoder(encoding)()
+        try:
+            for piece in self.iter_decoded(max_size):
+                if text := decoder.decode(piece):
+                    yield text
+            if text := decoder.decode(b"", final=True):
+                yield text
+        except UnicodeDecodeError as exc:
+            raise DecodingError(f"the body is no {encoding} text: {exc.reason}") from exc
+
+    def iter_decoded(self, max_size: int | None = None) -> Iterator[bytes]:
+        """The body without its content codings, as it arrives.
+
+        At its end the last stream was whole: what is cut short or no such stream raises
+        DecodingError. More than ``max_size`` decoded bytes are BodyTooLarge. A coding that is
+        not known here is ``UnsupportedMediaType``, raised by the call itself.
+        """
+        return self._iter_decoded(parse_known(self.content_encodings), max_size)
+
+    def _iter_decoded(self, codings: Sequence[str], max_size: int | None) -> Iterator[bytes]:
+        source = DecodedSource(self, codings) if codings else self
+        come = 0
+        while piece := source.read_piece():
+            come += len(piece)
+            if max_size is not None and come > max_size:
+                raise _too_large(max_size, decoded=bool(codings))
+            yield piece
+
+    def __payload__(self) -> Payload:
+        return _RequestPayload(self, None if self.length is None else self.length - self._come)
+
+    def close(self) -> None:
+        """Nothing: what was not read is seen to when the answer is out."""
+
+    def _counted(self, piece: bytes) -> bytes:
+        self._count(len(piece))
+        return piece
+
+    def _count(self, size: int) -> None:
+        self._come += size
+        if self._max_size is not None and self._come > self._max_size:
+            raise _too_large(self._max_size, decoded=False)
+
+    def __repr__(self) -> str:
+        return f"<RequestStream, {self._come} bytes so far>"
+
+
+class _RequestPayload(Payload):
+    """What is still to come of a body, to be sent on."""
+
+    source = "of a request's body"
+
+    def __init__(self, stream: RequestStream, length: int | None) -> None:
+        self.length = length
+        self._stream = stream
+
+    def chunks(self) -> Iterator[Buffer]:
+        return iter(self._stream)
+
+
+def parse_known(content_encodings: Sequence[str]) -> Sequence[str]:
+    """The codings that the fields name; UnsupportedMediaType, with what is known, for another."""
+    codings = parse_codings(content_encodings)
+    if codings is None:
+        named = ", ".join(content_encodings)
+        known = accept_encoding()
+        raise UnsupportedMediaType(
+            f"Content-Encoding: {named} is not understood here; these are: {known}",
+            {"Accept-Encoding": known},
+        )
+    return codings
+
+
+def _too_large(max_size: int, *, decoded: bool) -> BodyTooLarge:
+    what = "the decoded body" if decoded else "the body"
+    return BodyTooLarge(f"{what} is larger than the {max_size} bytes that are taken")

@@ -1,0 +1,1 @@
+"""WSGI applications that several files of tests serve."""

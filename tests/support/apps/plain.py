@@ -1,0 +1,187 @@
+"""A plain WSGI application that does what an engine has to get right, and much that it must mend."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+TEXT = ("Content-Type", "text/plain")
+PIECE = b"0123456789abcdef" * 4096
+
+_closed = {"count": 0}
+
+
+class Closing:
+    """Pieces, and whether they were closed."""
+
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        self._pieces = pieces
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._pieces)
+
+    def close(self) -> None:
+        _closed["count"] += 1
+
+
+def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    name, _, rest = environ["PATH_INFO"].strip("/").partition("/")
+    handler: Callable[..., Iterable[bytes]] = globals().get(f"_{name}", _hello)
+    return handler(environ, start_response, rest)
+
+
+def _hello(environ: Any, start: Any, rest: str) -> Iterable[bytes]:
+    start("200 OK", [TEXT, ("Content-Length", "5")])
+    return [b"hello"]
+
+
+def _state(environ: Any, start: Any, rest: str) -> Iterable[bytes]:
+    """What this process holds, and how often an iterable was closed."""
+    numbers = len(os.listdir("/proc/self/fd"))
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    found = {
+        "descriptors": numbers,
+        "memory": pages * os.sysconf("SC_PAGE_SIZE"),
+        "closed": _closed["count"],
+        "threads": threading.active_count(),
+        "remote": environ.get("REMOTE_ADDR"),
+        "pid": os.getpid(),
+    }
+    start("200 OK", [("Content-Type", "application/json")])
+    return [json.dumps(found).encode()]
+
+
+def _read(environ: Any, start: Any, rest: str) -> Iterable[bytes]:
+    data = environ["wsgi.input"].read()
+    start("200 OK", [TEXT])
+    return [b"%d bytes" % len(data)]
+
+
+def _some(environ: Any, start: Any, rest: str) -> Iterable[bytes]:
+    """Reads three bytes and answers with plenty."""
+    environ["wsgi.input"].read(3)
+    start("200 OK", [TEXT])
+    return [PIECE] * int(rest or 1)
+
+
+def _big(environ: Any, start: Any, rest: str) -> Iterable[bytes]:
+    """So many MiB in one piece, with their length."""
+    data = bytes(int(rest) << 20)
+    start("200 OK", [TEXT, ("Content-Length", str(len(data)))])
+    return Closing([data])
+
+
+def _echo(environ: Any, start: Any, rest: str) -> Iterable[bytes]:
+    source = environ["wsgi.input"]
+    start("200 OK", [TEXT])
+    return Closing(iter(lambda: source.read1(65536), b""))
+
+
+def _declares(environ: Any, start: Any, rest: str) -> Iterable[bytes]:
+    """Content-Length of the path, and ten bytes of body."""
+    start("200 OK", [TEXT, ("Content-Length", rest)])
+    return Closing([b"01234", b"56789"])
+
+
+def _bodiless(environ: Any, start: Any, rest: str) -> Iterable[bytes]:
+    start(f"{rest} Status", [TEXT])
+    return [b"a body that nobody may see"]
+
+
+def _both(environ: Any, start: Any, rest: str) -> Iterable[bytes]:
+    """write() first, then the iterable."""
+    write = start("200 OK", [TEXT])
+    write(b"one,")
+    return iter([b"", b"two,", bytearray(b"three,"), memoryview(b"four")])
+
+
+def _late(environ: Any, start: Any, rest: str) -> Iterable[bytes]:
+    """A generator, which calls start_response only when it is asked for a piece."""
+    start("200 OK", [TEXT])
+    yield b"late"
+
+
+def _twice(environ: Any, start: Any, rest: str) -> Iterable[bytes]:
+    start("200 OK", [TEXT, ("X-First", "1"), ("Content-Length", "3")])
+    if rest == "plainly":
+        start("201 Created", [TEXT])
+    try:
+        raise RuntimeError("in between")
+    except RuntimeError:
+        start("503 Service Unavailable", [TEXT, ("X-Second", "1")], sys.exc_info())
+    return [b"second"]
+
+
+def _wrong(environ: Any, start: Any, rest: str) -> Iterable[bytes]:
+    """What cannot be sent: a header with a line of its own, a piece that is text, no answer."""
+    if rest == "header":
+        start("200 OK", [("X-A", "a\r\nSet-Cookie: b=c")])
+    elif rest == "status":
+        start("200 OK\r\nX-A: a", [TEXT])
+    elif rest == "caught":
+        try:
+            start("200 OK", [("X-Good", "1"), ("X-A", "a\r\nb")])
+        except Exception:
+            start("409 Conflict", [TEXT, ("Content-Length", "0")], sys.exc_info())
+        return []
+    elif rest == "text":
+        start("200 OK", [TEXT])
+        return ["text"]  # type: ignore[list-item]  # which is what is tried
+    elif rest == "file":
+        return environ["wsgi.file_wrapper"](io.BytesIO(b"abc"))
+    return [b"body"]
+
+
+def _raises(environ: Any, start: Any, rest: str) -> Iterable[bytes]:
+    """Raises before start_response, behind it, in iteration, behind a piece, and in close()."""
+    if rest == "before":
+        raise RuntimeError(rest)
+    start("200 OK", [TEXT])
+    if rest == "behind":
+        raise RuntimeError(rest)
+    if rest == "exit":
+        raise SystemExit(rest)
+    return Raising(rest)
+
+
+class Raising:
+    def __init__(self, when: str) -> None:
+        self._when = when
+
+    def __iter__(self) -> Iterator[bytes]:
+        if self._when == "first":
+            raise RuntimeError(self._when)
+        yield b"piece"
+        if self._when == "second":
+            raise RuntimeError(self._when)
+
+    def close(self) -> None:
+        _closed["count"] += 1
+        if self._when == "close":
+            raise RuntimeError(self._when)
+
+
+def _file(environ: Any, start: Any, rest: str) -> Iterable[bytes]:
+    """A file: whole, from its middle, without a length, cut off when its length has been told."""
+    file = tempfile.TemporaryFile()  # noqa: SIM115  # the engine closes it
+    file.write(PIECE * 64)
+    size = file.seek(0, os.SEEK_END)
+    start_at = size // 2 if rest == "middle" else 0
+    file.seek(start_at)
+    length = [] if rest == "unsized" else [("Content-Length", str(size - start_at))]
+    if rest == "part":
+        length = [("Content-Length", "10")]
+    start("200 OK", [TEXT, *length])
+    if rest == "cut":
+        file.truncate(size - 1000)
+    return environ["wsgi.file_wrapper"](file)

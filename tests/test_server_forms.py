@@ -1,0 +1,145 @@
+"""Forms as a server reads them: fields, and files in spools."""
+
+from __future__ import annotations
+
+import io
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from restkit import FormData
+from restkit.errors import BodyTooLarge, DecodingError
+from restkit.server import form_parts
+from restkit.server.form_parts import Form, parse_form
+
+URLENCODED = "application/x-www-form-urlencoded"
+
+
+def sent(form):
+    """What a server gets of our own form."""
+    payload = form.__payload__()
+    return io.BytesIO(b"".join(map(bytes, payload))), dict(payload.headers)["Content-Type"]
+
+
+def raw(*parts, boundary="b"):
+    lines = [f"--{boundary}\r\n".encode() + part + b"\r\n" for part in parts]
+    return io.BytesIO(b"".join([*lines, f"--{boundary}--\r\n".encode()]))
+
+
+def closed(form):
+    for _, file in form.files:
+        file.close()
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        (b"", []),
+        (b"a=1", [("a", "1")]),
+        (b"a=1&b=%C3%BC&a=2", [("a", "1"), ("b", "ü"), ("a", "2")]),
+        (b"a+b=c+d%2B", [("a b", "c d+")]),
+        (b"a&=b&&c=", [("a", ""), ("", "b"), ("c", "")]),
+        (b"a=b=c", [("a", "b=c")]),
+        (b"a=%zz%", [("a", "%zz%")]),
+    ],
+)
+def test_an_urlencoded_form_is_its_pairs_in_order(body, fields):
+    assert parse_form(io.BytesIO(body), f"{URLENCODED}; charset=utf-8") == Form(fields, [])
+
+
+NAMES = st.text(st.characters(exclude_characters="\0", codec="utf-8"))
+
+
+@given(st.lists(st.tuples(NAMES, st.text())))
+def test_what_our_forms_send_is_read_again(pairs):
+    source, content_type = sent(FormData.from_fields(pairs))
+    assert parse_form(source, content_type).fields == pairs
+
+
+def test_a_body_of_another_type_has_no_fields():
+    assert parse_form(io.BytesIO(b"a=1"), "text/plain") == Form([], [])
+    assert parse_form(io.BytesIO(b"a=1"), "") == Form([], [])
+
+
+def test_files_of_a_multipart_form_can_be_read_again(tmp_path):
+    form = FormData()
+    form.add_field("text", "ü")
+    form.add_field("small", b"\0\1", file_name="s.bin", content_type="image/png")
+    form.add_field("big", os.urandom(3_000_000), file_name="../b.bin")
+    source, content_type = sent(form)
+    parsed = parse_form(source, content_type)
+    assert parsed.fields == [("text", "ü")]
+    (_, small), (_, big) = parsed.files
+    assert (small.name, small.filename, small.content_type) == ("small", "s.bin", "image/png")
+    assert (small.size, small.read()) == (2, b"\0\1")
+    assert (big.filename, big.size) == ("../b.bin", 3_000_000)
+    with big.file as first, big.file as second:
+        assert first.read() == second.read() == big.read()
+    small.save(tmp_path / "s")
+    big.save(tmp_path / "s")
+    assert (tmp_path / "s").read_bytes() == big.read()
+    assert os.listdir(tmp_path) == ["s"]
+    closed(parsed)
+
+
+def test_a_file_that_cannot_be_saved_leaves_what_was_there(tmp_path):
+    form = FormData()
+    form.add_field("f", b"new", file_name="f")
+    parsed = parse_form(*sent(form))
+    (_, file) = parsed.files[0]
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(IsADirectoryError):
+        file.save(tmp_path / "folder")
+    assert os.listdir(tmp_path) == ["folder"]
+    closed(parsed)
+
+
+@pytest.mark.parametrize(
+    ("source", "content_type", "message"),
+    [
+        (raw(), "multipart/form-data", "names no boundary"),
+        (io.BytesIO(b""), "multipart/form-data; boundary=b", "cannot be read"),
+        (io.BytesIO(b"no form"), "multipart/form-data; boundary=b", "cannot be read"),
+        (
+            io.BytesIO(b'--b\r\nContent-Disposition: form-data; name="f"\r\n\r\ncut'),
+            "multipart/form-data; boundary=b",
+            "cannot be read",
+        ),
+        (
+            raw(b'Content-Disposition: form-data; name="f"; filename="x"\r\n\r\ndata\r\n--c'),
+            "multipart/form-data; boundary=c",
+            "cannot be read",
+        ),
+        (
+            raw(b'Content-Disposition: form-data; name="f"\r\n\r\n\xff'),
+            "multipart/form-data; boundary=b",
+            "the field 'f' of the form is not UTF-8 at 0",
+        ),
+        (io.BytesIO(b"a=%ff"), URLENCODED, "a field of the form is not UTF-8 at 0"),
+        (io.BytesIO(b"%ff=a"), URLENCODED, "a field's name of the form is not UTF-8 at 0"),
+    ],
+)
+def test_what_is_no_form_says_why(source, content_type, message):
+    with pytest.raises(DecodingError, match=message):
+        parse_form(source, content_type)
+
+
+def test_text_and_parts_are_bounded(monkeypatch):
+    monkeypatch.setattr(form_parts, "MAX_TEXT", 100)
+    monkeypatch.setattr(form_parts, "MAX_PARTS", 3)
+    field = b'Content-Disposition: form-data; name="f"\r\n\r\n'
+    file = b'Content-Disposition: form-data; name="f"; filename="x"\r\n\r\n'
+    multipart = "multipart/form-data; boundary=b"
+    for source, content_type in [
+        (raw(field + b"x" * 60, field + b"x" * 60), multipart),
+        (raw(field, field, field, field), multipart),
+        (io.BytesIO(b"a=" + b"x" * 100), URLENCODED),
+        (io.BytesIO(b"a&b&c&d"), URLENCODED),
+    ]:
+        with pytest.raises(BodyTooLarge):
+            parse_form(source, content_type)
+    form = parse_form(raw(file + b"x" * 1000, field + b"x" * 100), multipart)
+    assert form.files[0][1].size == 1000
+    closed(form)
