@@ -1,0 +1,137 @@
+"""A server for tests, on a port of this machine: it writes down what comes, and fails on demand."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, cast
+
+from restkit.errors import ClientDisconnected
+from restkit.host import host_and_port
+from restkit.server.app import App
+from restkit.server.conversation import Setup
+from restkit.testing.arrivals import Log
+from restkit.testing.hosting import Host, Listener
+from restkit.testing.watched import WatchedSocket
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterable
+
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+    from restkit.testing.arrivals import Received
+    from restkit.testing.faults import Fault
+
+
+class LocalServer:
+    """Serves an application from the moment it is made until ``close()``; a context manager.
+
+    ``app`` is an ``App`` to add routes to, unless another WSGI application was given. ``url`` is
+    where it is (``http://127.0.0.1:4711``), ``host`` and ``port`` its parts; ``received`` is what
+    came. It takes nothing but the standard library and restkit.
+
+    >>> from restkit import get
+    >>> from restkit.server.response import text
+    >>> with LocalServer() as server:
+    ...     @server.app.get('/hello')
+    ...     def hello(request):
+    ...         return text('Hello!')
+    ...     get(server.url + '/hello').text
+    'Hello!'
+    """
+
+    def __init__(
+        self, app: WSGIApplication | None = None, *, host: str = "127.0.0.1", port: int = 0
+    ) -> None:
+        self.app = App("restkit.testing") if app is None else cast("App", app)
+        self._log = Log()
+        self._rules: list[_Rule] = []
+        self._lock = threading.Lock()
+        self._host = Host()
+        self._listener = Listener(host, port, self._take)
+        self._closed = False
+
+    @property
+    def host(self) -> str:
+        return self._listener.host
+
+    @property
+    def port(self) -> int:
+        return self._listener.port
+
+    @property
+    def url(self) -> str:
+        """Where it is, without a slash at the end."""
+        return f"http://{host_and_port(self.host, self.port)}"
+
+    @property
+    def received(self) -> list[Received]:
+        """Every request that came so far, or the part of it that did, in the order of heads."""
+        return self._log.requests()
+
+    @property
+    def wire(self) -> list[bytes]:
+        """Every byte that came, by connection: also what was no request."""
+        return self._log.wire()
+
+    def inject(self, *faults: Fault, path: str | None = None, times: int | None = 1) -> None:
+        """Do this to the next request: ``Drop``, ``Reset``, ``Truncate``, ``Delay``, or several.
+
+        ``path``: only to requests of this path. ``times``: to so many of them, None to all. Of
+        what was said for the same request what was said first has its turn first.
+        """
+        with self._lock:
+            self._rules.append(_Rule(faults, path, times))
+
+    def close(self) -> None:
+        """Stop listening, cut off what is connected, and wait for every thread."""
+        self._closed = True
+        self._listener.close()
+        self._host.close()
+
+    def __enter__(self) -> LocalServer:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<LocalServer at {self.url}, {'closed' if self._closed else 'open'}>"
+
+    def _take(self, sock: socket.socket, peer: tuple[str, int]) -> None:
+        watched = WatchedSocket(sock, self._log.connection(), self._host.stopping)
+
+        def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+            # By it the system would send files itself, and nobody could see, or stop, the bytes.
+            environ.pop("wsgi.file_wrapper", None)
+            try:
+                watched.begin_answer(self._faults_for(environ["PATH_INFO"]))
+            except OSError as exc:
+                raise ClientDisconnected(str(exc)) from exc
+            return self.app(environ, start_response)
+
+        self._host.answer_on(watched, peer, Setup(app, host=self.host, port=self.port))
+
+    def _faults_for(self, path: str) -> tuple[Fault, ...]:
+        with self._lock:
+            for rule in self._rules:
+                if rule.applies_to(path):
+                    return rule.faults
+        return ()
+
+
+class _Rule:
+    """What is to happen to which requests, and how often still."""
+
+    def __init__(self, faults: tuple[Fault, ...], path: str | None, times: int | None) -> None:
+        self.faults = faults
+        self._path = None if path is None else path.encode().decode("latin-1")  # as PEP 3333
+        self._times = times
+
+    def applies_to(self, path: str) -> bool:
+        """Whether it has its turn; then that is counted."""
+        if self._times == 0 or self._path not in (None, path):
+            return False
+        if self._times is not None:
+            self._times -= 1
+        return True
