@@ -2,47 +2,93 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import restkit
-from loopback import Loopback, loopback
+from restkit.server import App, Request, receive, serve
+from restkit.server.response import Response, stream, text
+from restkit.streaming import hashing
+from restkit.testing import LocalServer
+
+LINE = b"a line of sixty-four bytes, to be read once and then once more.\n"
+LINES = (2 << 20) // len(LINE)
+
+app = App("demo")
+
+
+@app.post("/count", stream=True)
+def count(request: Request) -> Response:
+    return text(f"{sum(map(len, request.stream or ()))} bytes, thank you\n")
+
+
+@app.get("/length")
+def length(_: Request) -> Response:
+    return text(LINE * LINES)
+
+
+@app.get("/chunks")
+def chunks(_: Request) -> Response:
+    return stream(LINE * 1024 for _ in range(LINES // 1024))
+
+
+@app.post("/echo", stream=True)
+def echo(request: Request) -> Response:
+    return stream(request.stream)
 
 
 def main() -> None:
-    with loopback() as server:
-        a_file_goes_out_with_its_length(server)
-        a_generator_goes_out_as_it_comes(server)
+    with LocalServer(app) as observed:
+        a_file_goes_out_with_its_length(observed)
+        a_generator_goes_out_as_it_comes(observed)
+    with serve(app) as server:
+        an_echo_answers_while_it_is_asked(server.url)
         bodies = [
-            ("with a Content-Length", restkit.get(server.url("/length"))),
-            ("in chunks", restkit.get(server.url("/chunks"))),
+            ("with a Content-Length", restkit.get(server.url + "/length")),
+            ("in chunks", restkit.get(server.url + "/chunks")),
         ]
         for kind, response in bodies:
             a_body_is_a_file(kind, response)
     for kind, response in bodies:
         and_stays_one(kind, response)
+    a_file_is_received_as_it_comes()
 
 
-def a_file_goes_out_with_its_length(server: Loopback) -> None:
+def a_file_goes_out_with_its_length(server: LocalServer) -> None:
     title("A file goes out from where it stands, with its length")
     with tempfile.NamedTemporaryFile(suffix=".txt") as file:
         file.write(b"all that is in the file\n")
         file.seek(4)
-        response = restkit.request(server.url("/file"), "POST", payload=file)
+        response = restkit.request(server.url + "/count", "POST", payload=file)
     wire(server)
     print(f"answer:  {response.status} {response.text.strip()!r}")
 
 
-def a_generator_goes_out_as_it_comes(server: Loopback) -> None:
+def a_generator_goes_out_as_it_comes(server: LocalServer) -> None:
     title("A generator goes out as it comes, one chunk for each item")
 
     def rows() -> Iterator[bytes]:
         for number in range(3):
             yield b"row %d\n" % number
 
-    response = restkit.request(server.url("/rows"), "POST", payload=rows())
+    response = restkit.request(server.url + "/count", "POST", payload=rows())
     wire(server)
     print(f"answer:  {response.status} {response.text.strip()!r}")
+
+
+def an_echo_answers_while_it_is_asked(url: str) -> None:
+    title("An echo answers while it is still being asked")
+    sent = hashing((LINE * 1024 for _ in range(1024)), "sha256")
+    came = hashlib.sha256()
+    size = 0
+    with restkit.post(url + "/echo", sent) as response:
+        for piece in response.payload_stream or ():
+            came.update(piece)
+            size += len(piece)
+    print(f"there and back:    {size:,} bytes")
+    print(f"the same bytes:    {came.hexdigest() == sent.hexdigest()}")
 
 
 def a_body_is_a_file(kind: str, response: restkit.HttpResponse) -> None:
@@ -65,12 +111,23 @@ def and_stays_one(kind: str, response: restkit.HttpResponse) -> None:
     response.close()
 
 
+def a_file_is_received_as_it_comes() -> None:
+    title("A file goes compressed, and is in its place when all of it has come")
+    with tempfile.TemporaryDirectory() as folder, serve(receive(folder)) as server:
+        headers = {"X-Filename": "lines.txt"}
+        response = restkit.put(server.url, LINE * LINES, headers, compress="gzip")
+        print(f"answer:            {response.status} {response.text.strip()!r}")
+        for path in Path(folder).iterdir():
+            print(f"received:          {path.name}, {path.stat().st_size:,} bytes")
+
+
 def title(text: str) -> None:
     print(f"\n{text}\n{'-' * len(text)}")
 
 
-def wire(server: Loopback) -> None:
-    for line in server.received.splitlines(keepends=True):
+def wire(server: LocalServer) -> None:
+    request = server.received[-1]
+    for line in (request.head + request.body).splitlines(keepends=True):
         print(f"wire:    {line!r}".replace("b'", "", 1).removesuffix("'"))
 
 

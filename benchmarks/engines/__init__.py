@@ -1,0 +1,1 @@
+"""Four WSGI engines, one application, one raw socket: what each does on the wire."""
