@@ -36,6 +36,7 @@ _logger = logging.getLogger("restkit.server")
 
 _BACKLOG = 512
 _TICK = 0.1  # seconds after which the selector looks whether it is to stop
+_MOMENT = 0.005  # seconds that stopping takes to begin
 _GRACE = 0.5  # seconds that busy requests have when the server is stopped
 
 
@@ -174,17 +175,25 @@ class Engine(HTTPServer):
             if self._stopped:
                 return
             self._stopped = True
+        # The selector looks whether it is to stop when a connection comes, or at its next tick.
+        waker = threading.Timer(_MOMENT, self._knock)
         cutter = threading.Timer(_GRACE, self._cut_off)
-        cutter.start()
+        for timer in (waker, cutter):
+            timer.start()
         try:
             super().stop()
         finally:
-            cutter.cancel()
-            cutter.join()
+            for timer in (waker, cutter):
+                timer.cancel()
+                timer.join()
             with self._lock:
                 left = [connection for connection in self._open if not connection.busy]
             for connection in left:
                 connection.close()
+
+    def _knock(self) -> None:
+        with suppress(OSError):
+            socket.create_connection(self.bind_addr, _GRACE).close()
 
     def opened(self, connection: Connection) -> bool:
         """Take note of a connection; whether there is room for it."""
