@@ -1,4 +1,4 @@
-"""A plain WSGI application that does what an engine has to get right, and much that it must mend."""
+"""A plain WSGI application of what an engine has to get right, faults of applications among it."""
 
 from __future__ import annotations
 
@@ -54,8 +54,6 @@ def _state(environ: Any, start: Any, rest: str) -> Iterable[bytes]:
         "memory": pages * os.sysconf("SC_PAGE_SIZE"),
         "closed": _closed["count"],
         "threads": threading.active_count(),
-        "remote": environ.get("REMOTE_ADDR"),
-        "pid": os.getpid(),
     }
     start("200 OK", [("Content-Type", "application/json")])
     return [json.dumps(found).encode()]
@@ -98,7 +96,7 @@ def _bodiless(environ: Any, start: Any, rest: str) -> Iterable[bytes]:
     return [b"a body that nobody may see"]
 
 
-def _both(environ: Any, start: Any, rest: str) -> Iterable[bytes]:
+def _both(environ: Any, start: Any, rest: str) -> Iterable[Any]:
     """write() first, then the iterable."""
     write = start("200 OK", [TEXT])
     write(b"one,")
@@ -122,7 +120,7 @@ def _twice(environ: Any, start: Any, rest: str) -> Iterable[bytes]:
     return [b"second"]
 
 
-def _wrong(environ: Any, start: Any, rest: str) -> Iterable[bytes]:
+def _wrong(environ: Any, start: Any, rest: str) -> Iterable[Any]:
     """What cannot be sent: a header with a line of its own, a piece that is text, no answer."""
     if rest == "header":
         start("200 OK", [("X-A", "a\r\nSet-Cookie: b=c")])
@@ -131,14 +129,15 @@ def _wrong(environ: Any, start: Any, rest: str) -> Iterable[bytes]:
     elif rest == "caught":
         try:
             start("200 OK", [("X-Good", "1"), ("X-A", "a\r\nb")])
-        except Exception:
+        except ValueError:
             start("409 Conflict", [TEXT, ("Content-Length", "0")], sys.exc_info())
         return []
     elif rest == "text":
         start("200 OK", [TEXT])
-        return ["text"]  # type: ignore[list-item]  # which is what is tried
+        return ["text"]
     elif rest == "file":
-        return environ["wsgi.file_wrapper"](io.BytesIO(b"abc"))
+        body: Iterable[bytes] = environ["wsgi.file_wrapper"](io.BytesIO(b"abc"))
+        return body
     return [b"body"]
 
 
@@ -184,4 +183,27 @@ def _file(environ: Any, start: Any, rest: str) -> Iterable[bytes]:
     start("200 OK", [TEXT, *length])
     if rest == "cut":
         file.truncate(size - 1000)
-    return environ["wsgi.file_wrapper"](file)
+    body: Iterable[bytes] = environ["wsgi.file_wrapper"](file)
+    return body
+
+
+def _socket(environ: Any, start: Any, rest: str) -> Iterable[bytes]:
+    """Talks on by itself, as a websocket does on gunicorn's gthread."""
+    with environ["gunicorn.socket"].dup() as sock:
+        sock.sendall(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")
+        while data := sock.recv(100):
+            sock.sendall(data.upper())
+    raise StopIteration
+
+
+def _count(environ: Any, start: Any, rest: str) -> Iterable[bytes]:
+    """How many bytes came, which are not kept."""
+    size = sum(map(len, iter(lambda: environ["wsgi.input"].read(65536), b"")))
+    start("200 OK", [TEXT])
+    return [b"%d bytes" % size]
+
+
+def _pieces(environ: Any, start: Any, rest: str) -> Iterable[bytes]:
+    """So many MiB in pieces."""
+    start("200 OK", [TEXT])
+    return (PIECE for _ in range(int(rest) * 16))
