@@ -147,18 +147,18 @@ SERVER = [
     f"server.{name}"
     for name in (
         # The engine half: WSGI made true on the wire.
-        "channel",
-        "incoming",
-        "request_body",
-        "sender",
-        "file_wrapper",
-        "answer_head",
-        "answering",
-        "environ",
-        "conversation",
+        "wire.channel",
+        "wire.incoming",
+        "wire.request_body",
+        "wire.sender",
+        "wire.file_wrapper",
+        "wire.answer_head",
+        "wire.answering",
+        "wire.environ",
+        "wire.conversation",
         "on_cheroot",
         "embedded",
-        "engine",
+        "gunicorn_exchange",
         "on_gunicorn",
         # The application half, which knows nothing of engines but WSGI.
         "statuses",

@@ -13,7 +13,7 @@ import pytest
 
 from restkit.errors import ClientDisconnected, ParserError
 from restkit.server.embedded import Server, serve
-from restkit.server.request_body import RequestFile
+from restkit.server.wire.request_body import RequestFile
 from support.caller import Caller, get, post
 from support.memory import MIB, peak_memory
 from support.messages import LAST_CHUNK, chunks, dechunk

@@ -13,7 +13,7 @@ from wsgiref.validate import validator
 
 import pytest
 
-from restkit.server.conversation import Conversation, Setup
+from restkit.server.wire.conversation import Conversation, Setup
 from support.caller import get, post
 from support.messages import LAST_CHUNK, chunks
 from support.peer import HANG_BOUND

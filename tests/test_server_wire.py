@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from restkit.server.conversation import Conversation, Setup
+from restkit.server.wire.conversation import Conversation, Setup
 from support.echo import Echo, Served, expected, served
 from support.peer import HANG_BOUND
 from support.raw_client import dialed, replies, send_all, to_the_end

@@ -5,7 +5,7 @@
 
 from restkit.server.app import App
 from restkit.server.app import App as Necktie
-from restkit.server.engine import serve
+from restkit.server.embedded import serve
 from restkit.server.exceptions import HTTPError
 from restkit.server.receiver import receive
 from restkit.server.request import Request

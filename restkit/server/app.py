@@ -10,7 +10,7 @@ from restkit.payload import close_if_it_can
 from restkit.server.answers import checked_answer, default_answer
 from restkit.server.blueprints import Blueprint, Blueprints, placed
 from restkit.server.decorators import Route, Routing
-from restkit.server.engine import THREADS, TIMEOUT, run
+from restkit.server.embedded import THREADS, TIMEOUT, run
 from restkit.server.handlers import check_arguments, check_handler
 from restkit.server.patterns import parse_pattern
 from restkit.server.request import Request

@@ -12,13 +12,13 @@ from contextlib import ExitStack, contextmanager
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-from restkit.server.on_cheroot import Engine
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import TracebackType
 
     from _typeshed.wsgi import WSGIApplication
+
+    from restkit.server.on_cheroot import Engine
 
 _logger = logging.getLogger("restkit.server")
 
@@ -108,7 +108,8 @@ def serve(
 
     ``port=0`` takes a free one. ``threads`` is how many requests are answered at once.
     ``timeout``: the seconds for which a client may keep still before it is dropped. Raises
-    OSError where it cannot listen. To be closed, or used as a context manager.
+    OSError where it cannot listen, and ModuleNotFoundError without ``restkit[server]``. To be
+    closed, or used as a context manager.
 
     >>> with serve(app) as server:                     # doctest: +SKIP
     ...     print(server.url)
@@ -120,9 +121,24 @@ def serve(
         raise ValueError(f"threads={threads!r}: at least one is needed")
     if timeout <= 0:
         raise ValueError(f"timeout={timeout!r}: seconds are wanted, and more than none")
-    engine = Engine(app, host, port, threads=threads, timeout=timeout)
+    engine = _engine()(app, host, port, threads=threads, timeout=timeout)
     engine.prepare()
     return Server(engine)
+
+
+def _engine() -> type[Engine]:
+    """Loaded when it is first used: it wants cheroot, which an App on another server does not."""
+    try:
+        from restkit.server.on_cheroot import Engine
+    except ModuleNotFoundError as exc:
+        if exc.name is None or exc.name.partition(".")[0] != "cheroot":
+            raise
+        raise ModuleNotFoundError(
+            "the embedded engine is cheroot, which is not installed: pip install restkit[server]; "
+            "another WSGI server runs the app without it",
+            name=exc.name,
+        ) from exc
+    return Engine
 
 
 def run(

@@ -127,7 +127,7 @@ def _attachment(filename: str) -> str:
     plain = "".join(c if c.isprintable() else "_" for c in plain)
     if plain == filename:
         return f'attachment; filename="{plain}"'
-    extended = quote(filename, safe="!#$&+.^_`|~-")
+    extended = quote(filename, safe="!#$&+.^_`|~-", errors="replace")
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{extended}"
 
 

@@ -35,6 +35,8 @@ _MULTIPART = "multipart/form-data"
 class UploadedFile:
     """A file of a form: its names as the client gave them, and its bytes, to be read again.
 
+    What is on disk, as the larger ones are, raises AlreadyRead once the request is over.
+
     ``filename`` is whatever the client says: it may hold slashes, and is no path.
     """
 
@@ -43,16 +45,17 @@ class UploadedFile:
         self.filename = filename
         self.content_type = content_type
         self.size = spool.size
-        self._spool = spool
+        # Once it is closed a body says so, where a spool would give no bytes.
+        self._body = Body(spool, None)
 
     @property
     def file(self) -> BodyFile:
         """A new binary file over it, at its beginning."""
-        return BodyFile(Body(self._spool, None))
+        return BodyFile(self._body)
 
     def read(self) -> bytes:
         """All of it at once."""
-        return self._spool.read_at(0, self.size)
+        return self._body.content()
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write it to a path, whole or not at all, over what is there."""
@@ -61,7 +64,7 @@ class UploadedFile:
 
     def close(self) -> None:
         """Let go of its bytes; the end of the request does so by itself."""
-        self._spool.close()
+        self._body.close()
 
     def __repr__(self) -> str:
         return f"<UploadedFile {self.name!r}: {self.filename!r}, {self.size} bytes>"
@@ -91,9 +94,9 @@ def parse_form(source: IO[bytes], content_type: str) -> Form:
 def _urlencoded(source: IO[bytes]) -> list[tuple[str, str]]:
     text = source.read(MAX_TEXT + 1)
     _judge_text(len(text))
-    pairs = [pair.partition(b"=") for pair in text.replace(b"+", b" ").split(b"&") if pair]
-    if len(pairs) > MAX_PARTS:
+    if text.count(b"&") >= MAX_PARTS:  # before it is taken apart: "a&a&a" swells fortyfold
         raise BodyTooLarge(f"the form has more than {MAX_PARTS} fields")
+    pairs = [pair.partition(b"=") for pair in text.replace(b"+", b" ").split(b"&") if pair]
     return [
         (_text(unquote_to_bytes(name), "a field's name"), _text(unquote_to_bytes(value), "a field"))
         for name, _, value in pairs
@@ -178,9 +181,10 @@ class _Collected:
 def _fault(exc: Exception) -> DecodingError | BodyTooLarge:
     import multipart
 
+    why = exc.args[0] if exc.args else type(exc).__name__  # what follows is for programs
     if isinstance(exc, multipart.ParserLimitReached):
-        return BodyTooLarge(f"the multipart form: {exc}")
-    return DecodingError(f"the multipart form cannot be read: {exc}")
+        return BodyTooLarge(f"the multipart form: {why}")
+    return DecodingError(f"the multipart form cannot be read: {why}")
 
 
 def _text(data: bytes, where: str) -> str:

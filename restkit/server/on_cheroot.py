@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from cheroot.server import Gateway, HTTPConnection, HTTPServer
 
-from restkit.server.conversation import Conversation, Setup
+from restkit.server.wire.conversation import Conversation, Setup
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication

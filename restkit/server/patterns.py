@@ -7,6 +7,7 @@ to, stands for it.
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
@@ -33,10 +34,17 @@ def _uuid(text: str) -> Any:
     return UUID(text)
 
 
+def _finite(text: str) -> float:
+    number = float(text)
+    if number in (math.inf, -math.inf):
+        raise ValueError("too large for a float")
+    return number
+
+
 _KINDS = {
     "string": _Kind("[^/]+", str),
     "int": _Kind("-?[0-9]+", int),
-    "number": _Kind(r"-?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)", float),
+    "number": _Kind(r"-?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)", _finite),
     "alpha": _Kind("[A-Za-z]+", str),
     # No slash at its beginning, sent as such or as %2F: joined to a folder it would leave that.
     "path": _Kind(f"[^/{SLASH_INSIDE}].*", str),
@@ -69,7 +77,7 @@ class Pattern(NamedTuple):
                 name: cast(match[name].replace(SLASH_INSIDE, "/"))
                 for name, cast in self.casts.items()
             }
-        except ValueError:  # more digits than int() takes
+        except ValueError:  # more digits than an int is read from, or than a float has room for
             return None
 
 

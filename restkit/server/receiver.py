@@ -18,7 +18,7 @@ from restkit.coding import DecodedSource
 from restkit.errors import IntegrityError
 from restkit.server.app import App
 from restkit.server.exceptions import HTTPError, InvalidUsage, LengthRequired, PayloadTooLarge
-from restkit.server.request_digests import CheckedStream
+from restkit.server.request_digests import held_to_digests
 from restkit.server.request_stream import parse_known
 from restkit.server.response import text
 from restkit.server.upload_names import UnusableName, name_in_field, name_in_path
@@ -83,7 +83,7 @@ class Receiver(NamedTuple):
         assert request.stream is not None
         name = _name_for(request)
         codings = parse_known(request.headers.get_all("content-encoding"))
-        checked = CheckedStream(request.stream, request.headers)
+        checked = held_to_digests(request.stream, request.headers)
         source = DecodedSource(checked, codings) if codings else checked
         with _refusals():
             self._refuse_what_cannot_be(request, codings)

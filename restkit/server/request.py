@@ -10,8 +10,8 @@ from restkit.body_file import BodyFile, BodyStream
 from restkit.coding import DecodedSource
 from restkit.server.exceptions import InvalidUsage, PayloadTooLarge
 from restkit.server.parameters import Parameters
-from restkit.server.request_fields import arguments_of, cookies_of, headers_of, host_of
-from restkit.server.request_stream import RequestStream, parse_known
+from restkit.server.request_fields import arguments_of, cookies_of, headers_of, host_of, in_ascii
+from restkit.server.request_stream import RequestStream, fields_to_send_on, parse_known
 from restkit.server.target import Target, encoded_path, target_of
 from restkit.server.wsgi_input import body_file, declared_length, has_body
 from restkit.spool import Spool
@@ -70,7 +70,7 @@ class Request:
         from urllib.parse import quote
 
         script = quote(self.environ.get("SCRIPT_NAME", ""), encoding="latin-1")
-        query = f"?{self.query_string}" if self.query_string else ""
+        query = f"?{in_ascii(self.query_string)}" if self.query_string else ""
         return f"{self.scheme}://{self.host}{script}{self.encoded_path}{query}"
 
     @property
@@ -163,7 +163,10 @@ class Request:
         # PyPI's multipart comes with it, and most requests are no forms.
         from restkit.server.form_parts import parse_form
 
-        file = BodyFile(self._plain()) if self.stream is None else _live_file(self.stream)
+        if self.stream is None:
+            file: BodyFile | BodyStream = BodyFile(self._plain())
+        else:
+            file = _live_file(self.stream, self._limit)
         return parse_form(file, self.content_type or "")
 
     def _plain(self) -> Body:
@@ -189,6 +192,7 @@ class Request:
 
     def open_stream(self, max_size: int | None) -> None:
         """Let the handler take the body live; PayloadTooLarge where it was announced larger."""
+        self._limit = max_size
         length = self._announced(max_size)
         file = body_file(self.environ)
         self.stream = RequestStream(file, self._content_encodings(), max_size, length)
@@ -199,7 +203,8 @@ class Request:
         if has_body(self.environ):
             self._announced(max_size)
             stream = RequestStream(body_file(self.environ), (), max_size)
-            self._whole = Body(_spooled(stream), None)
+            fields = fields_to_send_on(self._content_encodings())
+            self._whole = Body(_spooled(stream), None, payload_headers=fields)
 
     def _announced(self, max_size: int | None) -> int | None:
         length = declared_length(self.environ) if has_body(self.environ) else 0
@@ -236,7 +241,8 @@ def _spooled(stream: RequestStream) -> Spool:
     return spool
 
 
-def _live_file(stream: RequestStream) -> BodyStream:
+def _live_file(stream: RequestStream, max_size: int | None) -> BodyStream:
     """What is still to come, without its content codings, as a file."""
     codings = parse_known(stream.content_encodings)
-    return BodyStream(Body(Spool(), DecodedSource(stream, codings) if codings else stream))
+    source = DecodedSource(stream, codings) if codings else stream
+    return BodyStream(Body(Spool(), source, max_size=max_size))

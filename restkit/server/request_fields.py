@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 _MOST_ARGUMENTS = 10_000
+_PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
 _WITHOUT_PREFIX = {"CONTENT_TYPE": "Content-Type", "CONTENT_LENGTH": "Content-Length"}
 
 
@@ -42,11 +43,21 @@ def arguments_of(query: str) -> Parameters[str]:
 
     try:
         pairs = parse_qsl(
-            query, keep_blank_values=True, errors="replace", max_num_fields=_MOST_ARGUMENTS
+            in_ascii(query),
+            keep_blank_values=True,
+            errors="replace",
+            max_num_fields=_MOST_ARGUMENTS,
         )
     except ValueError as exc:
         raise InvalidUsage(f"the query has more than {_MOST_ARGUMENTS} arguments") from exc
     return Parameters.of_pairs(pairs)
+
+
+def in_ascii(text: str) -> str:
+    """What WSGI gives of a target: octets above ASCII, which some clients send, percent-encoded."""
+    from urllib.parse import quote
+
+    return text if text.isascii() else quote(text.encode("latin-1"), safe=_PRINTABLE)
 
 
 def cookies_of(header: str) -> dict[str, str]:

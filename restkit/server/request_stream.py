@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from restkit.coding import DecodedSource, accept_encoding, parse_codings
 from restkit.errors import BodyTooLarge, DecodingError
-from restkit.payload import Payload
+from restkit.payload import OCTET_STREAM, Payload
 from restkit.server.exceptions import UnsupportedMediaType
+from restkit.server.wire.request_body import RequestFile
 
 if TYPE_CHECKING:
     import io
@@ -29,7 +30,8 @@ class RequestStream:
     client goes away before the body is whole, ``ParserError`` when its framing is broken, and
     ``BodyTooLarge`` once more than ``max_size`` bytes have come. An exception that a handler does
     not catch is the right answer to the client. ``length`` is what the body was announced with,
-    None where that is unknown. As a payload it is sent on as it arrives, once.
+    None where that is unknown. As a payload it is sent on as it arrives, once, and said to be in
+    the content codings that it came in.
     """
 
     def __init__(
@@ -44,6 +46,11 @@ class RequestStream:
         self.content_encodings = content_encodings
         self._max_size = max_size
         self._come = 0
+
+    @property
+    def trailers(self) -> list[tuple[str, str]]:
+        """The fields behind a chunked body, once that has been read; of other servers, none."""
+        return list(self._file.trailers) if isinstance(self._file, RequestFile) else []
 
     def get(self) -> bytes | None:
         """The next piece, of whatever size; None at the end, and at every later call."""
@@ -109,7 +116,8 @@ class RequestStream:
             yield piece
 
     def __payload__(self) -> Payload:
-        return _RequestPayload(self, None if self.length is None else self.length - self._come)
+        length = None if self.length is None else self.length - self._come
+        return _RequestPayload(self, length, fields_to_send_on(self.content_encodings))
 
     def close(self) -> None:
         """Nothing: what was not read is seen to when the answer is out."""
@@ -132,12 +140,20 @@ class _RequestPayload(Payload):
 
     source = "of a request's body"
 
-    def __init__(self, stream: RequestStream, length: int | None) -> None:
+    def __init__(
+        self, stream: RequestStream, length: int | None, fields: Sequence[tuple[str, str]]
+    ) -> None:
         self.length = length
+        self.headers = fields
         self._stream = stream
 
     def chunks(self) -> Iterator[Buffer]:
         return iter(self._stream)
+
+
+def fields_to_send_on(content_encodings: Sequence[str]) -> Sequence[tuple[str, str]]:
+    """What bytes in these codings are announced with when they are sent on as they came."""
+    return *OCTET_STREAM, *(("Content-Encoding", said) for said in content_encodings)
 
 
 def parse_known(content_encodings: Sequence[str]) -> Sequence[str]:

@@ -17,7 +17,7 @@ from restkit.server.patterns import SLASH_INSIDE
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-_ORIGIN = re.compile("[A-Za-z][A-Za-z0-9+.-]*://[^/]*")
+_ORIGIN = re.compile("^[A-Za-z][A-Za-z0-9+.-]*://[^/]*")
 _UNRESERVED = "/:@!$&'()*+,;=~"
 
 

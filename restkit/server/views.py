@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from restkit.server.exceptions import InvalidUsage, MethodNotAllowed
 from restkit.server.handlers import check_handler, name_of
+from restkit.server.reply import Response
 from restkit.server.routes import METHODS, Handler, checked_method
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from restkit.server.reply import Response
     from restkit.server.request import Request
 
 _H = TypeVar("_H", bound="Callable[..., Response]")
@@ -134,6 +134,7 @@ def methods_of(view: Handler) -> dict[str, bool] | None:
         methods = {}
         for method in METHODS:
             if (handler := _implementing(cls, method)) is not None:
+                _refuse_answer(cls, method, handler)
                 static = inspect.getattr_static(cls, method.lower())
                 called_with = ("self", "request") if inspect.isfunction(static) else ("request",)
                 check_handler(handler, *called_with)
@@ -141,6 +142,15 @@ def methods_of(view: Handler) -> dict[str, bool] | None:
     if not methods:
         raise ValueError(f"{name_of(view)} answers no method")
     return methods
+
+
+def _refuse_answer(cls: type, method: str, handler: object) -> None:
+    """An answer can be called, too, as a WSGI application: what marks a method was mistaken."""
+    if isinstance(handler, Response):
+        raise TypeError(
+            f"{cls.__qualname__}.{method.lower()} is an answer, and no method: the stream of "
+            "restkit.server.views marks one, that of restkit.server.response makes an answer"
+        )
 
 
 def _implementing(view: object, method: str) -> Handler | None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from restkit.errors import ClientDisconnected, Error
 from restkit.payload import count_of
 from restkit.server.exceptions import InvalidUsage, LengthRequired
-from restkit.server.request_body import RequestFile
+from restkit.server.wire.request_body import RequestFile
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

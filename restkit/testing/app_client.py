@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from restkit.client import Client
-from restkit.server.conversation import Setup
+from restkit.server.wire.conversation import Setup
 from restkit.testing.hosting import Host
 
 if TYPE_CHECKING:

@@ -7,12 +7,12 @@ import socket
 import threading
 from typing import TYPE_CHECKING
 
-from restkit.server.conversation import Conversation
+from restkit.server.wire.conversation import Conversation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from restkit.server.conversation import Setup
+    from restkit.server.wire.conversation import Setup
 
 _TICK = 500  # milliseconds after which a head that is not whole is looked at again
 _GRACE = 10.0
@@ -36,10 +36,9 @@ class Host:
             late = self.stopping.is_set()
             if not late:
                 self._open[thread] = conversation
+                thread.start()  # here, since close() joins what it finds
         if late:
             conversation.close()
-        else:
-            thread.start()
 
     def _converse(self, conversation: Conversation, sock: socket.socket) -> None:
         readable = select.poll()

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, cast
 from restkit.errors import ClientDisconnected
 from restkit.host import host_and_port
 from restkit.server.app import App
-from restkit.server.conversation import Setup
+from restkit.server.wire.conversation import Setup
 from restkit.testing.arrivals import Log
+from restkit.testing.faults import Delay, Drop, Reset, Truncate
 from restkit.testing.hosting import Host, Listener
 from restkit.testing.watched import WatchedSocket
 
@@ -80,6 +81,9 @@ class LocalServer:
         ``path``: only to requests of this path. ``times``: to so many of them, None to all. Of
         what was said for the same request what was said first has its turn first.
         """
+        for fault in faults:
+            if not isinstance(fault, Drop | Reset | Truncate | Delay):
+                raise TypeError(f"{fault!r} is no fault: inject(Drop()), or Delay(0.5), for one")
         with self._lock:
             self._rules.append(_Rule(faults, path, times))
 

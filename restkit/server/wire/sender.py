@@ -12,11 +12,11 @@ from errno import EINVAL, ENOSYS, EOPNOTSUPP
 from typing import IO, TYPE_CHECKING
 
 from restkit.errors import ClientDisconnected
-from restkit.server.channel import READ, WRITE, Channel
+from restkit.server.wire.channel import READ, WRITE, Channel
 
 if TYPE_CHECKING:
     from restkit.payload import Buffer
-    from restkit.server.request_body import RequestBody
+    from restkit.server.wire.request_body import RequestBody
 
 _ANSWERING = "an answer was sent to it"
 _STEP = 1024 * 1024
@@ -49,7 +49,7 @@ class Sender:
             _drop(buffers, self._tried(buffers))
             if not buffers:
                 return
-            self._wait()
+            self.wait()
 
     def send_file(self, file: IO[bytes], start: int, count: int) -> int:
         """Send ``count`` bytes of a file from ``start`` on; how many it had of them.
@@ -97,10 +97,10 @@ class Sender:
                 raise
             if sent is not None:
                 return sent
-            self._wait()
+            self.wait()
 
-    def _wait(self) -> None:
-        """Wait until something can go, and take what comes of the body meanwhile."""
+    def wait(self) -> None:
+        """Wait until something can go, and take ahead what comes of the body meanwhile."""
         body = self._body
         ready = READ
         while ready == READ:

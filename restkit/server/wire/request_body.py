@@ -12,8 +12,8 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from restkit.errors import ClientDisconnected, Error
-from restkit.server.channel import BLOCK, Channel
-from restkit.server.incoming import Incoming
+from restkit.server.wire.channel import BLOCK, Channel
+from restkit.server.wire.incoming import Incoming
 from restkit.spool import Spool
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from restkit.payload import Buffer
     from restkit.wire.framing import Deframer
+    from restkit.wire.head import Pairs
 
 _WHOLE = 1024 * 1024
 _UNTOUCHED = 64 * 1024 * 1024
@@ -80,6 +81,11 @@ class RequestBody(io.RawIOBase):
     def length(self) -> int | None:
         """Its length, where the head told it."""
         return self._incoming.deframer.length
+
+    @property
+    def trailers(self) -> Pairs:
+        """The fields behind it, once it has ended."""
+        return self._incoming.deframer.trailers
 
     def never_mind(self) -> None:
         """An answer leaves: from here on the client is not told to go on any more."""
@@ -193,3 +199,9 @@ class RequestFile(io.BufferedReader):
 
     def __init__(self, body: RequestBody, buffer_size: int = BLOCK) -> None:
         super().__init__(body, buffer_size)
+        self._body = body
+
+    @property
+    def trailers(self) -> Pairs:
+        """The fields behind a chunked body, once it has been read to its end."""
+        return self._body.trailers

@@ -12,13 +12,13 @@ from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
 from restkit.errors import ClientDisconnected
-from restkit.server.answer_head import declared, framing_of, head_bytes
-from restkit.server.answering import Answering, Ending
-from restkit.server.channel import BLOCK, Channel
-from restkit.server.environ import request_environ, server_environ
-from restkit.server.file_wrapper import FileWrapper
-from restkit.server.request_body import RequestBody, RequestFile
-from restkit.server.sender import Sender
+from restkit.server.wire.answer_head import declared, framing_of, head_bytes
+from restkit.server.wire.answering import Answering, Ending
+from restkit.server.wire.channel import BLOCK, Channel
+from restkit.server.wire.environ import request_environ, server_environ
+from restkit.server.wire.file_wrapper import FileWrapper
+from restkit.server.wire.request_body import RequestBody, RequestFile
+from restkit.server.wire.sender import Sender
 from restkit.wire.request_head import (
     MalformedRequest,
     RequestHead,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from restkit.errors import ClientDisconnected, Error, UnexpectedEOF
-from restkit.server.channel import BLOCK, READ, WRITE, Channel
+from restkit.server.wire.channel import BLOCK, READ, WRITE, Channel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

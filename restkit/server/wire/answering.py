@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from restkit.errors import ClientDisconnected, ParserError
 from restkit.masking import masked
-from restkit.server.answer_head import Declared, Framing, declared, framing_of, head_bytes
-from restkit.server.channel import BLOCK
-from restkit.server.file_wrapper import FileWrapper
+from restkit.server.wire.answer_head import Declared, Framing, declared, framing_of, head_bytes
+from restkit.server.wire.channel import BLOCK
+from restkit.server.wire.file_wrapper import FileWrapper
 from restkit.wire.framing import stays_open
 
 if TYPE_CHECKING:
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
     from restkit.payload import Buffer
-    from restkit.server.file_wrapper import Span
-    from restkit.server.request_body import RequestBody
-    from restkit.server.sender import Sender
+    from restkit.server.wire.file_wrapper import Span
+    from restkit.server.wire.request_body import RequestBody
+    from restkit.server.wire.sender import Sender
     from restkit.wire.request_head import RequestHead
 
 _logger = logging.getLogger("restkit.server")

@@ -16,7 +16,7 @@ from restkit._version import __version__
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-    from restkit.server.request_body import RequestFile
+    from restkit.server.wire.request_body import RequestFile
     from restkit.wire.request_head import RequestHead
 
 

@@ -1,0 +1,1 @@
+"""WSGI made true on one accepted socket, for any application and under any engine."""
