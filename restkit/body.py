@@ -333,7 +333,7 @@ class Body:
         if self._error is not None:
             return self._blamed(again(self._error))
         if self._closed:
-            return self._blamed(AlreadyRead("the response was closed, and its body let go"))
+            return self._blamed(AlreadyRead("it was closed, and its body let go"))
         return self._blamed(AlreadyRead("the body was taken live, as one pass, and has gone by"))
 
     def _blamed(self, exc: BaseException) -> BaseException:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from restkit.host import host_and_port, split_host_port
 from restkit.server.exceptions import InvalidUsage
-from restkit.server.request_fields import headers_of
+from restkit.server.request_fields import headers_of, in_ascii
 from restkit.server.target import encoded_path
 
 if TYPE_CHECKING:
@@ -31,10 +31,9 @@ _OF_ONE_CONNECTION = frozenset(
 _OF_OUR_OWN = frozenset("content-length expect forwarded host via".split())
 _FORWARDED = "X-Forwarded-"
 _OF_CLIENTS = ("User-Agent", "Accept-Encoding")
-_PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
 _IN_A_PATH = "/!$&'()*+,;=:@~"
-# Some servers read \ as /, and a segment only as far as its first ;
-_DOTS = re.compile(r"(?:^|[/\\])\.{1,2}(?:;[^/\\]*)?(?:[/\\]|$)")
+# Some servers read \ as /, and a segment only as far as its first ; or NUL.
+_DOTS = re.compile(r"(?:^|[/\\])\.{1,2}(?:[;\0][^/\\]*)?(?:[/\\]|$)")
 
 
 def fields_to_send(environ: WSGIEnvironment) -> list[tuple[str, str | None]]:
@@ -82,7 +81,7 @@ def path_to_ask(environ: WSGIEnvironment) -> str:
         raise InvalidUsage("the path has a segment of dots in it, which would lead elsewhere")
     asked = encoded_path(environ) if path else ""
     query = environ.get("QUERY_STRING")
-    return f"{asked}?{_in_ascii(query)}" if query else asked
+    return f"{asked}?{in_ascii(query)}" if query else asked
 
 
 def own_address(environ: WSGIEnvironment) -> str:
@@ -105,11 +104,6 @@ def rest_behind(base: URL, url: URL) -> str | None:
         return None
     rest = url.target[len(path) :]
     return rest if rest[:1] in ("", "/", "?") else None
-
-
-def _in_ascii(text: str) -> str:
-    """Octets above ASCII, which some clients send as they are, percent-encoded."""
-    return text if text.isascii() else quote(text.encode("latin-1"), safe=_PRINTABLE)
 
 
 def _named_in(headers: Headers) -> set[str]:

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import restkit
 from restkit.coding import accept_encoding
 from restkit.server import receive, serve
 from restkit.server.embedded import Server
@@ -400,6 +401,30 @@ def test_a_body_is_held_to_its_digest(server, folder, name):
     (folder / "right").unlink()
     request = request_of(GZIPPED, "Content-Encoding: gzip", wrong)
     refused(server, folder, request, 400, f"not the one that its {name} is of")
+
+
+@pytest.mark.parametrize("name", ["Content-Digest", "Repr-Digest"])
+def test_a_body_is_held_to_the_digest_behind_it(server, folder, name):
+    fields = ("Transfer-Encoding: chunked", "Content-Encoding: gzip", f"Trailer: x, {name}")
+
+    def sent(digest: str, *head: str) -> bytes:
+        end = f"0\r\n{name}: {digest}\r\n\r\n".encode()
+        return request_of(chunks(GZIPPED) + end, *head)
+
+    assert status_of(answer_to(server, sent(sha_256(GZIPPED), *fields))) == 201
+    assert in_folder(folder) == {"hello": WORDS}
+    (folder / "hello").unlink()
+    refused(server, folder, sent(sha_256(WORDS), *fields), 400, f"not the one that its {name} is")
+    # What was not announced was not hashed on its way.
+    assert status_of(answer_to(server, sent(sha_256(WORDS), *fields[:2]))) == 201
+
+
+def test_what_restkit_sends_compressed_with_its_digest_is_checked(server, folder, tmp_path):
+    (tmp_path / "file").write_bytes(NOISE)
+    url = f"{server.url}/it"
+    sent = restkit.put(url, tmp_path / "file", compress="gzip", content_digest=True)
+    assert sent.status == 201
+    assert in_folder(folder) == {"it": NOISE}
 
 
 def test_a_digest_that_cannot_be_checked_is_ignored(server, folder):

@@ -132,6 +132,11 @@ def test_a_file_to_be_saved_says_its_name_to_old_and_new_clients(client):
     )
 
 
+def test_a_name_that_is_no_text_is_offered_as_far_as_it_can_be_said(path):
+    said = file(path, filename=os.fsdecode(b"a\xff.txt")).headers["Content-Disposition"]
+    assert said == "attachment; filename=\"a?.txt\"; filename*=UTF-8''a%3F.txt"
+
+
 def test_a_file_with_another_status_is_given_as_it_is(client):
     r = client.get("gone", headers={"If-None-Match": ETAG, "Range": "bytes=0-0"})
     assert (r.status, r.body, r["Cache-Control"]) == (404, CONTENT, "no-store")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import os
+import tracemalloc
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from restkit import FormData
-from restkit.errors import BodyTooLarge, DecodingError
+from restkit.errors import AlreadyRead, BodyTooLarge, DecodingError
 from restkit.server import form_parts
 from restkit.server.form_parts import Form, parse_form
 
@@ -84,6 +85,23 @@ def test_files_of_a_multipart_form_can_be_read_again(tmp_path):
     closed(parsed)
 
 
+def test_a_file_of_a_request_that_is_over_is_never_an_empty_one(tmp_path):
+    form = FormData()
+    form.add_field("small", b"small", file_name="s")
+    form.add_field("big", os.urandom(3_000_000), file_name="b")
+    parsed = parse_form(*sent(form))
+    (_, small), (_, big) = parsed.files
+    reader = big.file
+    closed(parsed)
+    assert small.read() == b"small"
+    (tmp_path / "b").write_bytes(b"older")
+    for take in (big.read, reader.read, lambda: big.save(tmp_path / "b")):
+        with pytest.raises(AlreadyRead):
+            take()
+    assert (tmp_path / "b").read_bytes() == b"older"
+    closed(parsed)
+
+
 def test_a_file_that_cannot_be_saved_leaves_what_was_there(tmp_path):
     form = FormData()
     form.add_field("f", b"new", file_name="f")
@@ -117,6 +135,11 @@ def test_a_file_that_cannot_be_saved_leaves_what_was_there(tmp_path):
             "multipart/form-data; boundary=b",
             "the field 'f' of the form is not UTF-8 at 0",
         ),
+        (
+            raw(b'Content-Disposition: form-data; name="\xff"\r\n\r\n'),
+            "multipart/form-data; boundary=b",
+            "cannot be read: Segment header failed to decode$",
+        ),
         (io.BytesIO(b"a=%ff"), URLENCODED, "a field of the form is not UTF-8 at 0"),
         (io.BytesIO(b"%ff=a"), URLENCODED, "a field's name of the form is not UTF-8 at 0"),
     ],
@@ -124,6 +147,17 @@ def test_a_file_that_cannot_be_saved_leaves_what_was_there(tmp_path):
 def test_what_is_no_form_says_why(source, content_type, message):
     with pytest.raises(DecodingError, match=message):
         parse_form(source, content_type)
+
+
+def test_what_has_too_many_fields_is_not_taken_apart_to_find_that_out():
+    source = io.BytesIO(b"a&" * (form_parts.MAX_TEXT // 2))
+    tracemalloc.start()
+    try:
+        with pytest.raises(BodyTooLarge, match="more than 10000 fields"):
+            parse_form(source, URLENCODED)
+        assert tracemalloc.get_traced_memory()[1] < 4 * form_parts.MAX_TEXT
+    finally:
+        tracemalloc.stop()
 
 
 def test_text_and_parts_are_bounded(monkeypatch):

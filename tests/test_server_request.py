@@ -12,11 +12,11 @@ import pytest
 
 from restkit import Client, Headers
 from restkit.door import as_payload
-from restkit.errors import BodyTooLarge, ClientDisconnected, DecodingError
+from restkit.errors import AlreadyRead, BodyTooLarge, ClientDisconnected, DecodingError
 from restkit.server import App, Request, serve
 from restkit.server.exceptions import PayloadTooLarge, UnsupportedMediaType
 from restkit.server.request_stream import RequestStream
-from restkit.server.response import json, text
+from restkit.server.response import json, stream, text
 from support.caller import Caller, get, post, said_by
 from support.messages import chunks
 from support.wsgi_calls import call, environ_of
@@ -78,6 +78,10 @@ def test_the_arguments_of_a_query():
     assert (args.get("x"), args.getlist("x"), args["x"]) == ("1", ["1", "2"], ["1", "2"])
     assert (args.get("none"), args.get("none", 5), args.getlist("none")) == (None, 5, [])
     assert request_of().args == {}
+    # Octets above ASCII, as curl sends what it is given, and as PEP 3333 hands them on.
+    request = request_of(target="/?x=%C3%BC&y=" + "ü".encode().decode("latin-1"))
+    assert dict(request.args) == {"x": ["ü"], "y": ["ü"]}
+    assert request.url == "http://example.org/?x=%C3%BC&y=%C3%BC"
 
 
 def test_a_query_of_too_many_arguments_is_a_400():
@@ -245,17 +249,18 @@ def test_a_body_that_ends_early_is_ClientDisconnected_again_and_again():
         call(app, "PUT", "/", b"short", CONTENT_LENGTH="10")
 
 
-def test_an_input_that_fails_is_ClientDisconnected_with_what_the_server_said():
+@pytest.mark.parametrize("kind", [ConnectionResetError, ValueError])
+def test_an_input_that_fails_is_ClientDisconnected_with_what_the_server_said(kind):
     class Failing(io.BytesIO):
         def read(self, *_):
-            raise ConnectionResetError("reset")
+            raise kind("reset")
 
     app = App("app")
     app.put("/")(lambda request: text("whole"))
     more = {"wsgi.input": Failing(), "CONTENT_LENGTH": "10"}
     with pytest.raises(ClientDisconnected, match="0 of 10 bytes of its body: reset") as caught:
         call(app, "PUT", "/", **more)
-    assert isinstance(caught.value.__cause__, ConnectionResetError)
+    assert isinstance(caught.value.__cause__, kind)
 
 
 def test_no_more_is_read_than_was_announced():
@@ -432,6 +437,17 @@ def test_a_stream_that_was_begun_is_sent_on_from_where_it_stands():
     assert (payload.length, payload.replayable, b"".join(payload)) == (3, False, b"123")
 
 
+@pytest.mark.parametrize("live", [True, False])
+def test_a_body_that_is_sent_on_as_it_came_says_in_which_coding_that_was(live):
+    app = App("app")
+    coded = gzip.compress(b"content")
+    app.post("/", stream=live)(lambda request: stream(request.stream or request.body_file))
+    answer = call(app, "POST", "/", coded, {"Content-Encoding": "gzip"})
+    assert (answer.header("Content-Encoding"), answer.body) == ("gzip", coded)
+    answer = call(app, "POST", "/", b"content")
+    assert (answer.header("Content-Encoding"), answer.body) == (None, b"content")
+
+
 # Forms
 
 BOUNDARY = "b0undary"
@@ -468,6 +484,16 @@ def test_a_form_that_is_none_is_a_400_and_too_much_text_a_413():
     assert answer.status == "413 Content Too Large"
 
 
+@pytest.mark.parametrize("live", [True, False])
+def test_a_form_swells_to_no_more_than_a_body_may_have(live):
+    app = App("app", max_body=MIB)
+    look = app.post("/", stream=live, max_body=MIB if live else None)
+    look(lambda request: text(len(request.files)))
+    bomb = gzip.compress(multipart(('name="f"; filename="n"', "x" * (2 * MIB))))
+    answer = call(app, "POST", "/", bomb, FORM_TYPE | {"Content-Encoding": "gzip"})
+    assert answer.status == "413 Content Too Large"
+
+
 def test_the_files_of_a_form_are_let_go_with_the_answer():
     held = []
     big = multipart(('name="f"; filename="n"', "x" * (2 * MIB)))
@@ -478,7 +504,8 @@ def test_the_files_of_a_form_are_let_go_with_the_answer():
         headers=FORM_TYPE,
     )
     assert answer.text == str(2 * MIB)
-    assert held[0].read() == b""
+    with pytest.raises(AlreadyRead):
+        held[0].read()
 
 
 # On the wire
@@ -489,8 +516,18 @@ def server():
     app = App("app", max_body=MIB)
     app.post("/live", stream=True)(lambda request: text(request.stream.read()))
     app.post("/<x>")(lambda request, x: text(request.body + x.encode()))
+    app.post("/trailers", stream=True)(
+        lambda request: json([len(request.stream.read()), request.stream.trailers])
+    )
     with serve(app) as server:
         yield server
+
+
+def test_the_trailers_of_a_body_are_there_once_it_was_read(server):
+    with Caller(server.port) as client:
+        client.send(get("/trailers", "Transfer-Encoding: chunked", method="POST"))
+        client.send(chunks(b"abc"), b"0\r\nX-Sum: 1\r\n\r\n")
+        assert client.read_answer().endswith(b'\r\n\r\n[3,[["X-Sum","1"]]]')
 
 
 def test_N22_a_broken_chunk_is_a_400_and_the_end(server):

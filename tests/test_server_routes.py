@@ -259,6 +259,7 @@ def test_the_root_is_a_path_too_with_and_without_its_slash():
         ("/<x:number>", "/1.5", {"x": 1.5}),
         ("/<x:number>", "/-2", {"x": -2.0}),
         ("/<x:number>", "/1.5.3", None),
+        ("/<x:number>", "/" + "9" * 400, None),
         ("/<x:alpha>", "/Ab", {"x": "Ab"}),
         ("/<x:alpha>", "/A1", None),
         ("/<x:path>", "/a/b/c", {"x": "a/b/c"}),
@@ -298,6 +299,9 @@ def test_what_a_route_matches_and_what_its_parameters_are(uri, target, arguments
 def test_a_slash_sent_as_2F_is_inside_its_segment_where_the_server_tells(name):
     assert arguments_of("/<x>/y", "/a%2Fb/y", **{name: "/a%2Fb/y?q=%2F"}) == {"x": "a/b"}
     assert arguments_of("/<x>/y", "/a%2Fb/y", **{name: "http://h:1/a%2fb/y"}) == {"x": "a/b"}
+    # Only before a path, a URL is what names the host.
+    target = "/of/http://h/a%2Fb"
+    assert arguments_of("/of/http://h/<x>", target, **{name: target}) == {"x": "a/b"}
     assert arguments_of("/<x>/y", "/a%2Fb/y") is None
     assert arguments_of("/<x:path>/y", "/a%2Fb/y") == {"x": "a/b"}
     assert arguments_of("/a%2Fb", "/a%2Fb", **{name: "/a%2Fb"}) == {}

@@ -6,7 +6,7 @@ from functools import wraps
 
 import pytest
 
-from restkit.server import App
+from restkit.server import App, response
 from restkit.server.exceptions import HTTPError, InvalidUsage, MethodNotAllowed
 from restkit.server.response import text
 from restkit.server.views import CompositionView, HTTPMethodView, stream
@@ -264,3 +264,13 @@ def test_an_exception_can_be_copied_with_what_it_says():
             error.message,
             error.headers,
         )
+
+
+def test_a_method_marked_with_the_other_stream_is_refused_when_it_is_registered():
+    class Wrong(HTTPMethodView):
+        @response.stream
+        def post(self, request):
+            return takes(request)
+
+    with pytest.raises(TypeError, match=r"Wrong\.post is an answer, and no method: the stream of"):
+        App("app").add_route(Wrong.as_view(), "/")

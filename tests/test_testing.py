@@ -356,6 +356,12 @@ def test_faults_are_values():
         Drop().after = 1
 
 
+def test_what_is_no_fault_is_refused_where_it_is_said(server):
+    for wrong in (Drop, "drop"):
+        with pytest.raises(TypeError, match=r"is no fault: inject\(Drop\(\)\)"):
+            server.inject(wrong)
+
+
 # A client of an application in the same process
 
 

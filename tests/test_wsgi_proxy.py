@@ -159,6 +159,7 @@ def test_R23_a_chain_of_proxies_is_added_to():
         ("/base/", "/", "/base/"),
         ("/base?key=1", "/x?y=2", "/base/x?key=1&y=2"),
         ("", "//x", "//x"),
+        ("", "/of/http://h/a%2Fb", "/of/http://h/a%2Fb"),
         ("", "/gr\xc3\xbc\xc3\x9fe", "/gr%C3%BC%C3%9Fe"),
         ("", "/x?q=\xe9", "/x?q=%E9"),
         ("", "/x;v=1/@:!$&'()*+,=~", "/x;v=1/@:!$&'()*+,=~"),
@@ -185,7 +186,17 @@ def test_R23_no_request_leads_anywhere_but_to_the_target(form, host):
 
 @pytest.mark.parametrize(
     "path",
-    ["/a/../b", "/..", "/.", "/a/%2e%2E/b", "/a%2F..%2Fb", "/..;x=1/b", "/..%5cb", "/%2e;/b"],
+    [
+        "/a/../b",
+        "/..",
+        "/.",
+        "/a/%2e%2E/b",
+        "/a%2F..%2Fb",
+        "/..;x=1/b",
+        "/..%00/b",
+        "/..%5cb",
+        "/%2e;/b",
+    ],
 )
 def test_R23_segments_of_dots_are_refused(path):
     with between(OK, path="/base/") as (server, target):

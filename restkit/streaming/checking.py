@@ -93,6 +93,11 @@ def digest_check(method: str, status: int, headers: Headers) -> DigestCheck | No
     names = ["Content-Digest"]
     if method == "GET" and status not in _PARTIAL:
         names.append("Repr-Digest")
+    return check_by(names, headers)
+
+
+def check_by(names: Sequence[str], headers: Headers) -> DigestCheck | None:
+    """What a body is held to by these fields, in its head or announced to come behind it."""
     wanted = _digests_in(headers, names)
     algorithms = {algorithm for _, algorithm, _ in wanted}
     if _announced(headers) & {name.lower() for name in names}:
