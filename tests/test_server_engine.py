@@ -477,7 +477,7 @@ def test_cheroot_hands_a_connection_what_it_has_accepted(monkeypatch):
 
 NAMES = """
     ConnectionClass bind bind_addr bind_socket clear_stats error_log expiration_interval prepare
-    put_conn ready request_queue_size serve shutdown_timeout stop timeout
+    put_conn ready request_queue_size serve shutdown_timeout stop timeout _serve_unservicable
 """
 
 

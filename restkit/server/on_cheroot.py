@@ -10,6 +10,8 @@ and is set right here:
 - A server is kept in ``logging.statistics`` for as long as the process lives.
 - A port that cannot be had is an OSError without a number, and a socket that is not closed; one
   that the system chose cannot be had again while its old connections are remembered.
+- A thread waits for connections that find the queue of the pool full, which has no bound here; it
+  has no public name, and a test fails when it is called otherwise.
 - When no descriptor is left, accepting fails again and again, and nothing is closed meanwhile: so
   connections may have half of the descriptors, and one more is closed as it comes.
 """
@@ -165,6 +167,9 @@ class Engine(HTTPServer):
         _logger.log(level, "%s", msg, exc_info=traceback)
         if isinstance(sys.exc_info()[1], OSError):
             time.sleep(_TICK)  # it would be the same again at once
+
+    def _serve_unservicable(self) -> None:
+        """None ever comes here."""
 
     def stop(self) -> None:
         """Stop listening, and end what is open: at once what rests, after a moment what is busy.
