@@ -25,7 +25,7 @@ MANY = b"abc" * 100_000
 @pytest.fixture(scope="module", params=ENGINES)
 def seed(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("seed")
-    with served(request.param, "support.apps.seed_002:app", folder) as where:
+    with served(request.param, "support.apps.seed_002:app", folder, workers=3) as where:
         yield where
 
 
@@ -113,6 +113,15 @@ def test_N03_the_program_with_our_own_client(seed):
         for payload in (MANY, (MANY[at : at + 1000] for at in range(0, len(MANY), 1000))):
             assert client.post("stream", payload).body == MANY
         assert client.put("bp_stream", b"11x11").text == "AAxAA"
+
+
+def test_N03_many_clients_at_once_each_have_their_own_back(seed):
+    def echoed(number):
+        mine = f"client {number} ".encode() * 50_000
+        with Client(base_url=seed.url) as client:
+            return all(client.post("method_view", mine).body == mine for _ in range(3))
+
+    assert in_threads(12, echoed) == [True] * 12
 
 
 # Handlers

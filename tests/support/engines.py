@@ -37,13 +37,14 @@ class Served(NamedTuple):
 
 
 @contextmanager
-def served(engine: str, application: str, folder: Path) -> Iterator[Served]:
-    """Serve `support.apps.more:app`, by its name, on one of ENGINES."""
+def served(engine: str, application: str, folder: Path, *, workers: int = 1) -> Iterator[Served]:
+    """Serve `support.apps.more:app`, by its name, on one of ENGINES; gunicorn has `workers`."""
     if engine == EMBEDDED:
         module, _, name = application.partition(":")
         with serve(getattr(import_module(module), name)) as server:
             yield Served(engine, server.port)
         return
-    options = ("-c", "python:restkit.server.on_gunicorn", "--no-control-socket")
+    options = ["-c", "python:restkit.server.on_gunicorn", "--no-control-socket"]
+    options += ["--workers", str(workers)]
     with Gunicorn(folder, application, *options, pythonpath=_TESTS) as process:
         yield Served(engine, process.port)
