@@ -18,6 +18,7 @@ from restkit.masking import masked
 from restkit.server.wire.answer_head import Framing, declared, framing_of
 from restkit.server.wire.answering import SMALL, SOON
 from restkit.server.wire.channel import BLOCK, READ, Channel
+from restkit.server.wire.conversation import LINGER_BYTES, LINGER_SECONDS
 from restkit.server.wire.file_wrapper import FileWrapper
 from restkit.server.wire.request_body import RequestBody, RequestFile
 from restkit.server.wire.sender import Sender
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
     from restkit.server.wire.file_wrapper import Span
     from restkit.wire.framing import Deframer
 
-# As on the embedded engine.
-_LINGER_BYTES = 256 * 1024 * 1024
-_LINGER_SECONDS = 10.0
 _TEXT = ("Content-Type", "text/plain; charset=utf-8")
 
 _logger = logging.getLogger("restkit.server")
@@ -283,8 +281,8 @@ def _deframer(environ: WSGIEnvironment) -> Deframer:
 
 def _linger(channel: Channel) -> None:
     """Read on, and drop, so that no reset takes the answer away before it is read."""
-    end = monotonic() + _LINGER_SECONDS
-    left = _LINGER_BYTES
+    end = monotonic() + LINGER_SECONDS
+    left = LINGER_BYTES
     with suppress(ClientDisconnected):
         channel.half_close()
         while left > 0 and channel.wait_for(READ, max(0.0, end - monotonic())):

@@ -36,8 +36,8 @@ _logger = logging.getLogger("restkit.server")
 
 # What is read, and dropped, of a client that has been refused and goes on sending: if its bytes
 # met a closed socket, a reset would take the answer away before it is read (RFC 9112 9.6).
-_LINGER_BYTES = 256 * 1024 * 1024
-_LINGER_SECONDS = 10.0
+LINGER_BYTES = 256 * 1024 * 1024
+LINGER_SECONDS = 10.0
 _AT_ONCE = 1024 * 1024
 
 # What is passed over before a request line begins no head.
@@ -206,8 +206,8 @@ class _Lingering:
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
-        self._left = _LINGER_BYTES
-        self._end = monotonic() + _LINGER_SECONDS
+        self._left = LINGER_BYTES
+        self._end = monotonic() + LINGER_SECONDS
 
     def goes_on(self) -> bool:
         """Drop what is there; whether there may be more."""
