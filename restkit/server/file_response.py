@@ -14,6 +14,7 @@ from errno import EISDIR
 from typing import IO, TYPE_CHECKING
 from urllib.parse import quote
 
+from restkit.files import BLOCK, Region
 from restkit.files import content_type as content_type_of
 from restkit.server.conditions import Outcome, Part, Validators, decided
 from restkit.server.reply import Response, sendable
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from restkit.headers import Headers
     from restkit.server.conditions import Decision
     from restkit.server.exceptions import HeaderFields
-
-_BLOCK = 256 * 1024
 
 
 class FileResponse(Response):
@@ -142,22 +141,20 @@ def _body(environ: WSGIEnvironment, file: IO[bytes], part: Part, size: int) -> I
     """The engine's own way of sending a file: to its end, since not all stop where they should."""
     wrapper = environ.get("wsgi.file_wrapper")
     if wrapper is None or part.end < size:
-        return _Blocks(file, part.end - part.start)
-    body: Iterable[bytes] = wrapper(file, _BLOCK)
+        return _Blocks(file, part)
+    body: Iterable[bytes] = wrapper(file, BLOCK)
     return body
 
 
 class _Blocks:
-    """So many bytes of a file, from where it stands."""
+    """A part of a file, which is closed with it."""
 
-    def __init__(self, file: IO[bytes], count: int) -> None:
+    def __init__(self, file: IO[bytes], part: Part) -> None:
         self._file = file
-        self._left = count
+        self._part = part
 
     def __iter__(self) -> Iterator[bytes]:
-        while self._left and (block := self._file.read(min(_BLOCK, self._left))):
-            self._left -= len(block)
-            yield block
+        return Region(self._file, self._part.start, self._part.end - self._part.start).blocks()
 
     def close(self) -> None:
         self._file.close()
