@@ -43,7 +43,7 @@ class Spool:
             self._held += data
         else:
             self._file.seek(self.size)
-            _write_all(self._file, data)
+            write_all(self._file, data)
         self.size = size
 
     def read_into(self, position: int, view: memoryview) -> int:
@@ -80,7 +80,7 @@ class Spool:
 
         file = tempfile.TemporaryFile(buffering=0, dir=self._directory)  # noqa: SIM115  # kept
         try:
-            _write_all(file, self._held)
+            write_all(file, self._held)
         except BaseException:
             file.close()
             raise
@@ -97,7 +97,8 @@ class Spool:
         return f"<Spool of {self.size} bytes in {place}>"
 
 
-def _write_all(file: io.FileIO, data: Buffer) -> None:
+def write_all(file: io.FileIO, data: Buffer) -> None:
+    """Write all of it to a raw file, which may take less at a time."""
     with memoryview(data) as view:
         done = file.write(view)
         while done < len(view):

@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from restkit.replacing import create_part
+from restkit.spool import write_all
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -53,10 +54,7 @@ class Upload:
 
     def write(self, data: Buffer) -> None:
         """Add these bytes, all of them."""
-        with memoryview(data) as view:
-            done = self._file.write(view)
-            while done < len(view):
-                done += self._file.write(view[done:])
+        write_all(self._file, data)
         self.size += len(data)
 
     def finish(self) -> None:
