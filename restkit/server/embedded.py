@@ -12,6 +12,8 @@ from contextlib import ExitStack, contextmanager
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
+from restkit.host import host_and_port
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import TracebackType
@@ -45,8 +47,7 @@ class Server:
     @property
     def url(self) -> str:
         """Where it answers, without a slash at its end."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}"
+        return f"http://{host_and_port(self.host, self.port)}"
 
     def wait(self) -> None:
         """Wait until the server has ended; raises the SystemExit of an application that exits."""
