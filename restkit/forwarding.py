@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from restkit.headers import OF_THE_CONNECTION
 from restkit.host import host_and_port, split_host_port
 from restkit.server.exceptions import InvalidUsage
 from restkit.server.request_fields import headers_of, in_ascii
@@ -22,11 +23,8 @@ if TYPE_CHECKING:
     from restkit.url import URL
 
 _NAME = "restkit"
-# RFC 9110 7.6.1, and what RFC 2616 13.5.1 had beside these: WSGI leaves them all to the server.
-_OF_ONE_CONNECTION = frozenset(
-    "connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer "
-    "transfer-encoding upgrade".split()
-)
+# RFC 2616 13.5.1 had two more: WSGI leaves all of them to the server.
+_OF_ONE_CONNECTION = OF_THE_CONNECTION | {"proxy-authenticate", "proxy-authorization"}
 # Framed anew, or said by the proxy itself: who trusts these must not be told them by a client.
 _OF_OUR_OWN = frozenset("content-length expect forwarded host via".split())
 _FORWARDED = "X-Forwarded-"

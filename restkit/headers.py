@@ -15,6 +15,11 @@ from restkit.masking import is_secret
 
 HeaderValue: TypeAlias = "str | bytes | int"
 
+OF_THE_CONNECTION = frozenset(
+    "connection keep-alive proxy-connection te trailer transfer-encoding upgrade".split()
+)
+"""The names, in lower case, of what is about one connection and no more (RFC 9110 7.6.1)."""
+
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _FORBIDDEN = re.compile("[\r\n\0]")
 _FORBIDDEN_NAMES = {"\r": "CR", "\n": "LF", "\0": "NUL"}

@@ -10,7 +10,7 @@ from __future__ import annotations
 from numbers import Number
 from typing import TYPE_CHECKING
 
-from restkit.headers import Headers
+from restkit.headers import OF_THE_CONNECTION, Headers
 from restkit.payload import exported
 from restkit.server.statuses import checked_status, status_text
 
@@ -22,10 +22,6 @@ if TYPE_CHECKING:
     from restkit.server.exceptions import HeaderFields
 
 BODILESS = (204, 304)
-
-_OF_THE_CONNECTION = frozenset(
-    "connection keep-alive proxy-connection te trailer transfer-encoding upgrade".split()
-)
 
 
 class Response:
@@ -67,7 +63,7 @@ class Response:
 
 def sendable(headers: Headers, status: int) -> list[tuple[str, str]]:
     """The fields that go to the engine."""
-    left_out = _OF_THE_CONNECTION
+    left_out = OF_THE_CONNECTION
     if status in BODILESS:
         left_out |= {"content-length", "content-type"}
     return [pair for pair in headers.pairs() if pair[0].lower() not in left_out]

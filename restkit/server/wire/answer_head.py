@@ -12,21 +12,12 @@ from enum import Enum
 from time import time
 from typing import NamedTuple
 
+from restkit.headers import OF_THE_CONNECTION
+
 _STATUS = re.compile(r"([2-9][0-9][0-9]) [^\r\n\0]*")
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _FORBIDDEN = re.compile("[\r\n\0]")
 _LENGTH = re.compile("[0-9]{1,19}")
-_OURS = frozenset(
-    (
-        "connection",
-        "keep-alive",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    )
-)
 
 
 class Framing(Enum):
@@ -99,7 +90,7 @@ def _line(name: str, value: str) -> str:
     fault = _FORBIDDEN.search(_text(value, f"the value of {name}"))
     if fault:
         raise ValueError(f"the value of {name} has a {fault[0]!r} at {fault.start()}")
-    if name.lower() in _OURS:
+    if name.lower() in OF_THE_CONNECTION:
         raise ValueError(f"{name} is for the server to say, and not for the application")
     return f"{name}: {value}\r\n"
 
