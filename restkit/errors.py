@@ -1,4 +1,6 @@
-"""Every exception that restkit raises, and whose fault each one is.
+"""Every exception of restkit, and who caused it.
+
+Every exception that restkit raises, and whose fault each one is.
 
 ::
 
@@ -41,7 +43,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from restkit.masking import masked
+from restkit.redaction import redact_url
 
 if TYPE_CHECKING:
     from restkit.message.request import Request
@@ -94,7 +96,7 @@ class Error(Exception):
     def __str__(self) -> str:
         if self.request is None:
             return self.message
-        return f"{self.request.method} {masked(str(self.request.url))}: {self.message}"
+        return f"{self.request.method} {redact_url(str(self.request.url))}: {self.message}"
 
     def __reduce__(self) -> tuple[Any, ...]:
         state = self.__dict__.copy()
@@ -109,7 +111,7 @@ def _on_one_line(text: str) -> str:
     return "".join(c if c.isprintable() else "\ufffd" for c in words)
 
 
-def again(exc: _E) -> _E:
+def copy_without_traceback(exc: _E) -> _E:
     """The same exception, to be kept or raised once more: like its causes a copy, without frames.
 
     One that is kept where it came from would otherwise keep, by its traceback, whoever called.
@@ -118,7 +120,7 @@ def again(exc: _E) -> _E:
 
     one = copy(exc)
     cause = exc.__cause__
-    one.__cause__ = None if cause is None else again(cause)
+    one.__cause__ = None if cause is None else copy_without_traceback(cause)
     return one
 
 
@@ -248,7 +250,7 @@ class ResourceError(Error):
         if response is None:
             return super().__str__()
         request = self.request or response.request
-        status = f"{request.method} {masked(str(request.url))}: {response.status_line}"
+        status = f"{request.method} {redact_url(str(request.url))}: {response.status_line}"
         shown = "" if said == response.status_line else _on_one_line(said[:_SHOWN])
         return f"{status}: {shown}" if shown else status
 
@@ -277,3 +279,16 @@ class ResourceGone(ResourceError):
 
 class RequestFailed(ResourceError):
     """Any other status of 400 or more."""
+
+
+_ERRORS: dict[int, type[ResourceError]] = {
+    401: Unauthorized,
+    403: Unauthorized,
+    404: ResourceNotFound,
+    410: ResourceGone,
+}
+
+
+def error_for(status: int) -> type[ResourceError]:
+    """The class for a status of 400 or more."""
+    return _ERRORS.get(status, RequestFailed)

@@ -1,33 +1,50 @@
-"""A place on a server, and what is behind it: what clients of an API are made from."""
+"""API clients: paths, default arguments, and errors by status.
+
+A place on a server, and what is behind it: what clients of an API are made from.
+
+What callers give a Resource and its methods: which keyword is a parameter, and which is not.
+
+Its methods take parameters of the query as keywords. One that has the name of an option, or of a
+payload where there is none, was meant as that: sent in the query it would be lost, and seen by all.
+
+Which error a status is, where the caller asked for it to be one, and what it says.
+"""
 
 from __future__ import annotations
 
 from copy import copy
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from restkit.arguments import options_of, params_of, payload_of
-from restkit.client import Client
-from restkit.course import let_go
-from restkit.errors import InvalidUrl, ResourceError
-from restkit.masking import masked
-from restkit.message.status import error_of
-from restkit.payload import is_whole
-from restkit.preparing import one_payload, pairs_of
-from restkit.uris import join_uri
-from restkit.url import URL, Params, parse_url
+from restkit.client.build import one_payload, pairs_of
+from restkit.client.call import release_for_resend
+from restkit.client.client import Client
+from restkit.client.options import RequestOptions, apply_options
+from restkit.content_encoding.decoding import parse_codings
+from restkit.errors import DecodingError, Error, InvalidUrl, ResourceError, error_for
+from restkit.message.header_values import is_charset
+from restkit.payload.base import can_send
+from restkit.redaction import redact_url
+from restkit.settings import Settings
+from restkit.url.query import Params
+from restkit.url.url import URL, join_uri, parse_url
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from typing_extensions import Self, Unpack
 
-    from restkit.arguments import ParamsDict
-    from restkit.choices import ClientOptions, CommonOptions
+    from restkit.client.build import GivenHeaders
+    from restkit.client.options import ClientOptions, CommonOptions
     from restkit.headers import HeaderValue
     from restkit.message.response import HttpResponse
-    from restkit.payload import Payload
-    from restkit.preparing import GivenHeaders
-    from restkit.query import ParamValue
+    from restkit.payload.base import Payload
+    from restkit.url.query import ParamValue
 
     HeaderPairs = list[tuple[str, HeaderValue | None]]
+
+    ParamsDict = Mapping[str, ParamValue]
+
 
 _REFUSED = frozenset((401, 403))
 
@@ -272,7 +289,7 @@ class Resource:
         url, own = join_uri(self._url, *path), self._url
         if url.origin != own.origin:
             raise InvalidUrl(
-                f"{masked(str(url))} is of another origin than {masked(str(own))}: a Resource asks "
+                f"{redact_url(str(url))} is of another origin than {redact_url(str(own))}: a Resource asks "
                 "for what is behind it; its client may ask for anything"
             )
         if url.username is None and own.username is not None:
@@ -293,12 +310,106 @@ class Resource:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {masked(self.uri)} by {self.client!r}>"
+        return f"<{type(self).__name__} {redact_url(self.uri)} by {self.client!r}>"
 
 
 def _again(body: Payload | None, refused: HttpResponse) -> Payload | None:
     """The payload for a second try: itself, or what was kept of it; raises where it is spent."""
-    if not is_whole(body):
+    if not can_send(body):
         body = refused.request.payload or body
-    let_go(refused, body, "to be sent again with other credentials")
+    release_for_resend(refused, body, "to be sent again with other credentials")
     return body
+
+
+_OF_A_PAYLOAD = frozenset(("payload", "body", "data"))
+_OF_A_CALL = RequestOptions.__optional_keys__ - {"json"}
+
+
+def options_of(options: dict[str, Any]) -> dict[str, Any]:
+    """The options, if a call takes them: said at once, and not at the first call."""
+    for name in sorted(options.keys() & {"headers", "params"}):
+        raise TypeError(
+            f"{name}= is no option here, where the client is there already: give them to the "
+            f"Client, or override make_{name}"
+        )
+    apply_options(Settings(), options)
+    return options
+
+
+def params_of(params: ParamsDict, params_dict: ParamsDict | None) -> ParamsDict:
+    """The parameters of a call; raises TypeError for what was not meant to be one."""
+    for name in params:
+        if name in _OF_A_PAYLOAD:
+            otherwise = "request() sends a payload with any method"
+        elif name == "params":
+            otherwise = "parameters are keywords"
+        elif name in _OF_A_CALL:
+            otherwise = f"clone({name}=...) is the same resource with that option"
+        else:
+            continue
+        raise TypeError(f"{name}= is no parameter: use params_dict for one so named; {otherwise}")
+    return {**params, **params_dict} if params_dict else params
+
+
+def payload_of(payload: object, body: object, data: object) -> object:
+    """The one that is given of three names for a payload; raises TypeError for two."""
+    given = {"payload": payload, "body": body, "data": data}
+    found = [name for name, value in given.items() if value is not None]
+    if len(found) > 1:
+        raise TypeError(f"{' and '.join(found)} are given, and there is one payload")
+    return given[found[0]] if found else None
+
+
+_MOST_SAID = 64 * 1024
+_LONGEST_SAID = 1.0
+
+
+def error_of(response: HttpResponse) -> ResourceError:
+    """The error that an answer of 400 or more is; its message is the body's text.
+
+    Reads at most 64 KiB of the body, or what comes of it within a second, and that through the
+    spool: all of it can still be read from the response. A body that is silent is waited for as
+    the timeouts say. Of one that breaks off the message is what came, and the break is the error's
+    cause.
+    """
+    said, fault = _first_of(response)
+    make = error_for(response.status)
+    message, sent = _as_text(said, response), response.sent
+    error = make(message, sent=sent, request=response.request, response=response)
+    error.history = response.history
+    error.__cause__ = fault
+    return error
+
+
+def _first_of(response: HttpResponse) -> tuple[bytes, Error | None]:
+    said, end = bytearray(), monotonic() + _LONGEST_SAID
+    try:
+        body = response.tee()
+        while piece := body.read1(_MOST_SAID - len(said)):
+            said += piece
+            if monotonic() >= end:
+                break
+    except Error as exc:
+        return bytes(said), exc
+    return bytes(said), None
+
+
+def _as_text(said: bytes, response: HttpResponse) -> str:
+    if _still_coded(response):
+        return ""
+    charset = response.charset
+    try:
+        return said.decode(charset if is_charset(charset) else "utf-8", "replace")
+    except (LookupError, ValueError):
+        return said.decode("utf-8", "replace")
+
+
+def _still_coded(response: HttpResponse) -> bool:
+    """Whether a content coding is left on the body, so that it is no text."""
+    codings = response.headers.get_all("content-encoding")
+    if not codings:
+        return False
+    try:
+        return parse_codings(codings) is None or not response.request.settings.decompress
+    except DecodingError:
+        return True

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from restkit.replaying import Keeping
-from restkit.spool import MEMORY, Spool
+from restkit.io.spool import MEMORY, Spool
+from restkit.network.options import Network, TLSOptions
+from restkit.payload.spooled import SpoolMode
 from restkit.timeouts import Timeout
-from restkit.wire.route import Network
-from restkit.wire.tls import TLSOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from restkit.auth.auth import Auth
+    from restkit.client.filters import Filter
+    from restkit.client.retries import RetryPolicy
     from restkit.message.response import HttpResponse
-    from restkit.policy.auth import Auth
-    from restkit.policy.filters import Filter
-    from restkit.policy.retries import Retries
+    from restkit.network.proxy import Proxy
     from restkit.progress import Progress
-    from restkit.url import URL
-    from restkit.wire.proxy import Proxy
+    from restkit.url.url import URL
 
 
 class Settings(NamedTuple):
@@ -38,7 +37,7 @@ class Settings(NamedTuple):
     proxy: Callable[[URL], Proxy | None] | None = None
 
     expect_continue: bool | None = None
-    keeping: Keeping = Keeping.NOTHING
+    keeping: SpoolMode = SpoolMode.NOTHING
     compress: str | None = None
     content_digest: bool | None = None
     progress: Progress | None = None
@@ -53,7 +52,7 @@ class Settings(NamedTuple):
     wait_tries: float = 0.3
     max_wait: float = 60.0
     retry_unsafe: bool = False
-    retries: Retries | None = None
+    retries: RetryPolicy | None = None
 
     auth: Auth | None = None
     filters: tuple[Filter, ...] = ()

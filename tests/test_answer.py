@@ -14,7 +14,7 @@ import pytest
 
 import restkit
 from restkit.errors import BadStatusLine, ParserError, TransportError, UnexpectedEOF
-from restkit.wire.answer import MAX_INTERIM, Answer
+from restkit.http1.response_reader import MAX_INTERIM, ResponseReader
 from support.wire_strategies import Told, every_split, in_pieces, one_by_one, told
 
 MIB = 1 << 20
@@ -93,7 +93,7 @@ IN_CHUNKS = OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\n"
 
 
 def seconds_by_the_byte(data: bytes) -> float:
-    answer, began = Answer("GET"), time.thread_time()
+    answer, began = ResponseReader("GET"), time.thread_time()
     for at in range(len(data)):
         answer.feed(data[at : at + 1])
     return time.thread_time() - began
@@ -300,7 +300,7 @@ def test_W08_32_interim_answers_are_passed_over_and_one_more_is_an_error() -> No
 
 
 def test_interim_answers_without_an_end_are_an_error_and_no_endless_loop() -> None:
-    answer = Answer("GET")
+    answer = ResponseReader("GET")
     with pytest.raises(ParserError, match="interim"):
         while True:
             answer.feed(HINTS)
@@ -320,7 +320,7 @@ def test_W08_the_answer_to_HEAD_has_no_body_whatever_it_says(framing: bytes) -> 
 
 
 def test_the_state_of_an_answer_follows_the_bytes() -> None:
-    answer = Answer("GET")
+    answer = ResponseReader("GET")
     assert (answer.begun, answer.done, answer.to_go_on, answer.head) == (False, False, False, None)
     assert answer.feed(b"H") == ()
     assert answer.begun
@@ -370,7 +370,7 @@ def test_W09_what_never_ends_is_refused_within_the_bound(
     start: bytes, endless: bytes, block: int
 ) -> None:
     data = start + endless * (10 * MIB // len(endless))
-    answer, came = Answer("GET"), 0
+    answer, came = ResponseReader("GET"), 0
     tracemalloc.start()
     try:
         with pytest.raises(ParserError, match=r"longer than|more than"):
@@ -387,7 +387,7 @@ def test_W09_what_never_ends_is_refused_within_the_bound(
 
 
 def test_W09_a_wrong_beginning_is_refused_before_it_is_long() -> None:
-    answer = Answer("GET")
+    answer = ResponseReader("GET")
     with pytest.raises(BadStatusLine):
         answer.feed(b"<!DOCTYPE html>" + b"a" * 100)
 
@@ -399,7 +399,7 @@ def test_a_long_body_leaves_nothing_in_the_parser() -> None:
         (TO_END, block),
         (OK + b"Transfer-Encoding: chunked\r\n\r\n10000", b"\r\n" + block + b"\r\n10000"),
     ]:
-        answer = Answer("GET")
+        answer = ResponseReader("GET")
         answer.feed(start)
         tracemalloc.start()
         try:

@@ -15,7 +15,7 @@ import urllib3
 
 import restkit
 from restkit import Client, Headers, InvalidHeader, Payload, RequestError, Timeout, default_client
-from restkit.choices import RequestOptions
+from restkit.client.options import RequestOptions
 from support import ScriptedServer, body_of, chunked_response, field, fields_of, head_of, response
 
 VERBS = ("get", "head", "post", "put", "patch", "delete", "options")

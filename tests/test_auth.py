@@ -13,15 +13,8 @@ import pytest
 
 import restkit
 from restkit import Client, Headers, Request, RequestError, parse_url
-from restkit.policy.auth import (
-    Auth,
-    BasicAuth,
-    BearerAuth,
-    CallableAuth,
-    NetrcAuth,
-    as_auth,
-)
-from restkit.policy.digest import DigestAuth
+from restkit.auth.auth import Auth, BasicAuth, BearerAuth, CallableAuth, NetrcAuth, as_auth
+from restkit.auth.digest import DigestAuth
 from restkit.settings import Settings
 from support import ScriptedServer, field, response
 

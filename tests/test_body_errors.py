@@ -305,7 +305,7 @@ def test_B08_a_bomb_is_stopped_at_max_body_in_little_memory():
     with ScriptedServer.serving(*answers) as server:
         for _ in answers:
             cost = peak_memory(
-                "import restkit, gzip, restkit.decoder",
+                "import restkit, gzip, restkit.content_encoding.decoding",
                 """
                 r = restkit.get(url, max_body=limit)
                 try:
@@ -329,7 +329,7 @@ def test_B08_without_a_bound_a_bomb_goes_through_live_in_little_memory():
     bomb = b"".join(squeezer.compress(bytes(MIB)) for _ in range(256)) + squeezer.flush()
     with ScriptedServer.serving(response(bomb, "Content-Encoding: gzip")) as server:
         cost = peak_memory(
-            "import restkit, restkit.decoder, zlib",
+            "import restkit, restkit.content_encoding.decoding, zlib",
             "r = restkit.get(url); result = sum(map(len, r.payload_stream)); r.close()",
             url=server.url(),
         )

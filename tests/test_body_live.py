@@ -27,8 +27,8 @@ from restkit import (
     UnexpectedEOF,
     as_payload,
 )
-from restkit.body import Body
-from restkit.spool import Spool
+from restkit.body.body import Body
+from restkit.io.spool import Spool
 from support import ClientGone, ScriptedServer, chunks, response
 from support.answers import BROKEN, FRAMINGS, answered, giving, no_file_over
 from support.memory import MIB, open_descriptors, peak_memory

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from restkit.policy.challenges import Challenge, parse_challenges, parse_parameters
+from restkit.auth.challenges import Challenge, parse_challenges, parse_parameters
 
 BASIC = Challenge("basic", {"realm": "r"})
 

@@ -10,10 +10,11 @@ from collections.abc import Iterator
 import pytest
 
 from restkit import Client, IntegrityError, Request, RequestError
-from restkit.door import as_payload
-from restkit.payload import Buffer, Payload
-from restkit.streaming.digest import digested
-from restkit.streaming.gzip import compressed
+from restkit.content_digest.payloads import digested
+from restkit.content_encoding.payloads import compressed
+from restkit.io.buffers import Buffer
+from restkit.payload.base import Payload
+from restkit.payload.convert import as_payload
 from support import (
     ScriptedServer,
     body_of,

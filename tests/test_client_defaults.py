@@ -23,8 +23,8 @@ from restkit import (
     Timeout,
     TLSError,
 )
-from restkit.choices import ClientOptions, CommonOptions, RequestOptions
-from restkit.url import parse_url
+from restkit.client.options import ClientOptions, CommonOptions, RequestOptions
+from restkit.url.url import parse_url
 from support import ScriptedServer, field, fields_of, response
 from support.peer import HANG_BOUND, Peer
 

@@ -15,10 +15,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-import restkit.coding
-import restkit.decoder
-from restkit.coding import DecodedSource, accept_encoding, parse_codings
-from restkit.decoder import STEP, Decoder, supported_codings
+import restkit.content_encoding.decoding
+from restkit.content_encoding.decoding import (
+    STEP,
+    DecodedSource,
+    Decoder,
+    accept_encoding,
+    parse_codings,
+    supported_codings,
+)
 from restkit.errors import DecodingError
 from support.memory import MIB, peak_memory
 
@@ -332,7 +337,7 @@ def fresh_caches() -> Iterator[None]:
     """What is installed is looked for again, inside and after."""
     functions = [
         function
-        for module in (restkit.coding, restkit.decoder)
+        for module in (restkit.content_encoding.decoding, restkit.content_encoding.decoding)
         for _, function in inspect.getmembers(module, lambda found: hasattr(found, "cache_clear"))
     ]
     for function in functions:
@@ -392,7 +397,7 @@ def test_B08_a_bomb_is_decoded_step_by_step_in_flat_memory(name):
     setup = (
         inspect.cleandoc(BOMBS[name])
         + """
-from restkit.coding import DecodedSource
+from restkit.content_encoding.decoding import DecodedSource
 
 class Source:
     body = memoryview(body)

@@ -16,11 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from restkit import Client, Headers, HttpResponse, RequestError, parse_url, request
+from restkit.cookies.cookies import Cookies, as_cookies
+from restkit.cookies.jar_policy import cookie_for, strict_policy
+from restkit.cookies.own_jar import MOST
+from restkit.cookies.set_cookie import SetCookie, accept_cookie, parse_set_cookie
 from restkit.message.request import Request
-from restkit.policy.cookie_jar import cookie_for, strict_policy
-from restkit.policy.cookie_rules import SetCookie, admitted, parse_set_cookie
-from restkit.policy.cookies import Cookies, as_cookies
-from restkit.policy.own_jar import MOST
 from restkit.settings import Settings
 from support import ScriptedServer, field, response
 
@@ -179,7 +179,7 @@ def test_any_field_is_read_or_passed_over(text):
     ],
 )
 def test_C08_a_domain_is_the_host_or_one_above_it(host, domain, kept_for):
-    cookie = admitted(SetCookie("a", "b", domain), parse_url(f"https://{host}/"))
+    cookie = accept_cookie(SetCookie("a", "b", domain), parse_url(f"https://{host}/"))
     assert cookie == (None if kept_for is None else SetCookie("a", "b", kept_for))
 
 
@@ -604,7 +604,7 @@ import os, sys, threading, warnings
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from restkit import Client, Headers, HttpResponse, parse_url
 from restkit.message.request import Request
-from restkit.policy.cookies import Cookies
+from restkit.cookies.cookies import Cookies
 from restkit.settings import Settings
 
 warnings.simplefilter('ignore')  # of forking with threads, which is the point

@@ -25,10 +25,10 @@ from restkit.errors import (
     TLSError,
     TotalTimeout,
 )
+from restkit.network.dial import Dialed, dial
+from restkit.network.options import Network, TLSOptions
+from restkit.network.route import Route
 from restkit.timeouts import Clock, Timeout
-from restkit.wire.dial import Dialed, dial
-from restkit.wire.route import Network, Route
-from restkit.wire.tls import TLSOptions
 from support import ScriptedServer, refusing, unanswering
 from support.memory import descriptors
 from support.names import resolving

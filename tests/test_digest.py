@@ -11,19 +11,19 @@ from urllib.parse import unquote
 import pytest
 
 from restkit import Client, Headers, HttpResponse, PayloadNotReplayable, Request, parse_url
-from restkit.errors import RequestError
-from restkit.payload import Payload
-from restkit.policy.challenges import parse_challenges
-from restkit.policy.digest import DigestAuth
-from restkit.policy.digest_hash import (
+from restkit.auth.challenges import parse_challenges
+from restkit.auth.digest import (
     Asked,
+    DigestAuth,
     authorization,
     best_terms,
     payload_hash,
     secret_of,
 )
+from restkit.errors import RequestError
+from restkit.payload.base import Payload
+from restkit.payload.values import BytesPayload
 from restkit.settings import Settings
-from restkit.sources import BytesPayload
 from support import ScriptedServer, body_of, field, head_of, payload_of, response
 
 HASHES = {"MD5": "md5", "SHA-256": "sha256", "SHA-512-256": "sha512_256"}

@@ -15,14 +15,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from restkit import RequestError
-from restkit.door import as_payload
+from restkit.content_digest.checking import CheckedSource, DigestCheck, digest_check
+from restkit.content_digest.fields import digest_field, parse_digests
+from restkit.content_digest.payloads import digested, hashing
 from restkit.errors import IntegrityError, PayloadError, PayloadNotReplayable, UnexpectedEOF
-from restkit.files import RegularPayload
 from restkit.headers import Headers
-from restkit.payload import Buffer, Payload
-from restkit.streaming.checking import CheckedSource, DigestCheck, digest_check
-from restkit.streaming.digest import digested, hashing
-from restkit.streaming.digest_fields import digest_field, parse_digests
+from restkit.io.buffers import Buffer
+from restkit.payload.base import Payload
+from restkit.payload.convert import as_payload
+from restkit.payload.files import RegularPayload
 from support import ScriptedServer, body_of, digest_of, response
 from support.memory import MIB
 
@@ -207,7 +208,9 @@ def test_there_is_nothing_to_hash_of_none():
 
 
 def test_hashlib_is_not_loaded_before_it_is_asked_for():
-    program = "import sys, restkit.streaming.checking, restkit; assert 'hashlib' not in sys.modules"
+    program = (
+        "import sys, restkit.content_digest.checking, restkit; assert 'hashlib' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", program], check=True)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from restkit.errors import RequestError
-from restkit.policy.environment import EnvironmentProxies
-from restkit.url import parse_url
+from restkit.network.env_proxies import EnvironmentProxies
+from restkit.url.url import parse_url
 
 HTTP, HTTPS, ALL = "http://plain.test:1", "http://secure.test:2", "socks5h://all.test:3"
 

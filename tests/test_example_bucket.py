@@ -29,7 +29,7 @@ from restkit import (
     Unauthorized,
     UnexpectedEOF,
 )
-from restkit.query import encode_query
+from restkit.url.query import encode_query
 from support import ScriptedServer, field, payload_of, response
 from support.memory import MIB, peak_memory
 

@@ -23,9 +23,9 @@ from restkit import (
     TotalTimeout,
     TransportError,
 )
-from restkit.door import as_payload
-from restkit.files import BLOCK
-from restkit.wire import exchange
+from restkit.connections import exchange
+from restkit.io.files import BLOCK
+from restkit.payload.convert import as_payload
 from support import LAST_CHUNK, ScriptedServer, body_of, chunks, field, head_of, response
 from support.beside import beside
 from support.memory import MIB, descriptors, peak_memory

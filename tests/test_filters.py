@@ -16,7 +16,7 @@ from restkit import (
     RequestError,
     TransportError,
 )
-from restkit.policy.filters import Filter, as_filters
+from restkit.client.filters import Filter, as_filters
 from support import ScriptedServer, body_of, field, refusing, response
 
 

@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 
 import restkit
 from restkit import PayloadError, PayloadNotReplayable, RequestError, as_payload
-from restkit.forms import FormData, as_declared, as_form
-from restkit.multipart import MultipartPayload, with_boundary
-from restkit.payload import Payload
+from restkit.forms.form_data import FormData, as_declared, as_form
+from restkit.forms.multipart import MultipartPayload, with_boundary
+from restkit.payload.base import Payload
 from restkit.streaming import ResourceStreamFunction, replayable
 from support import ScriptedServer, body_of, field, payload_of, response
 

@@ -8,7 +8,7 @@ import pytest
 
 import restkit
 from restkit import Client, RequestError
-from restkit.forms import FormData
+from restkit.forms.form_data import FormData
 from support import ScriptedServer, body_of, field, response
 
 OK = response(b"ok")

@@ -9,16 +9,16 @@ from collections.abc import Sequence
 import pytest
 
 from restkit.errors import ParserError, UnexpectedEOF
-from restkit.wire.framing import (
+from restkit.http1.framing import (
     MAX_CHUNK_LINE,
+    BodyReader,
     BodyToEnd,
     ChunkedBody,
-    Deframer,
     SizedBody,
-    deframer_for,
-    stays_open,
+    keeps_alive,
+    response_body_reader,
 )
-from restkit.wire.head import ResponseHead, take_response_head
+from restkit.http1.response_head import ResponseHead, take_response_head
 from support.wire_strategies import every_split, in_pieces, one_by_one
 
 MIB = 1 << 20
@@ -30,7 +30,7 @@ def head(*fields: bytes, line: bytes = b"HTTP/1.1 200 OK") -> ResponseHead:
     return result[0]
 
 
-def fed(body: Deframer, parts: Sequence[bytes]) -> bytes:
+def fed(body: BodyReader, parts: Sequence[bytes]) -> bytes:
     return b"".join(bytes(piece) for part in parts for piece in body.feed(part))
 
 
@@ -39,7 +39,7 @@ def fed(body: Deframer, parts: Sequence[bytes]) -> bytes:
 FIVE = b"Content-Length: 5"
 CHUNKS = b"Transfer-Encoding: chunked"
 
-CHOICES: list[tuple[str, bytes, list[bytes], type[Deframer], int | None]] = [
+CHOICES: list[tuple[str, bytes, list[bytes], type[BodyReader], int | None]] = [
     ("HEAD", b"200", [FIVE], SizedBody, 0),
     ("HEAD", b"200", [CHUNKS], SizedBody, 0),
     ("HEAD", b"200", [FIVE, b"Content-Length: 6"], SizedBody, 0),
@@ -74,9 +74,9 @@ CHOICES: list[tuple[str, bytes, list[bytes], type[Deframer], int | None]] = [
 
 @pytest.mark.parametrize(("method", "status", "fields", "kind", "length"), CHOICES)
 def test_a_head_chooses_its_framing(
-    method: str, status: bytes, fields: list[bytes], kind: type[Deframer], length: int | None
+    method: str, status: bytes, fields: list[bytes], kind: type[BodyReader], length: int | None
 ) -> None:
-    body = deframer_for(head(*fields, line=b"HTTP/1.1 %b X" % status), method)
+    body = response_body_reader(head(*fields, line=b"HTTP/1.1 %b X" % status), method)
     assert type(body) is kind
     assert body.length == length
     assert body.done == (length == 0)
@@ -127,7 +127,7 @@ def test_W07_framing_that_two_could_read_in_two_ways_is_refused(
 ) -> None:
     for line in (b"HTTP/1.1 200 OK", b"HTTP/1.0 500 No"):
         with pytest.raises(ParserError) as caught:
-            deframer_for(head(*fields, line=line), "GET")
+            response_body_reader(head(*fields, line=line), "GET")
         assert fault in str(caught.value)
 
 
@@ -356,4 +356,4 @@ OPEN = [
 def test_a_head_says_whether_the_connection_stays_open(
     line: bytes, fields: list[bytes], open_: bool
 ) -> None:
-    assert stays_open(head(*fields, line=line)) is open_
+    assert keeps_alive(head(*fields, line=line)) is open_

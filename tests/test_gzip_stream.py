@@ -22,16 +22,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from restkit import RequestError
-from restkit.decoder import STEP, Decoder
-from restkit.door import as_payload
+from restkit.content_encoding import compressors
+from restkit.content_encoding import worker as overlapping
+from restkit.content_encoding.decoding import STEP, Decoder
+from restkit.content_encoding.payloads import compressed, gunzip_stream, gzip_stream
+from restkit.content_encoding.worker import ALONE, BackgroundWorker
 from restkit.errors import BodyTooLarge, DecodingError, PayloadNotReplayable, TransportError
-from restkit.payload import Payload
-from restkit.replaying import KeptPayload
-from restkit.spool import Spool
-from restkit.streaming import compressors
-from restkit.streaming import overlap as overlapping
-from restkit.streaming.gzip import compressed, gunzip_stream, gzip_stream
-from restkit.streaming.overlap import ALONE, Overlap
+from restkit.io.spool import Spool
+from restkit.payload.base import Payload
+from restkit.payload.convert import as_payload
+from restkit.payload.spooled import SpooledPayload
 from support import ScriptedServer, field, head_of, payload_of, response
 from support.beside import beside
 from support.memory import MIB, peak_memory
@@ -389,7 +389,7 @@ def test_a_kept_pipe_is_compressed_twice_to_the_same():
     with open(reading, "rb", buffering=0) as pipe, open(writing, "wb") as other:
         other.write(b"some words")
         other.close()
-        kept = KeptPayload(as_one(pipe), Spool)
+        kept = SpooledPayload(as_one(pipe), Spool)
         payload = compressed(kept, "gzip")
         assert sent(payload) == sent(payload)
         kept.close()
@@ -542,7 +542,7 @@ def test_a_pass_in_a_cycle_may_be_closed_by_its_own_thread():
 
     def a_pass() -> Iterator[bytes]:
         try:
-            with Overlap() as overlap:
+            with BackgroundWorker() as overlap:
                 yield from overlap.do(bytes, ALONE)
                 yield from overlap.do(job, 1)
                 yield b"under way"
@@ -569,7 +569,7 @@ def test_the_end_of_the_thread_is_not_waited_for_without_a_bound(monkeypatch):
     # As where the collector closes a pass while its caller holds what the thread ends by.
     monkeypatch.setattr(overlapping, "LONGEST_JOB", 0.05)
     held = threading.Event()
-    with Overlap() as overlap:
+    with BackgroundWorker() as overlap:
         assert list(overlap.do(bytes, ALONE)) == [b""]
         assert list(overlap.do(lambda: b"%d" % held.wait(15), 1)) == []
     [helper] = helpers()
@@ -610,7 +610,7 @@ def run(program: str, *options: str) -> str:
 BEGUN = """
     import os, threading
     from restkit import PayloadError
-    from restkit.streaming.gzip import gzip_stream
+    from restkit.content_encoding.payloads import gzip_stream
     a_pass = iter(gzip_stream([os.urandom(1 << 20)] * 4))
     while threading.active_count() == 1:
         next(a_pass)
@@ -644,7 +644,7 @@ def test_a_pass_that_was_forked_belongs_to_the_parent(work, said):
 def test_an_interruption_while_it_is_waited_for_ends_the_thread():
     program = """
     import random, signal, threading
-    from restkit.streaming.gzip import gzip_stream
+    from restkit.content_encoding.payloads import gzip_stream
 
     def interrupted(*_):
         raise KeyboardInterrupt
@@ -680,8 +680,8 @@ def test_where_no_thread_can_be_had_it_goes_without(monkeypatch):
 def test_memory_stays_flat():
     setup = """
         import random
-        from restkit.streaming.gzip import compressed
-        from restkit.door import as_payload
+        from restkit.content_encoding.payloads import compressed
+        from restkit.payload.convert import as_payload
         def virtual(count):
             block = random.Random(1).randbytes(1 << 20)
             for _ in range(count):

@@ -10,14 +10,9 @@ import pytest
 
 import restkit
 from restkit.errors import BadStatusLine, ParserError
-from restkit.wire.head import (
-    MAX_FIELDS,
-    MAX_HEAD,
-    ResponseHead,
-    request_head,
-    take_response_head,
-    take_trailers,
-)
+from restkit.http1.fields import MAX_FIELDS, MAX_HEAD, take_trailers
+from restkit.http1.response_head import ResponseHead, take_response_head
+from restkit.http1.writing import request_head
 from support.wire_strategies import in_pieces
 
 MIB = 1 << 20

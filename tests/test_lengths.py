@@ -7,10 +7,10 @@ from collections.abc import Callable
 import pytest
 
 from restkit import Client, HttpResponse, Payload, Request, as_payload, parse_url
+from restkit.client.call import request_with_length
 from restkit.headers import Headers
-from restkit.policy.lengths import with_length
+from restkit.payload.values import BytesPayload
 from restkit.settings import Settings
-from restkit.sources import BytesPayload
 from support import ScriptedServer, body_of, field, fields_of, payload_of, response
 
 OK = response(b"taken")
@@ -53,7 +53,7 @@ def decide(
         as_payload(payload),
         Settings(),
     )
-    following = with_length(request, HttpResponse.made(request, status))
+    following = request_with_length(request, HttpResponse.made(request, status))
     assert request.headers.pairs() == list((headers or {}).items())  # the first is left alone
     return following
 

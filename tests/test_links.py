@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from restkit.message.links import parse_links
-from restkit.url import parse_url
+from restkit.message.header_values import parse_links
+from restkit.url.url import parse_url
 
 BASE = parse_url("http://host/dir/page?n=1#here")
 

@@ -18,11 +18,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from restkit import PayloadLengthError, PayloadNotReplayable
-from restkit.door import as_payload
-from restkit.forms import FormData
-from restkit.multipart import MultipartPayload, Part
-from restkit.payload import Payload
-from restkit.transfer_encodings import Base64Payload, QuotedPrintablePayload
+from restkit.forms.form_data import FormData
+from restkit.forms.multipart import MultipartPayload, Part
+from restkit.forms.transfer_encodings import Base64Payload, QuotedPrintablePayload
+from restkit.payload.base import Payload
+from restkit.payload.convert import as_payload
 from support import ScriptedServer, field, payload_of, response
 from support.memory import MIB, peak_memory
 
@@ -384,7 +384,7 @@ def test_a_large_file_in_a_form_goes_out_in_little_memory(tmp_path):
         cost = peak_memory(
             """
             import restkit
-            from restkit.forms import FormData
+            from restkit.forms.form_data import FormData
 
             def send(size):
                 form = FormData.from_fields({"a": "text"})

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from restkit import PayloadError
 from restkit.streaming import name_deduplicator_default
-from restkit.streaming.names import reconstructed, unique_names
+from restkit.zip.names import numbered_name, unique_names
 
 SEED_REGEX = re.compile("((?:.*/)?.*?)(?:~(\\d+))?(?:\\.(.*?))?")
 
@@ -171,9 +171,9 @@ def test_many_equal_names_do_not_take_the_square_of_their_number():
 
 
 def test_the_parts_are_put_together():
-    assert reconstructed("a", 0, None) == "a"
-    assert reconstructed("a", 2, "b.c") == "a (2).b.c"
-    assert reconstructed("a", 0, "") == "a."
+    assert numbered_name("a", 0, None) == "a"
+    assert numbered_name("a", 2, "b.c") == "a (2).b.c"
+    assert numbered_name("a", 0, "") == "a."
 
 
 class Recorded:

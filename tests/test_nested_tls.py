@@ -16,14 +16,13 @@ from hypothesis import strategies as st
 
 import restkit
 from restkit.errors import ConnectTimeout, IdleTimeout, RequestError, TLSError, TransportError
+from restkit.network.dial import dial
+from restkit.network.options import TLSOptions
+from restkit.network.proxy import Proxy
+from restkit.network.route import Route
+from restkit.network.tls_in_tls import TLSInTLS
+from restkit.network.transport import READ, WRITE, NestedTransport, Transport, transport_of
 from restkit.timeouts import Clock, Timeout
-from restkit.wire.dial import dial
-from restkit.wire.nested import TLSInTLS
-from restkit.wire.proxy import Proxy
-from restkit.wire.route import Route
-from restkit.wire.secure import NestedTransport, transport_of
-from restkit.wire.tls import TLSOptions
-from restkit.wire.transport import READ, WRITE, Transport
 from support import ClientGone, ScriptedServer
 from support.memory import descriptors
 from support.peer import HANG_BOUND, Peer

@@ -9,11 +9,11 @@ from urllib.parse import unquote
 import pytest
 
 from restkit import Client, Headers, Request, RequestError, as_payload, parse_url
-from restkit.payload import Payload
-from restkit.policy.challenges import parse_challenges
-from restkit.policy.oauth1 import OAuth1
+from restkit.auth.challenges import parse_challenges
+from restkit.auth.oauth1 import OAuth1
+from restkit.payload.base import Payload
+from restkit.payload.values import BytesPayload, TextPayload
 from restkit.settings import Settings
-from restkit.sources import BytesPayload, TextPayload
 from support import ScriptedServer, field, payload_of, response
 
 FORM = "application/x-www-form-urlencoded"
@@ -203,7 +203,7 @@ def test_without_oauthlib_the_error_names_the_extra():
     program = (
         "import sys; sys.modules['oauthlib'] = None\n"
         "from restkit import RequestError\n"
-        "from restkit.policy.oauth1 import OAuth1\n"
+        "from restkit.auth.oauth1 import OAuth1\n"
         "try: OAuth1('key')\n"
         "except RequestError as error: print(error)\n"
     )

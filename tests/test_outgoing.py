@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
+from restkit.connections.outgoing import ChunkedOut, SizedOut
 from restkit.errors import PayloadError, PayloadLengthError
-from restkit.payload import Buffer, Payload
-from restkit.wire.outgoing import ChunkedOut, SizedOut
+from restkit.io.buffers import Buffer
+from restkit.payload.base import Payload
 
 MIB = 1 << 20
 

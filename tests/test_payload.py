@@ -29,19 +29,19 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from restkit.around import DeclaredLength
-from restkit.door import as_payload
 from restkit.errors import PayloadError, PayloadLengthError, PayloadNotReplayable
-from restkit.files import (
-    BLOCK,
+from restkit.io.buffers import Buffer
+from restkit.io.files import BLOCK
+from restkit.payload.base import DeclaredLength, Payload
+from restkit.payload.convert import as_payload
+from restkit.payload.files import (
     FilePayload,
     PathPayload,
     SeekablePayload,
     StreamPayload,
     content_type,
 )
-from restkit.payload import Buffer, Payload
-from restkit.sources import BytesPayload, CallPayload, IterablePayload
+from restkit.payload.values import BytesPayload, CallPayload, IterablePayload
 from support.beside import in_threads
 
 MIB = 1 << 20
@@ -814,7 +814,7 @@ def test_P06_a_path_without_permission_is_the_error_of_the_system(path):
     os.mkfifo(path.with_name("fifo"), 0)
     path.parent.chmod(0o755)
     program = (
-        "import os, pathlib; from restkit.door import as_payload\n"
+        "import os, pathlib; from restkit.payload.convert import as_payload\n"
         "if os.geteuid() == 0: os.setuid(65534)\n"  # root may read everything
         "for name in ('x.bin', 'fifo'):\n"
         "    try: print(as_payload(pathlib.Path(name)))\n"
@@ -1273,7 +1273,7 @@ def test_a_pipe_waits_on_its_number_and_a_buffered_one_only_when_its_buffer_is_e
 
 def test_P02_standard_input_is_sent_as_it_comes():
     program = (
-        "import sys; from restkit.door import as_payload\n"
+        "import sys; from restkit.payload.convert import as_payload\n"
         "for source in (sys.stdin, sys.stdin.buffer):\n"
         "    payload = as_payload(source)\n"
         "    print(payload, flush=True)\n"

@@ -27,8 +27,8 @@ from restkit import (
     Timeout,
     TransportError,
 )
-from restkit.door import as_payload
-from restkit.payload import Payload
+from restkit.payload.base import Payload
+from restkit.payload.convert import as_payload
 from support import (
     LAST_CHUNK,
     ScriptedServer,

@@ -18,14 +18,13 @@ from types import FrameType
 import pytest
 
 from restkit import Client, RequestError, Timeout
+from restkit.connections.outgoing import Sending
+from restkit.connections.pool import LimitedPool, Pool, pool_of
+from restkit.connections.reply import Reply
 from restkit.errors import ConnectError, ConnectTimeout, TotalTimeout, TransportError
-from restkit.spool import Spool
+from restkit.io.spool import Spool
+from restkit.network.route import Route
 from restkit.timeouts import Clock
-from restkit.wire.bound import BoundedPool, pool_of
-from restkit.wire.connection import Reply
-from restkit.wire.pool import Pool
-from restkit.wire.route import Route
-from restkit.wire.sending import Sending
 from support import ScriptedServer, refusing, response
 from support.beside import beside, in_threads
 from support.peer import HANG_BOUND, Peer
@@ -112,7 +111,7 @@ def at_ease(pool: Pool, resting: int, most: int) -> bool:
 
 def test_without_a_bound_there_is_nothing_that_counts():
     assert type(pool_of(10)) is Pool
-    assert type(pool_of(10, max_open=1)) is BoundedPool
+    assert type(pool_of(10, max_open=1)) is LimitedPool
 
 
 # Room

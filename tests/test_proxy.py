@@ -13,8 +13,8 @@ import pytest
 
 import restkit
 from restkit.errors import InvalidHeader, ProxyError, RequestError
-from restkit.wire.proxy import Proxy, as_proxy
-from restkit.wire.tls import TLSOptions
+from restkit.network.options import TLSOptions
+from restkit.network.proxy import Proxy, as_proxy
 from support import ScriptedServer, field, head_of
 from support.proxies import Microsocks, Squid, Tinyproxy
 
@@ -162,7 +162,7 @@ def test_headers_are_nothing_for_socks():
 
 
 def test_without_pysocks_the_package_to_install_is_named(monkeypatch):
-    monkeypatch.delitem(sys.modules, "restkit.wire.socks", raising=False)
+    monkeypatch.delitem(sys.modules, "restkit.network.socks", raising=False)
     monkeypatch.setitem(sys.modules, "socks", None)
     with pytest.raises(RequestError) as caught:
         Proxy("socks5://user:pw@p.test")

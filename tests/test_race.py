@@ -17,11 +17,11 @@ import pytest
 
 from restkit import Client, Timeout
 from restkit.errors import ConnectError, ConnectTimeout, Error, RequestError
+from restkit.network.dial import dial
+from restkit.network.options import Network, TLSOptions
+from restkit.network.race import Address, look_up, permitted
+from restkit.network.route import Route
 from restkit.timeouts import Clock
-from restkit.wire.dial import dial
-from restkit.wire.race import Address, look_up, permitted
-from restkit.wire.route import Network, Route
-from restkit.wire.tls import TLSOptions
 from support import ScriptedServer, field, refusing, response
 from support.names import family_of, resolving
 from support.peer import HANG_BOUND, Peer

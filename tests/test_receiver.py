@@ -17,10 +17,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import restkit
-from restkit.coding import accept_encoding
+from restkit.content_encoding.compressors import compressing
+from restkit.content_encoding.decoding import accept_encoding
 from restkit.server import receive, serve
-from restkit.server.embedded import Server
-from restkit.streaming.compressors import compressing
+from restkit.server.serving import Server
 from support import LAST_CHUNK, body_of, chunks, field, head_of
 from support.engines import ENGINES, Served
 from support.memory import MIB, peak_memory

@@ -16,10 +16,10 @@ from restkit import (
     ResponseError,
     parse_url,
 )
+from restkit.client.redirects import redirect_request
 from restkit.headers import Headers
-from restkit.policy.redirects import redirected
+from restkit.payload.values import BytesPayload
 from restkit.settings import Settings
-from restkit.sources import BytesPayload
 from support import ScriptedServer, body_of, field, fields_of, head_of, payload_of, response
 
 OK = response(b"there")
@@ -48,7 +48,7 @@ def decide(
     given = Settings()._replace(**settings)
     request = Request(method, parse_url(url), headers, frozenset(), payload, given)
     answer = HttpResponse.made(request, status, {"Location": location})
-    return redirected(request, answer, 0)
+    return redirect_request(request, answer, 0)
 
 
 METHODS = [
@@ -120,7 +120,7 @@ def test_a_place_that_cannot_be_asked_is_an_error_with_the_answer_on_it(location
 def answers_to(url: str, *locations: str) -> Request | None:
     request = Request("GET", parse_url(url), Headers(), frozenset(), None, Settings())
     fields = [("Location", location) for location in locations]
-    return redirected(request, HttpResponse.made(request, 302, fields), 0)
+    return redirect_request(request, HttpResponse.made(request, 302, fields), 0)
 
 
 def test_a_location_that_is_said_twice_is_one_and_two_are_an_error():

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from restkit import Client, Error, PayloadLengthError, PayloadNotReplayable
-from restkit.door import as_payload
+from restkit.payload.convert import as_payload
 from restkit.streaming import ResourceStream, ResourceStreamFunction, replayable
 from support import ScriptedServer, body_of, field, payload_of, response
 

@@ -13,12 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from restkit.around import DeclaredLength
-from restkit.door import as_payload
 from restkit.errors import PayloadLengthError, PayloadNotReplayable
-from restkit.payload import Payload, is_whole
-from restkit.replaying import KeptPayload, spooled
-from restkit.spool import MEMORY, Spool
+from restkit.io.spool import MEMORY, Spool
+from restkit.payload.base import DeclaredLength, Payload, can_send
+from restkit.payload.convert import as_payload
+from restkit.payload.spooled import SpooledPayload, spool_payload
 from support.answers import no_file_over
 from support.memory import open_descriptors
 
@@ -26,10 +25,10 @@ in_memory = partial(Spool, MEMORY)
 in_file = partial(Spool, 0)
 
 
-def kept(value: object, new_spool=in_memory) -> KeptPayload:
+def kept(value: object, new_spool=in_memory) -> SpooledPayload:
     payload = as_payload(value)
     assert payload is not None
-    return KeptPayload(payload, new_spool)
+    return SpooledPayload(payload, new_spool)
 
 
 def sent(payload: Payload) -> bytes:
@@ -102,7 +101,7 @@ def test_P17_wherever_passes_break_off_the_last_one_is_whole(pieces, stops, memo
     assert source is not None
     if known:
         source = DeclaredLength(source, len(whole))
-    payload = KeptPayload(source, partial(Spool, memory))
+    payload = SpooledPayload(source, partial(Spool, memory))
     for stop in stops:
         came = b""
         a_pass = iter(payload)
@@ -118,18 +117,18 @@ def test_P17_wherever_passes_break_off_the_last_one_is_whole(pieces, stops, memo
 def test_what_it_says_of_itself_is_what_its_source_says():
     source = as_payload("text")
     assert source is not None
-    payload = KeptPayload(source, in_memory)
+    payload = SpooledPayload(source, in_memory)
     assert (payload.length, payload.headers) == (4, source.headers)
     assert payload.replayable
     assert not payload.started
     assert sent(payload) == b"text"
     assert payload.started
-    assert is_whole(payload)
+    assert can_send(payload)
 
 
 def test_it_shows_its_source():
     assert (
-        repr(kept(iter([b"x"]))) == "<KeptPayload of list_iterator of unknown length, replayable>"
+        repr(kept(iter([b"x"]))) == "<SpooledPayload of list_iterator of unknown length, replayable>"
     )
 
 
@@ -145,7 +144,7 @@ class WithTrailers(Payload):
 
 
 def test_trailers_are_those_of_the_source_at_every_pass():
-    payload = KeptPayload(WithTrailers(), in_memory)
+    payload = SpooledPayload(WithTrailers(), in_memory)
     for _ in range(2):
         assert sent(payload) == b"abcde"
         assert payload.trailers() == [("X-Count", "5")]
@@ -169,7 +168,7 @@ def test_a_payload_that_is_spent_cannot_be_kept_any_more():
     assert source is not None
     sent(source)
     with pytest.raises(PayloadNotReplayable, match="list_iterator"):
-        KeptPayload(source, in_memory)
+        SpooledPayload(source, in_memory)
 
 
 def test_what_is_lent_may_be_filled_anew_as_soon_as_the_next_is_asked_for():
@@ -224,7 +223,7 @@ def test_a_source_that_failed_does_not_pretend_to_be_whole(exc):
     with pytest.raises(type(exc)) as caught:
         sent(payload)
     assert caught.value is exc
-    assert not is_whole(payload)
+    assert not can_send(payload)
     with pytest.raises(
         PayloadNotReplayable, match=f"of generator [a-z]+, which failed by {type(exc).__name__},"
     ):
@@ -258,7 +257,7 @@ def test_a_full_disk_is_the_systems_own_error_and_sticks(tmp_path):
 
 def test_a_source_of_the_wrong_length_fails_as_ever():
     source = DeclaredLength(kept(iter([b"too much"])), 3)
-    payload = KeptPayload(source, in_memory)
+    payload = SpooledPayload(source, in_memory)
     with pytest.raises(PayloadLengthError, match="more than 3 bytes"):
         sent(payload)
 
@@ -318,7 +317,7 @@ def test_close_lets_go_of_source_and_file_and_may_be_called_twice():
     payload.close()
     assert open_descriptors() == before
     assert noted.closed
-    assert not is_whole(payload)
+    assert not can_send(payload)
     with pytest.raises(PayloadNotReplayable, match="of generator _run, which was closed,"):
         sent(payload)
     with pytest.raises(PayloadNotReplayable, match="which was closed,"):
@@ -373,7 +372,7 @@ def test_P17_what_is_spooled_has_its_length_and_goes_again(pieces, memory):
     whole = b"".join(pieces)
     source = as_payload(iter(pieces))
     assert source is not None
-    payload = spooled(source, partial(Spool, memory))
+    payload = spool_payload(source, partial(Spool, memory))
     assert payload.length == len(whole)
     assert payload.replayable
     assert not payload.started
@@ -384,14 +383,14 @@ def test_P17_what_is_spooled_has_its_length_and_goes_again(pieces, memory):
 def test_spooled_keeps_what_the_payload_wants_in_the_head():
     source = WithTrailers()
     source.headers = (("Content-Type", "text/x"), ("Content-Encoding", "y"))
-    assert spooled(source, in_memory).headers == source.headers
+    assert spool_payload(source, in_memory).headers == source.headers
 
 
 def test_spooled_closes_the_source_as_a_pass_does():
     noted = Noted(b"one ", b"two")
     source = as_payload(noted.items)
     assert source is not None
-    spooled(source, in_memory)
+    spool_payload(source, in_memory)
     assert noted.closed
 
 
@@ -399,7 +398,7 @@ def test_of_one_that_is_kept_already_only_the_rest_is_read():
     noted = Noted(b"one ", b"two ", b"three")
     payload = kept(noted.items)
     begun(payload, 1)
-    assert spooled(payload, in_memory) is payload
+    assert spool_payload(payload, in_memory) is payload
     assert payload.length == 13
     assert noted.asked == [b"one ", b"two ", b"three"]
     assert sent(payload) == b"one two three"
@@ -410,7 +409,7 @@ def test_spooled_passes_on_what_the_source_raises_and_leaves_nothing_open():
     source = as_payload(failing(KeyError("k")))
     assert source is not None
     with pytest.raises(KeyError):
-        spooled(source, in_file)
+        spool_payload(source, in_file)
     assert open_descriptors() == before
 
 
@@ -418,7 +417,7 @@ def test_spooled_passes_on_a_full_disk_as_it_is(tmp_path):
     source = as_payload(iter([b"x" * 5000]))
     assert source is not None
     with no_file_over(1000), pytest.raises(OSError, match="File too large"):
-        spooled(source, partial(Spool, 100, str(tmp_path)))
+        spool_payload(source, partial(Spool, 100, str(tmp_path)))
 
 
 def test_spooled_refuses_what_is_being_sent_and_leaves_it_alone():
@@ -426,5 +425,5 @@ def test_spooled_refuses_what_is_being_sent_and_leaves_it_alone():
     a_pass = iter(payload)
     assert bytes(next(a_pass)) == b"one "
     with pytest.raises(PayloadNotReplayable, match="is being sent already"):
-        spooled(payload, in_memory)
+        spool_payload(payload, in_memory)
     assert b"".join(map(bytes, a_pass)) == b"two"

@@ -17,7 +17,7 @@ from restkit import (
     PayloadLengthError,
     RequestError,
 )
-from restkit.coding import accept_encoding
+from restkit.content_encoding.decoding import accept_encoding
 from support import LAST_CHUNK, ScriptedServer, body_of, chunks, fields_of, head_of, response
 from support.peer import Peer
 

@@ -7,9 +7,9 @@ import pickle
 import pytest
 
 from restkit.errors import ParserError
-from restkit.wire.framing import stays_open
-from restkit.wire.head import MAX_HEAD
-from restkit.wire.request_head import (
+from restkit.http1.fields import MAX_HEAD
+from restkit.http1.framing import keeps_alive
+from restkit.http1.request_head import (
     MAX_METHOD,
     MAX_TARGET,
     MalformedRequest,
@@ -285,7 +285,7 @@ def test_stays_open_takes_a_request() -> None:
         (b"GET / HTTP/1.0", [], False),
         (b"GET / HTTP/1.0", [b"Connection: keep-alive"], True),
     ]:
-        assert stays_open(taken(asked(*fields, line=line))) is stays
+        assert keeps_alive(taken(asked(*fields, line=line))) is stays
 
 
 def test_the_error_is_a_parser_error_and_pickles() -> None:

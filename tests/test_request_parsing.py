@@ -8,13 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from restkit.wire.framing import ChunkedBody, SizedBody, stays_open
-from restkit.wire.head import MAX_FIELDS, MAX_HEAD
-from restkit.wire.request_head import (
+from restkit.http1.fields import MAX_FIELDS, MAX_HEAD
+from restkit.http1.framing import ChunkedBody, SizedBody, keeps_alive, request_body_reader
+from restkit.http1.request_head import (
     MalformedRequest,
     RequestHead,
     is_inside_a_field,
-    request_deframer_for,
     take_request_head,
 )
 from support.request_corpus import ANY_REQUEST, MESSAGES, asked, requests
@@ -96,7 +95,7 @@ BAD_FRAMINGS = [
 
 @pytest.mark.parametrize(("fields", "kind", "length"), FRAMINGS)
 def test_a_head_chooses_its_framing(fields: list[bytes], kind: type, length: int | None) -> None:
-    body = request_deframer_for(head_of(asked(*fields)))
+    body = request_body_reader(head_of(asked(*fields)))
     assert type(body) is kind
     assert (body.length, body.done) == (length, length == 0)
 
@@ -106,7 +105,7 @@ def test_N21_framing_that_two_could_read_in_two_ways_is_refused(
     fields: list[bytes], answer: int, fault: str
 ) -> None:
     with pytest.raises(MalformedRequest) as caught:
-        request_deframer_for(head_of(asked(*fields)))
+        request_body_reader(head_of(asked(*fields)))
     assert caught.value.answer == answer
     assert str(caught.value).startswith(fault)
 
@@ -115,9 +114,9 @@ def test_chunks_are_nothing_that_http_1_0_knows() -> None:
     for value in (b"chunked", b"gzip, chunked", b"identity"):
         head = head_of(asked(b"Transfer-Encoding: " + value, line=b"POST / HTTP/1.0"))
         with pytest.raises(MalformedRequest, match=OLD) as caught:
-            request_deframer_for(head)
+            request_body_reader(head)
         assert caught.value.answer == 400
-        assert not stays_open(head)
+        assert not keeps_alive(head)
 
 
 # Cuts
@@ -166,7 +165,7 @@ def test_a_head_is_taken_whole_or_not_at_all(message: bytes) -> None:
     text = head.method + head.target + "".join(map("".join, head.headers.pairs()))
     assert not set(text) & {"\r", "\n", "\0"}
     assert head.host is not None or head.minor == 0
-    assert isinstance(stays_open(head), bool)
+    assert isinstance(keeps_alive(head), bool)
     assert isinstance(head.expects_continue, bool)
     assert head.local_target
 

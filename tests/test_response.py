@@ -30,7 +30,7 @@ from restkit import (
     Unauthorized,
     UnexpectedEOF,
 )
-from restkit.message.status import error_of
+from restkit.resource import error_of
 from support import ScriptedServer, chunked_response, response
 from support.answers import BROKEN, FRAMINGS, answered, giving
 
@@ -630,11 +630,11 @@ def test_B09_secrets_stay_behind():
 # C10: the names
 
 IMPORTS = [
-    "from restkit.client import HttpResponse",
+    "from restkit.message.response import HttpResponse",
     "from restkit import HttpResponse, Client, request",
     "import restkit.message.request",
-    "import restkit.api",
-    "import restkit.wire.head",
+    "import restkit.client.functions",
+    "import restkit.http1.fields",
     "import restkit.settings",
 ]
 
@@ -655,7 +655,7 @@ for name in restkit.__all__:
 for name in ("request", "get", "head", "post", "put", "patch", "delete", "options"):
     assert getattr(restkit, name).__name__ == name
     assert getattr(restkit.Client, name).__name__ == name
-from restkit.client import HttpResponse as named_there
+from restkit.message.response import HttpResponse as named_there
 assert named_there is restkit.HttpResponse
 assert not {{name.split(".")[1] for name in modules}} & set(restkit.__all__)
 """

@@ -40,10 +40,8 @@ from restkit import (
     as_payload,
     parse_url,
 )
+from restkit.client.retries import RetryCounter, RetryPolicy, as_retries, seconds_to_wait
 from restkit.headers import Headers
-from restkit.policy.retries import Retries, as_retries
-from restkit.policy.retry_after import seconds_to_wait
-from restkit.policy.tries import Tries
 from restkit.settings import Settings
 from support import (
     ScriptedServer,
@@ -57,7 +55,7 @@ from support.peer import HANG_BOUND, Peer
 
 OK = response(b"ok")
 BUSY = response(b"busy", status="503 Service Unavailable")
-ANY = Retries(None, statuses=frozenset((500, 503)), methods=None)
+ANY = RetryPolicy(None, statuses=frozenset((500, 503)), methods=None)
 
 
 # How long Retry-After says
@@ -150,9 +148,9 @@ def test_C03_no_text_is_more_than_unreadable(value):
 
 def test_C09_a_number_is_how_often_to_try_again():
     assert as_retries(None) is None
-    assert as_retries(3) == Retries(3)
-    assert as_retries(0) == Retries(0)
-    assert as_retries(False) == Retries(0)
+    assert as_retries(3) == RetryPolicy(3)
+    assert as_retries(0) == RetryPolicy(0)
+    assert as_retries(False) == RetryPolicy(0)
     assert as_retries(ANY) is ANY
 
 
@@ -177,7 +175,7 @@ def test_C09_of_a_retry_all_that_counts_is_taken():
         respect_retry_after_header=False,
         remove_headers_on_redirect=["x-mine"],
     )
-    assert as_retries(given) == Retries(
+    assert as_retries(given) == RetryPolicy(
         total=7,
         connect=1,
         read=2,
@@ -204,8 +202,8 @@ def test_C09_the_counts_of_a_retry_may_be_none_or_false():
 def test_C09_the_methods_of_a_retry_are_those_that_urllib3_would_try_again():
     taken = as_retries(Retry())
     assert taken is not None
-    assert taken.methods == Retry.DEFAULT_ALLOWED_METHODS == Retries(0).methods
-    assert taken.retry_after_statuses == Retries(0).retry_after_statuses
+    assert taken.methods == Retry.DEFAULT_ALLOWED_METHODS == RetryPolicy(0).methods
+    assert taken.retry_after_statuses == RetryPolicy(0).retry_after_statuses
 
 
 def test_C09_a_subclass_is_read_like_any_other():
@@ -266,7 +264,7 @@ def failed(kind: type[Error], cause: BaseException | None = None, **said: object
 
 def again(error: Error, method: str = "GET", payload: object = None, **settings: object) -> bool:
     request = request_of(method, payload, **settings)
-    return Tries(request.settings).after_error(request, error) is not None
+    return RetryCounter(request.settings).after_error(request, error) is not None
 
 
 REFUSED = ConnectionRefusedError(111, "Connection refused")
@@ -326,8 +324,8 @@ def test_C04_a_lost_connection_is_tried_again_where_nothing_is_done_twice(method
     assert again(lost, method) is idempotent
     assert again(lost, method, retry_unsafe=True)
     assert again(lost, method, retries=ANY)
-    assert again(lost, method, retries=Retries(3)) is idempotent
-    assert again(lost, method, retries=Retries(3), retry_unsafe=True)
+    assert again(lost, method, retries=RetryPolicy(3)) is idempotent
+    assert again(lost, method, retries=RetryPolicy(3), retry_unsafe=True)
     assert again(failed(TransportError, RESET, sent="nothing"), method)
 
 
@@ -345,12 +343,12 @@ def test_C09_timeouts_are_not_tried_again_by_themselves(kind):
 
 
 def test_C09_a_retry_asks_for_timeouts_by_the_names_of_its_counts():
-    assert again(failed(ConnectTimeout), retries=Retries(3))
-    assert not again(failed(ConnectTimeout), retries=Retries(3, connect=0))
-    assert not again(failed(IdleTimeout), retries=Retries(3))
-    assert again(failed(IdleTimeout), retries=Retries(3, read=1))
-    assert not again(failed(IdleTimeout), "POST", retries=Retries(3, read=1))
-    assert not again(failed(TotalTimeout), retries=Retries(3, read=3))
+    assert again(failed(ConnectTimeout), retries=RetryPolicy(3))
+    assert not again(failed(ConnectTimeout), retries=RetryPolicy(3, connect=0))
+    assert not again(failed(IdleTimeout), retries=RetryPolicy(3))
+    assert again(failed(IdleTimeout), retries=RetryPolicy(3, read=1))
+    assert not again(failed(IdleTimeout), "POST", retries=RetryPolicy(3, read=1))
+    assert not again(failed(TotalTimeout), retries=RetryPolicy(3, read=3))
 
 
 def test_what_began_as_an_answer_is_tried_again_only_where_a_retry_asks():
@@ -360,15 +358,15 @@ def test_what_began_as_an_answer_is_tried_again_only_where_a_retry_asks():
         failed(BadStatusLine),
     ):
         assert not again(error)
-        assert again(error, retries=Retries(3))
-        assert not again(error, "POST", retries=Retries(3))
-        assert not again(error, retries=Retries(3, read=0))
+        assert again(error, retries=RetryPolicy(3))
+        assert not again(error, "POST", retries=RetryPolicy(3))
+        assert not again(error, retries=RetryPolicy(3, read=0))
 
 
 def test_a_peer_that_answered_has_had_its_say():
     request = request_of()
     late = failed(TransportError, RESET, response=HttpResponse.made(request, 200))
-    assert Tries(request.settings).after_error(request, late) is None
+    assert RetryCounter(request.settings).after_error(request, late) is None
 
 
 def test_what_broke_in_the_payloads_own_source_is_no_failure_of_this_request():
@@ -382,7 +380,7 @@ def test_what_broke_in_the_payloads_own_source_is_no_failure_of_this_request():
 def counted(settings: Settings, *errors: Error) -> int:
     """How many of these failures, one after the other, are followed by another try."""
     request = request_of()
-    tries = Tries(settings)
+    tries = RetryCounter(settings)
     for number, error in enumerate(errors):
         if tries.after_error(request, error) is None:
             return number
@@ -459,7 +457,7 @@ def test_C09_statuses_are_tried_again_as_urllib3_would(
         except urllib3.exceptions.MaxRetryError:
             break
         expected += 1
-    tries = Tries(request.settings)
+    tries = RetryCounter(request.settings)
     ours = 0
     while ours < 8 and tries.after_answer(request, answer) is not None:
         ours += 1
@@ -469,24 +467,24 @@ def test_C09_statuses_are_tried_again_as_urllib3_would(
 def test_without_a_retry_no_status_is_tried_again():
     request = request_of()
     answer = HttpResponse.made(request, 503, {"Retry-After": "0"})
-    assert Tries(request.settings).after_answer(request, answer) is None
+    assert RetryCounter(request.settings).after_answer(request, answer) is None
 
 
 def test_a_number_waits_out_what_retry_after_says():
     request = request_of(retries=as_retries(2))
-    tries = Tries(request.settings)
+    tries = RetryCounter(request.settings)
     busy = HttpResponse.made(request, 503, {"Retry-After": "4"})
     assert [tries.after_answer(request, busy) for _ in range(3)] == [4.0, 4.0, None]
     for status in (500, 503):
         plain = HttpResponse.made(request, status)
-        assert Tries(request.settings).after_answer(request, plain) is None
+        assert RetryCounter(request.settings).after_answer(request, plain) is None
 
 
 # How long before the next
 
 
 def waits(settings: Settings, count: int) -> list[float]:
-    request, tries = request_of(), Tries(settings)
+    request, tries = request_of(), RetryCounter(settings)
     error = failed(ConnectError, REFUSED)
     found = [tries.after_error(request, error) for _ in range(count)]
     assert None not in found
@@ -527,13 +525,13 @@ def test_C09_a_retry_waits_as_urllib3_waits(factor, most, jitter, count):
 def test_C03_retry_after_is_obeyed_up_to_max_wait(seconds, most):
     request = request_of(retries=ANY, max_wait=float(most))
     answer = HttpResponse.made(request, 503, {"Retry-After": str(seconds)})
-    pause = Tries(request.settings).after_answer(request, answer)
+    pause = RetryCounter(request.settings).after_answer(request, answer)
     assert pause == (seconds if seconds <= most else None)
 
 
 def test_C03_retry_after_that_cannot_be_read_waits_as_if_there_were_none():
     request = request_of(retries=ANY._replace(backoff_factor=1.0))
-    tries = Tries(request.settings)
+    tries = RetryCounter(request.settings)
     answer = HttpResponse.made(request, 503, {"Retry-After": "soon"})
     assert [tries.after_answer(request, answer) for _ in range(3)] == [0.0, 2.0, 4.0]
 
@@ -542,13 +540,13 @@ def test_C09_a_retry_may_pass_over_retry_after():
     retries = ANY._replace(respect_retry_after=False, backoff_factor=0.0)
     request = request_of(retries=retries)
     answer = HttpResponse.made(request, 503, {"Retry-After": "1000"})
-    assert Tries(request.settings).after_answer(request, answer) == 0.0
+    assert RetryCounter(request.settings).after_answer(request, answer) == 0.0
 
 
 def test_C09_a_retry_may_bound_retry_after_by_itself():
     request = request_of(retries=ANY._replace(retry_after_max=2.0))
     answer = HttpResponse.made(request, 503, {"Retry-After": "1000"})
-    assert Tries(request.settings).after_answer(request, answer) == 2.0
+    assert RetryCounter(request.settings).after_answer(request, answer) == 2.0
 
 
 # On the wire

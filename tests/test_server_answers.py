@@ -15,7 +15,7 @@ from typing import Any
 import flask
 import pytest
 
-from restkit.server.embedded import Server, serve
+from restkit.server.serving import Server, serve
 from support.caller import Caller, get, post, said_by
 
 TEXT = [("Content-Type", "text/plain")]

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from restkit.errors import ClientDisconnected, ParserError
-from restkit.server.embedded import Server, serve
-from restkit.server.wire.request_body import RequestFile
+from restkit.server.engine.request_body import RequestFile
+from restkit.server.serving import Server, serve
 from support.caller import Caller, get, post
 from support.memory import MIB, peak_memory
 from support.messages import LAST_CHUNK, chunks, dechunk
@@ -173,7 +173,7 @@ def test_N03_an_echo_of_64_MiB_to_a_client_that_reads_while_it_sends(chunked):
 
 SENDING_ALL_FIRST = """
     import hashlib, socket
-    from restkit.server.embedded import serve
+    from restkit.server.serving import serve
 
     def app(environ, start_response):
         write = start_response("200 OK", [])

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from restkit.headers import Headers
-from restkit.server.conditions import Outcome, Part, Validators, decided
+from restkit.server.file_response import Outcome, Part, Validators, evaluate_conditions
 
 NOW = Validators('"a-1"', 784111777)
 WEAK = Validators('W/"a-1"', 784111777)
@@ -19,7 +19,7 @@ NO_DATE = "yesterday"
 
 def outcome(method="GET", now=NOW, size=100, **fields):
     headers = Headers([(name.replace("_", "-"), value) for name, value in fields.items()])
-    return decided(method, headers, now, size)
+    return evaluate_conditions(method, headers, now, size)
 
 
 def test_without_conditions_the_whole_is_given():
@@ -168,4 +168,6 @@ def test_a_condition_goes_before_a_range():
     st.text(st.characters(codec="latin-1", exclude_characters="\r\n\0")),
 )
 def test_whatever_a_field_says_there_is_a_decision(name, value):
-    assert isinstance(decided("GET", Headers([(name, value)]), NOW, 100), Part | Outcome)
+    assert isinstance(
+        evaluate_conditions("GET", Headers([(name, value)]), NOW, 100), Part | Outcome
+    )

@@ -13,7 +13,7 @@ from wsgiref.validate import validator
 
 import pytest
 
-from restkit.server.wire.conversation import Conversation, Setup
+from restkit.server.engine.connection import ClientConnection, Setup
 from support.caller import get, post
 from support.messages import LAST_CHUNK, chunks
 from support.peer import HANG_BOUND
@@ -26,7 +26,7 @@ class Pair:
         self.client, server = socket.socketpair()
         self.client.settimeout(HANG_BOUND)
         setup = Setup(app, "http", "example.org", 8080, timeout)
-        self.conversation = Conversation(server, ("192.0.2.1", 4711), setup)
+        self.conversation = ClientConnection(server, ("192.0.2.1", 4711), setup)
 
     def said(self) -> bytes:
         """What has come, without waiting."""

@@ -18,7 +18,7 @@ import cheroot.server
 import pytest
 
 from restkit.errors import ClientDisconnected
-from restkit.server.embedded import Server, serve
+from restkit.server.serving import Server, serve
 from support.caller import Caller, get, post
 from support.peer import HANG_BOUND
 
@@ -261,7 +261,7 @@ def test_a_server_leaves_nothing_in_logging():
 def test_run_ends_at_a_signal(number):
     program = """
         import logging, sys
-        from restkit.server.embedded import run
+        from restkit.server.serving import run
         logging.basicConfig(level=logging.INFO, format="%(message)s")
         run(lambda environ, start_response: [start_response("200 OK", []) or b""][1:], port=0)
         print("ended")
@@ -341,7 +341,7 @@ def test_a_client_that_lingers_behind_a_refusal_takes_no_thread():
 def test_connections_may_have_half_of_the_descriptors():
     program = """
 import resource, socket, threading
-from restkit.server.embedded import Server, serve
+from restkit.server.serving import Server, serve
 
 resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128))
 

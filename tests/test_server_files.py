@@ -10,7 +10,7 @@ import pytest
 
 from restkit import Client
 from restkit.server import App, serve
-from restkit.server.response import file
+from restkit.server.file_response import file
 
 CONTENT = bytes(range(256)) * 2000
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from restkit import FormData
 from restkit.errors import AlreadyRead, BodyTooLarge, DecodingError
-from restkit.server import form_parts
-from restkit.server.form_parts import Form, parse_form
+from restkit.server import forms as form_parts
+from restkit.server.forms import Form, parse_form
 
 URLENCODED = "application/x-www-form-urlencoded"
 

@@ -11,8 +11,8 @@ import zlib
 import pytest
 
 from restkit import Client, Headers
-from restkit.door import as_payload
 from restkit.errors import AlreadyRead, BodyTooLarge, ClientDisconnected, DecodingError
+from restkit.payload.convert import as_payload
 from restkit.server import App, Request, serve
 from restkit.server.exceptions import PayloadTooLarge, UnsupportedMediaType
 from restkit.server.request_stream import RequestStream

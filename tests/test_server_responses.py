@@ -14,20 +14,12 @@ from decimal import Decimal
 import pytest
 
 from restkit import InvalidHeader, PayloadError
-from restkit.door import as_payload
+from restkit.content_encoding.payloads import compressed
+from restkit.payload.convert import as_payload
 from restkit.server import App, serve
-from restkit.server.response import (
-    Response,
-    StreamingHTTPResponse,
-    html,
-    json,
-    raw,
-    redirect,
-    stream,
-    text,
-)
+from restkit.server.response import html, json, raw, redirect, stream, text
+from restkit.server.responses import Response, StreamingHTTPResponse
 from restkit.streaming import ResourceStreamFunction, gzip_stream
-from restkit.streaming.gzip import compressed
 from support.caller import Caller, get, post, said_by
 from support.wsgi_calls import Answer, call, environ_of
 

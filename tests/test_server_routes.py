@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from restkit.server import App, HTTPError
 from restkit.server.blueprints import Blueprint
+from restkit.server.environ import encoded_path, target_of
 from restkit.server.exceptions import InvalidUsage
-from restkit.server.patterns import SLASH_INSIDE, joined, parse_pattern
 from restkit.server.response import json, text
-from restkit.server.target import encoded_path, target_of
+from restkit.server.routing import SLASH_INSIDE, joined, parse_pattern
 from restkit.server.views import CompositionView
 from support.wsgi_calls import call, environ_of
 

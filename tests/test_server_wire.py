@@ -1,4 +1,4 @@
-"""The embedded engine and any bytes: each request has one answer, as ``restkit.wire`` has it."""
+"""The embedded engine and any bytes: each request has one answer, as ``restkit.http1`` has it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from restkit.server.wire.conversation import Conversation, Setup
+from restkit.server.engine.connection import ClientConnection, Setup
 from support.echo import Echo, Served, expected, served
 from support.peer import HANG_BOUND
 from support.raw_client import dialed, replies, send_all, to_the_end
@@ -116,7 +116,7 @@ def stepped(parts: list[bytes]) -> list[int]:
     ours, theirs = socket.socketpair()
     with ours:
         ours.settimeout(HANG_BOUND)
-        conversation = Conversation(theirs, ("", 0), Setup(Echo()))
+        conversation = ClientConnection(theirs, ("", 0), Setup(Echo()))
         try:
             for part in parts:
                 ours.sendall(part)

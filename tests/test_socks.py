@@ -19,12 +19,12 @@ from restkit.errors import (
     RequestError,
     TotalTimeout,
 )
+from restkit.network import socks
+from restkit.network.dial import dial
+from restkit.network.options import Network, TLSOptions
+from restkit.network.proxy import Proxy
+from restkit.network.route import Route
 from restkit.timeouts import Timeout
-from restkit.wire import socks
-from restkit.wire.dial import dial
-from restkit.wire.proxy import Proxy
-from restkit.wire.route import Network, Route
-from restkit.wire.tls import TLSOptions
 from support import ScriptedServer, refusing
 from support.dialing import clock, failure
 from support.peer import HANG_BOUND, Peer

@@ -11,9 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from restkit.spool import MEMORY, Spool
-from restkit.wire.secure import SecureTransport
-from restkit.wire.transport import Transport
+from restkit.io.spool import MEMORY, Spool
+from restkit.network.transport import SecureTransport, Transport
 from support.answers import no_file_over
 from support.memory import descriptors
 

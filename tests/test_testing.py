@@ -16,7 +16,8 @@ import pytest
 
 from restkit import Client, RequestError, Timeout
 from restkit.errors import Error, TransportError, UnexpectedEOF
-from restkit.server.response import file, stream, text
+from restkit.server.file_response import file
+from restkit.server.response import stream, text
 from restkit.testing import AppClient, Delay, Drop, LocalServer, Received, Reset, Truncate
 from support.memory import MIB
 from support.peer import HANG_BOUND

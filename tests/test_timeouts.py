@@ -185,7 +185,7 @@ def test_W13_a_server_that_does_not_say_100(client):
 
 @pytest.mark.parametrize("seconds", [None, 0.2])
 def test_W13_the_wait_for_100_is_not_that_for_an_answer(seconds, client, monkeypatch):
-    monkeypatch.setattr("restkit.wire.exchange.CONTINUE_SECONDS", 0.3)
+    monkeypatch.setattr("restkit.connections.exchange.CONTINUE_SECONDS", 0.3)
     with ScriptedServer.serving(OK) as server:
         timeout = Timeout(FAR, idle=seconds)
         answer = client.put(server.url(), b"x", expect_continue=True, timeout=timeout)

@@ -26,11 +26,11 @@ from urllib3.exceptions import InsecureRequestWarning
 
 from restkit import Client
 from restkit.errors import RequestError, TLSError
+from restkit.network.dial import Dialed, dial
+from restkit.network.options import TLSOptions, as_tls_version, checked, trusted_by_environment
+from restkit.network.route import Route
+from restkit.network.tls import context_for
 from restkit.timeouts import Clock, Timeout
-from restkit.wire.contexts import context_for
-from restkit.wire.dial import Dialed, dial
-from restkit.wire.route import Route
-from restkit.wire.tls import TLSOptions, as_tls_version, checked, trusted_by_environment
 from support import ScriptedServer
 from support.certs import CLIENT_KEY_PASSWORD
 from support.peer import HANG_BOUND, Peer
@@ -106,8 +106,8 @@ def test_W22_threads_that_come_at_once_get_one_context(certs, tmp_path):
 
 FORK_WHILE_LOADING = """
 import os, sys, threading, time, warnings
-from restkit.wire.contexts import context_for
-from restkit.wire.tls import TLSOptions, as_tls_version, checked, trusted_by_environment
+from restkit.network.tls import context_for
+from restkit.network.options import TLSOptions, as_tls_version, checked, trusted_by_environment
 
 warnings.simplefilter('ignore')  # of forking with threads, which is the point
 pipe, ca = sys.argv[1:]

@@ -20,11 +20,11 @@ from restkit.errors import (
     TLSError,
     TotalTimeout,
 )
+from restkit.network.dial import Dialed, dial
+from restkit.network.options import Network, TLSOptions
+from restkit.network.proxy import Proxy
+from restkit.network.route import Route
 from restkit.timeouts import Timeout
-from restkit.wire.dial import Dialed, dial
-from restkit.wire.proxy import Proxy
-from restkit.wire.route import Network, Route
-from restkit.wire.tls import TLSOptions
 from support import ClientGone, ScriptedServer, refusing, unanswering
 from support.dialing import clock, failure
 from support.peer import HANG_BOUND, Peer

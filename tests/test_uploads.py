@@ -9,8 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from restkit.server.upload_names import UnusableName, name_in_field, name_in_path
-from restkit.server.uploads import Upload, remove_abandoned
+from restkit.server.uploads import (
+    UnusableName,
+    Upload,
+    name_in_field,
+    name_in_path,
+    remove_abandoned,
+)
 
 FIELDS = {
     "README.md": "README.md",

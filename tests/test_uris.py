@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from restkit import InvalidUrl
-from restkit.uris import join_uri
-from restkit.url import parse_url
+from restkit.url.url import join_uri, parse_url
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from restkit.errors import InvalidUrl
-from restkit.url import URL, parse_url
+from restkit.url.url import URL, parse_url
 
 LONG_LABEL = "a" * 63
 
@@ -488,9 +488,9 @@ def test_many_threads_may_parse_at_once():
 def test_urllib3_is_imported_by_the_first_url_and_not_before():
     program = """if True:
         import sys
-        import restkit.url
+        import restkit.url.url
         before = 'urllib3' in sys.modules
-        restkit.url.parse_url('http://münchen.example/')
+        restkit.url.url.parse_url('http://münchen.example/')
         print(before, 'urllib3' in sys.modules, 'idna' in sys.modules)
     """
     done = subprocess.run(

@@ -10,12 +10,14 @@ from collections.abc import Iterator, Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from restkit.connections.outgoing import ChunkedOut
 from restkit.errors import ResponseError, TransportError
-from restkit.payload import Buffer, Payload
-from restkit.wire.answer import Answer
-from restkit.wire.framing import ChunkedBody, stays_open
-from restkit.wire.head import take_response_head, take_trailers
-from restkit.wire.outgoing import ChunkedOut
+from restkit.http1.fields import take_trailers
+from restkit.http1.framing import ChunkedBody, keeps_alive
+from restkit.http1.response_head import take_response_head
+from restkit.http1.response_reader import ResponseReader
+from restkit.io.buffers import Buffer
+from restkit.payload.base import Payload
 from support.wire_strategies import (
     ANY_BYTES,
     METHODS,
@@ -57,7 +59,7 @@ def test_right_answers_are_taken_and_give_back_every_byte(
 def test_what_is_fed_after_the_end_is_rest_and_changes_nothing(
     data: st.DataObject, message: bytes, more: list[bytes]
 ) -> None:
-    answer = Answer("GET")
+    answer = ResponseReader("GET")
     answer.feed(message)
     if answer.done:
         assert answer.deframer is not None
@@ -80,7 +82,7 @@ def test_no_field_ever_holds_a_line_end(message: bytes) -> None:
         assert message[:end].endswith(b"\r\n\r\n")
         text = "".join(f"{name}{value}" for name, value in head.headers.pairs()) + head.reason
         assert not set(text) & {"\r", "\n", "\0"}
-        assert isinstance(stays_open(head), bool)
+        assert isinstance(keeps_alive(head), bool)
 
 
 @settings(max_examples=examples(100))

@@ -25,8 +25,8 @@ from restkit import (
     TotalTimeout,
     TransportError,
 )
-from restkit.wire import exchange
-from restkit.wire.secure import RECORD
+from restkit.connections import exchange
+from restkit.network.transport import RECORD
 from support import (
     LAST_CHUNK,
     ScriptedServer,

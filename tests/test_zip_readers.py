@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pytest
 from stream_unzip import NotStreamUnzippable, stream_unzip
 
-from restkit.payload import Payload
+from restkit.payload.base import Payload
 from restkit.streaming import ZipStream, ZipStreamFile
 from support.memory import MIB
 from support.proxies import needs

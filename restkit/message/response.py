@@ -1,42 +1,158 @@
-"""The response, as callers read it: a head, and one body with many views."""
+"""The response: a head, and one body with many views.
+
+The head of a response, as callers read it.
+
+The response, as callers read it: a head, and one body with many views.
+"""
 
 from __future__ import annotations
 
 from functools import partial
 from threading import RLock
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from weakref import ref
 
-from restkit.body_file import BodyFile, BodyStream, PayloadStream
-from restkit.errors import AlreadyRead, DecodingError, Error, RequestError
+from restkit.body.files import BodyFile, BodyStream, PayloadStream, save_body
+from restkit.connections.reply import Times
+from restkit.errors import AlreadyRead, DecodingError, Error, InvalidUrl, RequestError, error_for
 from restkit.headers import Headers
-from restkit.masking import masked
-from restkit.message.header_text import is_charset
-from restkit.message.heading import Heading
-from restkit.message.intake import (
-    Owner,
+from restkit.message.aliases import OriginalNames
+from restkit.message.header_values import as_utf_8, charset_of, is_charset
+from restkit.message.pickling import Kept, kept_reply, made_reply
+from restkit.message.response_body import (
     broken_body,
     codings_of,
     is_coded,
+    make_body,
     may_have_digests,
-    take_body,
 )
-from restkit.message.kept import Kept, kept_reply, made_reply
-from restkit.message.originals import OriginalNames
-from restkit.message.saving import save_body
-from restkit.message.status import error_for
-from restkit.wire.connection import Times
+from restkit.redaction import redact_url
 
 if TYPE_CHECKING:
     import os
     import socket
     from collections.abc import Iterable, Iterator, Mapping
 
-    from restkit.body import Body
+    from restkit.body.body import Body
+    from restkit.connections.reply import Reply
     from restkit.errors import Sent
     from restkit.headers import HeaderValue
+    from restkit.http1.response_head import ResponseHead
     from restkit.message.request import Request
-    from restkit.payload import Payload
-    from restkit.wire.connection import Reply
+    from restkit.payload.base import Payload
+
+
+class ResponseInfo:
+    """Status line and header fields, and what they say of the answer."""
+
+    request: Request
+    status: int
+    _head: ResponseHead
+
+    @property
+    def reason(self) -> str:
+        return self._head.reason
+
+    @property
+    def status_line(self) -> str:
+        """Status and reason, as in '200 OK'."""
+        return f"{self.status} {self.reason}".rstrip()
+
+    @property
+    def version(self) -> tuple[int, int]:
+        """The version of HTTP that the peer speaks: (1, 1) or (1, 0)."""
+        return 1, self._head.minor
+
+    @property
+    def headers(self) -> Headers:
+        return self._head.headers
+
+    @property
+    def headerslist(self) -> list[tuple[str, str]]:
+        """Every header field, in order and as it came, each Set-Cookie by itself."""
+        return self.headers.pairs()
+
+    @property
+    def final_url(self) -> str:
+        """The URL that answered, without user info."""
+        return str(self.request.url)
+
+    @property
+    def location(self) -> str | None:
+        """Where the answer points to, as an absolute URL; None for nowhere, or several places.
+
+        What is no http URL is given as it came.
+        """
+        found = locations_of(self.headers)
+        if len(found) != 1:
+            return None
+        location = found[0]
+        try:
+            return str(self.request.url.join(as_utf_8(location)))
+        except InvalidUrl:
+            return location
+
+    @property
+    def charset(self) -> str:
+        """The charset that ``text`` is read by: what Content-Type names, or else UTF-8."""
+        return charset_of(self.headers.get("content-type", "")) or "utf-8"
+
+    @property
+    def links(self) -> dict[str, dict[str, str]]:
+        """The Link headers by relation (RFC 8288): ``r.links['next']['url']``."""
+        from restkit.message.header_values import parse_links
+
+        links = [as_utf_8(value) for value in self.headers.get_all("link")]
+        return parse_links(links, self.request.url)
+
+    @property
+    def sets_cookies(self) -> bool:
+        """Whether there is a Set-Cookie; costs next to nothing where there is none."""
+        return self._head.has(b"\r\nset-cookie:")
+
+    @property
+    def cookies(self) -> dict[str, str]:
+        """The cookies that this very answer sets; a Client keeps its own in ``client.cookies``."""
+        from restkit.message.header_values import cookies_set_by
+
+        return cookies_set_by(self.headers.get_all("set-cookie"))
+
+    @property
+    def ok(self) -> bool:
+        """Whether the status is below 400."""
+        return self.status < 400
+
+    def __getitem__(self, name: str) -> str:
+        return self.headers[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.headers
+
+
+def locations_of(headers: Headers) -> list[str]:
+    """The places that Location names: one, unless its fields are empty, or do not agree."""
+    return [*dict.fromkeys(filter(None, headers.get_all("location")))]
+
+
+class ErrorContext:
+    """Whose body it is; it does not keep the response, or neither would end before a collection."""
+
+    __slots__ = ("_response", "_sent", "request")
+
+    def __init__(self, response: HttpResponse) -> None:
+        self.request = response.request
+        self._sent = response.sent
+        self._response = ref(response)
+
+    def blame(self, error: Error) -> None:
+        """Complete an error with what it is about."""
+        if error.request is None:
+            error.request = self.request
+        if error.sent is None:
+            error.sent = self._sent
+        if error.response is None:
+            error.response = self._response()
+
 
 _SKIPPED = 256 * 1024
 _PATIENCE = 1.0
@@ -55,7 +171,7 @@ class Timings(NamedTuple):
     done: float | None
 
 
-class HttpResponse(Heading, OriginalNames):
+class HttpResponse(ResponseInfo, OriginalNames):
     """The answer to a request; use it in a ``with``, or let it go: either closes what is open.
 
     ``status`` is a number; ``headers`` are there in any case; the body is read in whatever way
@@ -253,7 +369,7 @@ class HttpResponse(Heading, OriginalNames):
         self.close()
 
     def __repr__(self) -> str:
-        asked = f"{self.request.method} {masked(str(self.request.url))}"
+        asked = f"{self.request.method} {redact_url(str(self.request.url))}"
         return f"<HttpResponse {self.status_line}, {asked}>"
 
     def as_far_as_read(self) -> HttpResponse:
@@ -291,7 +407,7 @@ class HttpResponse(Heading, OriginalNames):
         response.history = history
         if kept.fault:
             kind, message = kept.fault
-            response._body = broken_body(kind(message), Owner(response))
+            response._body = broken_body(kind(message), ErrorContext(response))
         return response
 
     # Inside
@@ -300,8 +416,8 @@ class HttpResponse(Heading, OriginalNames):
         if self._body is None:
             with self._making:
                 if self._body is None:
-                    self._body = take_body(
-                        self._reply, Owner(self), decoded=self._decoded, told=told
+                    self._body = make_body(
+                        self._reply, ErrorContext(self), decoded=self._decoded, told=told
                     )
                     if self._read:
                         self._body.pull_all()

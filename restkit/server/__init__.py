@@ -5,9 +5,9 @@
 
 from restkit.server.app import App
 from restkit.server.app import App as Necktie
-from restkit.server.embedded import serve
 from restkit.server.exceptions import HTTPError
 from restkit.server.receiver import receive
 from restkit.server.request import Request
+from restkit.server.serving import serve
 
 __all__ = ["App", "HTTPError", "Necktie", "Request", "receive", "serve"]

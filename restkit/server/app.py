@@ -1,26 +1,36 @@
-"""The application: routes, handlers, and what becomes of an exception, as one WSGI callable."""
+"""The application.
+
+The application: routes, handlers, and what becomes of an exception, as one WSGI callable.
+
+What an exception, or what a handler has returned, is as an answer.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from restkit.errors import ClientDisconnected
-from restkit.payload import close_if_it_can
-from restkit.server.answers import checked_answer, default_answer
-from restkit.server.blueprints import Blueprint, Blueprints, placed
-from restkit.server.decorators import Route, Routing
-from restkit.server.embedded import THREADS, TIMEOUT, run
-from restkit.server.handlers import check_arguments, check_handler
-from restkit.server.patterns import parse_pattern
+from restkit.errors import BodyTooLarge, ClientDisconnected, DecodingError, Error, ParserError
+from restkit.io.buffers import close_if_it_can
+from restkit.redaction import redact_url
+from restkit.server.blueprints import Blueprint, Blueprints, Route, Routing, with_prefixes
+from restkit.server.exceptions import HTTPError, InvalidUsage, PayloadTooLarge
 from restkit.server.request import Request
-from restkit.server.routes import Endpoint, Table
+from restkit.server.responses import TEXT, Response
+from restkit.server.routing import (
+    Endpoint,
+    Table,
+    check_arguments,
+    check_handler,
+    name_of,
+    parse_pattern,
+)
+from restkit.server.serving import THREADS, TIMEOUT, run
 
 if TYPE_CHECKING:
     from _typeshed import OptExcInfo
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-    from restkit.server.reply import Response
 
 ExceptionHandler: TypeAlias = "Callable[..., Response]"
 _H = TypeVar("_H", bound=ExceptionHandler)
@@ -74,7 +84,7 @@ class App(Routing):
         ``url_prefix`` takes the place of the blueprint's, or group's, own. Raises ValueError for
         another blueprint of a name that is there already, and as ``add_route`` does.
         """
-        for each, prefix in placed(blueprint, url_prefix):
+        for each, prefix in with_prefixes(blueprint, url_prefix):
             if self.blueprints.setdefault(each.name, each) is not each:
                 raise ValueError(
                     f"another blueprint is registered as {each.name!r}: names are unique"
@@ -89,7 +99,7 @@ class App(Routing):
         answer, and comes to none.
         """
         for each in types:
-            _judge_kind(each)
+            _check_kind(each)
 
         def registered(handler: _H) -> _H:
             check_handler(handler, "request", "exception")
@@ -181,7 +191,7 @@ class App(Routing):
         return f"<{type(self).__name__} {self.name!r}>" if self.name else f"<{type(self).__name__}>"
 
 
-def _judge_kind(kind: object) -> None:
+def _check_kind(kind: object) -> None:
     if not (isinstance(kind, type) and issubclass(kind, Exception)):
         raise TypeError(f"{kind!r} is no class of exceptions: @app.exception(ValueError)")
 
@@ -215,3 +225,51 @@ class _Start:
     ) -> Callable[[bytes], object]:
         self.called = True
         return self._start_response(status, headers, exc_info)
+
+
+def checked_answer(answer: object, handler: object) -> Response:
+    """What a handler returned; TypeError, which is a 500, for what is no answer."""
+    if isinstance(answer, Response):
+        return answer
+    if isinstance(answer, Coroutine):
+        answer.close()  # nobody will await it, and Python would say that
+    raise TypeError(
+        f"the handler {name_of(handler)} returned {type(answer).__name__}, and an answer is "
+        "wanted: text(...), json(...), stream(...) and others of restkit.server.response"
+    )
+
+
+def default_answer(request: Request, exc: Exception) -> Response:
+    """The answer to an exception that nobody else answers.
+
+    What is not the client's fault, and no HTTPError, is logged with its traceback, and the client
+    learns nothing of it.
+    """
+    error = exc if isinstance(exc, HTTPError) else _of_the_client(exc)
+    if error is not None:
+        return Response(f"Error: {error.message}".encode(), error.status, error.headers, TEXT)
+    _log(request, exc)
+    return Response(b"Error: Internal Server Error", 500, None, TEXT)
+
+
+def _of_the_client(exc: Exception) -> HTTPError | None:
+    """The error of a body that broke its rules; one that has a request is about another peer's."""
+    if not isinstance(exc, Error) or exc.request is not None:
+        return None
+    if isinstance(exc, BodyTooLarge):
+        return PayloadTooLarge(f"Payload Too Large: {exc.message}")
+    if isinstance(exc, ParserError | DecodingError):
+        return InvalidUsage(exc.message)
+    return None
+
+
+def _log(request: Request, exc: Exception) -> None:
+    import logging
+
+    logging.getLogger("restkit.server").error(
+        "%s %s: %s",
+        request.method,
+        redact_url(request.encoded_path),
+        type(exc).__name__,
+        exc_info=exc,
+    )

@@ -1,4 +1,6 @@
-"""An App that takes files: each is decoded, hashed and written while it arrives.
+"""Receive uploads into a directory.
+
+An App that takes files: each is decoded, hashed and written while it arrives.
 
 A body is held to what its request says of it (framing, content codings, digests) before the file is
 in place. What the head shows to be impossible is refused before the body is asked for, so that a
@@ -14,24 +16,28 @@ from contextlib import contextmanager
 from errno import EDQUOT, EEXIST, EFBIG, EISDIR, ENAMETOOLONG, ENOSPC
 from typing import TYPE_CHECKING, NamedTuple
 
-from restkit.coding import DecodedSource
+from restkit.content_encoding.decoding import DecodedSource
 from restkit.errors import IntegrityError
 from restkit.server.app import App
 from restkit.server.exceptions import HTTPError, InvalidUsage, LengthRequired, PayloadTooLarge
-from restkit.server.request_digests import held_to_digests
-from restkit.server.request_stream import parse_known
+from restkit.server.request_stream import declared_length, has_body, held_to_digests, parse_known
 from restkit.server.response import text
-from restkit.server.upload_names import UnusableName, name_in_field, name_in_path
-from restkit.server.uploads import Upload, remove_abandoned
-from restkit.server.wsgi_input import declared_length, has_body
+from restkit.server.uploads import (
+    UnusableName,
+    Upload,
+    name_in_field,
+    name_in_path,
+    remove_abandoned,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from restkit.coding import ByteSource
+    from restkit.content_encoding.decoding import ByteSource
     from restkit.headers import Headers
-    from restkit.server.reply import Response
     from restkit.server.request import Request
+    from restkit.server.responses import Response
+
 
 _logger = logging.getLogger("restkit.server")
 

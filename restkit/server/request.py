@@ -1,27 +1,44 @@
-"""A request as a handler sees it: its head, its arguments, and its body in whatever form."""
+"""The request as a handler sees it.
+
+A request as a handler sees it: its head, its arguments, and its body in whatever form.
+"""
 
 from __future__ import annotations
 
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from restkit.body import Body
-from restkit.body_file import BodyFile, BodyStream
-from restkit.coding import DecodedSource
+from restkit.body.body import Body
+from restkit.body.files import BodyFile, BodyStream
+from restkit.content_encoding.decoding import DecodedSource
+from restkit.io.spool import Spool
+from restkit.server.environ import (
+    Parameters,
+    Target,
+    arguments_of,
+    cookies_of,
+    encoded_path,
+    headers_of,
+    host_of,
+    in_ascii,
+    target_of,
+)
 from restkit.server.exceptions import InvalidUsage, PayloadTooLarge
-from restkit.server.parameters import Parameters
-from restkit.server.request_fields import arguments_of, cookies_of, headers_of, host_of, in_ascii
-from restkit.server.request_stream import RequestStream, fields_to_send_on, parse_known
-from restkit.server.target import Target, encoded_path, target_of
-from restkit.server.wsgi_input import body_file, declared_length, has_body
-from restkit.spool import Spool
+from restkit.server.request_stream import (
+    RequestStream,
+    body_file,
+    declared_length,
+    fields_to_send_on,
+    has_body,
+    parse_known,
+)
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
     from restkit.headers import Headers
     from restkit.server.app import App
-    from restkit.server.form_parts import Form, UploadedFile
+    from restkit.server.forms import Form, UploadedFile
 
 
 class Request:
@@ -161,7 +178,7 @@ class Request:
     @cached_property
     def _form(self) -> Form:
         # PyPI's multipart comes with it, and most requests are no forms.
-        from restkit.server.form_parts import parse_form
+        from restkit.server.forms import parse_form
 
         if self.stream is None:
             file: BodyFile | BodyStream = BodyFile(self._plain())

@@ -1,24 +1,49 @@
-"""A body as it arrives: the pieces that are there, one pass, nothing kept.
+"""The body of a request as a stream.
+
+A body as it arrives: the pieces that are there, one pass, nothing kept.
 
 What reads through it asks for what is there and not for a full block, so that a dialogue in small
 pieces does not stand still.
+
+The request's body as a file, on any WSGI server.
+
+restkit's engines give a ``RequestFile``, which ends only where the body does. Of any other server
+(PEP 3333, and the measurements in docs/server.rst) it is not known whether ``wsgi.input`` ends by
+itself, and most of them give a body that was cut off as if it were whole: it is counted against
+``CONTENT_LENGTH``, and one without that is read to its end only where ``wsgi.input_terminated``
+says that there will be one.
+
+The body of a request held to the digests in its head, or in its trailers (RFC 9530).
+
+``Content-Digest`` and ``Repr-Digest`` are both of the bytes as they come, content codings included:
+the representation that a PUT or a POST encloses is all of its content, and Content-Encoding is a
+part of it (2 and 3). What is malformed, or of algorithms that are not known here, is ignored; so
+are trailers that no ``Trailer`` field has announced.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import io
+import re
+from typing import TYPE_CHECKING, Any
 
-from restkit.coding import DecodedSource, accept_encoding, parse_codings
-from restkit.errors import BodyTooLarge, DecodingError
-from restkit.payload import OCTET_STREAM, Payload
-from restkit.server.exceptions import UnsupportedMediaType
-from restkit.server.wire.request_body import RequestFile
+from restkit.content_digest.checking import check_by
+from restkit.content_encoding.decoding import DecodedSource, accept_encoding, parse_codings
+from restkit.errors import BodyTooLarge, ClientDisconnected, DecodingError, Error
+from restkit.payload.base import OCTET_STREAM, Payload, count_of
+from restkit.server.engine.request_body import RequestFile
+from restkit.server.exceptions import InvalidUsage, LengthRequired, UnsupportedMediaType
 
 if TYPE_CHECKING:
-    import io
     from collections.abc import Iterator, Sequence
 
-    from restkit.payload import Buffer
+    from _typeshed import WriteableBuffer
+    from _typeshed.wsgi import WSGIEnvironment
+
+    from restkit.content_digest.checking import DigestCheck
+    from restkit.headers import Headers
+    from restkit.io.buffers import Buffer
+
 
 _BLOCK = 256 * 1024
 
@@ -172,3 +197,120 @@ def parse_known(content_encodings: Sequence[str]) -> Sequence[str]:
 def _too_large(max_size: int, *, decoded: bool) -> BodyTooLarge:
     what = "the decoded body" if decoded else "the body"
     return BodyTooLarge(f"{what} is larger than the {max_size} bytes that are taken")
+
+
+_BUFFER = 64 * 1024
+_LENGTH = re.compile("[0-9]{1,19}")
+
+
+def declared_length(environ: WSGIEnvironment) -> int | None:
+    """How many bytes the body was announced with; None where no number was.
+
+    Raises InvalidUsage for a ``CONTENT_LENGTH`` that is no number.
+    """
+    said = environ.get("CONTENT_LENGTH")
+    if not said:
+        return None
+    if not _LENGTH.fullmatch(said):
+        raise InvalidUsage(f"Content-Length: {said} is no number of bytes")
+    return int(said)
+
+
+def has_body(environ: WSGIEnvironment) -> bool:
+    """Whether the request has a body, be it an empty one."""
+    return bool(environ.get("CONTENT_LENGTH") or environ.get("HTTP_TRANSFER_ENCODING"))
+
+
+def body_file(environ: WSGIEnvironment) -> io.BufferedReader:
+    """The body, to be read once; ``read1`` gives what is there.
+
+    Reading raises ClientDisconnected where the client goes away before the body is whole.
+    Raises LengthRequired for a chunked body on a server that does not say where one ends.
+    """
+    source = environ["wsgi.input"]
+    if isinstance(source, RequestFile):
+        return source
+    length = declared_length(environ)
+    if length is None and not environ.get("wsgi.input_terminated"):
+        if environ.get("HTTP_TRANSFER_ENCODING"):
+            raise LengthRequired("this server takes no chunked bodies: send a Content-Length")
+        length = 0
+    return io.BufferedReader(_Counted(source, length), _BUFFER)
+
+
+class _Counted(io.RawIOBase):
+    """A server's ``wsgi.input``, of which ``length`` bytes are wanted, or all where that is None.
+
+    It is the server's own: to close this does not close it.
+    """
+
+    def __init__(self, source: Any, length: int | None) -> None:
+        self._take = getattr(source, "read1", source.read)
+        self._length = length
+        self._come = 0
+        self._gone: str | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        with memoryview(buffer) as view, view.cast("B") as flat:
+            size = min(len(flat), _BUFFER)
+            if self._length is not None:
+                size = min(size, self._length - self._come)
+            data = self._taken(size) if size else b""
+            flat[: len(data)] = data
+        self._come += len(data)
+        return len(data)
+
+    def _taken(self, size: int) -> bytes:
+        if self._gone is not None:
+            raise ClientDisconnected(self._gone)
+        try:
+            data: bytes = self._take(size)
+        except Error:
+            raise
+        except (OSError, ValueError) as exc:  # cheroot's own raises ValueError for half a chunk
+            raise self._broken(f": {exc}") from exc
+        if not data and self._length is not None:
+            raise self._broken("")
+        return data
+
+    def _broken(self, why: str) -> ClientDisconnected:
+        whole = "" if self._length is None else f" of {count_of(self._length)}"
+        self._gone = f"the client went away after {self._come}{whole} of its body{why}"
+        return ClientDisconnected(self._gone)
+
+
+_NAMES = ("Content-Digest", "Repr-Digest")
+
+
+def held_to_digests(stream: RequestStream, headers: Headers) -> RequestStream | CheckedStream:
+    """The stream, checked where its head says by what."""
+    check = check_by(_NAMES, headers)
+    return stream if check is None else CheckedStream(stream, check)
+
+
+class CheckedStream:
+    """A body as it comes, which raises IntegrityError in place of an end that is not right."""
+
+    __slots__ = ("_check", "_stream")
+
+    def __init__(self, stream: RequestStream, check: DigestCheck) -> None:
+        self._stream = stream
+        self._check = check
+
+    def read_piece(self) -> bytes:
+        """The next piece, of whatever size; ``b''`` at the end, where that is right."""
+        piece = self._stream.read_piece()
+        self._check.update(piece)
+        if not piece:
+            self._check.verify(self._stream.trailers)
+        return piece
+
+    def close(self) -> None:
+        """Close the stream."""
+        self._stream.close()
+
+    def __repr__(self) -> str:
+        return f"<CheckedStream, {self._check.came} bytes so far>"

@@ -1,4 +1,7 @@
-"""What handlers return: text, JSON, HTML, bytes, a file, a redirect, a stream."""
+"""Functions that make responses.
+
+What handlers return: text, JSON, HTML, bytes, a file, a redirect, a stream.
+"""
 
 from __future__ import annotations
 
@@ -7,22 +10,25 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from restkit.door import as_payload
-from restkit.json_body import json_payload
-from restkit.payload import Payload, exported
+from restkit.io.buffers import flat_view
+from restkit.payload.base import Payload
+from restkit.payload.convert import as_payload
+from restkit.payload.values import json_payload
 from restkit.server.file_response import file
-from restkit.server.handlers import refuse_async
-from restkit.server.reply import Response, as_bytes
-from restkit.server.streamed import (
+from restkit.server.responses import (
     TEXT,
     IteratedResponse,
     PayloadResponse,
+    Response,
     StreamingFunction,
     StreamingHTTPResponse,
+    as_bytes,
 )
+from restkit.server.routing import check_not_async
 
 if TYPE_CHECKING:
     from restkit.server.exceptions import HeaderFields
+
 
 __all__ = [
     "Response",
@@ -76,7 +82,7 @@ def raw(
     content_type: str = "application/octet-stream",
 ) -> Response:
     """Bytes as they are; TypeError for a str, which is text."""
-    with exported(body) as view:
+    with flat_view(body) as view:
         data = body if isinstance(body, bytes) else bytes(view)
     return Response(data, status, headers, content_type)
 
@@ -126,7 +132,7 @@ def stream(
 
 def _refuse_async(source: object) -> None:
     if callable(source):
-        refuse_async(source, "the function")
+        check_not_async(source, "the function")
     elif hasattr(source, "__aiter__") or inspect.isawaitable(source):
         raise TypeError(
             f"{source!r} is asynchronous, and restkit.server is blocking: take its async and "

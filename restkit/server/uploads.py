@@ -1,8 +1,18 @@
-"""A file on its way into a folder: hidden and unfinished, or in place and whole.
+"""Write an uploaded file.
+
+A file on its way into a folder: hidden and unfinished, or in place and whole.
 
 It is written as ``.name.1a2b3c4d.part`` beside its target, under a name of its own and for its
 owner's eyes only, and moved over the target in one step. Whoever reads the target sees the older
 file or the new one; of several uploads to one name the last that is complete stays.
+
+What a file that is being received is called: pure, and never anything but a name in a folder.
+
+A name comes from outside. Folders in it are left out, those of Windows too; what is no name at all,
+would be hidden, or no file system takes, is refused with the reason. Header text is latin-1 (PEP
+3333); UTF-8 is read as such where it is valid, since that is what curl sends, and latin-1 is what
+http.client, and so requests, encode as far as it goes. ``UTF-8''b%C5%B1n.txt`` (RFC 8187 3.2) says
+any name in ASCII.
 """
 
 from __future__ import annotations
@@ -13,14 +23,15 @@ import stat
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
+from urllib.parse import unquote_to_bytes
 
-from restkit.replacing import create_part
-from restkit.spool import write_all
+from restkit.io.files import create_part, write_all
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from restkit.payload import Buffer
+    from restkit.io.buffers import Buffer
+
 
 _PART = re.compile(r"\..+\.[0-9a-f]{8}\.part", re.DOTALL)
 _ABANDONED = 24 * 60 * 60.0  # seconds; one that lives is written to more often than that
@@ -130,3 +141,57 @@ def _sync_folder(directory: str) -> None:
         os.fsync(number)
     finally:
         os.close(number)
+
+
+_LONGEST = 255  # bytes, of Linux's and of macOS's file systems
+_EXTENDED = re.compile(r"(?i)utf-8'[a-z0-9-]*'((?:[a-z0-9!#$&+.^_`|~-]|%[0-9a-f]{2})*)")
+_FOLDERS = re.compile(r".*[/\\]", re.DOTALL)
+_CONTROL = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+class UnusableName(ValueError):
+    """No file can be received under this name; the message says why."""
+
+
+def name_in_field(value: str) -> str:
+    r"""The name that a header field such as X-Filename gives; raises UnusableName.
+
+    >>> name_in_field('C:\\photos\\me.jpg'), name_in_field("UTF-8''b%C5%B1n.txt")
+    ('me.jpg', 'bűn.txt')
+    """
+    extended = _EXTENDED.fullmatch(value)
+    if extended:
+        return _checked(_as_utf_8(unquote_to_bytes(extended[1])))
+    try:
+        return _checked(value.encode("latin-1").decode())
+    except UnicodeDecodeError:
+        return _checked(value)
+
+
+def name_in_path(path: str) -> str:
+    """The name at the end of a path as WSGI gives it, percent-encoding taken off.
+
+    >>> name_in_path('/some/README.md')
+    'README.md'
+    """
+    return _checked(_as_utf_8(path.encode("latin-1")))
+
+
+def _as_utf_8(data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as exc:
+        raise UnusableName("the file's name is not in UTF-8") from exc
+
+
+def _checked(text: str) -> str:
+    name = _FOLDERS.sub("", text)
+    if name in ("", ".", "..") or name.isspace():
+        raise UnusableName(f"{text[:_LONGEST]!r} does not name a file")
+    if _CONTROL.search(name):
+        raise UnusableName(f"the file's name has a control character in it: {name[:_LONGEST]!r}")
+    if name.startswith("."):
+        raise UnusableName(f"{name[:_LONGEST]!r} would be a hidden file, and these are not taken")
+    if len(name.encode()) > _LONGEST:
+        raise UnusableName(f"the file's name has more than {_LONGEST} bytes")
+    return name

@@ -1,4 +1,7 @@
-"""Handlers for several methods of one route: a class with a method for each, or a composition."""
+"""Views: classes with a method for each HTTP method.
+
+Handlers for several methods of one route: a class with a method for each, or a composition.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,14 @@ import inspect
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from restkit.server.exceptions import InvalidUsage, MethodNotAllowed
-from restkit.server.handlers import check_handler, name_of
-from restkit.server.reply import Response
-from restkit.server.routes import METHODS, Handler, checked_method
+from restkit.server.responses import Response
+from restkit.server.routing import METHODS, Handler, check_handler, checked_method, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from restkit.server.request import Request
+
 
 _H = TypeVar("_H", bound="Callable[..., Response]")
 

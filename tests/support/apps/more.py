@@ -6,7 +6,8 @@ import threading
 
 from restkit.server import App, HTTPError, Request
 from restkit.server.blueprints import Blueprint
-from restkit.server.response import Response, StreamingHTTPResponse, json, stream, text
+from restkit.server.response import json, stream, text
+from restkit.server.responses import Response, StreamingHTTPResponse
 from restkit.server.views import CompositionView, HTTPMethodView
 from restkit.server.views import stream as stream_decorator
 
