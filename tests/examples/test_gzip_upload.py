@@ -20,7 +20,7 @@ from restkit.server import receive
 from support import ScriptedServer, field, head_of, payload_of, response
 from support.peer import HANG_BOUND
 
-EXAMPLE = Path(__file__).parents[1] / "examples" / "gzip_upload"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "gzip_upload"
 WORDS = b"some words, and some more of them\n" * 200
 CREATED = response(b"OK\n", "Content-Type: text/plain", status="201 Created")
 LENGTH_REQUIRED = response(b"how long?\n", status="411 Length Required")

@@ -1,7 +1,7 @@
 """Whole answers, byte by byte: the same result however they are cut on their way.
 
 W07 is two tables here: each oddity with its one outcome, the error that names the fault or the
-only reading there is. Where h11 or llhttp come to another one, test_wire_differential says why.
+only reading there is. Where h11 or llhttp come to another one, test_response_differential says why.
 """
 
 from __future__ import annotations

@@ -346,5 +346,5 @@ def test_S27_names_in_a_zip_are_told_apart_as_the_caller_wants(snippet, given, n
 
 @pytest.mark.parametrize("snippet", [PRINTING, SENDING, CHAINING, REUSABLE + RETRYING])
 def test_the_documentation_shows_what_runs_here(snippet):
-    shown = (Path(__file__).parents[1] / "docs" / "streaming.rst").read_text()
+    shown = (Path(__file__).parents[2] / "docs" / "streaming.rst").read_text()
     assert textwrap.indent(snippet.strip("\n"), "    ") in shown

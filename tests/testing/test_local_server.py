@@ -449,7 +449,7 @@ PLUGIN = (
 )
 
 
-DOCUMENT = Path(__file__).parents[1] / "docs" / "testing.rst"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "testing.rst"
 
 
 def test_the_example_of_the_documentation_runs(pytester):

@@ -1,6 +1,6 @@
 """Whatever a peer sends, in whatever parts: a result or a restkit error, and always the same one.
 
-``RESTKIT_FUZZ=100 pytest tests/test_wire_fuzz.py`` is the long run: a hundred times the examples.
+``RESTKIT_FUZZ=100 pytest tests/http1/test_fuzz.py`` is the long run: a hundred times the examples.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ from restkit.url.query import encode_query
 from support import ScriptedServer, field, payload_of, response
 from support.memory import MIB, peak_memory
 
-EXAMPLES = str(Path(__file__).parents[1] / "examples")
+EXAMPLES = str(Path(__file__).parents[2] / "examples")
 PART = 1024  # what this moto takes for a part, and so what is small here
 
 

@@ -1,7 +1,7 @@
 """Requests on real sockets: early answers, expectations, full duplex, interruptions.
 
 An echo is of 256 MiB, so that the whole suite stays short; ``RESTKIT_ECHO_MIB=1024 pytest
-tests/test_wire_sending.py -k W04`` is the case as it is written.
+tests/connections/test_sending.py -k W04`` is the case as it is written.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from support.messages import chunks
 from support.peer import HANG_BOUND
 from support.raw_client import dialed, replies, send_all, to_the_end
 
-TESTS = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
 PLAIN = "support.apps.plain:app"
 LAST = b"0\r\n\r\n"
 CLOSE = "Connection: close"

@@ -23,7 +23,7 @@ from restkit import (
 from support import LAST_CHUNK, ScriptedServer, body_of, chunks, field, payload_of, response
 from support.memory import MIB, peak_memory
 
-EXAMPLES = str(Path(__file__).parents[1] / "examples")
+EXAMPLES = str(Path(__file__).parents[2] / "examples")
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 

@@ -22,7 +22,7 @@ from restkit.server import App, serve
 from restkit.server.response import json, stream, text
 from restkit.streaming import gunzip_stream
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 _BLOCK = re.compile(r"\.\. code-block:: python\n\n((?:    .*\n|\n)+)")
 BLOCKS = [
     textwrap.dedent(found)
