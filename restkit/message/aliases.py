@@ -1,7 +1,4 @@
-"""Names of restkit 1 to 4 and of other libraries.
-
-The original restkit's names for what has another name now.
-"""
+"""Names of restkit 1 to 4 and of other libraries for what HttpResponse has."""
 
 from __future__ import annotations
 
@@ -15,12 +12,12 @@ class _Response(Protocol):
     def text(self) -> str: ...
 
 
-class OriginalNames:
-    """Names of restkit 1 to 4 that say the same in other words."""
+class Aliases:
+    """Other names of attributes of HttpResponse."""
 
     @property
     def status_int(self: _Response) -> int:
-        """The status as a number: ``status``."""
+        """The status: ``status``."""
         return self.status
 
     @property

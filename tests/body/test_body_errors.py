@@ -289,7 +289,7 @@ def test_B05_a_disk_that_is_full_for_an_early_answer_is_the_systems_error():
             client.post(server.url(), rows())
         assert caught.value.errno == errno.EFBIG
         server.until(lambda: server.peers[0].finished, "the end of the connection")
-        assert repr(client) == "<Client, 0 connections at rest>"
+        assert repr(client) == "<Client, 0 idle connections>"
 
 
 # B08: too large

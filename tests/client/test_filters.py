@@ -53,7 +53,7 @@ def test_an_answer_that_is_made_up_has_a_body_of_bytes_or_text(server):
     made = HttpResponse.made(request, 200, {"Content-Type": "text/plain"}, "gr\u00fc\u00dfe")
     assert (made.body, made.text) == ("gr\u00fc\u00dfe".encode(), "gr\u00fc\u00dfe")
     assert HttpResponse.made(request, body=b"gr\xfc").body == b"gr\xfc"
-    with pytest.raises(TypeError, match="body= is of type dict; bytes or str are wanted"):
+    with pytest.raises(TypeError, match="body must be bytes or str; got dict"):
         HttpResponse.made(request, body={"a": 1})
     with pytest.raises(PayloadError, match="body= has a lone surrogate"):
         HttpResponse.made(request, body="\ud800")
@@ -172,7 +172,9 @@ def test_a_hook_that_gives_something_else_is_a_type_error_that_names_its_filter(
             return "<the wrong one>"
 
     setattr(Wrong, hook, lambda *args: wrong)
-    expected = f"^{hook} of <the wrong one> gave a value of type {type(wrong).__name__};"
+    expected = (
+        f"^{hook} of <the wrong one> must return .*; got a value of type {type(wrong).__name__}"
+    )
     with pytest.raises(TypeError, match=expected):
         restkit.get(server.url(), filters=[Wrong()])
     gc.collect()
@@ -237,7 +239,7 @@ def test_an_object_with_more_than_hooks_is_a_filter_even_if_it_can_be_iterated(s
 
 @pytest.mark.parametrize("wrong", [1, "text", [1], [Filter(), None], print, [OnlyAsks], OnlyTold])
 def test_what_has_no_hooks_is_refused_at_the_door(wrong):
-    with pytest.raises(RequestError, match="filters= has"):
+    with pytest.raises(RequestError, match=r"(a filter must have|filters must be objects)"):
         as_filters(wrong)
 
 
@@ -245,5 +247,5 @@ def test_a_hook_that_cannot_be_called_is_refused_at_the_door():
     class Odd:
         on_request = "no method"
 
-    with pytest.raises(RequestError, match="filters= has"):
+    with pytest.raises(RequestError, match=r"(a filter must have|filters must be objects)"):
         Client(filters=[Odd()])
