@@ -92,7 +92,7 @@ def test_a_handler_that_returns_no_answer_is_a_500_and_the_log_says_what_is_want
 
     assert call(app).status == "500 Internal Server Error"
     (record,) = caplog.records
-    assert f"handler returned {type(returned).__name__}, and an answer is wanted" in str(
+    assert f"handler returned {type(returned).__name__}; it must return a response" in str(
         record.exc_info[1]
     )
 
@@ -195,9 +195,9 @@ def test_a_handler_of_exceptions_may_raise_another_answer():
 def test_a_handler_of_exceptions_is_judged_when_it_is_registered():
     app = App("app")
     for wrong in (5, "ValueError", BaseException, KeyboardInterrupt, lambda request, exc: None):
-        with pytest.raises(TypeError, match="no class of exceptions"):
+        with pytest.raises(TypeError, match="takes exception classes"):
             app.exception(wrong)
-    with pytest.raises(ValueError, match=r"called with \(request, exception\)"):
+    with pytest.raises(ValueError, match=r"must take \(request, exception\)"):
         app.exception(ValueError)(lambda request: text(""))
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from restkit.headers import Headers
-from restkit.server.file_response import Outcome, Part, Validators, evaluate_conditions
+from restkit.server.file_response import ByteRange, Outcome, Validators, evaluate_conditions
 
 NOW = Validators('"a-1"', 784111777)
 WEAK = Validators('W/"a-1"', 784111777)
@@ -30,13 +30,13 @@ def test_without_conditions_the_whole_is_given():
 @pytest.mark.parametrize(
     ("value", "wanted"),
     [
-        ("bytes=0-9", Part(0, 10)),
-        ("bytes=0-0", Part(0, 1)),
-        ("bytes=90-", Part(90, 100)),
-        ("bytes=90-1000", Part(90, 100)),
-        ("bytes=-10", Part(90, 100)),
-        ("bytes=-1000", Part(0, 100)),
-        ("BYTES = 1 - 2", Part(1, 3)),
+        ("bytes=0-9", ByteRange(0, 10)),
+        ("bytes=0-0", ByteRange(0, 1)),
+        ("bytes=90-", ByteRange(90, 100)),
+        ("bytes=90-1000", ByteRange(90, 100)),
+        ("bytes=-10", ByteRange(90, 100)),
+        ("bytes=-1000", ByteRange(0, 100)),
+        ("BYTES = 1 - 2", ByteRange(1, 3)),
         ("bytes=100-", Outcome.UNSATISFIABLE),
         ("bytes=100-200", Outcome.UNSATISFIABLE),
         ("bytes=-0", Outcome.UNSATISFIABLE),
@@ -75,14 +75,14 @@ def test_a_part_is_inside_and_begins_where_it_was_asked_for(first, last, size):
     elif first >= size:
         assert decision is Outcome.UNSATISFIABLE
     else:
-        assert decision == Part(first, min(last + 1, size))
+        assert decision == ByteRange(first, min(last + 1, size))
 
 
 @pytest.mark.parametrize(
     ("value", "wanted"),
     [
-        ('"a-1"', Part(0, 1)),
-        (THAT_SECOND, Part(0, 1)),
+        ('"a-1"', ByteRange(0, 1)),
+        (THAT_SECOND, ByteRange(0, 1)),
         ('"a-2"', Outcome.WHOLE),
         ('W/"a-1"', Outcome.WHOLE),
         (BEFORE, Outcome.WHOLE),
@@ -169,5 +169,5 @@ def test_a_condition_goes_before_a_range():
 )
 def test_whatever_a_field_says_there_is_a_decision(name, value):
     assert isinstance(
-        evaluate_conditions("GET", Headers([(name, value)]), NOW, 100), Part | Outcome
+        evaluate_conditions("GET", Headers([(name, value)]), NOW, 100), ByteRange | Outcome
     )

@@ -117,31 +117,31 @@ def test_a_file_that_cannot_be_saved_leaves_what_was_there(tmp_path):
 @pytest.mark.parametrize(
     ("source", "content_type", "message"),
     [
-        (raw(), "multipart/form-data", "names no boundary"),
-        (io.BytesIO(b""), "multipart/form-data; boundary=b", "cannot be read"),
-        (io.BytesIO(b"no form"), "multipart/form-data; boundary=b", "cannot be read"),
+        (raw(), "multipart/form-data", "has no boundary"),
+        (io.BytesIO(b""), "multipart/form-data; boundary=b", "cannot be parsed"),
+        (io.BytesIO(b"no form"), "multipart/form-data; boundary=b", "cannot be parsed"),
         (
             io.BytesIO(b'--b\r\nContent-Disposition: form-data; name="f"\r\n\r\ncut'),
             "multipart/form-data; boundary=b",
-            "cannot be read",
+            "cannot be parsed",
         ),
         (
             raw(b'Content-Disposition: form-data; name="f"; filename="x"\r\n\r\ndata\r\n--c'),
             "multipart/form-data; boundary=c",
-            "cannot be read",
+            "cannot be parsed",
         ),
         (
             raw(b'Content-Disposition: form-data; name="f"\r\n\r\n\xff'),
             "multipart/form-data; boundary=b",
-            "the field 'f' of the form is not UTF-8 at 0",
+            "the field 'f' of the form is not UTF-8 at byte 0",
         ),
         (
             raw(b'Content-Disposition: form-data; name="\xff"\r\n\r\n'),
             "multipart/form-data; boundary=b",
-            "cannot be read: Segment header failed to decode$",
+            "cannot be parsed: Segment header failed to decode$",
         ),
-        (io.BytesIO(b"a=%ff"), URLENCODED, "a field of the form is not UTF-8 at 0"),
-        (io.BytesIO(b"%ff=a"), URLENCODED, "a field's name of the form is not UTF-8 at 0"),
+        (io.BytesIO(b"a=%ff"), URLENCODED, "a field of the form is not UTF-8 at byte 0"),
+        (io.BytesIO(b"%ff=a"), URLENCODED, "a field name of the form is not UTF-8 at byte 0"),
     ],
 )
 def test_what_is_no_form_says_why(source, content_type, message):

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from restkit.server.uploads import (
     UnusableName,
     Upload,
-    name_in_field,
-    name_in_path,
+    name_from_header,
+    name_from_path,
     remove_abandoned,
 )
 
@@ -48,53 +48,53 @@ REFUSED_FIELDS = {
     "/etc/": "'/etc/' does not name a file",
     "UTF-8''": "'' does not name a file",
     "UTF-8''%2E%2E": "'..' does not name a file",
-    ".bashrc": "'.bashrc' would be a hidden file, and these are not taken",
-    ".x.0123abcd.part": "'.x.0123abcd.part' would be a hidden file, and these are not taken",
-    "a/.ssh": "'.ssh' would be a hidden file, and these are not taken",
-    "x\0y": r"the file's name has a control character in it: 'x\x00y'",
-    "UTF-8''x%00y": r"the file's name has a control character in it: 'x\x00y'",
-    "UTF-8''x%0Ay": r"the file's name has a control character in it: 'x\ny'",
-    "x\x1b[2Jy": r"the file's name has a control character in it: 'x\x1b[2Jy'",
-    "UTF-8''%FF": "the file's name is not in UTF-8",
-    "x" * 256: "the file's name has more than 255 bytes",
-    "UTF-8''" + "%C5%B1" * 128: "the file's name has more than 255 bytes",
+    ".bashrc": "'.bashrc' is the name of a hidden file, which is not allowed",
+    ".x.0123abcd.part": "'.x.0123abcd.part' is the name of a hidden file, which is not allowed",
+    "a/.ssh": "'.ssh' is the name of a hidden file, which is not allowed",
+    "x\0y": r"the file name has a control character: 'x\x00y'",
+    "UTF-8''x%00y": r"the file name has a control character: 'x\x00y'",
+    "UTF-8''x%0Ay": r"the file name has a control character: 'x\ny'",
+    "x\x1b[2Jy": r"the file name has a control character: 'x\x1b[2Jy'",
+    "UTF-8''%FF": "the file name is not UTF-8",
+    "x" * 256: "the file name is longer than 255 bytes",
+    "UTF-8''" + "%C5%B1" * 128: "the file name is longer than 255 bytes",
 }
 
 
 @pytest.mark.parametrize("value", FIELDS)
 def test_Z12_a_name_in_a_header_never_leads_out_of_the_folder(value):
-    assert name_in_field(value) == FIELDS[value]
+    assert name_from_header(value) == FIELDS[value]
 
 
 @pytest.mark.parametrize("value", REFUSED_FIELDS)
 def test_Z12_what_names_no_file_is_refused_and_why(value):
     with pytest.raises(UnusableName) as caught:
-        name_in_field(value)
+        name_from_header(value)
     assert str(caught.value) == REFUSED_FIELDS[value]
 
 
 def test_without_a_header_the_last_part_of_the_path_is_the_name():
-    assert name_in_path("/hello") == "hello"
-    assert name_in_path("/some/where/bűn.txt".encode().decode("latin-1")) == "bűn.txt"
-    assert name_in_path("/UTF-8''a%20b") == "UTF-8''a%20b"
+    assert name_from_path("/hello") == "hello"
+    assert name_from_path("/some/where/bűn.txt".encode().decode("latin-1")) == "bűn.txt"
+    assert name_from_path("/UTF-8''a%20b") == "UTF-8''a%20b"
 
 
 @pytest.mark.parametrize("path", ["", "/", "/folder/", "/..", "/a/..", "/.x", "/a\0b", "/\xff"])
 def test_a_path_that_names_no_file_is_refused(path):
     with pytest.raises(UnusableName):
-        name_in_path(path)
+        name_from_path(path)
 
 
 @given(st.text(st.characters(max_codepoint=255), max_size=300))
 def test_whatever_a_header_says_its_name_is_one_in_the_folder_or_none(value):
     try:
-        name = name_in_field(value)
+        name = name_from_header(value)
     except UnusableName:
         return
     joined = os.path.normpath(os.path.join("/folder", name))
     assert os.path.split(joined) == ("/folder", name)
     assert not name.startswith(".")
-    assert name_in_path("/" + name.encode().decode("latin-1")) == name
+    assert name_from_path("/" + name.encode().decode("latin-1")) == name
 
 
 # Files
@@ -225,7 +225,7 @@ def test_a_full_disk_is_the_systems_own_error(tmp_path):
 def test_its_repr_tells_how_far_it_is(tmp_path):
     with Upload(str(tmp_path), "x") as upload:
         upload.write(b"abc")
-        assert repr(upload) == "<Upload of 'x', 3 bytes, on its way>"
+        assert repr(upload) == "<Upload of 'x', 3 bytes, unfinished>"
     assert repr(upload) == "<Upload of 'x', 3 bytes, closed>"
 
 

@@ -112,7 +112,7 @@ def test_decorators_are_put_around_the_view_the_last_outermost():
 
 
 def test_a_view_without_a_method_is_refused():
-    with pytest.raises(ValueError, match="answers no method"):
+    with pytest.raises(ValueError, match="handles no method"):
         app_of(HTTPMethodView.as_view())
 
 
@@ -130,7 +130,7 @@ def test_a_method_that_takes_no_request_is_refused_when_the_view_is_added():
         def get(self):
             """Called with a request it fails."""
 
-    with pytest.raises(ValueError, match=r"View\.get is called with \(self, request\)"):
+    with pytest.raises(ValueError, match=r"View\.get must take \(self, request\)"):
         app_of(View.as_view())
 
 
@@ -148,7 +148,7 @@ def test_a_method_may_be_a_static_one():
 
 def test_methods_and_stream_are_not_said_beside_a_view():
     for options in ({"methods": ["GET"]}, {"stream": True}):
-        with pytest.raises(ValueError, match="is a view, which says its methods"):
+        with pytest.raises(ValueError, match="is a view, which defines its own methods"):
             App("views").add_route(Mixed.as_view(), "/", **options)
 
 
@@ -210,12 +210,12 @@ def test_a_composition_judges_its_handlers():
     view = CompositionView()
     with pytest.raises(TypeError, match="is blocking"):
         view.add(["GET"], never)
-    with pytest.raises(ValueError, match="is called with"):
+    with pytest.raises(ValueError, match="must take"):
         view.add(["GET"], lambda: text(""))
-    with pytest.raises(TypeError, match="a list is wanted"):
+    with pytest.raises(TypeError, match="must be a list"):
         view.add("GET", takes)
     assert view.handlers == {}
-    with pytest.raises(ValueError, match="answers no method"):
+    with pytest.raises(ValueError, match="handles no method"):
         app_of(view)
 
 
@@ -272,5 +272,7 @@ def test_a_method_marked_with_the_other_stream_is_refused_when_it_is_registered(
         def post(self, request):
             return takes(request)
 
-    with pytest.raises(TypeError, match=r"Wrong\.post is an answer, and no method: the stream of"):
+    with pytest.raises(
+        TypeError, match=r"Wrong\.post is a response, not a method: decorate it with"
+    ):
         App("app").add_route(Wrong.as_view(), "/")
