@@ -690,9 +690,9 @@ def test_options_of_a_resource_with_a_given_client_are_those_of_its_calls():
 
 @pytest.mark.parametrize("option", ["pool_size", "uds", "headers", "params", "no_such", "json"])
 def test_what_no_call_takes_is_refused_at_once_where_the_client_is_given(option):
-    with Client() as client, pytest.raises(TypeError, match=f"{option}= is not an option here"):
+    with Client() as client, pytest.raises(TypeError, match=f"{option}= is not an option"):
         Resource("http://host/", client, **{option: 1})
-    with Resource("http://host/") as resource, pytest.raises(TypeError, match="no option here"):
+    with Resource("http://host/") as resource, pytest.raises(TypeError, match="is not an option"):
         resource.clone(**{option: 1})
 
 
