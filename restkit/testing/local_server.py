@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, cast
 from restkit.errors import ClientDisconnected
 from restkit.host import host_and_port
 from restkit.server.app import App
-from restkit.server.wire.conversation import Setup
+from restkit.server.wire.accept_loop import AcceptLoop
+from restkit.server.wire.conversation import Conversation, Setup
+from restkit.server.wire.listener import address_of, open_listener
 from restkit.testing.arrivals import Log
 from restkit.testing.faults import Delay, Drop, Reset, Truncate
-from restkit.testing.hosting import Host, Listener
 from restkit.testing.watched import WatchedSocket
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
     from restkit.testing.arrivals import Received
     from restkit.testing.faults import Fault
+
+_THREADS = 256  # a bound, for they are started when they are needed
+_PATIENCE = 10.0  # seconds that close() waits for handlers
 
 
 class LocalServer:
@@ -48,17 +52,11 @@ class LocalServer:
         self._log = Log()
         self._rules: list[_Rule] = []
         self._lock = threading.Lock()
-        self._host = Host()
-        self._listener = Listener(host, port, self._take)
-        self._closed = False
-
-    @property
-    def host(self) -> str:
-        return self._listener.host
-
-    @property
-    def port(self) -> int:
-        return self._listener.port
+        self._closing = threading.Event()
+        listener = open_listener(host, port)
+        self.host, self.port = address_of(listener)
+        self._loop = AcceptLoop(listener, self._converse, threads=_THREADS, daemon=True)
+        self._loop.start()
 
     @property
     def url(self) -> str:
@@ -88,10 +86,13 @@ class LocalServer:
             self._rules.append(_Rule(faults, path, times))
 
     def close(self) -> None:
-        """Stop listening, cut off what is connected, and wait for every thread."""
-        self._closed = True
-        self._listener.close()
-        self._host.close()
+        """Stop listening, cut off every connection, and wait for every thread.
+
+        A handler that reads or writes finds its client gone. Raises RuntimeError if one does
+        neither, and has not returned after ten seconds.
+        """
+        self._closing.set()
+        self._loop.stop(grace=0, patience=_PATIENCE)
 
     def __enter__(self) -> LocalServer:
         return self
@@ -100,10 +101,10 @@ class LocalServer:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<LocalServer at {self.url}, {'closed' if self._closed else 'open'}>"
+        return f"<LocalServer at {self.url}, {'closed' if self._closing.is_set() else 'open'}>"
 
-    def _take(self, sock: socket.socket, peer: tuple[str, int]) -> None:
-        watched = WatchedSocket(sock, self._log.connection(), self._host.stopping)
+    def _converse(self, sock: socket.socket, client: tuple[str, int]) -> Conversation:
+        watched = WatchedSocket(sock, self._log.connection(), self._closing)
 
         def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
             # By it the system would send files itself, and nobody could see, or stop, the bytes.
@@ -114,7 +115,7 @@ class LocalServer:
                 raise ClientDisconnected(str(exc)) from exc
             return self.app(environ, start_response)
 
-        self._host.answer_on(watched, peer, Setup(app, host=self.host, port=self.port))
+        return Conversation(watched, client, Setup(app, host=self.host, port=self.port))
 
     def _faults_for(self, path: str) -> tuple[Fault, ...]:
         with self._lock:
