@@ -136,7 +136,6 @@ FLOORS = {
         "testing.faults",
         "testing.arrivals",
         "testing.watched",
-        "testing.hosting",
         "testing.app_client",
         "testing.local_server",
     ],
@@ -156,7 +155,9 @@ SERVER = [
         "wire.answering",
         "wire.environ",
         "wire.conversation",
-        "on_cheroot",
+        "wire.listener",
+        "wire.worker_pool",
+        "wire.accept_loop",
         "embedded",
         "gunicorn_exchange",
         "on_gunicorn",
@@ -202,7 +203,6 @@ FOREIGN = {
     "backports": {"decoder", "streaming.compressors"},
     "isal": {"streaming.compressors"},
     "zlib_ng": {"streaming.compressors"},
-    "cheroot": {"server.on_cheroot"},
     "multipart": {"server.form_parts"},
 }
 

@@ -513,7 +513,7 @@ def test_a_client_that_lingers_behind_a_refusal_takes_no_thread():
 
 
 def test_one_more_connection_takes_the_place_of_the_longest_idle():
-    with serve(App(), max_connections=3) as server, ExitStack() as stack:
+    with serve(App(), threads=1, max_connections=3) as server, ExitStack() as stack:
         callers = [stack.enter_context(Caller(server.port)) for _ in range(3)]
         for caller in callers[1], callers[0], callers[2]:  # the second is idle longest
             caller.send(get())
@@ -614,15 +614,15 @@ def test_connections_may_have_half_of_the_descriptors():
 
 
 def test_without_a_descriptor_the_longest_idle_connection_makes_room():
-    with with_few_descriptors() as (port, log), Caller(port) as first, Caller(port) as second:
-        first.send(get("/take"))
-        assert first.read_answer().endswith(b"fine")
-        second.send(get())
-        assert second.read_answer().endswith(b"fine")
-        with Caller(port) as third:
-            third.send(get())
-            assert third.read_answer().endswith(b"fine")
-        assert first.read_to_end() == b""
+    with with_few_descriptors() as (port, log), Caller(port) as idle, Caller(port) as caller:
+        for each, path in ((idle, "/"), (caller, "/take")):
+            each.send(get(path))
+            assert each.read_answer().endswith(b"fine")
+        with Caller(port) as late:
+            late.send(get())
+            assert late.read_answer().endswith(b"fine")
+        assert idle.read_to_end() == b""
+        assert caller.is_open()
     assert log == []
 
 

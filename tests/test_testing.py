@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import socket
+import subprocess
+import sys
 import textwrap
 import threading
 import time
@@ -418,6 +420,41 @@ def test_its_threads_and_descriptors_end_with_it_even_with_an_answer_half_read(s
         assert answer.body
     with pytest.raises(RequestError, match="closed"):
         client.get("/hello")
+
+
+def test_a_client_of_an_app_serves_it_in_a_forked_process_too():
+    """Threads do not survive a fork, and so the child starts its own."""
+    program = """
+import os
+from restkit.testing import AppClient
+
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [b"process %d" % os.getpid()]
+
+with AppClient(app, timeout=5) as client:
+    assert client.get("/").text == f"process {os.getpid()}"
+    child = os.fork()
+    if not child:
+        with client:
+            assert client.get("/").text == f"process {os.getpid()}"
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    assert client.get("/").text == f"process {os.getpid()}"
+"""
+    subprocess.run([sys.executable, "-c", program], timeout=HANG_BOUND, check=True)
+
+
+def test_a_handler_that_exits_is_a_500_and_the_client_goes_on():
+    def app(environ, start_response):
+        if environ["PATH_INFO"] == "/exit":
+            raise SystemExit
+        start_response("200 OK", [])
+        return [b"fine"]
+
+    with AppClient(app, timeout=PATIENT) as client:
+        assert client.get("/exit").status == 500
+        assert client.get("/").text == "fine"
 
 
 def test_what_else_would_connect_is_no_option(server):

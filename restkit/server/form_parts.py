@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import os
 from shutil import copyfileobj
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 from urllib.parse import unquote_to_bytes
 
 from restkit.body import Body
@@ -20,6 +20,7 @@ from restkit.spool import Spool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import ModuleType
     from typing import IO
 
     from multipart import MultipartSegment, PushMultipartParser
@@ -103,10 +104,21 @@ def _urlencoded(source: IO[bytes]) -> list[tuple[str, str]]:
     ]
 
 
-def _multipart(source: IO[bytes], content_type: str) -> Form:
-    # Only who is sent a form needs the package: it is one of the extra restkit[server].
-    import multipart
+def _import_multipart() -> ModuleType:
+    """Return PyPI's ``multipart``: only applications that receive such a form need it."""
+    try:
+        import multipart
+    except ModuleNotFoundError as exc:
+        raise ModuleNotFoundError(
+            "multipart/form-data is parsed by the package multipart, which is not installed: "
+            "pip install 'restkit[server]'",
+            name=exc.name,
+        ) from exc
+    return cast("ModuleType", multipart)
 
+
+def _multipart(source: IO[bytes], content_type: str) -> Form:
+    multipart = _import_multipart()
     boundary = multipart.parse_options_header(content_type)[1].get("boundary")
     if not boundary:
         raise DecodingError("the multipart form's Content-Type names no boundary")

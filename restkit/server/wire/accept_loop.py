@@ -19,7 +19,7 @@ from selectors import EVENT_READ, DefaultSelector
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from restkit.server.wire.listener import close_listener
+from restkit.server.wire.listener import address_of, close_listener
 from restkit.server.wire.worker_pool import WorkerPool
 
 if TYPE_CHECKING:
@@ -63,8 +63,11 @@ class AcceptLoop:
         self._converse = converse
         self._max_connections = max_connections or default_max_connections()
         self._when_stopped = when_stopped
-        self._thread = threading.Thread(target=self._run, name="restkit server", daemon=daemon)
-        self._workers = WorkerPool(threads, self._wake_if_asleep)
+        name = "restkit server"
+        if listener is not None:
+            name = f"{name} {address_of(listener)[1]}"
+        self._thread = threading.Thread(target=self._run, name=name, daemon=daemon)
+        self._workers = WorkerPool(f"{name}, worker", threads, self._wake_if_asleep)
         self._selector = DefaultSelector()
         self._wake_receiver, self._wake_sender = socket.socketpair()
         self._asleep = False

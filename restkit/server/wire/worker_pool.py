@@ -24,7 +24,8 @@ class WorkerPool:
     except where it says so.
     """
 
-    def __init__(self, threads: int, wake: Callable[[], object]) -> None:
+    def __init__(self, name: str, threads: int, wake: Callable[[], object]) -> None:
+        self._name = name
         self._most = threads
         self._wake = wake
         self._threads: dict[threading.Thread, Conversation | None] = {}
@@ -78,7 +79,7 @@ class WorkerPool:
         return self._threads.get(threading.current_thread())
 
     def _start_thread(self) -> None:
-        thread = threading.Thread(target=self._work, name="restkit worker")
+        thread = threading.Thread(target=self._work, name=self._name)
         self._threads[thread] = None
         try:
             thread.start()
