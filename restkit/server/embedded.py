@@ -70,9 +70,9 @@ class Server:
         self._over.put(None)
 
     def wake(self) -> None:
-        """End every ``wait()``; a handler of signals may call it."""
-        # A SimpleQueue may be put to wherever a signal has come (docs of ``queue``). To raise in a
-        # handler will not do: join() takes a thread for ended then (Python 3.10 and 3.11).
+        """End every ``wait()``. A signal handler may call it."""
+        # SimpleQueue.put() is safe in a signal handler (docs of ``queue``). Raising there is not:
+        # after that, join() takes a running thread for an ended one (Python 3.10 and 3.11).
         self._over.put(None)
 
     def close(self) -> None:

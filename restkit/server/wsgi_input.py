@@ -93,7 +93,7 @@ class _Counted(io.RawIOBase):
             data: bytes = self._take(size)
         except Error:
             raise
-        except (OSError, ValueError) as exc:  # cheroot's own raises ValueError for half a chunk
+        except (OSError, ValueError) as exc:  # cheroot raises ValueError for half a chunk
             raise self._broken(f": {exc}") from exc
         if not data and self._length is not None:
             raise self._broken("")
