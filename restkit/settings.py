@@ -37,7 +37,7 @@ class Settings(NamedTuple):
     proxy: Callable[[URL], Proxy | None] | None = None
 
     expect_continue: bool | None = None
-    keeping: SpoolMode = SpoolMode.NOTHING
+    keeping: SpoolMode = SpoolMode.OFF
     compress: str | None = None
     content_digest: bool | None = None
     progress: Progress | None = None

@@ -93,7 +93,7 @@ def apply_payload_options(
 
         # Before it is kept: what is spooled for its length has its digest known by that.
         payload = digested(payload)
-    return payload if settings.keeping is SpoolMode.NOTHING else _kept(payload, settings)
+    return payload if settings.keeping is SpoolMode.OFF else _kept(payload, settings)
 
 
 def _as_declared_in(headers: Headers, payload: Payload) -> Payload:
@@ -125,7 +125,7 @@ def _compressed(
 
 
 def _kept(payload: Payload, settings: Settings) -> Payload:
-    if settings.keeping is SpoolMode.BEFORE:
+    if settings.keeping is SpoolMode.BEFORE_SENDING:
         sendable = payload.replayable and payload.length is not None
         return payload if sendable else spool_payload(payload, settings.new_spool)
     return payload if payload.replayable else SpooledPayload(payload, settings.new_spool)

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from restkit.message.request import Request
     from restkit.network.options import AddressCheck, Connect, SocketOption, TLSOptions
     from restkit.network.proxy import Proxy
-    from restkit.progress import Progress, Told
+    from restkit.progress import Progress, ProgressCallback
     from restkit.settings import Settings
     from restkit.timeouts import Timeout
     from restkit.url.query import Params
@@ -78,7 +78,7 @@ class CommonOptions(TypedDict, total=False):
     proxy: Proxy | str | None
     check_address: AddressCheck | None
     filters: object
-    progress: Progress | Told | None
+    progress: Progress | ProgressCallback | None
     response_class: type[HttpResponse] | None
 
 
@@ -145,13 +145,13 @@ _BESIDE_NO_CONTEXT = frozenset(("verify", "cert", "min_version"))
 
 def _keeping(before: SpoolMode, given: dict[str, Any]) -> SpoolMode:
     """Either option as it is given, or as it was: ``spool`` keeps more than ``replay``."""
-    spool = check_bool("spool", given.get("spool", before is SpoolMode.BEFORE))
-    replay = given.get("replay", "spool" if before is SpoolMode.AS_IT_GOES else None)
+    spool = check_bool("spool", given.get("spool", before is SpoolMode.BEFORE_SENDING))
+    replay = given.get("replay", "spool" if before is SpoolMode.WHILE_SENDING else None)
     if replay not in (None, "spool"):
         raise RequestError(f"replay={replay!r}: 'spool' or None is wanted")
     if spool:
-        return SpoolMode.BEFORE
-    return SpoolMode.AS_IT_GOES if replay else SpoolMode.NOTHING
+        return SpoolMode.BEFORE_SENDING
+    return SpoolMode.WHILE_SENDING if replay else SpoolMode.OFF
 
 
 # Converters: the name of an option and what was given for it, to what the settings hold

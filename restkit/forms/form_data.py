@@ -23,8 +23,8 @@ from restkit.forms.transfer_encodings import checked_encoding, transfer_encoded
 from restkit.headers import Headers
 from restkit.payload.base import OCTET_STREAM, Payload
 from restkit.payload.convert import as_payload
-from restkit.payload.files import content_type as type_by_name
-from restkit.payload.values import TEXT_PLAIN, BytesPayload, json_payload, utf_8
+from restkit.payload.files import guess_content_type
+from restkit.payload.values import TEXT_PLAIN, BytesPayload, encode_utf_8, json_payload
 from restkit.url.query import text_of
 
 
@@ -173,7 +173,7 @@ def field(
     text = text_of(value)
     called: str | None = given
     if text is not None:
-        payload: Payload = BytesPayload(utf_8(text, f"the field {name!r}"), TEXT_PLAIN)
+        payload: Payload = BytesPayload(encode_utf_8(text, f"the field {name!r}"), TEXT_PLAIN)
     else:
         payload = _file_of(name, value)
         if called is None:
@@ -259,7 +259,7 @@ def _names_a_file(value: tuple[object, ...]) -> bool:
 
 def _type_of(payload: Payload, given_name: str | None, what: str) -> str:
     """The content type of a file: by the name that the caller has given it, or its payload's."""
-    kind = type_by_name(given_name)[0][1]
+    kind = guess_content_type(given_name)[0][1]
     if kind != OCTET_STREAM[0][1]:
         # Text was encoded here, and a type by its name does not know that.
         is_text = payload.headers is TEXT_PLAIN and kind.startswith("text/")

@@ -11,7 +11,7 @@ from restkit.connections.reply import Reply, Times
 from restkit.http1.fields import Pairs
 from restkit.http1.framing import BodyReader, BodyToEnd, SizedBody
 from restkit.http1.response_head import ResponseHead
-from restkit.payload.values import utf_8
+from restkit.payload.values import encode_utf_8
 
 if TYPE_CHECKING:
     from restkit.errors import Error, Sent
@@ -38,7 +38,7 @@ def made_reply(status: int, headers: Headers, body: bytes | str) -> Reply:
     from http import HTTPStatus
 
     if isinstance(body, str):
-        body = utf_8(body, "body=")
+        body = encode_utf_8(body, "body=")
     if not isinstance(body, bytes):
         raise TypeError(f"body= is of type {type(body).__name__}; bytes or str are wanted")
     reasons = {each.value: each.phrase for each in HTTPStatus}

@@ -27,7 +27,7 @@ from typing import IO, TYPE_CHECKING, NamedTuple, TypeAlias
 from urllib.parse import quote
 
 from restkit.io.files import BLOCK, Region
-from restkit.payload.files import content_type as content_type_of
+from restkit.payload.files import guess_content_type
 from restkit.server.environ import headers_of
 from restkit.server.exceptions import status_text
 from restkit.server.responses import Response, sendable
@@ -59,7 +59,7 @@ class FileResponse(Response):
     ) -> None:
         self.path = os.fsdecode(path)
         super().__init__(b"", status, headers, content_type)
-        for name, value in content_type_of(self.path):
+        for name, value in guess_content_type(self.path):
             self.headers.setdefault(name, value)
         _check(os.stat(self.path), self.path)
 

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 from restkit.content_digest.checking import check_by
 from restkit.content_encoding.decoding import DecodedSource, accept_encoding, parse_codings
 from restkit.errors import BodyTooLarge, ClientDisconnected, DecodingError, Error
-from restkit.payload.base import OCTET_STREAM, Payload, count_of
+from restkit.payload.base import OCTET_STREAM, Payload, format_size
 from restkit.server.engine.request_body import RequestFile
 from restkit.server.exceptions import InvalidUsage, LengthRequired, UnsupportedMediaType
 
@@ -277,7 +277,7 @@ class _Counted(io.RawIOBase):
         return data
 
     def _broken(self, why: str) -> ClientDisconnected:
-        whole = "" if self._length is None else f" of {count_of(self._length)}"
+        whole = "" if self._length is None else f" of {format_size(self._length)}"
         self._gone = f"the client went away after {self._come}{whole} of its body{why}"
         return ClientDisconnected(self._gone)
 
