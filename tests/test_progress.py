@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from restkit import Client, Payload, RequestError, TransportError, as_payload, request
-from restkit.progress import Progress, ToldPayload, ToldSource, as_progress
+from restkit.progress import Progress, ProgressPayload, ProgressSource, as_progress
 from support import ScriptedServer, body_of, dechunk, head_of, payload_of, response
 from support.answers import FRAMINGS, answered, giving
 
@@ -48,20 +48,20 @@ class Trouble(Exception):
 def test_one_callable_is_told_of_the_payload_or_else_of_the_body():
     told = Told()
     either = as_progress(told)
-    assert either.chosen_for(as_payload(b"x")) == Progress(sent=told)
-    assert either.chosen_for(None) == Progress(received=told)
+    assert either.for_payload(as_payload(b"x")) == Progress(sent=told)
+    assert either.for_payload(None) == Progress(received=told)
 
 
 def test_two_are_told_of_what_they_are_named_for():
     both = Progress(print, Told())
     assert as_progress(both) is both
-    assert both.chosen_for(None) is both.chosen_for(as_payload(b"x")) is both
+    assert both.for_payload(None) is both.for_payload(as_payload(b"x")) is both
     assert as_progress(None) is None
 
 
 @pytest.mark.parametrize("wrong", [1, "text", (print, print), Progress(1), Progress(received="x")])
 def test_what_cannot_be_called_is_refused(wrong):
-    with pytest.raises(RequestError, match="progress="):
+    with pytest.raises(RequestError, match="progress must be"):
         as_progress(wrong)
 
 
@@ -84,7 +84,7 @@ def test_what_cannot_be_called_is_refused(wrong):
 def test_C06_a_payload_is_told_in_blocks_once_each_has_left(source, expected):
     told = Told()
     got = b""
-    for block in ToldPayload(as_payload(source), told):
+    for block in ProgressPayload(as_payload(source), told):
         assert len(block) <= BLOCK
         assert 0 <= len(got) - told[-1][0] < BLOCK
         got += block
@@ -94,14 +94,14 @@ def test_C06_a_payload_is_told_in_blocks_once_each_has_left(source, expected):
 
 def test_C06_each_pass_begins_again_at_0():
     told = Told()
-    payload = ToldPayload(as_payload(b"abc"), told)
+    payload = ProgressPayload(as_payload(b"abc"), told)
     assert [b"".join(payload) for _ in range(2)] == [b"abc"] * 2
     assert told == [(0, 3), (3, 3)] * 2
 
 
 def test_a_source_may_resize_what_it_lent():
     told = Told()
-    payload = ToldPayload(Lending(), told)
+    payload = ProgressPayload(Lending(), told)
     size = sum(len(block) for block in payload)
     assert told[-1] == (size, None) == (len(BIG) + 4, None)
 
@@ -120,7 +120,7 @@ def test_what_is_told_of_a_payload_changes_nothing_else_of_it(tmp_path):
             yield b"abc"
 
     odd = Odd()
-    payload = ToldPayload(odd, Told())
+    payload = ProgressPayload(odd, Told())
     assert (payload.length, payload.replayable, payload.waits_on) == (3, True, 7)
     assert (payload.headers, payload.trailers()) == (odd.headers, odd.trailers())
     assert repr(payload) == repr(odd)
@@ -139,7 +139,7 @@ def test_a_pass_that_is_broken_off_closes_the_source():
         finally:
             closed.append(True)
 
-    pieces = iter(ToldPayload(as_payload(rows()), Told()))
+    pieces = iter(ProgressPayload(as_payload(rows()), Told()))
     next(pieces)
     pieces.close()
     assert closed == [True]
@@ -228,11 +228,11 @@ class Pieces:
         self.pieces = list(pieces)
         self.closed = False
 
-    def read_piece(self):
+    def read_chunk(self):
         return self.pieces.pop(0) if self.pieces else b""
 
     def readinto(self, view):
-        piece = self.read_piece()
+        piece = self.read_chunk()
         view[: len(piece)] = piece
         return len(piece)
 
@@ -242,28 +242,28 @@ class Pieces:
 
 def test_a_source_is_told_from_what_had_come_to_its_end():
     told = Told()
-    source = ToldSource(Pieces(b"abc", b"de"), told, 5, 10)
+    source = ProgressSource(Pieces(b"abc", b"de"), told, 5, 10)
     assert told == []
     view = memoryview(bytearray(10))
-    assert (source.read_piece(), source.readinto(view)) == (b"abc", 2)
-    assert (source.read_piece(), source.readinto(view)) == (b"", 0)
+    assert (source.read_chunk(), source.readinto(view)) == (b"abc", 2)
+    assert (source.read_chunk(), source.readinto(view)) == (b"", 0)
     assert told == [(5, 10), (10, 10)]
 
 
 def test_of_small_pieces_it_is_told_once_a_block_and_at_the_end():
     told = Told()
-    source = ToldSource(Pieces(*[b"x" * 1000] * 600), told, 7, None)
-    while source.read_piece():
+    source = ProgressSource(Pieces(*[b"x" * 1000] * 600), told, 7, None)
+    while source.read_chunk():
         pass
-    source.read_piece()
+    source.read_chunk()
     assert told == [(7, None), (263007, None), (526007, None), (600007, None)]
 
 
 def test_who_knows_the_length_need_not_ask_for_the_end_to_tell_of_it():
     told = Told()
-    source = ToldSource(Pieces(b"abc", b"de"), told, 0, 5)
-    source.read_piece()
-    source.read_piece()
+    source = ProgressSource(Pieces(b"abc", b"de"), told, 0, 5)
+    source.read_chunk()
+    source.read_chunk()
     assert told == [(0, 5), (5, 5)]
 
 
@@ -279,7 +279,7 @@ def test_C06_a_body_of_tiny_chunks_is_told_a_few_times():
 
 def test_to_close_it_closes_the_source():
     pieces = Pieces()
-    ToldSource(pieces, Told(), 0, None).close()
+    ProgressSource(pieces, Told(), 0, None).close()
     assert pieces.closed
 
 

@@ -258,7 +258,7 @@ class Client(Verbs):
     def _course_of(self, request: Request) -> HttpResponse:
         progress = request.settings.progress
         if progress is not None:
-            chosen = progress.chosen_for(request.payload)
+            chosen = progress.for_payload(request.payload)
             request.settings = request.settings._replace(progress=chosen)
         return Call(request, self._carrier, self.cookies).run()
 

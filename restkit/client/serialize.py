@@ -19,7 +19,7 @@ from restkit.http1.writing import request_head
 from restkit.payload.base import DeclaredLength, Payload, check_sendable
 from restkit.payload.files import RegularPayload
 from restkit.payload.values import BytesPayload
-from restkit.progress import told_of
+from restkit.progress import ProgressPayload
 
 if TYPE_CHECKING:
     from restkit.message.request import Request
@@ -38,8 +38,6 @@ def serialize_request(
         error.request, error.sent = request, "nothing"
         raise
     headers, settings = request.headers, request.settings
-    if body is not None and settings.progress is not None and settings.progress.sent is not None:
-        body = told_of(body, settings.progress.sent)
     asked = "expect" in headers.names() and headers["expect"].lower() == "100-continue"
     expects = asking and body is not None and _expects(body.payload, settings, asked=asked)
     if asked and not expects:
@@ -138,8 +136,8 @@ def _framed_by_payload(request: Request, payload: Payload | None) -> Framed:
     fields = _announced(request, payload)
     if payload.length is None:
         fields += [*_trailer_field(request, payload), ("Transfer-Encoding", "chunked")]
-        return Framed(ChunkedOut(payload), fields)
-    return Framed(_sized(payload), [*fields, ("Content-Length", str(payload.length))])
+        return Framed(_outgoing(request, payload, chunked=True), fields)
+    return Framed(_outgoing(request, payload), [*fields, ("Content-Length", str(payload.length))])
 
 
 def _framed_in_chunks(request: Request, payload: Payload | None) -> Framed:
@@ -147,9 +145,9 @@ def _framed_in_chunks(request: Request, payload: Payload | None) -> Framed:
     if coding.lower() != "chunked":
         raise RequestError(f"Transfer-Encoding {coding!r}: chunked is the one that can be sent")
     if payload is None:
-        return Framed(ChunkedOut(BytesPayload(b"")), [])
+        return Framed(_outgoing(request, BytesPayload(b""), chunked=True), [])
     fields = _announced(request, payload) + _trailer_field(request, payload)
-    return Framed(ChunkedOut(payload), fields)
+    return Framed(_outgoing(request, payload, chunked=True), fields)
 
 
 def _framed_by_declaration(request: Request, payload: Payload | None) -> Framed:
@@ -166,7 +164,8 @@ def _framed_by_declaration(request: Request, payload: Payload | None) -> Framed:
             "only be sent behind chunks: one must go; spool=True finds both out beforehand"
         )
     held = DeclaredLength(payload, int(length))
-    return Framed(_sized(held if payload.length is None else payload), _announced(request, payload))
+    fields = _announced(request, payload)
+    return Framed(_outgoing(request, held if payload.length is None else payload), fields)
 
 
 def _trailer_field(request: Request, payload: Payload) -> list[tuple[str, str]]:
@@ -176,7 +175,13 @@ def _trailer_field(request: Request, payload: Payload) -> list[tuple[str, str]]:
     return [("Trailer", ", ".join(payload.trailer_names))]
 
 
-def _sized(payload: Payload) -> Outgoing:
+def _outgoing(request: Request, payload: Payload, *, chunked: bool = False) -> Outgoing:
+    progress = request.settings.progress
+    if progress is not None and progress.sent is not None:
+        # A wrapper is no RegularPayload: its file is sent in chunks that can be reported.
+        payload = ProgressPayload(payload, progress.sent)
+    if chunked:
+        return ChunkedOut(payload)
     return FileOut(payload) if isinstance(payload, RegularPayload) else SizedOut(payload)
 
 
