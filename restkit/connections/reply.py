@@ -88,7 +88,7 @@ class LiveBody:
         """Let what is still to come take no longer than this, altogether and from now on."""
         self._clock = self._clock.within(seconds)
 
-    def read_piece(self) -> Buffer:
+    def read_chunk(self) -> Buffer:
         """The next piece as it comes; ``b''`` at the end."""
         if not self._ready and not self._deframer.done:
             self._pull()
@@ -103,7 +103,7 @@ class LiveBody:
 
     def _give(self, view: memoryview) -> int:
         """What has been received already, as much as fits, and otherwise a new piece."""
-        piece = self.read_piece()
+        piece = self.read_chunk()
         count = 0
         while True:
             end = count + len(piece)

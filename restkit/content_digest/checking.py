@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     class Source(Protocol):
         """Where the rest of a body comes from; ``body.py`` says what is asked of it."""
 
-        def read_piece(self) -> Buffer:
+        def read_chunk(self) -> Buffer:
             """The next piece as it comes."""
 
         def readinto(self, view: memoryview) -> int:
@@ -132,9 +132,9 @@ class CheckedSource:
         self._framing = framing
         self._fault: str | None = None
 
-    def read_piece(self) -> Buffer:
+    def read_chunk(self) -> Buffer:
         self._refuse_if_faulty()
-        piece = self._source.read_piece()
+        piece = self._source.read_chunk()
         self._note(piece)
         return piece
 

@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     class ByteSource(Protocol):
         """Where bytes come from, as they arrive."""
 
-        def read_piece(self) -> bytes | bytearray | memoryview:
+        def read_chunk(self) -> bytes | bytearray | memoryview:
             """The next piece, good until the next call; blocks; empty at the end."""
 
         def close(self) -> None:
@@ -315,7 +315,7 @@ class DecodedSource:
         self._ended = False
         self._closed = False
 
-    def read_piece(self) -> bytes:
+    def read_chunk(self) -> bytes:
         """The next decoded piece, ``b''`` at the end; blocks, and raises DecodingError."""
         if self._held:
             piece = bytes(self._held)
@@ -336,7 +336,7 @@ class DecodedSource:
             piece = self._decoder.produce()
             if piece:
                 return piece
-            data = _EMPTY if self._ended else self._source.read_piece()
+            data = _EMPTY if self._ended else self._source.read_chunk()
             if self._closed:
                 # By another thread, and so no end of the body, whatever the source has said.
                 raise TransportError("the body was closed before its end had come")

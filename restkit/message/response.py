@@ -12,7 +12,14 @@ from threading import RLock
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 from weakref import ref
 
-from restkit.body.files import BodyFile, BodyStream, PayloadStream, save_body
+from restkit.body.files import (
+    BodyFile,
+    BodyStream,
+    LiveBodyPayload,
+    PayloadStream,
+    SpooledBodyPayload,
+    save_body,
+)
 from restkit.connections.reply import Times
 from restkit.errors import AlreadyRead, DecodingError, Error, InvalidUrl, RequestError, error_for
 from restkit.headers import Headers
@@ -250,7 +257,7 @@ class HttpResponse(ResponseInfo, OriginalNames):
         if self._body is None and self._came_whole():
             self._read = True
             return self._reply.content
-        return self._the_body().content()
+        return self._the_body().read_all()
 
     @property
     def text(self) -> str:
@@ -332,11 +339,11 @@ class HttpResponse(ResponseInfo, OriginalNames):
 
     def can_read(self) -> bool:
         """Whether the body can be read from its beginning."""
-        return self._body is None or self._body.readable
+        return self._body is None or self._body.is_readable
 
     def __payload__(self) -> Payload:
         body = self._the_body()
-        return body.live_payload() if body.untouched else body.spooled_payload()
+        return LiveBodyPayload(body) if body.is_unread else SpooledBodyPayload(body)
 
     # The end
 
@@ -377,7 +384,7 @@ class HttpResponse(ResponseInfo, OriginalNames):
 
         An error takes that with it where it goes: to pickle it must not wait for anybody.
         """
-        if self._reply.live is None or (self._body is not None and self._body.complete):
+        if self._reply.live is None or (self._body is not None and self._body.is_complete):
             return self
         unread = AlreadyRead, "the body had not been read when this response was put away"
         return self._thawed(self._kept(b"", unread, decoded=False), self.request, self.history)
@@ -420,7 +427,7 @@ class HttpResponse(ResponseInfo, OriginalNames):
                         self._reply, ErrorContext(self), decoded=self._decoded, told=told
                     )
                     if self._read:
-                        self._body.pull_all()
+                        self._body.spool_all()
         return self._body
 
     def _came_whole(self) -> bool:

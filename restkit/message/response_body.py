@@ -7,17 +7,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from restkit.body.body import Body, Source
+from restkit.body.body import Body
 from restkit.content_encoding.decoding import DecodedSource, parse_codings
 from restkit.errors import DecodingError, Error, IntegrityError, copy_without_traceback
 from restkit.io.spool import Spool
-from restkit.progress import ToldSource
+from restkit.progress import ProgressSource
 
 if TYPE_CHECKING:
     from restkit.connections.reply import Reply
     from restkit.content_digest.checking import DigestCheck
     from restkit.http1.response_head import ResponseHead
-    from restkit.io.buffers import Buffer
+    from restkit.io.buffers import Buffer, Source
     from restkit.message.response import ErrorContext
     from restkit.progress import Progress
 
@@ -74,7 +74,7 @@ def make_body(
         length=length,
         max_size=settings.max_body,
         payload_headers=[(name, value) for name, value in announced if value is not None],
-        blame=owner.blame,
+        annotate_error=owner.blame,
     )
 
 
@@ -107,14 +107,14 @@ def _told(reply: Reply, came: int, progress: Progress | None) -> Source | None:
         return reply.live
     total = reply.deframer.length
     if reply.live is not None:
-        return ToldSource(reply.live, progress.received, came, total)
+        return ProgressSource(reply.live, progress.received, came, total)
     progress.received(came, total)
     return None
 
 
 def broken_body(error: Error, owner: ErrorContext, live: Source | None = None) -> Body:
     """A body that only says, to whoever asks for it, why it cannot be read."""
-    return Body(Spool(), _Broken(error, live), blame=owner.blame)
+    return Body(Spool(), _Broken(error, live), annotate_error=owner.blame)
 
 
 class _Broken:
@@ -124,7 +124,7 @@ class _Broken:
         self._error = copy_without_traceback(error)
         self._live = live
 
-    def read_piece(self) -> Buffer:
+    def read_chunk(self) -> Buffer:
         raise copy_without_traceback(self._error)
 
     def readinto(self, view: memoryview) -> int:  # noqa: ARG002  # as every source
@@ -143,12 +143,12 @@ class _Arrived:
         self._live = live
         self._position = 0
 
-    def read_piece(self) -> Buffer:
+    def read_chunk(self) -> Buffer:
         piece = self._spool.read_at(self._position, _PIECE)
         if piece:
             self._position += len(piece)
             return piece
-        return self._live.read_piece() if self._live is not None else b""
+        return self._live.read_chunk() if self._live is not None else b""
 
     def close(self) -> None:
         self._spool.close()

@@ -58,7 +58,7 @@ class UploadedFile:
 
     def read(self) -> bytes:
         """All of it at once."""
-        return self._body.content()
+        return self._body.read_all()
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write it to a path, whole or not at all, over what is there."""

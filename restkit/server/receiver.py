@@ -130,7 +130,7 @@ class Receiver(NamedTuple):
     def _take_all(self, source: ByteSource, upload: Upload) -> str:
         """Write the file, and move it in place when all of it was right; its SHA-256."""
         hashed = hashlib.sha256()
-        while piece := source.read_piece():
+        while piece := source.read_chunk():
             self._refuse_more_than_limit(upload.size + len(piece))
             hashed.update(piece)
             upload.write(piece)

@@ -139,7 +139,7 @@ class Request:
     @property
     def body(self) -> bytes:
         """The body as it was sent."""
-        return self._taken().content()
+        return self._taken().read_all()
 
     @property
     def body_file(self) -> BodyFile:
@@ -150,7 +150,7 @@ class Request:
     def text(self) -> str:
         """The body without its content codings, from UTF-8; InvalidUsage for what is none."""
         try:
-            return self._plain().content().decode()
+            return self._plain().read_all().decode()
         except UnicodeDecodeError as exc:
             raise InvalidUsage(f"the body is no UTF-8 text: {exc.reason}") from exc
 
@@ -159,7 +159,7 @@ class Request:
         """What the body says in JSON, None where it is empty; InvalidUsage for what is none."""
         import json
 
-        data = self._plain().content()
+        data = self._plain().read_all()
         try:
             return json.loads(data) if data else None
         except (ValueError, RecursionError) as exc:
@@ -232,7 +232,7 @@ class Request:
     @property
     def holds_something(self) -> bool:
         """Whether there is something that ``close()`` lets go of."""
-        return self._whole.spooled > 0 or self.stream is not None
+        return self._whole.spooled_size > 0 or self.stream is not None
 
     def close(self) -> None:
         """Let go of the body, and of the files of a form; may be called twice."""

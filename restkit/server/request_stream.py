@@ -79,11 +79,13 @@ class RequestStream:
 
     def get(self) -> bytes | None:
         """The next piece, of whatever size; None at the end, and at every later call."""
-        return self.read_piece() or None
+        return self.read_chunk() or None
 
-    def read_piece(self) -> bytes:
-        """The next piece, of whatever size; ``b''`` at the end."""
+    def read_chunk(self) -> bytes:
+        """Return the next chunk, of any size; ``b''`` at the end."""
         return self._counted(self._file.read1(_BLOCK))
+
+    read_piece = read_chunk  # the documented name; the other makes this a Source
 
     def read(self, size: int | None = -1) -> bytes:
         """So many bytes, fewer only at the end; without a size, all that is still to come."""
@@ -101,7 +103,7 @@ class RequestStream:
 
     def __iter__(self) -> Iterator[bytes]:
         """The pieces, as ``get()`` gives them."""
-        while piece := self.read_piece():
+        while piece := self.read_chunk():
             yield piece
 
     def iter_text(self, encoding: str = "utf-8", max_size: int | None = None) -> Iterator[str]:
@@ -134,7 +136,7 @@ class RequestStream:
     def _iter_decoded(self, codings: Sequence[str], max_size: int | None) -> Iterator[bytes]:
         source = DecodedSource(self, codings) if codings else self
         come = 0
-        while piece := source.read_piece():
+        while piece := source.read_chunk():
             come += len(piece)
             if max_size is not None and come > max_size:
                 raise _too_large(max_size, decoded=bool(codings))
@@ -300,9 +302,9 @@ class CheckedStream:
         self._stream = stream
         self._check = check
 
-    def read_piece(self) -> bytes:
+    def read_chunk(self) -> bytes:
         """The next piece, of whatever size; ``b''`` at the end, where that is right."""
-        piece = self._stream.read_piece()
+        piece = self._stream.read_chunk()
         self._check.update(piece)
         if not piece:
             self._check.verify(self._stream.trailers)

@@ -260,7 +260,7 @@ def test_R26_what_was_taken_live_has_gone_by_whatever_its_size(answer, first):
         for read in ({**KEEPING, **LIVE}).values():
             if read is KEEPING["pickle"]:
                 continue  # the head goes along; test_response has what becomes of the body
-            with pytest.raises(AlreadyRead, match="has gone by"):
+            with pytest.raises(AlreadyRead, match="was read live"):
                 read(got)
 
 
@@ -297,9 +297,9 @@ def test_a_stream_after_a_part_was_spooled_begins_there_and_goes_on_live():
         got.body_file.seek(3)
         assert got.body_file.read(10) == b"3456789012"  # what was spooled stays
         got.body_file.seek(0)
-        with pytest.raises(AlreadyRead, match="has gone by"):
+        with pytest.raises(AlreadyRead, match="was read live"):
             got.body_file.read()
-        with pytest.raises(AlreadyRead, match="has gone by"):
+        with pytest.raises(AlreadyRead, match="was read live"):
             got.body_stream().read()
         assert not got.can_read()
 
@@ -420,7 +420,7 @@ def test_a_live_reader_that_was_interrupted_before_it_took_note_is_told():
             view[0] = self.left.pop(0)
             return 1
 
-        def read_piece(self):
+        def read_chunk(self):
             return bytes([self.left.pop(0)])
 
         def close(self):
@@ -428,11 +428,14 @@ def test_a_live_reader_that_was_interrupted_before_it_took_note_is_told():
 
     body, reader, view = Body(Spool(), Letters()), object(), memoryview(bytearray(1))
     for at in range(2):
-        assert body.read_live(reader, at, view) == 1
-    for read in (lambda: body.read_live(reader, 1, view), lambda: body.live_piece(reader, 1)):
+        assert body.read_live_into(reader, at, view) == 1
+    for read in (
+        lambda: body.read_live_into(reader, 1, view),
+        lambda: body.read_live_chunk(reader, 1),
+    ):
         with pytest.raises(AlreadyRead):  # and not "c", as if it were "b"
             read()
-    assert body.live_piece(reader, 2) == b"c"
+    assert body.read_live_chunk(reader, 2) == b"c"
 
 
 @pytest.mark.parametrize("live", [False, True])

@@ -300,14 +300,14 @@ class Pieces:
         self._failure = failure
         self.closed = 0
 
-    def read_piece(self) -> bytes:
+    def read_chunk(self) -> bytes:
         piece = next(self._pieces, b"")
         if not piece and self._failure:
             raise self._failure
         return piece
 
     def readinto(self, view: memoryview) -> int:
-        piece = self.read_piece()
+        piece = self.read_chunk()
         view[: len(piece)] = piece
         return len(piece)
 
@@ -322,7 +322,7 @@ def check_of(*fields: tuple[str, str], method: str = "GET", status: int = 200) -
 
 
 def read(source: CheckedSource) -> bytes:
-    return b"".join(bytes(piece) for piece in iter(source.read_piece, b""))
+    return b"".join(bytes(piece) for piece in iter(source.read_chunk, b""))
 
 
 def read_into(source: CheckedSource) -> bytes:
@@ -361,9 +361,9 @@ def test_a_body_that_is_another_has_no_end(reading, length, name):
 def test_of_a_known_length_not_even_the_last_piece_is_given():
     check = check_of(("Content-Digest", SHA_256))
     source = CheckedSource(Pieces(b"first", b"last"), check, Framing(9))
-    assert source.read_piece() == b"first"
+    assert source.read_chunk() == b"first"
     with pytest.raises(IntegrityError):
-        source.read_piece()
+        source.read_chunk()
 
 
 def test_each_digest_that_is_known_must_be_right():

@@ -57,7 +57,7 @@ class Pieces:
         self.asked = 0
         self.closed = 0
 
-    def read_piece(self) -> bytes:
+    def read_chunk(self) -> bytes:
         self.asked += 1
         return next(self._pieces, b"")
 
@@ -72,7 +72,7 @@ class OneBuffer:
         self._data = data
         self._buffer = bytearray(size)
 
-    def read_piece(self) -> memoryview:
+    def read_chunk(self) -> memoryview:
         piece, self._data = self._data[: len(self._buffer)], self._data[len(self._buffer) :]
         self._buffer[:] = b"\xee" * len(self._buffer)
         self._buffer[: len(piece)] = piece
@@ -84,7 +84,7 @@ class OneBuffer:
 
 def decoded(coding: str, *pieces: bytes) -> bytes:
     source = DecodedSource(Pieces(pieces), [coding])
-    return b"".join(iter(source.read_piece, b""))
+    return b"".join(iter(source.read_chunk, b""))
 
 
 def cut(data: bytes, places: list[int]) -> list[bytes]:
@@ -116,7 +116,7 @@ def test_B10_S35_a_stream_that_ends_early_is_an_error_after_what_came(name, kept
     came = b""
     with pytest.raises(DecodingError, match=rf"^{coding} body, after \d+ decoded bytes: .* early$"):
         while True:
-            came += source.read_piece()
+            came += source.read_chunk()
     assert WORDS.startswith(came)
     if (name, kept) == ("gzip", -1):
         assert came == WORDS
@@ -195,11 +195,11 @@ def test_codings_come_off_in_the_reverse_of_their_order():
     body = brotli.compress(gzip.compress(WORDS))
     for pieces in ([body], cut(body, list(range(1000)))):
         source = DecodedSource(Pieces(pieces), ["gzip", "br"])
-        assert b"".join(iter(source.read_piece, b"")) == WORDS
-    assert DecodedSource(Pieces([]), ["gzip", "br"]).read_piece() == b""
+        assert b"".join(iter(source.read_chunk, b"")) == WORDS
+    assert DecodedSource(Pieces([]), ["gzip", "br"]).read_chunk() == b""
     source = DecodedSource(Pieces([body[:-1]]), ["gzip", "br"])
     with pytest.raises(DecodingError, match=r"^br body"):
-        b"".join(iter(source.read_piece, b""))
+        b"".join(iter(source.read_chunk, b""))
 
 
 @pytest.mark.parametrize("name", ["gzip", "zlib", "raw", "br", "zstd"])
@@ -220,10 +220,10 @@ def test_the_first_bytes_come_out_before_the_second_piece_is_asked_for(name):
         rest = compressor.compress(b"rest") + compressor.flush()
     pieces = Pieces([first, rest])
     source = DecodedSource(pieces, [COMPRESSORS[name][0]])
-    assert source.read_piece() == b"first"
+    assert source.read_chunk() == b"first"
     assert pieces.asked == 1
-    assert source.read_piece() == b"rest"
-    assert source.read_piece() == b""
+    assert source.read_chunk() == b"rest"
+    assert source.read_chunk() == b""
 
 
 @pytest.mark.parametrize("coding", ["gzip", "br", "zstd"])
@@ -231,7 +231,7 @@ def test_the_first_bytes_come_out_before_the_second_piece_is_asked_for(name):
 def test_a_source_may_give_one_buffer_again_and_again(coding, size):
     body = COMPRESSORS[coding][1](WORDS)
     source = DecodedSource(OneBuffer(body, size), [coding])
-    assert b"".join(iter(source.read_piece, b"")) == WORDS
+    assert b"".join(iter(source.read_chunk, b"")) == WORDS
 
 
 def test_the_buffer_of_a_piece_is_let_go_once_it_is_used_up():
@@ -245,15 +245,15 @@ def test_the_buffer_of_a_piece_is_let_go_once_it_is_used_up():
     assert decoder.produce() == b""
 
 
-def test_readinto_and_read_piece_share_one_position():
+def test_readinto_and_read_chunk_share_one_position():
     source = DecodedSource(Pieces([gzip.compress(b"0123456789")]), ["gzip"])
     view = memoryview(bytearray(4))
     assert source.readinto(view) == 4
     assert bytes(view) == b"0123"
     assert source.readinto(view[:2]) == 2
-    assert source.read_piece() == b"6789"
+    assert source.read_chunk() == b"6789"
     assert source.readinto(view) == 0
-    assert source.read_piece() == b""
+    assert source.read_chunk() == b""
 
 
 def test_close_closes_the_source_and_may_be_called_twice():
@@ -265,17 +265,17 @@ def test_close_closes_the_source_and_may_be_called_twice():
     assert pieces.closed == 2
     assert repr(source) == "<DecodedSource of deflate, closed>"
     ended = DecodedSource(Pieces([]), ["br"])
-    ended.read_piece()
+    ended.read_chunk()
     assert repr(ended) == "<DecodedSource of br, at its end>"
 
 
 def test_an_error_of_the_source_passes_as_it_is():
     class Broken(Pieces):
-        def read_piece(self) -> bytes:
+        def read_chunk(self) -> bytes:
             raise KeyError("mine")
 
     with pytest.raises(KeyError, match="mine"):
-        DecodedSource(Broken([]), ["gzip"]).read_piece()
+        DecodedSource(Broken([]), ["gzip"]).read_chunk()
 
 
 @pytest.mark.parametrize(
@@ -402,14 +402,14 @@ from restkit.content_encoding.decoding import DecodedSource
 class Source:
     body = memoryview(body)
 
-    def read_piece(self):
+    def read_chunk(self):
         piece, self.body = self.body[:1 << 20], self.body[1 << 20:]
         return piece
 
 def read(limit):
     source, total, largest = DecodedSource(Source(), codings), 0, 0
     while total < limit:
-        piece = source.read_piece()
+        piece = source.read_chunk()
         total += len(piece)
         largest = max(largest, len(piece))
     return largest
@@ -444,7 +444,7 @@ def test_any_codings_one_over_another_come_off(names, data, places):
         body = COMPRESSORS[name][1](body)
     codings = [COMPRESSORS[name][0] for name in names]
     source = DecodedSource(Pieces(cut(body, places)), codings)
-    assert b"".join(iter(source.read_piece, b"")) == data
+    assert b"".join(iter(source.read_chunk, b"")) == data
 
 
 STARTS = [

@@ -782,7 +782,7 @@ def test_what_an_object_says_has_to_be_a_payload():
         def __payload__(self):
             return b"bytes"
 
-    with pytest.raises(TypeError, match=r"Wrong\.__payload__\(\) must return a Payload; got bytes is"):
+    with pytest.raises(TypeError, match=r"Wrong\.__payload__\(\) must return a Payload; got bytes"):
         as_payload(Wrong())
 
 
