@@ -103,13 +103,16 @@ class BodyFile(_LineReader):
     Iteration cuts lines longer than 1 MiB into chunks of 1 MiB. One thread at a time may use a
     file. Closing it does not close the body.
 
-    >>> from restkit import HttpResponse, Request
-    >>> response = HttpResponse.made(Request('GET', 'http://localhost/'), body=b'one\ntwo\n')
-    >>> file = response.body_file
-    >>> list(file)
-    [b'one\n', b'two\n']
-    >>> file.seek(4), file.read()
-    (4, b'two\n')
+    >>> from restkit import get
+    >>> from restkit.server.response import text
+    >>> from restkit.testing import LocalServer
+    >>> with LocalServer() as server:
+    ...     @server.app.get('/')
+    ...     def lines(request):
+    ...         return text('one\ntwo\n')
+    ...     file = get(server.url).body_file
+    ...     list(file), file.seek(4), file.read()
+    ([b'one\n', b'two\n'], 4, b'two\n')
     """
 
     def __init__(self, body: Body) -> None:
@@ -130,11 +133,16 @@ class BodyFile(_LineReader):
 class BodyStream(_LineReader):
     r"""A body as a file that is read once, directly from the connection; it cannot seek.
 
-    >>> from restkit import HttpResponse, Request
-    >>> response = HttpResponse.made(Request('GET', 'http://localhost/'), body=b'one\ntwo\n')
-    >>> with response.body_stream() as stream:
-    ...     stream.readline()
-    b'one\n'
+    >>> from restkit import get
+    >>> from restkit.server.response import text
+    >>> from restkit.testing import LocalServer
+    >>> with LocalServer() as server:
+    ...     @server.app.get('/')
+    ...     def lines(request):
+    ...         return text('one\ntwo\n')
+    ...     with get(server.url).body_stream() as stream:
+    ...         stream.readline(), stream.seekable()
+    (b'one\n', False)
     """
 
     def __init__(self, body: Body) -> None:
@@ -151,14 +159,19 @@ class BodyStream(_LineReader):
 
 
 class PayloadStream:
-    """The decoded chunks of a body, as they arrive: one pass, which begins at its first item.
+    r"""The decoded chunks of a body, as they arrive: one pass, which begins at its first item.
 
     A pass that is broken off closes the connection: nobody else could read the rest.
 
-    >>> from restkit import HttpResponse, Request
-    >>> response = HttpResponse.made(Request('GET', 'http://localhost/'), body=b'some words')
-    >>> list(response.payload_stream)
-    [b'some words']
+    >>> from restkit import get
+    >>> from restkit.server.response import text
+    >>> from restkit.testing import LocalServer
+    >>> with LocalServer() as server:
+    ...     @server.app.get('/')
+    ...     def lines(request):
+    ...         return text('one\ntwo\n')
+    ...     b''.join(get(server.url).payload_stream)
+    b'one\ntwo\n'
     """
 
     def __init__(self, body: Body) -> None:
