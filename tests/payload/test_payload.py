@@ -688,7 +688,9 @@ def test_P10_a_value_of_a_wrong_type_raises_and_the_error_lists_the_types(value)
     with pytest.raises(TypeError) as raised:
         as_payload(value)
     message = str(raised.value)
-    assert message.startswith(f"a payload cannot be of type {type(value).__name__}; it can be bytes")
+    assert message.startswith(
+        f"a payload cannot be of type {type(value).__name__}; it can be bytes"
+    )
     for accepted in ("buffer", "str", "os.PathLike", "read()", "iterable", "callable", "__payload"):
         assert accepted in message
 
