@@ -89,10 +89,10 @@ def apply_payload_options(
     if settings.compress is not None:
         payload = _compressed(payload, headers, withheld, settings.compress)
     if settings.content_digest and "content-digest" not in headers.names() | withheld:
-        from restkit.content_digest.payloads import digested
+        from restkit.content_digest.payloads import add_content_digest
 
         # Before it is kept: what is spooled for its length has its digest known by that.
-        payload = digested(payload)
+        payload = add_content_digest(payload)
     return payload if settings.keeping is SpoolMode.NOTHING else _kept(payload, settings)
 
 

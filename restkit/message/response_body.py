@@ -82,9 +82,9 @@ def _check_of(reply: Reply, owner: ErrorContext) -> DigestCheck | None:
     if owner.request.settings.content_digest is False or not may_have_digests(reply.head):
         return None
     # Not at the top: `import restkit` has a budget; a Client brings it along as it is made.
-    from restkit.content_digest.checking import digest_check
+    from restkit.content_digest.checking import make_response_check
 
-    return digest_check(owner.request.method, reply.head.status, reply.head.headers)
+    return make_response_check(owner.request.method, reply.head.status, reply.head.headers)
 
 
 def _checked(
@@ -93,7 +93,7 @@ def _checked(
     """The rest of a body that has digests; raises IntegrityError if all of it came, and differs."""
     from restkit.content_digest.checking import CheckedSource
 
-    while piece := arrived.read_at(check.came, _PIECE):
+    while piece := arrived.read_at(check.received, _PIECE):
         check.update(piece)
     if live is not None:
         return CheckedSource(live, check, reply.deframer)
@@ -149,6 +149,11 @@ class _Arrived:
             self._position += len(piece)
             return piece
         return self._live.read_piece() if self._live is not None else b""
+
+    def readinto(self, view: memoryview) -> int:
+        count = self._spool.read_into(self._position, view)
+        self._position += count
+        return count or (self._live.readinto(view) if self._live is not None else 0)
 
     def close(self) -> None:
         self._spool.close()

@@ -20,7 +20,7 @@ from restkit.content_encoding.decoding import DecodedSource
 from restkit.errors import IntegrityError
 from restkit.server.app import App
 from restkit.server.exceptions import HTTPError, InvalidUsage, LengthRequired, PayloadTooLarge
-from restkit.server.request_stream import declared_length, has_body, held_to_digests, parse_known
+from restkit.server.request_stream import check_digests, declared_length, has_body, parse_known
 from restkit.server.response import text
 from restkit.server.uploads import (
     UnusableName,
@@ -33,8 +33,8 @@ from restkit.server.uploads import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from restkit.content_encoding.decoding import ByteSource
     from restkit.headers import Headers
+    from restkit.io.buffers import Source
     from restkit.server.request import Request
     from restkit.server.responses import Response
 
@@ -89,7 +89,7 @@ class Receiver(NamedTuple):
         assert request.stream is not None
         name = _name_for(request)
         codings = parse_known(request.headers.get_all("content-encoding"))
-        checked = held_to_digests(request.stream, request.headers)
+        checked = check_digests(request.stream, request.headers)
         source = DecodedSource(checked, codings) if codings else checked
         with _refusals():
             self._refuse_what_cannot_be(request, codings)
@@ -127,7 +127,7 @@ class Receiver(NamedTuple):
         if there and headers.get("if-none-match") == "*":
             raise FileExistsError(EEXIST, os.strerror(EEXIST), target)
 
-    def _take_all(self, source: ByteSource, upload: Upload) -> str:
+    def _take_all(self, source: Source, upload: Upload) -> str:
         """Write the file, and move it in place when all of it was right; its SHA-256."""
         hashed = hashlib.sha256()
         while piece := source.read_piece():

@@ -27,7 +27,7 @@ import io
 import re
 from typing import TYPE_CHECKING, Any
 
-from restkit.content_digest.checking import check_by
+from restkit.content_digest.checking import CheckedSource, make_check
 from restkit.content_encoding.decoding import DecodedSource, accept_encoding, parse_codings
 from restkit.errors import BodyTooLarge, ClientDisconnected, DecodingError, Error
 from restkit.payload.base import OCTET_STREAM, Payload, count_of
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
     from _typeshed.wsgi import WSGIEnvironment
 
-    from restkit.content_digest.checking import DigestCheck
     from restkit.headers import Headers
     from restkit.io.buffers import Buffer
 
@@ -285,32 +284,7 @@ class _Counted(io.RawIOBase):
 _NAMES = ("Content-Digest", "Repr-Digest")
 
 
-def held_to_digests(stream: RequestStream, headers: Headers) -> RequestStream | CheckedStream:
-    """The stream, checked where its head says by what."""
-    check = check_by(_NAMES, headers)
-    return stream if check is None else CheckedStream(stream, check)
-
-
-class CheckedStream:
-    """A body as it comes, which raises IntegrityError in place of an end that is not right."""
-
-    __slots__ = ("_check", "_stream")
-
-    def __init__(self, stream: RequestStream, check: DigestCheck) -> None:
-        self._stream = stream
-        self._check = check
-
-    def read_piece(self) -> bytes:
-        """The next piece, of whatever size; ``b''`` at the end, where that is right."""
-        piece = self._stream.read_piece()
-        self._check.update(piece)
-        if not piece:
-            self._check.verify(self._stream.trailers)
-        return piece
-
-    def close(self) -> None:
-        """Close the stream."""
-        self._stream.close()
-
-    def __repr__(self) -> str:
-        return f"<CheckedStream, {self._check.came} bytes so far>"
+def check_digests(stream: RequestStream, headers: Headers) -> RequestStream | CheckedSource:
+    """Return the stream, checked if the head has digests or announces them."""
+    check = make_check(_NAMES, headers)
+    return stream if check is None else CheckedSource(stream, check, stream)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from restkit import Client, IntegrityError, Request, RequestError
-from restkit.content_digest.payloads import digested
+from restkit.content_digest.payloads import add_content_digest
 from restkit.content_encoding.payloads import compressed
 from restkit.io.buffers import Buffer
 from restkit.payload.base import Payload
@@ -36,7 +36,7 @@ WORDS = b"some words, and then some more words; " * 100
 def with_digest(source: object) -> Payload:
     payload = as_payload(source)
     assert payload is not None
-    return digested(payload)
+    return add_content_digest(payload)
 
 
 # Sent
@@ -75,7 +75,7 @@ def test_what_goes_in_chunks_ends_with_its_digest(client, source):
 
 def test_the_digest_is_of_what_is_sent_after_it_was_compressed(client):
     with ScriptedServer.serving(OK) as server:
-        payload = digested(compressed(as_payload(WORDS), "gzip"))
+        payload = add_content_digest(compressed(as_payload(WORDS), "gzip"))
         client.request(server.url(), "PUT", payload=payload)
     sent = payload_of(server.request)
     assert gzip.decompress(sent) == WORDS
@@ -418,7 +418,7 @@ class Summed(Payload):
 
 def test_the_trailers_of_a_payload_are_announced_through_what_is_made_of_it(client):
     with ScriptedServer.serving(OK) as server:
-        payload = digested(compressed(Summed(), "gzip"))
+        payload = add_content_digest(compressed(Summed(), "gzip"))
         client.request(server.url(), "PUT", payload=payload, progress=lambda *_: None)
     assert field(head_of(server.request), "trailer") == "X-Sum, Content-Digest"
     assert b"\r\nX-Sum: 6\r\nContent-Digest: sha-256=:" in body_of(server.request)

@@ -15,9 +15,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from restkit import RequestError
-from restkit.content_digest.checking import CheckedSource, DigestCheck, digest_check
-from restkit.content_digest.fields import digest_field, parse_digests
-from restkit.content_digest.payloads import digested, hashing
+from restkit.content_digest.checking import CheckedSource, DigestCheck, make_response_check
+from restkit.content_digest.fields import format_digest, parse_digests
+from restkit.content_digest.payloads import add_content_digest, hashing
 from restkit.errors import IntegrityError, PayloadError, PayloadNotReplayable, UnexpectedEOF
 from restkit.headers import Headers
 from restkit.io.buffers import Buffer
@@ -52,11 +52,11 @@ def sent(payload: Payload) -> bytes:
 
 @given(st.binary(max_size=70))
 def test_a_field_that_is_written_is_read_the_same(digest):
-    assert parse_digests([digest_field("sha-256", digest)]) == {"sha-256": digest}
+    assert parse_digests([format_digest("sha-256", digest)]) == {"sha-256": digest}
 
 
 def test_fields_as_the_rfc_has_them():
-    assert digest_field("sha-256", hashlib.sha256(WORDS).digest()) == SHA_256
+    assert format_digest("sha-256", hashlib.sha256(WORDS).digest()) == SHA_256
     assert parse_digests([f"{SHA_256}, {SHA_512}"]) == {
         "sha-256": hashlib.sha256(WORDS).digest(),
         "sha-512": hashlib.sha512(WORDS).digest(),
@@ -137,7 +137,7 @@ def test_a_long_field_takes_no_longer_than_its_length():
 def test_a_digest_is_there_when_all_was_sent():
     payload = hashing(iter([b"some ", b"words"]))
     assert (payload.length, payload.replayable, payload.started) == (None, False, False)
-    with pytest.raises(PayloadError, match="has not been sent to its end"):
+    with pytest.raises(PayloadError, match="must be sent completely"):
         payload.digest()
     a_pass = iter(payload)
     assert next(a_pass) == b"some "
@@ -181,7 +181,7 @@ class Rows(Payload):
 
 
 def test_all_else_is_the_payloads_own():
-    for payload in (hashing(Rows()), digested(Rows())):
+    for payload in (hashing(Rows()), add_content_digest(Rows())):
         assert payload.headers == Rows.headers
         assert payload.waits_on == 7
         assert sent(payload) == b"1,2"
@@ -219,7 +219,7 @@ def test_hashlib_is_not_loaded_before_it_is_asked_for():
 
 @pytest.mark.parametrize("source", [WORDS, WORDS.decode(), bytearray(WORDS)], ids=repr)
 def test_what_is_sized_and_can_go_again_has_its_digest_in_its_headers(source):
-    payload = digested(as_one(source))
+    payload = add_content_digest(as_one(source))
     assert payload.headers[-1] == ("Content-Digest", SHA_256)
     assert payload.headers[:-1] == tuple(as_one(source).headers)
     assert (payload.length, payload.replayable) == (len(WORDS), True)
@@ -231,7 +231,7 @@ def test_a_file_stays_one_that_the_system_can_send(tmp_path):
     path = tmp_path / "data.json"
     path.write_bytes(WORDS)
     source = as_one(path)
-    payload = digested(source)
+    payload = add_content_digest(source)
     assert isinstance(payload, RegularPayload)
     assert payload.headers[-1] == ("Content-Digest", SHA_256)
     assert [name for name, _ in source.headers] == ["Content-Type"]  # another request's, perhaps
@@ -240,7 +240,7 @@ def test_a_file_stays_one_that_the_system_can_send(tmp_path):
 
 @pytest.mark.parametrize("source", [iter([WORDS]), [WORDS]], ids=["an iterator", "a list"])
 def test_what_is_sent_in_chunks_has_its_digest_in_a_trailer(source):
-    payload = digested(as_one(source))
+    payload = add_content_digest(as_one(source))
     assert payload.length is None
     assert "content-digest" not in Headers(payload.headers).names()
     with pytest.raises(PayloadError):
@@ -260,15 +260,15 @@ class OfKnownLength(Payload):
 
 
 def test_what_is_sent_once_has_it_in_a_trailer_though_its_length_is_known():
-    payload = digested(OfKnownLength())
+    payload = add_content_digest(OfKnownLength())
     assert payload.length is None
     assert sent(payload) == WORDS
     assert payload.trailers() == [("Content-Digest", SHA_256)]
 
 
 def test_a_digest_that_is_there_already_is_left_alone():
-    once = digested(as_one(WORDS))
-    assert digested(once) is once
+    once = add_content_digest(as_one(WORDS))
+    assert add_content_digest(once) is once
 
 
 def test_what_a_source_raises_while_it_is_hashed_passes_through(tmp_path):
@@ -277,7 +277,7 @@ def test_what_a_source_raises_while_it_is_hashed_passes_through(tmp_path):
     payload = as_one(path)
     os.truncate(path, 3)
     with pytest.raises(PayloadError, match="gave 3 of 19 bytes") as caught:
-        digested(payload)
+        add_content_digest(payload)
     assert (caught.value.sent, caught.value.out_of_payload) == ("nothing", True)
 
 
@@ -316,7 +316,7 @@ class Pieces:
 
 
 def check_of(*fields: tuple[str, str], method: str = "GET", status: int = 200) -> DigestCheck:
-    check = digest_check(method, status, Headers(fields))
+    check = make_response_check(method, status, Headers(fields))
     assert check is not None
     return check
 
@@ -355,7 +355,7 @@ def test_a_body_that_is_another_has_no_end(reading, length, name):
         assert SHA_256 in caught.value.message
         assert digest_of(wrong) in caught.value.message
         assert name in caught.value.message
-        assert "19 bytes came" in caught.value.message
+        assert "for 19 bytes" in caught.value.message
 
 
 def test_of_a_known_length_not_even_the_last_piece_is_given():
@@ -429,7 +429,7 @@ def test_a_digest_behind_the_body_that_was_not_announced_goes_unchecked():
 )
 def test_a_digest_is_held_against_what_it_is_of(method, status, content, representation):
     asked = {
-        name: digest_check(method, status, Headers([(name, SHA_256)])) is not None
+        name: make_response_check(method, status, Headers([(name, SHA_256)])) is not None
         for name in ("Content-Digest", "Repr-Digest")
     }
     assert asked == {"Content-Digest": content, "Repr-Digest": representation}
@@ -447,7 +447,7 @@ def test_a_digest_is_held_against_what_it_is_of(method, status, content, represe
     ],
 )
 def test_where_no_digest_is_known_nothing_is_checked(field):
-    assert digest_check("GET", 200, Headers([field])) is None
+    assert make_response_check("GET", 200, Headers([field])) is None
 
 
 @given(st.binary(max_size=2000), st.lists(st.integers(0, 2000)), st.booleans())

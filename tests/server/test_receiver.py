@@ -400,7 +400,7 @@ def test_a_body_is_held_to_its_digest(server, folder, name):
     assert in_folder(folder) == {"right": WORDS}
     (folder / "right").unlink()
     request = request_of(GZIPPED, "Content-Encoding: gzip", wrong)
-    refused(server, folder, request, 400, f"not the one that its {name} is of")
+    refused(server, folder, request, 400, f"does not match its {name}")
 
 
 @pytest.mark.parametrize("name", ["Content-Digest", "Repr-Digest"])
@@ -414,7 +414,7 @@ def test_a_body_is_held_to_the_digest_behind_it(server, folder, name):
     assert status_of(answer_to(server, sent(sha_256(GZIPPED), *fields))) == 201
     assert in_folder(folder) == {"hello": WORDS}
     (folder / "hello").unlink()
-    refused(server, folder, sent(sha_256(WORDS), *fields), 400, f"not the one that its {name} is")
+    refused(server, folder, sent(sha_256(WORDS), *fields), 400, f"does not match its {name}")
     # What was not announced was not hashed on its way.
     assert status_of(answer_to(server, sent(sha_256(WORDS), *fields[:2]))) == 201
 
