@@ -119,9 +119,9 @@ def _compressed(
                 f"compress={coding!r} and a {name.title()} header are given: the header would be "
                 "of something else"
             )
-    from restkit.content_encoding.payloads import compressed
+    from restkit.content_encoding.payloads import compress_payload
 
-    return compressed(payload, coding)
+    return compress_payload(payload, coding)
 
 
 def _kept(payload: Payload, settings: Settings) -> Payload:

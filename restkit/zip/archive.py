@@ -39,7 +39,7 @@ class ZipStream(Payload):
     source raises passes through, and leaves an archive without an end.
 
     >>> ZipStream([ZipStreamFile('a.txt', b'some text', compression_method=0)])
-    <ZipStream of 1 file 143 bytes, replayable>
+    <ZipStream of 1 file 135 bytes, replayable>
     """
 
     headers = (("Content-Type", "application/zip"),)

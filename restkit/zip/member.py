@@ -12,7 +12,7 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from restkit.content_encoding.compressors import crc_32, deflated, deflating
+from restkit.content_encoding.compressors import crc32, deflate_raw, open_raw_deflate
 from restkit.content_encoding.payloads import CompressPass
 from restkit.content_encoding.worker import BackgroundWorker
 from restkit.errors import PayloadError
@@ -98,8 +98,8 @@ class Member:
         """One pass over what is small: its header, its data as they stand there, its sums."""
         data = b"".join([bytes(piece) for piece in self.payload])
         deflate = self.entry.method == COMPRESSION_METHOD_DEFLATE
-        packed = deflated(data, _LEVEL) if deflate else data
-        sums = Sums(crc_32(data), len(packed), len(data))
+        packed = deflate_raw(data, _LEVEL) if deflate else data
+        sums = Sums(crc32(data), len(packed), len(data))
         return local_header(self.entry, sums), packed, sums
 
     def pieces(self) -> Generator[Buffer, None, tuple[Sums, int]]:
@@ -113,7 +113,7 @@ class Member:
         """Stored, and in memory: its bytes are passed over twice."""
         promised = 0
         for piece in self.payload:
-            promised = crc_32(piece, promised)
+            promised = crc32(piece, promised)
         assert self.foreseen is not None
         sums = self.foreseen._replace(crc=promised)
         header = local_header(self.entry, sums)
@@ -160,7 +160,7 @@ class _Summed:
         pieces = iter(self._payload)
         try:
             for piece in pieces:
-                self.crc = crc_32(piece, self.crc)
+                self.crc = crc32(piece, self.crc)
                 self.size += len(piece)
                 yield piece
         finally:
@@ -175,7 +175,7 @@ def _copied(summed: _Summed) -> Generator[bytes, None, None]:
 
 def _pressed(summed: _Summed) -> Generator[bytes, None, None]:
     with closing(iter(summed)) as pieces, BackgroundWorker() as overlap:
-        press = CompressPass(deflating(_LEVEL), overlap)
+        press = CompressPass(open_raw_deflate(_LEVEL), overlap)
         for piece in pieces:
-            yield from filter(None, press.take(piece))
+            yield from filter(None, press.add(piece))
         yield from filter(None, press.finish())

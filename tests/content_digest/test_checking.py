@@ -11,7 +11,7 @@ import pytest
 
 from restkit import Client, IntegrityError, Request, RequestError
 from restkit.content_digest.payloads import add_content_digest
-from restkit.content_encoding.payloads import compressed
+from restkit.content_encoding.payloads import compress_payload
 from restkit.io.buffers import Buffer
 from restkit.payload.base import Payload
 from restkit.payload.convert import as_payload
@@ -75,7 +75,7 @@ def test_what_goes_in_chunks_ends_with_its_digest(client, source):
 
 def test_the_digest_is_of_what_is_sent_after_it_was_compressed(client):
     with ScriptedServer.serving(OK) as server:
-        payload = add_content_digest(compressed(as_payload(WORDS), "gzip"))
+        payload = add_content_digest(compress_payload(as_payload(WORDS), "gzip"))
         client.request(server.url(), "PUT", payload=payload)
     sent = payload_of(server.request)
     assert gzip.decompress(sent) == WORDS
@@ -418,7 +418,7 @@ class Summed(Payload):
 
 def test_the_trailers_of_a_payload_are_announced_through_what_is_made_of_it(client):
     with ScriptedServer.serving(OK) as server:
-        payload = add_content_digest(compressed(Summed(), "gzip"))
+        payload = add_content_digest(compress_payload(Summed(), "gzip"))
         client.request(server.url(), "PUT", payload=payload, progress=lambda *_: None)
     assert field(head_of(server.request), "trailer") == "X-Sum, Content-Digest"
     assert b"\r\nX-Sum: 6\r\nContent-Digest: sha-256=:" in body_of(server.request)

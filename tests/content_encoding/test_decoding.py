@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import restkit.content_encoding.decoding
 from restkit.content_encoding.decoding import (
-    STEP,
+    MAX_OUTPUT,
     DecodedSource,
     Decoder,
     accept_encoding,
@@ -301,7 +301,7 @@ def test_content_encoding_is_read(values, codings):
 
 
 def test_more_than_five_codings_are_an_error():
-    with pytest.raises(DecodingError, match="6 content codings one over another; 5 are the most"):
+    with pytest.raises(DecodingError, match="6 content codings; at most 5"):
         parse_codings(["gzip, gzip, gzip", "br, br, br, identity"])
 
 
@@ -418,7 +418,7 @@ read(1 << 10)
 """
     )
     measured = peak_memory(setup, "result = read(256 << 20)")
-    assert measured.result <= 2 * STEP
+    assert measured.result <= 2 * MAX_OUTPUT
     assert measured.growth < 12 * MIB
 
 
@@ -427,10 +427,10 @@ PLACES = st.lists(st.integers(0, 10_000), max_size=20)
 
 @given(st.sampled_from(sorted(COMPRESSORS)), st.binary(max_size=3000), st.integers(1, 50), PLACES)
 @example("raw", b"", 1, [1])
-@example("gzip", b"\0" * STEP, 1, [])
-@example("raw", b"\0" * STEP, 1, [])
-@example("br", b"\0" * STEP, 3, [20])
-@example("zstd", b"\0" * STEP, 3, [20])
+@example("gzip", b"\0" * MAX_OUTPUT, 1, [])
+@example("raw", b"\0" * MAX_OUTPUT, 1, [])
+@example("br", b"\0" * MAX_OUTPUT, 3, [20])
+@example("zstd", b"\0" * MAX_OUTPUT, 3, [20])
 def test_any_bytes_in_any_coding_and_any_pieces_come_back(name, data, times, places):
     coding, compress = COMPRESSORS[name]
     data *= times

@@ -24,9 +24,9 @@ from hypothesis import strategies as st
 from restkit import RequestError
 from restkit.content_encoding import compressors
 from restkit.content_encoding import worker as overlapping
-from restkit.content_encoding.decoding import STEP, Decoder
-from restkit.content_encoding.payloads import compressed, gunzip_stream, gzip_stream
-from restkit.content_encoding.worker import ALONE, BackgroundWorker
+from restkit.content_encoding.decoding import MAX_OUTPUT, Decoder
+from restkit.content_encoding.payloads import compress_payload, gunzip_stream, gzip_stream
+from restkit.content_encoding.worker import INLINE_SIZE, BackgroundWorker
 from restkit.errors import BodyTooLarge, DecodingError, PayloadNotReplayable, TransportError
 from restkit.io.spool import Spool
 from restkit.payload.base import Payload
@@ -66,7 +66,7 @@ def decoded(coding: str, data: bytes) -> bytes:
 
 def helpers() -> list[threading.Thread]:
     """The threads that compress."""
-    return [thread for thread in threading.enumerate() if thread.name == "restkit-overlap"]
+    return [thread for thread in threading.enumerate() if thread.name == "restkit-worker"]
 
 
 # What comes out
@@ -86,14 +86,16 @@ def test_Z01_a_file_as_one_gzip_member_that_gzip_restores(tmp_path):
 @pytest.mark.parametrize("coding", CODINGS)
 @given(pieces=st.lists(st.binary(max_size=2000)), level=st.integers(0, 9))
 def test_whatever_the_pieces_they_come_back(coding, pieces, level):
-    assert decoded(coding, sent(compressed(as_one(pieces), coding, level))) == b"".join(pieces)
+    assert decoded(coding, sent(compress_payload(as_one(pieces), coding, level))) == b"".join(
+        pieces
+    )
 
 
 @pytest.mark.parametrize("coding", CODINGS)
 @pytest.mark.parametrize("size", [1, 1000, 128 * 1024, 256 * 1024, 300 * 1024, 3 * MIB])
 def test_large_and_small_pieces_come_back(coding, size):
     pieces = [NOISE[at : at + size] for at in range(0, 600 * size, size)]
-    payload = compressed(as_one(iter(pieces)), coding, 1)
+    payload = compress_payload(as_one(iter(pieces)), coding, 1)
     assert decoded(coding, sent(payload)) == b"".join(pieces)
 
 
@@ -108,19 +110,19 @@ def test_a_piece_is_the_sources_again_once_the_next_is_asked_for(coding):
         buffer.extend(b"it can be resized, too")
 
     whole = b"".join(bytes([n]) * len(buffer) for n in range(12))
-    assert decoded(coding, sent(compressed(as_one(one_buffer()), coding))) == whole
+    assert decoded(coding, sent(compress_payload(as_one(one_buffer()), coding))) == whole
 
 
 @pytest.mark.parametrize("coding", CODINGS)
 def test_nothing_at_all_is_a_whole_stream_of_nothing(coding):
     for source in (b"", "", [], iter(())):
-        data = sent(compressed(as_one(source), coding))
+        data = sent(compress_payload(as_one(source), coding))
         assert data
         assert decoded(coding, data) == b""
 
 
 def test_Z07_deflate_is_in_zlibs_format():
-    assert zlib.decompress(sent(compressed(as_one(WORDS), "deflate"))) == WORDS
+    assert zlib.decompress(sent(compress_payload(as_one(WORDS), "deflate"))) == WORDS
 
 
 def test_a_gzip_member_has_no_name_and_no_time():
@@ -129,12 +131,12 @@ def test_a_gzip_member_has_no_name_and_no_time():
 
 def test_zstd_keeps_to_the_window_that_receivers_take():
     # Left alone, level 22 wants 128 MiB of them; the decoder takes 8 MiB, as RFC 9659 has it.
-    data = sent(compressed(as_one([WORDS[:50_000]]), "zstd", 22))
+    data = sent(compress_payload(as_one([WORDS[:50_000]]), "zstd", 22))
     assert decoded("zstd", data) == WORDS[:50_000]
 
 
 def test_a_stream_of_zstd_has_a_checksum():
-    data = bytearray(sent(compressed(as_one([NOISE[:1000]]), "zstd")))
+    data = bytearray(sent(compress_payload(as_one([NOISE[:1000]]), "zstd")))
     data[500] ^= 1
     with pytest.raises(DecodingError, match="zstd"):
         decoded("zstd", bytes(data))
@@ -143,7 +145,9 @@ def test_a_stream_of_zstd_has_a_checksum():
 @pytest.mark.parametrize("coding", CODINGS)
 def test_a_level_decides_how_small(coding):
     levels = (-100, 1) if coding == "zstd" else (1, 9)
-    quick, thorough = (len(sent(compressed(as_one(WORDS), coding, level))) for level in levels)
+    quick, thorough = (
+        len(sent(compress_payload(as_one(WORDS), coding, level))) for level in levels
+    )
     assert thorough < quick
 
 
@@ -171,21 +175,24 @@ class Coded(Payload):
 
 
 def test_a_coding_goes_behind_those_that_are_there():
-    payload = compressed(Coded(), "gzip")
+    payload = compress_payload(Coded(), "gzip")
     assert list(payload.headers) == [
         ("Content-Type", "text/csv"),
         ("X-Rows", "3"),
         ("Content-Encoding", "br, gzip"),
     ]
-    assert list(compressed(payload, "zstd").headers)[-1] == ("Content-Encoding", "br, gzip, zstd")
+    assert list(compress_payload(payload, "zstd").headers)[-1] == (
+        "Content-Encoding",
+        "br, gzip, zstd",
+    )
     assert payload.trailers() == [("X-Sum", "6")]
 
 
 def test_it_can_go_again_if_its_source_can():
-    again = compressed(as_one([WORDS, NOISE]), "gzip")
+    again = compress_payload(as_one([WORDS, NOISE]), "gzip")
     assert again.replayable
     assert sent(again) == sent(again)
-    once = compressed(as_one(iter([WORDS])), "gzip")
+    once = compress_payload(as_one(iter([WORDS])), "gzip")
     assert not once.replayable
     sent(once)
     assert once.started
@@ -193,7 +200,7 @@ def test_it_can_go_again_if_its_source_can():
         sent(once)
     source = as_one(iter([WORDS]))
     sent(source)
-    assert compressed(source, "gzip").started
+    assert compress_payload(source, "gzip").started
 
 
 def test_gzip_stream_of_nothing_to_send_is_refused():
@@ -206,16 +213,16 @@ def test_gzip_stream_of_nothing_to_send_is_refused():
     ("coding", "level", "said"),
     [
         ("br", None, "gzip, deflate, zstd"),
-        ("gzip", 10, "gzip has the levels 0 to 9"),
-        ("gzip", -1, "gzip has the levels 0 to 9"),
-        ("deflate", True, "deflate has the levels 0 to 9"),
-        ("zstd", 23, "zstd has the levels -131072 to 22"),
-        ("gzip", "6", "level='6'"),
+        ("gzip", 10, "0 to 9 for gzip"),
+        ("gzip", -1, "0 to 9 for gzip"),
+        ("deflate", True, "0 to 9 for deflate"),
+        ("zstd", 23, "-131072 to 22 for zstd"),
+        ("gzip", "6", "got '6'"),
     ],
 )
 def test_what_cannot_be_chosen_is_named(coding, level, said):
     with pytest.raises(RequestError, match=said):
-        compressed(as_one(b"words"), coding, level)
+        compress_payload(as_one(b"words"), coding, level)
 
 
 def test_without_its_package_zstd_is_an_error_that_names_it():
@@ -223,7 +230,7 @@ def test_without_its_package_zstd_is_an_error_that_names_it():
         without("compression.zstd", "backports.zstd"),
         pytest.raises(RequestError, match=r"restkit\[zstd\]"),
     ):
-        compressed(as_one(b"words"), "zstd")
+        compress_payload(as_one(b"words"), "zstd")
 
 
 # The packages that are faster
@@ -239,7 +246,7 @@ def package(request: pytest.FixtureRequest) -> Iterator[str]:
 @pytest.mark.parametrize("level", range(10))
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])
 def test_every_package_makes_whole_streams_at_every_level(package, coding, level):
-    payload = compressed(as_one([WORDS, NOISE[: MIB // 2]]), coding, level)
+    payload = compress_payload(as_one([WORDS, NOISE[: MIB // 2]]), coding, level)
     data = sent(payload)
     assert zlib.decompress(data, 31 if coding == "gzip" else 15) == WORDS + NOISE[: MIB // 2]
     assert sent(payload) == data
@@ -264,7 +271,7 @@ def test_a_level_stands_for_about_the_same_size_with_every_package(package, leve
 
 
 def test_what_is_in_a_flushed_stream_can_be_had_whatever_the_package(package):
-    compressor = compressors.compressing("gzip", 1)()
+    compressor = compressors.get_compressor_factory("gzip", 1)()
     data = compressor.compress(b"words") + compressor.flush()
     assert zlib.decompressobj(31).decompress(data) == b"words"
 
@@ -331,7 +338,7 @@ def test_Z03_what_a_pipe_gave_leaves_before_it_is_waited_for(client, coding, buf
         open(reading, "rb", buffering=buffering) as pipe,
         beside(write),
     ):
-        client.request(server.url(), "PUT", payload=compressed(as_one(pipe), coding)).close()
+        client.request(server.url(), "PUT", payload=compress_payload(as_one(pipe), coding)).close()
     assert pausing.found == NOISE[:MIB] + b"abcthe end"
 
 
@@ -347,7 +354,9 @@ def test_Z03_what_a_generator_gave_leaves_before_it_pauses(client, size):
         yield b"the end"
 
     with ScriptedServer(pausing.script) as server:
-        client.request(server.url(), "PUT", payload=compressed(as_one(pieces()), "gzip")).close()
+        client.request(
+            server.url(), "PUT", payload=compress_payload(as_one(pieces()), "gzip")
+        ).close()
     assert pausing.found == NOISE[:MIB] + b"the end"
 
 
@@ -363,14 +372,16 @@ def test_a_slow_generator_is_flushed_every_now_and_then(client, coding):
         yield b"the end"
 
     with ScriptedServer(pausing.script) as server:
-        client.request(server.url(), "PUT", payload=compressed(as_one(pieces()), coding)).close()
+        client.request(
+            server.url(), "PUT", payload=compress_payload(as_one(pieces()), coding)
+        ).close()
     assert pausing.found == b"abcdefthe end"
 
 
 def test_the_sources_number_is_told_when_nothing_else_is_to_be_given():
     reading, writing = os.pipe()
     with open(reading, "rb", buffering=0) as pipe, open(writing, "wb", buffering=0) as other:
-        payload = compressed(as_one(pipe), "gzip")
+        payload = compress_payload(as_one(pipe), "gzip")
         assert payload.waits_on == reading
         other.write(b"words")
         a_pass = iter(payload)
@@ -390,7 +401,7 @@ def test_a_kept_pipe_is_compressed_twice_to_the_same():
         other.write(b"some words")
         other.close()
         kept = SpooledPayload(as_one(pipe), Spool)
-        payload = compressed(kept, "gzip")
+        payload = compress_payload(kept, "gzip")
         assert sent(payload) == sent(payload)
         kept.close()
 
@@ -402,7 +413,7 @@ def test_Z02_a_compressed_payload_goes_in_chunks_with_its_content_encoding(clien
     path = tmp_path / "README.md"
     path.write_bytes(WORDS)
     with ScriptedServer.serving(OK) as server:
-        payload = compressed(as_one(path), "gzip")
+        payload = compress_payload(as_one(path), "gzip")
         headers = {"X-Filename": path.name, "Content-Type": "application/octet-stream"}
         assert client.request(server.url(), "PUT", payload=payload, headers=headers).status == 200
     head = head_of(server.request)
@@ -418,7 +429,7 @@ def test_Z02_a_compressed_payload_goes_in_chunks_with_its_content_encoding(clien
 def test_C02_a_redirect_sends_it_again_the_same(client):
     moved = response(b"", "Location: /there", status="307 Temporary Redirect")
     with ScriptedServer.serving(moved, OK) as server:
-        client.request(server.url(), "PUT", payload=compressed(as_one(WORDS), "zstd"))
+        client.request(server.url(), "PUT", payload=compress_payload(as_one(WORDS), "zstd"))
     first, second = map(payload_of, server.requests)
     assert first == second
     assert decoded("zstd", first) == WORDS
@@ -437,7 +448,7 @@ def test_P20_a_source_is_only_asked_on_the_callers_thread(client):
             yield line
 
     with ScriptedServer.serving(OK) as server:
-        payload = compressed(as_one(rows()), "gzip")
+        payload = compress_payload(as_one(rows()), "gzip")
         assert client.request(server.url(), "POST", payload=payload).status == 200
     database.close()
     assert gzip.decompress(payload_of(server.request)).decode() == "".join(
@@ -478,7 +489,7 @@ def test_what_a_source_raises_ends_the_thread_and_passes_through(client, failure
 
     with ScriptedServer(script) as server:
         with pytest.raises(failure) as caught:
-            client.request(server.url(), "PUT", payload=compressed(as_one(pieces()), "gzip"))
+            client.request(server.url(), "PUT", payload=compress_payload(as_one(pieces()), "gzip"))
         assert caught.value is raised
         server.join()
     assert not server.wire[0].endswith(b"0\r\n\r\n")
@@ -503,7 +514,7 @@ def test_S06_an_early_refusal_ends_the_thread_and_is_returned(client):
         peer.drop()
 
     with ScriptedServer(script) as server:
-        payload = compressed(as_one(pieces()), "gzip", 1)
+        payload = compress_payload(as_one(pieces()), "gzip", 1)
         answer = client.request(server.url(), "PUT", payload=payload)
         assert (answer.status, answer.body) == (413, b"too much")
     assert closed.is_set()
@@ -516,7 +527,7 @@ def test_a_peer_that_goes_away_ends_the_thread(client):
         peer.reset()
 
     with ScriptedServer(script) as server, pytest.raises(TransportError):
-        payload = compressed(as_one([NOISE] * 100), "gzip", 1)
+        payload = compress_payload(as_one([NOISE] * 100), "gzip", 1)
         client.request(server.url(), "PUT", payload=payload)
     assert helpers() == []
 
@@ -524,7 +535,7 @@ def test_a_peer_that_goes_away_ends_the_thread(client):
 @pytest.mark.parametrize("coding", CODINGS)
 def test_a_pass_that_is_closed_or_dropped_ends_its_thread(coding):
     for end in ("close", "drop"):
-        a_pass: Any = iter(compressed(as_one([NOISE] * 4), coding))
+        a_pass: Any = iter(compress_payload(as_one([NOISE] * 4), coding))
         while not helpers():
             next(a_pass)
         if end == "close":
@@ -543,8 +554,8 @@ def test_a_pass_in_a_cycle_may_be_closed_by_its_own_thread():
     def a_pass() -> Iterator[bytes]:
         try:
             with BackgroundWorker() as overlap:
-                yield from overlap.do(bytes, ALONE)
-                yield from overlap.do(job, 1)
+                yield from overlap.run(bytes, INLINE_SIZE)
+                yield from overlap.run(job, 1)
                 yield b"under way"
         finally:
             closed.set()
@@ -567,11 +578,11 @@ def test_a_pass_in_a_cycle_may_be_closed_by_its_own_thread():
 
 def test_the_end_of_the_thread_is_not_waited_for_without_a_bound(monkeypatch):
     # As where the collector closes a pass while its caller holds what the thread ends by.
-    monkeypatch.setattr(overlapping, "LONGEST_JOB", 0.05)
+    monkeypatch.setattr(overlapping, "JOIN_TIMEOUT", 0.05)
     held = threading.Event()
     with BackgroundWorker() as overlap:
-        assert list(overlap.do(bytes, ALONE)) == [b""]
-        assert list(overlap.do(lambda: b"%d" % held.wait(15), 1)) == []
+        assert list(overlap.run(bytes, INLINE_SIZE)) == [b""]
+        assert list(overlap.run(lambda: b"%d" % held.wait(15), 1)) == []
     [helper] = helpers()
     held.set()
     helper.join(15)
@@ -579,7 +590,7 @@ def test_the_end_of_the_thread_is_not_waited_for_without_a_bound(monkeypatch):
 
 
 def test_several_passes_at_once_do_not_meet():
-    payload = compressed(as_one([NOISE, WORDS]), "gzip")
+    payload = compress_payload(as_one([NOISE, WORDS]), "gzip")
     passes = [iter(payload) for _ in range(4)]
     found = [bytearray() for _ in passes]
     going = list(zip(passes, found, strict=True))
@@ -680,14 +691,14 @@ def test_where_no_thread_can_be_had_it_goes_without(monkeypatch):
 def test_memory_stays_flat():
     setup = """
         import random
-        from restkit.content_encoding.payloads import compressed
+        from restkit.content_encoding.payloads import compress_payload
         from restkit.payload.convert import as_payload
         def virtual(count):
             block = random.Random(1).randbytes(1 << 20)
             for _ in range(count):
                 yield block
         def through(count, coding):
-            return sum(map(len, compressed(as_payload(virtual(count)), coding, 1)))
+            return sum(map(len, compress_payload(as_payload(virtual(count)), coding, 1)))
         for coding in ("gzip", "deflate", "zstd"):
             through(4, coding)
     """
@@ -758,7 +769,7 @@ def test_no_more_is_decompressed_than_the_limit(limit, fits):
 
 def test_a_bomb_is_decompressed_in_steps():
     bomb = sent(gzip_stream([bytes(MIB)] * 100, 9))
-    assert max(map(len, gunzip_stream(bomb))) <= STEP
+    assert max(map(len, gunzip_stream(bomb))) <= MAX_OUTPUT
     assert sum(map(len, gunzip_stream(bomb))) == 100 * MIB
 
 

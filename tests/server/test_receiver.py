@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import restkit
-from restkit.content_encoding.compressors import compressing
+from restkit.content_encoding.compressors import get_compressor_factory
 from restkit.content_encoding.decoding import accept_encoding
 from restkit.server import receive, serve
 from restkit.server.serving import Server
@@ -105,7 +105,7 @@ def compressed(coding: str, data: bytes) -> bytes:
         import brotli
 
         return brotli.compress(data)
-    compressor = compressing(coding, None)()
+    compressor = get_compressor_factory(coding, None)()
     return compressor.compress(data) + compressor.finish()
 
 

@@ -14,7 +14,7 @@ from decimal import Decimal
 import pytest
 
 from restkit import InvalidHeader, PayloadError
-from restkit.content_encoding.payloads import compressed
+from restkit.content_encoding.payloads import compress_payload
 from restkit.payload.convert import as_payload
 from restkit.server import App, serve
 from restkit.server.response import html, json, raw, redirect, stream, text
@@ -449,7 +449,7 @@ def test_a_file_without_a_length_and_a_payload_go_without_one():
 def test_a_payload_says_its_type_and_its_coding():
     answer = answered(lambda: stream(gzip_stream(b"content")))
     assert answer.header("Content-Type") == "application/gzip"
-    coded = compressed(as_payload(b"content"), "gzip")
+    coded = compress_payload(as_payload(b"content"), "gzip")
     answer = answered(lambda: stream(coded, content_type="text/plain"))
     assert answer.header("Content-Encoding") == "gzip"
     assert answer.header("Content-Type") == "text/plain"

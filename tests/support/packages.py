@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from restkit.content_encoding import compressors
+from restkit.content_encoding.decoding import import_optional
 
 FASTER = {"isal": "isal.isal_zlib", "zlib_ng": "zlib_ng.zlib_ng"}
 
@@ -19,9 +19,9 @@ def without(*modules: str) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name in modules:
             patch.setitem(sys.modules, name, None)
-        compressors._installed.cache_clear()
+        import_optional.cache_clear()
         yield
-    compressors._installed.cache_clear()
+    import_optional.cache_clear()
 
 
 @contextmanager

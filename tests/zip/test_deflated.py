@@ -55,8 +55,8 @@ def test_a_source_is_asked_on_the_thread_that_sends_while_another_compresses():
     joined(ZipStream([ZipStreamFile("a", watched)]))
 
     assert asked == {threading.current_thread()}
-    assert "restkit-overlap" in {thread.name for thread in beside}
-    assert "restkit-overlap" not in {thread.name for thread in threading.enumerate()}
+    assert "restkit-worker" in {thread.name for thread in beside}
+    assert "restkit-worker" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_a_pass_that_is_given_up_leaves_no_thread():
@@ -65,7 +65,7 @@ def test_a_pass_that_is_given_up_leaves_no_thread():
     pieces.close()
 
     assert given > MIB // 4
-    assert "restkit-overlap" not in {thread.name for thread in threading.enumerate()}
+    assert "restkit-worker" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_most_of_what_came_has_left_when_its_source_pauses():
