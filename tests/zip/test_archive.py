@@ -215,7 +215,7 @@ def test_what_can_be_sent_again_can_be_any_number_of_files():
 
 
 def test_something_that_is_no_file_is_named():
-    with pytest.raises(TypeError, match="file 1 is of type tuple; ZipStreamFile is wanted"):
+    with pytest.raises(TypeError, match="file 1 must be a ZipStreamFile; got tuple"):
         ZipStream([ZipStreamFile("a", b""), ("b", b"")])
 
 

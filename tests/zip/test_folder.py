@@ -112,7 +112,7 @@ def test_links_inside_are_followed(folder):
 def test_a_link_that_leads_outside_is_an_error(folder, target):
     (folder / "b" / "link").symlink_to(target if target == "/" else Path("..") / target)
 
-    with pytest.raises(PayloadError, match=r"link'? .*leads out of .*symlinks='keep' stores"):
+    with pytest.raises(PayloadError, match=r"link'? .*leads out of .*use symlinks='keep'"):
         ZipStream.from_path(folder)
 
 
@@ -129,7 +129,7 @@ def test_a_link_that_leads_round_and_round_is_an_error(folder, target):
     (folder / "b" / "deep" / "link").symlink_to(Path("..") / target if target != "." else ".")
 
     with pytest.raises(
-        PayloadError, match=r"the link 'b/deep/link/' in .* leads back above itself"
+        PayloadError, match=r"the link 'b/deep/link/' in .* leads back to a folder that contains it"
     ):
         ZipStream.from_path(folder)
 
@@ -162,7 +162,7 @@ def test_links_that_are_skipped_are_not_there(folder):
 
 
 def test_another_choice_is_an_error(folder):
-    with pytest.raises(PayloadError, match="symlinks='yes': one of follow, keep, skip is wanted"):
+    with pytest.raises(PayloadError, match="symlinks must be one of follow, keep, skip; got 'yes'"):
         ZipStream.from_path(folder, symlinks="yes")
 
 
@@ -180,7 +180,7 @@ def test_a_file_that_was_replaced_is_an_error(folder):
     (folder / "new").write_bytes(b"22")
     (folder / "new").replace(folder / "a.txt")
 
-    with pytest.raises(PayloadError, match=r"a\.txt' is not what it was"):
+    with pytest.raises(PayloadError, match=r"a\.txt' was replaced after"):
         list(archive)
 
 
@@ -191,7 +191,7 @@ def test_a_pipe_that_took_the_place_of_a_file_is_not_waited_for(folder, size):
     (folder / "a.txt").unlink()
     os.mkfifo(folder / "a.txt")
 
-    with pytest.raises(PayloadError, match="is not what it was"):
+    with pytest.raises(PayloadError, match="was replaced after"):
         list(archive)
 
 
@@ -203,7 +203,7 @@ def test_a_folder_that_became_a_link_leads_nowhere(folder, tmp_path, size):
     shutil.rmtree(folder / "b")
     (folder / "b").symlink_to(tmp_path / "elsewhere")
 
-    with pytest.raises(PayloadError, match="is not what it was"):
+    with pytest.raises(PayloadError, match="was replaced after"):
         list(archive)
 
 

@@ -212,7 +212,7 @@ def test_a_deduplicator_that_was_used_says_what_would_do():
     used = name_deduplicator_postfixed()
     unique_names(["a"], used)
 
-    with pytest.raises(PayloadError, match="a generator serves one archive; the function"):
+    with pytest.raises(PayloadError, match="a generator serves one archive; pass the function"):
         unique_names(["a"], used)
 
 
@@ -230,7 +230,7 @@ def test_a_deduplicator_that_gives_no_text_is_a_type_error():
         yield
         yield from count()
 
-    with pytest.raises(TypeError, match="gave int for 'a'; str is wanted"):
+    with pytest.raises(TypeError, match="must yield str; got int for 'a'"):
         unique_names(["a"], numbers)
 
 
@@ -240,12 +240,12 @@ def test_a_deduplicator_may_not_make_a_folder_of_a_file():
         while True:
             name = yield name + "/"
 
-    with pytest.raises(PayloadError, match="gave 'a/' for 'a', which is no folder"):
+    with pytest.raises(PayloadError, match="gave 'a/' for 'a': a slash at the end"):
         unique_names(["a"], as_folders)
 
 
 def test_a_reconstructor_that_does_not_look_at_the_index_is_an_error_and_no_endless_loop():
     deduplicator = name_deduplicator_default(SEED_REGEX, lambda path, _index, _extension: path)
 
-    with pytest.raises(PayloadError, match="gives names that are taken, such as 'a'"):
+    with pytest.raises(PayloadError, match="names that are used already, such as 'a'"):
         unique_names(["a", "a"], deduplicator)
