@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from restkit.errors import InvalidHeader, RequestError
-from restkit.forms.form_data import as_declared, as_form
-from restkit.forms.multipart import with_boundary
+from restkit.forms.form_data import apply_content_type, as_form
+from restkit.forms.multipart import add_boundary
 from restkit.headers import Headers, HeaderValue, checked_name
 from restkit.payload.convert import as_payload
 from restkit.payload.spooled import SpooledPayload, SpoolMode, spool_payload
@@ -98,8 +98,8 @@ def apply_payload_options(
 
 def _as_declared_in(headers: Headers, payload: Payload) -> Payload:
     given = headers["content-type"]
-    payload = as_declared(payload, given)
-    said = with_boundary(given, payload)
+    payload = apply_content_type(payload, given)
+    said = add_boundary(given, payload)
     if said != given:
         headers["Content-Type"] = said
     return payload
