@@ -1,4 +1,4 @@
-"""Digests on the wire: what is sent with a payload, and what is checked of an answer (RFC 9530)."""
+"""Digests on the wire: sent with payloads, checked in responses (RFC 9530)."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def with_digest(source: object) -> Payload:
 
 
 @pytest.mark.parametrize("source", [WORDS, "a path"])
-def test_what_has_a_length_is_sent_with_its_digest_in_the_head(client, tmp_path, source):
+def test_payload_with_a_length_has_its_digest_in_the_head(client, tmp_path, source):
     if source == "a path":
         source = tmp_path / "words"
         source.write_bytes(WORDS)
@@ -56,8 +56,10 @@ def test_what_has_a_length_is_sent_with_its_digest_in_the_head(client, tmp_path,
     assert body_of(server.request) == WORDS
 
 
-@pytest.mark.parametrize("source", [[b"one ", b"two"], iter([b"one ", b"two"])], ids=["list", "it"])
-def test_what_goes_in_chunks_ends_with_its_digest(client, source):
+@pytest.mark.parametrize(
+    "source", [[b"one ", b"two"], iter([b"one ", b"two"])], ids=["list", "iterator"]
+)
+def test_chunked_payload_has_its_digest_in_a_trailer(client, source):
     source = list(source)
     for each in (source, iter(source)):
         with ScriptedServer.serving(OK) as server:
@@ -73,7 +75,7 @@ def test_what_goes_in_chunks_ends_with_its_digest(client, source):
         )
 
 
-def test_the_digest_is_of_what_is_sent_after_it_was_compressed(client):
+def test_digest_covers_the_compressed_bytes(client):
     with ScriptedServer.serving(OK) as server:
         payload = add_content_digest(compress_payload(as_payload(WORDS), "gzip"))
         client.request(server.url(), "PUT", payload=payload)
@@ -83,7 +85,7 @@ def test_the_digest_is_of_what_is_sent_after_it_was_compressed(client):
     assert body_of(server.request).endswith(digest_of(sent).encode() + b"\r\n\r\n")
 
 
-def test_a_length_of_the_callers_leaves_no_place_for_it(client):
+def test_digest_trailer_with_the_callers_content_length_raises(client):
     with ScriptedServer.serving(OK) as server:
         with pytest.raises(RequestError, match="only be sent behind chunks"):
             headers = {"Content-Length": 3}
@@ -93,20 +95,20 @@ def test_a_length_of_the_callers_leaves_no_place_for_it(client):
         assert server.requests == []
 
 
-def test_chunks_that_the_caller_asks_for_carry_it_in_the_head_or_behind(client):
+def test_callers_transfer_encoding_allows_head_and_trailer(client):
     headers = {"Transfer-Encoding": "chunked"}
     with ScriptedServer.serving(OK) as server:
         for source in (b"abc", iter([b"abc"])):
             client.request(server.url(), "PUT", payload=with_digest(source), headers=headers)
-    sized, unsized = server.requests
-    assert field(head_of(sized), "content-digest") == digest_of(b"abc")
-    assert field(head_of(sized), "trailer") is None
-    assert body_of(sized) == chunks(b"abc") + b"0\r\n\r\n"
-    assert field(head_of(unsized), "trailer") == "Content-Digest"
-    assert digest_of(b"abc").encode() in body_of(unsized)
+    replayable, one_shot = server.requests
+    assert field(head_of(replayable), "content-digest") == digest_of(b"abc")
+    assert field(head_of(replayable), "trailer") is None
+    assert body_of(replayable) == chunks(b"abc") + b"0\r\n\r\n"
+    assert field(head_of(one_shot), "trailer") == "Content-Digest"
+    assert digest_of(b"abc").encode() in body_of(one_shot)
 
 
-def test_a_trailer_field_of_the_callers_wins(client):
+def test_callers_trailer_field_is_sent(client):
     with ScriptedServer.serving(OK) as server:
         payload = with_digest(iter([b"abc"]))
         client.request(server.url(), "PUT", payload=payload, headers={"Trailer": "X-Mine"})
@@ -114,7 +116,7 @@ def test_a_trailer_field_of_the_callers_wins(client):
 
 
 @pytest.mark.parametrize("options", [{"spool": True}, {"replay": "spool"}, {}])
-def test_what_is_spooled_for_its_length_has_the_digest_in_the_head(client, options):
+def test_payload_spooled_for_its_length_has_its_digest_in_the_head(client, options):
     wanted = response(status="411 Length Required")
     answers = (OK,) if "spool" in options else (wanted, OK)
     with ScriptedServer.serving(*answers) as server:
@@ -127,7 +129,7 @@ def test_what_is_spooled_for_its_length_has_the_digest_in_the_head(client, optio
     assert body_of(server.requests[-1]) == b"one two"
 
 
-def test_what_is_kept_as_it_goes_ends_with_its_digest_at_each_try(client):
+def test_payload_spooled_while_sending_has_its_trailer_at_each_attempt(client):
     moved = response(b"", "Location: /there", status="307 Temporary Redirect")
     with ScriptedServer.serving(moved, OK) as server:
         payload = with_digest(iter([b"one ", b"two"]))
@@ -137,7 +139,7 @@ def test_what_is_kept_as_it_goes_ends_with_its_digest_at_each_try(client):
         assert body_of(request).endswith(digest_of(b"one two").encode() + b"\r\n\r\n")
 
 
-def test_the_option_sends_it_of_whatever_goes_out(client, tmp_path):
+def test_content_digest_option_covers_every_payload(client, tmp_path):
     path = tmp_path / "words"
     path.write_bytes(WORDS)
     with ScriptedServer.serving(OK) as server:
@@ -146,13 +148,13 @@ def test_the_option_sends_it_of_whatever_goes_out(client, tmp_path):
         client.request(server.url(), "PUT", payload=path, compress="zstd", content_digest=True)
         client.request(server.url(), content_digest=True)
     for request in server.requests[:-1]:
-        said = digest_of(payload_of(request))
-        ahead = field(head_of(request), "content-digest")
-        assert ahead == said or body_of(request).endswith(f"{said}\r\n\r\n".encode())
+        digest = digest_of(payload_of(request))
+        in_head = field(head_of(request), "content-digest")
+        assert in_head == digest or body_of(request).endswith(f"{digest}\r\n\r\n".encode())
     assert field(head_of(server.requests[-1]), "content-digest") is None
 
 
-def test_a_digest_of_the_callers_is_the_one_that_is_sent(client):
+def test_callers_digest_is_sent(client):
     headers = {"Content-Digest": "sha-512=:YWJj:"}
     with ScriptedServer.serving(OK) as server:
         for payload in (b"abc", iter([b"abc"])):
@@ -164,7 +166,7 @@ def test_a_digest_of_the_callers_is_the_one_that_is_sent(client):
         assert b"sha-256" not in request
 
 
-def test_a_digest_that_the_caller_withholds_is_not_sent(client):
+def test_digest_that_the_caller_suppresses_is_not_sent(client):
     with ScriptedServer.serving(OK) as server:
         for payload in (b"abc", iter([b"abc"])):
             headers = {"Content-Digest": None}
@@ -175,37 +177,37 @@ def test_a_digest_that_the_caller_withholds_is_not_sent(client):
 
 
 @pytest.mark.parametrize("by", ["call", "client"])
-def test_compressed_bytes_are_not_sent_without_the_header_that_says_so(by):
+def test_compressed_payload_without_content_encoding_raises(by):
     none = {"Content-Encoding": None}
     with ScriptedServer.serving(OK) as server:
         with Client(headers=none if by == "client" else None, compress="gzip") as client:
             with pytest.raises(RequestError, match="Content-Encoding=None are given") as caught:
                 client.put(server.url(), b"abc", none if by == "call" else None)
             assert caught.value.sent == "nothing"
-            assert client.get(server.url()).status == 200  # where nothing is compressed
+            assert client.get(server.url()).status == 200  # there is nothing to compress
 
 
 class SizedOnce(Payload):
-    """One that says how long it is, and can be sent once."""
+    """A payload with a length that can be sent once."""
 
     length = 3
 
     def __init__(self) -> None:
-        self.asked = 0
+        self.read_count = 0
 
     def chunks(self) -> Iterator[Buffer]:
-        for piece in (b"a", b"b", b"c"):
-            self.asked += 1
-            yield piece
+        for chunk in (b"a", b"b", b"c"):
+            self.read_count += 1
+            yield chunk
 
 
-def test_what_is_kept_as_it_goes_is_not_read_beforehand(client):
+def test_payload_spooled_while_sending_is_not_read_before(client):
     source = SizedOnce()
     seen = []
 
-    class Looking:
+    class Observer:
         def on_request(self, request: Request) -> None:
-            seen.append(source.asked)
+            seen.append(source.read_count)
 
     with ScriptedServer.serving(OK) as server:
         client.request(
@@ -214,7 +216,7 @@ def test_what_is_kept_as_it_goes_is_not_read_beforehand(client):
             payload=source,
             content_digest=True,
             replay="spool",
-            filters=[Looking()],
+            filters=[Observer()],
         )
     assert seen == [0]
     assert body_of(server.request).endswith(digest_of(b"abc").encode() + b"\r\n\r\n")
@@ -223,25 +225,25 @@ def test_what_is_kept_as_it_goes_is_not_read_beforehand(client):
 # Received
 
 
-def sized(body: bytes, *fields: str) -> bytes:
+def with_length(body: bytes, *fields: str) -> bytes:
     return response(body, *fields)
 
 
-def in_chunks(body: bytes, *fields: str) -> bytes:
+def chunked(body: bytes, *fields: str) -> bytes:
     half = len(body) // 2
     return chunked_response(*filter(None, (body[:half], body[half:])), fields=fields)
 
 
-@pytest.fixture(params=[sized, in_chunks])
-def answering(request):
-    """What makes an answer of a body and fields, by its length and in chunks."""
+@pytest.fixture(params=[with_length, chunked])
+def make_response(request):
+    """A function that makes a response of body and fields, with a length and chunked."""
     return request.param
 
 
 @pytest.mark.parametrize("body", [b"", WORDS, WORDS * 400], ids=len)
 @pytest.mark.parametrize("name", ["Content-Digest", "Repr-Digest"])
-def test_a_body_that_is_the_one_of_its_digest_is_read(client, answering, body, name):
-    answer = answering(body, f"{name}: {digest_of(body)}, {digest_of(body, 'sha-512')}")
+def test_body_that_matches_its_digest_is_read(client, make_response, body, name):
+    answer = make_response(body, f"{name}: {digest_of(body)}, {digest_of(body, 'sha-512')}")
     with ScriptedServer.serving(answer) as server:
         for _ in range(2):
             assert client.request(server.url()).body == body
@@ -255,16 +257,16 @@ VIEWS = {
     "lines": lambda r: list(r.body_file),
     "tee": lambda r: r.tee().readlines(),
     "stream": lambda r: r.body_stream().read(),
-    "pieces": lambda r: list(r.payload_stream),
+    "chunks": lambda r: list(r.payload_stream),
     "blocks": lambda r: list(r.iter_blocks()),
 }
 
 
 @pytest.mark.parametrize("size", [1, 400], ids=["small", "large"])
 @pytest.mark.parametrize("view", VIEWS)
-def test_a_body_that_is_another_cannot_be_read_to_its_end(client, answering, view, size):
+def test_body_that_does_not_match_raises_in_every_view(client, make_response, view, size):
     body = WORDS * size
-    answer = answering(body, f"Content-Digest: {digest_of(b'other')}")
+    answer = make_response(body, f"Content-Digest: {digest_of(b'other')}")
     with ScriptedServer.serving(answer, OK) as server:
         wrong = client.request(server.url())
         assert wrong.status == 200
@@ -273,15 +275,15 @@ def test_a_body_that_is_another_cannot_be_read_to_its_end(client, answering, vie
                 VIEWS[view](wrong)
             assert caught.value.request is wrong.request
             assert caught.value.response is wrong
-            if view in ("stream", "pieces"):
+            if view in ("stream", "chunks"):
                 break
         wrong.close()
         assert client.request(server.url()).body == b"ok"
-    assert server.connections == 1  # all of it came, and the connection is as good as before
+    assert server.connections == 1  # the body was received completely, so the connection is reused
 
 
-def test_a_body_that_is_another_is_read_where_nobody_wants_it_checked(client, answering):
-    wrong = answering(WORDS, f"Content-Digest: {digest_of(b'other')}")
+def test_content_digest_false_turns_the_check_off(client, make_response):
+    wrong = make_response(WORDS, f"Content-Digest: {digest_of(b'other')}")
     with ScriptedServer.serving(wrong) as server:
         response = client.put(server.url(), WORDS, content_digest=False)
         assert response.body == WORDS
@@ -291,16 +293,18 @@ def test_a_body_that_is_another_is_read_where_nobody_wants_it_checked(client, an
             client.put(server.url(), WORDS, content_digest=None).body_file.read()
 
 
-def test_a_body_that_is_another_is_not_saved(client, answering, tmp_path):
-    answer = answering(WORDS, f"Content-Digest: {digest_of(b'other')}")
+def test_body_that_does_not_match_is_not_saved(client, make_response, tmp_path):
+    answer = make_response(WORDS, f"Content-Digest: {digest_of(b'other')}")
     with ScriptedServer.serving(answer) as server, pytest.raises(IntegrityError):
         client.request(server.url()).save(tmp_path / "saved")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_S05_a_body_that_is_another_ends_no_request_it_is_sent_on_with(client, answering):
+def test_S05_body_that_does_not_match_never_completes_the_request_that_sends_it(
+    client, make_response
+):
     body = WORDS * 400
-    answer = answering(body, f"Content-Digest: {digest_of(b'other')}")
+    answer = make_response(body, f"Content-Digest: {digest_of(b'other')}")
 
     def script(peer: Peer) -> None:
         peer.read_to_end()
@@ -312,17 +316,17 @@ def test_S05_a_body_that_is_another_ends_no_request_it_is_sent_on_with(client, a
     assert caught.value.out_of_payload
     assert str(source.port) in str(caught.value)
     (wire,) = target.wire
-    if answering is sized:
+    if make_response is with_length:
         assert len(body_of(wire)) < len(body)
     assert not wire.endswith(b"0\r\n\r\n")
 
 
 @pytest.mark.parametrize("decompress", [True, False])
-def test_the_digest_is_of_the_body_as_it_came(client, answering, decompress):
+def test_digest_covers_the_body_as_received(client, make_response, decompress):
     coded = gzip.compress(WORDS, mtime=0)
     fields = ["Content-Encoding: gzip", f"Content-Digest: {digest_of(coded)}"]
     wrong = ["Content-Encoding: gzip", f"Content-Digest: {digest_of(WORDS)}"]
-    answers = answering(coded, *fields), answering(coded, *wrong)
+    answers = make_response(coded, *fields), make_response(coded, *wrong)
     with ScriptedServer.serving(*answers) as server:
         body = client.request(server.url(), decompress=decompress).body
         assert body == (WORDS if decompress else coded)
@@ -332,7 +336,7 @@ def test_the_digest_is_of_the_body_as_it_came(client, answering, decompress):
 
 @pytest.mark.parametrize("right", [True, False])
 @pytest.mark.parametrize("size", [1, 400], ids=["small", "large"])
-def test_a_digest_behind_the_body_is_checked_where_it_was_announced(client, right, size):
+def test_digest_in_an_announced_trailer_is_checked(client, right, size):
     body = WORDS * size
     said = digest_of(body if right else b"other").encode()
     answer = (
@@ -343,16 +347,16 @@ def test_a_digest_behind_the_body_is_checked_where_it_was_announced(client, righ
         + b"\r\n\r\n"
     )
     with ScriptedServer.serving(answer) as server:
-        came = client.request(server.url())
+        received = client.request(server.url())
         if right:
-            assert came.body == body
-            assert came.trailers["content-digest"] == said.decode()
+            assert received.body == body
+            assert received.trailers["content-digest"] == said.decode()
         else:
             with pytest.raises(IntegrityError):
-                _ = came.body
+                _ = received.body
 
 
-def test_the_answer_to_head_and_a_part_are_not_held_to_the_digest_of_the_whole(client):
+def test_responses_without_the_whole_content_are_not_checked(client):
     said = f"Repr-Digest: {digest_of(WORDS)}"
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 3800\r\n" + said.encode() + b"\r\n\r\n"
     part = response(WORDS[:10], said, "Content-Range: bytes 0-9/3800", status="206 Partial Content")
@@ -363,25 +367,25 @@ def test_the_answer_to_head_and_a_part_are_not_held_to_the_digest_of_the_whole(c
         assert client.request(server.url()).body == b""
 
 
-def test_what_is_no_digest_is_ignored(client, answering):
+def test_malformed_and_unknown_digests_are_ignored(client, make_response):
     fields = ("Content-Digest: sha-256=nonsense", "Repr-Digest: md5=:AAAA:")
-    with ScriptedServer.serving(answering(WORDS, *fields)) as server:
+    with ScriptedServer.serving(make_response(WORDS, *fields)) as server:
         assert client.request(server.url()).body == WORDS
 
 
-def test_a_body_that_is_let_go_is_not_checked(client, answering):
-    answer = answering(WORDS, f"Content-Digest: {digest_of(b'other')}")
+def test_closed_or_skipped_body_is_not_checked(client, make_response):
+    answer = make_response(WORDS, f"Content-Digest: {digest_of(b'other')}")
     with ScriptedServer.serving(answer) as server:
         client.request(server.url()).close()
         client.request(server.url()).skip_body()
 
 
-def test_an_answer_that_was_checked_pickles(client, answering):
+def test_checked_response_pickles(client, make_response):
     coded = gzip.compress(WORDS, mtime=0)
     for body, fields in ((WORDS, ()), (coded, ("Content-Encoding: gzip",))):
         for right in (True, False):
             said = f"Content-Digest: {digest_of(body if right else b'other')}"
-            with ScriptedServer.serving(answering(body, said, *fields)) as server:
+            with ScriptedServer.serving(make_response(body, said, *fields)) as server:
                 again = pickle.loads(pickle.dumps(client.request(server.url())))
             if right:
                 assert again.body == WORDS
@@ -390,7 +394,7 @@ def test_an_answer_that_was_checked_pickles(client, answering):
                     _ = again.body
 
 
-def test_a_large_body_is_checked_as_it_is_streamed(client):
+def test_large_streamed_body_is_checked(client):
     block = hashlib.sha512(b"block").digest() * (MIB // 64)
 
     def script(peer: Peer) -> None:
@@ -400,12 +404,12 @@ def test_a_large_body_is_checked_as_it_is_streamed(client):
         peer.send(b"Content-Digest: " + said + b"\r\n\r\n", *[block] * 20)
 
     with ScriptedServer(script) as server:
-        came = client.request(server.url())
-        assert sum(map(len, came.payload_stream)) == 20 * MIB
+        received = client.request(server.url())
+        assert sum(map(len, received.payload_stream)) == 20 * MIB
 
 
-class Summed(Payload):
-    """One with a trailer of its own, which it announces."""
+class PayloadWithTrailer(Payload):
+    """A payload that announces a trailer."""
 
     trailer_names = ("X-Sum",)
 
@@ -416,9 +420,9 @@ class Summed(Payload):
         return [("X-Sum", "6")]
 
 
-def test_the_trailers_of_a_payload_are_announced_through_what_is_made_of_it(client):
+def test_trailers_of_a_wrapped_payload_are_announced(client):
     with ScriptedServer.serving(OK) as server:
-        payload = add_content_digest(compress_payload(Summed(), "gzip"))
+        payload = add_content_digest(compress_payload(PayloadWithTrailer(), "gzip"))
         client.request(server.url(), "PUT", payload=payload, progress=lambda *_: None)
     assert field(head_of(server.request), "trailer") == "X-Sum, Content-Digest"
     assert b"\r\nX-Sum: 6\r\nContent-Digest: sha-256=:" in body_of(server.request)
