@@ -1,4 +1,4 @@
-"""Payloads compressed on their way: what comes out, when it leaves, and what is left behind."""
+"""Compressed payloads: their bytes, when they are sent, and the thread that compresses."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from restkit import RequestError
 from restkit.content_encoding import compressors
-from restkit.content_encoding import worker as overlapping
+from restkit.content_encoding import worker as worker_module
 from restkit.content_encoding.decoding import MAX_OUTPUT, Decoder
 from restkit.content_encoding.payloads import compress_payload, gunzip_stream, gzip_stream
 from restkit.content_encoding.worker import INLINE_SIZE, BackgroundWorker
@@ -44,38 +44,38 @@ NOISE = random.Random(8).randbytes(3 * MIB)
 WORDS = b"".join(b"line %d, with %d words\n" % (n, n * 7919 % 1000) for n in range(50_000))
 
 
-def as_one(source: object) -> Payload:
+def make_payload(source: object) -> Payload:
     payload = as_payload(source)
     assert payload is not None
     return payload
 
 
-def sent(payload: Payload) -> bytes:
-    """One pass. Each piece is copied while it is good, as the wire does with what it sends."""
-    return b"".join(bytes(piece) for piece in payload)
+def join_chunks(payload: Payload) -> bytes:
+    """Join the chunks of one pass. Each one is copied, as it is only valid until the next."""
+    return b"".join(bytes(chunk) for chunk in payload)
 
 
-def decoded(coding: str, data: bytes) -> bytes:
+def decode(coding: str, data: bytes) -> bytes:
     decoder, found = Decoder(coding), bytearray()
     decoder.feed(data)
-    while piece := decoder.produce():
-        found += piece
+    while chunk := decoder.produce():
+        found += chunk
     decoder.finish()
     return bytes(found)
 
 
-def helpers() -> list[threading.Thread]:
-    """The threads that compress."""
+def worker_threads() -> list[threading.Thread]:
+    """Return the threads that compress."""
     return [thread for thread in threading.enumerate() if thread.name == "restkit-worker"]
 
 
-# What comes out
+# Output
 
 
-def test_Z01_a_file_as_one_gzip_member_that_gzip_restores(tmp_path):
+def test_Z01_gzip_restores_a_file_from_one_member(tmp_path):
     path = tmp_path / "noise"
     path.write_bytes(NOISE[:MIB])
-    data = sent(gzip_stream(path))
+    data = join_chunks(gzip_stream(path))
     restored = subprocess.run(["gzip", "-dc"], input=data, capture_output=True, check=True)
     assert restored.stdout == NOISE[:MIB]
     member = zlib.decompressobj(31)
@@ -84,23 +84,23 @@ def test_Z01_a_file_as_one_gzip_member_that_gzip_restores(tmp_path):
 
 
 @pytest.mark.parametrize("coding", CODINGS)
-@given(pieces=st.lists(st.binary(max_size=2000)), level=st.integers(0, 9))
-def test_whatever_the_pieces_they_come_back(coding, pieces, level):
-    assert decoded(coding, sent(compress_payload(as_one(pieces), coding, level))) == b"".join(
-        pieces
-    )
+@given(chunks=st.lists(st.binary(max_size=2000)), level=st.integers(0, 9))
+def test_any_chunks_are_restored(coding, chunks, level):
+    assert decode(
+        coding, join_chunks(compress_payload(make_payload(chunks), coding, level))
+    ) == b"".join(chunks)
 
 
 @pytest.mark.parametrize("coding", CODINGS)
 @pytest.mark.parametrize("size", [1, 1000, 128 * 1024, 256 * 1024, 300 * 1024, 3 * MIB])
-def test_large_and_small_pieces_come_back(coding, size):
-    pieces = [NOISE[at : at + size] for at in range(0, 600 * size, size)]
-    payload = compress_payload(as_one(iter(pieces)), coding, 1)
-    assert decoded(coding, sent(payload)) == b"".join(pieces)
+def test_large_and_small_chunks_are_restored(coding, size):
+    chunks = [NOISE[at : at + size] for at in range(0, 600 * size, size)]
+    payload = compress_payload(make_payload(iter(chunks)), coding, 1)
+    assert decode(coding, join_chunks(payload)) == b"".join(chunks)
 
 
 @pytest.mark.parametrize("coding", CODINGS)
-def test_a_piece_is_the_sources_again_once_the_next_is_asked_for(coding):
+def test_source_can_reuse_the_buffer_of_a_chunk(coding):
     buffer = bytearray(200 * 1024)
 
     def one_buffer() -> Iterator[bytearray]:
@@ -110,51 +110,53 @@ def test_a_piece_is_the_sources_again_once_the_next_is_asked_for(coding):
         buffer.extend(b"it can be resized, too")
 
     whole = b"".join(bytes([n]) * len(buffer) for n in range(12))
-    assert decoded(coding, sent(compress_payload(as_one(one_buffer()), coding))) == whole
+    assert (
+        decode(coding, join_chunks(compress_payload(make_payload(one_buffer()), coding))) == whole
+    )
 
 
 @pytest.mark.parametrize("coding", CODINGS)
-def test_nothing_at_all_is_a_whole_stream_of_nothing(coding):
+def test_empty_source_makes_a_complete_empty_stream(coding):
     for source in (b"", "", [], iter(())):
-        data = sent(compress_payload(as_one(source), coding))
+        data = join_chunks(compress_payload(make_payload(source), coding))
         assert data
-        assert decoded(coding, data) == b""
+        assert decode(coding, data) == b""
 
 
-def test_Z07_deflate_is_in_zlibs_format():
-    assert zlib.decompress(sent(compress_payload(as_one(WORDS), "deflate"))) == WORDS
+def test_Z07_deflate_has_zlib_format():
+    assert zlib.decompress(join_chunks(compress_payload(make_payload(WORDS), "deflate"))) == WORDS
 
 
-def test_a_gzip_member_has_no_name_and_no_time():
-    assert sent(gzip_stream(b"words"))[:8] == b"\x1f\x8b\x08\0\0\0\0\0"
+def test_gzip_member_has_no_name_and_no_time():
+    assert join_chunks(gzip_stream(b"words"))[:8] == b"\x1f\x8b\x08\0\0\0\0\0"
 
 
-def test_zstd_keeps_to_the_window_that_receivers_take():
-    # Left alone, level 22 wants 128 MiB of them; the decoder takes 8 MiB, as RFC 9659 has it.
-    data = sent(compress_payload(as_one([WORDS[:50_000]]), "zstd", 22))
-    assert decoded("zstd", data) == WORDS[:50_000]
+def test_zstd_window_is_at_most_8_mib():
+    # By default level 22 uses 128 MiB; the decoder accepts 8 MiB (RFC 9659).
+    data = join_chunks(compress_payload(make_payload([WORDS[:50_000]]), "zstd", 22))
+    assert decode("zstd", data) == WORDS[:50_000]
 
 
-def test_a_stream_of_zstd_has_a_checksum():
-    data = bytearray(sent(compress_payload(as_one([NOISE[:1000]]), "zstd")))
+def test_zstd_stream_has_a_checksum():
+    data = bytearray(join_chunks(compress_payload(make_payload([NOISE[:1000]]), "zstd")))
     data[500] ^= 1
     with pytest.raises(DecodingError, match="zstd"):
-        decoded("zstd", bytes(data))
+        decode("zstd", bytes(data))
 
 
 @pytest.mark.parametrize("coding", CODINGS)
-def test_a_level_decides_how_small(coding):
+def test_higher_level_makes_smaller_output(coding):
     levels = (-100, 1) if coding == "zstd" else (1, 9)
     quick, thorough = (
-        len(sent(compress_payload(as_one(WORDS), coding, level))) for level in levels
+        len(join_chunks(compress_payload(make_payload(WORDS), coding, level))) for level in levels
     )
     assert thorough < quick
 
 
-# What it says of itself
+# Headers, length and replay
 
 
-def test_a_gzip_stream_is_data():
+def test_gzip_stream_is_data_with_its_own_type():
     payload = gzip_stream("words")
     assert list(payload.headers) == [("Content-Type", "application/gzip")]
     assert (payload.length, payload.replayable, payload.started) == (None, True, False)
@@ -174,7 +176,7 @@ class Coded(Payload):
         return [("X-Sum", "6")]
 
 
-def test_a_coding_goes_behind_those_that_are_there():
+def test_coding_is_added_after_existing_ones():
     payload = compress_payload(Coded(), "gzip")
     assert list(payload.headers) == [
         ("Content-Type", "text/csv"),
@@ -188,29 +190,29 @@ def test_a_coding_goes_behind_those_that_are_there():
     assert payload.trailers() == [("X-Sum", "6")]
 
 
-def test_it_can_go_again_if_its_source_can():
-    again = compress_payload(as_one([WORDS, NOISE]), "gzip")
+def test_compressed_payload_is_replayable_if_its_source_is():
+    again = compress_payload(make_payload([WORDS, NOISE]), "gzip")
     assert again.replayable
-    assert sent(again) == sent(again)
-    once = compress_payload(as_one(iter([WORDS])), "gzip")
+    assert join_chunks(again) == join_chunks(again)
+    once = compress_payload(make_payload(iter([WORDS])), "gzip")
     assert not once.replayable
-    sent(once)
+    join_chunks(once)
     assert once.started
     with pytest.raises(PayloadNotReplayable):
-        sent(once)
-    source = as_one(iter([WORDS]))
-    sent(source)
+        join_chunks(once)
+    source = make_payload(iter([WORDS]))
+    join_chunks(source)
     assert compress_payload(source, "gzip").started
 
 
-def test_gzip_stream_of_nothing_to_send_is_refused():
+def test_gzip_stream_of_none_raises():
     for stream in (gzip_stream, gunzip_stream):
         with pytest.raises(TypeError, match="None"):
             stream(None)
 
 
 @pytest.mark.parametrize(
-    ("coding", "level", "said"),
+    ("coding", "level", "message"),
     [
         ("br", None, "gzip, deflate, zstd"),
         ("gzip", 10, "0 to 9 for gzip"),
@@ -220,80 +222,82 @@ def test_gzip_stream_of_nothing_to_send_is_refused():
         ("gzip", "6", "got '6'"),
     ],
 )
-def test_what_cannot_be_chosen_is_named(coding, level, said):
-    with pytest.raises(RequestError, match=said):
-        compress_payload(as_one(b"words"), coding, level)
+def test_unknown_coding_or_level_raises(coding, level, message):
+    with pytest.raises(RequestError, match=message):
+        compress_payload(make_payload(b"words"), coding, level)
 
 
-def test_without_its_package_zstd_is_an_error_that_names_it():
+def test_zstd_without_its_package_raises_and_names_it():
     with (
         without("compression.zstd", "backports.zstd"),
         pytest.raises(RequestError, match=r"restkit\[zstd\]"),
     ):
-        compress_payload(as_one(b"words"), "zstd")
+        compress_payload(make_payload(b"words"), "zstd")
 
 
-# The packages that are faster
+# Faster packages
 
 
 @pytest.fixture(params=["zlib", "isal", "zlib_ng"])
 def package(request: pytest.FixtureRequest) -> Iterator[str]:
-    """One of the packages that know gzip, alone."""
+    """One package for gzip, without the others."""
     with with_only(request.param):
         yield request.param
 
 
 @pytest.mark.parametrize("level", range(10))
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])
-def test_every_package_makes_whole_streams_at_every_level(package, coding, level):
-    payload = compress_payload(as_one([WORDS, NOISE[: MIB // 2]]), coding, level)
-    data = sent(payload)
+def test_every_package_makes_complete_streams_at_every_level(package, coding, level):
+    payload = compress_payload(make_payload([WORDS, NOISE[: MIB // 2]]), coding, level)
+    data = join_chunks(payload)
     assert zlib.decompress(data, 31 if coding == "gzip" else 15) == WORDS + NOISE[: MIB // 2]
-    assert sent(payload) == data
+    assert join_chunks(payload) == data
 
 
 @pytest.mark.parametrize("level", [0, 1, 3, 6, 9])
-def test_however_a_source_cuts_its_pieces_each_pass_gives_the_same_bytes(package, level):
+def test_output_does_not_depend_on_the_chunks_of_the_source(package, level):
     data = WORDS[:700_000] + NOISE[:100_000] + WORDS[700_000:]
 
-    def pieces(size: int) -> Iterator[bytes]:
+    def chunks(size: int) -> Iterator[bytes]:
         return (data[at : at + size] for at in range(0, len(data), size))
 
-    passes = {sent(gzip_stream(pieces(size), level)) for size in (999, 100_003, 300_007, MIB)}
+    passes = {
+        join_chunks(gzip_stream(chunks(size), level)) for size in (999, 100_003, 300_007, MIB)
+    }
     assert len(passes) == 1
 
 
 @pytest.mark.parametrize("level", range(1, 10))
-def test_a_level_stands_for_about_the_same_size_with_every_package(package, level):
+def test_level_means_about_the_same_size_with_every_package(package, level):
     by_zlib = zlib.compressobj(level, zlib.DEFLATED, 31)
-    wanted = len(by_zlib.compress(WORDS) + by_zlib.flush())
-    assert len(sent(gzip_stream(WORDS, level))) < 1.25 * wanted
+    size = len(by_zlib.compress(WORDS) + by_zlib.flush())
+    assert len(join_chunks(gzip_stream(WORDS, level))) < 1.25 * size
 
 
-def test_what_is_in_a_flushed_stream_can_be_had_whatever_the_package(package):
+def test_flushed_stream_can_be_decoded_with_every_package(package):
     compressor = compressors.get_compressor_factory("gzip", 1)()
     data = compressor.compress(b"words") + compressor.flush()
     assert zlib.decompressobj(31).decompress(data) == b"words"
 
 
-# When it leaves
+# When output is sent
 
 
 def read_until_decoded(peer: Peer, decoder: Decoder, wanted: int) -> bytes:
-    """Chunks off the wire, decoded, until there are so many bytes."""
+    """Read and decode HTTP chunks until there are at least ``wanted`` decoded bytes."""
     found = bytearray()
     while len(found) < wanted:
         size = int(peer.read_until(b"\r\n"), 16)
-        assert size, "the payload ended before its time"
+        assert size, "the payload ended early"
         decoder.feed(peer.read_exactly(size))
-        while piece := decoder.produce():
-            found += piece
+        while chunk := decoder.produce():
+            found += chunk
         peer.read_exactly(2)
     return bytes(found)
 
 
 class Pausing:
-    """Peer and source in step: the source pauses until the peer has so much of what it gave."""
+    """A source that pauses until the server has received given numbers of decoded bytes."""
 
     def __init__(self, coding: str, *wanted: int) -> None:
         self._coding = coding
@@ -309,19 +313,19 @@ class Pausing:
             there.set()
         while size := int(peer.read_until(b"\r\n"), 16):
             decoder.feed(peer.read_exactly(size + 2)[:-2])
-            while piece := decoder.produce():
-                self.found += piece
+            while chunk := decoder.produce():
+                self.found += chunk
         decoder.finish()
         peer.send(OK)
 
     def pause(self, which: int = 0) -> None:
-        assert self._there[which].wait(15), "what was given before the pause has not left"
+        assert self._there[which].wait(15), "bytes from before the pause were not sent"
 
 
 @pytest.mark.parametrize("coding", CODINGS)
 @pytest.mark.parametrize(("buffering", "share"), [(0, MIB), (-1, MIB)])
-def test_Z03_what_a_pipe_gave_leaves_before_it_is_waited_for(client, coding, buffering, share):
-    # What open() has buffered cannot tell whether there is more before it has been empty once.
+def test_Z03_bytes_from_a_pipe_are_sent_before_it_is_waited_for(client, coding, buffering, share):
+    # A buffered pipe only knows that it is empty after it was empty once.
     reading, writing = os.pipe()
     pausing = Pausing(coding, share, MIB + 3)
 
@@ -338,16 +342,18 @@ def test_Z03_what_a_pipe_gave_leaves_before_it_is_waited_for(client, coding, buf
         open(reading, "rb", buffering=buffering) as pipe,
         beside(write),
     ):
-        client.request(server.url(), "PUT", payload=compress_payload(as_one(pipe), coding)).close()
+        client.request(
+            server.url(), "PUT", payload=compress_payload(make_payload(pipe), coding)
+        ).close()
     assert pausing.found == NOISE[:MIB] + b"abcthe end"
 
 
 @pytest.mark.parametrize("size", [16 * 1024, 64 * 1024, 256 * 1024, MIB])
-def test_Z03_what_a_generator_gave_leaves_before_it_pauses(client, size):
-    # Of noise as much comes out as went in, but for what may be under way: less than half of it.
+def test_Z03_bytes_from_a_generator_are_sent_before_it_pauses(client, size):
+    # Noise does not shrink, and less than half of it is pending at the pause.
     pausing = Pausing("gzip", MIB // 2)
 
-    def pieces() -> Iterator[bytes]:
+    def chunks() -> Iterator[bytes]:
         for at in range(0, MIB, size):
             yield NOISE[at : at + size]
         pausing.pause()
@@ -355,16 +361,16 @@ def test_Z03_what_a_generator_gave_leaves_before_it_pauses(client, size):
 
     with ScriptedServer(pausing.script) as server:
         client.request(
-            server.url(), "PUT", payload=compress_payload(as_one(pieces()), "gzip")
+            server.url(), "PUT", payload=compress_payload(make_payload(chunks()), "gzip")
         ).close()
     assert pausing.found == NOISE[:MIB] + b"the end"
 
 
 @pytest.mark.parametrize("coding", CODINGS)
-def test_a_slow_generator_is_flushed_every_now_and_then(client, coding):
+def test_slow_generator_is_flushed_at_intervals(client, coding):
     pausing = Pausing(coding, 6)
 
-    def pieces() -> Iterator[bytes]:
+    def chunks() -> Iterator[bytes]:
         yield b"abc"
         time.sleep(0.6)
         yield b"def"
@@ -373,47 +379,47 @@ def test_a_slow_generator_is_flushed_every_now_and_then(client, coding):
 
     with ScriptedServer(pausing.script) as server:
         client.request(
-            server.url(), "PUT", payload=compress_payload(as_one(pieces()), coding)
+            server.url(), "PUT", payload=compress_payload(make_payload(chunks()), coding)
         ).close()
     assert pausing.found == b"abcdefthe end"
 
 
-def test_the_sources_number_is_told_when_nothing_else_is_to_be_given():
+def test_waits_on_is_the_source_when_no_output_is_left():
     reading, writing = os.pipe()
     with open(reading, "rb", buffering=0) as pipe, open(writing, "wb", buffering=0) as other:
-        payload = compress_payload(as_one(pipe), "gzip")
+        payload = compress_payload(make_payload(pipe), "gzip")
         assert payload.waits_on == reading
         other.write(b"words")
-        a_pass = iter(payload)
-        came = bytearray(next(a_pass))
+        one_pass = iter(payload)
+        received = bytearray(next(one_pass))
         while payload.waits_on is None:
-            came += next(a_pass)
-        assert zlib.decompressobj(31).decompress(came) == b"words"
+            received += next(one_pass)
+        assert zlib.decompressobj(31).decompress(received) == b"words"
         assert payload.waits_on == reading
         other.close()
-        came += b"".join(a_pass)
-        assert gzip.decompress(came) == b"words"
+        received += b"".join(one_pass)
+        assert gzip.decompress(received) == b"words"
 
 
-def test_a_kept_pipe_is_compressed_twice_to_the_same():
+def test_spooled_pipe_is_compressed_twice_to_the_same_bytes():
     reading, writing = os.pipe()
     with open(reading, "rb", buffering=0) as pipe, open(writing, "wb") as other:
         other.write(b"some words")
         other.close()
-        kept = SpooledPayload(as_one(pipe), Spool)
+        kept = SpooledPayload(make_payload(pipe), Spool)
         payload = compress_payload(kept, "gzip")
-        assert sent(payload) == sent(payload)
+        assert join_chunks(payload) == join_chunks(payload)
         kept.close()
 
 
-# On the wire
+# Requests
 
 
-def test_Z02_a_compressed_payload_goes_in_chunks_with_its_content_encoding(client, tmp_path):
+def test_Z02_compressed_payload_is_sent_chunked_with_its_content_encoding(client, tmp_path):
     path = tmp_path / "README.md"
     path.write_bytes(WORDS)
     with ScriptedServer.serving(OK) as server:
-        payload = compress_payload(as_one(path), "gzip")
+        payload = compress_payload(make_payload(path), "gzip")
         headers = {"X-Filename": path.name, "Content-Type": "application/octet-stream"}
         assert client.request(server.url(), "PUT", payload=payload, headers=headers).status == 200
     head = head_of(server.request)
@@ -426,16 +432,16 @@ def test_Z02_a_compressed_payload_goes_in_chunks_with_its_content_encoding(clien
     assert gzip.decompress(payload_of(server.request)) == WORDS
 
 
-def test_C02_a_redirect_sends_it_again_the_same(client):
+def test_C02_redirect_sends_the_same_bytes_again(client):
     moved = response(b"", "Location: /there", status="307 Temporary Redirect")
     with ScriptedServer.serving(moved, OK) as server:
-        client.request(server.url(), "PUT", payload=compress_payload(as_one(WORDS), "zstd"))
+        client.request(server.url(), "PUT", payload=compress_payload(make_payload(WORDS), "zstd"))
     first, second = map(payload_of, server.requests)
     assert first == second
-    assert decoded("zstd", first) == WORDS
+    assert decode("zstd", first) == WORDS
 
 
-def test_P20_a_source_is_only_asked_on_the_callers_thread(client):
+def test_P20_source_is_only_read_on_the_callers_thread(client):
     database = sqlite3.connect(":memory:")
     database.execute("create table lines (line text)")
     lines = [(f"line {n}, {NOISE[n : n + 20].hex()}\n",) for n in range(30_000)]
@@ -448,7 +454,7 @@ def test_P20_a_source_is_only_asked_on_the_callers_thread(client):
             yield line
 
     with ScriptedServer.serving(OK) as server:
-        payload = compress_payload(as_one(rows()), "gzip")
+        payload = compress_payload(make_payload(rows()), "gzip")
         assert client.request(server.url(), "POST", payload=payload).status == 200
     database.close()
     assert gzip.decompress(payload_of(server.request)).decode() == "".join(
@@ -460,28 +466,28 @@ def test_P20_a_source_is_only_asked_on_the_callers_thread(client):
 # The thread
 
 
-def noticing(seen: set[str], size: int, step: int = 64 * 1024) -> Iterator[bytes]:
-    """Noise, and whether there was a thread when the source was asked."""
+def watch_threads(seen: set[str], size: int, step: int = 64 * 1024) -> Iterator[bytes]:
+    """Yield noise, and note whether a thread ran when the next chunk was requested."""
     for at in range(0, size, step):
         yield NOISE[at : at + step]
-        seen.add("thread" if helpers() else "none")
+        seen.add("thread" if worker_threads() else "none")
 
 
 @pytest.mark.parametrize(("size", "wanted"), [(256 * 1024, {"none"}), (MIB, {"none", "thread"})])
-def test_there_is_a_thread_only_for_what_is_large(size, wanted):
+def test_only_large_payloads_start_a_thread(size, wanted):
     seen: set[str] = set()
-    assert gzip.decompress(sent(gzip_stream(noticing(seen, size)))) == NOISE[:size]
+    assert gzip.decompress(join_chunks(gzip_stream(watch_threads(seen, size)))) == NOISE[:size]
     assert seen == wanted
-    assert helpers() == []
+    assert worker_threads() == []
 
 
 @pytest.mark.parametrize("failure", [KeyError, KeyboardInterrupt, OSError, DecodingError])
-def test_what_a_source_raises_ends_the_thread_and_passes_through(client, failure):
+def test_error_of_the_source_ends_the_thread_and_passes_through(client, failure):
     raised = failure("out of the source")
 
-    def pieces() -> Iterator[bytes]:
+    def chunks() -> Iterator[bytes]:
         yield NOISE
-        assert helpers()
+        assert worker_threads()
         raise raised
 
     def script(peer: Peer) -> None:
@@ -489,17 +495,19 @@ def test_what_a_source_raises_ends_the_thread_and_passes_through(client, failure
 
     with ScriptedServer(script) as server:
         with pytest.raises(failure) as caught:
-            client.request(server.url(), "PUT", payload=compress_payload(as_one(pieces()), "gzip"))
+            client.request(
+                server.url(), "PUT", payload=compress_payload(make_payload(chunks()), "gzip")
+            )
         assert caught.value is raised
         server.join()
     assert not server.wire[0].endswith(b"0\r\n\r\n")
-    assert helpers() == []
+    assert worker_threads() == []
 
 
-def test_S06_an_early_refusal_ends_the_thread_and_is_returned(client):
+def test_S06_early_error_response_ends_the_thread_and_is_returned(client):
     closed = threading.Event()
 
-    def pieces() -> Iterator[bytes]:
+    def chunks() -> Iterator[bytes]:
         try:
             while True:
                 yield NOISE
@@ -514,99 +522,101 @@ def test_S06_an_early_refusal_ends_the_thread_and_is_returned(client):
         peer.drop()
 
     with ScriptedServer(script) as server:
-        payload = compress_payload(as_one(pieces()), "gzip", 1)
-        answer = client.request(server.url(), "PUT", payload=payload)
-        assert (answer.status, answer.body) == (413, b"too much")
+        payload = compress_payload(make_payload(chunks()), "gzip", 1)
+        rejection = client.request(server.url(), "PUT", payload=payload)
+        assert (rejection.status, rejection.body) == (413, b"too much")
     assert closed.is_set()
-    assert helpers() == []
+    assert worker_threads() == []
 
 
-def test_a_peer_that_goes_away_ends_the_thread(client):
+def test_reset_by_the_server_ends_the_thread(client):
     def script(peer: Peer) -> None:
         peer.read_exactly(MIB)
         peer.reset()
 
     with ScriptedServer(script) as server, pytest.raises(TransportError):
-        payload = compress_payload(as_one([NOISE] * 100), "gzip", 1)
+        payload = compress_payload(make_payload([NOISE] * 100), "gzip", 1)
         client.request(server.url(), "PUT", payload=payload)
-    assert helpers() == []
+    assert worker_threads() == []
 
 
 @pytest.mark.parametrize("coding", CODINGS)
-def test_a_pass_that_is_closed_or_dropped_ends_its_thread(coding):
+def test_closed_or_dropped_pass_ends_its_thread(coding):
     for end in ("close", "drop"):
-        a_pass: Any = iter(compress_payload(as_one([NOISE] * 4), coding))
-        while not helpers():
-            next(a_pass)
+        one_pass: Any = iter(compress_payload(make_payload([NOISE] * 4), coding))
+        while not worker_threads():
+            next(one_pass)
         if end == "close":
-            a_pass.close()
-        del a_pass
-        assert helpers() == []
+            one_pass.close()
+        del one_pass
+        assert worker_threads() == []
 
 
-def test_a_pass_in_a_cycle_may_be_closed_by_its_own_thread():
-    # The collector runs on whichever thread makes the next object: here on the pass's own.
+def test_pass_in_a_cycle_can_be_closed_by_its_own_thread():
+    # The garbage collector runs on any thread: here it runs on the thread of the pass.
     closed = threading.Event()
 
     def job() -> bytes:
         return b"%d" % gc.collect() if dropped.wait(15) else b""
 
-    def a_pass() -> Iterator[bytes]:
+    def one_pass() -> Iterator[bytes]:
         try:
-            with BackgroundWorker() as overlap:
-                yield from overlap.run(bytes, INLINE_SIZE)
-                yield from overlap.run(job, 1)
-                yield b"under way"
+            with BackgroundWorker() as worker:
+                yield from worker.run(bytes, INLINE_SIZE)
+                yield from worker.run(job, 1)
+                yield b"pending"
         finally:
             closed.set()
 
     dropped = threading.Event()
-    cycle: list[Any] = [a_pass()]
+    cycle: list[Any] = [one_pass()]
     cycle.append(cycle)
-    assert list(islice(cycle[0], 2)) == [b"", b"under way"]
+    assert list(islice(cycle[0], 2)) == [b"", b"pending"]
     gc.disable()
     try:
         del cycle
-        [helper] = helpers()
+        [thread] = worker_threads()
         dropped.set()
-        helper.join(15)
+        thread.join(15)
     finally:
         gc.enable()
     assert closed.is_set()
-    assert helpers() == []
+    assert worker_threads() == []
 
 
-def test_the_end_of_the_thread_is_not_waited_for_without_a_bound(monkeypatch):
-    # As where the collector closes a pass while its caller holds what the thread ends by.
-    monkeypatch.setattr(overlapping, "JOIN_TIMEOUT", 0.05)
+def test_close_waits_for_the_thread_with_a_limit(monkeypatch):
+    # As if the collector closed a pass whose caller holds a lock that the thread needs to end.
+    monkeypatch.setattr(worker_module, "JOIN_TIMEOUT", 0.05)
     held = threading.Event()
-    with BackgroundWorker() as overlap:
-        assert list(overlap.run(bytes, INLINE_SIZE)) == [b""]
-        assert list(overlap.run(lambda: b"%d" % held.wait(15), 1)) == []
-    [helper] = helpers()
+    with BackgroundWorker() as worker:
+        assert list(worker.run(bytes, INLINE_SIZE)) == [b""]
+        assert list(worker.run(lambda: b"%d" % held.wait(15), 1)) == []
+    [thread] = worker_threads()
     held.set()
-    helper.join(15)
-    assert helpers() == []
+    thread.join(15)
+    assert worker_threads() == []
 
 
-def test_several_passes_at_once_do_not_meet():
-    payload = compress_payload(as_one([NOISE, WORDS]), "gzip")
+def test_several_passes_at_once_do_not_mix():
+    payload = compress_payload(make_payload([NOISE, WORDS]), "gzip")
     passes = [iter(payload) for _ in range(4)]
     found = [bytearray() for _ in passes]
-    going = list(zip(passes, found, strict=True))
-    while going:
-        going = [(a_pass, data) for a_pass, data in going if _one_more(a_pass, data)]
+    unfinished = list(zip(passes, found, strict=True))
+    while unfinished:
+        unfinished = [
+            (one_pass, data) for one_pass, data in unfinished if _read_one(one_pass, data)
+        ]
     assert {gzip.decompress(data) == NOISE + WORDS for data in found} == {True}
 
 
-def _one_more(a_pass: Iterator[Any], data: bytearray) -> bool:
-    piece = next(a_pass, None)
-    data += piece or b""
-    return piece is not None
+def _read_one(one_pass: Iterator[Any], data: bytearray) -> bool:
+    chunk = next(one_pass, None)
+    data += chunk or b""
+    return chunk is not None
 
 
-def run(program: str, *options: str) -> str:
-    """A program's output, in a process of its own that ends in time."""
+def run_program(program: str, *options: str) -> str:
+    """Return the output of a program that runs in its own process."""
     done = subprocess.run(
         [sys.executable, *options, "-c", textwrap.dedent(program)],
         capture_output=True,
@@ -622,14 +632,14 @@ BEGUN = """
     import os, threading
     from restkit import PayloadError
     from restkit.content_encoding.payloads import gzip_stream
-    a_pass = iter(gzip_stream([os.urandom(1 << 20)] * 4))
+    one_pass = iter(gzip_stream([os.urandom(1 << 20)] * 4))
     while threading.active_count() == 1:
-        next(a_pass)
+        next(one_pass)
 """
 
 
-def test_a_pass_that_nobody_finishes_does_not_keep_the_program_from_ending():
-    assert run(BEGUN + "    print('the end')") == "the end\n"
+def test_unfinished_pass_does_not_keep_the_program_running():
+    assert run_program(BEGUN + "    print('the end')") == "the end\n"
 
 
 CHILD = """
@@ -640,19 +650,19 @@ CHILD = """
             os.write(1, str(error).partition(',')[0].encode())
         os._exit(0)
     assert os.wait()[1] == 0
-    assert sum(map(len, a_pass)) > 1 << 20
+    assert sum(map(len, one_pass)) > 1 << 20
 """
 
 
 @pytest.mark.parametrize(
-    ("work", "said"),
-    [("a_pass.close()", ""), ("list(a_pass)", "this pass began before a fork")],
+    ("work", "message"),
+    [("one_pass.close()", ""), ("list(one_pass)", "this pass began before a fork")],
 )
-def test_a_pass_that_was_forked_belongs_to_the_parent(work, said):
-    assert run(BEGUN + CHILD.format(work=work), "-W", "ignore") == said
+def test_pass_belongs_to_the_parent_after_a_fork(work, message):
+    assert run_program(BEGUN + CHILD.format(work=work), "-W", "ignore") == message
 
 
-def test_an_interruption_while_it_is_waited_for_ends_the_thread():
+def test_interrupted_wait_ends_the_thread():
     program = """
     import random, signal, threading
     from restkit.content_encoding.payloads import gzip_stream
@@ -660,8 +670,8 @@ def test_an_interruption_while_it_is_waited_for_ends_the_thread():
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    def pieces(moment):
-        # Of these the compressor has for many seconds: the signal finds its caller waiting.
+    def chunks(moment):
+        # They keep the compressor busy for seconds, so the signal finds its caller waiting.
         for n in range(1000):
             if n == 2:
                 assert threading.active_count() == 2
@@ -672,20 +682,20 @@ def test_an_interruption_while_it_is_waited_for_ends_the_thread():
     noise = random.Random(1).randbytes(1 << 20)
     for moment in (0.001, 0.01, 0.02, 0.03, 0.04):
         try:
-            for _ in gzip_stream(pieces(moment), 9):
+            for _ in gzip_stream(chunks(moment), 9):
                 pass
         except KeyboardInterrupt:
             print(threading.active_count())
     """
-    assert run(program) == "1\n" * 5
+    assert run_program(program) == "1\n" * 5
 
 
-def test_where_no_thread_can_be_had_it_goes_without(monkeypatch):
+def test_compression_works_if_no_thread_can_start(monkeypatch):
     def no_more(self: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", no_more)
-    assert gzip.decompress(sent(gzip_stream([NOISE, WORDS]))) == NOISE + WORDS
+    assert gzip.decompress(join_chunks(gzip_stream([NOISE, WORDS]))) == NOISE + WORDS
 
 
 def test_memory_stays_flat():
@@ -708,72 +718,72 @@ def test_memory_stays_flat():
     assert measured.growth < 8 * MIB
 
 
-# Decompressed
+# Decompression
 
 
 @pytest.mark.parametrize("size", [1, 7, 1000, MIB])
-def test_a_gzip_file_of_several_members_is_decompressed(size):
+def test_gzip_file_of_several_members_is_decompressed(size):
     noise = NOISE[: 3 * size + 1000]
     data = gzip.compress(WORDS[:100_000]) + gzip.compress(b"") + gzip.compress(noise) + b"\0" * 100
-    pieces = [data[at : at + size] for at in range(0, len(data), size)]
-    assert sent(gunzip_stream(pieces)) == WORDS[:100_000] + noise
+    chunks = [data[at : at + size] for at in range(0, len(data), size)]
+    assert join_chunks(gunzip_stream(chunks)) == WORDS[:100_000] + noise
 
 
-def test_what_is_decompressed_says_what_its_source_is(tmp_path):
+def test_gunzip_stream_takes_replay_from_its_source(tmp_path):
     path = tmp_path / "words.gz"
     path.write_bytes(gzip.compress(WORDS))
     payload = gunzip_stream(path)
     assert (payload.length, payload.replayable) == (None, True)
     assert list(payload.headers) == [("Content-Type", "application/octet-stream")]
-    assert sent(payload) == sent(payload) == WORDS
+    assert join_chunks(payload) == join_chunks(payload) == WORDS
     assert not gunzip_stream(iter([b""])).replayable
-    assert sent(gunzip_stream(b"")) == b""
+    assert join_chunks(gunzip_stream(b"")) == b""
 
 
 def test_streams_nest():
     stream = gunzip_stream(gunzip_stream(gzip_stream(gzip_stream(iter([WORDS, NOISE])))))
-    assert sent(stream) == WORDS + NOISE
+    assert join_chunks(stream) == WORDS + NOISE
 
 
 @pytest.mark.parametrize("kept", [1, 0.5, -1])
-def test_S35_a_gzip_file_that_is_not_whole_is_an_error_after_what_came(kept):
+def test_S35_truncated_gzip_file_raises_after_its_bytes(kept):
     data = gzip.compress(WORDS)
     part = data[: int(len(data) * kept) if kept == 0.5 else kept]
-    came = bytearray()
+    received = bytearray()
     with pytest.raises(DecodingError, match="ends early"):
-        for piece in gunzip_stream([part]):
-            came += piece
-    assert WORDS.startswith(came)
+        for chunk in gunzip_stream([part]):
+            received += chunk
+    assert WORDS.startswith(received)
 
 
 @pytest.mark.parametrize("data", [b"no gzip file", gzip.compress(b"words", mtime=0) + b"rubbish"])
-def test_what_is_no_gzip_file_is_an_error(data):
+def test_malformed_gzip_file_raises(data):
     with pytest.raises(DecodingError):
-        sent(gunzip_stream(data))
+        join_chunks(gunzip_stream(data))
 
 
 @pytest.mark.parametrize(
     ("limit", "fits"), [(len(WORDS), True), (len(WORDS) - 1, False), (0, False)]
 )
-def test_no_more_is_decompressed_than_the_limit(limit, fits):
+def test_limit_bounds_the_decompressed_bytes(limit, fits):
     stream = gunzip_stream(gzip.compress(WORDS), limit=limit)
     if fits:
-        assert sent(stream) == WORDS
+        assert join_chunks(stream) == WORDS
         return
-    came = 0
+    received = 0
     with pytest.raises(BodyTooLarge, match=f"limit={limit}"):
-        for piece in stream:
-            came += len(piece)
-    assert came <= limit
+        for chunk in stream:
+            received += len(chunk)
+    assert received <= limit
 
 
-def test_a_bomb_is_decompressed_in_steps():
-    bomb = sent(gzip_stream([bytes(MIB)] * 100, 9))
+def test_bomb_is_decompressed_in_steps():
+    bomb = join_chunks(gzip_stream([bytes(MIB)] * 100, 9))
     assert max(map(len, gunzip_stream(bomb))) <= MAX_OUTPUT
     assert sum(map(len, gunzip_stream(bomb))) == 100 * MIB
 
 
-def test_a_gzip_file_that_breaks_on_its_way_ends_no_request(client):
+def test_broken_gzip_file_never_completes_a_request(client):
     def script(peer: Peer) -> None:
         peer.read_to_end()
 
@@ -782,7 +792,7 @@ def test_a_gzip_file_that_breaks_on_its_way_ends_no_request(client):
             payload = gunzip_stream(iter([gzip.compress(NOISE)[:-1]]))
             client.request(server.url(), "PUT", payload=payload)
         assert caught.value.out_of_payload
-        # It is about what was sent, and not about what the target answered.
+        # The error is about the payload, and not about the response.
         assert "<GunzippedPayload of <IteratorPayload" in str(caught.value)
         server.join()
     assert not server.wire[0].endswith(b"0\r\n\r\n")
