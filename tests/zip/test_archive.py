@@ -23,8 +23,8 @@ from restkit.streaming import (
     stream_zip,
 )
 from support import ScriptedServer, body_of, field, payload_of, response
-from support.archives import SizedPayload, join_chunks, read_archive, split
 from support.memory import MIB, peak_memory
+from support.payloads import SizedPayload, join_chunks, read_archive, split
 
 NAIVE_TIME = datetime(2016, 5, 14, 4, 6, 16)  # noqa: DTZ001  # without a zone, as in restkit 1 to 4
 STORED = {"compression_method": 0}

@@ -8,9 +8,9 @@ import threading
 import pytest
 
 from restkit.streaming import ZipStream, ZipStreamFile
-from support.archives import SizedPayload, join_chunks, read_archive, split
 from support.memory import MIB
 from support.packages import with_only
+from support.payloads import SizedPayload, join_chunks, read_archive, split
 
 STORED = {"compression_method": 0}
 NOISE = os.urandom(3 * MIB)

@@ -15,8 +15,8 @@ from stream_unzip import NotStreamUnzippable, stream_unzip
 
 from restkit.payload.base import Payload
 from restkit.streaming import ZipStream, ZipStreamFile
-from support.archives import SizedPayload, split
 from support.memory import MIB
+from support.payloads import SizedPayload, split
 from support.proxies import needs
 
 GIB = 1 << 30

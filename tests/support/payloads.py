@@ -1,4 +1,4 @@
-"""Payloads for archives, and a reader of archives."""
+"""Payloads, their chunks, and a reader of archives."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from restkit.io.buffers import Buffer
 from restkit.payload.base import Payload
+from restkit.payload.convert import as_payload
 
 
 class SizedPayload(Payload):
@@ -29,8 +30,15 @@ def split(data: bytes, size: int = 50_000) -> Iterator[bytes]:
     return (data[at : at + size] for at in range(0, len(data), size))
 
 
-def join_chunks(archive: Iterable[Buffer]) -> bytes:
-    return b"".join([bytes(chunk) for chunk in archive])
+def make_payload(source: object) -> Payload:
+    payload = as_payload(source)
+    assert payload is not None
+    return payload
+
+
+def join_chunks(chunks: Iterable[Buffer]) -> bytes:
+    """Join the chunks of one pass. Each one is copied: it is only valid until the next."""
+    return b"".join([bytes(chunk) for chunk in chunks])
 
 
 def read_archive(data: bytes) -> dict[str, bytes]:
