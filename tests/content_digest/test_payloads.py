@@ -23,10 +23,6 @@ from support.payloads import join_chunks, make_payload
 WORDS = b'{"hello": "world"}\n'
 # From RFC 9530 B.1.
 SHA_256 = "sha-256=:RK/0qy18MlBSVnWgjwz6lZEWjP/lF5HF9bvEF8FabDg=:"
-SHA_512 = (
-    "sha-512=:YMAam51Jz/jOATT6/zvHrLVgOYTGFy1d6GJiOHTohq4"
-    "yP+pgk4vf2aCsyRZOtw8MjkM7iw7yZ/WkppmM44T3qg==:"
-)
 
 
 # Hashing

@@ -117,9 +117,9 @@ def test_callers_trailer_field_is_sent(client):
 
 @pytest.mark.parametrize("options", [{"spool": True}, {"replay": "spool"}, {}])
 def test_payload_spooled_for_its_length_has_its_digest_in_the_head(client, options):
-    wanted = response(status="411 Length Required")
-    answers = (OK,) if "spool" in options else (wanted, OK)
-    with ScriptedServer.serving(*answers) as server:
+    length_required = response(status="411 Length Required")
+    responses = (OK,) if "spool" in options else (length_required, OK)
+    with ScriptedServer.serving(*responses) as server:
         payload = with_digest([b"one ", b"two"] if not options else iter([b"one ", b"two"]))
         client.request(server.url(), "PUT", payload=payload, **options)
     head = head_of(server.requests[-1])
@@ -243,8 +243,8 @@ def make_response(request):
 @pytest.mark.parametrize("body", [b"", WORDS, WORDS * 400], ids=len)
 @pytest.mark.parametrize("name", ["Content-Digest", "Repr-Digest"])
 def test_body_that_matches_its_digest_is_read(client, make_response, body, name):
-    answer = make_response(body, f"{name}: {digest_of(body)}, {digest_of(body, 'sha-512')}")
-    with ScriptedServer.serving(answer) as server:
+    raw_response = make_response(body, f"{name}: {digest_of(body)}, {digest_of(body, 'sha-512')}")
+    with ScriptedServer.serving(raw_response) as server:
         for _ in range(2):
             assert client.request(server.url()).body == body
     assert server.connections == 1
@@ -266,8 +266,8 @@ VIEWS = {
 @pytest.mark.parametrize("view", VIEWS)
 def test_body_that_does_not_match_raises_in_every_view(client, make_response, view, size):
     body = WORDS * size
-    answer = make_response(body, f"Content-Digest: {digest_of(b'other')}")
-    with ScriptedServer.serving(answer, OK) as server:
+    raw_response = make_response(body, f"Content-Digest: {digest_of(b'other')}")
+    with ScriptedServer.serving(raw_response, OK) as server:
         wrong = client.request(server.url())
         assert wrong.status == 200
         for _ in range(2):
@@ -294,8 +294,8 @@ def test_content_digest_false_turns_the_check_off(client, make_response):
 
 
 def test_body_that_does_not_match_is_not_saved(client, make_response, tmp_path):
-    answer = make_response(WORDS, f"Content-Digest: {digest_of(b'other')}")
-    with ScriptedServer.serving(answer) as server, pytest.raises(IntegrityError):
+    raw_response = make_response(WORDS, f"Content-Digest: {digest_of(b'other')}")
+    with ScriptedServer.serving(raw_response) as server, pytest.raises(IntegrityError):
         client.request(server.url()).save(tmp_path / "saved")
     assert list(tmp_path.iterdir()) == []
 
@@ -304,12 +304,12 @@ def test_S05_body_that_does_not_match_never_completes_the_request_that_sends_it(
     client, make_response
 ):
     body = WORDS * 400
-    answer = make_response(body, f"Content-Digest: {digest_of(b'other')}")
+    raw_response = make_response(body, f"Content-Digest: {digest_of(b'other')}")
 
     def script(peer: Peer) -> None:
         peer.read_to_end()
 
-    with ScriptedServer.serving(answer) as source, ScriptedServer(script) as target:
+    with ScriptedServer.serving(raw_response) as source, ScriptedServer(script) as target:
         with pytest.raises(IntegrityError) as caught:
             client.request(target.url(), "PUT", payload=client.request(source.url()))
         target.join()
@@ -326,8 +326,8 @@ def test_digest_covers_the_body_as_received(client, make_response, decompress):
     coded = gzip.compress(WORDS, mtime=0)
     fields = ["Content-Encoding: gzip", f"Content-Digest: {digest_of(coded)}"]
     wrong = ["Content-Encoding: gzip", f"Content-Digest: {digest_of(WORDS)}"]
-    answers = make_response(coded, *fields), make_response(coded, *wrong)
-    with ScriptedServer.serving(*answers) as server:
+    responses = make_response(coded, *fields), make_response(coded, *wrong)
+    with ScriptedServer.serving(*responses) as server:
         body = client.request(server.url(), decompress=decompress).body
         assert body == (WORDS if decompress else coded)
         with pytest.raises(IntegrityError):
@@ -338,29 +338,31 @@ def test_digest_covers_the_body_as_received(client, make_response, decompress):
 @pytest.mark.parametrize("size", [1, 400], ids=["small", "large"])
 def test_digest_in_an_announced_trailer_is_checked(client, right, size):
     body = WORDS * size
-    said = digest_of(body if right else b"other").encode()
-    answer = (
+    digest = digest_of(body if right else b"other").encode()
+    raw_response = (
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: Content-Digest\r\n\r\n"
         + chunks(body)
         + b"0\r\nContent-Digest: "
-        + said
+        + digest
         + b"\r\n\r\n"
     )
-    with ScriptedServer.serving(answer) as server:
+    with ScriptedServer.serving(raw_response) as server:
         received = client.request(server.url())
         if right:
             assert received.body == body
-            assert received.trailers["content-digest"] == said.decode()
+            assert received.trailers["content-digest"] == digest.decode()
         else:
             with pytest.raises(IntegrityError):
                 _ = received.body
 
 
 def test_responses_without_the_whole_content_are_not_checked(client):
-    said = f"Repr-Digest: {digest_of(WORDS)}"
-    head = b"HTTP/1.1 200 OK\r\nContent-Length: 3800\r\n" + said.encode() + b"\r\n\r\n"
-    part = response(WORDS[:10], said, "Content-Range: bytes 0-9/3800", status="206 Partial Content")
-    not_modified = b"HTTP/1.1 304 Not Modified\r\n" + said.encode() + b"\r\n\r\n"
+    digest = f"Repr-Digest: {digest_of(WORDS)}"
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 3800\r\n" + digest.encode() + b"\r\n\r\n"
+    part = response(
+        WORDS[:10], digest, "Content-Range: bytes 0-9/3800", status="206 Partial Content"
+    )
+    not_modified = b"HTTP/1.1 304 Not Modified\r\n" + digest.encode() + b"\r\n\r\n"
     with ScriptedServer.serving(head, part, not_modified) as server:
         assert client.request(server.url(), "HEAD").body == b""
         assert client.request(server.url(), headers={"Range": "bytes=0-9"}).body == WORDS[:10]
@@ -374,8 +376,8 @@ def test_malformed_and_unknown_digests_are_ignored(client, make_response):
 
 
 def test_closed_or_skipped_body_is_not_checked(client, make_response):
-    answer = make_response(WORDS, f"Content-Digest: {digest_of(b'other')}")
-    with ScriptedServer.serving(answer) as server:
+    raw_response = make_response(WORDS, f"Content-Digest: {digest_of(b'other')}")
+    with ScriptedServer.serving(raw_response) as server:
         client.request(server.url()).close()
         client.request(server.url()).skip_body()
 
@@ -384,8 +386,8 @@ def test_checked_response_pickles(client, make_response):
     coded = gzip.compress(WORDS, mtime=0)
     for body, fields in ((WORDS, ()), (coded, ("Content-Encoding: gzip",))):
         for right in (True, False):
-            said = f"Content-Digest: {digest_of(body if right else b'other')}"
-            with ScriptedServer.serving(make_response(body, said, *fields)) as server:
+            digest = f"Content-Digest: {digest_of(body if right else b'other')}"
+            with ScriptedServer.serving(make_response(body, digest, *fields)) as server:
                 again = pickle.loads(pickle.dumps(client.request(server.url())))
             if right:
                 assert again.body == WORDS
@@ -399,9 +401,9 @@ def test_large_streamed_body_is_checked(client):
 
     def script(peer: Peer) -> None:
         peer.read_request()
-        said = digest_of(block * 20).encode()
+        digest = digest_of(block * 20).encode()
         peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n" % (20 * MIB))
-        peer.send(b"Content-Digest: " + said + b"\r\n\r\n", *[block] * 20)
+        peer.send(b"Content-Digest: " + digest + b"\r\n\r\n", *[block] * 20)
 
     with ScriptedServer(script) as server:
         received = client.request(server.url())

@@ -260,10 +260,10 @@ def test_flushed_stream_can_be_decoded_with_every_package(package):
 # When output is sent
 
 
-def read_until_decoded(peer: Peer, decoder: Decoder, wanted: int) -> bytes:
-    """Read and decode HTTP chunks until there are at least ``wanted`` decoded bytes."""
+def read_until_decoded(peer: Peer, decoder: Decoder, minimum: int) -> bytes:
+    """Read and decode HTTP chunks until there are at least ``minimum`` decoded bytes."""
     found = bytearray()
-    while len(found) < wanted:
+    while len(found) < minimum:
         size = int(peer.read_until(b"\r\n"), 16)
         assert size, "the payload ended early"
         decoder.feed(peer.read_exactly(size))
@@ -274,20 +274,20 @@ def read_until_decoded(peer: Peer, decoder: Decoder, wanted: int) -> bytes:
 
 
 class Pausing:
-    """A source that pauses until the server has received given numbers of decoded bytes."""
+    """A source that pauses until the server has received given totals of decoded bytes."""
 
-    def __init__(self, coding: str, *wanted: int) -> None:
+    def __init__(self, coding: str, *totals: int) -> None:
         self._coding = coding
-        self._wanted = wanted
-        self._there = [threading.Event() for _ in wanted]
+        self._totals = totals
+        self._reached = [threading.Event() for _ in totals]
         self.found = b""
 
     def script(self, peer: Peer) -> None:
         peer.read_head()
         decoder = Decoder(self._coding)
-        for wanted, there in zip(self._wanted, self._there, strict=True):
-            self.found += read_until_decoded(peer, decoder, wanted - len(self.found))
-            there.set()
+        for total, reached in zip(self._totals, self._reached, strict=True):
+            self.found += read_until_decoded(peer, decoder, total - len(self.found))
+            reached.set()
         while size := int(peer.read_until(b"\r\n"), 16):
             decoder.feed(peer.read_exactly(size + 2)[:-2])
             while chunk := decoder.produce():
@@ -296,7 +296,7 @@ class Pausing:
         peer.send(OK)
 
     def pause(self, which: int = 0) -> None:
-        assert self._there[which].wait(15), "bytes from before the pause were not sent"
+        assert self._reached[which].wait(15), "bytes from before the pause were not sent"
 
 
 @pytest.mark.parametrize("coding", CODINGS)

@@ -25,7 +25,6 @@ from support.payloads import join_chunks, make_payload
 from support.peer import Peer
 
 CODINGS = ("gzip", "deflate", "zstd")
-OK = response(b"ok")
 NOISE = random.Random(8).randbytes(3 * MIB)
 WORDS = b"".join(b"line %d, with %d words\n" % (n, n * 7919 % 1000) for n in range(50_000))
 
@@ -42,11 +41,11 @@ def watch_threads(seen: set[str], size: int, step: int = 64 * 1024) -> Iterator[
         seen.add("thread" if worker_threads() else "none")
 
 
-@pytest.mark.parametrize(("size", "wanted"), [(256 * 1024, {"none"}), (MIB, {"none", "thread"})])
-def test_only_large_payloads_start_a_thread(size, wanted):
+@pytest.mark.parametrize(("size", "expected"), [(256 * 1024, {"none"}), (MIB, {"none", "thread"})])
+def test_only_large_payloads_start_a_thread(size, expected):
     seen: set[str] = set()
     assert gzip.decompress(join_chunks(gzip_stream(watch_threads(seen, size)))) == NOISE[:size]
-    assert seen == wanted
+    assert seen == expected
     assert worker_threads() == []
 
 

@@ -259,20 +259,20 @@ def test_S20_file_is_sent_with_its_name_without_folders(tmp_path):
     folder = tmp_path / "some" / "dir"
     folder.mkdir(parents=True)
     (folder / "p.png").write_bytes(b"png")
-    wanted = expected_part('name="f"; filename="p.png"', "Content-Type: image/png", body=b"png")
+    expected = expected_part('name="f"; filename="p.png"', "Content-Type: image/png", body=b"png")
     with open(folder / "p.png", "rb") as file:
-        assert encode_single_part("f", file) == wanted
+        assert encode_single_part("f", file) == expected
     with open(os.fsencode(folder / "p.png"), "rb") as file:
-        assert encode_single_part("f", file) == wanted
-    assert encode_single_part("f", folder / "p.png") == wanted
+        assert encode_single_part("f", file) == expected
+    assert encode_single_part("f", folder / "p.png") == expected
 
 
 def test_S20_file_without_a_name_is_named_after_its_field():
     with tempfile.TemporaryFile() as file:
         file.write(b"temporary")
         file.seek(0)
-        wanted = expected_part('name="t"; filename="t"', OCTET_STREAM, body=b"temporary")
-        assert encode_single_part("t", file) == wanted
+        expected = expected_part('name="t"; filename="t"', OCTET_STREAM, body=b"temporary")
+        assert encode_single_part("t", file) == expected
 
 
 class NamedFile(io.BytesIO):
@@ -348,11 +348,11 @@ def test_object_with_payload_method_is_a_file():
 def test_json_part_has_its_type():
     form = FormData()
     form.add_json("j", {"a": [1, "ü"]})
-    wanted = '{"a":[1,"ü"]}'.encode()
+    expected = '{"a":[1,"ü"]}'.encode()
     assert split_parts(form) == [
-        expected_part('name="j"', "Content-Type: application/json", body=wanted)
+        expected_part('name="j"', "Content-Type: application/json", body=expected)
     ]
-    assert json.loads(wanted) == {"a": [1, "ü"]}
+    assert json.loads(expected) == {"a": [1, "ü"]}
     with pytest.raises(PayloadError, match="JSON"):
         form.add_json("j", {object()})
     assert len(form) == 1
@@ -451,8 +451,8 @@ def test_S14_streams_are_sent_chunked_and_again_after_retries():
                 yield chunk
 
     sister, love = ScriptedServer.serving(response(b"sister")), ScriptedServer.serving(response())
-    answers = [response(status="500 Not Yet"), response(status="500 Not Yet"), OK]
-    with http, sister, love, ScriptedServer.serving(*answers) as target:
+    responses = [response(status="500 Not Yet"), response(status="500 Not Yet"), OK]
+    with http, sister, love, ScriptedServer.serving(*responses) as target:
         form = FormData()
         form.add_field(
             "files[0]",
@@ -467,8 +467,8 @@ def test_S14_streams_are_sent_chunked_and_again_after_retries():
             content_type="application/octet-stream",
         )
         for _retry in range(5):
-            with http.post(target.url(), data=form) as answer:
-                if answer.status < 500:
+            with http.post(target.url(), data=form) as received:
+                if received.status < 500:
                     break
         first, *others = target.requests
         boundary = boundary_of(form)

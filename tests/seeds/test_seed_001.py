@@ -252,8 +252,8 @@ def test_stream_of_a_response_is_printed(capsys):
 
 @pytest.mark.parametrize("status", ["204 No Content", "304 Not Modified"])
 def test_S02_response_without_a_body_has_no_stream(status, capsys):
-    answer = f"HTTP/1.1 {status}\r\n\r\n".encode()
-    with ScriptedServer.serving(answer) as source:
+    raw_response = f"HTTP/1.1 {status}\r\n\r\n".encode()
+    with ScriptedServer.serving(raw_response) as source:
         run(PRINTING, source.url())["http"].close()
     assert capsys.readouterr().out == ""
 

@@ -389,8 +389,8 @@ def test_archive_is_sent_again_after_a_redirect(client: Client):
     def create_text():
         yield from split(TEXT)
 
-    answers = response(b"", "Location: /there", status="307 Temporary Redirect"), response(b"ok")
-    with ScriptedServer.serving(*answers) as server:
+    responses = response(b"", "Location: /there", status="307 Temporary Redirect"), response(b"ok")
+    with ScriptedServer.serving(*responses) as server:
         archive = create_zip_stream_resource([ZipStreamFile("a", create_text())])
         assert client.post(server.url("/"), archive, follow_redirect=True).body == b"ok"
         first, second = map(payload_of, server.requests)
