@@ -239,7 +239,7 @@ def test_an_exception_of_a_callback_while_sending_reaches_the_caller_and_closes_
         with pytest.raises(CallbackError):
             client.post(server.url(), BIG, progress=fail)
         server.join()
-        assert repr(client) == "<Client, 0 connections at rest>"
+        assert repr(client) == "<Client, 0 idle connections>"
 
 
 # Bytes received
@@ -426,7 +426,7 @@ def test_an_exception_of_a_callback_while_receiving_reaches_the_caller_and_close
         with pytest.raises(CallbackError):
             _ = got.body
         server.join()
-        assert repr(client) == "<Client, 0 connections at rest>"
+        assert repr(client) == "<Client, 0 idle connections>"
         with pytest.raises(TransportError, match="interrupted"):
             _ = got.body
 

@@ -200,6 +200,11 @@ def _describe(body: Body) -> str:
     return f"over {body.spooled_size} bytes so far" if body.is_readable else "one pass, begun"
 
 
+def body_as_payload(body: Body) -> Payload:
+    """Return a payload of the whole body: live if nothing was read, replayable otherwise."""
+    return LiveBodyPayload(body) if body.is_unread else SpooledBodyPayload(body)
+
+
 class SpooledBodyPayload(Payload):
     """The rest of a body from a position on, spooled while it is sent, and so replayable."""
 

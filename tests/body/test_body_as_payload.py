@@ -279,7 +279,7 @@ def test_a_source_that_breaks_off_raises_its_own_error_and_never_completes_the_r
             assert len(body_of(wire)) < int(field(wire, "content-length"))
         else:
             assert not wire.endswith(b"0\r\n\r\n")
-        assert repr(client) == "<Client, 0 connections at rest>"
+        assert repr(client) == "<Client, 0 idle connections>"
 
 
 def test_a_full_disk_while_a_body_file_is_sent_raises_the_os_error():
@@ -309,4 +309,4 @@ def test_a_response_is_sent_on_to_its_own_server_over_a_second_connection():
         reply = client.post(server.url(), client.get(server.url()))
         assert reply.body == b"thanks"
         assert body_of(server.requests[-1]) == BODY
-        assert repr(client) == "<Client, 2 connections at rest>"
+        assert repr(client) == "<Client, 2 idle connections>"

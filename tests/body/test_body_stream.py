@@ -522,7 +522,7 @@ def test_leaving_a_body_half_read_closes_its_connection(leave):
         else:
             del got, stream
         server.until(lambda: server.peers[0].finished, "the end of the connection")
-        assert repr(client) == "<Client, 0 connections at rest>"
+        assert repr(client) == "<Client, 0 idle connections>"
 
 
 class Interrupted(BaseException):

@@ -274,7 +274,7 @@ def test_an_error_names_the_broken_source_and_the_target_receives_no_end(way, fr
         )
         assert (error.sent, error.out_of_payload) == ("part", True)
         assert str(pickle.loads(pickle.dumps(error))) == str(error)
-        assert repr(client) == "<Client, 0 connections at rest>"
+        assert repr(client) == "<Client, 0 idle connections>"
 
 
 def test_the_error_of_a_source_mentions_the_target_only_once():
@@ -348,7 +348,7 @@ def test_a_failed_request_closes_the_connection_of_the_source(way, ending, tls, 
             with pytest.raises(Error):
                 client.post(second.url(), source)
         first.until(lambda: first.peers[0].finished, "the end of the source's connection")
-        assert repr(client) == "<Client, 0 connections at rest>"
+        assert repr(client) == "<Client, 0 idle connections>"
 
 
 def test_a_body_file_can_be_sent_again_after_a_failed_request():
