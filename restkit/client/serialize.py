@@ -14,7 +14,7 @@ from restkit.connections.outgoing import (
 from restkit.errors import Error, PayloadError, PayloadLengthError, RequestError
 from restkit.headers import Headers
 from restkit.http1.writing import request_head
-from restkit.message.request import Request, check_method
+from restkit.message.request import KNOWN_METHODS, Request, check_method
 from restkit.network.proxy import Proxy
 from restkit.payload.base import DeclaredLength, Payload, check_sendable
 from restkit.payload.files import RegularPayload
@@ -36,7 +36,8 @@ def serialize_request(
     ``may_expect`` allows ``Expect: 100-continue``. Raises RequestError or PayloadError, with the
     request, for what cannot be sent.
     """
-    request.method = check_method(request.method)  # credentials may have changed it
+    if request.method not in KNOWN_METHODS:  # credentials may have changed it
+        request.method = check_method(request.method)
     try:
         on_sent = None if settings.progress is None else settings.progress.sent
         body, fields = frame_payload(request, on_sent)

@@ -17,7 +17,7 @@ from restkit.url.url import URL, parse_url
 
 _METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _HOST_AND_PORT = re.compile(r"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
-_KNOWN_METHODS = frozenset(("GET", "POST", "PUT", "HEAD", "DELETE", "PATCH", "OPTIONS"))
+KNOWN_METHODS = frozenset(("GET", "POST", "PUT", "HEAD", "DELETE", "PATCH", "OPTIONS"))
 
 IDEMPOTENT_METHODS = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))
 """The methods that may be repeated without a further effect (RFC 9110 9.2.2)."""
@@ -68,7 +68,8 @@ class Request:
         suppressed_headers: frozenset[str] = NO_NAMES,
         read_options: ReadOptions = DEFAULT_READ_OPTIONS,
     ) -> None:
-        self.method = check_method(method)
+        known = type(method) is str and method in KNOWN_METHODS
+        self.method = method if known else check_method(method)
         self.url = url
         self.headers = Headers() if headers is None else headers
         self.payload = payload
@@ -138,12 +139,12 @@ def check_method(method: object) -> str:
 
     Raises RequestError for anything that is not a token.
     """
-    if type(method) is str and method in _KNOWN_METHODS:
+    if type(method) is str and method in KNOWN_METHODS:
         return method
     if isinstance(method, str):
         method = str.__str__(method)  # the str() of an enum member differs from its value
         if _METHOD.fullmatch(method):
-            return method.upper() if method.upper() in _KNOWN_METHODS else method
+            return method.upper() if method.upper() in KNOWN_METHODS else method
     raise RequestError(f"the method must be a word such as GET or POST; got {method!r}")
 
 
