@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from restkit.errors import InvalidUrl, RequestError
 from restkit.network.env_proxies import EnvironmentProxies
-from restkit.network.options import Network, trusted_by_environment
+from restkit.network.options import Network, read_ca_paths
 from restkit.url.url import URL, parse_url
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def apply_environment(settings: Settings, environ: Mapping[str, str]) -> Setting
     opens_as_said = settings.network.uds is not None or settings.network.connect is not None
     if proxies and not opens_as_said:
         settings = settings._replace(proxy=proxies)
-    trusted = trusted_by_environment(environ)
+    trusted = read_ca_paths(environ)
     if trusted is not None:
         settings = settings._replace(tls=settings.tls._replace(verify=trusted))
     return settings

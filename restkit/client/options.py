@@ -16,7 +16,7 @@ from restkit.client.filters import as_filters
 from restkit.client.retries import as_retries
 from restkit.errors import RequestError
 from restkit.message.response import HttpResponse
-from restkit.network.options import as_tls_version, checked
+from restkit.network.options import as_tls_version, check_tls_options
 from restkit.network.proxy import as_proxy
 from restkit.network.route import Route
 from restkit.payload.spooled import SpoolMode
@@ -127,7 +127,7 @@ def apply_options(settings: Settings, given: dict[str, Any]) -> Settings:
         elif name not in _OF_KEEPING:
             raise TypeError(unknown_option(name, _ALL))
     if tls:
-        changes["tls"] = checked(_drop_conflicting(settings.tls, tls)._replace(**tls))
+        changes["tls"] = check_tls_options(_drop_conflicting(settings.tls, tls)._replace(**tls))
     if given.keys() & _OF_KEEPING:
         changes["keeping"] = _keeping(settings.keeping, given)
     return settings._replace(**changes)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from restkit.connections.outgoing import (
@@ -15,7 +14,8 @@ from restkit.connections.outgoing import (
 )
 from restkit.errors import Error, PayloadError, PayloadLengthError, RequestError
 from restkit.headers import Headers
-from restkit.http1.writing import request_head
+from restkit.http1.fields import parse_length
+from restkit.http1.writing import encode_request_head
 from restkit.payload.base import DeclaredLength, Payload, check_sendable
 from restkit.payload.files import RegularPayload
 from restkit.payload.values import BytesPayload
@@ -60,7 +60,7 @@ def serialize_request(
         lines += Headers.of_trusted(fields).lines()
     return Sending(
         request.method,
-        request_head(request.method, target, lines),
+        encode_request_head(request.method, target, lines),
         body,
         clock,
         settings.new_spool,
@@ -87,7 +87,6 @@ def _closes(headers: Headers) -> bool:
     return "close" in [option.strip() for option in headers["connection"].lower().split(",")]
 
 
-_DIGITS = re.compile(r"[0-9]{1,19}")
 _WITH_BODY = frozenset(("POST", "PUT", "PATCH"))
 _WITHOUT_BODY = frozenset(("TRACE", "CONNECT"))
 _FRAMING = frozenset(("content-length", "transfer-encoding"))
@@ -153,11 +152,12 @@ def _framed_in_chunks(request: Request, payload: Payload | None) -> Framed:
 
 
 def _framed_by_declaration(request: Request, payload: Payload | None) -> Framed:
-    length = request.headers["content-length"]
-    if not _DIGITS.fullmatch(length):
-        raise RequestError(f"Content-Length {length!r}: a number of bytes in digits is wanted")
+    given = request.headers["content-length"]
+    length = parse_length(given)
+    if length is None:
+        raise RequestError(f"Content-Length {given!r}: a number of bytes in digits is wanted")
     if payload is None:
-        if int(length):
+        if length:
             raise PayloadLengthError(f"Content-Length says {length}, and there is no payload")
         return Framed(None, [])
     if payload.trailer_names:
@@ -165,7 +165,7 @@ def _framed_by_declaration(request: Request, payload: Payload | None) -> Framed:
             f"Content-Length is given, and {', '.join(payload.trailer_names)} of the payload can "
             "only be sent behind chunks: one must go; spool=True finds both out beforehand"
         )
-    held = DeclaredLength(payload, int(length))
+    held = DeclaredLength(payload, length)
     return Framed(_sized(held if payload.length is None else payload), _announced(request, payload))
 
 

@@ -16,7 +16,7 @@ from restkit.connections.exchange import Exchange
 from restkit.connections.reply import LiveBody, Reply, Times
 from restkit.errors import Error, TransportError
 from restkit.http1.framing import keeps_alive
-from restkit.network.transport import transport_of
+from restkit.network.transport import make_transport
 
 if TYPE_CHECKING:
     import socket
@@ -62,7 +62,7 @@ class Connection:
     )
 
     def __init__(self, dialed: Dialed, route: Route, home: ConnectionOwner) -> None:
-        self._transport = transport_of(dialed.sock, route.named)
+        self._transport = make_transport(dialed.sock, route.description)
         # Not held: a pool that nobody uses any more ends at once, with what rests in it.
         self._home = ref(home)
         self._opened: tuple[float | None, float | None] = (dialed.connected, dialed.secured)
@@ -77,7 +77,7 @@ class Connection:
 
     def quiet(self) -> bool:
         """Whether, having rested, it is fit for use: still open, and nothing has come."""
-        return not self.closed and self._transport.quiet()
+        return not self.closed and self._transport.is_idle()
 
     def send(self, sending: Sending) -> Reply:
         """Send a request and read until its final head is there.
@@ -101,14 +101,14 @@ class Connection:
                 exc.sent = exchange.sent
                 exc.out_of_payload = exchange.in_source
             if isinstance(exc, TransportError):
-                exc.answered = exchange.answer.begun
+                exc.answered = exchange.answer.started
             raise
 
     def _reply(
         self, exchange: Exchange, head: ResponseHead, times: Times, sending: Sending
     ) -> Reply:
         live, given, content = None, None, b""
-        deframer = exchange.answer.deframer
+        deframer = exchange.answer.body_reader
         assert deframer is not None
         if _is_upgrade(head.status, sending.method):
             self._let_out()
@@ -130,9 +130,9 @@ class Connection:
         if (
             exchange.keeps_open
             and answer.head is not None
-            and answer.deframer is not None
-            and not answer.deframer.rest
-            and answer.deframer.left == 0
+            and answer.body_reader is not None
+            and not answer.body_reader.leftover
+            and answer.body_reader.bytes_expected == 0
             and keeps_alive(answer.head)
         ):
             self.exchange = None
@@ -192,12 +192,12 @@ class Connection:
         """Hand the socket over, blocking, and what was read beyond the head."""
         self.closed = True
         self._forget()
-        deframer = self.exchange and self.exchange.answer.deframer
-        return self._transport.detach(), deframer.rest if deframer else b""
+        deframer = self.exchange and self.exchange.answer.body_reader
+        return self._transport.detach(), deframer.leftover if deframer else b""
 
     def __repr__(self) -> str:
         state = "closed" if self.closed else "in use" if self._busy else "at rest"
-        return f"<Connection to {self.route.where}, {state}, {self.used} exchanges>"
+        return f"<Connection to {self.route.host_and_port}, {state}, {self.used} exchanges>"
 
 
 def _is_upgrade(status: int, method: str) -> bool:

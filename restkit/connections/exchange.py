@@ -10,7 +10,6 @@ spool, so that a peer that echoes can never be waiting for us while we wait for 
 
 from __future__ import annotations
 
-from errno import EINVAL, ENOSYS, EOPNOTSUPP
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,8 @@ from restkit.connections.outgoing import FileOut
 from restkit.errors import IdleTimeout, PayloadLengthError, ResponseError, TLSError, TransportError
 from restkit.http1.response_reader import ResponseReader
 from restkit.io.buffers import close_if_it_can
-from restkit.network.transport import BLOCK, READ, WRITE, Transport, WaitResult
+from restkit.io.sockets import BLOCK, COPIED_TAIL, NO_SENDFILE, READ, WRITE
+from restkit.network.transport import Transport, WaitResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,14 +33,6 @@ if TYPE_CHECKING:
 
 CONTINUE_SECONDS = 1.0
 FILE_STEP = 1024 * 1024
-# ``sendfile`` sends what a file holds when its pages leave, and of a file that has been cut off
-# meanwhile, zeros. So the end of it goes in copies, and more of it than connections of this
-# system hold on the way (tcp(7): tcp_wmem and tcp_rmem, 4 and 6 MiB unless somebody has set them
-# higher): when the last copy is made, all of the pages have arrived, and a file that got shorter
-# has shown it.
-COPIED_TAIL = 32 * 1024 * 1024
-# What ``sendfile`` says on file systems that it cannot send from.
-NO_SENDFILE = (EINVAL, ENOSYS, EOPNOTSUPP)
 
 
 class Exchange:
@@ -190,7 +182,9 @@ class Exchange:
         waits_on = body.payload.waits_on
         while waits_on is not None:
             listening = self._listening
-            beside = self._transport.wait_beside(waits_on, self._clock, doing, listening=listening)
+            beside = self._transport.wait_for_source(
+                waits_on, self._clock, doing, listening=listening
+            )
             if beside is WaitResult.SOURCE:
                 break
             if beside is WaitResult.GONE:
@@ -209,9 +203,9 @@ class Exchange:
 
     def _interrupted(self) -> bool:
         """Read what the peer has to say between two pieces; whether it ends the sending."""
-        if self._rested and not self.sent_bytes and not self._transport.quiet():
+        if self._rested and not self.sent_bytes and not self._transport.is_idle():
             raise TransportError(f"the resting connection to {self._clock.where} was closed")
-        if self._listening and self._transport.readable():
+        if self._listening and self._transport.is_readable():
             self._read_early()
             return self._refused()
         return False
@@ -219,7 +213,7 @@ class Exchange:
     def _push(self, buffers: list[Buffer]) -> bool:
         """Send all of these, reading meanwhile; False when the peer ended it."""
         transport = self._transport
-        buffers = transport.joined(buffers)
+        buffers = transport.coalesce(buffers)
         cut: memoryview | None = None
         try:
             while True:
@@ -261,7 +255,7 @@ class Exchange:
         """Wait a moment for 100 Continue; whether the body is to be sent."""
         end = monotonic() + CONTINUE_SECONDS
         try:
-            while not self.answer.to_go_on and self.answer.head is None:
+            while not self.answer.got_continue and self.answer.head is None:
                 patience = self._clock.patient_for(max(0.0, end - monotonic()))
                 self._transport.wait_readable(patience, "waiting for 100 Continue")
                 self._read_early()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from restkit.errors import InvalidHeader, PayloadError
 from restkit.headers import Headers
+from restkit.http1.writing import encode_chunk, encode_last_chunk
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,9 +68,9 @@ class ChunkedOut:
 
     def __iter__(self) -> Iterator[list[Buffer]]:
         for piece in self.payload:
-            yield [b"%x\r\n" % len(piece), piece, b"\r\n"]
+            yield encode_chunk(piece)
         fields = self.payload.trailers()
-        yield [b"0\r\n%b\r\n" % _trailers(self.payload, fields).lines().encode("latin-1")]
+        yield [encode_last_chunk(_trailers(self.payload, fields).lines())]
 
 
 def _trailers(payload: Payload, fields: Sequence[tuple[str, str]]) -> Headers:

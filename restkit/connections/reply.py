@@ -67,7 +67,7 @@ class LiveBody:
     def __init__(
         self, connection: Connection, transport: Transport, exchange: Exchange, clock: Clock
     ) -> None:
-        deframer = exchange.answer.deframer
+        deframer = exchange.answer.body_reader
         assert deframer is not None
         self._connection = connection
         self._transport = transport
@@ -96,7 +96,7 @@ class LiveBody:
 
     def readinto(self, view: memoryview) -> int:
         """Fill ``view`` with what comes next, at least one byte; 0 at the end."""
-        left = self._deframer.left
+        left = self._deframer.bytes_expected
         if left == 0 or self._ready:
             return self._give(view)
         return self._receive_into(view if left is None else view[:left])
@@ -121,7 +121,7 @@ class LiveBody:
     def _receive_into(self, view: memoryview) -> int:
         """From the socket into the caller's hands, where nothing is to be taken out between."""
         count = self._received(self._transport.receive_into, view)
-        self._deframer.received(count)
+        self._deframer.skip(count)
         self._settle()
         return count
 
@@ -169,7 +169,7 @@ class LiveBody:
             raise TransportError("the response was closed before its body had ended")
 
     def _end(self) -> None:
-        if self._transport.cut_off and self._deframer.left is None:
+        if self._transport.missing_close_notify and self._deframer.bytes_expected is None:
             raise UnexpectedEOF(f"TLS was cut off, without its own end, {self._deframer.progress}")
         self._deframer.end()
 

@@ -24,12 +24,12 @@ are trailers that no ``Trailer`` field has announced.
 from __future__ import annotations
 
 import io
-import re
 from typing import TYPE_CHECKING, Any
 
 from restkit.content_digest.checking import check_by
 from restkit.content_encoding.decoding import DecodedSource, accept_encoding, parse_codings
 from restkit.errors import BodyTooLarge, ClientDisconnected, DecodingError, Error
+from restkit.http1.fields import parse_length
 from restkit.payload.base import OCTET_STREAM, Payload, count_of
 from restkit.server.engine.request_body import RequestFile
 from restkit.server.exceptions import InvalidUsage, LengthRequired, UnsupportedMediaType
@@ -200,7 +200,6 @@ def _too_large(max_size: int, *, decoded: bool) -> BodyTooLarge:
 
 
 _BUFFER = 64 * 1024
-_LENGTH = re.compile("[0-9]{1,19}")
 
 
 def declared_length(environ: WSGIEnvironment) -> int | None:
@@ -211,9 +210,10 @@ def declared_length(environ: WSGIEnvironment) -> int | None:
     said = environ.get("CONTENT_LENGTH")
     if not said:
         return None
-    if not _LENGTH.fullmatch(said):
+    length = parse_length(said)
+    if length is None:
         raise InvalidUsage(f"Content-Length: {said} is no number of bytes")
-    return int(said)
+    return length
 
 
 def has_body(environ: WSGIEnvironment) -> bool:

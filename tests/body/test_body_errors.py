@@ -223,7 +223,7 @@ def test_B04_the_bytes_after_a_break_in_the_framing_are_not_given():
     with answered(giving(head, b"nonsense\r\nmore", go=go)) as got:
         assert got.body_file.read1(10) == b"abc"
         go.set()
-        now_and_ever_after(got, ResponseError, "no chunk size, but b'nonsense")
+        now_and_ever_after(got, ResponseError, "there is no chunk size, but b'nonsense")
 
 
 def test_B12_the_total_time_spans_the_body():
@@ -492,4 +492,4 @@ def test_W05_B04_a_break_in_the_framing_is_told_after_what_came_wherever_it_was_
     with answered(giving(*parts)) as got:
         assert got.status == 200
         assert got.body_file.read(3) == b"abc"
-        now_and_ever_after(got, ParserError, "no chunk size, but b'nonsense")
+        now_and_ever_after(got, ParserError, "there is no chunk size, but b'nonsense")

@@ -18,14 +18,14 @@ from restkit.http1.framing import (
     keeps_alive,
     response_body_reader,
 )
-from restkit.http1.response_head import ResponseHead, take_response_head
+from restkit.http1.response_head import ResponseHead, parse_response_head
 from support.wire_strategies import every_split, in_pieces, one_by_one
 
 MIB = 1 << 20
 
 
 def head(*fields: bytes, line: bytes = b"HTTP/1.1 200 OK") -> ResponseHead:
-    result = take_response_head(b"\r\n".join([line, *fields]) + b"\r\n\r\n")
+    result = parse_response_head(b"\r\n".join([line, *fields]) + b"\r\n\r\n")
     assert result is not None
     return result[0]
 
@@ -90,34 +90,34 @@ FAULTY = [
     ([b"Content-Length: 5, 6"], "several Content-Lengths that differ: 5, 6"),
     ([b"Content-Length: 5,"], "several Content-Lengths that differ: 5,"),
     ([b"Content-Length: 5", b"Content-Length:"], "several Content-Lengths that differ"),
-    ([b"Content-Length:"], "Content-Length ''"),
-    ([b"Content-Length: +5"], "Content-Length '+5'"),
-    ([b"Content-Length: -1"], "Content-Length '-1'"),
-    ([b"Content-Length: 0x5"], "Content-Length '0x5'"),
-    ([b"Content-Length: 5 5"], "Content-Length '5 5'"),
-    ([b"Content-Length: 5\r\n 5"], "Content-Length '5 5'"),
+    ([b"Content-Length:"], "in digits; got ''"),
+    ([b"Content-Length: +5"], "in digits; got '+5'"),
+    ([b"Content-Length: -1"], "in digits; got '-1'"),
+    ([b"Content-Length: 0x5"], "in digits; got '0x5'"),
+    ([b"Content-Length: 5 5"], "in digits; got '5 5'"),
+    ([b"Content-Length: 5\r\n 5"], "in digits; got '5 5'"),
     ([b"Content-Length: 5\r\n\t, 6"], "several Content-Lengths that differ"),
-    ([b"Content-Length: 5_0"], "Content-Length '5_0'"),
-    ([b"Content-Length: 5.0"], "Content-Length '5.0'"),
-    ([b"Content-Length: 5e1"], "Content-Length '5e1'"),
-    ([b"Content-Length: \xb2"], "Content-Length '\xb2'"),
-    ([b"Content-Length: 5\x0b"], r"Content-Length '5\x0b'"),
-    ([b"Content-Length: 5\x85"], r"Content-Length '5\x85'"),
-    ([b"Content-Length: five"], "Content-Length 'five'"),
-    ([b"Content-Length: 5;"], "Content-Length '5;'"),
-    ([b"Content-Length: 10000000000000000000"], "Content-Length '10000000000000000000'"),
-    ([b"Transfer-Encoding: gzip, chunked"], "Transfer-Encoding 'gzip, chunked'"),
-    ([b"Transfer-Encoding: gzip", CHUNKS], "Transfer-Encoding 'gzip, chunked'"),
-    ([b"Transfer-Encoding: chunked, identity"], "Transfer-Encoding 'chunked, identity'"),
-    ([b"Transfer-Encoding: chunked, chunked"], "Transfer-Encoding 'chunked, chunked'"),
-    ([CHUNKS, CHUNKS], "Transfer-Encoding 'chunked, chunked'"),
-    ([b"Transfer-Encoding: identity"], "Transfer-Encoding 'identity'"),
-    ([b"Transfer-Encoding: gzip"], "Transfer-Encoding 'gzip'"),
-    ([b"Transfer-Encoding:"], "Transfer-Encoding ''"),
-    ([b"Transfer-Encoding: xchunked"], "Transfer-Encoding 'xchunked'"),
-    ([b"Transfer-Encoding: \x0bchunked"], r"Transfer-Encoding '\x0bchunked'"),
-    ([b"Transfer-Encoding: chunked;x"], "Transfer-Encoding 'chunked;x'"),
-    ([b"Transfer-Encoding: chun\r\n ked"], "Transfer-Encoding 'chun ked'"),
+    ([b"Content-Length: 5_0"], "in digits; got '5_0'"),
+    ([b"Content-Length: 5.0"], "in digits; got '5.0'"),
+    ([b"Content-Length: 5e1"], "in digits; got '5e1'"),
+    ([b"Content-Length: \xb2"], "in digits; got '\xb2'"),
+    ([b"Content-Length: 5\x0b"], r"in digits; got \'5\x0b'"),
+    ([b"Content-Length: 5\x85"], r"in digits; got \'5\x85'"),
+    ([b"Content-Length: five"], "in digits; got 'five'"),
+    ([b"Content-Length: 5;"], "in digits; got '5;'"),
+    ([b"Content-Length: 10000000000000000000"], "in digits; got '10000000000000000000'"),
+    ([b"Transfer-Encoding: gzip, chunked"], "nothing else; got 'gzip, chunked'"),
+    ([b"Transfer-Encoding: gzip", CHUNKS], "nothing else; got 'gzip, chunked'"),
+    ([b"Transfer-Encoding: chunked, identity"], "nothing else; got 'chunked, identity'"),
+    ([b"Transfer-Encoding: chunked, chunked"], "nothing else; got 'chunked, chunked'"),
+    ([CHUNKS, CHUNKS], "nothing else; got 'chunked, chunked'"),
+    ([b"Transfer-Encoding: identity"], "nothing else; got 'identity'"),
+    ([b"Transfer-Encoding: gzip"], "nothing else; got 'gzip'"),
+    ([b"Transfer-Encoding:"], "nothing else; got ''"),
+    ([b"Transfer-Encoding: xchunked"], "nothing else; got 'xchunked'"),
+    ([b"Transfer-Encoding: \x0bchunked"], r"nothing else; got \'\x0bchunked'"),
+    ([b"Transfer-Encoding: chunked;x"], "nothing else; got 'chunked;x'"),
+    ([b"Transfer-Encoding: chun\r\n ked"], "nothing else; got 'chun ked'"),
 ]
 
 
@@ -138,7 +138,7 @@ def test_a_sized_body_ends_at_its_length_and_keeps_what_follows_apart() -> None:
     for parts in every_split(b"hello, and more"):
         body = SizedBody(5)
         assert fed(body, parts) == b"hello"
-        assert (body.done, body.left, body.rest) == (True, 0, b", and more")
+        assert (body.done, body.bytes_expected, body.leftover) == (True, 0, b", and more")
         assert body.trailers == []
         body.end()
 
@@ -147,19 +147,19 @@ def test_a_sized_body_that_is_short_says_by_how_much() -> None:
     body = SizedBody(100)
     assert body.progress == "after 0 of 100 bytes"
     body.feed(b"a" * 50)
-    body.received(10)
-    assert (body.done, body.left, body.progress) == (False, 40, "after 60 of 100 bytes")
+    body.skip(10)
+    assert (body.done, body.bytes_expected, body.progress) == (False, 40, "after 60 of 100 bytes")
     with pytest.raises(UnexpectedEOF, match="the body ended after 60 of 100 bytes"):
         body.end()
-    body.received(40)
+    body.skip(40)
     assert body.done
     body.end()
 
 
 def test_an_empty_body_has_ended_before_it_begins() -> None:
     body = SizedBody(0)
-    assert (body.done, list(body.feed(b"")), body.rest) == (True, [], b"")
-    assert (list(body.feed(b"x")), list(body.feed(b"yz")), body.rest) == ([], [], b"xyz")
+    assert (body.done, list(body.feed(b"")), body.leftover) == (True, [], b"")
+    assert (list(body.feed(b"x")), list(body.feed(b"yz")), body.leftover) == ([], [], b"xyz")
 
 
 # To the end of the connection
@@ -170,10 +170,10 @@ def test_a_body_to_the_end_takes_everything() -> None:
     for parts in every_split(data):
         body = BodyToEnd()
         assert fed(body, parts) == data
-        assert (body.done, body.left, body.length) == (False, None, None)
+        assert (body.done, body.bytes_expected, body.length) == (False, None, None)
         assert body.progress == f"after {len(data)} bytes"
         body.end()
-        assert (body.done, body.rest, body.trailers) == (True, b"", [])
+        assert (body.done, body.leftover, body.trailers) == (True, b"", [])
 
 
 # In chunks
@@ -205,7 +205,7 @@ def test_chunks_give_their_body_at_every_split(
         for parts in every_split(data + rest):
             body = ChunkedBody()
             assert fed(body, parts) == wanted
-            assert (body.done, body.trailers, body.rest) == (True, trailers, rest)
+            assert (body.done, body.trailers, body.leftover) == (True, trailers, rest)
             body.end()
 
 
@@ -220,33 +220,33 @@ def test_chunks_that_stop_early_are_an_error(data: bytes) -> None:
 
 
 FAULTY_CHUNKS = [
-    (b"\r\nhello", "after 0 bytes of a chunked body no chunk size, but b'\\r\\n"),
-    (b"\n5\r\n", "no chunk size, but b'\\n"),
-    (b";x=1\r\nhello", "no chunk size, but b';"),
-    (b" 5\r\nhello", "no chunk size, but b' "),
-    (b"+5\r\nhello", "no chunk size, but b'+"),
-    (b"-5\r\nhello", "no chunk size, but b'-"),
-    (b"0x5\r\nhello", "no chunk size, but b'0x"),
-    (b"5_0\r\nhello", "no chunk size, but b'5_"),
-    (b"g\r\nhello", "no chunk size, but b'g"),
-    (b"\xb2\r\nhello", "no chunk size, but b'\\xb2"),
-    (b"5 5\r\nhello", "no chunk size, but b'5 5"),
-    (b"5\x0b\r\nhello", "no chunk size, but b'5\\x0b"),
-    (b"5,x\r\nhello", "no chunk size, but b'5,"),
-    (b"5\nhello\n0\n\n", "no chunk size, but b'5\\n"),
-    (b"5\rhello\r0\r\r", "no chunk size, but b'5\\rh"),
-    (b"5\r\r\nhello", "no chunk size, but b'5\\r\\r"),
-    (b"5;x\nhello", "no chunk size, but b'5;x\\n"),
-    (b"5;x\0\r\nhello", "no chunk size, but b'5;x\\x00"),
-    (b"5;x\ry\r\nhello", "no chunk size, but b'5;x\\ry"),
-    (b"00000000000000005\r\nhello", "no chunk size, but b'00000000000000005"),
-    (b"10000000000000000\r\nhello", "no chunk size, but b'10000000000000000"),
-    (b"5\r\nhello0\r\n\r\n", "after 5 bytes of a chunked body a chunk goes on past its size: b'0"),
-    (b"5\r\nhello\n0\r\n\r\n", "a chunk goes on past its size: b'\\n"),
-    (b"5\r\nhello\r0\r\n\r\n", "a chunk goes on past its size: b'\\r0"),
-    (b"4\r\nhello\r\n0\r\n\r\n", "after 4 bytes of a chunked body a chunk goes on past its size"),
-    (b"5\r\nhello\r\n\r\n", "after 5 bytes of a chunked body no chunk size"),
-    (b"5\r\nhello\r\nx", "after 5 bytes of a chunked body no chunk size, but b'x"),
+    (b"\r\nhello", "after 0 bytes of a chunked body there is no chunk size, but b'\\r\\n"),
+    (b"\n5\r\n", "there is no chunk size, but b'\\n"),
+    (b";x=1\r\nhello", "there is no chunk size, but b';"),
+    (b" 5\r\nhello", "there is no chunk size, but b' "),
+    (b"+5\r\nhello", "there is no chunk size, but b'+"),
+    (b"-5\r\nhello", "there is no chunk size, but b'-"),
+    (b"0x5\r\nhello", "there is no chunk size, but b'0x"),
+    (b"5_0\r\nhello", "there is no chunk size, but b'5_"),
+    (b"g\r\nhello", "there is no chunk size, but b'g"),
+    (b"\xb2\r\nhello", "there is no chunk size, but b'\\xb2"),
+    (b"5 5\r\nhello", "there is no chunk size, but b'5 5"),
+    (b"5\x0b\r\nhello", "there is no chunk size, but b'5\\x0b"),
+    (b"5,x\r\nhello", "there is no chunk size, but b'5,"),
+    (b"5\nhello\n0\n\n", "there is no chunk size, but b'5\\n"),
+    (b"5\rhello\r0\r\r", "there is no chunk size, but b'5\\rh"),
+    (b"5\r\r\nhello", "there is no chunk size, but b'5\\r\\r"),
+    (b"5;x\nhello", "there is no chunk size, but b'5;x\\n"),
+    (b"5;x\0\r\nhello", "there is no chunk size, but b'5;x\\x00"),
+    (b"5;x\ry\r\nhello", "there is no chunk size, but b'5;x\\ry"),
+    (b"00000000000000005\r\nhello", "there is no chunk size, but b'00000000000000005"),
+    (b"10000000000000000\r\nhello", "there is no chunk size, but b'10000000000000000"),
+    (b"5\r\nhello0\r\n\r\n", "after 5 bytes of a chunked body a chunk is longer"),
+    (b"5\r\nhello\n0\r\n\r\n", "a chunk is longer than its size: b'\\n"),
+    (b"5\r\nhello\r0\r\n\r\n", "a chunk is longer than its size: b'\\r0"),
+    (b"4\r\nhello\r\n0\r\n\r\n", "after 4 bytes of a chunked body a chunk is longer than its size"),
+    (b"5\r\nhello\r\n\r\n", "after 5 bytes of a chunked body there is no chunk size"),
+    (b"5\r\nhello\r\nx", "after 5 bytes of a chunked body there is no chunk size, but b'x"),
     (b"0\r\nA b\r\n\r\n", "line 1 of the trailers has no colon"),
     (b"0\r\n A: b\r\n\r\n", "line 1 of the trailers is folded"),
     (b"0\r\nA: b\nC: d\r\n\r\n", "line 1 of the trailers has a bare LF"),
@@ -291,7 +291,7 @@ def test_a_chunk_line_of_4096_bytes_is_taken_and_one_byte_more_is_refused(before
             if size == MAX_CHUNK_LINE:
                 assert fed(ChunkedBody(), parts).endswith(b"hello")
             else:
-                with pytest.raises(ParserError, match="a chunk size line of more than 4096 bytes"):
+                with pytest.raises(ParserError, match="a chunk size line has more than 4096 bytes"):
                     fed(ChunkedBody(), [*parts, b""])
 
 

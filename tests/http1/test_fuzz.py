@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from restkit.connections.outgoing import ChunkedOut
 from restkit.errors import ResponseError, TransportError
-from restkit.http1.fields import take_trailers
+from restkit.http1.fields import parse_trailers
 from restkit.http1.framing import ChunkedBody, keeps_alive
-from restkit.http1.response_head import take_response_head
+from restkit.http1.response_head import parse_response_head
 from restkit.http1.response_reader import ResponseReader
 from restkit.io.buffers import Buffer
 from restkit.payload.base import Payload
@@ -62,11 +62,11 @@ def test_what_is_fed_after_the_end_is_rest_and_changes_nothing(
     answer = ResponseReader("GET")
     answer.feed(message)
     if answer.done:
-        assert answer.deframer is not None
-        before = answer.deframer.rest
+        assert answer.body_reader is not None
+        before = answer.body_reader.leftover
         assert [list(answer.feed(part)) for part in more] == [[] for _ in more]
         assert answer.done
-        assert answer.deframer.rest == before + b"".join(more)
+        assert answer.body_reader.leftover == before + b"".join(more)
         answer.end()
 
 
@@ -74,7 +74,7 @@ def test_what_is_fed_after_the_end_is_rest_and_changes_nothing(
 @given(ANY_BYTES)
 def test_no_field_ever_holds_a_line_end(message: bytes) -> None:
     try:
-        taken = take_response_head(message)
+        taken = parse_response_head(message)
     except ResponseError:
         return
     if taken is not None:
@@ -90,7 +90,7 @@ def test_no_field_ever_holds_a_line_end(message: bytes) -> None:
 def test_a_trailer_section_is_taken_refused_or_waited_for(lines: list[bytes]) -> None:
     data = b"".join(lines) + b"\r\n"
     try:
-        taken = take_trailers(data)
+        taken = parse_trailers(data)
     except ResponseError:
         return
     assert taken is not None or b"\r\n\r\n" not in data
@@ -125,7 +125,7 @@ def test_what_goes_out_in_chunks_comes_in_again(
     assert b"".join(came) == b"".join(pieces)
     assert body.trailers == trailers
     assert body.done
-    assert body.rest == b""
+    assert body.leftover == b""
 
 
 @settings(max_examples=examples(100))

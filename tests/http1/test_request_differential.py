@@ -44,6 +44,7 @@ TWO_LENGTHS = rb"content-length:[^\n]*,|content-length:.*content-length:"
 IN_TRAILERS = rb"\n0[^\n]*\r\n.*(?:content-length|transfer-encoding):"
 CTL = rb"[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]"
 NO_LINE = "the request begins with"
+NO_TARGET = "is not a valid target for "
 
 DIFFERENCES = [
     # Refused by restkit: the request line
@@ -60,23 +61,23 @@ DIFFERENCES = [
         "9112 3.2: no form of a target has a fragment",
     ),
     Difference(
-        *("h11 llhttp", "is no target for (?!CONNECT)", TAKEN, LINE + rb" [A-Za-z][^ /]*://[^ ]*@"),
+        *("h11 llhttp", NO_TARGET + "(?!CONNECT)", TAKEN, LINE + rb" [A-Za-z][^ /]*://[^ ]*@"),
         "9110 4.2.4: user info in a target hides whom the request is for, and ought to be an error",
     ),
     Difference(
-        *("h11 llhttp", "is no target for (?!CONNECT)", TAKEN, LINE + rb" [A-Za-z][^ /]*:/"),
+        *("h11 llhttp", NO_TARGET + "(?!CONNECT)", TAKEN, LINE + rb" [A-Za-z][^ /]*:/"),
         "9110 4.2: a URL of http has a name or an address in it; RFC 3986 3.2.2: of these bytes",
     ),
     Difference(
-        *("h11", "is no target for (?!CONNECT)", TAKEN, LINE + rb" [^/* ]"),
+        *("h11", NO_TARGET + "(?!CONNECT)", TAKEN, LINE + rb" [^/* ]"),
         "9112 3.2: one of four forms; a target that is no path and no URL is none of them",
     ),
     Difference(
-        *("h11 llhttp", r"is no target for (?!CONNECT|OPTIONS)", TAKEN, LINE + rb" \*"),
+        *("h11 llhttp", NO_TARGET + "(?!CONNECT|OPTIONS)", TAKEN, LINE + rb" \*"),
         "9112 3.2.4: an asterisk is asked for with OPTIONS only",
     ),
     Difference(
-        *("h11 llhttp", "is no target for CONNECT", TAKEN, ANY),
+        *("h11 llhttp", NO_TARGET + "CONNECT", TAKEN, ANY),
         "9112 3.2.3: CONNECT has a host and a port, and nothing else has",
     ),
     Difference(
@@ -88,7 +89,7 @@ DIFFERENCES = [
         "9112 2.3: HTTP/0.9 is not spoken, and has no fields",
     ),
     Difference(
-        *("h11 llhttp", "another version", TAKEN, ANY),
+        *("h11 llhttp", "the HTTP version must be", TAKEN, ANY),
         "9112 2.3: only 1.0 and 1.1 have this syntax, and the client is told so with 505",
     ),
     Difference(
@@ -109,11 +110,11 @@ DIFFERENCES = [
         "9112 5.2: a server refuses a fold, or makes blanks of it; some between see two fields",
     ),
     Difference(
-        *("llhttp", "Host fields: one is wanted", TAKEN, ANY),
+        *("llhttp", "must have one Host field", TAKEN, ANY),
         "9112 3.2: without exactly one Host the answer is 400; llhttp leaves it to its user",
     ),
     Difference(
-        *("h11 llhttp", "the Host field has no name", TAKEN, ANY),
+        *("h11 llhttp", "the Host field must be", TAKEN, ANY),
         "9112 3.2: so is one whose value is no Host; h11 and llhttp leave it to their users",
     ),
     Difference(
@@ -126,15 +127,15 @@ DIFFERENCES = [
         "9112 6.1: it may be an attempt to smuggle a request past somebody who reads the other",
     ),
     Difference(
-        *("h11 llhttp", "which knows none", TAKEN, ANY),
+        *("h11 llhttp", "which has none", TAKEN, ANY),
         "9112 6.1: Transfer-Encoding in HTTP/1.0 is faulty framing",
     ),
     Difference(
-        *("llhttp", "Transfer-Encoding .*chunked, and alone", TAKEN, ANY),
+        *("llhttp", "Transfer-Encoding must be chunked", TAKEN, ANY),
         "9112 6.1: a coding that is not understood is answered with 501",
     ),
     Difference(
-        *("h11 llhttp", r"Content-Length '\d{20,}'", TAKEN, ANY),
+        *("h11 llhttp", r"Content-Length must be .*'\d{20,}'", TAKEN, ANY),
         "9110 8.6: what could overflow is guarded against; 19 digits are more than any body has",
     ),
     Difference(

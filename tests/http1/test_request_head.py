@@ -14,13 +14,13 @@ from restkit.http1.request_head import (
     MAX_TARGET,
     MalformedRequest,
     RequestHead,
-    take_request_head,
+    parse_request_head,
 )
 from support.request_corpus import asked
 
 
 def taken(data: bytes) -> RequestHead:
-    result = take_request_head(data)
+    result = parse_request_head(data)
     assert result is not None
     head, end = result
     assert end == len(data)
@@ -29,8 +29,8 @@ def taken(data: bytes) -> RequestHead:
 
 def refused(data: bytes) -> tuple[int, str]:
     with pytest.raises(MalformedRequest) as caught:
-        take_request_head(data)
-    return caught.value.answer, str(caught.value)
+        parse_request_head(data)
+    return caught.value.response_status, str(caught.value)
 
 
 # The request line
@@ -68,10 +68,10 @@ def test_a_request_line_is_read(
 
 
 def line_refused(shown: str) -> str:
-    return f"the request begins with {shown}, and not with a method, a target and HTTP/1.1"
+    return f"the request begins with {shown}, not with a method, a target and HTTP/1.1"
 
 
-OTHER_VERSION = "another version of HTTP than 1.1 and 1.0, spoken here"
+OTHER_VERSION = "the HTTP version must be 1.1 or 1.0"
 LONG_METHOD = f"the method is longer than {MAX_METHOD} bytes"
 LONG_TARGET = f"the target is longer than {MAX_TARGET} bytes"
 
@@ -107,23 +107,23 @@ BAD_LINES = [
     (b"GET / HTTP/2", 505, OTHER_VERSION),
     (b"GET / HTTP/3\0", 505, OTHER_VERSION),
     (b"PRI * HTTP/2.0", 505, OTHER_VERSION),
-    (b"GET * HTTP/1.1", 400, "'*' is no target for GET"),
-    (b"GET a HTTP/1.1", 400, "'a' is no target for GET"),
-    (b"GET x:80 HTTP/1.1", 400, "'x:80' is no target for GET"),
-    (b"GET http:// HTTP/1.1", 400, "'http://' is no target for GET"),
-    (b"GET http:///a HTTP/1.1", 400, "'http:///a' is no target for GET"),
-    (b"GET http://:80/ HTTP/1.1", 400, "'http://:80/' is no target for GET"),
-    (b"GET http://y:z/ HTTP/1.1", 400, "'http://y:z/' is no target for GET"),
-    (b"GET http://y\\z/ HTTP/1.1", 400, r"'http://y\\z/' is no target for GET"),
-    (b"GET http://caf\xe9/ HTTP/1.1", 400, r"'http://caf\xe9/' is no target for GET"),
-    (b"GET http://u:p@y/ HTTP/1.1", 400, "'***@y/' is no target for GET"),
-    (b"GET http://u:p@y?q HTTP/1.1", 400, "'***@y?...' is no target for GET"),
-    (b"CONNECT / HTTP/1.1", 400, "'/' is no target for CONNECT"),
-    (b"CONNECT y HTTP/1.1", 400, "'y' is no target for CONNECT"),
-    (b"CONNECT y: HTTP/1.1", 400, "'y:' is no target for CONNECT"),
-    (b"CONNECT :1 HTTP/1.1", 400, "':1' is no target for CONNECT"),
-    (b"CONNECT y:123456 HTTP/1.1", 400, "'y:123456' is no target for CONNECT"),
-    (b"CONNECT http://y/ HTTP/1.1", 400, "'http://y/' is no target for CONNECT"),
+    (b"GET * HTTP/1.1", 400, "'*' is not a valid target for GET"),
+    (b"GET a HTTP/1.1", 400, "'a' is not a valid target for GET"),
+    (b"GET x:80 HTTP/1.1", 400, "'x:80' is not a valid target for GET"),
+    (b"GET http:// HTTP/1.1", 400, "'http://' is not a valid target for GET"),
+    (b"GET http:///a HTTP/1.1", 400, "'http:///a' is not a valid target for GET"),
+    (b"GET http://:80/ HTTP/1.1", 400, "'http://:80/' is not a valid target for GET"),
+    (b"GET http://y:z/ HTTP/1.1", 400, "'http://y:z/' is not a valid target for GET"),
+    (b"GET http://y\\z/ HTTP/1.1", 400, r"'http://y\\z/' is not a valid target for GET"),
+    (b"GET http://caf\xe9/ HTTP/1.1", 400, r"'http://caf\xe9/' is not a valid target for GET"),
+    (b"GET http://u:p@y/ HTTP/1.1", 400, "'***@y/' is not a valid target for GET"),
+    (b"GET http://u:p@y?q HTTP/1.1", 400, "'***@y?...' is not a valid target for GET"),
+    (b"CONNECT / HTTP/1.1", 400, "'/' is not a valid target for CONNECT"),
+    (b"CONNECT y HTTP/1.1", 400, "'y' is not a valid target for CONNECT"),
+    (b"CONNECT y: HTTP/1.1", 400, "'y:' is not a valid target for CONNECT"),
+    (b"CONNECT :1 HTTP/1.1", 400, "':1' is not a valid target for CONNECT"),
+    (b"CONNECT y:123456 HTTP/1.1", 400, "'y:123456' is not a valid target for CONNECT"),
+    (b"CONNECT http://y/ HTTP/1.1", 400, "'http://y/' is not a valid target for CONNECT"),
     (b"A" * (MAX_METHOD + 1) + b" / HTTP/1.1", 501, LONG_METHOD),
     (b"GET /" + b"a" * MAX_TARGET + b" HTTP/1.1", 414, LONG_TARGET),
     (b"GET /" + b"a" * MAX_HEAD + b" HTTP/1.1", 414, LONG_TARGET),
@@ -146,7 +146,7 @@ def test_what_is_no_request_line_has_its_answer(line: bytes, answer: int, fault:
     ],
 )
 def test_a_wrong_request_line_is_refused_at_the_first_wrong_byte(beginning: bytes) -> None:
-    assert take_request_head(beginning[:-1]) is None
+    assert parse_request_head(beginning[:-1]) is None
     refused(beginning)
 
 
@@ -176,18 +176,18 @@ BAD_FIELDS = [
     (b"A b", "has no colon: 'A ...'"),
     (b"A : b", "has a space before its colon: 'A :...'"),
     (b"A\t: b", r"has a space before its colon: 'A\t:...'"),
-    (b": b", "has no proper name: ':...'"),
-    (b"A b: c", "has no proper name: 'A ...'"),
-    (b"\xe9: c", r"has no proper name: '\xe9:...'"),
+    (b": b", "has an invalid name: ':...'"),
+    (b"A b: c", "has an invalid name: 'A ...'"),
+    (b"\xe9: c", r"has an invalid name: '\xe9:...'"),
     (b"A: b\0c", "has a NUL: 'A:...'"),
     (b"A: b\rc", "has a bare CR: 'A:...'"),
     (b"A: b\r", "has a bare CR: 'A:...'"),
     (b"A: b\nC: d", "has a bare LF: 'A:...'"),
     (b"A: b\n", "has a bare LF: 'A:...'"),
     (b"\n", r"has a bare LF: '\n'"),
-    (b" b", "is folded, and a field may have one line only"),
-    (b"\tContent-Length: 5", "is folded, and a field may have one line only"),
-    (b" ", "is folded, and a field may have one line only"),
+    (b" b", "is folded; a field must be on one line"),
+    (b"\tContent-Length: 5", "is folded; a field must be on one line"),
+    (b" ", "is folded; a field must be on one line"),
     (b"Authorization : Basic secret", "has a space before its colon: 'Authorization :...'"),
 ]
 
@@ -207,7 +207,7 @@ def test_a_faulty_field_is_named_with_its_line(line: bytes, fault: str) -> None:
 
 
 def test_a_head_does_not_begin_with_a_fold() -> None:
-    fault = "line 2 of the head is folded, with no field before it"
+    fault = "line 2 of the head is folded, but there is no field before it"
     assert refused(b"GET / HTTP/1.1\r\n Host: x\r\n\r\n") == (400, fault)
 
 
@@ -238,17 +238,17 @@ def test_a_host_is_read_in_any_case(host: bytes) -> None:
 
 @pytest.mark.parametrize("host", NO_HOSTS)
 def test_a_host_that_is_none_is_refused(host: bytes) -> None:
-    fault = "the Host field has no name or address, with a port or without"
+    fault = "the Host field must be a name or an address, with or without port"
     for line in (b"GET / HTTP/1.1", b"GET / HTTP/1.0", b"GET http://y/ HTTP/1.1"):
         assert refused(line + b"\r\nHost: %b\r\n\r\n" % host) == (400, fault)
 
 
 def test_one_host_is_asked_for() -> None:
-    fault = "the request has {} Host fields: one is wanted"
+    fault = "the request must have one Host field; it has {}"
     for target in (b"/", b"http://y/"):
         assert refused(b"GET %b HTTP/1.1\r\nX-Host: x\r\n\r\n" % target) == (
             400,
-            fault.format("no"),
+            fault.format("none"),
         )
         for minor in (b"0", b"1"):
             twice = b"GET %b HTTP/1.%b\r\nHost: x\r\nhost: x\r\n\r\n" % (target, minor)
@@ -292,5 +292,5 @@ def test_the_error_is_a_parser_error_and_pickles() -> None:
     error = MalformedRequest("no", 501)
     assert isinstance(error, ParserError)
     again = pickle.loads(pickle.dumps(error))
-    assert (type(again), str(again), again.answer) == (MalformedRequest, "no", 501)
-    assert MalformedRequest("no").answer == 400
+    assert (type(again), str(again), again.response_status) == (MalformedRequest, "no", 501)
+    assert MalformedRequest("no").response_status == 400

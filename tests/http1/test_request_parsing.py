@@ -13,8 +13,8 @@ from restkit.http1.framing import ChunkedBody, SizedBody, keeps_alive, request_b
 from restkit.http1.request_head import (
     MalformedRequest,
     RequestHead,
-    is_inside_a_field,
-    take_request_head,
+    is_inside_field,
+    parse_request_head,
 )
 from support.request_corpus import ANY_REQUEST, MESSAGES, asked, requests
 from support.request_peers import CUT_SHORT, by_restkit
@@ -24,7 +24,7 @@ MIB = 1 << 20
 
 
 def head_of(data: bytes) -> RequestHead:
-    result = take_request_head(data)
+    result = parse_request_head(data)
     assert result is not None
     return result[0]
 
@@ -34,7 +34,8 @@ def head_of(data: bytes) -> RequestHead:
 FIVE = b"Content-Length: 5"
 CHUNKS = b"Transfer-Encoding: chunked"
 BOTH = "the request has both Transfer-Encoding and Content-Length"
-OLD = "Transfer-Encoding in a request of HTTP/1.0, which knows none"
+ENCODING = "Transfer-Encoding must be chunked and nothing else; got "
+OLD = "Transfer-Encoding in a request of HTTP/1.0, which has none"
 
 FRAMINGS: list[tuple[list[bytes], type, int | None]] = [
     ([], SizedBody, 0),
@@ -60,7 +61,7 @@ BAD_FRAMINGS = [
         (
             [b"Content-Length: " + value],
             400,
-            f"Content-Length {value.decode()!r}: a number in digits",
+            f"Content-Length must be a number in digits; got {value.decode()!r}",
         )
         for value in (b"", b"+5", b"-1", b"0x5", b"5 5", b"5_0", b"5.0", b"five", b"1" * 20)
     ),
@@ -68,7 +69,7 @@ BAD_FRAMINGS = [
         (
             [b"Transfer-Encoding: " + value],
             answer,
-            f"Transfer-Encoding {value.decode()!r}: chunked,",
+            f"{ENCODING}{value.decode()!r}",
         )
         for value, answer in [
             *(
@@ -88,8 +89,8 @@ BAD_FRAMINGS = [
             *((b'"chunked"', 400), (b"g zip, chunked", 400), (b"\x0bchunked", 400)),
         ]
     ),
-    ([CHUNKS, CHUNKS], 400, "Transfer-Encoding 'chunked, chunked'"),
-    ([b"Transfer-Encoding: gzip", CHUNKS], 501, "Transfer-Encoding 'gzip, chunked'"),
+    ([CHUNKS, CHUNKS], 400, ENCODING + "'chunked, chunked'"),
+    ([b"Transfer-Encoding: gzip", CHUNKS], 501, ENCODING + "'gzip, chunked'"),
 ]
 
 
@@ -106,7 +107,7 @@ def test_N21_framing_that_two_could_read_in_two_ways_is_refused(
 ) -> None:
     with pytest.raises(MalformedRequest) as caught:
         request_body_reader(head_of(asked(*fields)))
-    assert caught.value.answer == answer
+    assert caught.value.response_status == answer
     assert str(caught.value).startswith(fault)
 
 
@@ -115,7 +116,7 @@ def test_chunks_are_nothing_that_http_1_0_knows() -> None:
         head = head_of(asked(b"Transfer-Encoding: " + value, line=b"POST / HTTP/1.0"))
         with pytest.raises(MalformedRequest, match=OLD) as caught:
             request_body_reader(head)
-        assert caught.value.answer == 400
+        assert caught.value.response_status == 400
         assert not keeps_alive(head)
 
 
@@ -154,7 +155,7 @@ def test_every_message_of_the_corpus_has_one_outcome_at_every_split(message: byt
 @given(ANY_REQUEST)
 def test_a_head_is_taken_whole_or_not_at_all(message: bytes) -> None:
     try:
-        taken = take_request_head(message)
+        taken = parse_request_head(message)
     except MalformedRequest:
         return
     if taken is None:
@@ -178,20 +179,20 @@ def test_what_is_passed_over_inside_a_field_is_never_a_fault_by_itself(message: 
     def drops() -> int | None:
         held = b""
         for drop in in_pieces(message, 1):
-            idle = bool(held) and is_inside_a_field(held, drop)
+            idle = bool(held) and is_inside_field(held, drop)
             held += drop
-            if not idle and take_request_head(held):
+            if not idle and parse_request_head(held):
                 return None
-        return 0 if take_request_head(held) is None else -1
+        return 0 if parse_request_head(held) is None else -1
 
     try:
-        expected = None if take_request_head(message) else 0
+        expected = None if parse_request_head(message) else 0
     except MalformedRequest as error:
-        expected = error.answer
+        expected = error.response_status
     try:
         came = drops()
     except MalformedRequest as error:
-        came = error.answer
+        came = error.response_status
     assert came == expected
 
 
@@ -205,9 +206,9 @@ def test_a_head_of_64_kib_is_taken_and_one_byte_more_is_refused() -> None:
     assert head_of(long_head(MAX_HEAD))
     for size in range(MAX_HEAD + 1, MAX_HEAD + 8):
         with pytest.raises(MalformedRequest, match="the head is longer than 65536 b") as caught:
-            take_request_head(long_head(size))
-        assert caught.value.answer == 431
-        assert take_request_head(long_head(size)[:MAX_HEAD]) is None
+            parse_request_head(long_head(size))
+        assert caught.value.response_status == 431
+        assert parse_request_head(long_head(size)[:MAX_HEAD]) is None
 
 
 def test_256_fields_are_taken_and_one_more_is_refused() -> None:
@@ -216,10 +217,10 @@ def test_256_fields_are_taken_and_one_more_is_refused() -> None:
     for end in (b"\r\n\r\n", b"\r\n", b""):
         for more in (b"A: b", b"A", b"\0"):
             with pytest.raises(MalformedRequest, match="more than 256 fields") as caught:
-                take_request_head(asked(*fields, more)[:-4] + end)
-            assert caught.value.answer == 431
-    assert take_request_head(asked(*fields)[:-2]) is None
-    assert take_request_head(asked(*fields)[:-1]) is None
+                parse_request_head(asked(*fields, more)[:-4] + end)
+            assert caught.value.response_status == 431
+    assert parse_request_head(asked(*fields)[:-2]) is None
+    assert parse_request_head(asked(*fields)[:-1]) is None
 
 
 ENDLESS = [
@@ -238,11 +239,11 @@ def test_ten_megabytes_of_head_are_refused_without_looking_at_all_of_it(
     tracemalloc.start()
     try:
         with pytest.raises(MalformedRequest) as caught:
-            take_request_head(data)
+            parse_request_head(data)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert caught.value.answer == answer
+    assert caught.value.response_status == answer
     assert peak < 16 * MIB
 
 

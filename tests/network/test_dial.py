@@ -255,7 +255,7 @@ def test_an_address_of_the_caller_s_that_nobody_knows(monkeypatch):
     error = failure(Route("http", "api.test", 80, address="fe80::1%nope"))
     assert type(error) is ConnectError
     assert str(error) == (
-        "api.test:80: no address for fe80::1%nope, which resolve= has for it: "
+        "api.test:80: no address for fe80::1%nope, given for it by resolve=: "
         "Name or service not known"
     )
 
@@ -307,7 +307,7 @@ def test_W15_an_ipv6_address_may_have_a_zone(scheme, certs):
     context = certs.server if scheme == "https" else None
     with ScriptedServer(until_the_client_goes, host=V6, ssl_context=context) as server:
         route = Route(scheme, zone, server.port, TLSOptions(verify=str(certs.ca_file)))
-        assert route.where == f"[{zone}]:{server.port}"
+        assert route.host_and_port == f"[{zone}]:{server.port}"
         with dialed(route) as connection:
             assert connection.sock.getpeername()[:2] == (V6, server.port)
 
@@ -322,7 +322,8 @@ def test_W13_nobody_answers_until_the_time_for_connecting_is_over(host):
         error = failure(route, Timeout(connect=0.3))
     assert type(error) is ConnectTimeout
     assert str(error) == (
-        f"{route.where}: still connecting when the 0.3 s of Timeout.connect were over: no answer"
+        f"{route.host_and_port}: still connecting when the 0.3 s of Timeout.connect were over: "
+        "no answer"
     )
     assert isinstance(error.__cause__, TimeoutError)
 
@@ -550,5 +551,5 @@ def test_W23_routes_differ_by_whatever_makes_connections_differ(certs):
 
 
 def test_a_route_says_where_it_leads():
-    assert Route("http", "api.test", 80).where == "api.test:80"
-    assert Route("http", V6, 80).where == "[::1]:80"
+    assert Route("http", "api.test", 80).host_and_port == "api.test:80"
+    assert Route("http", V6, 80).host_and_port == "[::1]:80"

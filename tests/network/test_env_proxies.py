@@ -114,7 +114,7 @@ def test_a_value_that_is_wrong_is_an_error_only_where_it_would_be_used(name):
         with pytest.raises(RequestError) as caught:
             proxies(parse_url("http://origin.test/"))
         assert str(caught.value).startswith(
-            f"{name} in the environment: proxy '***@old.test': http, https, socks4,"
+            f"{name} in the environment: proxy '***@old.test': the scheme must be http, "
         )
 
 

@@ -19,7 +19,7 @@ from restkit import Client, Timeout
 from restkit.errors import ConnectError, ConnectTimeout, Error, RequestError
 from restkit.network.dial import dial
 from restkit.network.options import Network, TLSOptions
-from restkit.network.race import Address, look_up, permitted
+from restkit.network.race import Address, allowed_addresses, resolve
 from restkit.network.route import Route
 from restkit.timeouts import Clock
 from support import ScriptedServer, field, refusing, response
@@ -81,7 +81,7 @@ def test_C12_the_certificate_and_the_server_name_are_those_of_the_host(certs):
         with dialed(Route("https", "localhost", server.port, tls, address=V4)):
             assert said == ["localhost"]
         error = failure(Route("https", "nobody.test", server.port, tls, address=V4))
-    assert str(error).endswith(", and not for nobody.test")
+    assert str(error).endswith(", not for nobody.test")
 
 
 def test_C12_a_failure_names_the_address_that_was_tried():
@@ -180,7 +180,7 @@ def test_C12_a_unix_socket_is_named_in_what_goes_wrong_behind_it(folder):
         "were over"
     )
     route = Route("http", "localhost", 80, network=Network(uds="\0api"))
-    assert (route.where, route.named) == ("localhost:80", "localhost:80 at @api")
+    assert (route.host_and_port, route.description) == ("localhost:80", "localhost:80 at @api")
 
 
 def test_C12_a_unix_socket_with_a_full_queue_is_waited_for(folder):
@@ -282,7 +282,7 @@ def test_C05_the_check_sees_the_address_however_it_is_written(written):
     address = Address(family_of(written), (written, 80))
     route = Route("http", "api.test", 80, network=Network(address_check=asked.append))
     with pytest.raises(ConnectError, match=f"forbids {IN_DISGUISE[written]}$"):
-        permitted([address], route)
+        allowed_addresses([address], route)
     assert asked == [ipaddress.ip_address(IN_DISGUISE[written])]
 
 
@@ -320,10 +320,10 @@ def test_C05_a_unix_socket_cannot_be_checked(folder):
     error = failure(Route("http", "localhost", 80, network=network))
     assert type(error) is RequestError
     assert str(error) == (
-        f"check_address= cannot be kept: the socket '{folder}/api.sock' has no IP address"
+        f"check_address= cannot be applied: the socket '{folder}/api.sock' has no IP address"
     )
 
 
 def test_C05_without_a_check_the_addresses_stay_as_they_are():
-    addresses = look_up(Route("http", V4, 80))
-    assert permitted(addresses, Route("http", V4, 80)) is addresses
+    addresses = resolve(Route("http", V4, 80))
+    assert allowed_addresses(addresses, Route("http", V4, 80)) is addresses

@@ -7,6 +7,7 @@ import ssl
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
@@ -19,11 +20,11 @@ from restkit.errors import (
     RequestError,
     TotalTimeout,
 )
-from restkit.network import socks
 from restkit.network.dial import dial
 from restkit.network.options import Network, TLSOptions
 from restkit.network.proxy import Proxy
 from restkit.network.route import Route
+from restkit.network.socks import open_socks_tunnel
 from restkit.timeouts import Timeout
 from support import ScriptedServer, refusing
 from support.dialing import clock, failure
@@ -260,7 +261,7 @@ def test_a_proxy_that_wants_credentials():
         error = refusal("socks5h", NO_AUTH, b"\x05" + method)
         assert type(error) is ProxyError
         assert str(error) == (
-            "the proxy PROXY wants a user name and a password: socks5h://user:password@"
+            "the proxy PROXY requires a user name and a password: give socks5h://user:password@..."
         )
 
 
@@ -276,7 +277,7 @@ def test_a_proxy_that_speaks_something_else(scheme):
     error = refusal(scheme, NO_AUTH if scheme == "socks5h" else b"\x04", b"HTTP/1.1 400 No\r\n\r\n")
     assert type(error) is ProxyError
     assert str(error) == (
-        f"the proxy PROXY gave no answer of {scheme} for origin.test:443: "
+        f"the proxy PROXY sent no valid {scheme} reply for origin.test:443: "
         f"{scheme[:6].upper()} proxy server sent invalid data"
     )
 
@@ -293,7 +294,7 @@ def test_a_proxy_that_closes(answer):
         error = failure(by("socks5h", server))
     assert type(error) is ProxyError
     assert str(error) == (
-        f"the proxy {V4}:{server.port} gave no answer of socks5h for origin.test:443: "
+        f"the proxy {V4}:{server.port} sent no valid socks5h reply for origin.test:443: "
         "Connection closed unexpectedly"
     )
 
@@ -334,10 +335,10 @@ def test_socks4_has_no_ipv6(resolves):
     resolves("fd00::1")
     error = failure(Route("http", "origin.test", 80, proxy=proxy))
     assert type(error) is ConnectError
-    assert str(error) == "origin.test:80: no IPv4 address, and SOCKS4 has no others"
+    assert str(error) == "origin.test:80: no IPv4 address, and SOCKS4 needs one"
     error = failure(Route("http", "fd00::1", 80, proxy=proxy))
     assert type(error) is RequestError
-    assert str(error) == "SOCKS4 has no IPv6, and [fd00::1]:80 is one: socks5:// has"
+    assert str(error) == "SOCKS4 has no IPv6, and [fd00::1]:80 is an IPv6 address; use socks5://"
 
 
 def test_a_name_that_cannot_be_written_is_refused():
@@ -396,18 +397,15 @@ def test_W13_the_total_spans_the_proxy_s_answer():
 
 
 def test_W13_time_that_is_over_with_the_proxy_s_answer_leaves_nothing_open(monkeypatch):
-    ask = socks.ask_socks
-
-    def ask_until_time_is_over(
-        sock: socket.socket, proxy: Proxy, place: tuple[str, int], seconds_left: socks.SecondsLeft
-    ) -> socket.socket:
-        way = ask(sock, proxy, place, seconds_left)
+    def open_and_wait(*arguments: Any) -> socket.socket:
+        sock = open_socks_tunnel(*arguments)
+        seconds_left = arguments[-1]
         with suppress(TimeoutError):
             while seconds_left():
                 time.sleep(0.01)
-        return way
+        return sock
 
-    monkeypatch.setattr(socks, "ask_socks", ask_until_time_is_over)
+    monkeypatch.setattr("restkit.network.dial.open_socks_tunnel", open_and_wait)
     turns = (NO_AUTH, b"\x05\x00", b"\x05\x01\x00" + ORIGIN, GRANTED)
     with ScriptedServer(conversation(*turns)) as server:
         error = failure(by("socks5h", server), Timeout(connect=0.5))
@@ -436,7 +434,7 @@ def test_microsocks_with_and_without_credentials(scheme, microsocks, open_micros
 def test_microsocks_wants_credentials(microsocks):
     where = f"{V4}:{microsocks.port}"
     for user, said in (
-        ("", "wants a user name and a password: socks5h://user:password@"),
+        ("", "requires a user name and a password: give socks5h://user:password@..."),
         (f"{USER}:closed@", "did not accept the user name and the password"),
     ):
         error = failure(Route("http", V4, 80, proxy=Proxy(f"socks5h://{user}{where}")))

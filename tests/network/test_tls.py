@@ -27,9 +27,9 @@ from urllib3.exceptions import InsecureRequestWarning
 from restkit import Client
 from restkit.errors import RequestError, TLSError
 from restkit.network.dial import Dialed, dial
-from restkit.network.options import TLSOptions, as_tls_version, checked, trusted_by_environment
+from restkit.network.options import TLSOptions, as_tls_version, check_tls_options, read_ca_paths
 from restkit.network.route import Route
-from restkit.network.tls import context_for
+from restkit.network.tls import get_ssl_context
 from restkit.timeouts import Clock, Timeout
 from support import ScriptedServer
 from support.certs import CLIENT_KEY_PASSWORD
@@ -68,10 +68,12 @@ def refusal(host: str, port: int, tls: TLSOptions) -> str:
 
 def test_W22_the_same_options_have_the_same_context(certs):
     ca = str(certs.ca_file)
-    assert context_for(TLSOptions()) is context_for(TLSOptions(verify=True))
-    assert context_for(TLSOptions(ca)) is context_for(TLSOptions(ca))
-    assert context_for(TLSOptions(ca)) is not context_for(TLSOptions())
-    assert context_for(TLSOptions(ca, str(certs.client_file))) is not context_for(TLSOptions(ca))
+    assert get_ssl_context(TLSOptions()) is get_ssl_context(TLSOptions(verify=True))
+    assert get_ssl_context(TLSOptions(ca)) is get_ssl_context(TLSOptions(ca))
+    assert get_ssl_context(TLSOptions(ca)) is not get_ssl_context(TLSOptions())
+    assert get_ssl_context(TLSOptions(ca, str(certs.client_file))) is not get_ssl_context(
+        TLSOptions(ca)
+    )
 
 
 def test_W22_a_hundred_connections_load_the_ca_file_once(certs, tmp_path):
@@ -93,7 +95,7 @@ def test_W22_threads_that_come_at_once_get_one_context(certs, tmp_path):
 
     def come() -> None:
         together.wait()
-        got.append(context_for(TLSOptions(str(ca))))
+        got.append(get_ssl_context(TLSOptions(str(ca))))
 
     threads = [threading.Thread(target=come) for _ in range(8)]
     for thread in threads:
@@ -106,18 +108,18 @@ def test_W22_threads_that_come_at_once_get_one_context(certs, tmp_path):
 
 FORK_WHILE_LOADING = """
 import os, sys, threading, time, warnings
-from restkit.network.tls import context_for
-from restkit.network.options import TLSOptions, as_tls_version, checked, trusted_by_environment
+from restkit.network.tls import get_ssl_context
+from restkit.network.options import TLSOptions, as_tls_version, check_tls_options, read_ca_paths
 
 warnings.simplefilter('ignore')  # of forking with threads, which is the point
 pipe, ca = sys.argv[1:]
-context_for(TLSOptions(ca))
-thread = threading.Thread(target=lambda: context_for(TLSOptions(pipe)))
+get_ssl_context(TLSOptions(ca))
+thread = threading.Thread(target=lambda: get_ssl_context(TLSOptions(pipe)))
 thread.start()
 writer = os.open(pipe, os.O_WRONLY)  # returns once the thread has opened it to read
 child = os.fork()
 if child == 0:
-    context_for(TLSOptions(ca))
+    get_ssl_context(TLSOptions(ca))
     os._exit(7)
 _, status = os.waitpid(child, 0)
 os.write(writer, open(ca, 'rb').read())
@@ -142,13 +144,13 @@ def test_a_child_forked_while_another_thread_loads_does_not_wait_for_it(certs, t
 
 def test_contexts_do_not_pile_up(certs, tmp_path):
     first = TLSOptions(str(certs.ca_file), cert=str(certs.client_file))
-    context = context_for(first)
-    assert context_for(first) is context
+    context = get_ssl_context(first)
+    assert get_ssl_context(first) is context
     for number in range(256):
         path = tmp_path / f"{number}.pem"
         path.symlink_to(certs.ca_file)
-        context_for(TLSOptions(str(path)))
-    assert context_for(first) is not context
+        get_ssl_context(TLSOptions(str(path)))
+    assert get_ssl_context(first) is not context
 
 
 def test_contexts_offer_http_1_1_and_nothing_older_than_tls_1_2(certs):
@@ -158,7 +160,7 @@ def test_contexts_offer_http_1_1_and_nothing_older_than_tls_1_2(certs):
     with ScriptedServer(greet, ssl_context=server_context) as server:
         with secured("localhost", server.port, TLSOptions(str(certs.ca_file))) as dialed:
             assert dialed.sock.selected_alpn_protocol() == "http/1.1"
-    context = context_for(TLSOptions())
+    context = get_ssl_context(TLSOptions())
     assert context.minimum_version == ssl.TLSVersion.TLSv1_2
     assert context.verify_mode == ssl.CERT_REQUIRED
     assert context.check_hostname
@@ -169,14 +171,14 @@ def test_contexts_offer_http_1_1_and_nothing_older_than_tls_1_2(certs):
 
 def test_C13_verify_true_is_certifi():
     roots = Path(certifi.where()).read_text().count("BEGIN CERTIFICATE")
-    assert context_for(TLSOptions()).cert_store_stats()["x509"] == roots
+    assert get_ssl_context(TLSOptions()).cert_store_stats()["x509"] == roots
 
 
 def test_C13_R25_a_private_authority_is_trusted_by_its_file_and_not_by_default(certs):
     with ScriptedServer(greet, ssl_context=certs.server) as server:
         assert refusal("localhost", server.port, TLSOptions()) == (
             "its certificate was issued by an authority that is not trusted "
-            "(trusted are the authorities in certifi; verify= takes the path of others)"
+            "(trusted are the authorities of certifi; verify can be a path to others)"
         )
         with secured("localhost", server.port, TLSOptions(str(certs.ca_file))) as dialed:
             assert isinstance(dialed.sock, ssl.SSLSocket)
@@ -190,8 +192,8 @@ def test_R25_a_self_signed_certificate_is_refused_until_it_is_trusted_itself(tmp
     context.load_cert_chain(path)
     with ScriptedServer(greet, ssl_context=context) as server:
         assert refusal("localhost", server.port, TLSOptions()) == (
-            "its certificate is self-signed, and is not itself trusted "
-            "(trusted are the authorities in certifi; verify= takes the path of others)"
+            "its certificate is self-signed and not trusted "
+            "(trusted are the authorities of certifi; verify can be a path to others)"
         )
         with secured("localhost", server.port, TLSOptions(str(path))):
             pass
@@ -239,7 +241,7 @@ def test_verify_false_trusts_anybody_and_warns_of_it_once(certs):
     # Options that no other test has: the warning comes with the context, and that is made once.
     tls = TLSOptions(verify=False, cert=str(certs.client_file))
     with ScriptedServer(greet, ssl_context=certs.self_signed) as server:
-        with pytest.warns(InsecureRequestWarning, match=r"^verify=False: whoever answers"):
+        with pytest.warns(InsecureRequestWarning, match=r"^verify=False: any server is trusted"):
             with secured("localhost", server.port, tls):
                 pass
         with secured("localhost", server.port, tls):
@@ -256,7 +258,7 @@ def test_C13_verify_system_is_the_store_of_the_system(certs, monkeypatch):
     with ScriptedServer(greet, ssl_context=certs.stranger) as server:
         assert refusal("localhost", server.port, tls) == (
             "its certificate was issued by an authority that is not trusted (trusted are the "
-            "authorities in the system's store)"
+            "authorities of the system)"
         )
 
 
@@ -268,8 +270,8 @@ def test_C13_several_files_are_trusted_together(certs, tmp_path):
                 pass
     with ScriptedServer(greet, ssl_context=certs.self_signed) as server:
         assert refusal("localhost", server.port, tls).endswith(
-            f"(trusted is what {str(certs.ca_file)!r} and {str(certs.other_ca_file)!r} and "
-            f"{str(tmp_path)!r} holds)"
+            f"(trusted are the certificates in {str(certs.ca_file)!r} and "
+            f"{str(certs.other_ca_file)!r} and {str(tmp_path)!r})"
         )
 
 
@@ -277,14 +279,14 @@ def test_C13_the_environment_names_a_file_and_folders(tmp_path):
     here, there, nowhere = (str(tmp_path / name) for name in ("here", "there", "nowhere"))
     for folder in (here, there):
         os.mkdir(folder)
-    assert trusted_by_environment({}) is None
-    assert trusted_by_environment({"SSL_CERT_FILE": "", "SSL_CERT_DIR": ""}) is None
-    assert trusted_by_environment({"SSL_CERT_FILE": "ca.pem"}) == ("ca.pem",)
-    assert trusted_by_environment({"SSL_CERT_DIR": here}) == (here,)
+    assert read_ca_paths({}) is None
+    assert read_ca_paths({"SSL_CERT_FILE": "", "SSL_CERT_DIR": ""}) is None
+    assert read_ca_paths({"SSL_CERT_FILE": "ca.pem"}) == ("ca.pem",)
+    assert read_ca_paths({"SSL_CERT_DIR": here}) == (here,)
     both = {"SSL_CERT_FILE": "ca.pem", "SSL_CERT_DIR": f"{here}:{nowhere}:{there}"}
-    assert trusted_by_environment(both) == ("ca.pem", here, there)
+    assert read_ca_paths(both) == ("ca.pem", here, there)
     # What trusts nobody must not be taken for what was never said.
-    assert trusted_by_environment({"SSL_CERT_DIR": nowhere}) == (nowhere,)
+    assert read_ca_paths({"SSL_CERT_DIR": nowhere}) == (nowhere,)
 
 
 @pytest.mark.parametrize("name", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
@@ -293,7 +295,7 @@ def test_C13_what_the_environment_names_and_is_not_there_is_an_error_that_says_s
 ):
     missing = str(tmp_path / "none")
     monkeypatch.setenv(name, missing)
-    error = unusable(TLSOptions(trusted_by_environment(os.environ)))
+    error = unusable(TLSOptions(read_ca_paths(os.environ)))
     assert str(error) == (
         f"verify={missing!r} ({name} in the environment): No such file or directory"
     )
@@ -325,8 +327,8 @@ def test_R25_another_certificate_than_the_pinned_one_is_refused_before_a_byte_of
     verify = str(certs.ca_file) if verifies else False
     with ScriptedServer(greet, ssl_context=certs.server) as server:
         assert refusal("localhost", server.port, TLSOptions(verify, fingerprint=pin)) == (
-            f"its certificate has the SHA-256 fingerprint {certs.fingerprint}, and not {pin}, "
-            "which fingerprint= names"
+            f"its certificate has the SHA-256 fingerprint {certs.fingerprint}, but "
+            f"fingerprint= requires {pin}"
         )
         server.join()
         assert server.wire == [b""]
@@ -358,23 +360,27 @@ def test_R25_a_pin_holds_beside_a_context_of_the_callers(certs):
 
 def test_W22_pins_share_a_context_where_they_share_everything_else(certs):
     one, other = (TLSOptions(str(certs.ca_file), fingerprint=pin * 32) for pin in ("ab", "cd"))
-    assert context_for(one) is context_for(other) is context_for(TLSOptions(str(certs.ca_file)))
+    assert (
+        get_ssl_context(one)
+        is get_ssl_context(other)
+        is get_ssl_context(TLSOptions(str(certs.ca_file)))
+    )
 
 
 def test_a_pin_without_verification_keeps_nobody_elses_warning_back(certs):
     # Options that no other test has, as above.
     pinned = TLSOptions(False, cert=str(certs.client_file), fingerprint=certs.fingerprint)
     tls = TLSOptions(False, (str(certs.client_cert), str(certs.client_key)))
-    context_for(pinned._replace(cert=tls.cert))
+    get_ssl_context(pinned._replace(cert=tls.cert))
     with pytest.warns(InsecureRequestWarning):
-        context_for(tls)
+        get_ssl_context(tls)
 
 
 @pytest.mark.parametrize(
     ("pin", "why"),
     [
-        ("ab" * 16, "that is an MD5 fingerprint, which can be forged; "),
-        ("ab:" * 19 + "ab", "that is a SHA-1 fingerprint, which can be forged; "),
+        ("ab" * 16, ", an MD5 fingerprint, which can be forged"),
+        ("ab:" * 19 + "ab", ", a SHA-1 fingerprint, which can be forged"),
         ("ab" * 31, ""),
         ("xy" * 32, ""),
         ("", ""),
@@ -382,14 +388,16 @@ def test_a_pin_without_verification_keeps_nobody_elses_warning_back(certs):
 )
 def test_R25_only_a_sha256_fingerprint_pins(pin, why):
     assert str(unusable(TLSOptions(fingerprint=pin))) == (
-        f"fingerprint={pin!r}: {why}the SHA-256 of the peer's certificate, 64 hex digits with or "
-        "without colons, is wanted"
+        "fingerprint must be the SHA-256 of the server's certificate, 64 hex digits with or "
+        f"without colons; got {pin!r}{why}"
     )
 
 
 def test_W23_a_pin_is_the_same_however_it_is_written(certs):
     written = ":".join(re.findall("..", certs.fingerprint.upper()))
-    assert checked(TLSOptions(fingerprint=written)) == TLSOptions(fingerprint=certs.fingerprint)
+    assert check_tls_options(TLSOptions(fingerprint=written)) == TLSOptions(
+        fingerprint=certs.fingerprint
+    )
 
 
 # The oldest version
@@ -410,8 +418,8 @@ def test_C13_min_tls_is_the_oldest_version_that_is_spoken(version, certs):
                 assert dialed.sock.version() == "TLSv1.2"
         else:
             assert refusal("localhost", server.port, tls) == (
-                "the TLS handshake failed: tlsv1 alert protocol version; it does not speak TLS "
-                "1.3, the oldest that min_tls= allows"
+                "the TLS handshake failed: tlsv1 alert protocol version; the server does not "
+                "support TLS 1.3, the oldest version that min_tls allows"
             )
 
 
@@ -423,7 +431,7 @@ def test_a_context_of_the_callers_may_be_what_is_too_new(certs):
     old.maximum_version = ssl.TLSVersion.TLSv1_2
     with ScriptedServer(greet, ssl_context=old) as server:
         assert refusal("localhost", server.port, TLSOptions(context=context)).endswith(
-            "it does not speak TLS in a version that the ssl_context allows"
+            "the server does not support TLS in a version that the ssl_context allows"
         )
 
 
@@ -432,7 +440,7 @@ def test_other_versions_are_refused(value):
     with pytest.raises(RequestError) as caught:
         as_tls_version(value)
     assert str(caught.value) == (
-        f"min_tls={value!r}: '1.2' or '1.3' is wanted; older versions take an ssl_context="
+        f"min_tls must be '1.2' or '1.3'; got {value!r}; older versions need an ssl_context"
     )
 
 
@@ -444,10 +452,10 @@ def test_no_least_version_is_what_openssl_is_set_to():
 
 OTHERS = {
     "expired": "its certificate has expired, by this machine's clock",
-    "stranger": "its certificate was issued by an authority that is not trusted (trusted is what "
-    "{ca!r} holds)",
-    "self_signed": "its certificate is self-signed, and is not itself trusted (trusted is what "
-    "{ca!r} holds)",
+    "stranger": "its certificate was issued by an authority that is not trusted (trusted are the "
+    "certificates in {ca!r})",
+    "self_signed": "its certificate is self-signed and not trusted (trusted are the "
+    "certificates in {ca!r})",
 }
 
 
@@ -466,7 +474,7 @@ def test_R25_the_error_says_whom_the_certificate_is_for(host, certs, monkeypatch
         place = (socket.AF_INET, socket.SOCK_STREAM, 6, "", (V4, server.port))
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [place])
         assert refusal(host, server.port, TLSOptions(str(certs.ca_file))) == (
-            f"its certificate is for elsewhere.example, and not for {host.rstrip('.')}"
+            f"its certificate is for elsewhere.example, not for {host.rstrip('.')}"
         )
 
 
@@ -478,7 +486,7 @@ def test_a_certificate_for_many_hosts_makes_no_long_message(tmp_path):
     with ScriptedServer(greet, ssl_context=context) as server:
         assert refusal("localhost", server.port, TLSOptions(str(tmp_path / "ca.pem"))) == (
             "its certificate is for 0.example, 1.example, 2.example, 3.example, 4.example and 4 "
-            "more, and not for localhost"
+            "more, not for localhost"
         )
 
 
@@ -494,20 +502,21 @@ def test_a_certificate_of_tomorrow_is_not_valid_yet(tmp_path):
         )
 
 
+NO_TLS_HINT = "the server does not seem to use TLS: should the URL begin with http://?"
 NO_TLS = [
     (
         b"HTTP/1.1 400 Bad Request\r\n\r\n",
-        "wrong version number; no TLS seems to be spoken there: should the URL begin with http://?",
+        "wrong version number; " + NO_TLS_HINT,
     ),
     (
         b"\x15\x03\x01\x00\x02\x02\x46",
-        "tlsv1 alert protocol version; it does not speak TLS 1.2 or later",
+        "tlsv1 alert protocol version; the server does not support TLS 1.2 or later",
     ),
     (
         b"\x15\x03\x01\x00\x02\x02\x28",
-        "sslv3 alert handshake failure; it accepts nothing of what was offered, or wants cert=",
+        "sslv3 alert handshake failure; the server accepts no offered option, or requires a cert",
     ),
-    (b"", "unexpected eof while reading; it closed the connection"),
+    (b"", "unexpected eof while reading; the server closed the connection"),
 ]
 
 
@@ -562,12 +571,12 @@ def test_a_server_that_wants_a_certificate_of_ours_says_so(certs):
     with stranger.private_key_and_cert_chain_pem.tempfile() as path:
         with ScriptedServer(greet, ssl_context=context) as server:
             assert refusal("localhost", server.port, TLSOptions(ca, path)) == (
-                "the TLS handshake failed: tlsv1 alert unknown ca; it does not accept our "
-                "certificate, the one that cert= names"
+                "the TLS handshake failed: tlsv1 alert unknown ca; the server does not "
+                "accept the client's certificate, given as cert"
             )
             assert refusal("localhost", server.port, TLSOptions(ca)) == (
-                "the TLS handshake failed: sslv3 alert handshake failure; it accepts nothing of "
-                "what was offered, or wants cert="
+                "the TLS handshake failed: sslv3 alert handshake failure; the server accepts "
+                "no offered option, or requires a cert"
             )
 
 
@@ -582,10 +591,10 @@ def asking_for_a_certificate(certs) -> ssl.SSLContext:
 
 
 REFUSALS = {
-    "no certificate": "tlsv13 alert certificate required; it wants a certificate of ours, which "
-    "cert= names",
-    "another's": "tlsv1 alert unknown ca; it does not accept our certificate, the one that cert= "
-    "names",
+    "no certificate": "tlsv13 alert certificate required; the server requires a client "
+    "certificate: give cert",
+    "another's": "tlsv1 alert unknown ca; the server does not accept the client's certificate, "
+    "given as cert",
 }
 
 
@@ -610,7 +619,7 @@ def test_a_password_is_never_shown(certs):
     assert "sesame" not in repr(Route("https", "api.test", 443, tls))
     wrong = (str(certs.client_cert), str(certs.client_locked_key), "open")
     with pytest.raises(RequestError) as caught:
-        context_for(TLSOptions(cert=wrong))
+        get_ssl_context(TLSOptions(cert=wrong))
     assert "'open'" not in str(caught.value)
 
 
@@ -636,7 +645,7 @@ def test_a_ca_file_without_certificates_is_named(tmp_path):
     path.write_text("nothing\n")
     error = unusable(TLSOptions(str(path)))
     assert str(error) == (
-        f"verify='{path}': no PEM file with certificates (NO_CERTIFICATE_OR_CRL_FOUND)"
+        f"verify='{path}': not a PEM file with certificates (NO_CERTIFICATE_OR_CRL_FOUND)"
     )
     assert isinstance(error.__cause__, ssl.SSLError)
 
@@ -652,14 +661,14 @@ def test_a_key_that_belongs_to_another_certificate_is_refused(certs):
     cert = (str(certs.client_cert), str(certs.server_key))
     error = unusable(TLSOptions(cert=cert))
     assert str(error) == (
-        f"cert={cert!r}: no PEM certificate with the key that belongs to it (KEY_VALUES_MISMATCH)"
+        f"cert={cert!r}: not a PEM certificate with its key (KEY_VALUES_MISMATCH)"
     )
 
 
 def test_a_locked_key_without_password_is_an_error_and_no_question_at_the_terminal(certs):
     cert = (str(certs.client_cert), str(certs.client_locked_key))
     assert str(unusable(TLSOptions(cert=cert))) == (
-        f"cert={cert!r}: the key is encrypted; cert=(certificate, key, password) opens it"
+        f"cert={cert!r}: the key is encrypted; give cert=(certificate, key, password)"
     )
 
 
@@ -696,14 +705,14 @@ def test_a_callers_context_is_used_as_it_is(certs):
     server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server_context.load_cert_chain(certs.server_cert, certs.server_key)
     server_context.set_alpn_protocols(["http/1.1", "acme"])
-    assert context_for(TLSOptions(context=context)) is context
+    assert get_ssl_context(TLSOptions(context=context)) is context
     with ScriptedServer(greet, ssl_context=server_context) as server:
         with secured("localhost", server.port, TLSOptions(context=context)) as dialed:
             assert dialed.sock.selected_alpn_protocol() == "acme"
     with ScriptedServer(greet, ssl_context=certs.stranger) as server:
         assert refusal("localhost", server.port, TLSOptions(context=context)) == (
             "its certificate was issued by an authority that is not trusted "
-            "(trusted is what the ssl_context has loaded)"
+            "(trusted are the certificates in the ssl_context)"
         )
 
 

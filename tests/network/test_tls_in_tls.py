@@ -21,7 +21,7 @@ from restkit.network.options import TLSOptions
 from restkit.network.proxy import Proxy
 from restkit.network.route import Route
 from restkit.network.tls_in_tls import TLSInTLS
-from restkit.network.transport import READ, WRITE, NestedTransport, Transport, transport_of
+from restkit.network.transport import READ, WRITE, NestedTransport, Transport, make_transport
 from restkit.timeouts import Clock, Timeout
 from support import ClientGone, ScriptedServer
 from support.memory import descriptors
@@ -63,7 +63,7 @@ def connected(script: Script, certs, **options: ssl.SSLContext) -> Iterator[Tran
     with ScriptedServer(origin(inner, script), ssl_context=outer) as server:
         dialed = dial(route_by(server, certs), clock())
         assert isinstance(dialed.sock, TLSInTLS)
-        transport = transport_of(dialed.sock, "localhost:443")
+        transport = make_transport(dialed.sock, "localhost:443")
         assert isinstance(transport, NestedTransport)
         try:
             yield transport
@@ -73,7 +73,7 @@ def connected(script: Script, certs, **options: ssl.SSLContext) -> Iterator[Tran
 
 def send_all(transport: Transport, data: bytes) -> None:
     """As the exchange does it: the same buffers again until they are gone."""
-    for piece in transport.joined([data]):
+    for piece in transport.coalesce([data]):
         while len(piece):
             sent = transport.send([piece])
             if not sent:
@@ -195,11 +195,11 @@ def test_several_records_in_one_are_all_seen_without_the_socket(certs):
         assert first == b"o"
         at_once = clock(Timeout(idle=0.001))
         for rest in (b"ne", b"two", b"three"):
-            assert transport.readable()
+            assert transport.is_readable()
             transport.wait_readable(at_once, "reading")
             assert transport.wait(READ | WRITE, at_once, "reading") == READ
             assert transport.receive(100) == rest
-        assert not transport.readable()
+        assert not transport.is_readable()
         assert transport.receive(100) is None
         with pytest.raises(IdleTimeout):
             transport.wait_readable(at_once, "reading")
@@ -221,7 +221,7 @@ def test_receive_into_fills_a_view_from_several_records(certs):
                 break
             arrived += buffer[: count or 0]
     assert bytes(arrived) == b"0123456789" * 30_000
-    assert not transport.cut_off
+    assert not transport.missing_close_notify
 
 
 @pytest.fixture(scope="module")
@@ -231,7 +231,9 @@ def echoing(certs) -> Iterator[Callable[[], Transport]]:
     with ScriptedServer(origin(certs.server, echo), ssl_context=certs.server) as server:
 
         def connect() -> Transport:
-            made.append(transport_of(dial(route_by(server, certs), clock()).sock, "localhost:443"))
+            made.append(
+                make_transport(dial(route_by(server, certs), clock()).sock, "localhost:443")
+            )
             return made[-1]
 
         yield connect
@@ -268,7 +270,7 @@ def test_a_farewell_is_the_end(certs):
 
     with connected(script, certs) as transport:
         assert receive_all(transport) == b"all"
-        assert not transport.cut_off
+        assert not transport.missing_close_notify
         assert transport.receive(1) == b""
         assert transport.receive_into(memoryview(bytearray(1))) == 0
 
@@ -284,7 +286,7 @@ def test_an_end_without_the_origin_s_farewell_is_cut_off(farewell_of_the_proxy, 
         assert receive_all(transport, 4) == b"part"
         send_all(transport, b"!")
         assert receive_all(transport) == b""
-        assert transport.cut_off
+        assert transport.missing_close_notify
         # The end stays what it is.
         assert transport.receive(1) == b""
         assert transport.receive_into(memoryview(bytearray(1))) == 0
@@ -300,7 +302,7 @@ def test_what_came_before_a_cut_is_given_and_then_the_cut(certs):
     with connected(script, certs) as transport:
         send_all(transport, b"!")
         count = 0
-        while not transport.cut_off:
+        while not transport.missing_close_notify:
             transport.wait_readable(clock(), "reading")
             count += transport.receive_into(view) or 0
         assert count == 50_000
@@ -314,7 +316,7 @@ def test_half_a_record_is_no_data(certs):
     with connected(script, certs) as transport:
         send_all(transport, b"!")
         assert receive_all(transport) == b""
-        assert transport.cut_off
+        assert transport.missing_close_notify
 
 
 def test_a_forged_record_is_a_tls_error(certs):
@@ -336,10 +338,10 @@ def test_an_alert_of_the_origin_is_a_tls_error(certs):
 
     with ScriptedServer(origin(certs.asks_client, wants_one), ssl_context=certs.server) as server:
         with pytest.raises(TransportError):
-            transport = transport_of(dial(route_by(server, certs), clock()).sock, "localhost:443")
+            transport = make_transport(dial(route_by(server, certs), clock()).sock, "localhost:443")
             try:
                 receive_all(transport)
-                assert transport.cut_off  # this server dies without its alert
+                assert transport.missing_close_notify  # this server dies without its alert
                 raise TransportError("cut off")
             finally:
                 transport.close()
@@ -353,7 +355,7 @@ def test_a_client_certificate_goes_to_the_origin(certs):
     with ScriptedServer(origin(certs.asks_client, script), ssl_context=certs.server) as server:
         route = route_by(server, certs)
         tls = TLSOptions(str(certs.ca_file), str(certs.client_file))
-        transport = transport_of(dial(route._replace(tls=tls), clock()).sock, "localhost:443")
+        transport = make_transport(dial(route._replace(tls=tls), clock()).sock, "localhost:443")
         try:
             assert receive_all(transport, 5) == b"known"
         finally:
@@ -374,18 +376,18 @@ def test_quiet_is_what_a_resting_connection_has_to_be(certs):
 
     with connected(script, certs) as transport:
         send_all(transport, b"!")
-        assert transport.quiet()  # tickets of TLS 1.3 are nobody's answer
+        assert transport.is_idle()  # tickets of TLS 1.3 are nobody's answer
         speak.set()
-        while transport.quiet():  # what comes first may be one more of the tickets
+        while transport.is_idle():  # what comes first may be one more of the tickets
             transport.wait_readable(clock(), "reading")
         end.set()
 
 
 def test_who_rests_notices_the_end(certs):
     with connected(lambda server, peer: server.read_exactly(1), certs) as transport:
-        assert transport.quiet()
+        assert transport.is_idle()
         send_all(transport, b"!")
-        while transport.quiet():
+        while transport.is_idle():
             transport.wait_readable(clock(), "reading")
 
 
@@ -438,9 +440,9 @@ def test_detached_it_is_a_socket_that_blocks(certs):
     ("kind", "why"),
     [
         ("expired", "its certificate has expired, by this machine's clock"),
-        ("wrong_host", "its certificate is for elsewhere.example, and not for localhost"),
+        ("wrong_host", "its certificate is for elsewhere.example, not for localhost"),
         ("stranger", "its certificate was issued by an authority that is not trusted"),
-        ("self_signed", "its certificate is self-signed, and is not itself trusted"),
+        ("self_signed", "its certificate is self-signed and not trusted"),
     ],
 )
 def test_the_origin_s_certificate_is_verified_within_the_proxy_s_tls(kind, why, certs):
@@ -489,7 +491,7 @@ def test_a_proxy_may_close_in_the_origin_s_handshake(certs):
             dial(route_by(server, certs), clock())
     assert str(caught.value) == (
         "localhost:443: the TLS handshake failed: unexpected eof while reading; "
-        "it closed the connection"
+        "the server closed the connection"
     )
 
 
@@ -554,7 +556,7 @@ def test_a_context_that_verifies_sockets_itself_is_refused_here(certs):
         origin(certs.server, until_the_client_goes), ssl_context=certs.server
     ) as server:
         route = route_by(server, certs)._replace(tls=TLSOptions(context=context))
-        with pytest.raises(RequestError, match="cannot be used behind an https proxy"):
+        with pytest.raises(RequestError, match="cannot be used through an https proxy"):
             dial(route, clock())
 
 

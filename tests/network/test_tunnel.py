@@ -182,7 +182,7 @@ def test_a_407_says_that_credentials_are_wanted():
     error = refusal_of(b"HTTP/1.1 407 Who?\r\nProxy-Authenticate: Basic realm=x\r\n\r\n")
     assert str(error) == (
         "the proxy PROXY refused a tunnel to origin.test:443: 407 Who?; "
-        "it wants a user name and a password: http://user:password@"
+        "it requires a user name and a password: give http://user:password@..."
     )
 
 
@@ -202,8 +202,8 @@ def test_a_reason_is_shown_without_what_a_terminal_would_obey_and_not_at_length(
 def test_bytes_behind_the_answer_are_not_taken_for_the_origin_s():
     error = refusal_of(OPEN + b"HTTP/1.1")
     assert str(error) == (
-        "the proxy PROXY sent 8 bytes behind its 200 for a tunnel to origin.test:443, "
-        "where the origin had nothing to say yet"
+        "the proxy PROXY sent 8 bytes after its 200 for a tunnel to origin.test:443, "
+        "before the origin could have sent any"
     )
 
 
@@ -224,19 +224,20 @@ def test_bytes_that_come_later_are_no_tls():
 @pytest.mark.parametrize(
     ("answer", "why"),
     [
-        (b"SSH-2.0-OpenSSH_9\r\n", "the answer begins with 'SSH-2.0-OpenSSH_9'"),
-        (b"HTTP/1.1 200 OK\nA: b\n\n", "the answer begins with"),
+        (b"SSH-2.0-OpenSSH_9\r\n", "the response begins with 'SSH-2.0-OpenSSH_9'"),
+        (b"HTTP/1.1 200 OK\nA: b\n\n", "the response begins with"),
         (b"HTTP/1.1 200 OK\r\nA : b\r\n\r\n", "line 2 of the head has a space before its colon"),
         (b"HTTP/1.1 200 OK\r\nA: " + b"b" * 70_000, "longer than 65536 bytes"),
         (b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 300, "more than 256 lines"),
-        (OPEN.replace(b"200", b"103") * 50, "more than 32 interim answers"),
+        (OPEN.replace(b"200", b"103") * 50, "more than 32 interim responses"),
     ],
 )
 def test_what_is_no_answer_of_http_is_the_proxy_s_fault(answer, why):
     error = refusal_of(answer)
     assert type(error) is ProxyError
     assert str(error).startswith(
-        "the proxy PROXY gave no HTTP answer when it was asked for a tunnel to origin.test:443: "
+        "the proxy PROXY sent no valid HTTP response when it was asked for a tunnel to "
+        "origin.test:443: "
     )
     assert why in str(error)
 
@@ -294,8 +295,8 @@ def test_a_proxy_whose_name_nobody_knows(monkeypatch):
     ("kind", "why"),
     [
         ("expired", "its certificate has expired, by this machine's clock"),
-        ("wrong_host", "its certificate is for elsewhere.example, and not for localhost"),
-        ("stranger", "its certificate was issued by an authority that is not trusted (trusted is"),
+        ("wrong_host", "its certificate is for elsewhere.example, not for localhost"),
+        ("stranger", "its certificate was issued by an authority that is not trusted (trusted are"),
     ],
 )
 def test_the_certificate_of_the_proxy_is_verified_as_its_own_options_say(kind, why, scheme, certs):
@@ -316,7 +317,7 @@ def test_a_proxy_without_tls_where_tls_was_promised():
     assert type(error) is ProxyError
     assert str(error) == (
         f"the proxy localhost:{server.port}: the TLS handshake failed: wrong version number; "
-        "no TLS seems to be spoken there: should the URL begin with http://?"
+        "the server does not seem to use TLS: should the URL begin with http://?"
     )
 
 
@@ -531,7 +532,7 @@ def test_tinyproxy_wants_credentials(wrong, tinyproxy):
         "refused a tunnel to localhost:443: 401 Unauthorized"
         if wrong
         else "refused a tunnel to localhost:443: 407 Proxy Authentication Required; "
-        "it wants a user name and a password: http://user:password@"
+        "it requires a user name and a password: give http://user:password@..."
     )
 
 
@@ -546,7 +547,7 @@ def test_squid_wants_credentials(secure, squid, certs):
     port = squid.tls_port if secure else squid.port
     scheme = "https" if secure else "http"
     for user, why in (
-        ("", f"it wants a user name and a password: {scheme}://user:password@"),
+        ("", f"it requires a user name and a password: give {scheme}://user:password@..."),
         ("aladdin:closed@", "it did not accept the user name and the password"),
     ):
         proxy = Proxy(f"{scheme}://{user}localhost:{port}", verify=certs.ca_file)

@@ -11,7 +11,7 @@ import httptools
 import restkit
 from restkit.errors import UnexpectedEOF
 from restkit.http1.framing import BodyReader, keeps_alive, request_body_reader
-from restkit.http1.request_head import MalformedRequest, RequestHead, take_request_head
+from restkit.http1.request_head import MalformedRequest, RequestHead, parse_request_head
 from support.wire_peers import Pairs, in_form
 
 CUT_SHORT = "the connection was closed"
@@ -46,7 +46,7 @@ def by_restkit(parts: Iterable[bytes]) -> Outcome:
         for part in parts:
             held = held + part if deframer is None else part
             if deframer is None:
-                taken = take_request_head(held)
+                taken = parse_request_head(held)
                 if taken is None:
                     continue
                 head, held = taken[0], held[taken[1] :]
@@ -59,13 +59,13 @@ def by_restkit(parts: Iterable[bytes]) -> Outcome:
     except UnexpectedEOF:
         return Outcome(CUT_SHORT)
     except MalformedRequest as error:
-        return Outcome(str(error), error.answer)
+        return Outcome(str(error), error.response_status)
     except restkit.errors.ParserError as error:
         return Outcome(str(error))
     headers = tuple((name.lower(), value) for name, value in head.headers.pairs())
     trailers = tuple((name.lower(), value) for name, value in deframer.trailers)
     told = (head.method, head.target, head.minor, headers, bytes(body), trailers)
-    return Outcome("", 0, *told, bool(deframer.rest))
+    return Outcome("", 0, *told, bool(deframer.leftover))
 
 
 # h11

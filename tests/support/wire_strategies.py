@@ -56,7 +56,7 @@ def told(parts: Iterable[bytes], method: str = "GET") -> Told:
             answer.end()
     except restkit.Error as error:
         return Told(error=type(error), message=str(error))
-    head, deframer = answer.head, answer.deframer
+    head, deframer = answer.head, answer.body_reader
     assert head is not None
     assert deframer is not None
     return Told(
@@ -66,7 +66,7 @@ def told(parts: Iterable[bytes], method: str = "GET") -> Told:
         headers=tuple(head.headers.pairs()),
         body=bytes(body),
         trailers=tuple(deframer.trailers),
-        rest=bytes(deframer.rest),
+        rest=bytes(deframer.leftover),
     )
 
 
