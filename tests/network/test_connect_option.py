@@ -49,7 +49,7 @@ def to_the_server(tls, certs) -> Iterator[tuple[ScriptedServer, Callable[..., so
         yield server, lambda host, port: socket.create_connection(address, HANG_BOUND)
 
 
-def test_C12_the_callers_own_function_opens_the_sockets_and_tls_comes_on_top(
+def test_C12_connect_function_opens_the_sockets_below_tls(
     to_the_server, tls, certs
 ):
     server, open_one = to_the_server
@@ -68,14 +68,14 @@ def test_C12_the_callers_own_function_opens_the_sockets_and_tls_comes_on_top(
     assert field(server.requests[0], "Host") == "localhost:4711"
 
 
-def test_C12_a_socket_pair_is_as_good_as_any_connection():
+def test_C12_connect_may_return_a_socket_pair():
     with answering_pairs() as connect, Client(connect=connect, timeout=PATIENT) as client:
         for _ in range(3):
             assert client.post("http://nobody.test/", b"x").body == b"ok"
         assert "1 connections at rest" in repr(client)
 
 
-def test_C12_the_function_is_given_the_address_that_a_host_stands_for():
+def test_C12_connect_is_called_with_the_resolved_address():
     asked = []
 
     def connect(host: str, port: int) -> socket.socket:
@@ -110,7 +110,7 @@ def test_C12_socket_options_are_set_on_the_callers_socket(to_the_server, tls, ce
         assert answer.ok
 
 
-def test_C12_what_goes_wrong_in_the_function_is_an_error_of_connecting():
+def test_C12_os_error_of_connect_is_a_connect_error():
     with refusing() as port:
         connect = lambda host, _: socket.create_connection((host, port))  # noqa: E731
         with Client(connect=connect, max_tries=1) as client, pytest.raises(ConnectError) as caught:
@@ -131,7 +131,7 @@ def test_C12_what_goes_wrong_in_the_function_is_an_error_of_connecting():
         (socket.gaierror(-2, "no such name"), "cannot connect to a.test:80: no such name"),
     ],
 )
-def test_C12_no_error_of_the_functions_own_is_taken_for_one_of_ours(raised, said):
+def test_C12_errors_of_connect_are_not_mistaken_for_ours(raised, said):
     def connect(host: str, port: int) -> socket.socket:
         raise raised
 
@@ -142,7 +142,7 @@ def test_C12_no_error_of_the_functions_own_is_taken_for_one_of_ours(raised, said
     assert caught.value.__cause__ is raised
 
 
-def test_C12_whatever_else_the_function_raises_passes_through_as_it_is():
+def test_C12_other_exceptions_of_connect_pass_through_unchanged():
     raised = LookupError("no such service")
 
     def connect(host: str, port: int) -> socket.socket:
@@ -154,13 +154,13 @@ def test_C12_whatever_else_the_function_raises_passes_through_as_it_is():
     assert caught.value.__context__ is None
 
 
-def test_C12_what_is_no_socket_is_a_type_error_that_says_so():
+def test_C12_connect_must_return_a_socket():
     with Client(connect=lambda host, port: None) as client:
         with pytest.raises(TypeError, match=r"connect= must return .*; got a NoneType"):
             client.get("http://a.test/")
 
 
-def test_C12_the_time_that_the_function_took_counts_for_what_follows(certs):
+def test_C12_time_spent_in_connect_counts(certs):
     with ScriptedServer(lambda peer: peer.read_to_end(), ssl_context=None) as server:
 
         def connect(host: str, port: int) -> socket.socket:
@@ -186,19 +186,19 @@ def test_C12_a_socket_whose_tls_fails_is_closed(certs):
     assert made[0].fileno() == -1
 
 
-def test_C05_a_check_of_addresses_cannot_be_kept_beside_it():
+def test_C05_check_address_cannot_be_combined_with_connect():
     with Client(connect=socket.create_connection, check_address=lambda ip: True) as client:
         with pytest.raises(RequestError, match="check_address= cannot be applied: connect= opens"):
             client.get("http://127.0.0.1/")
 
 
-def test_C12_the_environments_proxies_are_not_asked(monkeypatch):
+def test_C12_connect_disables_proxies_of_the_environment(monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     with answering_pairs() as connect, Client(connect=connect, timeout=PATIENT) as client:
         assert client.get("http://nobody.test/").body == b"ok"
 
 
-def test_C12_a_proxy_is_what_the_function_is_asked_for():
+def test_C12_connect_is_called_with_the_proxy():
     asked = []
     with ScriptedServer.serving(OK) as server:
 

@@ -76,7 +76,7 @@ def resolves(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
 
 
 @pytest.mark.parametrize("host", [V4, V6, "localhost"])
-def test_a_connection_is_opened_and_belongs_to_the_caller(host):
+def test_connection_is_opened_and_belongs_to_the_caller(host):
     listen_on = V4 if host == "localhost" else host
     with ScriptedServer.serving(OK, host=listen_on) as server:
         before = time.perf_counter()
@@ -113,7 +113,7 @@ def test_small_packets_leave_at_once(hosts, resolves):
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_urllib3_asks_our_own_method_for_its_socket(scheme, certs, monkeypatch):
+def test_urllib3_gets_its_socket_from_our_method(scheme, certs, monkeypatch):
     # Should urllib3 stop calling _new_conn, its own way to a socket is taken, and this fails.
     def of_urllib3(*_: object, **__: object) -> socket.socket:
         raise AssertionError("urllib3 has connected by itself")
@@ -126,7 +126,7 @@ def test_urllib3_asks_our_own_method_for_its_socket(scheme, certs, monkeypatch):
             assert connection.connected > 0
 
 
-def test_source_address_is_where_the_connection_comes_from():
+def test_source_address_is_the_local_end():
     with socket.socket() as free:
         free.bind((V4, 0))
         source = free.getsockname()
@@ -135,7 +135,7 @@ def test_source_address_is_where_the_connection_comes_from():
             assert connection.sock.getsockname() == source
 
 
-def test_an_address_that_the_source_address_does_not_fit_is_passed_over(resolves):
+def test_address_of_another_family_than_the_source_address_is_skipped(resolves):
     with (
         ScriptedServer(until_the_client_goes, host=V6) as unfit,
         ScriptedServer(until_the_client_goes) as fit,
@@ -160,7 +160,7 @@ def best_of_three(work: Callable[[], object]) -> float:
 
 
 @pytest.mark.parametrize(("dead", "live"), [(V6, V4), (V4, V6)])
-def test_W18_a_dead_first_address_costs_less_than_half_a_second(dead, live, resolves):
+def test_W18_dead_first_address_costs_less_than_half_a_second(dead, live, resolves):
     with unanswering(dead) as dead_port, ScriptedServer(until_the_client_goes, host=live) as server:
         resolves((dead, dead_port), (live, server.port))
 
@@ -183,7 +183,7 @@ def test_W18_after_a_refusal_the_next_address_is_tried_at_once(dead, live, resol
         assert best_of_three(connect) < 0.2
 
 
-def test_W18_a_refusal_in_the_middle_of_the_race_starts_the_next_one(resolves):
+def test_W18_refusal_during_the_race_starts_the_next_address(resolves):
     with (
         unanswering(V6) as silent,
         refusing(V4) as refused,
@@ -194,7 +194,7 @@ def test_W18_a_refusal_in_the_middle_of_the_race_starts_the_next_one(resolves):
             assert connection.sock.getpeername()[:2] == (V6, server.port)
 
 
-def test_W18_all_addresses_dead_is_one_error_that_names_each(resolves):
+def test_W18_error_names_each_dead_address(resolves):
     with refusing(V6) as six, refusing(V4) as four:
         resolves((V6, six), (V4, four))
         error = failure(Route("http", "api.test", 80))
@@ -206,7 +206,7 @@ def test_W18_all_addresses_dead_is_one_error_that_names_each(resolves):
     assert isinstance(error.__cause__, ConnectionRefusedError)
 
 
-def test_W18_families_take_turns_beginning_with_the_one_that_the_system_prefers(resolves):
+def test_W18_families_alternate_from_the_preferred_one(resolves):
     with ExitStack() as stack:
         six, six_too, four, four_too = (
             stack.enter_context(refusing(host)) for host in (V6, V6, V4, V4)
@@ -222,7 +222,7 @@ def test_W18_families_take_turns_beginning_with_the_one_that_the_system_prefers(
     ]
 
 
-def test_W18_some_refuse_and_some_are_silent_until_the_time_is_over(resolves):
+def test_W18_error_names_refusing_and_silent_addresses(resolves):
     with refusing(V6) as six, unanswering(V4) as four:
         resolves((V6, six), (V4, four))
         error = failure(Route("http", "api.test", 80), Timeout(connect=0.6))
@@ -233,7 +233,7 @@ def test_W18_some_refuse_and_some_are_silent_until_the_time_is_over(resolves):
     )
 
 
-def test_W18_the_sockets_that_lost_are_closed(resolves):
+def test_W18_losing_sockets_are_closed(resolves):
     with unanswering(V6) as dead, ScriptedServer(until_the_client_goes) as server:
         resolves((V6, dead), (V4, server.port))
         before = descriptors()
@@ -246,7 +246,7 @@ def test_W18_the_sockets_that_lost_are_closed(resolves):
 # Names
 
 
-def test_an_address_of_the_caller_s_that_nobody_knows(monkeypatch):
+def test_given_address_that_cannot_be_resolved_is_a_connect_error(monkeypatch):
     def getaddrinfo(host: str, *_: object, **__: object) -> None:
         assert host == "fe80::1%nope"
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
@@ -260,7 +260,7 @@ def test_an_address_of_the_caller_s_that_nobody_knows(monkeypatch):
     )
 
 
-def test_a_name_that_nobody_knows(monkeypatch):
+def test_unknown_name_is_a_connect_error(monkeypatch):
     def getaddrinfo(*_: object, **__: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
@@ -271,7 +271,7 @@ def test_a_name_that_nobody_knows(monkeypatch):
     assert isinstance(error.__cause__, socket.gaierror)
 
 
-def test_a_name_without_an_address(resolves):
+def test_name_without_an_address_is_a_connect_error(resolves):
     resolves()
     assert (
         str(failure(Route("http", "nowhere.test", 80)))
@@ -281,14 +281,14 @@ def test_a_name_without_an_address(resolves):
 
 @pytest.mark.parametrize("host", [f"{'x' * 64}.test", "two..dots.test"])
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_W15_what_can_be_no_name_is_an_invalid_url(scheme, host):
+def test_W15_invalid_host_name_is_an_invalid_url(scheme, host):
     error = failure(Route(scheme, host, 80))
     assert isinstance(error, InvalidUrl)
     assert repr(host) in str(error)
     assert isinstance(error.__cause__, UnicodeError)
 
 
-def test_W15_a_trailing_dot_is_looked_up_and_not_verified(certs, resolves):
+def test_W15_trailing_dot_is_looked_up_but_not_verified(certs, resolves):
     said: list[str | None] = []
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certs.server_cert, certs.server_key)
@@ -316,7 +316,7 @@ def test_W15_an_ipv6_address_may_have_a_zone(scheme, certs):
 
 
 @pytest.mark.parametrize("host", [V4, V6])
-def test_W13_nobody_answers_until_the_time_for_connecting_is_over(host):
+def test_W13_silent_address_is_a_connect_timeout(host):
     with unanswering(host) as port:
         route = Route("http", host, port)
         error = failure(route, Timeout(connect=0.3))
@@ -329,7 +329,7 @@ def test_W13_nobody_answers_until_the_time_for_connecting_is_over(host):
 
 
 @pytest.mark.parametrize("connect", [None, 5])
-def test_W13_the_total_may_be_over_first(connect):
+def test_W13_total_timeout_may_be_over_first(connect):
     with unanswering() as port:
         error = failure(Route("http", V4, port), Timeout(connect=connect, total=0.3))
     assert type(error) is TotalTimeout
@@ -349,7 +349,7 @@ def drip(peer: Peer) -> None:
 
 
 @pytest.mark.parametrize("script", [never_answer, drip])
-def test_W13_the_time_for_connecting_spans_the_handshake(script):
+def test_W13_connect_timeout_includes_the_handshake(script):
     with ScriptedServer(script) as server:
         error = failure(Route("https", V4, server.port), Timeout(connect=0.4))
     assert type(error) is ConnectTimeout
@@ -359,7 +359,7 @@ def test_W13_the_time_for_connecting_spans_the_handshake(script):
     )
 
 
-def test_W13_the_total_spans_the_handshake():
+def test_W13_total_timeout_includes_the_handshake():
     with ScriptedServer(never_answer) as server:
         error = failure(Route("https", V4, server.port), Timeout(total=0.4))
     assert type(error) is TotalTimeout
@@ -368,7 +368,7 @@ def test_W13_the_total_spans_the_handshake():
     )
 
 
-def test_a_slow_look_up_counts_for_the_total_and_not_for_connecting(monkeypatch):
+def test_slow_look_up_counts_for_the_total_timeout_only(monkeypatch):
     real = socket.getaddrinfo
 
     def slow(*args: object, **options: object) -> object:
@@ -401,7 +401,7 @@ def free_descriptors(count: int) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("free", [0, 1])
-def test_a_process_without_descriptors_gets_a_connect_error(free, resolves):
+def test_process_without_descriptors_gets_a_connect_error(free, resolves):
     with refusing(V6) as six, refusing(V4) as four:
         resolves((V6, six), (V4, four))
         failure(Route("http", "api.test", 80))  # whatever is imported at the first dial, is now
@@ -411,7 +411,7 @@ def test_a_process_without_descriptors_gets_a_connect_error(free, resolves):
     assert str(error).count("Too many open files") == (0 if free else 2)
 
 
-def test_a_process_with_one_descriptor_still_gets_its_connection(resolves):
+def test_process_with_one_descriptor_still_connects(resolves):
     with unanswering(V6) as silent, ScriptedServer(until_the_client_goes) as server:
         resolves((V6, silent), (V4, server.port))
         with free_descriptors(1):
@@ -495,7 +495,7 @@ def interrupt() -> Iterator[Callable[[], None]]:
 
 
 @pytest.mark.parametrize("several", [False, True])
-def test_an_interrupted_connect_leaves_nothing_open(several, interrupt, resolves):
+def test_interrupted_connect_leaves_nothing_open(several, interrupt, resolves):
     with unanswering(V4) as four, unanswering(V6) as six:
         resolves(*[(V6, six)] * several, (V4, four))
         before = len(descriptors())
@@ -505,7 +505,7 @@ def test_an_interrupted_connect_leaves_nothing_open(several, interrupt, resolves
         assert len(descriptors()) == before
 
 
-def test_an_interrupted_handshake_leaves_nothing_open(certs, interrupt):
+def test_interrupted_handshake_leaves_nothing_open(certs, interrupt):
     def script(peer: Peer) -> None:
         peer.read_some()  # the client's first words: it is waiting for ours now
         interrupt()
@@ -522,7 +522,7 @@ def test_an_interrupted_handshake_leaves_nothing_open(certs, interrupt):
 # The route
 
 
-def test_W23_routes_differ_by_whatever_makes_connections_differ(certs):
+def test_W23_routes_differ_in_every_connection_option(certs):
     context = ssl.create_default_context()
     plain = Route("https", "api.test", 443)
     others = [
@@ -550,6 +550,6 @@ def test_W23_routes_differ_by_whatever_makes_connections_differ(certs):
     assert Route("https", "api.test", 443, TLSOptions()) == plain
 
 
-def test_a_route_says_where_it_leads():
+def test_route_knows_host_and_port():
     assert Route("http", "api.test", 80).host_and_port == "api.test:80"
     assert Route("http", V6, 80).host_and_port == "[::1]:80"

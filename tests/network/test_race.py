@@ -58,20 +58,20 @@ def resolves(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
 
 
 @pytest.mark.parametrize("host", [V4, V6])
-def test_C12_a_name_may_stand_for_an_address(host):
+def test_C12_name_is_replaced_by_the_given_address(host):
     with ScriptedServer(until_the_client_goes, host=host) as server:
         with dialed(Route("http", "nobody.test", server.port, address=host)) as sock:
             assert sock.getpeername()[:2] == (host, server.port)
 
 
-def test_C12_what_a_name_stands_for_may_be_a_name_itself(resolves):
+def test_C12_given_address_may_be_a_name(resolves):
     with ScriptedServer(until_the_client_goes) as server:
         asked = resolves((V4, server.port))
         with dialed(Route("http", "nobody.test", 80, address="somebody.test")):
             assert asked == ["somebody.test"]
 
 
-def test_C12_the_certificate_and_the_server_name_are_those_of_the_host(certs):
+def test_C12_certificate_is_verified_for_the_host_of_the_url(certs):
     said: list[str | None] = []
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certs.server_cert, certs.server_key)
@@ -84,7 +84,7 @@ def test_C12_the_certificate_and_the_server_name_are_those_of_the_host(certs):
     assert str(error).endswith(", not for nobody.test")
 
 
-def test_C12_a_failure_names_the_address_that_was_tried():
+def test_C12_error_names_the_given_address():
     with refusing() as port:
         error = failure(Route("http", "nobody.test", port, address=V4))
     assert str(error) == (
@@ -148,7 +148,7 @@ def test_C12_requests_go_to_a_unix_socket(scheme, folder, certs):
     assert field(server.asked[0], "Host") == "localhost"
 
 
-def test_C12_a_unix_socket_needs_no_name_to_be_known(folder, resolves):
+def test_C12_unix_socket_needs_no_look_up(folder, resolves):
     asked = resolves()
     with UnixServer(folder / "api.sock"):
         network = Network(uds=str(folder / "api.sock"), socket_options=((6, 1, 1),))
@@ -157,7 +157,7 @@ def test_C12_a_unix_socket_needs_no_name_to_be_known(folder, resolves):
     assert asked == []
 
 
-def test_C12_a_unix_socket_that_is_not_there_is_named(folder):
+def test_C12_error_names_a_missing_unix_socket(folder):
     network = Network(uds=f"{folder}/none.sock")
     error = failure(Route("http", "localhost", 80, network=network))
     assert type(error) is ConnectError
@@ -167,7 +167,7 @@ def test_C12_a_unix_socket_that_is_not_there_is_named(folder):
     assert isinstance(error.__cause__, FileNotFoundError)
 
 
-def test_C12_a_unix_socket_is_named_in_what_goes_wrong_behind_it(folder):
+def test_C12_later_error_names_the_unix_socket(folder):
     path = f"{folder}/api.sock"
     with socket.socket(socket.AF_UNIX) as silent:
         silent.bind(path)
@@ -183,7 +183,7 @@ def test_C12_a_unix_socket_is_named_in_what_goes_wrong_behind_it(folder):
     assert (route.host_and_port, route.description) == ("localhost:80", "localhost:80 at @api")
 
 
-def test_C12_a_unix_socket_with_a_full_queue_is_waited_for(folder):
+def test_C12_full_queue_of_a_unix_socket_is_waited_for(folder):
     path = str(folder / "api.sock")
     route = Route("http", "localhost", 80, network=Network(uds=path))
     with ExitStack() as stack:
@@ -202,7 +202,7 @@ def test_C12_a_unix_socket_with_a_full_queue_is_waited_for(folder):
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="only Linux has them")
-def test_C12_a_unix_socket_may_have_a_name_that_is_no_file():
+def test_C12_unix_socket_may_be_abstract():
     name = f"\0restkit-{os.getpid()}"
     with UnixServer(name) as server, Client(uds=name, timeout=PATIENT) as client:
         assert client.get("http://localhost/").body == b"ok"
@@ -214,7 +214,7 @@ def test_C12_a_unix_socket_may_have_a_name_that_is_no_file():
 
 
 @pytest.mark.parametrize("hosts", [[V4], [V6, V4]])
-def test_C12_socket_options_come_on_top_of_the_usual_ones(hosts, resolves):
+def test_C12_socket_options_are_added_to_the_usual_ones(hosts, resolves):
     network = Network(socket_options=((socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),))
     with ExitStack() as stack:
         servers = [
@@ -226,7 +226,7 @@ def test_C12_socket_options_come_on_top_of_the_usual_ones(hosts, resolves):
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
-def test_C12_an_option_that_the_system_does_not_know_is_a_connect_error():
+def test_C12_unknown_socket_option_is_a_connect_error():
     network = Network(socket_options=((socket.SOL_SOCKET, 9999, 1),))
     with ScriptedServer(until_the_client_goes) as server:
         error = failure(Route("http", V4, server.port, network=network))
@@ -237,7 +237,7 @@ def test_C12_an_option_that_the_system_does_not_know_is_a_connect_error():
 # The check of addresses
 
 
-def test_C05_every_address_is_asked_for_and_the_forbidden_are_passed_over(resolves):
+def test_C05_every_address_is_checked_and_forbidden_ones_are_skipped(resolves):
     asked: list[object] = []
 
     def check(ip: object) -> bool:
@@ -257,7 +257,7 @@ def test_C05_every_address_is_asked_for_and_the_forbidden_are_passed_over(resolv
     assert asked == [ipaddress.ip_address(V6), ipaddress.ip_address(V4)] * 2
 
 
-def test_C05_where_all_are_forbidden_nothing_is_connected_to(resolves):
+def test_C05_nothing_is_connected_to_if_all_addresses_are_forbidden(resolves):
     network = Network(address_check=lambda ip: not ip.is_loopback)
     with ScriptedServer(until_the_client_goes) as server:
         resolves((V4, server.port), ("::ffff:127.0.0.1", server.port), (V6, server.port))
@@ -277,7 +277,7 @@ IN_DISGUISE = {
 
 
 @pytest.mark.parametrize("written", IN_DISGUISE)
-def test_C05_the_check_sees_the_address_however_it_is_written(written):
+def test_C05_check_sees_the_normalized_address(written):
     asked: list[object] = []
     address = Address(family_of(written), (written, 80))
     route = Route("http", "api.test", 80, network=Network(address_check=asked.append))
@@ -287,7 +287,7 @@ def test_C05_the_check_sees_the_address_however_it_is_written(written):
 
 
 @pytest.mark.parametrize("host", ["2130706433", "0x7f.1", "127.1", "[::ffff:127.0.0.1]"])
-def test_C05_no_way_to_write_an_address_goes_around_the_check(host):
+def test_C05_no_spelling_of_an_address_bypasses_the_check(host):
     with ScriptedServer(until_the_client_goes) as server:
         with Client(check_address=lambda ip: not ip.is_loopback, timeout=PATIENT) as client:
             with pytest.raises(Error, match=r"check_address= forbids 127\.0\.0\.1"):
@@ -295,14 +295,14 @@ def test_C05_no_way_to_write_an_address_goes_around_the_check(host):
         assert server.connections == 0
 
 
-def test_C05_the_address_that_the_caller_has_named_is_checked_too():
+def test_C05_given_address_is_checked_too():
     network = Network(address_check=lambda ip: False)
     error = failure(Route("http", "api.test", 80, network=network, address="10.0.0.1"))
     assert str(error) == "api.test:80: check_address= forbids 10.0.0.1"
 
 
 @pytest.mark.parametrize("kind", [OSError, ValueError, TimeoutError, UnicodeError, KeyError])
-def test_C05_what_the_check_raises_reaches_the_caller_as_it_is(kind):
+def test_C05_exception_of_the_check_passes_through_unchanged(kind):
     raised = kind("of the check's own")
 
     def check(ip: object) -> bool:
@@ -315,7 +315,7 @@ def test_C05_what_the_check_raises_reaches_the_caller_as_it_is(kind):
     assert raised.__cause__ is None
 
 
-def test_C05_a_unix_socket_cannot_be_checked(folder):
+def test_C05_unix_socket_cannot_be_checked(folder):
     network = Network(uds=f"{folder}/api.sock", address_check=lambda ip: True)
     error = failure(Route("http", "localhost", 80, network=network))
     assert type(error) is RequestError
@@ -324,6 +324,6 @@ def test_C05_a_unix_socket_cannot_be_checked(folder):
     )
 
 
-def test_C05_without_a_check_the_addresses_stay_as_they_are():
+def test_C05_addresses_are_unchanged_without_a_check():
     addresses = resolve(Route("http", V4, 80))
     assert allowed_addresses(addresses, Route("http", V4, 80)) is addresses

@@ -110,7 +110,7 @@ def assert_greeted(route: Route) -> None:
         ("x" * 63 + "." + "y" * 63, b"\x03\x7f" + b"x" * 63 + b"." + b"y" * 63 + b"\x01\xbb"),
     ],
 )
-def test_socks5h_leaves_names_to_the_proxy(host, place, resolves):
+def test_socks5h_sends_names_to_the_proxy(host, place, resolves):
     asked = resolves()
     script = conversation(NO_AUTH, b"\x05\x00", b"\x05\x01\x00" + place, GRANTED, then=greet)
     with ScriptedServer(script) as server:
@@ -118,7 +118,7 @@ def test_socks5h_leaves_names_to_the_proxy(host, place, resolves):
     assert asked == []
 
 
-def test_socks5_looks_names_up_here(resolves):
+def test_socks5_looks_up_names_on_this_machine(resolves):
     asked = resolves("fd00::1", "10.0.0.1")
     place = b"\x04\xfd\x00" + bytes(13) + b"\x01\x01\xbb"
     script = conversation(NO_AUTH, b"\x05\x00", b"\x05\x01\x00" + place, GRANTED, then=greet)
@@ -127,7 +127,7 @@ def test_socks5_looks_names_up_here(resolves):
     assert asked == ["origin.test"]
 
 
-def test_what_the_caller_resolves_by_hand_is_not_looked_up(resolves):
+def test_given_address_is_not_looked_up(resolves):
     asked = resolves()
     place = b"\x01\x0a\x00\x00\x01\x01\xbb"
     script = conversation(NO_AUTH, b"\x05\x00", b"\x05\x01\x00" + place, GRANTED, then=greet)
@@ -136,21 +136,21 @@ def test_what_the_caller_resolves_by_hand_is_not_looked_up(resolves):
     assert asked == []
 
 
-def test_user_name_and_password_go_when_the_proxy_asks_for_them():
+def test_credentials_are_sent_when_the_proxy_asks():
     user = b"\x01\x07aladdin\x0bopen sesame"
     turns = (WITH_AUTH, b"\x05\x02", user, b"\x01\x00", b"\x05\x01\x00" + ORIGIN, GRANTED)
     with ScriptedServer(conversation(*turns, then=greet)) as server:
         assert_greeted(by("socks5h", server, user="aladdin:open%20sesame@"))
 
 
-def test_user_name_and_password_do_not_go_unasked():
+def test_credentials_are_not_sent_unasked():
     turns = (WITH_AUTH, b"\x05\x00", b"\x05\x01\x00" + ORIGIN, GRANTED)
     with ScriptedServer(conversation(*turns, then=greet)) as server:
         assert_greeted(by("socks5h", server, user="aladdin:open%20sesame@"))
 
 
 @pytest.mark.parametrize("user", ["", "aladdin@"])
-def test_socks4a_leaves_names_to_the_proxy(user, resolves):
+def test_socks4a_sends_names_to_the_proxy(user, resolves):
     asked = resolves()
     name = user[:-1].encode() + b"\0"
     question = b"\x04\x01\x01\xbb\x00\x00\x00\x01" + name + b"origin.test\0"
@@ -159,7 +159,7 @@ def test_socks4a_leaves_names_to_the_proxy(user, resolves):
     assert asked == []
 
 
-def test_socks4_looks_names_up_here_and_takes_the_first_ipv4_address(resolves):
+def test_socks4_looks_up_names_and_uses_the_first_ipv4_address(resolves):
     asked = resolves("fd00::1", "10.0.0.1", "10.0.0.2")
     question = b"\x04\x01\x01\xbb\x0a\x00\x00\x01\0"
     with ScriptedServer(conversation(question, GRANTED_4, then=greet)) as server:
@@ -167,7 +167,7 @@ def test_socks4_looks_names_up_here_and_takes_the_first_ipv4_address(resolves):
     assert asked == ["origin.test"]
 
 
-def test_answers_may_come_in_drops():
+def test_replies_may_arrive_in_single_bytes():
     def script(peer: Peer) -> None:
         peer.read_exactly(3)
         peer.send_slowly(b"\x05\x00")
@@ -179,14 +179,14 @@ def test_answers_may_come_in_drops():
         assert_greeted(by("socks5h", server))
 
 
-def test_not_a_byte_of_the_origin_s_is_taken():
+def test_no_byte_of_the_origin_is_lost():
     with ScriptedServer(
         conversation(NO_AUTH, b"\x05\x00", b"\x05\x01\x00" + ORIGIN, GRANTED + b"hello")
     ) as server:
         assert_greeted(by("socks5h", server))
 
 
-def test_tls_with_the_origin_goes_through(certs):
+def test_tls_with_the_origin_works_through_the_proxy(certs):
     def script(peer: Peer) -> None:
         conversation(
             NO_AUTH,
@@ -222,7 +222,7 @@ def test_tls_with_the_origin_goes_through(certs):
         (99, "Unknown error"),
     ],
 )
-def test_a_proxy_that_cannot_reach_the_host_says_why(code, words):
+def test_error_names_why_the_proxy_cannot_connect(code, words):
     told = bytes([5, code]) + GRANTED[2:]
     error = refusal("socks5h", NO_AUTH, b"\x05\x00", b"\x05\x01\x00" + ORIGIN, told)
     assert type(error) is ProxyError
@@ -232,7 +232,7 @@ def test_a_proxy_that_cannot_reach_the_host_says_why(code, words):
     assert isinstance(error.__cause__, OSError)
 
 
-def test_an_ipv6_host_is_named_in_its_brackets():
+def test_error_names_an_ipv6_host_in_brackets():
     asked = b"\x05\x01\x00\x04\xfd\x00" + bytes(13) + b"\x01\x01\xbb"
     turns = (NO_AUTH, b"\x05\x00", asked, b"\x05\x04" + GRANTED[2:])
     error = refusal("socks5h", *turns, host="fd00::1")
@@ -248,7 +248,7 @@ def test_an_ipv6_host_is_named_in_its_brackets():
         (0x5D, "Request rejected because the client program and identd report different user-ids"),
     ],
 )
-def test_a_socks4_proxy_that_cannot_reach_the_host_says_less(code, words):
+def test_error_of_a_socks4_proxy_names_its_code(code, words):
     question = b"\x04\x01\x01\xbb\x00\x00\x00\x01\0origin.test\0"
     error = refusal("socks4a", question, bytes([0, code]) + bytes(6))
     assert str(error) == (
@@ -256,7 +256,7 @@ def test_a_socks4_proxy_that_cannot_reach_the_host_says_less(code, words):
     )
 
 
-def test_a_proxy_that_wants_credentials():
+def test_error_asks_for_credentials():
     for method in (b"\xff", b"\x02"):
         error = refusal("socks5h", NO_AUTH, b"\x05" + method)
         assert type(error) is ProxyError
@@ -265,7 +265,7 @@ def test_a_proxy_that_wants_credentials():
         )
 
 
-def test_a_proxy_that_does_not_accept_the_credentials():
+def test_rejected_credentials_are_an_error():
     user, said = "aladdin:open%20sesame@", b"\x01\x07aladdin\x0bopen sesame"
     for turns in ((WITH_AUTH, b"\x05\x02", said, b"\x01\x01"), (WITH_AUTH, b"\x05\xff")):
         error = refusal("socks5h", *turns, user=user)
@@ -273,7 +273,7 @@ def test_a_proxy_that_does_not_accept_the_credentials():
 
 
 @pytest.mark.parametrize("scheme", ["socks5h", "socks4a"])
-def test_a_proxy_that_speaks_something_else(scheme):
+def test_invalid_reply_is_a_proxy_error(scheme):
     error = refusal(scheme, NO_AUTH if scheme == "socks5h" else b"\x04", b"HTTP/1.1 400 No\r\n\r\n")
     assert type(error) is ProxyError
     assert str(error) == (
@@ -283,7 +283,7 @@ def test_a_proxy_that_speaks_something_else(scheme):
 
 
 @pytest.mark.parametrize("answer", [b"", b"\x05", b"\x05\x00"])
-def test_a_proxy_that_closes(answer):
+def test_early_close_is_a_proxy_error(answer):
     def script(peer: Peer) -> None:
         peer.read_exactly(3)
         peer.send(answer)
@@ -299,7 +299,7 @@ def test_a_proxy_that_closes(answer):
     )
 
 
-def test_a_proxy_that_resets():
+def test_reset_is_a_proxy_error():
     def script(peer: Peer) -> None:
         peer.read_exactly(3)
         peer.reset()
@@ -313,14 +313,14 @@ def test_a_proxy_that_resets():
     )
 
 
-def test_a_proxy_that_cannot_be_reached():
+def test_unreachable_proxy_is_a_proxy_error():
     with refusing() as port:
         error = failure(Route("http", "origin.test", 80, proxy=Proxy(f"socks5h://{V4}:{port}")))
     assert type(error) is ProxyError
     assert str(error) == f"cannot connect to the proxy {V4}:{port}: Connection refused"
 
 
-def test_a_name_that_is_not_found_here_is_no_fault_of_the_proxy_s(monkeypatch):
+def test_unknown_name_is_not_a_proxy_error(monkeypatch):
     def getaddrinfo(*_: object, **__: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
@@ -341,7 +341,7 @@ def test_socks4_has_no_ipv6(resolves):
     assert str(error) == "SOCKS4 has no IPv6, and [fd00::1]:80 is an IPv6 address; use socks5://"
 
 
-def test_a_name_that_cannot_be_written_is_refused():
+def test_name_that_cannot_be_sent_is_rejected():
     name = "x" * 63 + "." + "y" * 63 + ".z"
     with ScriptedServer(lambda peer: peer.read_to_end()) as server:
         error = failure(by("socks5h", server, name))
@@ -351,7 +351,7 @@ def test_a_name_that_cannot_be_written_is_refused():
         assert isinstance(failure(by("socks5h", server, "two..dots.test")), InvalidUrl)
 
 
-def test_C05_addresses_looked_up_here_are_checked_here(resolves):
+def test_C05_addresses_looked_up_on_this_machine_are_checked(resolves):
     resolves("10.0.0.1")
     checked: list[str] = []
 
@@ -380,7 +380,7 @@ def drip(peer: Peer) -> None:
 
 
 @pytest.mark.parametrize("script", [Peer.read_to_end, drip])
-def test_W13_the_time_for_connecting_spans_the_proxy_s_answer(script):
+def test_W13_connect_timeout_includes_the_reply_of_the_proxy(script):
     with ScriptedServer(script) as server:
         error = failure(by("socks5h", server), Timeout(connect=0.5))
         assert type(error) is ConnectTimeout
@@ -390,13 +390,13 @@ def test_W13_the_time_for_connecting_spans_the_proxy_s_answer(script):
         )
 
 
-def test_W13_the_total_spans_the_proxy_s_answer():
+def test_W13_total_timeout_includes_the_reply_of_the_proxy():
     with ScriptedServer(drip) as server:
         error = failure(by("socks5h", server), Timeout(connect=None, total=0.5))
     assert type(error) is TotalTimeout
 
 
-def test_W13_time_that_is_over_with_the_proxy_s_answer_leaves_nothing_open(monkeypatch):
+def test_W13_timeout_right_after_the_reply_leaves_nothing_open(monkeypatch):
     def open_and_wait(*arguments: Any) -> socket.socket:
         sock = open_socks_tunnel(*arguments)
         seconds_left = arguments[-1]
@@ -431,7 +431,7 @@ def test_microsocks_with_and_without_credentials(scheme, microsocks, open_micros
                 assert_greeted(route)
 
 
-def test_microsocks_wants_credentials(microsocks):
+def test_microsocks_requires_credentials(microsocks):
     where = f"{V4}:{microsocks.port}"
     for user, said in (
         ("", "requires a user name and a password: give socks5h://user:password@..."),

@@ -66,7 +66,7 @@ def refusal(host: str, port: int, tls: TLSOptions) -> str:
 # One context for each set of options
 
 
-def test_W22_the_same_options_have_the_same_context(certs):
+def test_W22_equal_options_share_a_context(certs):
     ca = str(certs.ca_file)
     assert get_ssl_context(TLSOptions()) is get_ssl_context(TLSOptions(verify=True))
     assert get_ssl_context(TLSOptions(ca)) is get_ssl_context(TLSOptions(ca))
@@ -87,7 +87,7 @@ def test_W22_a_hundred_connections_load_the_ca_file_once(certs, tmp_path):
         server.join(100)
 
 
-def test_W22_threads_that_come_at_once_get_one_context(certs, tmp_path):
+def test_W22_concurrent_threads_get_one_context(certs, tmp_path):
     ca = tmp_path / "ca.pem"
     shutil.copy(certs.ca_file, ca)
     together = threading.Barrier(8)
@@ -129,7 +129,7 @@ sys.exit(os.waitstatus_to_exitcode(status))
 """
 
 
-def test_a_child_forked_while_another_thread_loads_does_not_wait_for_it(certs, tmp_path):
+def test_child_forked_during_a_load_does_not_wait_for_it(certs, tmp_path):
     pipe = tmp_path / "slow.pem"
     os.mkfifo(pipe)
     done = subprocess.run(
@@ -142,7 +142,7 @@ def test_a_child_forked_while_another_thread_loads_does_not_wait_for_it(certs, t
     assert (done.returncode, done.stderr) == (7, "")
 
 
-def test_contexts_do_not_pile_up(certs, tmp_path):
+def test_number_of_contexts_is_bounded(certs, tmp_path):
     first = TLSOptions(str(certs.ca_file), cert=str(certs.client_file))
     context = get_ssl_context(first)
     assert get_ssl_context(first) is context
@@ -174,7 +174,7 @@ def test_C13_verify_true_is_certifi():
     assert get_ssl_context(TLSOptions()).cert_store_stats()["x509"] == roots
 
 
-def test_C13_R25_a_private_authority_is_trusted_by_its_file_and_not_by_default(certs):
+def test_C13_R25_private_authority_is_trusted_only_by_its_file(certs):
     with ScriptedServer(greet, ssl_context=certs.server) as server:
         assert refusal("localhost", server.port, TLSOptions()) == (
             "its certificate was issued by an authority that is not trusted "
@@ -186,7 +186,7 @@ def test_C13_R25_a_private_authority_is_trusted_by_its_file_and_not_by_default(c
             assert 0 < dialed.sock.gettimeout() <= HANG_BOUND
 
 
-def test_R25_a_self_signed_certificate_is_refused_until_it_is_trusted_itself(tmp_path):
+def test_R25_self_signed_certificate_must_be_trusted_itself(tmp_path):
     path = self_signed_for("localhost", tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(path)
@@ -225,7 +225,7 @@ def self_signed_for(name: str, folder: Path) -> Path:
     return path
 
 
-def test_C13_verify_takes_a_folder_of_certificates_under_their_hashes(certs, tmp_path):
+def test_C13_verify_accepts_a_folder_of_hashed_certificates(certs, tmp_path):
     openssl = shutil.which("openssl")
     if openssl is None:
         pytest.skip("openssl, which knows the hashes, is not installed")
@@ -237,7 +237,7 @@ def test_C13_verify_takes_a_folder_of_certificates_under_their_hashes(certs, tmp
             pass
 
 
-def test_verify_false_trusts_anybody_and_warns_of_it_once(certs):
+def test_verify_false_trusts_any_server_and_warns_once(certs):
     # Options that no other test has: the warning comes with the context, and that is made once.
     tls = TLSOptions(verify=False, cert=str(certs.client_file))
     with ScriptedServer(greet, ssl_context=certs.self_signed) as server:
@@ -248,7 +248,7 @@ def test_verify_false_trusts_anybody_and_warns_of_it_once(certs):
             pass  # a warning would be an error here
 
 
-def test_C13_verify_system_is_the_store_of_the_system(certs, monkeypatch):
+def test_C13_verify_system_trusts_the_store_of_the_system(certs, monkeypatch):
     # OpenSSL itself looks for its store where this says, and the context is made only now.
     monkeypatch.setenv("SSL_CERT_FILE", str(certs.ca_file))
     tls = TLSOptions("system", cert=str(certs.client_file))
@@ -262,7 +262,7 @@ def test_C13_verify_system_is_the_store_of_the_system(certs, monkeypatch):
         )
 
 
-def test_C13_several_files_are_trusted_together(certs, tmp_path):
+def test_C13_verify_accepts_several_files(certs, tmp_path):
     tls = TLSOptions((str(certs.ca_file), str(certs.other_ca_file), str(tmp_path)))
     for context in (certs.server, certs.stranger):
         with ScriptedServer(greet, ssl_context=context) as server:
@@ -275,7 +275,7 @@ def test_C13_several_files_are_trusted_together(certs, tmp_path):
         )
 
 
-def test_C13_the_environment_names_a_file_and_folders(tmp_path):
+def test_C13_environment_names_a_file_and_folders(tmp_path):
     here, there, nowhere = (str(tmp_path / name) for name in ("here", "there", "nowhere"))
     for folder in (here, there):
         os.mkdir(folder)
@@ -290,7 +290,7 @@ def test_C13_the_environment_names_a_file_and_folders(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
-def test_C13_what_the_environment_names_and_is_not_there_is_an_error_that_says_so(
+def test_C13_missing_path_in_the_environment_is_an_error_that_names_it(
     name, tmp_path, monkeypatch
 ):
     missing = str(tmp_path / "none")
@@ -305,7 +305,7 @@ def test_C13_what_the_environment_names_and_is_not_there_is_an_error_that_says_s
 
 
 @pytest.mark.parametrize("form", ["{}", "{:upper}", "{:colons}"])
-def test_C13_R25_a_pinned_certificate_is_taken(form, certs):
+def test_C13_R25_pinned_certificate_is_accepted(form, certs):
     pin = {
         "{}": certs.fingerprint,
         "{:upper}": certs.fingerprint.upper(),
@@ -320,7 +320,7 @@ def test_C13_R25_a_pinned_certificate_is_taken(form, certs):
 
 
 @pytest.mark.parametrize("verifies", [True, False])
-def test_R25_another_certificate_than_the_pinned_one_is_refused_before_a_byte_of_http(
+def test_R25_other_certificate_is_rejected_before_any_http(
     verifies, certs
 ):
     pin = "ab" * 32
@@ -334,7 +334,7 @@ def test_R25_another_certificate_than_the_pinned_one_is_refused_before_a_byte_of
         assert server.wire == [b""]
 
 
-def test_R25_a_pin_does_not_stand_for_the_checks(certs):
+def test_R25_fingerprint_does_not_replace_the_checks(certs):
     pin = certs.fingerprint
     with ScriptedServer(greet, ssl_context=certs.server) as server:
         assert "an authority that is not trusted" in refusal(
@@ -342,7 +342,7 @@ def test_R25_a_pin_does_not_stand_for_the_checks(certs):
         )
 
 
-def test_R25_a_pin_holds_beside_a_context_of_the_callers(certs):
+def test_R25_fingerprint_applies_to_a_given_context(certs):
     class OfItsOwn(ssl.SSLContext):
         def wrap_socket(self, *args, **options):
             return super().wrap_socket(*args, **options)
@@ -358,7 +358,7 @@ def test_R25_a_pin_holds_beside_a_context_of_the_callers(certs):
             assert "SHA-256 fingerprint" in refusal("localhost", server.port, other)
 
 
-def test_W22_pins_share_a_context_where_they_share_everything_else(certs):
+def test_W22_options_that_differ_in_the_fingerprint_share_a_context(certs):
     one, other = (TLSOptions(str(certs.ca_file), fingerprint=pin * 32) for pin in ("ab", "cd"))
     assert (
         get_ssl_context(one)
@@ -367,7 +367,7 @@ def test_W22_pins_share_a_context_where_they_share_everything_else(certs):
     )
 
 
-def test_a_pin_without_verification_keeps_nobody_elses_warning_back(certs):
+def test_fingerprint_does_not_suppress_the_warning_of_others(certs):
     # Options that no other test has, as above.
     pinned = TLSOptions(False, cert=str(certs.client_file), fingerprint=certs.fingerprint)
     tls = TLSOptions(False, (str(certs.client_cert), str(certs.client_key)))
@@ -386,14 +386,14 @@ def test_a_pin_without_verification_keeps_nobody_elses_warning_back(certs):
         ("", ""),
     ],
 )
-def test_R25_only_a_sha256_fingerprint_pins(pin, why):
+def test_R25_fingerprint_must_be_sha256(pin, why):
     assert str(unusable(TLSOptions(fingerprint=pin))) == (
         "fingerprint must be the SHA-256 of the server's certificate, 64 hex digits with or "
         f"without colons; got {pin!r}{why}"
     )
 
 
-def test_W23_a_pin_is_the_same_however_it_is_written(certs):
+def test_W23_fingerprint_is_normalized(certs):
     written = ":".join(re.findall("..", certs.fingerprint.upper()))
     assert check_tls_options(TLSOptions(fingerprint=written)) == TLSOptions(
         fingerprint=certs.fingerprint
@@ -404,7 +404,7 @@ def test_W23_a_pin_is_the_same_however_it_is_written(certs):
 
 
 @pytest.mark.parametrize("version", ["1.2", "1.3", ssl.TLSVersion.TLSv1_3])
-def test_C13_min_tls_is_the_oldest_version_that_is_spoken(version, certs):
+def test_C13_min_tls_is_the_oldest_version_used(version, certs):
     tls = TLSOptions(str(certs.ca_file), min_version=as_tls_version(version))
     with ScriptedServer(greet, ssl_context=certs.server) as server:
         with secured("localhost", server.port, tls) as dialed:
@@ -423,7 +423,7 @@ def test_C13_min_tls_is_the_oldest_version_that_is_spoken(version, certs):
             )
 
 
-def test_a_context_of_the_callers_may_be_what_is_too_new(certs):
+def test_given_context_may_be_too_new_for_the_server(certs):
     context = ssl.create_default_context(cafile=certs.ca_file)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     old = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -436,7 +436,7 @@ def test_a_context_of_the_callers_may_be_what_is_too_new(certs):
 
 
 @pytest.mark.parametrize("value", ["1.1", "1.4", "TLSv1.2", 1.3, 772, ssl.TLSVersion.TLSv1_1, ""])
-def test_other_versions_are_refused(value):
+def test_other_tls_versions_are_rejected(value):
     with pytest.raises(RequestError) as caught:
         as_tls_version(value)
     assert str(caught.value) == (
@@ -444,7 +444,7 @@ def test_other_versions_are_refused(value):
     )
 
 
-def test_no_least_version_is_what_openssl_is_set_to():
+def test_no_min_tls_leaves_it_to_openssl():
     assert as_tls_version(None) is None
 
 
@@ -461,7 +461,7 @@ OTHERS = {
 
 @pytest.mark.parametrize("kind", OTHERS)
 @pytest.mark.parametrize("host", ["localhost", V4])
-def test_R25_the_error_says_which_check_failed(kind, host, certs):
+def test_R25_error_names_the_failed_check(kind, host, certs):
     ca = str(certs.ca_file)
     with ScriptedServer(greet, ssl_context=getattr(certs, kind)) as server:
         assert refusal(host, server.port, TLSOptions(ca)) == OTHERS[kind].format(ca=ca)
@@ -469,7 +469,7 @@ def test_R25_the_error_says_which_check_failed(kind, host, certs):
 
 
 @pytest.mark.parametrize("host", ["localhost", V4, "localhost."])
-def test_R25_the_error_says_whom_the_certificate_is_for(host, certs, monkeypatch):
+def test_R25_error_names_the_hosts_of_the_certificate(host, certs, monkeypatch):
     with ScriptedServer(greet, ssl_context=certs.wrong_host) as server:
         place = (socket.AF_INET, socket.SOCK_STREAM, 6, "", (V4, server.port))
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [place])
@@ -478,7 +478,7 @@ def test_R25_the_error_says_whom_the_certificate_is_for(host, certs, monkeypatch
         )
 
 
-def test_a_certificate_for_many_hosts_makes_no_long_message(tmp_path):
+def test_error_names_only_some_of_many_hosts(tmp_path):
     ca = trustme.CA()
     ca.cert_pem.write_to_path(tmp_path / "ca.pem")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -490,7 +490,7 @@ def test_a_certificate_for_many_hosts_makes_no_long_message(tmp_path):
         )
 
 
-def test_a_certificate_of_tomorrow_is_not_valid_yet(tmp_path):
+def test_certificate_of_tomorrow_is_not_valid_yet(tmp_path):
     ca = trustme.CA()
     ca.cert_pem.write_to_path(tmp_path / "ca.pem")
     tomorrow = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=1)
@@ -521,7 +521,7 @@ NO_TLS = [
 
 
 @pytest.mark.parametrize(("answer", "said"), NO_TLS)
-def test_what_is_no_handshake_is_a_tls_error_with_a_hint(answer, said):
+def test_invalid_handshake_is_a_tls_error_with_a_hint(answer, said):
     def script(peer: Peer) -> None:
         peer.read_some()
         peer.send(answer)
@@ -534,7 +534,7 @@ def test_what_is_no_handshake_is_a_tls_error_with_a_hint(answer, said):
     )
 
 
-def test_a_connection_reset_in_the_handshake_is_a_tls_error():
+def test_reset_during_the_handshake_is_a_tls_error():
     def script(peer: Peer) -> None:
         peer.read_some()
         peer.reset()
@@ -549,7 +549,7 @@ def test_a_connection_reset_in_the_handshake_is_a_tls_error():
 
 
 @pytest.mark.parametrize("form", ["one file", "two files", "two files and a password"])
-def test_a_client_shows_its_certificate(form, certs):
+def test_client_certificate_is_sent(form, certs):
     cert = {
         "one file": str(certs.client_file),
         "two files": (str(certs.client_cert), str(certs.client_key)),
@@ -564,7 +564,7 @@ def test_a_client_shows_its_certificate(form, certs):
             pass
 
 
-def test_a_server_that_wants_a_certificate_of_ours_says_so(certs):
+def test_error_says_that_a_client_certificate_is_required(certs):
     context = asking_for_a_certificate(certs)
     ca = str(certs.ca_file)
     stranger = trustme.CA().issue_cert("somebody@restkit.example")
@@ -599,7 +599,7 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize("kind", REFUSALS)
-def test_a_server_that_wants_a_certificate_may_say_so_after_the_handshake(kind, certs):
+def test_client_certificate_may_be_rejected_after_the_handshake(kind, certs):
     context = asking_for_a_certificate(certs)
     context.maximum_version = ssl.TLSVersion.TLSv1_3
     cert = None if kind == "no certificate" else str(certs.client_file)
@@ -613,7 +613,7 @@ def test_a_server_that_wants_a_certificate_may_say_so_after_the_handshake(kind, 
         assert server.requests == []
 
 
-def test_a_password_is_never_shown(certs):
+def test_password_is_never_shown(certs):
     tls = TLSOptions(cert=("client.crt", "client.key", "sesame"))
     assert repr(tls) == "TLSOptions(True, cert=('client.crt', 'client.key', '...'), context=None)"
     assert "sesame" not in repr(Route("https", "api.test", 443, tls))
@@ -634,13 +634,13 @@ def unusable(tls: TLSOptions) -> RequestError:
     return caught.value
 
 
-def test_a_missing_ca_file_is_named(tmp_path):
+def test_error_names_a_missing_ca_file(tmp_path):
     error = unusable(TLSOptions(f"{tmp_path}/none.pem"))
     assert str(error) == f"verify='{tmp_path}/none.pem': No such file or directory"
     assert isinstance(error.__cause__, FileNotFoundError)
 
 
-def test_a_ca_file_without_certificates_is_named(tmp_path):
+def test_error_names_a_ca_file_without_certificates(tmp_path):
     path = tmp_path / "empty.pem"
     path.write_text("nothing\n")
     error = unusable(TLSOptions(str(path)))
@@ -650,14 +650,14 @@ def test_a_ca_file_without_certificates_is_named(tmp_path):
     assert isinstance(error.__cause__, ssl.SSLError)
 
 
-def test_a_missing_file_of_ours_is_named(certs):
+def test_error_names_a_missing_client_key(certs):
     cert = (str(certs.client_cert), f"{certs.client_key}.none")
     error = unusable(TLSOptions(cert=cert))
     assert str(error) == f"cert={cert!r}: No such file or directory: {cert[1]!r}"
     assert isinstance(error.__cause__, FileNotFoundError)
 
 
-def test_a_key_that_belongs_to_another_certificate_is_refused(certs):
+def test_key_of_another_certificate_is_rejected(certs):
     cert = (str(certs.client_cert), str(certs.server_key))
     error = unusable(TLSOptions(cert=cert))
     assert str(error) == (
@@ -665,7 +665,7 @@ def test_a_key_that_belongs_to_another_certificate_is_refused(certs):
     )
 
 
-def test_a_locked_key_without_password_is_an_error_and_no_question_at_the_terminal(certs):
+def test_encrypted_key_without_password_is_an_error_and_no_prompt(certs):
     cert = (str(certs.client_cert), str(certs.client_locked_key))
     assert str(unusable(TLSOptions(cert=cert))) == (
         f"cert={cert!r}: the key is encrypted; give cert=(certificate, key, password)"
@@ -692,14 +692,14 @@ def test_a_locked_key_without_password_is_an_error_and_no_question_at_the_termin
         TLSOptions(context="ca.pem"),
     ],
 )
-def test_options_of_the_wrong_kind_are_refused(tls):
+def test_options_of_the_wrong_type_are_rejected(tls):
     unusable(tls)
 
 
 # A context of the caller's
 
 
-def test_a_callers_context_is_used_as_it_is(certs):
+def test_given_context_is_used_unchanged(certs):
     context = ssl.create_default_context(cafile=certs.ca_file)
     context.set_alpn_protocols(["acme"])
     server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -716,7 +716,7 @@ def test_a_callers_context_is_used_as_it_is(certs):
         )
 
 
-def test_a_callers_context_may_leave_the_name_unchecked(certs):
+def test_given_context_may_skip_the_name_check(certs):
     context = ssl.create_default_context(cafile=certs.ca_file)
     context.check_hostname = False
     with ScriptedServer(greet, ssl_context=certs.wrong_host) as server:
@@ -725,7 +725,7 @@ def test_a_callers_context_may_leave_the_name_unchecked(certs):
     assert context.verify_mode == ssl.CERT_REQUIRED
 
 
-def test_a_callers_class_of_contexts_finds_its_handshake_done(certs):
+def test_context_subclass_finds_the_handshake_done(certs):
     class Verifying(ssl.SSLContext):
         def wrap_socket(self, *args, **options):
             sock = super().wrap_socket(*args, **options)

@@ -123,7 +123,7 @@ def test_bytes_go_both_ways_in_all_versions(inner, outer, certs):
             assert receive_all(transport, size) == data[:size]
 
 
-def test_a_write_that_has_to_wait_is_tried_again_and_goes_once(certs):
+def test_write_that_would_block_is_repeated_and_sent_once(certs):
     data = b"".join(number.to_bytes(4, "big") for number in range(2_000_000))
     go = threading.Event()
     arrived = []
@@ -146,7 +146,7 @@ def test_a_write_that_has_to_wait_is_tried_again_and_goes_once(certs):
     assert arrived == [data]
 
 
-def test_what_arrives_can_be_read_while_a_write_waits(certs):
+def test_reads_work_while_a_write_waits(certs):
     # The peer takes nothing more before its own bytes have been taken: a lock-up, if one waited
     # for the other.
     size = 20_000_000
@@ -168,7 +168,7 @@ def test_what_arrives_can_be_read_while_a_write_waits(certs):
         assert receive_all(transport, 4) == b"done"
 
 
-def test_a_record_may_arrive_in_drops(certs):
+def test_record_may_arrive_in_single_bytes(certs):
     def script(server: NestedServer, peer: Peer) -> None:
         record = server.encrypted(b"a whole record")
         peer.send_slowly(record[:-1])
@@ -183,7 +183,7 @@ def test_a_record_may_arrive_in_drops(certs):
         assert receive_all(transport, 14) == b"a whole record"
 
 
-def test_several_records_in_one_are_all_seen_without_the_socket(certs):
+def test_several_inner_records_are_seen_without_the_socket(certs):
     def script(server: NestedServer, peer: Peer) -> None:
         peer.send(server.encrypted(b"one") + server.encrypted(b"two") + server.encrypted(b"three"))
         peer.read_to_end()
@@ -246,7 +246,7 @@ def echoing(certs) -> Iterator[Callable[[], Transport]]:
     pieces=st.lists(st.binary(min_size=1, max_size=40_000), max_size=6),
     sizes=st.lists(st.integers(1, 20_000), min_size=1),
 )
-def test_any_pieces_come_back_as_they_went(echoing, pieces, sizes):
+def test_any_chunks_come_back_unchanged(echoing, pieces, sizes):
     transport = echoing()
     whole, back, turn = b"".join(pieces), b"", 0
     for piece in pieces:
@@ -262,7 +262,7 @@ def test_any_pieces_come_back_as_they_went(echoing, pieces, sizes):
 # Ends
 
 
-def test_a_farewell_is_the_end(certs):
+def test_close_notify_is_the_end(certs):
     def script(server: NestedServer, peer: Peer) -> None:
         server.send(b"all")
         server.farewell()
@@ -276,7 +276,7 @@ def test_a_farewell_is_the_end(certs):
 
 
 @pytest.mark.parametrize("farewell_of_the_proxy", [False, True])
-def test_an_end_without_the_origin_s_farewell_is_cut_off(farewell_of_the_proxy, certs):
+def test_end_without_close_notify_of_the_origin_is_noticed(farewell_of_the_proxy, certs):
     def script(server: NestedServer, peer: Peer) -> None:
         server.send(b"part")
         server.read_exactly(1)
@@ -292,7 +292,7 @@ def test_an_end_without_the_origin_s_farewell_is_cut_off(farewell_of_the_proxy, 
         assert transport.receive_into(memoryview(bytearray(1))) == 0
 
 
-def test_what_came_before_a_cut_is_given_and_then_the_cut(certs):
+def test_bytes_before_a_cut_are_returned_first(certs):
     def script(server: NestedServer, peer: Peer) -> None:
         server.send(b"x" * 50_000)
         server.read_exactly(1)
@@ -308,7 +308,7 @@ def test_what_came_before_a_cut_is_given_and_then_the_cut(certs):
         assert count == 50_000
 
 
-def test_half_a_record_is_no_data(certs):
+def test_incomplete_record_is_no_data(certs):
     def script(server: NestedServer, peer: Peer) -> None:
         peer.send(server.encrypted(b"a whole record")[:-1])
         server.read_exactly(1)
@@ -319,7 +319,7 @@ def test_half_a_record_is_no_data(certs):
         assert transport.missing_close_notify
 
 
-def test_a_forged_record_is_a_tls_error(certs):
+def test_forged_record_is_a_tls_error(certs):
     def script(server: NestedServer, peer: Peer) -> None:
         record = bytearray(server.encrypted(b"a whole record"))
         record[-1] ^= 1
@@ -331,7 +331,7 @@ def test_a_forged_record_is_a_tls_error(certs):
             receive_all(transport)
 
 
-def test_an_alert_of_the_origin_is_a_tls_error(certs):
+def test_alert_of_the_origin_is_a_transport_error(certs):
     # A server that wants a certificate says so, with TLS 1.3, at our first read.
     def wants_one(server: NestedServer, peer: Peer) -> None:
         raise AssertionError("never reached")
@@ -347,7 +347,7 @@ def test_an_alert_of_the_origin_is_a_tls_error(certs):
                 transport.close()
 
 
-def test_a_client_certificate_goes_to_the_origin(certs):
+def test_client_certificate_is_sent_to_the_origin(certs):
     def script(server: NestedServer, peer: Peer) -> None:
         server.send(b"known" if server.tls.getpeercert() else b"unknown")
         peer.read_to_end()
@@ -365,7 +365,7 @@ def test_a_client_certificate_goes_to_the_origin(certs):
 # At rest
 
 
-def test_quiet_is_what_a_resting_connection_has_to_be(certs):
+def test_is_idle_ignores_session_tickets(certs):
     speak, end = threading.Event(), threading.Event()
 
     def script(server: NestedServer, peer: Peer) -> None:
@@ -383,7 +383,7 @@ def test_quiet_is_what_a_resting_connection_has_to_be(certs):
         end.set()
 
 
-def test_who_rests_notices_the_end(certs):
+def test_idle_connection_notices_the_end(certs):
     with connected(lambda server, peer: server.read_exactly(1), certs) as transport:
         assert transport.is_idle()
         send_all(transport, b"!")
@@ -395,7 +395,7 @@ def test_who_rests_notices_the_end(certs):
 
 
 @pytest.mark.parametrize("waiting", ["to read", "to send"])
-def test_abort_wakes_who_waits(waiting, certs):
+def test_abort_wakes_a_waiting_thread(waiting, certs):
     with connected(until_the_client_goes if waiting == "to read" else stalled, certs) as transport:
         if waiting == "to send":
             while transport.send([b"x" * 65536]):
@@ -413,7 +413,7 @@ def stalled(server: NestedServer, peer: Peer) -> None:
     peer.pause(HANG_BOUND - 1)
 
 
-def test_detached_it_is_a_socket_that_blocks(certs):
+def test_detached_socket_blocks(certs):
     with connected(echo, certs) as transport:
         with transport.detach() as sock:
             sock.sendall(b"0123456789" * 100_000)
@@ -445,7 +445,7 @@ def test_detached_it_is_a_socket_that_blocks(certs):
         ("self_signed", "its certificate is self-signed and not trusted"),
     ],
 )
-def test_the_origin_s_certificate_is_verified_within_the_proxy_s_tls(kind, why, certs):
+def test_certificate_of_the_origin_is_verified_inside_the_proxy_tls(kind, why, certs):
     context = getattr(certs, kind)
     before = set(descriptors())
     with ScriptedServer(origin(context, until_the_client_goes), ssl_context=certs.server) as server:
@@ -457,7 +457,7 @@ def test_the_origin_s_certificate_is_verified_within_the_proxy_s_tls(kind, why, 
     assert isinstance(caught.value.__cause__, ssl.SSLCertVerificationError)
 
 
-def test_a_pinned_certificate_is_compared_within_the_proxy_s_tls(certs):
+def test_fingerprint_is_compared_inside_the_proxy_tls(certs):
     with ScriptedServer(
         origin(certs.server, until_the_client_goes), ssl_context=certs.server
     ) as server:
@@ -466,7 +466,7 @@ def test_a_pinned_certificate_is_compared_within_the_proxy_s_tls(certs):
             dial(route_by(server, certs)._replace(tls=tls), clock())
 
 
-def test_an_origin_without_tls(certs):
+def test_origin_without_tls_is_a_tls_error(certs):
     def script(peer: Peer) -> None:
         peer.read_head()
         peer.send(OPEN)
@@ -480,7 +480,7 @@ def test_an_origin_without_tls(certs):
     assert str(caught.value).startswith("localhost:443: the TLS handshake failed: wrong version")
 
 
-def test_a_proxy_may_close_in_the_origin_s_handshake(certs):
+def test_proxy_that_closes_in_the_inner_handshake_is_a_tls_error(certs):
     def script(peer: Peer) -> None:
         peer.read_head()
         peer.send(OPEN)
@@ -506,7 +506,7 @@ def drip(peer: Peer) -> None:
         peer.pause(0.05)
 
 
-def test_W13_the_time_for_connecting_spans_the_inner_handshake(certs):
+def test_W13_connect_timeout_includes_the_inner_handshake(certs):
     with ScriptedServer(drip, ssl_context=certs.server) as server:
         start = time.monotonic()
         with pytest.raises(ConnectTimeout) as caught:
@@ -521,7 +521,7 @@ class Interrupted(BaseException):
     """What Ctrl-C is, but for the name: pytest takes that one for its own."""
 
 
-def test_an_interrupted_inner_handshake_leaves_nothing_open(certs):
+def test_interrupted_inner_handshake_leaves_nothing_open(certs):
     def handler(*_: object) -> None:
         raise Interrupted
 
@@ -546,7 +546,7 @@ def test_an_interrupted_inner_handshake_leaves_nothing_open(certs):
         signal.signal(signal.SIGALRM, before)
 
 
-def test_a_context_that_verifies_sockets_itself_is_refused_here(certs):
+def test_context_subclass_is_rejected_for_tls_in_tls(certs):
     class Trusting(ssl.SSLContext):
         def wrap_socket(self, *args: object, **options: object) -> ssl.SSLSocket:
             raise AssertionError("given something that is no socket")
@@ -563,7 +563,7 @@ def test_a_context_that_verifies_sockets_itself_is_refused_here(certs):
 # A whole exchange
 
 
-def test_an_upgraded_connection_is_handed_over(certs):
+def test_upgraded_connection_is_handed_over(certs):
     def script(server: NestedServer, peer: Peer) -> None:
         while b"\r\n\r\n" not in server.read():
             pass
@@ -583,7 +583,7 @@ def test_an_upgraded_connection_is_handed_over(certs):
                 assert sock.recv(3) == b"abc"
 
 
-def test_a_socket_pair_will_do_for_the_outer_connection(certs):
+def test_outer_connection_may_be_a_socket_pair(certs):
     # Nothing but its sockets is asked of the way to the proxy.
     ours, theirs = socket.socketpair()
     ready = []

@@ -77,7 +77,7 @@ def refusal_of(*answers: bytes, user: str = "") -> Error:
 # The way through
 
 
-def test_a_tunnel_is_asked_for_and_the_origin_verified_within_it(certs):
+def test_tunnel_is_opened_and_the_origin_verified_through_it(certs):
     with ScriptedServer(tunnel_to(certs.server)) as server:
         proxy = Proxy(f"http://{CREDENTIALS}{V4}:{server.port}", headers={"X-Team": "blue"})
         route = by(proxy, "localhost", 8443, tls=TLSOptions(str(certs.ca_file)))
@@ -100,7 +100,7 @@ def test_a_tunnel_is_asked_for_and_the_origin_verified_within_it(certs):
     assert before < time.perf_counter()
 
 
-def test_times_are_those_of_the_proxy_s_tcp_and_the_origin_s_tls(certs):
+def test_times_are_of_the_proxy_tcp_and_the_origin_tls(certs):
     with ScriptedServer(tunnel_to(certs.server)) as server:
         proxy = Proxy(f"http://{V4}:{server.port}")
         before = time.perf_counter()
@@ -118,7 +118,7 @@ def test_times_are_those_of_the_proxy_s_tcp_and_the_origin_s_tls(certs):
         ("10.0.0.1", b"10.0.0.1:443"),
     ],
 )
-def test_the_origin_is_named_as_the_proxy_can_understand_it(host, authority):
+def test_connect_target_is_written_for_the_proxy(host, authority):
     with ScriptedServer(answering(b"HTTP/1.1 403 Forbidden\r\n\r\n")) as server:
         failure(by(Proxy(f"http://{V4}:{server.port}"), host))
         server.join()
@@ -126,7 +126,7 @@ def test_the_origin_is_named_as_the_proxy_can_understand_it(host, authority):
     assert wire.startswith(b"CONNECT %b HTTP/1.1\r\nHost: %b\r\n" % (authority, authority))
 
 
-def test_fields_of_the_caller_take_the_place_of_ours():
+def test_given_headers_replace_the_defaults():
     with ScriptedServer(answering(b"HTTP/1.1 403 Forbidden\r\n\r\n")) as server:
         headers = [("user-agent", "robot"), ("X-A", "1"), ("X-A", "2")]
         failure(by(Proxy(f"http://{V4}:{server.port}", headers=headers)))
@@ -157,28 +157,28 @@ def test_any_2xx_opens_the_tunnel_however_it_arrives(answer, certs):
 # Answers that are none
 
 
-def test_a_refusal_names_the_hop_the_status_and_the_reason():
+def test_refusal_names_proxy_status_and_reason():
     error = refusal_of(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 4\r\n\r\nno!!")
     assert type(error) is ProxyError
     assert str(error) == "the proxy PROXY refused a tunnel to origin.test:443: 403 Forbidden"
 
 
-def test_a_refusal_is_one_whatever_is_wrong_with_its_body():
+def test_refusal_with_an_invalid_body_is_a_refusal():
     error = refusal_of(b"HTTP/1.1 403 No\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n")
     assert str(error).endswith(": 403 No")
 
 
-def test_a_refusal_may_lack_a_reason():
+def test_refusal_may_lack_a_reason():
     assert str(refusal_of(b"HTTP/1.1 502\r\n\r\n")).endswith("to origin.test:443: 502")
 
 
 @pytest.mark.parametrize("status", [b"101 Switching", b"302 Found", b"500 Oh"])
-def test_nothing_but_2xx_opens_a_tunnel(status):
+def test_only_2xx_opens_a_tunnel(status):
     error = refusal_of(b"HTTP/1.1 %b\r\nLocation: https://evil.test\r\n\r\n" % status)
     assert str(error).endswith(f": {status.decode()}")
 
 
-def test_a_407_says_that_credentials_are_wanted():
+def test_407_error_asks_for_credentials():
     error = refusal_of(b"HTTP/1.1 407 Who?\r\nProxy-Authenticate: Basic realm=x\r\n\r\n")
     assert str(error) == (
         "the proxy PROXY refused a tunnel to origin.test:443: 407 Who?; "
@@ -186,7 +186,7 @@ def test_a_407_says_that_credentials_are_wanted():
     )
 
 
-def test_a_407_says_that_those_given_are_not_the_ones():
+def test_407_error_says_that_the_credentials_were_rejected():
     error = refusal_of(b"HTTP/1.1 407 Who?\r\n\r\n", user=CREDENTIALS)
     assert str(error) == (
         "the proxy PROXY refused a tunnel to origin.test:443: 407 Who?; "
@@ -194,12 +194,12 @@ def test_a_407_says_that_those_given_are_not_the_ones():
     )
 
 
-def test_a_reason_is_shown_without_what_a_terminal_would_obey_and_not_at_length():
+def test_reason_is_shown_short_and_without_control_characters():
     error = refusal_of(b"HTTP/1.1 403 \x1b[31m" + b"x" * 1000 + b"\r\n\r\n")
     assert str(error).endswith(": 403 ?[31m" + "x" * 95)
 
 
-def test_bytes_behind_the_answer_are_not_taken_for_the_origin_s():
+def test_bytes_after_the_response_are_an_error():
     error = refusal_of(OPEN + b"HTTP/1.1")
     assert str(error) == (
         "the proxy PROXY sent 8 bytes after its 200 for a tunnel to origin.test:443, "
@@ -207,7 +207,7 @@ def test_bytes_behind_the_answer_are_not_taken_for_the_origin_s():
     )
 
 
-def test_bytes_that_come_later_are_no_tls():
+def test_plain_bytes_after_the_client_hello_are_a_tls_error():
     def script(peer: Peer) -> None:
         peer.read_head()
         peer.send(OPEN)
@@ -232,7 +232,7 @@ def test_bytes_that_come_later_are_no_tls():
         (OPEN.replace(b"200", b"103") * 50, "more than 32 interim responses"),
     ],
 )
-def test_what_is_no_answer_of_http_is_the_proxy_s_fault(answer, why):
+def test_invalid_response_is_a_proxy_error(answer, why):
     error = refusal_of(answer)
     assert type(error) is ProxyError
     assert str(error).startswith(
@@ -242,7 +242,7 @@ def test_what_is_no_answer_of_http_is_the_proxy_s_fault(answer, why):
     assert why in str(error)
 
 
-def test_a_proxy_may_close_instead_of_answering():
+def test_close_without_a_response_is_a_proxy_error():
     with ScriptedServer(lambda peer: peer.read_head()) as server:
         error = failure(by(Proxy(f"{V4}:{server.port}")))
     assert type(error) is ProxyError
@@ -252,7 +252,7 @@ def test_a_proxy_may_close_instead_of_answering():
     )
 
 
-def test_a_proxy_may_reset_instead_of_answering():
+def test_reset_without_a_response_is_a_proxy_error():
     def script(peer: Peer) -> None:
         peer.read_head()
         peer.reset()
@@ -270,7 +270,7 @@ def test_a_proxy_may_reset_instead_of_answering():
 # The proxy that cannot be reached
 
 
-def test_a_proxy_that_refuses_the_connection():
+def test_refused_connection_is_a_proxy_error():
     with refusing() as port:
         error = failure(by(Proxy(f"{V4}:{port}")))
     assert type(error) is ProxyError
@@ -278,7 +278,7 @@ def test_a_proxy_that_refuses_the_connection():
     assert isinstance(error.__cause__, ConnectionRefusedError)
 
 
-def test_a_proxy_whose_name_nobody_knows(monkeypatch):
+def test_unknown_name_of_a_proxy_is_a_proxy_error(monkeypatch):
     def getaddrinfo(*_: object, **__: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
@@ -299,7 +299,7 @@ def test_a_proxy_whose_name_nobody_knows(monkeypatch):
         ("stranger", "its certificate was issued by an authority that is not trusted (trusted are"),
     ],
 )
-def test_the_certificate_of_the_proxy_is_verified_as_its_own_options_say(kind, why, scheme, certs):
+def test_certificate_of_the_proxy_is_verified_by_its_own_options(kind, why, scheme, certs):
     with ScriptedServer(answering(OPEN), ssl_context=getattr(certs, kind)) as server:
         proxy = Proxy(f"https://localhost:{server.port}", verify=certs.ca_file)
         # The origin's options trust anybody: that is nothing to the proxy.
@@ -311,7 +311,7 @@ def test_the_certificate_of_the_proxy_is_verified_as_its_own_options_say(kind, w
     assert isinstance(error.__cause__, ssl.SSLCertVerificationError)
 
 
-def test_a_proxy_without_tls_where_tls_was_promised():
+def test_https_proxy_without_tls_is_a_proxy_error():
     with ScriptedServer(lambda peer: (peer.read_some(), peer.send(OPEN))) as server:
         error = failure(by(Proxy(f"https://localhost:{server.port}")))
     assert type(error) is ProxyError
@@ -321,7 +321,7 @@ def test_a_proxy_without_tls_where_tls_was_promised():
     )
 
 
-def test_a_proxy_that_wants_a_certificate_of_ours(certs):
+def test_proxy_may_require_a_client_certificate(certs):
     with ScriptedServer(answering(OPEN), ssl_context=certs.asks_client) as server:
         url = f"https://localhost:{server.port}"
         error = failure(by(Proxy(url, verify=certs.ca_file)))
@@ -334,7 +334,7 @@ def test_a_proxy_that_wants_a_certificate_of_ours(certs):
     assert str(error).startswith(f"the proxy localhost:{server.port} broke the connection off when")
 
 
-def test_the_origin_s_certificate_is_the_origin_s_fault(certs):
+def test_invalid_certificate_of_the_origin_is_a_tls_error(certs):
     with ScriptedServer(tunnel_to(certs.expired)) as server:
         proxy = Proxy(f"{V4}:{server.port}")
         error = failure(by(proxy, "localhost", tls=TLSOptions(str(certs.ca_file))))
@@ -342,7 +342,7 @@ def test_the_origin_s_certificate_is_the_origin_s_fault(certs):
     assert str(error) == ("localhost:443: its certificate has expired, by this machine's clock")
 
 
-def test_C05_the_check_of_the_proxy_s_addresses(resolving):
+def test_C05_addresses_of_the_proxy_are_checked(resolving):
     asked: list[str] = []
 
     def check(ip: object) -> bool:
@@ -373,7 +373,7 @@ def resolving(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return resolve_to
 
 
-def test_how_sockets_are_opened_goes_for_the_way_to_the_proxy():
+def test_socket_options_apply_to_the_proxy_connection():
     with socket.socket() as free:
         free.bind((V4, 0))
         source = free.getsockname()
@@ -394,7 +394,7 @@ def dialed(route: Route) -> Dialed:
     return dial(route, clock())
 
 
-def test_for_a_plain_origin_the_connection_leads_to_the_proxy_and_nothing_is_said():
+def test_plain_origin_gets_a_connection_to_the_proxy_without_a_tunnel():
     with ScriptedServer(lambda peer: peer.read_to_end()) as server:
         proxy = Proxy(f"{V4}:{server.port}")
         connection = dialed(Route("http", "origin.test", 80, proxy=proxy))
@@ -405,7 +405,7 @@ def test_for_a_plain_origin_the_connection_leads_to_the_proxy_and_nothing_is_sai
         assert server.wire == [b""]
 
 
-def test_for_a_plain_origin_an_https_proxy_has_its_tls(certs):
+def test_https_proxy_uses_tls_for_a_plain_origin(certs):
     with ScriptedServer(lambda peer: peer.read_to_end(), ssl_context=certs.server) as server:
         proxy = Proxy(f"https://localhost:{server.port}", verify=certs.ca_file)
         connection = dialed(Route("http", "origin.test", 80, proxy=proxy))
@@ -426,7 +426,7 @@ def drip(peer: Peer) -> None:
 
 
 @pytest.mark.parametrize("script", [answering(), drip])
-def test_W13_the_time_for_connecting_spans_the_proxy_s_answer(script):
+def test_W13_connect_timeout_includes_the_reply_of_the_proxy(script):
     with ScriptedServer(script) as server:
         error = failure(by(Proxy(f"{V4}:{server.port}")), Timeout(connect=0.4))
     assert type(error) is ConnectTimeout
@@ -436,7 +436,7 @@ def test_W13_the_time_for_connecting_spans_the_proxy_s_answer(script):
     )
 
 
-def test_W13_the_time_for_connecting_is_one_for_all_hops(certs):
+def test_W13_connect_timeout_covers_all_hops(certs):
     # Each takes less than the whole; together they take more.
     def script(peer: Peer) -> None:
         peer.pause(0.3)
@@ -455,7 +455,7 @@ def test_W13_the_time_for_connecting_is_one_for_all_hops(certs):
     )
 
 
-def test_W13_the_total_spans_the_proxy_s_answer():
+def test_W13_total_timeout_includes_the_reply_of_the_proxy():
     with ScriptedServer(drip) as server:
         route = by(Proxy(f"{V4}:{server.port}"))
         error = failure(route, Timeout(connect=None, total=0.4))
@@ -466,7 +466,7 @@ def test_W13_the_total_spans_the_proxy_s_answer():
         )
 
 
-def test_W13_a_proxy_that_is_silent_is_named():
+def test_W13_error_names_a_silent_proxy():
     with unanswering() as port:
         error = failure(by(Proxy(f"{V4}:{port}")), Timeout(connect=0.3))
     assert type(error) is ConnectTimeout
@@ -476,7 +476,7 @@ def test_W13_a_proxy_that_is_silent_is_named():
     )
 
 
-def test_W13_a_proxy_that_is_silent_in_its_tls_is_named():
+def test_W13_error_names_a_proxy_that_is_silent_in_its_handshake():
     with ScriptedServer(lambda peer: peer.read_to_end()) as server:
         error = failure(by(Proxy(f"https://localhost:{server.port}")), Timeout(connect=0.4))
     assert type(error) is ConnectTimeout
@@ -486,7 +486,7 @@ def test_W13_a_proxy_that_is_silent_in_its_tls_is_named():
     )
 
 
-def test_W13_the_total_names_the_proxy_that_it_was_spent_on():
+def test_W13_total_timeout_names_the_proxy():
     total = Timeout(connect=None, total=0.3)
     with unanswering() as port:
         error = failure(by(Proxy(f"{V4}:{port}")), total)
@@ -504,7 +504,7 @@ def test_W13_the_total_names_the_proxy_that_it_was_spent_on():
     )
 
 
-def test_W18_the_addresses_of_a_proxy_race(monkeypatch):
+def test_W18_addresses_of_a_proxy_race(monkeypatch):
     with ExitStack() as stack:
         dead = stack.enter_context(unanswering("::1"))
         server = stack.enter_context(ScriptedServer(lambda peer: peer.read_to_end()))
@@ -523,7 +523,7 @@ def test_W18_the_addresses_of_a_proxy_race(monkeypatch):
 
 
 @pytest.mark.parametrize("wrong", [False, True])
-def test_tinyproxy_wants_credentials(wrong, tinyproxy):
+def test_tinyproxy_requires_credentials(wrong, tinyproxy):
     user = "aladdin:open%20sesame@" if wrong else ""
     error = failure(by(Proxy(f"http://{user}{V4}:{tinyproxy.port}"), "localhost"))
     said = str(error).partition(f"the proxy {V4}:{tinyproxy.port} ")[2]
@@ -543,7 +543,7 @@ def test_tinyproxy_cannot_reach_the_origin(tinyproxy):
 
 
 @pytest.mark.parametrize("secure", [False, True])
-def test_squid_wants_credentials(secure, squid, certs):
+def test_squid_requires_credentials(secure, squid, certs):
     port = squid.tls_port if secure else squid.port
     scheme = "https" if secure else "http"
     for user, why in (
@@ -565,12 +565,12 @@ def test_squid_cannot_reach_the_origin(squid):
     assert str(error).endswith(f"refused a tunnel to {V4}:{port}: 503 Service Unavailable")
 
 
-def test_options_of_the_proxy_that_cannot_be_used_are_a_request_error(tmp_path):
+def test_unusable_options_of_the_proxy_are_a_request_error(tmp_path):
     proxy = Proxy("https://proxy.test", verify=tmp_path / "none.pem")
     error = failure(by(proxy))
     assert type(error) is RequestError
     assert "none.pem" in str(error)
 
 
-def test_the_parser_s_error_is_the_cause():
+def test_error_of_the_parser_is_the_cause():
     assert isinstance(refusal_of(b"nonsense\r\n\r\n").__cause__, ResponseError)
