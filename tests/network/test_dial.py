@@ -1,4 +1,4 @@
-"""From a route to a connected socket: addresses, clocks, failures, and nothing left open."""
+"""Dialing a route: addresses, timeouts, failures, and no descriptor left open."""
 
 from __future__ import annotations
 
@@ -36,39 +36,39 @@ from support.peer import HANG_BOUND, Peer
 
 V4, V6 = "127.0.0.1", "::1"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-# Far longer than any dial here takes: a test that needs it has failed.
+# Far longer than any dial here takes.
 PATIENT = Timeout(connect=HANG_BOUND)
 
 
-def a_clock(timeout: Timeout = PATIENT) -> Clock:
+def make_clock(timeout: Timeout = PATIENT) -> Clock:
     return Clock(timeout, "api.test")
 
 
 @contextmanager
 def dialed(route: Route, timeout: Timeout = PATIENT) -> Iterator[Dialed]:
-    connection = dial(route, a_clock(timeout))
+    connection = dial(route, make_clock(timeout))
     with connection.sock:
         yield connection
 
 
 def failure(route: Route, timeout: Timeout = PATIENT) -> Error:
     with pytest.raises(Error) as caught:
-        dial(route, a_clock(timeout))
+        dial(route, make_clock(timeout))
     assert caught.value.sent == "nothing"
     return caught.value
 
 
-def coming_from(source: tuple[str, int], host: str, port: int) -> Route:
+def route_from(source: tuple[str, int], host: str, port: int) -> Route:
     return Route("http", host, port, network=Network(source_address=source))
 
 
-def until_the_client_goes(peer: Peer) -> None:
+def wait_for_the_client(peer: Peer) -> None:
     peer.read_to_end()
 
 
 @pytest.fixture
 def resolves(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
-    """Makes every name resolve to the given (host, port) pairs; gives the names asked for."""
+    """Makes every name resolve to (host, port) pairs; returns the looked up names."""
     return partial(resolving, monkeypatch)
 
 
@@ -84,29 +84,27 @@ def test_connection_is_opened_and_belongs_to_the_caller(host):
             assert before < connection.connected < time.perf_counter()
             assert connection.secured is None
             assert 0 < connection.sock.gettimeout() <= HANG_BOUND
-            gc.collect()  # urllib3's object, which it came from, has gone and took nothing along
+            gc.collect()  # urllib3's object is gone, and has not closed the socket
             connection.sock.sendall(b"GET / HTTP/1.1\r\n\r\n")
             assert connection.sock.recv(1000) == OK
 
 
 def test_without_a_timeout_the_socket_has_none():
-    with ScriptedServer(until_the_client_goes) as server:
+    with ScriptedServer(wait_for_the_client) as server:
         with dialed(Route("http", V4, server.port), Timeout(None, None, None)) as connection:
             assert connection.sock.gettimeout() is None
 
 
 @pytest.mark.parametrize("seconds", [1e12, float("inf")])
 def test_a_timeout_may_be_longer_than_the_system_can_count(seconds):
-    with ScriptedServer(until_the_client_goes) as server:
-        dial(Route("http", V4, server.port), a_clock(Timeout(connect=seconds))).sock.close()
+    with ScriptedServer(wait_for_the_client) as server:
+        dial(Route("http", V4, server.port), make_clock(Timeout(connect=seconds))).sock.close()
 
 
 @pytest.mark.parametrize("hosts", [[V4], [V6, V4]])
 def test_small_packets_leave_at_once(hosts, resolves):
     with ExitStack() as stack:
-        servers = [
-            stack.enter_context(ScriptedServer(until_the_client_goes, host=h)) for h in hosts
-        ]
+        servers = [stack.enter_context(ScriptedServer(wait_for_the_client, host=h)) for h in hosts]
         resolves(*((server.host, server.port) for server in servers))
         with dialed(Route("http", "api.test", 80)) as connection:
             assert connection.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
@@ -114,13 +112,13 @@ def test_small_packets_leave_at_once(hosts, resolves):
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_urllib3_gets_its_socket_from_our_method(scheme, certs, monkeypatch):
-    # Should urllib3 stop calling _new_conn, its own way to a socket is taken, and this fails.
-    def of_urllib3(*_: object, **__: object) -> socket.socket:
-        raise AssertionError("urllib3 has connected by itself")
+    # If urllib3 stops calling _new_conn, it connects itself, and this test fails.
+    def create_connection(*_: object, **__: object) -> socket.socket:
+        raise AssertionError("urllib3 has connected itself")
 
-    monkeypatch.setattr("urllib3.util.connection.create_connection", of_urllib3)
+    monkeypatch.setattr("urllib3.util.connection.create_connection", create_connection)
     context = certs.server if scheme == "https" else None
-    with ScriptedServer(until_the_client_goes, ssl_context=context) as server:
+    with ScriptedServer(wait_for_the_client, ssl_context=context) as server:
         route = Route(scheme, V4, server.port, TLSOptions(verify=str(certs.ca_file)))
         with dialed(route) as connection:
             assert connection.connected > 0
@@ -130,18 +128,18 @@ def test_source_address_is_the_local_end():
     with socket.socket() as free:
         free.bind((V4, 0))
         source = free.getsockname()
-    with ScriptedServer(until_the_client_goes) as server:
-        with dialed(coming_from(source, V4, server.port)) as connection:
+    with ScriptedServer(wait_for_the_client) as server:
+        with dialed(route_from(source, V4, server.port)) as connection:
             assert connection.sock.getsockname() == source
 
 
 def test_address_of_another_family_than_the_source_address_is_skipped(resolves):
     with (
-        ScriptedServer(until_the_client_goes, host=V6) as unfit,
-        ScriptedServer(until_the_client_goes) as fit,
+        ScriptedServer(wait_for_the_client, host=V6) as unfit,
+        ScriptedServer(wait_for_the_client) as fit,
     ):
         resolves((V6, unfit.port), (V4, fit.port))
-        route = coming_from((V4, 0), "api.test", 80)
+        route = route_from((V4, 0), "api.test", 80)
         with dialed(route) as connection:
             assert connection.sock.getpeername() == (V4, fit.port)
 
@@ -161,7 +159,7 @@ def best_of_three(work: Callable[[], object]) -> float:
 
 @pytest.mark.parametrize(("dead", "live"), [(V6, V4), (V4, V6)])
 def test_W18_dead_first_address_costs_less_than_half_a_second(dead, live, resolves):
-    with unanswering(dead) as dead_port, ScriptedServer(until_the_client_goes, host=live) as server:
+    with unanswering(dead) as dead_port, ScriptedServer(wait_for_the_client, host=live) as server:
         resolves((dead, dead_port), (live, server.port))
 
         def connect() -> None:
@@ -173,7 +171,7 @@ def test_W18_dead_first_address_costs_less_than_half_a_second(dead, live, resolv
 
 @pytest.mark.parametrize(("dead", "live"), [(V6, V4), (V4, V6)])
 def test_W18_after_a_refusal_the_next_address_is_tried_at_once(dead, live, resolves):
-    with refusing(dead) as dead_port, ScriptedServer(until_the_client_goes, host=live) as server:
+    with refusing(dead) as dead_port, ScriptedServer(wait_for_the_client, host=live) as server:
         resolves((dead, dead_port), (live, server.port))
 
         def connect() -> None:
@@ -187,7 +185,7 @@ def test_W18_refusal_during_the_race_starts_the_next_address(resolves):
     with (
         unanswering(V6) as silent,
         refusing(V4) as refused,
-        ScriptedServer(until_the_client_goes, host=V6) as server,
+        ScriptedServer(wait_for_the_client, host=V6) as server,
     ):
         resolves((V6, silent), (V4, refused), (V6, server.port))
         with dialed(Route("http", "api.test", 80)) as connection:
@@ -234,12 +232,12 @@ def test_W18_error_names_refusing_and_silent_addresses(resolves):
 
 
 def test_W18_losing_sockets_are_closed(resolves):
-    with unanswering(V6) as dead, ScriptedServer(until_the_client_goes) as server:
+    with unanswering(V6) as dead, ScriptedServer(wait_for_the_client) as server:
         resolves((V6, dead), (V4, server.port))
         before = descriptors()
         with dialed(Route("http", "api.test", 80)):
             server.until(lambda: server.connections == 1)
-            # The one that won, and the server's end of it.
+            # The socket that won, and the server's end of it.
             assert len(descriptors()) == len(before) + 2
 
 
@@ -289,30 +287,30 @@ def test_W15_invalid_host_name_is_an_invalid_url(scheme, host):
 
 
 def test_W15_trailing_dot_is_looked_up_but_not_verified(certs, resolves):
-    said: list[str | None] = []
+    names: list[str | None] = []
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certs.server_cert, certs.server_key)
-    context.sni_callback = lambda sock, name, context: said.append(name)
-    with ScriptedServer(until_the_client_goes, ssl_context=context) as server:
-        asked = resolves((V4, server.port))
+    context.sni_callback = lambda sock, name, context: names.append(name)
+    with ScriptedServer(wait_for_the_client, ssl_context=context) as server:
+        looked_up = resolves((V4, server.port))
         route = Route("https", "localhost.", 443, TLSOptions(verify=str(certs.ca_file)))
         with dialed(route) as connection:
             assert connection.secured > connection.connected
-    assert (asked, said) == (["localhost."], ["localhost"])
+    assert (looked_up, names) == (["localhost."], ["localhost"])
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_W15_an_ipv6_address_may_have_a_zone(scheme, certs):
     zone = f"::1%{socket.if_nameindex()[0][0]}"
     context = certs.server if scheme == "https" else None
-    with ScriptedServer(until_the_client_goes, host=V6, ssl_context=context) as server:
+    with ScriptedServer(wait_for_the_client, host=V6, ssl_context=context) as server:
         route = Route(scheme, zone, server.port, TLSOptions(verify=str(certs.ca_file)))
         assert route.host_and_port == f"[{zone}]:{server.port}"
         with dialed(route) as connection:
             assert connection.sock.getpeername()[:2] == (V6, server.port)
 
 
-# Clocks
+# Timeouts
 
 
 @pytest.mark.parametrize("host", [V4, V6])
@@ -341,7 +339,7 @@ def never_answer(peer: Peer) -> None:
 
 
 def drip(peer: Peer) -> None:
-    # A record of TLS that never gets whole, but always a little further.
+    # A TLS record that grows, but is never complete.
     peer.send(b"\x16\x03\x03\x40\x00")
     while not peer.closed_by_client:
         peer.send(b"\x00")
@@ -376,7 +374,7 @@ def test_slow_look_up_counts_for_the_total_timeout_only(monkeypatch):
         return real(*args, **options)
 
     monkeypatch.setattr(socket, "getaddrinfo", slow)
-    with ScriptedServer(until_the_client_goes) as server:
+    with ScriptedServer(wait_for_the_client) as server:
         route = Route("http", V4, server.port)
         with dialed(route, Timeout(connect=0.3)):
             pass
@@ -388,8 +386,8 @@ def test_slow_look_up_counts_for_the_total_timeout_only(monkeypatch):
 
 
 @contextmanager
-def free_descriptors(count: int) -> Iterator[None]:
-    """Leaves this process just so many more descriptors."""
+def limit_descriptors(count: int) -> Iterator[None]:
+    """Limit this process to ``count`` more descriptors."""
     lowest = os.dup(0)
     os.close(lowest)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -404,17 +402,17 @@ def free_descriptors(count: int) -> Iterator[None]:
 def test_process_without_descriptors_gets_a_connect_error(free, resolves):
     with refusing(V6) as six, refusing(V4) as four:
         resolves((V6, six), (V4, four))
-        failure(Route("http", "api.test", 80))  # whatever is imported at the first dial, is now
-        with free_descriptors(free):
+        failure(Route("http", "api.test", 80))  # imports what the first dial imports
+        with limit_descriptors(free):
             error = failure(Route("http", "api.test", 80))
     assert type(error) is ConnectError
     assert str(error).count("Too many open files") == (0 if free else 2)
 
 
 def test_process_with_one_descriptor_still_connects(resolves):
-    with unanswering(V6) as silent, ScriptedServer(until_the_client_goes) as server:
+    with unanswering(V6) as silent, ScriptedServer(wait_for_the_client) as server:
         resolves((V6, silent), (V4, server.port))
-        with free_descriptors(1):
+        with limit_descriptors(1):
             error = failure(Route("http", "api.test", 80), Timeout(connect=0.6))
     assert str(error).endswith(
         f": 127.0.0.1:{server.port} Too many open files; [::1]:{silent} no answer"
@@ -438,19 +436,19 @@ def test_no_failure_leaves_a_descriptor(kind, several, certs, tmp_path, resolves
     tls = TLSOptions(verify=str(tmp_path / "none" if kind == "no CA file" else certs.ca_file))
     scheme = "http" if kind in {"refused", "silent"} else "https"
     with ExitStack() as stack:
-        port = stack.enter_context(failing(kind, certs))
+        port = stack.enter_context(serve_failure(kind, certs))
         other = stack.enter_context(refusing(V6))
         resolves(*[(V6, other)] * several, (V4, port))
         route = Route(scheme, "localhost", port, tls)
         before = set(descriptors())
         errors = [failure(route, Timeout(connect=0.3)) for _ in range(3)]
-        # Kept, so that whatever their tracebacks hold is there, too.
+        # The errors are kept: their tracebacks must not hold a descriptor either.
         assert {type(error) for error in errors} <= FAILURES[kind]
         assert_only_open(before)
 
 
 @contextmanager
-def failing(kind: str, certs) -> Iterator[int]:
+def serve_failure(kind: str, certs) -> Iterator[int]:
     scripts: dict[str, Callable[[Peer], object]] = {
         "silent in TLS": never_answer,
         "closed in TLS": lambda peer: peer.read_some(),
@@ -469,7 +467,7 @@ def failing(kind: str, certs) -> Iterator[int]:
 
 
 def assert_only_open(before: set[int]) -> None:
-    """Nothing more is open, as soon as the server has seen that its clients have gone."""
+    """Check that nothing more is open, once the server has seen that its clients are gone."""
     end = time.monotonic() + HANG_BOUND
     while left := set(descriptors()) - before:
         assert time.monotonic() < end, left
@@ -477,12 +475,12 @@ def assert_only_open(before: set[int]) -> None:
 
 
 class Interrupted(BaseException):
-    """What Ctrl-C is, but for the name: pytest takes that one for its own."""
+    """Like KeyboardInterrupt, which pytest would take for its own."""
 
 
 @pytest.fixture
 def interrupt() -> Iterator[Callable[[], None]]:
-    """A function that interrupts the main thread, whatever it is doing."""
+    """A function that interrupts the main thread."""
 
     def handler(*_: object) -> None:
         raise Interrupted
@@ -501,20 +499,22 @@ def test_interrupted_connect_leaves_nothing_open(several, interrupt, resolves):
         before = len(descriptors())
         signal.setitimer(signal.ITIMER_REAL, 0.4)
         with pytest.raises(Interrupted):
-            dial(Route("http", "api.test", 80), a_clock())
+            dial(Route("http", "api.test", 80), make_clock())
         assert len(descriptors()) == before
 
 
 def test_interrupted_handshake_leaves_nothing_open(certs, interrupt):
     def script(peer: Peer) -> None:
-        peer.read_some()  # the client's first words: it is waiting for ours now
+        peer.read_some()  # the client's first message: it waits for the reply now
         interrupt()
         peer.read_to_end()
 
     with ScriptedServer(script) as server:
         before = len(descriptors())
         with pytest.raises(Interrupted):
-            dial(Route("https", V4, server.port, TLSOptions(verify=str(certs.ca_file))), a_clock())
+            dial(
+                Route("https", V4, server.port, TLSOptions(verify=str(certs.ca_file))), make_clock()
+            )
         server.join()
         assert len(descriptors()) == before
 

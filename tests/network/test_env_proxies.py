@@ -1,4 +1,4 @@
-"""Which proxy the environment names for a URL, and for which hosts it names none."""
+"""The proxy that the environment names for a URL, and the hosts without one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from restkit.url.url import parse_url
 HTTP, HTTPS, ALL = "http://plain.test:1", "http://secure.test:2", "socks5h://all.test:3"
 
 
-def chosen(environ: dict[str, str], url: str) -> str | None:
+def choose(environ: dict[str, str], url: str) -> str | None:
     proxy = EnvironmentProxies(environ)(parse_url(url))
     return None if proxy is None else str(proxy)
 
@@ -39,8 +39,8 @@ def chosen(environ: dict[str, str], url: str) -> str | None:
     ],
 )
 def test_the_variable_for_each_scheme(environ, http, https):
-    assert chosen(environ, "http://origin.test/") == http
-    assert chosen(environ, "https://origin.test/") == https
+    assert choose(environ, "http://origin.test/") == http
+    assert choose(environ, "https://origin.test/") == https
     assert bool(EnvironmentProxies(environ)) is (http is not None or https is not None)
 
 
@@ -78,7 +78,7 @@ def test_the_variable_for_each_scheme(environ, http, https):
         ("[::ffff:10.0.0.1]:81", ["http://10.0.0.1:81"], ["http://10.0.0.1"]),
         ("::ffff:10.0.0.0/104", ["http://10.255.0.1"], ["http://11.0.0.1", "http://[a::]"]),
         ("b\u00fccher.test", ["http://b\u00fccher.test", "http://a.xn--bcher-kva.test"], []),
-        # What can be none of these is passed over.
+        # Entries that are none of these are skipped.
         ("10.0.0.0/99, a..b, x:port, [::1, /, ok.test", ["http://ok.test"], ["http://10.0.0.1"]),
         ("", [], ["http://any.test"]),
         (" , ", [], ["http://any.test"]),
@@ -89,19 +89,19 @@ def test_the_variable_for_each_scheme(environ, http, https):
 @pytest.mark.parametrize("name", ["NO_PROXY", "no_proxy"])
 def test_no_proxy_excludes_hosts(name, no_proxy, directly, not_directly):
     environ = {"ALL_PROXY": ALL, name: no_proxy}
-    assert [url for url in directly if chosen(environ, url) is not None] == []
-    assert [url for url in not_directly if chosen(environ, url) is None] == []
+    assert [url for url in directly if choose(environ, url) is not None] == []
+    assert [url for url in not_directly if choose(environ, url) is None] == []
 
 
 def test_no_proxy_in_lower_case_wins():
     environ = {"ALL_PROXY": ALL, "no_proxy": "a.test", "NO_PROXY": "b.test"}
-    assert chosen(environ, "http://a.test") is None
-    assert chosen(environ, "http://b.test") == ALL
+    assert choose(environ, "http://a.test") is None
+    assert choose(environ, "http://b.test") == ALL
 
 
 def test_local_hosts_are_no_exception():
     for host in ("localhost", "127.0.0.1", "[::1]"):
-        assert chosen({"ALL_PROXY": ALL}, f"http://{host}/") == ALL
+        assert choose({"ALL_PROXY": ALL}, f"http://{host}/") == ALL
 
 
 @pytest.mark.parametrize("name", ["http_proxy", "HTTP_PROXY", "ALL_PROXY"])

@@ -1,4 +1,4 @@
-"""TLS: contexts made once, checks that say which of them failed, and certificates of our own."""
+"""TLS: contexts made once, named failures of checks, and client certificates."""
 
 from __future__ import annotations
 
@@ -47,20 +47,20 @@ def greet(peer: Peer) -> None:
 def secured(host: str, port: int, tls: TLSOptions) -> Iterator[Dialed]:
     dialed = dial(Route("https", host, port, tls), Clock(Timeout(connect=HANG_BOUND)))
     with dialed.sock:
-        # With TLS 1.3 a server that refuses the client's certificate says so only now.
+        # With TLS 1.3 a server that rejects the client's certificate reports it only now.
         assert dialed.sock.recv(5) == b"hello"
         yield dialed
 
 
 def refusal(host: str, port: int, tls: TLSOptions) -> str:
-    """What the TLSError says after host and port."""
+    """Return the message of the TLSError after host and port."""
     with pytest.raises(TLSError) as caught:
         dial(Route("https", host, port, tls), Clock(Timeout(connect=HANG_BOUND)))
     assert caught.value.sent == "nothing"
     assert isinstance(caught.value.__cause__, (OSError, ValueError))
-    before, _, said = str(caught.value).partition(f"{host}:{port}: ")
+    before, _, message = str(caught.value).partition(f"{host}:{port}: ")
     assert not before
-    return said
+    return message
 
 
 # One context for each set of options
@@ -83,7 +83,7 @@ def test_W22_a_hundred_connections_load_the_ca_file_once(certs, tmp_path):
         for _ in range(100):
             route = Route("https", "localhost", server.port, TLSOptions(str(ca)))
             dial(route, Clock(Timeout())).sock.close()
-            ca.unlink(missing_ok=True)  # who reads it again finds nothing
+            ca.unlink(missing_ok=True)  # a second read would fail
         server.join(100)
 
 
@@ -93,11 +93,11 @@ def test_W22_concurrent_threads_get_one_context(certs, tmp_path):
     together = threading.Barrier(8)
     got = []
 
-    def come() -> None:
+    def get() -> None:
         together.wait()
         got.append(get_ssl_context(TLSOptions(str(ca))))
 
-    threads = [threading.Thread(target=come) for _ in range(8)]
+    threads = [threading.Thread(target=get) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -111,7 +111,7 @@ import os, sys, threading, time, warnings
 from restkit.network.tls import get_ssl_context
 from restkit.network.options import TLSOptions, as_tls_version, check_tls_options, read_ca_paths
 
-warnings.simplefilter('ignore')  # of forking with threads, which is the point
+warnings.simplefilter('ignore')  # forking with threads is what this tests
 pipe, ca = sys.argv[1:]
 get_ssl_context(TLSOptions(ca))
 thread = threading.Thread(target=lambda: get_ssl_context(TLSOptions(pipe)))
@@ -166,7 +166,7 @@ def test_contexts_offer_http_1_1_and_nothing_older_than_tls_1_2(certs):
     assert context.check_hostname
 
 
-# Whom to trust
+# Trust
 
 
 def test_C13_verify_true_is_certifi():
@@ -187,7 +187,7 @@ def test_C13_R25_private_authority_is_trusted_only_by_its_file(certs):
 
 
 def test_R25_self_signed_certificate_must_be_trusted_itself(tmp_path):
-    path = self_signed_for("localhost", tmp_path)
+    path = make_self_signed("localhost", tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(path)
     with ScriptedServer(greet, ssl_context=context) as server:
@@ -199,8 +199,8 @@ def test_R25_self_signed_certificate_must_be_trusted_itself(tmp_path):
             pass
 
 
-def self_signed_for(name: str, folder: Path) -> Path:
-    """A file with a key, and the certificate for it that it has signed itself."""
+def make_self_signed(name: str, folder: Path) -> Path:
+    """Return a file with a key and its self-signed certificate."""
     now = datetime.datetime.now(datetime.timezone.utc)
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
@@ -228,9 +228,9 @@ def self_signed_for(name: str, folder: Path) -> Path:
 def test_C13_verify_accepts_a_folder_of_hashed_certificates(certs, tmp_path):
     openssl = shutil.which("openssl")
     if openssl is None:
-        pytest.skip("openssl, which knows the hashes, is not installed")
-    asked = [openssl, "x509", "-noout", "-hash", "-in", certs.ca_file]
-    name = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+        pytest.skip("openssl, which computes the hashes, is not installed")
+    command = [openssl, "x509", "-noout", "-hash", "-in", certs.ca_file]
+    name = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     shutil.copy(certs.ca_file, tmp_path / f"{name}.0")
     with ScriptedServer(greet, ssl_context=certs.server) as server:
         with secured("localhost", server.port, TLSOptions(str(tmp_path))):
@@ -238,7 +238,7 @@ def test_C13_verify_accepts_a_folder_of_hashed_certificates(certs, tmp_path):
 
 
 def test_verify_false_trusts_any_server_and_warns_once(certs):
-    # Options that no other test has: the warning comes with the context, and that is made once.
+    # Options that no other test uses: the warning comes when the context is made, once.
     tls = TLSOptions(verify=False, cert=str(certs.client_file))
     with ScriptedServer(greet, ssl_context=certs.self_signed) as server:
         with pytest.warns(InsecureRequestWarning, match=r"^verify=False: any server is trusted"):
@@ -249,7 +249,7 @@ def test_verify_false_trusts_any_server_and_warns_once(certs):
 
 
 def test_C13_verify_system_trusts_the_store_of_the_system(certs, monkeypatch):
-    # OpenSSL itself looks for its store where this says, and the context is made only now.
+    # OpenSSL itself reads this variable for its store; the context is made only now.
     monkeypatch.setenv("SSL_CERT_FILE", str(certs.ca_file))
     tls = TLSOptions("system", cert=str(certs.client_file))
     with ScriptedServer(greet, ssl_context=certs.server) as server:
@@ -285,14 +285,12 @@ def test_C13_environment_names_a_file_and_folders(tmp_path):
     assert read_ca_paths({"SSL_CERT_DIR": here}) == (here,)
     both = {"SSL_CERT_FILE": "ca.pem", "SSL_CERT_DIR": f"{here}:{nowhere}:{there}"}
     assert read_ca_paths(both) == ("ca.pem", here, there)
-    # What trusts nobody must not be taken for what was never said.
+    # A missing folder trusts nobody; it must not count as not given.
     assert read_ca_paths({"SSL_CERT_DIR": nowhere}) == (nowhere,)
 
 
 @pytest.mark.parametrize("name", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
-def test_C13_missing_path_in_the_environment_is_an_error_that_names_it(
-    name, tmp_path, monkeypatch
-):
+def test_C13_missing_path_in_the_environment_is_an_error_that_names_it(name, tmp_path, monkeypatch):
     missing = str(tmp_path / "none")
     monkeypatch.setenv(name, missing)
     error = unusable(TLSOptions(read_ca_paths(os.environ)))
@@ -301,7 +299,7 @@ def test_C13_missing_path_in_the_environment_is_an_error_that_names_it(
     )
 
 
-# One certificate, pinned
+# Fingerprints
 
 
 @pytest.mark.parametrize("form", ["{}", "{:upper}", "{:colons}"])
@@ -314,15 +312,13 @@ def test_C13_R25_pinned_certificate_is_accepted(form, certs):
     with ScriptedServer(greet, ssl_context=certs.server) as server:
         with secured("localhost", server.port, TLSOptions(str(certs.ca_file), fingerprint=pin)):
             pass
-        # A pin alone says who it is: no warning, which would be an error here.
+        # With a fingerprint there is no warning, which would be an error here.
         with secured("localhost", server.port, TLSOptions(False, fingerprint=pin)):
             pass
 
 
 @pytest.mark.parametrize("verifies", [True, False])
-def test_R25_other_certificate_is_rejected_before_any_http(
-    verifies, certs
-):
+def test_R25_other_certificate_is_rejected_before_any_http(verifies, certs):
     pin = "ab" * 32
     verify = str(certs.ca_file) if verifies else False
     with ScriptedServer(greet, ssl_context=certs.server) as server:
@@ -343,11 +339,11 @@ def test_R25_fingerprint_does_not_replace_the_checks(certs):
 
 
 def test_R25_fingerprint_applies_to_a_given_context(certs):
-    class OfItsOwn(ssl.SSLContext):
+    class Subclass(ssl.SSLContext):
         def wrap_socket(self, *args, **options):
             return super().wrap_socket(*args, **options)
 
-    for kind in (ssl.SSLContext, OfItsOwn):
+    for kind in (ssl.SSLContext, Subclass):
         context = kind(ssl.PROTOCOL_TLS_CLIENT)
         context.load_verify_locations(certs.ca_file)
         tls = TLSOptions(context=context, fingerprint=certs.fingerprint)
@@ -368,7 +364,7 @@ def test_W22_options_that_differ_in_the_fingerprint_share_a_context(certs):
 
 
 def test_fingerprint_does_not_suppress_the_warning_of_others(certs):
-    # Options that no other test has, as above.
+    # Options that no other test uses, as above.
     pinned = TLSOptions(False, cert=str(certs.client_file), fingerprint=certs.fingerprint)
     tls = TLSOptions(False, (str(certs.client_cert), str(certs.client_key)))
     get_ssl_context(pinned._replace(cert=tls.cert))
@@ -400,7 +396,7 @@ def test_W23_fingerprint_is_normalized(certs):
     )
 
 
-# The oldest version
+# Versions
 
 
 @pytest.mark.parametrize("version", ["1.2", "1.3", ssl.TLSVersion.TLSv1_3])
@@ -448,7 +444,7 @@ def test_no_min_tls_leaves_it_to_openssl():
     assert as_tls_version(None) is None
 
 
-# Which check failed
+# Failed checks
 
 OTHERS = {
     "expired": "its certificate has expired, by this machine's clock",
@@ -520,17 +516,17 @@ NO_TLS = [
 ]
 
 
-@pytest.mark.parametrize(("answer", "said"), NO_TLS)
-def test_invalid_handshake_is_a_tls_error_with_a_hint(answer, said):
+@pytest.mark.parametrize(("response", "message"), NO_TLS)
+def test_invalid_handshake_is_a_tls_error_with_a_hint(response, message):
     def script(peer: Peer) -> None:
         peer.read_some()
-        peer.send(answer)
+        peer.send(response)
 
     with ScriptedServer(script) as server:
         found = refusal(V4, server.port, TLSOptions())
     # OpenSSL 3.2 and later call plain HTTP a failure of the record layer.
     assert found.replace("record layer failure", "wrong version number") == (
-        f"the TLS handshake failed: {said}"
+        f"the TLS handshake failed: {message}"
     )
 
 
@@ -545,7 +541,7 @@ def test_reset_during_the_handshake_is_a_tls_error():
         )
 
 
-# Our own certificate
+# Client certificates
 
 
 @pytest.mark.parametrize("form", ["one file", "two files", "two files and a password"])
@@ -565,7 +561,7 @@ def test_client_certificate_is_sent(form, certs):
 
 
 def test_error_says_that_a_client_certificate_is_required(certs):
-    context = asking_for_a_certificate(certs)
+    context = make_requiring_context(certs)
     ca = str(certs.ca_file)
     stranger = trustme.CA().issue_cert("somebody@restkit.example")
     with stranger.private_key_and_cert_chain_pem.tempfile() as path:
@@ -580,8 +576,8 @@ def test_error_says_that_a_client_certificate_is_required(certs):
             )
 
 
-def asking_for_a_certificate(certs) -> ssl.SSLContext:
-    """Within the handshake: with TLS 1.3 one hears of it at the first read only."""
+def make_requiring_context(certs) -> ssl.SSLContext:
+    """Return a context that requires a client certificate, in TLS 1.2 during the handshake."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certs.server_cert, certs.server_key)
     context.maximum_version = ssl.TLSVersion.TLSv1_2
@@ -600,7 +596,7 @@ REFUSALS = {
 
 @pytest.mark.parametrize("kind", REFUSALS)
 def test_client_certificate_may_be_rejected_after_the_handshake(kind, certs):
-    context = asking_for_a_certificate(certs)
+    context = make_requiring_context(certs)
     context.maximum_version = ssl.TLSVersion.TLSv1_3
     cert = None if kind == "no certificate" else str(certs.client_file)
     with ScriptedServer(greet, ssl_context=context) as server:
@@ -696,7 +692,7 @@ def test_options_of_the_wrong_type_are_rejected(tls):
     unusable(tls)
 
 
-# A context of the caller's
+# Given contexts
 
 
 def test_given_context_is_used_unchanged(certs):

@@ -1,4 +1,4 @@
-"""TLS inside of TLS: as exact as TLS by itself, however the bytes are cut on either layer."""
+"""TLS inside TLS: the same results as plain TLS, however the bytes of either layer are split."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def clock(timeout: Timeout = PATIENT) -> Clock:
 
 
 def origin(context: ssl.SSLContext, script: Script) -> Callable[[Peer], None]:
-    """An https proxy and the https origin behind it in one."""
+    """Return the script of an https proxy and the https origin behind it."""
 
     def serve(peer: Peer) -> None:
         peer.read_head()
@@ -46,13 +46,13 @@ def origin(context: ssl.SSLContext, script: Script) -> Callable[[Peer], None]:
         try:
             server = NestedServer(peer.sock, context)
         except (ssl.SSLError, ConnectionError) as refused:
-            raise ClientGone("the client did not like the certificate") from refused
+            raise ClientGone("the client rejected the certificate") from refused
         script(server, peer)
 
     return serve
 
 
-def route_by(server: ScriptedServer, certs, scheme: str = "https") -> Route:
+def route_through(server: ScriptedServer, certs, scheme: str = "https") -> Route:
     proxy = Proxy(f"https://localhost:{server.port}", verify=certs.ca_file)
     return Route(scheme, "localhost", 443, TLSOptions(str(certs.ca_file)), proxy)
 
@@ -61,7 +61,7 @@ def route_by(server: ScriptedServer, certs, scheme: str = "https") -> Route:
 def connected(script: Script, certs, **options: ssl.SSLContext) -> Iterator[Transport]:
     inner, outer = options.get("inner", certs.server), options.get("outer", certs.server)
     with ScriptedServer(origin(inner, script), ssl_context=outer) as server:
-        dialed = dial(route_by(server, certs), clock())
+        dialed = dial(route_through(server, certs), clock())
         assert isinstance(dialed.sock, TLSInTLS)
         transport = make_transport(dialed.sock, "localhost:443")
         assert isinstance(transport, NestedTransport)
@@ -72,31 +72,31 @@ def connected(script: Script, certs, **options: ssl.SSLContext) -> Iterator[Tran
 
 
 def send_all(transport: Transport, data: bytes) -> None:
-    """As the exchange does it: the same buffers again until they are gone."""
-    for piece in transport.coalesce([data]):
-        while len(piece):
-            sent = transport.send([piece])
+    """Send like the exchange: the same buffers again until they are sent."""
+    for part in transport.coalesce([data]):
+        while len(part):
+            sent = transport.send([part])
             if not sent:
                 transport.wait(WRITE, clock(), "sending")
-            piece = memoryview(piece)[sent:]
+            part = memoryview(part)[sent:]
 
 
 def receive_all(transport: Transport, size: int | None = None) -> bytes:
     data = b""
     while size is None or len(data) < size:
         transport.wait_readable(clock(), "reading")
-        piece = transport.receive(100_000)
-        if piece == b"":
+        part = transport.receive(100_000)
+        if part == b"":
             break
-        data += piece or b""
+        data += part or b""
     return data
 
 
-def until_the_client_goes(server: NestedServer, peer: Peer) -> None:
+def wait_for_the_client(server: NestedServer, peer: Peer) -> None:
     peer.read_to_end()
 
 
-def version(server: ssl.TLSVersion, certs) -> ssl.SSLContext:
+def make_context(server: ssl.TLSVersion, certs) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certs.server_cert, certs.server_key)
     context.maximum_version = server
@@ -109,13 +109,13 @@ def version(server: ssl.TLSVersion, certs) -> ssl.SSLContext:
 def echo(server: NestedServer, peer: Peer) -> None:
     while data := server.read():
         server.send(data)
-    server.farewell()
+    server.close_notify()
 
 
 @pytest.mark.parametrize("inner", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 @pytest.mark.parametrize("outer", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_bytes_go_both_ways_in_all_versions(inner, outer, certs):
-    contexts = {"inner": version(inner, certs), "outer": version(outer, certs)}
+    contexts = {"inner": make_context(inner, certs), "outer": make_context(outer, certs)}
     data = bytes(range(256)) * 1000
     with connected(echo, certs, **contexts) as transport:
         for size in (1, 2, 16_384, 16_385, 100_000):
@@ -147,8 +147,8 @@ def test_write_that_would_block_is_repeated_and_sent_once(certs):
 
 
 def test_reads_work_while_a_write_waits(certs):
-    # The peer takes nothing more before its own bytes have been taken: a lock-up, if one waited
-    # for the other.
+    # The server reads nothing before its own bytes are read: a deadlock, if reads waited for
+    # writes.
     size = 20_000_000
 
     def script(server: NestedServer, peer: Peer) -> None:
@@ -170,7 +170,7 @@ def test_reads_work_while_a_write_waits(certs):
 
 def test_record_may_arrive_in_single_bytes(certs):
     def script(server: NestedServer, peer: Peer) -> None:
-        record = server.encrypted(b"a whole record")
+        record = server.encrypt(b"a whole record")
         peer.send_slowly(record[:-1])
         server.read_exactly(1)
         peer.send(record[-1:])
@@ -185,12 +185,12 @@ def test_record_may_arrive_in_single_bytes(certs):
 
 def test_several_inner_records_are_seen_without_the_socket(certs):
     def script(server: NestedServer, peer: Peer) -> None:
-        peer.send(server.encrypted(b"one") + server.encrypted(b"two") + server.encrypted(b"three"))
+        peer.send(server.encrypt(b"one") + server.encrypt(b"two") + server.encrypt(b"three"))
         peer.read_to_end()
 
     with connected(script, certs) as transport:
         transport.wait_readable(clock(), "reading")
-        while (first := transport.receive(1)) is None:  # tickets of TLS 1.3 go before
+        while (first := transport.receive(1)) is None:  # session tickets of TLS 1.3 come first
             transport.wait_readable(clock(), "reading")
         assert first == b"o"
         at_once = clock(Timeout(idle=0.001))
@@ -209,7 +209,7 @@ def test_receive_into_fills_a_view_from_several_records(certs):
     def script(server: NestedServer, peer: Peer) -> None:
         for _ in range(10):
             server.send(b"0123456789" * 3000)
-        server.farewell()
+        server.close_notify()
 
     buffer = bytearray(65_536)
     arrived = bytearray()
@@ -226,13 +226,13 @@ def test_receive_into_fills_a_view_from_several_records(certs):
 
 @pytest.fixture(scope="module")
 def echoing(certs) -> Iterator[Callable[[], Transport]]:
-    """Makes connections to one server, for many examples."""
+    """A function that connects to one server, for many examples."""
     made: list[Transport] = []
     with ScriptedServer(origin(certs.server, echo), ssl_context=certs.server) as server:
 
         def connect() -> Transport:
             made.append(
-                make_transport(dial(route_by(server, certs), clock()).sock, "localhost:443")
+                make_transport(dial(route_through(server, certs), clock()).sock, "localhost:443")
             )
             return made[-1]
 
@@ -243,14 +243,14 @@ def echoing(certs) -> Iterator[Callable[[], Transport]]:
 
 @pytest.mark.leaves_behind("a server for all the examples")
 @given(
-    pieces=st.lists(st.binary(min_size=1, max_size=40_000), max_size=6),
+    chunks=st.lists(st.binary(min_size=1, max_size=40_000), max_size=6),
     sizes=st.lists(st.integers(1, 20_000), min_size=1),
 )
-def test_any_chunks_come_back_unchanged(echoing, pieces, sizes):
+def test_any_chunks_come_back_unchanged(echoing, chunks, sizes):
     transport = echoing()
-    whole, back, turn = b"".join(pieces), b"", 0
-    for piece in pieces:
-        send_all(transport, piece)
+    whole, back, turn = b"".join(chunks), b"", 0
+    for chunk in chunks:
+        send_all(transport, chunk)
     while len(back) < len(whole):
         transport.wait_readable(clock(), "reading")
         back += transport.receive(sizes[turn % len(sizes)]) or b""
@@ -265,7 +265,7 @@ def test_any_chunks_come_back_unchanged(echoing, pieces, sizes):
 def test_close_notify_is_the_end(certs):
     def script(server: NestedServer, peer: Peer) -> None:
         server.send(b"all")
-        server.farewell()
+        server.close_notify()
         peer.read_to_end()
 
     with connected(script, certs) as transport:
@@ -275,19 +275,19 @@ def test_close_notify_is_the_end(certs):
         assert transport.receive_into(memoryview(bytearray(1))) == 0
 
 
-@pytest.mark.parametrize("farewell_of_the_proxy", [False, True])
-def test_end_without_close_notify_of_the_origin_is_noticed(farewell_of_the_proxy, certs):
+@pytest.mark.parametrize("proxy_sends_close_notify", [False, True])
+def test_end_without_close_notify_of_the_origin_is_noticed(proxy_sends_close_notify, certs):
     def script(server: NestedServer, peer: Peer) -> None:
         server.send(b"part")
         server.read_exactly(1)
-        peer.close() if farewell_of_the_proxy else peer.cut()
+        peer.close() if proxy_sends_close_notify else peer.cut()
 
     with connected(script, certs) as transport:
         assert receive_all(transport, 4) == b"part"
         send_all(transport, b"!")
         assert receive_all(transport) == b""
         assert transport.missing_close_notify
-        # The end stays what it is.
+        # The end stays the end.
         assert transport.receive(1) == b""
         assert transport.receive_into(memoryview(bytearray(1))) == 0
 
@@ -310,7 +310,7 @@ def test_bytes_before_a_cut_are_returned_first(certs):
 
 def test_incomplete_record_is_no_data(certs):
     def script(server: NestedServer, peer: Peer) -> None:
-        peer.send(server.encrypted(b"a whole record")[:-1])
+        peer.send(server.encrypt(b"a whole record")[:-1])
         server.read_exactly(1)
 
     with connected(script, certs) as transport:
@@ -321,7 +321,7 @@ def test_incomplete_record_is_no_data(certs):
 
 def test_forged_record_is_a_tls_error(certs):
     def script(server: NestedServer, peer: Peer) -> None:
-        record = bytearray(server.encrypted(b"a whole record"))
+        record = bytearray(server.encrypt(b"a whole record"))
         record[-1] ^= 1
         peer.send(bytes(record))
         peer.read_to_end()
@@ -332,13 +332,15 @@ def test_forged_record_is_a_tls_error(certs):
 
 
 def test_alert_of_the_origin_is_a_transport_error(certs):
-    # A server that wants a certificate says so, with TLS 1.3, at our first read.
-    def wants_one(server: NestedServer, peer: Peer) -> None:
+    # With TLS 1.3 the alert of a server that requires a certificate arrives at our first read.
+    def fail(server: NestedServer, peer: Peer) -> None:
         raise AssertionError("never reached")
 
-    with ScriptedServer(origin(certs.asks_client, wants_one), ssl_context=certs.server) as server:
+    with ScriptedServer(origin(certs.asks_client, fail), ssl_context=certs.server) as server:
         with pytest.raises(TransportError):
-            transport = make_transport(dial(route_by(server, certs), clock()).sock, "localhost:443")
+            transport = make_transport(
+                dial(route_through(server, certs), clock()).sock, "localhost:443"
+            )
             try:
                 receive_all(transport)
                 assert transport.missing_close_notify  # this server dies without its alert
@@ -353,7 +355,7 @@ def test_client_certificate_is_sent_to_the_origin(certs):
         peer.read_to_end()
 
     with ScriptedServer(origin(certs.asks_client, script), ssl_context=certs.server) as server:
-        route = route_by(server, certs)
+        route = route_through(server, certs)
         tls = TLSOptions(str(certs.ca_file), str(certs.client_file))
         transport = make_transport(dial(route._replace(tls=tls), clock()).sock, "localhost:443")
         try:
@@ -362,7 +364,7 @@ def test_client_certificate_is_sent_to_the_origin(certs):
             transport.close()
 
 
-# At rest
+# Idle connections
 
 
 def test_is_idle_ignores_session_tickets(certs):
@@ -376,9 +378,9 @@ def test_is_idle_ignores_session_tickets(certs):
 
     with connected(script, certs) as transport:
         send_all(transport, b"!")
-        assert transport.is_idle()  # tickets of TLS 1.3 are nobody's answer
+        assert transport.is_idle()  # session tickets of TLS 1.3 are no response
         speak.set()
-        while transport.is_idle():  # what comes first may be one more of the tickets
+        while transport.is_idle():  # the first bytes may be another session ticket
             transport.wait_readable(clock(), "reading")
         end.set()
 
@@ -391,12 +393,12 @@ def test_idle_connection_notices_the_end(certs):
             transport.wait_readable(clock(), "reading")
 
 
-# From another thread, and away
+# Other threads; detaching
 
 
 @pytest.mark.parametrize("waiting", ["to read", "to send"])
 def test_abort_wakes_a_waiting_thread(waiting, certs):
-    with connected(until_the_client_goes if waiting == "to read" else stalled, certs) as transport:
+    with connected(wait_for_the_client if waiting == "to read" else stalled, certs) as transport:
         if waiting == "to send":
             while transport.send([b"x" * 65536]):
                 pass
@@ -448,9 +450,9 @@ def test_detached_socket_blocks(certs):
 def test_certificate_of_the_origin_is_verified_inside_the_proxy_tls(kind, why, certs):
     context = getattr(certs, kind)
     before = set(descriptors())
-    with ScriptedServer(origin(context, until_the_client_goes), ssl_context=certs.server) as server:
+    with ScriptedServer(origin(context, wait_for_the_client), ssl_context=certs.server) as server:
         with pytest.raises(TLSError) as caught:
-            dial(route_by(server, certs), clock())
+            dial(route_through(server, certs), clock())
         server.join()
     assert set(descriptors()) == before
     assert str(caught.value).startswith(f"localhost:443: {why}")
@@ -459,11 +461,11 @@ def test_certificate_of_the_origin_is_verified_inside_the_proxy_tls(kind, why, c
 
 def test_fingerprint_is_compared_inside_the_proxy_tls(certs):
     with ScriptedServer(
-        origin(certs.server, until_the_client_goes), ssl_context=certs.server
+        origin(certs.server, wait_for_the_client), ssl_context=certs.server
     ) as server:
         tls = TLSOptions(str(certs.ca_file), fingerprint="ab" * 32)
         with pytest.raises(TLSError, match="has the SHA-256 fingerprint"):
-            dial(route_by(server, certs)._replace(tls=tls), clock())
+            dial(route_through(server, certs)._replace(tls=tls), clock())
 
 
 def test_origin_without_tls_is_a_tls_error(certs):
@@ -476,7 +478,7 @@ def test_origin_without_tls_is_a_tls_error(certs):
 
     with ScriptedServer(script, ssl_context=certs.server) as server:
         with pytest.raises(TLSError) as caught:
-            dial(route_by(server, certs), clock())
+            dial(route_through(server, certs), clock())
     assert str(caught.value).startswith("localhost:443: the TLS handshake failed: wrong version")
 
 
@@ -488,7 +490,7 @@ def test_proxy_that_closes_in_the_inner_handshake_is_a_tls_error(certs):
 
     with ScriptedServer(script, ssl_context=certs.server) as server:
         with pytest.raises(TLSError) as caught:
-            dial(route_by(server, certs), clock())
+            dial(route_through(server, certs), clock())
     assert str(caught.value) == (
         "localhost:443: the TLS handshake failed: unexpected eof while reading; "
         "the server closed the connection"
@@ -496,7 +498,7 @@ def test_proxy_that_closes_in_the_inner_handshake_is_a_tls_error(certs):
 
 
 def drip(peer: Peer) -> None:
-    # A record of the inner TLS that never gets whole, but always a little further.
+    # A record of the inner TLS that grows, but is never complete.
     peer.read_head()
     peer.send(OPEN)
     peer.read_some()
@@ -510,7 +512,7 @@ def test_W13_connect_timeout_includes_the_inner_handshake(certs):
     with ScriptedServer(drip, ssl_context=certs.server) as server:
         start = time.monotonic()
         with pytest.raises(ConnectTimeout) as caught:
-            dial(route_by(server, certs), clock(Timeout(connect=0.5)))
+            dial(route_through(server, certs), clock(Timeout(connect=0.5)))
         assert time.monotonic() - start < HANG_BOUND
     assert str(caught.value) == (
         "localhost:443: still in the TLS handshake when the 0.5 s of Timeout.connect were over"
@@ -518,7 +520,7 @@ def test_W13_connect_timeout_includes_the_inner_handshake(certs):
 
 
 class Interrupted(BaseException):
-    """What Ctrl-C is, but for the name: pytest takes that one for its own."""
+    """Like KeyboardInterrupt, which pytest would take for its own."""
 
 
 def test_interrupted_inner_handshake_leaves_nothing_open(certs):
@@ -539,7 +541,7 @@ def test_interrupted_inner_handshake_leaves_nothing_open(certs):
         with ScriptedServer(script, ssl_context=certs.server) as server:
             opened = len(descriptors())
             with pytest.raises(Interrupted):
-                dial(route_by(server, certs), clock())
+                dial(route_through(server, certs), clock())
             server.join()
             assert len(descriptors()) == opened
     finally:
@@ -549,13 +551,13 @@ def test_interrupted_inner_handshake_leaves_nothing_open(certs):
 def test_context_subclass_is_rejected_for_tls_in_tls(certs):
     class Trusting(ssl.SSLContext):
         def wrap_socket(self, *args: object, **options: object) -> ssl.SSLSocket:
-            raise AssertionError("given something that is no socket")
+            raise AssertionError("called with something that is not a socket")
 
     context = Trusting(ssl.PROTOCOL_TLS_CLIENT)
     with ScriptedServer(
-        origin(certs.server, until_the_client_goes), ssl_context=certs.server
+        origin(certs.server, wait_for_the_client), ssl_context=certs.server
     ) as server:
-        route = route_by(server, certs)._replace(tls=TLSOptions(context=context))
+        route = route_through(server, certs)._replace(tls=TLSOptions(context=context))
         with pytest.raises(RequestError, match="cannot be used through an https proxy"):
             dial(route, clock())
 
@@ -584,7 +586,7 @@ def test_upgraded_connection_is_handed_over(certs):
 
 
 def test_outer_connection_may_be_a_socket_pair(certs):
-    # Nothing but its sockets is asked of the way to the proxy.
+    # The outer connection only needs to be a socket.
     ours, theirs = socket.socketpair()
     ready = []
 
