@@ -232,7 +232,7 @@ def test_W10_an_answer_that_has_begun_is_not_asked_for_again(begun, tls, client)
 
     with ScriptedServer(begin, answer_all, ssl_context=tls) as server:
         client.get(server.url())
-        with pytest.raises(UnexpectedEOF, match=r"ended (inside the head|behind an interim)"):
+        with pytest.raises(UnexpectedEOF, match=r"ended (inside the head|after an interim)"):
             client.get(server.url())
         assert server.connections == 1
 

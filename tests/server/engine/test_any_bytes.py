@@ -38,7 +38,7 @@ def check(echo: Served, parts: list[bytes]) -> None:
     answers = replies(echo.heard(parts), right.methods)
     assert echo.app.seen == right.seen
     assert [answer.status for answer in answers] == right.statuses
-    for request, answer in zip(right.seen, responses, strict=False):
+    for request, answer in zip(right.seen, answers, strict=False):
         assert answer.body == (b"" if request.method == "HEAD" else request.body)
     if right.refusal:
         assert answers[-1].headers["connection"] == "close"
@@ -106,7 +106,9 @@ def test_a_refusal_comes_at_every_split_of_a_wrong_head() -> None:
 
 
 def test_requests_without_bodies_are_answered_at_every_split() -> None:
-    message = make_request(line=b"GET /a HTTP/1.1") + b"\r\n" + make_request(line=b"GET /b HTTP/1.0")
+    message = (
+        make_request(line=b"GET /a HTTP/1.1") + b"\r\n" + make_request(line=b"GET /b HTTP/1.0")
+    )
     for parts in every_split(message):
         assert stepped(parts) == [200, 200]
 

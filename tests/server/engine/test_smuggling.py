@@ -150,7 +150,9 @@ def test_N24_who_was_not_told_to_go_on_has_no_next_request(careless: Served) -> 
     """What comes behind the answer is the body, or a request of a client that sends no body now."""
     careless.app.seen.clear()
     with dialed(careless.address) as sock:
-        send_all(sock, [make_request(b"Content-Length: %d" % len(SMUGGLED), b"Expect: 100-continue")])
+        send_all(
+            sock, [make_request(b"Content-Length: %d" % len(SMUGGLED), b"Expect: 100-continue")]
+        )
         (answer,) = replies(to_the_end(sock), [])
         assert (answer.status, answer.headers["connection"]) == (200, "close")
         send_all(sock, [SMUGGLED, SMUGGLED])
