@@ -150,6 +150,6 @@ def _form_of(request: Request) -> str | None:
 def _is_form(request: Request) -> bool:
     payload = request.payload
     own = request.headers.get("content-type")
-    if own is None and payload is not None and "content-type" not in request.withheld:
+    if own is None and payload is not None and "content-type" not in request.suppressed_headers:
         own = dict(payload.headers).get("Content-Type")
     return own is not None and own.partition(";")[0].strip().lower() == _FORM

@@ -97,7 +97,7 @@ class Cookies(Mapping[str, str]):
 
         Where the caller has given one, or withheld it, nothing is done.
         """
-        if self.empty or "cookie" in request.headers or "cookie" in request.withheld:
+        if self.empty or "cookie" in request.headers or "cookie" in request.suppressed_headers:
             return
         asking = to_jar_request(request.url)
         with self._lock:

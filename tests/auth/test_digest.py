@@ -23,7 +23,6 @@ from restkit.auth.digest import (
 from restkit.errors import RequestError
 from restkit.payload.base import Payload
 from restkit.payload.values import BytesPayload
-from restkit.settings import Settings
 from support import ScriptedServer, body_of, field, head_of, payload_of, response
 
 HASHES = {"MD5": "md5", "SHA-256": "sha256", "SHA-512-256": "sha512_256"}
@@ -442,7 +441,7 @@ def test_the_next_nonce_is_taken_from_the_answer(algorithm, client):
 def test_a_next_nonce_that_is_the_same_does_not_begin_to_count_anew():
     auth = DigestAuth(USER, PASSWORD)
     url = parse_url("http://a.test/")
-    request = Request("GET", url, Headers(), frozenset(), None, Settings())
+    request = Request("GET", url, Headers(), None)
     auth.answer(request, HttpResponse.made(request, 401, {"WWW-Authenticate": f"{MD5}, qop=auth"}))
     counts = []
     for _ in range(3):
@@ -627,13 +626,13 @@ def test_threads_that_are_given_one_nonce_count_on_together(client):
 def challenged(auth, url, *, nonce="n", said=None, extra="") -> bool:
     """Show the auth a 401 to a request that said this; whether it would do better."""
     headers = Headers([("Authorization", said)] if said else [])
-    asked = Request("GET", parse_url(url), headers, frozenset(), None, Settings())
+    asked = Request("GET", parse_url(url), headers, None)
     value = f'Digest realm="r", nonce="{nonce}", qop="auth"{extra}'
     return auth.answer(asked, HttpResponse.made(asked, 401, {"WWW-Authenticate": value}))
 
 
 def says(auth, url="http://host/") -> str:
-    asked = Request("GET", parse_url(url), Headers(), frozenset(), None, Settings())
+    asked = Request("GET", parse_url(url), Headers(), None)
     auth.authorize(asked)
     return asked.headers.get("authorization", "")
 
@@ -644,9 +643,7 @@ def counted(auth, url="http://host/") -> tuple[str, int]:
 
 
 def let_in(auth, said, url="http://host/") -> None:
-    asked = Request(
-        "GET", parse_url(url), Headers({"Authorization": said}), frozenset(), None, Settings()
-    )
+    asked = Request("GET", parse_url(url), Headers({"Authorization": said}), None)
     auth.learn(asked, HttpResponse.made(asked, 200))
 
 
@@ -792,10 +789,10 @@ def test_auth_int_covers_a_spooled_payload(client):
 def test_auth_known_to_be_int_is_left_off_a_payload_of_one_pass():
     auth = DigestAuth(USER, PASSWORD)
     url = parse_url("http://a.test/")
-    asking = Request("GET", url, Headers(), frozenset(), None, Settings())
+    asking = Request("GET", url, Headers(), None)
     challenge = {"WWW-Authenticate": f'{MD5}, qop="auth-int"'}
     assert auth.answer(asking, HttpResponse.made(asking, 401, challenge))
-    request = Request("POST", url, Headers(), frozenset(), OnePass(), Settings())
+    request = Request("POST", url, Headers(), OnePass())
     auth.authorize(request)
     assert "authorization" not in request.headers
     assert not request.payload.read

@@ -70,7 +70,7 @@ def test_C12_connect_may_return_a_socket_pair():
     with serve_socket_pairs() as connect, Client(connect=connect, timeout=PATIENT) as client:
         for _ in range(3):
             assert client.post("http://nobody.test/", b"x").body == b"ok"
-        assert "1 connections at rest" in repr(client)
+        assert "1 idle connections" in repr(client)
 
 
 def test_C12_connect_is_called_with_the_resolved_address():

@@ -253,7 +253,7 @@ def test_requests_through_every_kind_of_proxy_reuse_connections(client, secure, 
     for _ in range(3):
         response = client.get(url)
         assert (response.status, response.body) == (200, b"Hello, world!")
-    assert repr(client) == "<Client, 1 connections at rest>"
+    assert repr(client) == "<Client, 1 idle connections>"
 
 
 @pytest.mark.parametrize("secure", [False, True])

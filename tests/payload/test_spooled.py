@@ -128,7 +128,8 @@ def test_what_it_says_of_itself_is_what_its_source_says():
 
 def test_it_shows_its_source():
     assert (
-        repr(kept(iter([b"x"]))) == "<SpooledPayload of list_iterator of unknown length, replayable>"
+        repr(kept(iter([b"x"])))
+        == "<SpooledPayload of list_iterator of unknown length, replayable>"
     )
 
 
