@@ -12,6 +12,8 @@ PACKAGES = [
     "restkit.content_digest",
     "restkit.content_encoding",
     "restkit.forms",
+    "restkit.http1",
+    "restkit.network",
     "restkit.zip",
 ]
 

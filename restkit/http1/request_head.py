@@ -2,13 +2,13 @@
 
 One regular expression matches a valid head as a whole; only a head that it does not match is
 checked line by line. A fault is found at the first byte that makes the head invalid, so that the
-same bytes have the same result however they were split in transit.
+same bytes have the same result at every split in transit.
 
 Accepted and rejected (RFC 9112): one empty line before the request line is skipped (2.2). A bare
 LF, a bare CR, a NUL and a folded line (5.2) are rejected. So are white space around the parts of
 the request line (3), a fragment or user info in the target (3.2, RFC 9110 4.2.4), an HTTP version
 other than 1.0 and 1.1, and a Host that is missing, repeated or invalid (3.2). Octets above ASCII
-are accepted in the target: curl sends a URL as it was typed.
+are accepted in the target: curl does not encode them.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ def parse_response_head(data: bytes) -> tuple[ResponseHead, int] | None:
 
     >>> head, end = parse_response_head(b'HTTP/1.1 200 OK\r\nETag: "1"\r\n\r\nbody')
     >>> head.status, head.headers['etag'], end
-    (200, '"1"', 29)
+    (200, '"1"', 30)
     """
     # The expression takes memory for each line, so it only runs if the end of the head is there.
     is_complete = data.find(b"\r\n\r\n", 0, MAX_HEAD) >= 0

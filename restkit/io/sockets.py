@@ -21,7 +21,6 @@ from errno import (
 from select import POLLIN, POLLOUT
 from typing import TypeVar
 
-from restkit.errors import Error
 from restkit.io.buffers import Buffer
 
 _End = TypeVar("_End", bytes, int)
@@ -124,10 +123,10 @@ class NonBlockingSocket:
             raise self._closed_error()
         return end
 
-    def _connection_error(self, exc: OSError) -> Error:
+    def _connection_error(self, exc: OSError) -> Exception:
         """Return the error for an OSError that the connection raised."""
         raise NotImplementedError
 
-    def _closed_error(self) -> Error:
+    def _closed_error(self) -> Exception:
         """Return the error for a connection that this side has closed."""
         raise NotImplementedError

@@ -123,7 +123,7 @@ class DialProgress:
         return self.handshake is not None and self.handshake.started
 
     def start_deadline(self) -> None:
-        """Start the time for connecting; without effect if it has started on the way to a proxy."""
+        """Start the time for connecting, unless the dial of a proxy has started it."""
         if self.deadline is None:
             seconds = self.clock.connect_seconds()
             self.deadline = None if seconds is None else monotonic() + min(seconds, _MAX_SECONDS)
@@ -154,7 +154,7 @@ class DialProgress:
         )
 
     def error(self, kind: type[Error], message: str) -> Error:
-        """Return an error of this kind, or a ProxyError on the way to a proxy."""
+        """Return an error of this kind, or a ProxyError for the dial of a proxy."""
         return (ProxyError if self.to_proxy else kind)(message)
 
     def list_failures(self) -> str:

@@ -184,7 +184,7 @@ def test_http_proxy_forwards_plain_requests(text, http, https):
     assert Proxy(text).forwards("https") is https
 
 
-def test_W23_proxies_are_equal_if_all_values_are(certs):
+def test_W23_proxies_with_equal_values_are_equal(certs):
     context = ssl.create_default_context()
     url = "https://user:pw@p.test"
     assert Proxy(url) == Proxy("https://user:pw@p.test:443/")
