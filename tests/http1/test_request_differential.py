@@ -50,11 +50,11 @@ DIFFERENCES = [
     # Rejected by restkit: the request line
     Difference(
         *("h11", "the method is longer", ACCEPTED, ANY),
-        "9112 3: a method longer than any that is known is answered with 501",
+        "9112 3: a method longer than any known one gets 501",
     ),
     Difference(
         *("h11 llhttp", "the target is longer", ACCEPTED, ANY),
-        "9112 3: every server has its bound, of 8000 octets at least, and answers 414",
+        "9112 3: every server has a bound of at least 8000 octets, and responds with 414",
     ),
     Difference(
         *("h11 llhttp", NO_LINE, ACCEPTED, LINE + b"#"),
@@ -62,35 +62,35 @@ DIFFERENCES = [
     ),
     Difference(
         *("h11 llhttp", NO_TARGET + "(?!CONNECT)", ACCEPTED, LINE + rb" [A-Za-z][^ /]*://[^ ]*@"),
-        "9110 4.2.4: user info in a target hides whom the request is for, and ought to be an error",
+        "9110 4.2.4: user info in a target can hide the real host, and should be an error",
     ),
     Difference(
         *("h11 llhttp", NO_TARGET + "(?!CONNECT)", ACCEPTED, LINE + rb" [A-Za-z][^ /]*:/"),
-        "9110 4.2: a URL of http has a name or an address in it; RFC 3986 3.2.2: of these bytes",
+        "9110 4.2: an http URL has a name or an address; RFC 3986 3.2.2 lists its bytes",
     ),
     Difference(
         *("h11", NO_TARGET + "(?!CONNECT)", ACCEPTED, LINE + rb" [^/* ]"),
-        "9112 3.2: one of four forms; a target that is no path and no URL is none of them",
+        "9112 3.2: a target that is neither a path nor a URL has none of the four forms",
     ),
     Difference(
         *("h11 llhttp", NO_TARGET + "(?!CONNECT|OPTIONS)", ACCEPTED, LINE + rb" \*"),
-        "9112 3.2.4: an asterisk is asked for with OPTIONS only",
+        "9112 3.2.4: an asterisk is only for OPTIONS",
     ),
     Difference(
         *("h11 llhttp", NO_TARGET + "CONNECT", ACCEPTED, ANY),
-        "9112 3.2.3: CONNECT has a host and a port, and nothing else has",
+        "9112 3.2.3: CONNECT has a host and a port, and no other method has",
     ),
     Difference(
         *("llhttp", NO_LINE, ACCEPTED, LINE + b"  "),
-        "9112 3: one space between the parts; who takes more may see another target",
+        "9112 3: one space between the parts; a parser that accepts more may see another target",
     ),
     Difference(
         *("llhttp", NO_LINE, ACCEPTED, rb"^(?:\r\n)?[A-Z-]+ +[^ \r\n]+ *\r?\n"),
-        "9112 2.3: HTTP/0.9 is not spoken, and has no fields",
+        "9112 2.3: HTTP/0.9 is not supported, and has no fields",
     ),
     Difference(
         *("h11 llhttp", "the HTTP version must be", ACCEPTED, ANY),
-        "9112 2.3: only 1.0 and 1.1 have this syntax, and the client is told so with 505",
+        "9112 2.3: only 1.0 and 1.1 have this syntax; 505 says so",
     ),
     Difference(
         *("llhttp", NO_LINE, ACCEPTED, LINE + rb" (?:ICE|RTSP)/"),
@@ -98,33 +98,33 @@ DIFFERENCES = [
     ),
     Difference(
         *("llhttp", NO_LINE, ACCEPTED, rb"^[\r\n]"),
-        "9112 2.2: one empty line is passed over, for the clients that had it behind a body",
+        "9112 2.2: one empty line is skipped, for clients that send one after a body",
     ),
     # Rejected by restkit: lines and fields
     Difference(
         *("h11", "has a bare LF|" + NO_LINE, ACCEPTED, rb"(?:^|[^\r])\n"),
-        "9112 2.2: a recipient may take LF for CRLF; whoever does not sees another head",
+        "9112 2.2: a recipient may accept LF as CRLF; one that does not sees another head",
     ),
     Difference(
         *("h11", "is folded", ACCEPTED, ANY),
-        "9112 5.2: a server refuses a fold, or makes blanks of it; some between see two fields",
+        "9112 5.2: a server rejects a fold or replaces it; some intermediaries see two fields",
     ),
     Difference(
         *("llhttp", "must have one Host field", ACCEPTED, ANY),
-        "9112 3.2: without exactly one Host the answer is 400; llhttp leaves it to its user",
+        "9112 3.2: a request without exactly one Host gets 400; llhttp leaves it to its user",
     ),
     Difference(
         *("h11 llhttp", "the Host field must be", ACCEPTED, ANY),
-        "9112 3.2: so is one whose value is no Host; h11 and llhttp leave it to their users",
+        "9112 3.2: so does an invalid Host; h11 and llhttp leave it to their users",
     ),
     Difference(
         *("h11 llhttp", "more than 256 fields|the head is longer", ACCEPTED, ANY),
-        "9110 5.4: every recipient has its bounds; h11's are for what is not whole yet",
+        "9110 5.4: every recipient has bounds; h11 has them for incomplete messages only",
     ),
     # Rejected by restkit: the framing of bodies
     Difference(
         *("h11", "both Transfer-Encoding and Content-Length", ACCEPTED, ANY),
-        "9112 6.1: it may be an attempt to smuggle a request past somebody who reads the other",
+        "9112 6.1: it may be request smuggling, for a recipient that uses the other field",
     ),
     Difference(
         *("h11 llhttp", "which has none", ACCEPTED, ANY),
@@ -132,28 +132,28 @@ DIFFERENCES = [
     ),
     Difference(
         *("llhttp", "Transfer-Encoding must be chunked", ACCEPTED, ANY),
-        "9112 6.1: a coding that is not understood is answered with 501",
+        "9112 6.1: an unknown coding gets 501",
     ),
     Difference(
         *("h11 llhttp", r"Content-Length must be .*'\d{20,}'", ACCEPTED, ANY),
-        "9110 8.6: what could overflow is guarded against; 19 digits are more than any body has",
+        "9110 8.6: guards against overflow; no body needs more than 19 digits",
     ),
     Difference(
         *("h11 llhttp", r"no chunk size, but b.[0-9A-Fa-f]{17}", ACCEPTED, ANY),
-        "9112 7.1: large sizes are to be guarded against; 16 digits fill 64 bits",
+        "9112 7.1: recipients must guard against large sizes; 16 digits are 64 bits",
     ),
     Difference(
         *("h11", r"no chunk size, but b.[0-9A-Fa-f]+[ \t]*;", ACCEPTED, rb";[^\n]*(?:\0|\r[^\n])"),
-        "9112 2.2 and 7.1.1: a bare CR or a NUL is in no extension; h11 takes any byte but LF",
+        "9112 2.2 and 7.1.1: no extension has a bare CR or a NUL; h11 only rejects LF",
     ),
     Difference(
         *("h11 llhttp", "more than 4096 bytes", ACCEPTED, ANY),
-        "9112 7.1.1: the length of extensions ought to be limited",
+        "9112 7.1.1: the length of extensions should be limited",
     ),
     # Accepted by restkit
     Difference(
         *("h11", ACCEPTED, "no request line received", rb"^\r\n"),
-        "9112 2.2: an empty line before the request line should be passed over",
+        "9112 2.2: an empty line before the request line should be skipped",
     ),
     Difference(
         *(
@@ -162,63 +162,63 @@ DIFFERENCES = [
             "illegal request line|Invalid char in url",
             LINE + rb"[\x80-\xff]",
         ),
-        "9112 3.2: no target has such octets; curl sends what was typed, and no one misreads it",
+        "9112 3.2: no target has such octets; but curl sends them, and no recipient misreads them",
     ),
     Difference(
         *("llhttp", ACCEPTED, "Invalid method|Expected space after method", ANY),
-        "9110 9.1: any token is a method, and who does not know it answers 405 or 501",
+        "9110 9.1: any token is a method; a server that does not know it responds 405 or 501",
     ),
     Difference(
         *("llhttp", ACCEPTED, "Unexpected char in url schema", LINE + rb" [a-z]+[0-9+.-]"),
-        "RFC 3986 3.1: a scheme may have digits, plus, dot and hyphen behind its first letter",
+        "RFC 3986 3.1: a scheme may have digits, plus, dot and hyphen after its first letter",
     ),
     Difference(
         *("llhttp", ACCEPTED, "Invalid header value char", CTL),
-        "9110 5.5: control characters but CR, LF and NUL may be kept",
+        "9110 5.5: control characters except CR, LF and NUL may be kept",
     ),
     Difference(
         *("h11", ACCEPTED, "illegal header line", rb"[\x0b\x0c]"),
-        "9110 5.5: as above; h11 refuses VT and FF, and takes the others",
+        "9110 5.5: as above; h11 rejects VT and FF, and accepts the others",
     ),
     Difference(
         *("llhttp", ACCEPTED, "Content-Length", TWO_LENGTHS),
-        "9110 8.6: the same length twice, in one field or two, may be taken as one",
+        "9110 8.6: the same length twice, in one field or two, may count as one",
     ),
     Difference(
         *("h11", ACCEPTED, ACCEPTED, TWO_LENGTHS),
-        "9110 8.6: h11 makes one field of them; restkit hands fields on as they came",
+        "9110 8.6: h11 makes them one field; restkit keeps fields unchanged",
     ),
     Difference(
         *("h11 llhttp", ACCEPTED, "Content-Length|Transfer-Encoding", IN_TRAILERS),
-        "9110 6.5.1: among the trailers it means nothing, and they are kept apart",
+        "9110 6.5.1: it has no meaning in trailers, which are kept separate",
     ),
     Difference(
         *("h11", ACCEPTED, ACCEPTED, rb"transfer-encoding:[^\n]*(?-i:[A-Z])"),
-        "9112 7: codings have no case; h11 hands them on in lower case, restkit as they came",
+        "9112 7: codings ignore case; h11 returns them in lower case, restkit unchanged",
     ),
     Difference(
         *("llhttp", ACCEPTED, "Transfer-Encoding", rb"transfer-encoding:[^\n]*\t"),
-        "9110 5.5: a tab behind a value is none of it",
+        "9110 5.5: a tab after a value is not part of it",
     ),
     Difference(
         *("h11", ACCEPTED, "illegal chunk header", rb"[ \t];"),
-        "9112 7.1.1: blanks before an extension must be taken, and are none of it",
+        "9112 7.1.1: blanks before an extension must be accepted, and are not part of it",
     ),
     Difference(
         *("llhttp", ACCEPTED, "Invalid character in chunk size", rb"\n[0-9a-f]+[ \t]"),
-        "9112 7.1.1: as above; behind a size they say nothing else than it, and h11 takes them too",
+        "9112 7.1.1: as above; after a size they change nothing, and h11 accepts them too",
     ),
     Difference(
         *("llhttp", ACCEPTED, "Invalid character in chunk extension", rb";"),
-        "9112 7.1.1: extensions that are not known are to be ignored; restkit knows none",
+        "9112 7.1.1: unknown extensions must be ignored; restkit knows none",
     ),
     Difference(
         *("llhttp", ACCEPTED, "Unexpected whitespace after header value", rb"\n0.*\r\n[ \t]"),
-        "9112 5.2: in trailers, which mean nothing here, a fold is read as blanks",
+        "9112 5.2: in trailers, which have no meaning here, a fold is read as blanks",
     ),
     Difference(
         *("llhttp", ACCEPTED, ACCEPTED, LINE + rb".*(?:^(?:\r\n)?CONNECT |upgrade:)"),
-        "9110 9.3.6 and 7.8: llhttp leaves off where the protocol may change; a server that does "
+        "9110 9.3.6 and 7.8: llhttp stops where the protocol may change; a server that does "
         "not change it reads the body as it is framed",
     ),
 ]

@@ -153,13 +153,13 @@ def test_every_message_of_the_corpus_has_one_outcome_at_every_split(message: byt
 @given(ANY_REQUEST)
 def test_head_is_parsed_complete_or_not_at_all(message: bytes) -> None:
     try:
-        taken = parse_request_head(message)
+        parsed = parse_request_head(message)
     except MalformedRequest:
         return
-    if taken is None:
+    if parsed is None:
         assert not message.endswith(b"\r\n\r\n")
         return
-    head, end = taken
+    head, end = parsed
     assert message[:end].endswith(b"\r\n\r\n")
     text = head.method + head.target + "".join(map("".join, head.headers.pairs()))
     assert not set(text) & {"\r", "\n", "\0"}

@@ -52,27 +52,27 @@ DIFFERENCES = [
     # Rejected by restkit
     Difference(
         *("h11", "both Transfer-Encoding and Content-Length", ACCEPTED, ANY),
-        "9112 6.1 and 6.3(3): it may be an attempt to split the answer, and ought to be an error",
+        "9112 6.1 and 6.3(3): it may be response splitting, and should be an error",
     ),
     Difference(
         *("llhttp", "Transfer-Encoding must be chunked", ACCEPTED, ANY),
-        "9112 6.1: the body would be handed on coded; no TE was sent that allows it (9110 10.1.4)",
+        "9112 6.1: the body would stay encoded; no TE that allows it was sent (9110 10.1.4)",
     ),
     Difference(
         *("h11 llhttp", r"Content-Length must be .*'\d{20,}'", ACCEPTED, ANY),
-        "9110 8.6: what could overflow is guarded against; 19 digits are more than any body has",
+        "9110 8.6: guards against overflow; no body needs more than 19 digits",
     ),
     Difference(
         *("h11", "has a bare LF", ACCEPTED, ANY),
-        "9112 2.2: a recipient may take LF for CRLF; whoever does not sees another head",
+        "9112 2.2: a recipient may accept LF as CRLF; one that does not sees another head",
     ),
     Difference(
         *("h11", "the response begins with", ACCEPTED, rb"[^\r]\n"),
-        "9112 2.2: as above, with the bare LF behind the status line",
+        "9112 2.2: as above, with the bare LF after the status line",
     ),
     Difference(
         *("h11", r"the response begins with .HTTP/(?:[02-9]|1\.[2-9])", ACCEPTED, ANY),
-        "9112 2.3: only 1.0 and 1.1 have this syntax; h11 takes any two digits",
+        "9112 2.3: only 1.0 and 1.1 have this syntax; h11 accepts any two digits",
     ),
     Difference(
         *("llhttp", r"the response begins with .HTTP/(?:0\.9|2\.0)", ACCEPTED, ANY),
@@ -84,35 +84,35 @@ DIFFERENCES = [
     ),
     Difference(
         *("llhttp", r"the response begins with .(?:'|\\r|\\n)", ACCEPTED, ANY),
-        "9112 2.2: empty lines may be passed over before a request, not before an answer",
+        "9112 2.2: empty lines may be skipped before a request, not before a response",
     ),
     Difference(
         *("llhttp", r"the response begins with .HTTP/1\.[01] 0", ACCEPTED, ANY),
-        "9110 15: a status is from 100 to 599, and 600 to 999 are left to be taken for a 500",
+        "9110 15: a status is from 100 to 599; 600 to 999 may count as 500",
     ),
     Difference(
         *("llhttp", "the response begins with", ACCEPTED, rb"HTTP/1\.[01] \d{3} [^\r\n]*\0"),
-        "9112 4: a NUL is in no reason; elsewhere it ends a string",
+        "9112 4: no reason has a NUL, which ends a string elsewhere",
     ),
     Difference(
         *("h11 llhttp", r"no chunk size, but b.[0-9A-Fa-f]{17}", ACCEPTED, ANY),
-        "9112 7.1: large sizes are to be guarded against; 16 digits fill 64 bits",
+        "9112 7.1: recipients must guard against large sizes; 16 digits are 64 bits",
     ),
     Difference(
         *("h11", r"no chunk size, but b.[0-9A-Fa-f]+[ \t]*;", ACCEPTED, rb";[^\n]*(?:\0|\r[^\n])"),
-        "9112 2.2 and 7.1.1: a bare CR or a NUL is in no extension; h11 takes any byte but LF",
+        "9112 2.2 and 7.1.1: no extension has a bare CR or a NUL; h11 only rejects LF",
     ),
     Difference(
         *("h11 llhttp", "more than 256 lines|longer than 65536 bytes", ACCEPTED, ANY),
-        "9110 5.4: every recipient has its bounds; h11's are for what is not whole yet",
+        "9110 5.4: every recipient has bounds; h11 has them for incomplete messages only",
     ),
     Difference(
         *("h11 llhttp", "more than 4096 bytes", ACCEPTED, ANY),
-        "9112 7.1.1: the length of extensions ought to be limited",
+        "9112 7.1.1: the length of extensions should be limited",
     ),
     Difference(
         *("h11 llhttp", "more than 32 interim", ACCEPTED, ANY),
-        "9110 15.2: any number would be right, and none has a use for 33",
+        "9110 15.2: any number would be valid, but no client has a use for 33",
     ),
     # Accepted by restkit
     Difference(
@@ -121,15 +121,15 @@ DIFFERENCES = [
     ),
     Difference(
         *("llhttp", ACCEPTED, "Invalid header value char", BLANK_FIRST_LINE),
-        "9112 5.2: as above, where nothing stands before the fold",
+        "9112 5.2: as above, with nothing before the fold",
     ),
     Difference(
         *("llhttp", ACCEPTED, "Content-Length", TWO_LENGTHS),
-        "9110 8.6: the same length twice, in one field or two, may be taken as one",
+        "9110 8.6: the same length twice, in one field or two, may count as one",
     ),
     Difference(
         *("h11 llhttp", ACCEPTED, "Content-Length|Transfer-Encoding", IN_TRAILERS),
-        "9110 6.5.1: among the trailers it means nothing, and they are kept apart",
+        "9110 6.5.1: it has no meaning in trailers, which are kept separate",
     ),
     Difference(
         *("h11 llhttp", ACCEPTED, "Content-Length|Transfer-Encoding", NO_BODY),
@@ -137,15 +137,15 @@ DIFFERENCES = [
     ),
     Difference(
         *("llhttp", "^$|chunk", ACCEPTED, rb"transfer-encoding:" + VALUE + rb"\t"),
-        "9110 5.5: a tab behind a value is none of it; llhttp does not see the chunks then",
+        "9110 5.5: a tab after a value is not part of it; llhttp does not see the chunks then",
     ),
     Difference(
         *("h11", ACCEPTED, ACCEPTED, rb"transfer-encoding:" + VALUE + rb"(?-i:[A-Z])"),
-        "9112 7: codings have no case; h11 hands them on in lower case, restkit as they came",
+        "9112 7: codings ignore case; h11 returns them in lower case, restkit unchanged",
     ),
     Difference(
         *("h11", ACCEPTED, ACCEPTED, TWO_LENGTHS),
-        "9110 8.6: h11 makes one field of them; restkit hands fields on as they came",
+        "9110 8.6: h11 makes them one field; restkit keeps fields unchanged",
     ),
     Difference(
         *("h11", ACCEPTED, ACCEPTED, rb"[ \t]\r\n[ \t]"),
@@ -153,35 +153,35 @@ DIFFERENCES = [
     ),
     Difference(
         *("h11", ACCEPTED, "illegal chunk header", rb"[ \t];"),
-        "9112 7.1.1: blanks before an extension must be taken, and are none of it",
+        "9112 7.1.1: blanks before an extension must be accepted, and are not part of it",
     ),
     Difference(
         *("llhttp", ACCEPTED, "Invalid character in chunk size", rb"\n[0-9a-f]+[ \t]"),
-        "9112 7.1.1: as above; behind a size they are old servers' padding, which h11 takes too",
+        "9112 7.1.1: as above; after a size they are padding of old servers, and h11 accepts them too",
     ),
     Difference(
         *("llhttp", ACCEPTED, "Invalid character in chunk extension", rb";"),
-        "9112 7.1.1: extensions that are not known are to be ignored; restkit knows none",
+        "9112 7.1.1: unknown extensions must be ignored; restkit knows none",
     ),
     Difference(
         *("llhttp", ACCEPTED, "Invalid header value char", CTL),
-        "9110 5.5: control characters but CR, LF and NUL may be kept",
+        "9110 5.5: control characters except CR, LF and NUL may be kept",
     ),
     Difference(
         *("h11", ACCEPTED, "illegal header line", rb"[\x0b\x0c]"),
-        "9110 5.5: as above; h11 refuses VT and FF, and takes the others",
+        "9110 5.5: as above; h11 rejects VT and FF, and accepts the others",
     ),
     Difference(
         *("h11", ACCEPTED, "illegal status line", rb"HTTP/1\.[01] \d{3}[^\n]*[\x0b\x0c]"),
-        "9112 4: as above, in a reason, which a client should not look at",
+        "9112 4: as above, in a reason, which a client should ignore",
     ),
     Difference(
         *("llhttp", ACCEPTED, "Data after `Connection: close`", CLOSED_EARLY),
-        "9112 9.6: it is behind the final answer that the connection closes",
+        "9112 9.6: the connection closes after the final response",
     ),
     Difference(
         *("llhttp", "", "", rb"HTTP/1\.[01] 1(?!0[0-3])\d\d[^\n]*\n.*(?:length|encoding):"),
-        "9112 6.3(1): no 1xx has a body; llhttp knows that of 100 to 103",
+        "9112 6.3(1): no 1xx has a body; llhttp only knows it for 100 to 103",
     ),
 ]
 

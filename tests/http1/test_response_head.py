@@ -249,7 +249,7 @@ def test_head_of_64_kib_is_accepted_and_one_byte_more_rejected(
         assert parse_response_head(whole(size)[:MAX_HEAD]) is None
 
 
-def test_trailers_of_64_kib_are_taken_and_one_byte_more_is_refused() -> None:
+def test_trailers_of_64_kib_are_accepted_and_one_byte_more_rejected() -> None:
     def trailers(size: int) -> bytes:
         return b"A: " + b"b" * (size - 7) + b"\r\n\r\n"
 
