@@ -157,7 +157,7 @@ DIFFERENCES = [
     ),
     Difference(
         *("llhttp", ACCEPTED, "Invalid character in chunk size", rb"\n[0-9a-f]+[ \t]"),
-        "9112 7.1.1: as above; after a size they are padding of old servers, and h11 accepts them too",
+        "9112 7.1.1: as above; after a size they pad the line of old servers, and h11 accepts them",
     ),
     Difference(
         *("llhttp", ACCEPTED, "Invalid character in chunk extension", rb";"),

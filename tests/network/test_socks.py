@@ -39,7 +39,7 @@ ORIGIN = b"\x03\x0borigin.test\x01\xbb"
 
 
 def conversation(*turns: bytes, then: Callable[[Peer], object] = Peer.read_to_end):
-    """Return a script: requests that must arrive and their replies, in turn; then ``then``."""
+    """Return a script: the requests that must arrive, each with its reply, and what follows."""
 
     def script(peer: Peer) -> None:
         for request, reply in zip(turns[::2], turns[1::2], strict=True):
