@@ -13,6 +13,8 @@ PACKAGES = [
     "restkit.content_digest",
     "restkit.content_encoding",
     "restkit.forms",
+    "restkit.http1",
+    "restkit.network",
     "restkit.payload",
     "restkit.zip",
 ]

@@ -15,11 +15,11 @@ from time import time
 from typing import NamedTuple
 
 from restkit.headers import OF_THE_CONNECTION
+from restkit.http1.fields import parse_length
 
 _STATUS = re.compile(r"([2-9][0-9][0-9]) [^\r\n\0]*")
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _FORBIDDEN = re.compile("[\r\n\0]")
-_LENGTH = re.compile("[0-9]{1,19}")
 
 
 class Framing(Enum):
@@ -111,9 +111,10 @@ def _text(text: object, what: str) -> str:
 def _length(values: list[str]) -> int | None:
     if not values:
         return None
-    if len(values) > 1 or not _LENGTH.fullmatch(values[0]):
+    length = parse_length(values[0])
+    if len(values) > 1 or length is None:
         raise ValueError(f"Content-Length {', '.join(values)!r}: one number of bytes is wanted")
-    return int(values[0])
+    return length
 
 
 class _Date:
