@@ -1,8 +1,8 @@
-"""restkit's plugin for pytest: the fixture ``restkit_server``.
+"""The pytest plugin of restkit: the fixture ``restkit_server``.
 
-It is a module beside the package, so that what loads every installed plugin loads nothing of
-restkit: tests that do not use it pay nothing for it, and a measurement of coverage that begins
-after the plugins sees restkit imported.
+The module is not part of the package, because pytest imports every installed plugin. Tests that do
+not use the fixture therefore never import restkit, and a coverage measurement that starts after
+the plugins includes restkit's import.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # importing it here would import restkit into every test run
     from restkit.testing import LocalServer
 
 

@@ -22,7 +22,7 @@ from restkit.errors import (
 )
 from restkit.http1.response_head import ResponseHead
 from restkit.http1.response_reader import ResponseReader
-from restkit.io.buffers import Buffer, close_if_it_can
+from restkit.io.buffers import Buffer, close_if_it_can, drop_sent
 from restkit.io.files import Region
 from restkit.io.sockets import BLOCK, COPIED_TAIL, NO_SENDFILE, READ, WRITE
 from restkit.io.spool import Spool
@@ -232,7 +232,7 @@ class Exchange:
                     return self._on_send_failure(exc)
                 self.sent_bytes += count
                 if count:
-                    cut = _drop_sent(buffers, count)
+                    cut = drop_sent(buffers, count)
                     if not buffers:
                         return True
                     if cut is None:
@@ -343,15 +343,3 @@ class Exchange:
                 self.early = self._request.new_spool()
             self.early.append(chunk)
         self._listening = not self.response.done
-
-
-def _drop_sent(buffers: list[Buffer], count: int) -> memoryview | None:
-    """Remove the first ``count`` bytes; return the rest of a buffer that was cut."""
-    while buffers:
-        size = len(buffers[0])
-        if count < size:
-            buffers[0] = cut = memoryview(buffers[0])[count:]
-            return cut
-        count -= size
-        del buffers[0]
-    return None

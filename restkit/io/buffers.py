@@ -43,3 +43,15 @@ def close_if_it_can(source: object) -> None:
     close = getattr(source, "close", None)
     if close is not None:
         close()
+
+
+def drop_sent(buffers: list[Buffer], count: int) -> memoryview | None:
+    """Remove the first ``count`` bytes; return the rest of a buffer that was cut."""
+    while buffers:
+        size = len(buffers[0])
+        if count < size:
+            buffers[0] = cut = memoryview(buffers[0])[count:]
+            return cut
+        count -= size
+        del buffers[0]
+    return None

@@ -1,12 +1,15 @@
-"""The embedded engine: serve a WSGI application in this process, until it is closed."""
+"""Serve a WSGI application in this process: ``serve``, ``run`` and ``Server``."""
 
 from __future__ import annotations
 
 import logging
 import signal
+import socket
 import threading
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from queue import SimpleQueue
+from types import TracebackType
 from typing import TYPE_CHECKING
 
 from restkit.server.engine.accept_loop import AcceptLoop
@@ -15,10 +18,6 @@ from restkit.server.engine.listener import address_of, open_listener
 from restkit.url.host import host_and_port
 
 if TYPE_CHECKING:
-    import socket
-    from collections.abc import Callable, Iterator
-    from types import TracebackType
-
     from _typeshed.wsgi import WSGIApplication
 
 _logger = logging.getLogger("restkit.server")
@@ -30,8 +29,8 @@ TIMEOUT = 30.0
 class Server:
     """A server that responds, in threads of its own, until ``close()``; a context manager.
 
-    ``url`` is its address (``http://127.0.0.1:4711``), ``host`` and ``port`` are parts of it. On a
-    Unix socket they are those that the application sees: ``localhost`` and 80.
+    ``url`` is its address (``http://127.0.0.1:4711``), and ``host`` and ``port`` are its parts. On
+    a Unix socket they are what the application sees: ``localhost`` and 80.
     """
 
     def __init__(
@@ -49,7 +48,7 @@ class Server:
         self.host, self.port = address_of(listener)
         setup = Setup(app, "http", host, self.port, timeout)
         self._closed = False
-        self._over: SimpleQueue[None] = SimpleQueue()
+        self._wakes: SimpleQueue[None] = SimpleQueue()
         self._loop = AcceptLoop(
             listener,
             lambda sock, client: ClientConnection(sock, client, setup),
@@ -66,21 +65,21 @@ class Server:
 
     def wait(self) -> None:
         """Block until the server has stopped, or ``wake()`` is called."""
-        self._over.get()
-        self._over.put(None)
+        self._wakes.get()
+        self._wakes.put(None)
 
     def wake(self) -> None:
         """End every ``wait()``. A signal handler may call it."""
         # SimpleQueue.put() is safe in a signal handler (docs of ``queue``). Raising there is not:
         # after that, join() takes a running thread for an ended one (Python 3.10 and 3.11).
-        self._over.put(None)
+        self._wakes.put(None)
 
     def close(self) -> None:
         """Stop, and wait for every thread. Idempotent.
 
         Requests in progress have half a second; then their connections are cut off, and the
-        application finds its client gone. An application that neither reads nor writes is
-        waited for.
+        application gets ClientDisconnected when it reads or writes. ``close()`` waits for an
+        application that does neither.
         """
         self._closed = True
         self._loop.stop()
@@ -112,19 +111,23 @@ def serve(
 ) -> Server:
     """Serve a WSGI application in threads of its own; it accepts connections on return.
 
-    ``port=0`` takes a free one. ``uds`` is the path of a Unix socket, in place of host and port.
-    ``threads`` bounds the requests that are in progress at once. ``timeout`` is the number of
-    seconds without a byte after which a client is dropped. ``max_connections`` bounds the open
-    connections: half of the descriptors that the process may have, and at most 10,000, unless it
-    is given. One more takes the place of the one that has been idle longest. Raises OSError if it
-    cannot listen. Close the server, or use it as a context manager.
+    ``port=0`` takes a free port. ``uds`` is the path of a Unix socket, in place of host and port.
+    ``threads`` bounds the requests that are handled at the same time. A client that is silent for
+    ``timeout`` seconds is disconnected. ``max_connections`` bounds the open connections; by default
+    it is half of the descriptors that the process may have, and at most 10,000. One more connection
+    takes the place of the one that has been idle longest. Raises OSError if it cannot listen. Close
+    the server, or use it as a context manager.
 
-    >>> with serve(app) as server:                     # doctest: +SKIP
-    ...     print(server.url)
-    http://127.0.0.1:4711
+    >>> from restkit import get
+    >>> def app(environ, start_response):
+    ...     start_response('200 OK', [])
+    ...     return [b'Hello!']
+    >>> with serve(app) as server:
+    ...     get(server.url).text
+    'Hello!'
     """
     if not callable(app):
-        raise TypeError(f"app must be a WSGI application, which can be called; got {app!r}")
+        raise TypeError(f"app must be a WSGI application, a callable; got {app!r}")
     for name, value in (("threads", threads), ("max_connections", max_connections)):
         if value is not None and value < 1:
             raise ValueError(f"{name} must be at least 1; got {value!r}")
@@ -150,7 +153,7 @@ def run(
     timeout: float = TIMEOUT,
     max_connections: int | None = None,
 ) -> None:
-    """Serve a WSGI application until SIGINT (Ctrl-C) or SIGTERM comes; see ``serve``."""
+    """Serve a WSGI application until SIGINT (Ctrl-C) or SIGTERM arrives; see ``serve``."""
     server = serve(
         app,
         host,
@@ -167,12 +170,12 @@ def run(
 
 @contextmanager
 def _on_signals(act: Callable[[], None]) -> Iterator[None]:
-    """Act when a signal asks for the end; only the main thread may say what a signal does."""
+    """Call ``act`` on SIGINT and SIGTERM; only the main thread can set handlers of signals."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    with ExitStack() as before:
+    with ExitStack() as handlers:
         for number in (signal.SIGINT, signal.SIGTERM):
             handler = signal.signal(number, lambda *_: act())
-            before.callback(signal.signal, number, handler)
+            handlers.callback(signal.signal, number, handler)
         yield

@@ -395,7 +395,7 @@ def test_another_worker_and_a_missing_hook_are_named(tmp_path):
         [*command, "flask:Flask"], capture_output=True, text=True, timeout=HANG_BOUND, check=False
     )
     assert done.returncode
-    assert "on_gunicorn is for gunicorn's worker gthread, and this is SyncWorker" in done.stderr
+    assert "on_gunicorn needs gunicorn's worker gthread; got SyncWorker" in done.stderr
 
 
 # What on_gunicorn.py rests on, said by the name of what has changed

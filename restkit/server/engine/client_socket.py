@@ -1,181 +1,158 @@
-"""The socket of one client.
+"""The socket of one client, with an idle timeout.
 
-One accepted socket that never blocks by itself: what comes, what goes, and the waits between.
-
-Sending and receiving say at once what could be done; ``wait`` is where a thread waits, and for no
-longer than the idle time-out. Whatever the socket raises means that the client is gone, and is
-ClientDisconnected here.
+Sending and receiving never block; a thread only waits in ``wait`` and ``wait_for``. Every error of
+the socket means that the client is gone, and is raised as ClientDisconnected.
 """
 
 from __future__ import annotations
 
-import os
 import socket
 import struct
 from contextlib import suppress
-from errno import ECONNABORTED, ECONNRESET, ENETDOWN, ENETUNREACH, ENOTCONN, EPIPE, ETIMEDOUT
-from select import POLLIN, POLLOUT, poll
-from typing import TYPE_CHECKING, TypeVar
+from select import poll
+from time import monotonic
 
 from restkit.errors import ClientDisconnected
+from restkit.io.buffers import Buffer
+from restkit.io.sockets import BLOCK, READ, NonBlockingSocket
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+DRAIN_BYTES = 256 * 1024 * 1024
+DRAIN_SECONDS = 10.0
 
-    from restkit.io.buffers import Buffer
-
-
-_End = TypeVar("_End", bytes, int)
-
-READ = POLLIN
-WRITE = POLLOUT
-BLOCK = 64 * 1024
-
-# Of what ``sendfile`` may fail with, these are the connection's; the others are the file's.
-_LOST = frozenset((ECONNABORTED, ECONNRESET, ENETDOWN, ENETUNREACH, ENOTCONN, EPIPE, ETIMEDOUT))
-_AT_ONCE = struct.pack("ii", 1, 0)
-_SLICE = 0.25
+_DRAIN_STEP = 1024 * 1024
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+_SLICE = 0.25  # seconds between two looks at ``aborted``, if nothing else wakes the thread
 
 
-class Channel:
-    """A client's connection, for one thread at a time; ``where`` is the client's name.
+class ClientSocket(NonBlockingSocket):
+    """The socket of one client, for one thread at a time.
 
-    ``timeout``: the seconds for which nothing may come, or go, while it is waited for.
-    ``end_counts``: its end would be taken for the end of an answer, and so it must not end, but
-    break, before that. From any thread ``abort()`` wakes who waits. ``close()`` may be called
-    twice.
+    ``client`` is the client's name in messages. ``timeout`` is the number of seconds that ``wait``
+    waits for the client. ``close_ends_response`` is True while the client would take the end of
+    the connection for the end of the response; then the connection must be reset, not closed.
+    Any thread may call ``abort()``, which wakes the waiting thread. ``close()`` is idempotent.
     """
 
-    __slots__ = ("_closed", "_poll", "_socket", "aborted", "end_counts", "timeout", "where")
+    __slots__ = ("_poll", "client", "close_ends_response", "timeout")
 
-    def __init__(self, sock: socket.socket, timeout: float, where: str) -> None:
-        sock.setblocking(False)
-        self._socket = sock
+    def __init__(self, sock: socket.socket, timeout: float, client: str) -> None:
+        super().__init__(sock)
         self._poll: poll | None = None
-        self._closed = False
+        self.client = client
         self.timeout = timeout
-        self.where = where
-        self.end_counts = False
-        self.aborted = False
+        self.close_ends_response = False
 
     def fileno(self) -> int:
-        """Return the number of the socket."""
+        """Return the descriptor of the socket."""
         return self._socket.fileno()
 
-    def send(self, buffers: Sequence[Buffer]) -> int:
-        """Send of these what can go at once; how many bytes went, 0 when none could."""
+    def send(self, buffers: list[Buffer]) -> int:
+        """Send what can be sent at once; return the number of bytes, 0 if none could be sent."""
         if self.aborted:
-            raise self._cut_off()
-        try:
-            if len(buffers) == 1:
-                return self._socket.send(buffers[0])
-            return self._socket.sendmsg(buffers)
-        except BlockingIOError:
-            return 0
-        except OSError as exc:
-            raise self._lost(exc) from exc
+            raise self._closed_error()
+        return super().send(buffers)
 
     def send_file(self, number: int, start: int, count: int) -> int | None:
-        """Let the system send from a file; how many bytes went, 0 at its end, None for none now.
+        """Send bytes of a file by ``os.sendfile``; return how many, 0 at its end, None for later.
 
-        What is wrong with the file, and not with the connection, is the OSError it is.
+        An error of the file, not of the connection, is raised unchanged, as an OSError.
         """
         if self.aborted:
-            raise self._cut_off()
-        try:
-            return os.sendfile(self._socket.fileno(), number, start, count)
-        except BlockingIOError:
-            return None
-        except OSError as exc:
-            if exc.errno in _LOST:
-                raise self._lost(exc) from exc
-            raise
+            raise self._closed_error()
+        return super().send_file(number, start, count)
 
-    def receive(self, size: int = BLOCK) -> bytes | None:
-        """What is there, at most ``size`` bytes; ``b''`` at the end, None when nothing is."""
-        try:
-            return self._socket.recv(size) or self._ended(b"")
-        except BlockingIOError:
-            return None
-        except OSError as exc:
-            raise self._lost(exc) from exc
+    def wait(self, events: int, activity: str) -> int:
+        """Wait until one of the events READ and WRITE occurs; return those that did.
 
-    def receive_into(self, view: memoryview) -> int | None:
-        """The same into ``view``: a count, 0 at the end, None when nothing is there."""
-        try:
-            return self._socket.recv_into(view) or self._ended(0)
-        except BlockingIOError:
-            return None
-        except OSError as exc:
-            raise self._lost(exc) from exc
-
-    def wait(self, events: int, doing: str) -> int:
-        """Wait until READ, or WRITE, or one of both can be had; which of them.
-
-        Raises ClientDisconnected when the idle time-out is over.
+        Raises ClientDisconnected after the idle timeout; ``activity`` is for its message.
         """
         ready = self.wait_for(events, self.timeout)
         if not ready:
             raise ClientDisconnected(
-                f"{self.where} kept still for {self.timeout:g} s while {doing}"
+                f"{self.client} was silent for {self.timeout:g} s while the server {activity}"
             )
         return ready
 
     def wait_for(self, events: int, seconds: float) -> int:
-        """The same with a time of its own; 0 when that is over."""
+        """Wait at most ``seconds`` for READ and WRITE; return those that occurred, or 0."""
         if self._poll is None:
             self._poll = poll()
         self._poll.register(self._socket.fileno(), events)
         left = seconds
         while True:
-            step = min(left, _SLICE) if self.end_counts else left
+            step = min(left, _SLICE) if self.close_ends_response else left
             ready = self._poll.poll(step * 1000)
             left -= step
             if self.aborted:
-                raise self._cut_off()
+                raise self._closed_error()
             if ready or left <= 0:
                 return ready[0][1] if ready else 0
 
     def half_close(self) -> None:
-        """Send the end, and go on listening."""
+        """End the sending side; the client can still send."""
         try:
             self._socket.shutdown(socket.SHUT_WR)
         except OSError as exc:
-            raise self._lost(exc) from exc
+            raise self._connection_error(exc) from exc
 
     def abort(self) -> None:
-        """From any thread: wake whoever waits here, and let it find the connection cut off."""
+        """Cut the connection off and wake the thread that waits for it. Any thread may call it."""
         self.aborted = True
-        # What would wake it at once sends the end as well.
-        if not self.end_counts:
+        # shutdown() wakes the thread at once, but also sends the end of the connection.
+        if not self.close_ends_response:
             with suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)
 
     def reset(self) -> None:
-        """Close so that the client sees a fault and no end, whatever its bytes so far look like."""
+        """Close by a reset (RST), so that the client cannot take a part for the whole response."""
         with suppress(OSError):
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         self.close()
 
     def close(self) -> None:
-        """Close the socket."""
+        """Close the socket. Idempotent."""
         self._closed = True
         self._socket.close()
 
-    def _lost(self, exc: OSError) -> ClientDisconnected:
+    def _connection_error(self, exc: OSError) -> ClientDisconnected:
         if self.aborted:
-            return self._cut_off()
-        return ClientDisconnected(f"{self.where} went away: {exc.strerror or exc}")
+            return self._closed_error()
+        return ClientDisconnected(f"{self.client} disconnected: {exc.strerror or exc}")
 
-    def _ended(self, end: _End) -> _End:
-        """The end, as ``receive`` gives it, unless it is one that this side has made."""
-        if self.aborted:
-            raise self._cut_off()
-        return end
-
-    def _cut_off(self) -> ClientDisconnected:
-        return ClientDisconnected(f"the connection of {self.where} was cut off: the server closes")
+    def _closed_error(self) -> ClientDisconnected:
+        return ClientDisconnected(f"{self.client} was cut off: the server closes")
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "cut off" if self.aborted else "open"
-        return f"<Channel of {self.where}, {state}>"
+        return f"<ClientSocket of {self.client}, {state}>"
+
+
+class Drain:
+    """Read and discard what a client still sends after the last response, within bounds.
+
+    If its bytes met a closed socket, the system would send a reset, and the client could lose the
+    response before it has read it (RFC 9112 9.6). ``deadline`` is the time at which this ends.
+    """
+
+    def __init__(self, sock: ClientSocket) -> None:
+        sock.half_close()
+        self._socket = sock
+        self._bytes_left = DRAIN_BYTES
+        self.deadline = monotonic() + DRAIN_SECONDS
+
+    def step(self) -> bool:
+        """Discard what has arrived; return whether more may arrive."""
+        stop = self._bytes_left - _DRAIN_STEP  # then the other connections have their turn
+        while self._bytes_left > stop:
+            data = self._socket.receive(BLOCK)
+            if data is None:
+                break
+            if not data:
+                return False
+            self._bytes_left -= len(data)
+        return self._bytes_left > 0 and monotonic() < self.deadline
+
+    def run(self) -> None:
+        """Discard everything until the client ends its side, or a bound is reached. Blocks."""
+        while self.step() and self._socket.wait_for(READ, max(0.0, self.deadline - monotonic())):
+            pass

@@ -1,21 +1,14 @@
-"""One connection of a client: request after request.
+"""One connection of a client: its requests, one after the other.
 
-One connection of a client: its requests, one after the other, and what stays open between.
-
-A thread is needed only while an application answers. A head that is not whole yet, and what a
-client still sends behind a refusal, are left to whoever calls ``step()`` when there is something
-to read; a head that is not whole in time is answered with 408.
-
-The environ of PEP 3333, made of a request's head: pure.
-
-A field whose name has an underscore is dropped, since ``X_Y`` and ``X-Y`` would have one name
-here, and who stands before the server may have judged only one of the two. Several values of a
-name are joined with a comma (RFC 9110 5.3), those of Cookie with a semicolon (RFC 6265 5.4).
+A thread is needed only while an application runs. A head that is incomplete, and bytes that a
+client still sends after an error response, need none: the owner of the connection calls ``step()``
+whenever there is something to read. A head that is not complete in time is answered with 408.
 """
 
 from __future__ import annotations
 
 import logging
+import socket
 import sys
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -30,30 +23,26 @@ from restkit.http1.request_head import (
     is_inside_field,
     parse_request_head,
 )
-from restkit.server.engine.client_socket import BLOCK, Channel
+from restkit.io.sockets import BLOCK
+from restkit.server.engine.client_socket import ClientSocket, Drain
 from restkit.server.engine.request_body import RequestBody, RequestFile
-from restkit.server.engine.response_head import check_response_head, framing_of, head_bytes
+from restkit.server.engine.response_head import (
+    check_response_head,
+    choose_framing,
+    encode_response_head,
+)
 from restkit.server.engine.sender import FileWrapper, Sender
 from restkit.server.engine.wsgi_response import Ending, Exchange
 
 if TYPE_CHECKING:
-    import socket
-
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
-
 
 _logger = logging.getLogger("restkit.server")
 
-# What is read, and dropped, of a client that has been refused and goes on sending: if its bytes
-# met a closed socket, a reset would take the answer away before it is read (RFC 9112 9.6).
-LINGER_BYTES = 256 * 1024 * 1024
-LINGER_SECONDS = 10.0
-_AT_ONCE = 1024 * 1024
+# These bytes do not start a head: one empty line before a request line is skipped.
+_BEFORE_HEAD = (b"", b"\r", b"\r\n")
 
-# What is passed over before a request line begins no head.
-_NOTHING_YET = (b"", b"\r", b"\r\n")
-
-_REFUSALS = {
+_ERROR_STATUS = {
     400: "400 Bad Request",
     408: "408 Request Timeout",
     414: "414 URI Too Long",
@@ -64,7 +53,7 @@ _REFUSALS = {
 
 
 class Setup(NamedTuple):
-    """What the connections of a server have in common; ``timeout`` is in seconds of silence."""
+    """The settings of all connections of a server; ``timeout`` is the idle timeout in seconds."""
 
     app: WSGIApplication
     scheme: str = "http"
@@ -74,50 +63,47 @@ class Setup(NamedTuple):
 
 
 class ClientConnection:
-    """What is said on one accepted socket, which it owns; ``peer`` is the client's address.
+    """A connection that an engine has accepted; ``address`` is the client's.
 
-    ``step()`` does what can be done now, and is called again when there is something to read, or
-    at once where ``has_data`` says so, for as long as it gives True. It raises nothing that an
-    ``Exception`` is. ``abort()`` may be called by any thread.
+    Only one thread at a time may use it, except for ``abort()``.
     """
 
-    def __init__(self, sock: socket.socket, peer: tuple[str, int], setup: Setup) -> None:
-        where = f"{peer[0]}:{peer[1]}" if peer[0] else "the client"
-        self._channel = Channel(sock, setup.timeout, where)
+    def __init__(self, sock: socket.socket, address: tuple[str, int], setup: Setup) -> None:
         self._setup = setup
-        self._common = {
+        self._socket = ClientSocket(sock, setup.timeout, f"{address[0]}:{address[1]}")
+        self._environ: dict[str, Any] = {
             **server_environ(setup.scheme, setup.host, setup.port),
-            "REMOTE_ADDR": peer[0],
-            "REMOTE_PORT": str(peer[1]),
+            "REMOTE_ADDR": address[0],
+            "REMOTE_PORT": str(address[1]),
             "wsgi.file_wrapper": FileWrapper,
         }
-        self._held = b""
-        self._fresh = False  # whether what is held has not been looked at
-        self._head_due = 0.0  # the time by which a head that has begun must be complete
-        self._lingers: _Lingering | None = None
+        self._data = b""  # received, and not yet part of a request
+        self._has_new_data = False
+        self._head_deadline = 0.0  # the time by which a head that has begun must be complete
+        self._drain: Drain | None = None
 
     @property
     def has_data(self) -> bool:
-        """Whether a further step can do something without more to read."""
-        return self._fresh
+        """Whether another step can do something without reading."""
+        return self._has_new_data
 
     @property
     def deadline(self) -> float:
-        """The time (``monotonic``) at which the connection closes if nothing comes before."""
-        if self._lingers is not None:
-            return self._lingers.end
-        return self._head_due or monotonic() + self._setup.timeout
+        """The time (``monotonic``) at which the connection closes if nothing arrives before."""
+        if self._drain is not None:
+            return self._drain.deadline
+        return self._head_deadline or monotonic() + self._setup.timeout
 
     def fileno(self) -> int:
-        """Return the number of the socket, to wait on."""
-        return self._channel.fileno()
+        """Return the descriptor of the socket, to wait for it."""
+        return self._socket.fileno()
 
     def step(self) -> bool:
-        """Do what can be done without waiting for a head; whether the connection stays open."""
+        """Do what is possible without waiting for a head; return whether to keep the connection."""
         try:
-            if self._lingers is not None:
-                return self._lingers.goes_on()
-            return self._hear()
+            if self._drain is not None:
+                return self._drain.step()
+            return self._read_head()
         except ClientDisconnected as exc:
             _logger.debug("%s", exc)
         except Exception:
@@ -125,128 +111,103 @@ class ClientConnection:
         return False
 
     def abort(self) -> None:
-        """From any thread: cut the connection off, and wake who waits on it."""
-        self._channel.abort()
+        """Cut the connection off and wake the thread that waits for it. Any thread may call it."""
+        self._socket.abort()
 
     def close(self) -> None:
-        """Close the connection; with a word to a client that has not come to the end of a head."""
-        if self._head_due and monotonic() >= self._head_due:
-            self._say(408, "the head of the request was not whole in time")
-        self._channel.close()
-
-    # Heads
-
-    def _hear(self) -> bool:
-        if not self._fresh:
-            data = self._channel.receive(BLOCK)
-            if data is None:
-                return self._in_time()
-            if not data:
-                return False
-            if self._held and is_inside_field(self._held, data):
-                self._held += data
-                return self._in_time()
-            self._held += data
-        self._fresh = False
-        try:
-            taken = parse_request_head(self._held)
-            if taken is None:
-                return self._in_time()
-            head, end = taken
-            return self._converse(head, self._held[end:])
-        except MalformedRequest as exc:
-            return self._refuse(exc.response_status, exc.message)
-
-    def _in_time(self) -> bool:
-        """Whether to go on waiting for the end of a head."""
-        if self._held in _NOTHING_YET:
-            return True
-        if not self._head_due:
-            self._head_due = monotonic() + self._setup.timeout
-        return monotonic() < self._head_due
+        """Close the connection; a client that has not completed a head in time gets a 408."""
+        if self._head_deadline and monotonic() >= self._head_deadline:
+            self._send_error(408, "the head of the request was not complete in time")
+        self._socket.close()
 
     # Requests
 
-    def _converse(self, head: RequestHead, rest: bytes) -> bool:
-        """Let the application answer a request; ``rest`` is what came behind its head."""
-        self._held = b""
-        self._head_due = 0.0
-        deframer = request_body_reader(head)
-        if head.method == "CONNECT":
-            raise MalformedRequest("this server opens no tunnels", 501)
-        channel = self._channel
-        body = RequestBody(channel, deframer, rest, expects_continue=head.expects_continue)
-        environ = request_environ(self._common, head, body.length, RequestFile(body))
+    def _read_head(self) -> bool:
+        if not self._has_new_data:
+            data = self._socket.receive(BLOCK)
+            if data is None:
+                return self._may_wait_for_head()
+            if not data:
+                return False
+            if self._data and is_inside_field(self._data, data):
+                self._data += data
+                return self._may_wait_for_head()
+            self._data += data
+        self._has_new_data = False
         try:
-            ending = Exchange(head, Sender(channel, body), body).run(self._setup.app, environ)
+            parsed = parse_request_head(self._data)
+            if parsed is None:
+                return self._may_wait_for_head()
+            head, end = parsed
+            return self._handle_request(head, self._data[end:])
+        except MalformedRequest as exc:
+            return self._reject(exc.response_status, exc.message)
+
+    def _may_wait_for_head(self) -> bool:
+        if self._data in _BEFORE_HEAD:
+            return True
+        if not self._head_deadline:
+            self._head_deadline = monotonic() + self._setup.timeout
+        return monotonic() < self._head_deadline
+
+    def _handle_request(self, head: RequestHead, rest: bytes) -> bool:
+        """Run the application on a request; ``rest`` are the bytes after its head."""
+        self._data = b""
+        self._head_deadline = 0.0
+        reader = request_body_reader(head)
+        if head.method == "CONNECT":
+            raise MalformedRequest("CONNECT is not supported", 501)
+        sock = self._socket
+        body = RequestBody(sock, reader, rest, expects_continue=head.expects_continue)
+        environ = request_environ(self._environ, head, body.length, RequestFile(body))
+        try:
+            ending = Exchange(head, Sender(sock, body), body).run(self._setup.app, environ)
         except BaseException:
-            channel.reset()  # there may be no whole response
+            sock.reset()  # the response may be incomplete
             raise
         finally:
             body.release()
         if ending is Ending.KEPT:
-            self._held = body.rest
-            self._fresh = bool(body.rest)
+            self._data = body.leftover
+            self._has_new_data = bool(body.leftover)
             return True
         if ending is Ending.RESET:
-            channel.reset()
-        if ending is Ending.CLOSED and (not body.done or body.rest):
-            return self._linger()
+            sock.reset()
+        if ending is Ending.CLOSED and (not body.done or body.leftover):
+            return self._start_draining()
         return False
 
-    # Refusals
+    # Errors
 
-    def _refuse(self, status: int, why: str) -> bool:
-        _logger.debug("%s: %s", self._channel.where, _REFUSALS[status])
-        self._held = b""
-        self._head_due = 0.0
-        self._say(status, why)
-        return self._linger()
+    def _reject(self, status: int, reason: str) -> bool:
+        _logger.debug("%s: %s", self._socket.client, _ERROR_STATUS[status])
+        self._data = b""
+        self._head_deadline = 0.0
+        self._send_error(status, reason)
+        return self._start_draining()
 
-    def _say(self, status: int, why: str) -> None:
-        """Answer in the server's own words, as far as that can go at once."""
-        text = f"{why}\n".encode("latin-1", "replace")
-        said = check_response_head(
-            _REFUSALS[status], [("Content-Type", "text/plain; charset=iso-8859-1")]
+    def _send_error(self, status: int, reason: str) -> None:
+        """Send an error response of the server, as far as that is possible at once."""
+        text = f"{reason}\n".encode("latin-1", "replace")
+        head = check_response_head(
+            _ERROR_STATUS[status], [("Content-Type", "text/plain; charset=iso-8859-1")]
         )
-        framing = framing_of(said, "GET", 1, len(text))
+        framing = choose_framing(head, "GET", 1, len(text))
         try:
-            self._channel.send([head_bytes(said, framing, len(text), "close"), text])
+            self._socket.send([encode_response_head(head, framing, len(text), "close"), text])
         except ClientDisconnected as exc:
             _logger.debug("%s", exc)
 
-    def _linger(self) -> bool:
-        self._channel.half_close()
-        self._lingers = _Lingering(self._channel)
-        return self._lingers.goes_on()
+    def _start_draining(self) -> bool:
+        self._drain = Drain(self._socket)
+        return self._drain.step()
 
     def __repr__(self) -> str:
-        return f"<ClientConnection on {self._channel!r}>"
-
-
-class _Lingering:
-    """What a client goes on sending behind its last answer: read and dropped, within bounds."""
-
-    def __init__(self, channel: Channel) -> None:
-        self._channel = channel
-        self._left = LINGER_BYTES
-        self.end = monotonic() + LINGER_SECONDS
-
-    def goes_on(self) -> bool:
-        """Drop what is there; whether there may be more."""
-        stop = self._left - _AT_ONCE  # then the others have their turn
-        while self._left > stop:
-            data = self._channel.receive(BLOCK)
-            if data is None:
-                break
-            if not data:
-                return False
-            self._left -= len(data)
-        return self._left > 0 and monotonic() < self.end
+        return f"<ClientConnection on {self._socket!r}>"
 
 
 def server_environ(scheme: str, host: str, port: int) -> dict[str, Any]:
-    """What is the same for every request of a server."""
+    """Return the part of the environ that is the same for every request of a server."""
     return {
         "SERVER_NAME": host,
         "SERVER_PORT": str(port),
@@ -265,12 +226,17 @@ def server_environ(scheme: str, host: str, port: int) -> dict[str, Any]:
 def request_environ(
     common: dict[str, Any], head: RequestHead, length: int | None, file: RequestFile
 ) -> WSGIEnvironment:
-    """The environ of one request; ``length`` is its body's, None for a chunked one."""
+    """Return the environ of one request (PEP 3333); ``length`` is None for a chunked body.
+
+    A field with an underscore in its name is dropped: ``X_Y`` and ``X-Y`` would have the same key,
+    and a proxy in front of the server may have checked only one of them. Several values of a field
+    are joined with a comma (RFC 9110 5.3), those of Cookie with a semicolon (RFC 6265 5.4).
+    """
     path, _, query = head.local_target.partition("?")
     environ = {
         **common,
         "REQUEST_METHOD": head.method,
-        "PATH_INFO": _path_info(path),
+        "PATH_INFO": _decode_path(path),
         "QUERY_STRING": query,
         "SERVER_PROTOCOL": f"HTTP/1.{head.minor}",
         "RAW_URI": head.target,
@@ -279,22 +245,22 @@ def request_environ(
         "wsgi.errors": sys.stderr,
     }
     for name, value in head.headers.pairs():
-        _add(environ, name, value)
+        _add_field(environ, name, value)
     if "CONTENT_LENGTH" in environ:
-        environ["CONTENT_LENGTH"] = str(length)  # which may have been said twice
+        environ["CONTENT_LENGTH"] = str(length)  # the field may be repeated with equal values
     if head.host is not None and not head.target.startswith("/"):
-        environ["HTTP_HOST"] = head.host  # the target's own counts (RFC 9112 3.2.2)
+        environ["HTTP_HOST"] = head.host  # the host of the target counts (RFC 9112 3.2.2)
     return environ
 
 
-def _path_info(path: str) -> str:
-    """The path, decoded; the ``*`` of OPTIONS, which asks for no path, is the empty one."""
+def _decode_path(path: str) -> str:
+    """Return PATH_INFO; it is empty for ``OPTIONS *``, which is for no path."""
     if "%" in path:
         return unquote_to_bytes(path.encode("latin-1")).decode("latin-1")
     return "" if path == "*" else path
 
 
-def _add(environ: dict[str, Any], name: str, value: str) -> None:
+def _add_field(environ: dict[str, Any], name: str, value: str) -> None:
     if "_" in name:
         return
     key = name.upper().replace("-", "_")

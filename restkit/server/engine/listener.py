@@ -12,21 +12,21 @@ _BACKLOG = 512
 def open_listener(host: str, port: int, uds: str | None = None) -> socket.socket:
     """Return a socket that listens on ``host`` and ``port``, or on the path of a Unix socket.
 
-    Raises OSError with the reason and its number.
+    Raises OSError with the address in its message.
     """
     try:
         if uds is not None:
             return _listen(socket.AF_UNIX, uds)
-        found = socket.getaddrinfo(
+        addresses = socket.getaddrinfo(
             host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
-        for family, _, _, _, address in found[:-1]:
+        for family, _, _, _, address in addresses[:-1]:
             with suppress(OSError):
                 return _listen(family, address)
-        return _listen(found[-1][0], found[-1][4])
+        return _listen(addresses[-1][0], addresses[-1][4])
     except OSError as exc:
-        where = uds or f"{host}:{port}"
-        raise OSError(exc.errno, f"cannot listen on {where}: {exc.strerror or exc}") from exc
+        name = uds or f"{host}:{port}"
+        raise OSError(exc.errno, f"cannot listen on {name}: {exc.strerror or exc}") from exc
 
 
 def _listen(family: int, address: str | tuple[object, ...]) -> socket.socket:
@@ -35,12 +35,12 @@ def _listen(family: int, address: str | tuple[object, ...]) -> socket.socket:
         if family == socket.AF_UNIX:
             listener.bind(address)
         else:
-            if family == socket.AF_INET6:  # "::" is IPv4 too
+            if family == socket.AF_INET6:  # "::" includes IPv4
                 listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, address[0] != "::")
             if address[1]:
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(address)
-            # For port 0 only now: before bind() the system might choose a port that is in use.
+            # For port 0 only after bind(), where the system could choose a port in use otherwise.
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.listen(_BACKLOG)
         listener.setblocking(False)
@@ -60,7 +60,7 @@ def close_listener(listener: socket.socket) -> None:
 
 
 def address_of(listener: socket.socket) -> tuple[str, int]:
-    """Return the host and the port of a listening socket; for a Unix socket localhost and 80."""
+    """Return the host and port of a listening socket; localhost and 80 for a Unix socket."""
     if listener.family == socket.AF_UNIX:
         return "localhost", 80
     host, port = listener.getsockname()[:2]

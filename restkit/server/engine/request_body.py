@@ -1,315 +1,45 @@
-"""The body of a request as it arrives.
+"""The body of a request, received as a file: never past its end, and never short.
 
-The bytes of one request body as they come off its connection, and what went wrong with them.
+``RequestFile`` is what an application reads as ``wsgi.input``: a ``BufferedReader`` over
+``RequestBody``. Bytes that were read ahead while a response was sent are in a spool, and come
+first. Only the thread of the application may use it.
 
-What went wrong is kept in ``fault`` and not raised, since whoever takes the bytes may not be the
-one who reads them: a client that goes away is ClientDisconnected, and what is no chunk a
-ParserError.
-
-The body of one request as a file: read once, never past its end, never short.
-
-``RequestFile`` is what an application reads as ``wsgi.input``: Python's own ``BufferedReader``
-over ``RequestBody``. What the sender of the answer had to take out of its way is in a spool, and
-comes first. For one thread at a time, the one of the application.
+An error is stored in ``fault`` before it is raised, because the thread that receives bytes may be
+sending and not reading. A client that is gone is ClientDisconnected, and invalid chunked framing is
+a ParserError.
 """
 
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from restkit.errors import ClientDisconnected, Error, UnexpectedEOF
+from restkit.http1.fields import Pairs
+from restkit.http1.framing import BodyReader
+from restkit.io.buffers import Buffer
+from restkit.io.sockets import BLOCK, READ, WRITE
 from restkit.io.spool import Spool
-from restkit.server.engine.client_socket import BLOCK, READ, WRITE, Channel
+from restkit.server.engine.client_socket import ClientSocket
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from _typeshed import WriteableBuffer
 
-    from restkit.http1.fields import Pairs
-    from restkit.http1.framing import BodyReader
-    from restkit.io.buffers import Buffer
-
-
-_READING = "its request body was waited for"
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-
-
-class Incoming:
-    """One body on ``channel``, framed as ``deframer`` has it.
-
-    ``continue_due``: the client waits to be told to go on, which the first wait for it does.
-    """
-
-    __slots__ = ("_channel", "continue_due", "deframer", "fault")
-
-    def __init__(self, channel: Channel, deframer: BodyReader) -> None:
-        self._channel = channel
-        self.deframer = deframer
-        self.fault: Error | None = None
-        self.continue_due = False
-
-    @property
-    def ended(self) -> bool:
-        """Whether nothing more will come, because all is here or something is wrong."""
-        return self.deframer.done or self.fault is not None
-
-    def fed(self, data: bytes) -> Sequence[Buffer]:
-        """The pieces of the body that are in ``data``."""
-        pieces = self.deframer.feed(data)
-        self.fault = self.deframer.fault
-        return pieces
-
-    def pieces(self) -> Sequence[Buffer]:
-        """What comes next, waited for; nothing where that was framing, or the end."""
-        self._go_on()
-        try:
-            while self.fault is None:
-                data = self._channel.receive(BLOCK)
-                if data is not None:
-                    return self.fed(data) if data else self._end()
-                self._channel.wait(READ, _READING)
-        except ClientDisconnected as exc:
-            self._gone(exc)
-        return ()
-
-    def into(self, view: memoryview) -> int:
-        """The same into ``view``, where the deframer lets bytes pass; how many, 0 at the end."""
-        self._go_on()
-        try:
-            while self.fault is None:
-                count = self._channel.receive_into(view)
-                if count is not None:
-                    return self._passed(count) if count else len(self._end())
-                self._channel.wait(READ, _READING)
-        except ClientDisconnected as exc:
-            self._gone(exc)
-        return 0
-
-    def at_once(self) -> Sequence[Buffer]:
-        """What is there, without waiting for it."""
-        try:
-            data = self._channel.receive(4 * BLOCK)
-        except ClientDisconnected as exc:
-            self._gone(exc)
-            return ()
-        if data is None:
-            return ()
-        return self.fed(data) if data else self._end()
-
-    def comes_within(self, seconds: float) -> bool:
-        """Wait so long for something to come; whether it did."""
-        try:
-            return bool(self._channel.wait_for(READ, seconds))
-        except ClientDisconnected as exc:
-            self._gone(exc)
-            return False
-
-    def _passed(self, count: int) -> int:
-        self.deframer.skip(count)
-        return count
-
-    def _go_on(self) -> None:
-        """Tell a client that waits for it that its body is wanted."""
-        if not self.continue_due:
-            return
-        self.continue_due = False
-        left = _CONTINUE
-        try:
-            while left := left[self._channel.send([left]) :]:
-                self._channel.wait(WRITE, "it was told to go on")
-        except ClientDisconnected as exc:
-            self._gone(exc)
-
-    def _end(self) -> Sequence[Buffer]:
-        """The client has ended its side, and its body with it or not."""
-        try:
-            self.deframer.end()
-        except UnexpectedEOF as exc:
-            self.fault = ClientDisconnected(f"{self._channel.where} went away: {exc.message}")
-            self.fault.__cause__ = exc
-        return ()
-
-    def _gone(self, exc: ClientDisconnected) -> None:
-        said = f"{exc.message}; its request body was {self.deframer.progress}"
-        self.fault = ClientDisconnected(said)
-        self.fault.__cause__ = exc.__cause__
-
-
-_WHOLE = 1024 * 1024
-_UNTOUCHED = 64 * 1024 * 1024
-
-
-class RequestBody(io.RawIOBase):
-    """A raw reader over ``channel``; ``data`` is what came along with the head.
-
-    ``expects_continue``: the client is told to go on by the first read that has to wait for it.
-    Nothing here ends early: a client that goes away is ClientDisconnected, and what is no chunk a
-    ParserError, at this read and at every later one, and ``fault`` has it.
-    """
-
-    def __init__(
-        self,
-        channel: Channel,
-        deframer: BodyReader,
-        data: bytes = b"",
-        *,
-        expects_continue: bool = False,
-    ) -> None:
-        self._incoming = Incoming(channel, deframer)
-        self._incoming.continue_due = expects_continue and not data and not deframer.done
-        self._pieces: list[Buffer] = list(self._incoming.fed(data)) if data else []
-        self._spool: Spool | None = None
-        self._at = 0
-        self._where = channel.where
-        self.touched = False
-
-    # What the connection wants to know
-
-    @property
-    def done(self) -> bool:
-        """Whether all of it has come."""
-        return self._incoming.deframer.done
-
-    @property
-    def fault(self) -> Error | None:
-        """What a read behind what has come raises, where something went wrong."""
-        return self._incoming.fault
-
-    @property
-    def wanted(self) -> bool:
-        """Whether more of it can come, and is to be taken ahead.
-
-        Of a body that the application has not begun to read it may want nothing: there is a
-        bound then to what is kept for it.
-        """
-        return not self._incoming.ended and (self.touched or self._ahead < _UNTOUCHED)
-
-    @property
-    def rest(self) -> bytes:
-        """What came behind its end: the beginning of the next request."""
-        return self._incoming.deframer.leftover
-
-    @property
-    def length(self) -> int | None:
-        """Its length, where the head told it."""
-        return self._incoming.deframer.length
-
-    @property
-    def trailers(self) -> Pairs:
-        """The fields behind it, once it has ended."""
-        return self._incoming.deframer.trailers
-
-    def never_mind(self) -> None:
-        """An answer leaves: from here on the client is not told to go on any more."""
-        self._incoming.continue_due = False
-
-    # Reading
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: WriteableBuffer) -> int:
-        """Fill ``buffer`` with what is there, and wait only while nothing is; 0 at the end."""
-        self.touched = True
-        with memoryview(buffer) as whole, whole.cast("B") as view:
-            while True:
-                if self._spool is not None:
-                    return self._from_spool(self._spool, view)
-                if self._pieces:
-                    return self._from_pieces(view)
-                if self.fault is not None:
-                    raise self.fault
-                if self.done or not view:
-                    return 0
-                if left := self._incoming.deframer.bytes_expected:
-                    if count := self._incoming.into(view[:left]):
-                        return count
-                else:
-                    self._pieces += self._incoming.pieces()
-
-    def readall(self) -> bytes:
-        """All that is left, and none of it where it breaks off."""
-        pieces = []
-        while piece := self.read(_WHOLE):
-            pieces.append(piece)
-        return b"".join(pieces)
-
-    def _from_spool(self, spool: Spool, view: memoryview) -> int:
-        count = spool.read_into(self._at, view)
-        self._at += count
-        if self._at == spool.size:
-            self._forget()
-        return count
-
-    def _from_pieces(self, view: memoryview) -> int:
-        piece = self._pieces[0]
-        count = min(len(piece), len(view))
-        view[:count] = piece[:count]
-        if count == len(piece):
-            del self._pieces[0]
-        else:
-            self._pieces[0] = memoryview(piece)[count:]
-        return count
-
-    # Taking it ahead of the application
-
-    def take_ahead(self) -> None:
-        """Take what has come into the spool, without waiting; a fault is kept for the reader.
-
-        An ``OSError`` of the spool's disk is raised.
-        """
-        self._pieces += self._incoming.at_once()
-        if self._pieces:
-            self._spool = self._spool or Spool()
-            for piece in self._pieces:
-                self._spool.append(piece)
-            self._pieces.clear()
-
-    def comes_soon(self, most: int, seconds: float) -> bool:
-        """Take it ahead if it is small and comes at once; whether it is all there now."""
-        end = monotonic() + seconds
-        left = self._incoming.deframer.bytes_expected
-        if self._incoming.continue_due or (left and left > most):
-            return False
-        most += self._ahead
-        while not self._incoming.ended and self._ahead <= most:
-            if not self._incoming.comes_within(max(0.0, end - monotonic())):
-                break
-            self.take_ahead()
-        return self.done
-
-    @property
-    def _ahead(self) -> int:
-        return 0 if self._spool is None else self._spool.size
-
-    def _forget(self) -> None:
-        if self._spool is not None:
-            self._spool.close()
-        self._spool = None
-        self._at = 0
-
-    def release(self) -> None:
-        """Free what it holds; whoever still reads it finds that the request is over."""
-        if self.fault is None:
-            over = "the request is over, and with it what it held"
-            self._incoming.fault = ClientDisconnected(over)
-        self._pieces.clear()
-        self._forget()
-
-    def __repr__(self) -> str:
-        state = "broken" if self.fault else self._incoming.deframer.progress
-        return f"<RequestBody of {self._where}, {'all here' if self.done else state}>"
+_RECEIVING = "waited for its request body"
+_CONTINUING = "sent 100 Continue"
+_READ_SIZE = 1024 * 1024
+_MAX_UNREAD = 64 * 1024 * 1024
 
 
 class RequestFile(io.BufferedReader):
-    """A request's body as a file: ``read``, ``read1``, ``readline``, iteration; forwards only.
+    """The body of a request as a file: ``read``, ``read1``, ``readline``, iteration; no seeking.
 
-    ``read1`` and ``peek`` give what is there as soon as something is. It ends only at the body's
-    true end: a client that goes away before raises ClientDisconnected, and what is no chunk
-    ParserError, again at every later read.
+    ``read1`` and ``peek`` return as soon as some bytes have arrived. The file only ends where the
+    body ends: a client that disconnects earlier raises ClientDisconnected, and invalid chunked
+    framing ParserError, again at every later read.
     """
 
     def __init__(self, body: RequestBody, buffer_size: int = BLOCK) -> None:
@@ -318,5 +48,270 @@ class RequestFile(io.BufferedReader):
 
     @property
     def trailers(self) -> Pairs:
-        """The fields behind a chunked body, once it has been read to its end."""
+        """The trailers of a chunked body, once it has been read to its end."""
         return self._body.trailers
+
+
+class RequestBody(io.RawIOBase):
+    """A raw reader of a body; ``data`` are its first bytes, which arrived with the head.
+
+    ``expects_continue``: the first read that has to wait sends 100 Continue to the client.
+    """
+
+    def __init__(
+        self,
+        sock: ClientSocket,
+        reader: BodyReader,
+        data: bytes = b"",
+        *,
+        expects_continue: bool = False,
+    ) -> None:
+        self._receiver = BodyReceiver(sock, reader)
+        self._receiver.continue_due = expects_continue and not data and not reader.done
+        self._chunks: list[Buffer] = list(self._receiver.feed(data)) if data else []
+        self._spool: Spool | None = None
+        self._spool_position = 0
+        self._client = sock.client
+        self.was_read = False
+
+    # For the connection
+
+    @property
+    def done(self) -> bool:
+        """Whether the whole body has arrived."""
+        return self._receiver.reader.done
+
+    @property
+    def fault(self) -> Error | None:
+        """The error that a read raises after the bytes that have arrived."""
+        return self._receiver.fault
+
+    @property
+    def should_read_ahead(self) -> bool:
+        """Whether more bytes can arrive, and may be kept for the application.
+
+        There is a bound as long as the application has read nothing: it may never read.
+        """
+        return not self._receiver.ended and (self.was_read or self._ahead < _MAX_UNREAD)
+
+    @property
+    def leftover(self) -> bytes:
+        """The bytes that arrived after the end of the body: the start of the next request."""
+        return self._receiver.reader.leftover
+
+    @property
+    def length(self) -> int | None:
+        """The length of the body, if the head declared it."""
+        return self._receiver.reader.length
+
+    @property
+    def trailers(self) -> Pairs:
+        """The trailers, once the body has ended."""
+        return self._receiver.reader.trailers
+
+    def cancel_continue(self) -> None:
+        """Never send 100 Continue from now on: a response is sent."""
+        self._receiver.continue_due = False
+
+    # Reading
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        """Read what has arrived into ``buffer``; return the count, 0 at the end.
+
+        Blocks only if nothing has arrived.
+        """
+        self.was_read = True
+        receiver = self._receiver
+        with memoryview(buffer) as whole, whole.cast("B") as view:
+            while True:
+                if self._spool is not None:
+                    return self._read_spool(self._spool, view)
+                if self._chunks:
+                    return self._read_chunk(view)
+                if receiver.fault is not None:
+                    raise receiver.fault
+                if self.done or not view:
+                    return 0
+                if expected := receiver.reader.bytes_expected:
+                    if count := receiver.receive_into(view[:expected]):
+                        return count
+                else:
+                    self._chunks += receiver.receive()
+
+    def readall(self) -> bytes:
+        """Return the rest of the body; an error loses what was read before it."""
+        chunks = []
+        while chunk := self.read(_READ_SIZE):
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+    def _read_spool(self, spool: Spool, view: memoryview) -> int:
+        count = spool.read_into(self._spool_position, view)
+        self._spool_position += count
+        if self._spool_position == spool.size:
+            self._close_spool()
+        return count
+
+    def _read_chunk(self, view: memoryview) -> int:
+        chunk = self._chunks[0]
+        count = min(len(chunk), len(view))
+        view[:count] = chunk[:count]
+        if count == len(chunk):
+            del self._chunks[0]
+        else:
+            self._chunks[0] = memoryview(chunk)[count:]
+        return count
+
+    # Reading ahead of the application
+
+    def read_ahead(self) -> None:
+        """Move what has arrived to the spool, without blocking; an error is left for the reader.
+
+        An OSError of the spool's disk is raised.
+        """
+        self._chunks += self._receiver.receive_available()
+        if self._chunks:
+            self._spool = self._spool or Spool()
+            for chunk in self._chunks:
+                self._spool.append(chunk)
+            self._chunks.clear()
+
+    def arrives_within(self, seconds: float, max_size: int) -> bool:
+        """Read the rest ahead if it is small and arrives in time; return whether all is here."""
+        end = monotonic() + seconds
+        expected = self._receiver.reader.bytes_expected
+        if self._receiver.continue_due or (expected and expected > max_size):
+            return False
+        max_size += self._ahead
+        while not self._receiver.ended and self._ahead <= max_size:
+            if not self._receiver.wait(max(0.0, end - monotonic())):
+                break
+            self.read_ahead()
+        return self.done
+
+    @property
+    def _ahead(self) -> int:
+        return 0 if self._spool is None else self._spool.size
+
+    def _close_spool(self) -> None:
+        if self._spool is not None:
+            self._spool.close()
+        self._spool = None
+        self._spool_position = 0
+
+    def release(self) -> None:
+        """Free the bytes that are kept; every later read raises ClientDisconnected."""
+        if self._receiver.fault is None:
+            self._receiver.fault = ClientDisconnected(
+                "the request is over, and its body is no longer available"
+            )
+        self._chunks.clear()
+        self._close_spool()
+
+    def __repr__(self) -> str:
+        state = "broken" if self.fault else self._receiver.reader.progress
+        return f"<RequestBody of {self._client}, {'all received' if self.done else state}>"
+
+
+class BodyReceiver:
+    """Receives the body of one request; ``reader`` finds its end.
+
+    ``continue_due``: the client waits for 100 Continue, which the next wait for the body sends.
+    """
+
+    __slots__ = ("_socket", "continue_due", "fault", "reader")
+
+    def __init__(self, sock: ClientSocket, reader: BodyReader) -> None:
+        self._socket = sock
+        self.reader = reader
+        self.fault: Error | None = None
+        self.continue_due = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more is received, at the end of the body or after an error."""
+        return self.reader.done or self.fault is not None
+
+    def feed(self, data: bytes) -> Sequence[Buffer]:
+        """Return the chunks of the body that are in ``data``."""
+        chunks = self.reader.feed(data)
+        self.fault = self.reader.fault
+        return chunks
+
+    def receive(self) -> Sequence[Buffer]:
+        """Wait for bytes and return their chunks; none if they were framing, or at the end."""
+        self._send_continue()
+        try:
+            while self.fault is None:
+                data = self._socket.receive(BLOCK)
+                if data is not None:
+                    return self.feed(data) if data else self._handle_end()
+                self._socket.wait(READ, _RECEIVING)
+        except ClientDisconnected as exc:
+            self._store_error(exc)
+        return ()
+
+    def receive_into(self, view: memoryview) -> int:
+        """Wait for bytes without framing, received into ``view``; return the count, 0 at the end.
+
+        ``view`` must not be longer than ``reader.bytes_expected``.
+        """
+        self._send_continue()
+        try:
+            while self.fault is None:
+                count = self._socket.receive_into(view)
+                if count is not None:
+                    if not count:
+                        return len(self._handle_end())
+                    self.reader.skip(count)
+                    return count
+                self._socket.wait(READ, _RECEIVING)
+        except ClientDisconnected as exc:
+            self._store_error(exc)
+        return 0
+
+    def receive_available(self) -> Sequence[Buffer]:
+        """Return the chunks of what has arrived, without blocking."""
+        try:
+            data = self._socket.receive(4 * BLOCK)
+        except ClientDisconnected as exc:
+            self._store_error(exc)
+            return ()
+        if data is None:
+            return ()
+        return self.feed(data) if data else self._handle_end()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait at most ``seconds`` for bytes; return whether some have arrived."""
+        try:
+            return bool(self._socket.wait_for(READ, seconds))
+        except ClientDisconnected as exc:
+            self._store_error(exc)
+            return False
+
+    def _send_continue(self) -> None:
+        if not self.continue_due:
+            return
+        self.continue_due = False
+        rest = _CONTINUE
+        try:
+            while rest := rest[self._socket.send([rest]) :]:
+                self._socket.wait(WRITE, _CONTINUING)
+        except ClientDisconnected as exc:
+            self._store_error(exc)
+
+    def _handle_end(self) -> Sequence[Buffer]:
+        """Handle the end of the client's side, which may be too early for the body."""
+        try:
+            self.reader.end()
+        except UnexpectedEOF as exc:
+            self.fault = ClientDisconnected(f"{self._socket.client} disconnected: {exc.message}")
+            self.fault.__cause__ = exc
+        return ()
+
+    def _store_error(self, exc: ClientDisconnected) -> None:
+        self.fault = ClientDisconnected(f"{exc.message}; request body: {self.reader.progress}")
+        self.fault.__cause__ = exc.__cause__

@@ -1,9 +1,7 @@
-"""Check and write the head of a response.
+"""Check the head of a response, choose the framing of its body, and encode it. Pure functions.
 
-The head of an answer: what the application declares, judged, and how its body is framed. Pure.
-
-An application says nothing about the connection (PEP 3333 leaves hop-by-hop fields to servers):
-Connection, Transfer-Encoding and Date come from here.
+Connection, Transfer-Encoding and Date are set here: PEP 3333 leaves the hop-by-hop fields to the
+server, and an application must not set them.
 """
 
 from __future__ import annotations
@@ -23,110 +21,122 @@ _FORBIDDEN = re.compile("[\r\n\0]")
 
 
 class Framing(Enum):
-    """How a client sees where the body of an answer ends."""
+    """The way in which a client finds the end of a response's body."""
 
-    NONE = "it has none"
-    SIZED = "by its Content-Length"
-    CHUNKED = "by its last chunk"
+    NONE = "there is no body"
+    SIZED = "by Content-Length"
+    CHUNKED = "by the last chunk"
     TO_END = "by the end of the connection"
 
 
 class ResponseHead(NamedTuple):
-    """What an application said to start_response, judged; ``lines`` as they go out."""
+    """The checked arguments of ``start_response``; ``lines`` are the encoded fields.
+
+    ``length`` is the declared Content-Length, and ``has_date`` whether there is a Date.
+    """
 
     status: str
     code: int
     lines: str
     length: int | None
-    dated: bool
+    has_date: bool
 
 
 def check_response_head(status: str, headers: list[tuple[str, str]]) -> ResponseHead:
-    """Judge a status and fields; raises TypeError or ValueError for what cannot go out."""
-    match = _STATUS.fullmatch(_text(status, "the status"))
+    r"""Check a status and fields; raise TypeError or ValueError if they cannot be sent.
+
+    >>> check_response_head('200 OK', [('Content-Length', '5')]).lines
+    'Content-Length: 5\r\n'
+    """
+    match = _STATUS.fullmatch(_check_text(status, "the status"))
     if not match:
-        raise ValueError(f"the status {status!r}: one such as '200 OK', of 200 or more, is wanted")
+        raise ValueError(f"the status must be one such as '200 OK', and at least 200: {status!r}")
     code = int(match[1])
     lines: list[str] = []
     lengths: list[str] = []
-    dated = False
+    has_date = False
     for name, value in headers:
-        line = _line(name, value)
+        line = _encode_field(name, value)
         lowered = name.lower()
-        dated = dated or lowered == "date"
+        has_date = has_date or lowered == "date"
         if lowered == "content-length":
             lengths.append(value)
             if code == 204:  # which must have none (RFC 9110 8.6)
                 continue
         lines.append(line)
-    return ResponseHead(status, code, "".join(lines), _length(lengths), dated)
+    return ResponseHead(status, code, "".join(lines), _parse_lengths(lengths), has_date)
 
 
-def framing_of(said: ResponseHead, method: str, minor: int, length: int | None) -> Framing:
-    """How the body goes out; ``length`` is what is known of it without or with the application."""
-    if method == "HEAD" or said.code in (204, 304):
+def choose_framing(head: ResponseHead, method: str, minor: int, length: int | None) -> Framing:
+    """Choose the framing of a body; ``length`` is declared in the head or known without it.
+
+    ``minor`` is the minor version of the request: HTTP/1.0 has no chunks.
+    """
+    if method == "HEAD" or head.code in (204, 304):
         return Framing.NONE
     if length is not None:
         return Framing.SIZED
     return Framing.CHUNKED if minor else Framing.TO_END
 
 
-def head_bytes(said: ResponseHead, framing: Framing, length: int | None, connection: str) -> bytes:
-    """The whole head; ``connection`` is the value of that field, or empty for none."""
-    lines = ["HTTP/1.1 ", said.status, "\r\n", said.lines]
-    if length is not None and said.length is None and said.code not in (204, 304):
+def encode_response_head(
+    head: ResponseHead, framing: Framing, length: int | None, connection: str
+) -> bytes:
+    """Return the head as bytes; ``connection`` is the value of that field, '' for no field."""
+    lines = ["HTTP/1.1 ", head.status, "\r\n", head.lines]
+    if length is not None and head.length is None and head.code not in (204, 304):
         lines.append(f"Content-Length: {length}\r\n")
     if framing is Framing.CHUNKED:
         lines.append("Transfer-Encoding: chunked\r\n")
-    if not said.dated:
-        lines.append(_Date.line())
+    if not head.has_date:
+        lines.append(_DateLine.get())
     if connection:
         lines.append(f"Connection: {connection}\r\n")
     lines.append("\r\n")
     return "".join(lines).encode("latin-1")
 
 
-def _line(name: str, value: str) -> str:
-    if not _NAME.fullmatch(_text(name, "the name of a header")):
-        raise ValueError(f"{name!r} is no header name")
-    fault = _FORBIDDEN.search(_text(value, f"the value of {name}"))
-    if fault:
-        raise ValueError(f"the value of {name} has a {fault[0]!r} at {fault.start()}")
+def _encode_field(name: str, value: str) -> str:
+    if not _NAME.fullmatch(_check_text(name, "the name of a header")):
+        raise ValueError(f"{name!r} is not a valid header name")
+    invalid = _FORBIDDEN.search(_check_text(value, f"the value of {name}"))
+    if invalid:
+        raise ValueError(f"the value of {name} has a {invalid[0]!r} at {invalid.start()}")
     if name.lower() in OF_THE_CONNECTION:
-        raise ValueError(f"{name} is for the server to say, and not for the application")
+        raise ValueError(f"{name} is set by the server; an application must not set it")
     return f"{name}: {value}\r\n"
 
 
-def _text(text: object, what: str) -> str:
+def _check_text(text: object, name: str) -> str:
     if not isinstance(text, str):
-        raise TypeError(f"{what} is of type {type(text).__name__}; a str is wanted")
+        raise TypeError(f"{name} must be a str; got {type(text).__name__}")
     if not text.isascii():
         try:
             text.encode("latin-1")
         except UnicodeEncodeError as exc:
-            raise ValueError(f"{what} has {text[exc.start]!r}, and a head is latin-1") from exc
+            raise ValueError(f"{name} must be latin-1; it has {text[exc.start]!r}") from exc
     return text
 
 
-def _length(values: list[str]) -> int | None:
+def _parse_lengths(values: list[str]) -> int | None:
     if not values:
         return None
     length = parse_length(values[0])
     if len(values) > 1 or length is None:
-        raise ValueError(f"Content-Length {', '.join(values)!r}: one number of bytes is wanted")
+        raise ValueError(f"Content-Length must be one number of bytes; got {', '.join(values)!r}")
     return length
 
 
-class _Date:
-    """The line of the Date field, made once for each second."""
+class _DateLine:
+    """The line of the Date field, made once a second."""
 
-    made: tuple[int, str] = (0, "")
+    cached: tuple[int, str] = (0, "")
 
     @classmethod
-    def line(cls) -> str:
+    def get(cls) -> str:
         now = int(time())
-        second, line = cls.made
+        second, line = cls.cached
         if second != now:
             line = f"Date: {formatdate(now, usegmt=True)}\r\n"
-            cls.made = (now, line)
+            cls.cached = (now, line)
         return line

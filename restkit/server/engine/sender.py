@@ -1,12 +1,11 @@
-"""Send a response to a client.
+"""Send a response to a client, and receive the request's body while nothing can be sent.
 
-Sends what an answer is made of, and lets the request's body come while nothing can go.
+A client that sends its whole request before it reads takes nothing of the response until then. So
+while the socket accepts no more bytes, the bytes of the request's body are read into the body's
+spool. The response then waits for the client, and the client never waits for the response.
 
-A client that sends all before it reads takes nothing of an answer until its request is out. So
-whenever the socket will not take more, what comes of the request's body is taken into the body's
-spool: the answer waits for the client, and the client never for the answer.
-
-``wsgi.file_wrapper`` (PEP 3333): a file as an answer's body, which the system may send.
+``FileWrapper`` is ``wsgi.file_wrapper`` (PEP 3333): a file as the body of a response, which the
+system can send by ``sendfile``.
 """
 
 from __future__ import annotations
@@ -14,146 +13,121 @@ from __future__ import annotations
 import io
 import os
 import stat
-from errno import EINVAL, ENOSYS, EOPNOTSUPP
-from typing import IO, TYPE_CHECKING, NamedTuple, cast
+from typing import IO
 
 from restkit.errors import ClientDisconnected
-from restkit.server.engine.client_socket import READ, WRITE, Channel
+from restkit.io.buffers import Buffer, drop_sent
+from restkit.io.files import Region
+from restkit.io.sockets import BLOCK, COPIED_TAIL, NO_SENDFILE, READ, WRITE
+from restkit.server.engine.client_socket import ClientSocket
+from restkit.server.engine.request_body import RequestBody
 
-if TYPE_CHECKING:
-    from restkit.io.buffers import Buffer
-    from restkit.server.engine.request_body import RequestBody
-
-
-_ANSWERING = "an answer was sent to it"
-_STEP = 1024 * 1024
-# ``sendfile`` sends what a file holds when its pages leave, and of a file that has been cut off
-# meanwhile, zeros. So the end of it goes in copies, and more of it than connections of this system
-# hold on the way (tcp(7): tcp_wmem and tcp_rmem, 4 and 6 MiB unless somebody has set them higher).
-_COPIED_TAIL = 32 * 1024 * 1024
-# What ``sendfile`` says on file systems that it cannot send from.
-_NO_SENDFILE = (EINVAL, ENOSYS, EOPNOTSUPP)
+_MAX_SENDFILE = 1024 * 1024
+_SENDING = "sent the response"
 
 
 class Sender:
-    """Sends on ``channel``, and takes ``body`` ahead while it cannot.
+    """Send bytes and files to a client, and read the request's body ahead while that is blocked.
 
-    Everything raises ClientDisconnected when the client is gone or keeps still for too long, and
-    again at every later call.
+    Every method raises ClientDisconnected if the client is gone or silent for too long, and again
+    at every later call.
     """
 
-    __slots__ = ("_body", "_channel", "_fault")
+    __slots__ = ("_body", "_error", "_socket")
 
-    def __init__(self, channel: Channel, body: RequestBody) -> None:
-        self._channel = channel
+    def __init__(self, sock: ClientSocket, body: RequestBody) -> None:
+        self._socket = sock
         self._body = body
-        self._fault: ClientDisconnected | None = None
+        self._error: ClientDisconnected | None = None
 
     def send(self, buffers: list[Buffer]) -> None:
-        """Send all of these; the list is used up."""
+        """Send all bytes of the buffers, and empty the list. Blocks."""
         self._begin()
         while True:
-            _drop(buffers, self._tried(buffers))
+            drop_sent(buffers, self._send_some(buffers))
             if not buffers:
                 return
             self.wait()
 
-    def send_file(self, file: IO[bytes], start: int, count: int) -> int:
-        """Send ``count`` bytes of a file from ``start`` on; how many it had of them.
+    def send_file(self, region: Region) -> int:
+        """Send a region of a file; return how many bytes of it the file had. Blocks.
 
-        The file's own position, where it is looked at, is left somewhere.
+        Where possible, the system sends the bytes by ``sendfile``.
         """
         self._begin()
-        end = start + count
-        at = start
-        while end - at > _COPIED_TAIL:
-            sent = self._tried_file(file.fileno(), at, min(_STEP, end - at))
+        rest = region
+        while rest.length > COPIED_TAIL:
+            sent = self._send_file_some(rest)
             if not sent:
                 break
-            at += sent
-        while at < end and (block := os.pread(file.fileno(), min(_STEP, end - at), at)):
-            at += len(block)
+            rest = rest.after(sent)
+        total = region.length - rest.length
+        for block in rest.blocks():
             self.send([block])
-        return at - start
+            total += len(block)
+        return total
 
-    def ends_by_closing(self) -> None:
-        """What is sent from here on ends with the connection."""
-        self._channel.end_counts = True
+    def wait(self) -> None:
+        """Wait until bytes can be sent, and read the request's body ahead meanwhile."""
+        body = self._body
+        ready = READ
+        while ready == READ:
+            read_ahead = body.should_read_ahead
+            try:
+                ready = self._socket.wait(WRITE | READ if read_ahead else WRITE, _SENDING)
+            except ClientDisconnected as exc:
+                raise self._store_error(exc) from exc.__cause__
+            if read_ahead and ready & READ:
+                body.read_ahead()
+
+    def mark_end_by_closing(self) -> None:
+        """State that the end of the connection will be the end of the response."""
+        self._socket.close_ends_response = True
 
     def _begin(self) -> None:
-        self._body.never_mind()
-        if self._fault is not None:
-            raise self._fault
+        self._body.cancel_continue()
+        if self._error is not None:
+            raise self._error
 
-    def _tried(self, buffers: list[Buffer]) -> int:
+    def _send_some(self, buffers: list[Buffer]) -> int:
         try:
-            return self._channel.send(buffers)
+            return self._socket.send(buffers)
         except ClientDisconnected as exc:
-            raise self._failed(exc) from exc.__cause__
+            raise self._store_error(exc) from exc.__cause__
 
-    def _tried_file(self, number: int, start: int, count: int) -> int:
-        """How many bytes went; 0 when the file ends here, or is not one for ``sendfile``."""
+    def _send_file_some(self, region: Region) -> int:
+        """Return how many bytes were sent; 0 at the file's end, or if sendfile does not work."""
+        count = min(_MAX_SENDFILE, region.length)
         while True:
             try:
-                sent = self._channel.send_file(number, start, count)
+                sent = self._socket.send_file(region.file.fileno(), region.start, count)
             except ClientDisconnected as exc:
-                raise self._failed(exc) from exc.__cause__
+                raise self._store_error(exc) from exc.__cause__
             except OSError as exc:
-                if exc.errno in _NO_SENDFILE:
+                if exc.errno in NO_SENDFILE:
                     return 0
                 raise
             if sent is not None:
                 return sent
             self.wait()
 
-    def wait(self) -> None:
-        """Wait until something can go, and take ahead what comes of the body meanwhile."""
-        body = self._body
-        ready = READ
-        while ready == READ:
-            wanted = body.wanted
-            try:
-                ready = self._channel.wait(WRITE | READ if wanted else WRITE, _ANSWERING)
-            except ClientDisconnected as exc:
-                raise self._failed(exc) from exc.__cause__
-            if wanted and ready & READ:
-                body.take_ahead()
-
-    def _failed(self, exc: ClientDisconnected) -> ClientDisconnected:
-        self._fault = exc
+    def _store_error(self, exc: ClientDisconnected) -> ClientDisconnected:
+        self._error = exc
         return exc
 
 
-def _drop(buffers: list[Buffer], count: int) -> None:
-    """Take the first ``count`` bytes out of the buffers."""
-    while buffers:
-        size = len(buffers[0])
-        if count < size:
-            buffers[0] = memoryview(buffers[0])[count:]
-            return
-        count -= size
-        del buffers[0]
-
-
-_BLOCK = 64 * 1024
-
-
-class Span(NamedTuple):
-    """A part of a file that can be read by its number: from ``start`` to the file's end."""
-
-    file: IO[bytes]
-    start: int
-    size: int
-
-
 class FileWrapper:
-    """What is left of a file, in blocks; ``close()`` closes the file if it can be closed.
+    """The rest of a file, in blocks; ``close()`` closes the file if it has that method.
 
-    It is its own iterator, and can be told to begin elsewhere: frameworks that cut a range out of
-    it (werkzeug 3) take the iterator for the whole of it, and close that.
+    It is its own iterator and can seek: frameworks that send a range of it (werkzeug 3) replace
+    the wrapper by its iterator, and close that.
+
+    >>> wrapper = FileWrapper(io.BytesIO(b'content'), 4)
+    >>> list(wrapper)
+    [b'cont', b'ent']
     """
 
-    def __init__(self, filelike: IO[bytes], block_size: int = _BLOCK) -> None:
+    def __init__(self, filelike: IO[bytes], block_size: int = BLOCK) -> None:
         self.filelike = filelike
         self.block_size = block_size
 
@@ -181,14 +155,13 @@ class FileWrapper:
         if close is not None:
             close()
 
-    def span(self) -> Span | None:
-        """The same as a part of a regular file, where its number gives the same bytes.
+    def region(self) -> Region | None:
+        """Return the rest of the file as a region of a regular file; None if it is no such file.
 
-        What is not one of Python's own plain files may have a number and give other bytes than
-        the file behind it has, as ``GzipFile`` does; and what the system makes up as it is read
-        has no size (proc(5)).
+        Only Python's plain file objects have a descriptor with the same bytes: ``GzipFile`` has
+        one, and gives other bytes. A file that the system generates has no size (proc(5)).
         """
-        # NamedTemporaryFile has its file in a wrapper of its own.
+        # NamedTemporaryFile has the file inside a wrapper of its own.
         file = getattr(self.filelike, "file", self.filelike)
         if isinstance(file, io.BufferedRandom):
             file.flush()
@@ -196,10 +169,10 @@ class FileWrapper:
         if not isinstance(raw, io.FileIO):
             return None
         try:
-            found = os.fstat(raw.fileno())
+            status = os.fstat(raw.fileno())
             start = file.tell()
         except OSError:
             return None
-        if not stat.S_ISREG(found.st_mode) or found.st_size <= start:
+        if not stat.S_ISREG(status.st_mode) or status.st_size <= start:
             return None
-        return Span(cast("IO[bytes]", file), start, found.st_size - start)
+        return Region(file, start, status.st_size - start)

@@ -1,246 +1,291 @@
-"""The response of a WSGI application.
+"""Call a WSGI application (PEP 3333) and send its response.
 
-One call of a WSGI application (PEP 3333), and its answer on the wire.
-
-The head leaves with the first bytes of the body, or when there are none; with it is decided how
-the body is framed and whether the connection is kept, once. What fails before is an answer of its
-own; what fails behind it leaves a body that no client takes for a whole one.
+The head is sent together with the first bytes of the body, or at the end of an empty body. At that
+point the framing of the body is chosen, and whether the connection is kept. An error before that
+becomes an error response; an error after it leaves a body that no client takes for a complete one.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from restkit.errors import ClientDisconnected, ParserError
 from restkit.http1.framing import keeps_alive
+from restkit.http1.request_head import RequestHead
 from restkit.http1.writing import LAST_CHUNK, encode_chunk
+from restkit.io.buffers import Buffer, close_if_it_can
+from restkit.io.files import Region
+from restkit.io.sockets import BLOCK
 from restkit.redaction import redact_url
-from restkit.server.engine.client_socket import BLOCK
+from restkit.server.engine.request_body import RequestBody
 from restkit.server.engine.response_head import (
     Framing,
     ResponseHead,
     check_response_head,
-    framing_of,
-    head_bytes,
+    choose_framing,
+    encode_response_head,
 )
-from restkit.server.engine.sender import FileWrapper
+from restkit.server.engine.sender import FileWrapper, Sender
 
 if TYPE_CHECKING:
     from _typeshed import OptExcInfo
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
-    from restkit.http1.request_head import RequestHead
-    from restkit.io.buffers import Buffer
-    from restkit.server.engine.request_body import RequestBody
-    from restkit.server.engine.sender import Sender, Span
-
-
 _logger = logging.getLogger("restkit.server")
 
-# What of an unread body is small, and soon: it is waited for, and the connection kept.
-SMALL = 64 * 1024
-SOON = 0.05
-_TEXT = [("Content-Type", "text/plain; charset=utf-8")]
+# The rest of an unread body that is small and arrives soon is awaited, so that the connection can
+# be kept.
+_SMALL = 64 * 1024
+_SOON = 0.05
 
 
-class Ending(Enum):
-    """What is to become of the connection."""
+class WSGIResponse:
+    """The response to one request, as an application declares and writes it.
 
-    KEPT = "another request may follow"
-    CLOSED = "it ends, and the client reads what has left"
-    RESET = "it breaks, or a part would look like the whole"
-    GONE = "the client has left it"
+    Each engine has a subclass, which calls the application and has one hook: ``_send_head``.
+    """
 
-
-class Exchange:
-    """The answer to one request, given by one application."""
-
-    def __init__(self, head: RequestHead, sender: Sender, body: RequestBody) -> None:
-        self._head = head
+    def __init__(
+        self, method: str, target: str, minor: int, sender: Sender, body: RequestBody
+    ) -> None:
+        self._method = method
+        self._target = target
+        self._minor = minor
         self._sender = sender
         self._body = body
-        self._closes = not keeps_alive(head)
-        self._said: ResponseHead | None = None
-        self._framing: Framing | None = None  # None until the head has left
-        self._known: int | None = None  # the length of the body, where there is a look ahead
-        self._left = 0
-        self._cut = False
+        self._head: ResponseHead | None = None
+        self._framing: Framing | None = None  # None until the head has been sent
+        self._length: int | None = None  # the length of the body, if it is declared or known
+        self._sent = 0  # bytes of the body
+        self._too_long = False
         self._finished = False
-
-    def run(self, app: WSGIApplication, environ: WSGIEnvironment) -> Ending:
-        """Call the application, and send what it gives."""
-        try:
-            self._call(app, environ)
-        except ClientDisconnected as exc:
-            return self._gone(exc)
-        except BaseException as exc:  # noqa: BLE001  # SystemExit of one handler too: others go on
-            return self._failed(exc)
-        return self._ending()
-
-    def _call(self, app: WSGIApplication, environ: WSGIEnvironment) -> None:
-        items = app(environ, self.start_response)
-        try:
-            span = items.span() if isinstance(items, FileWrapper) else None
-            if span is not None and self._framing is None:
-                self._send_file(span)
-            else:
-                self._send_items(items)
-            self._finish()
-        finally:
-            close = getattr(items, "close", None)
-            if close is not None:
-                close()
-
-    # What the application is given
 
     def start_response(
         self, status: str, headers: list[tuple[str, str]], exc_info: OptExcInfo | None = None, /
     ) -> Callable[[bytes], object]:
-        """Declare status and fields; again only with ``exc_info``, and before the head has left."""
+        """Declare status and fields.
+
+        A second call needs ``exc_info``, whose exception is raised if the head has been sent.
+        """
         if exc_info is not None:
             try:
                 if self._framing is not None and exc_info[1] is not None:
                     raise exc_info[1].with_traceback(exc_info[2])
             finally:
-                exc_info = None  # which would hold this frame in a ring
-        elif self._said is not None:
-            raise AssertionError("start_response was called a second time, without exc_info")
-        self._said = check_response_head(status, headers)
+                exc_info = None  # it would keep this frame alive in a cycle
+        elif self._head is not None:
+            raise AssertionError("start_response was called a second time without exc_info")
+        self._declare(status, headers)
         return self.write
 
+    def _declare(self, status: str, headers: list[tuple[str, str]]) -> None:
+        self._head = check_response_head(status, headers)
+
     def write(self, data: Buffer) -> None:
-        """Send a piece of the body at once; an empty one writes nothing."""
+        """Send a chunk of the body at once; an empty one sends nothing. Blocks."""
         if not isinstance(data, bytes):
-            data = _as_bytes(data)
+            data = _as_buffer(data)
         if not data:
             return
         if self._finished:
-            raise AssertionError("write() was called when the answer had ended")
-        if self._framing is None:
-            self._send(self._leave(len(data)), data)
-        else:
-            self._send([], data)
-
-    # Sending
-
-    def _send_items(self, items: Any) -> None:
-        alone = isinstance(items, (list, tuple)) and len(items) == 1
-        if alone and isinstance(items[0], bytes) and self._framing is None:
-            self._known = len(items[0])
-        for item in items:
-            self.write(item)
-
-    def _send_file(self, span: Span) -> None:
-        """The first block together with the head, and what follows by the system."""
-        self._known = span.size
-        first = os.pread(span.file.fileno(), BLOCK, span.start)
-        self.write(first)
-        rest = span.size - len(first)
+            raise AssertionError("write() was called after the end of the response")
+        buffers = self._send_head(len(data)) if self._framing is None else []
         if self._framing is Framing.SIZED:
-            rest = min(rest, self._left)
-            self._left -= self._sender.send_file(span.file, span.start + len(first), rest)
-
-    def _leave(self, first: int, *, last: bool = False) -> list[Buffer]:
-        """Decide what the head says; ``first`` bytes of the body go with it."""
-        said = self._said
-        if said is None:
-            raise AssertionError("the application gave an answer, and did not call start_response")
-        length = self._known if said.length is None else said.length
-        if length is None and last and self._head.method != "HEAD":
-            length = 0
-        framing = framing_of(said, self._head.method, self._head.minor, length)
-        whole = framing is Framing.NONE or (length is not None and length <= first)
-        if self._is_to_close(framing, whole=whole):
-            self._closes = True
-        connection = "close" if self._closes else "" if self._head.minor else "keep-alive"
-        head = head_bytes(said, framing, length, connection)
-        if framing is Framing.TO_END:
-            self._sender.ends_by_closing()
-        self._framing = framing
-        self._left = length or 0
-        return [head]
-
-    def _is_to_close(self, framing: Framing, *, whole: bool) -> bool:
-        if self._closes or framing is Framing.TO_END or self._body.fault is not None:
-            return True
-        if self._body.done or (self._body.touched and not whole):
-            return False  # one that is being read is taken to be read to its end
-        return not self._body.comes_soon(SMALL, SOON)
-
-    def _send(self, buffers: list[Buffer], data: Buffer) -> None:
-        if self._framing is Framing.CHUNKED:
-            buffers += encode_chunk(data)
-        elif self._framing is Framing.TO_END:
-            buffers.append(data)
-        elif self._framing is Framing.SIZED:
-            if len(data) > self._left:
-                self._cut = True
-                data = memoryview(data)[: self._left]
-            self._left -= len(data)
-            if data:
+            assert self._length is not None
+            space = self._length - self._sent
+            if len(data) > space:
+                self._too_long = True
+                data = memoryview(data)[:space]
+        if data and self._framing is not Framing.NONE:
+            self._sent += len(data)
+            if self._framing is Framing.CHUNKED:
+                buffers += encode_chunk(data)
+            else:
                 buffers.append(data)
         if buffers:
             self._sender.send(buffers)
 
+    def _send_head(self, available: int) -> list[Buffer]:
+        """Send the head and set ``_framing``, or return the head to be sent with the first chunk.
+
+        ``available`` bytes of the body follow at once.
+        """
+        raise NotImplementedError
+
+    def _check_head(self) -> ResponseHead:
+        if self._head is None:
+            raise AssertionError("the application responded without calling start_response")
+        return self._head
+
+    def _write_region(self, region: Region) -> None:
+        """Send a file: its first block together with the head, and the rest by the system."""
+        first = os.pread(region.file.fileno(), BLOCK, region.start)
+        self.write(first)
+        if self._framing is Framing.SIZED:
+            assert self._length is not None
+            count = min(region.length - len(first), self._length - self._sent)
+            if count:
+                rest = Region(region.file, region.start + len(first), count)
+                self._sent += self._sender.send_file(rest)
+
+    def _can_keep_alive(self, framing: Framing, available: int) -> bool:
+        """Return whether the request's body lets the connection be used again.
+
+        May wait a moment for the rest of a small body.
+        """
+        body = self._body
+        if body.fault is not None:
+            return False
+        complete = framing is Framing.NONE or (
+            self._length is not None and self._length <= available
+        )
+        if body.done or (body.was_read and not complete):
+            return True  # the application is expected to read it to its end
+        return self._rest_arrives_soon()
+
+    def _rest_arrives_soon(self) -> bool:
+        return self._body.arrives_within(_SOON, _SMALL)
+
+    @property
+    def _too_short(self) -> bool:
+        """Whether the body has fewer bytes than its Content-Length."""
+        return self._framing is Framing.SIZED and self._sent != self._length
+
+    def _log_wrong_length(self) -> None:
+        if self._too_short:
+            assert self._length is not None
+            difference = f"{self._length - self._sent} bytes fewer"
+        elif self._too_long:
+            difference = "more bytes"
+        else:
+            return
+        _logger.error("%s: the application sent %s than declared", self._request_line, difference)
+
+    def _error_response(self, exc: BaseException) -> tuple[str, bytes]:
+        """Log an exception of the application; return the status and text of its response."""
+        if exc is self._body.fault and isinstance(exc, ParserError):
+            _logger.debug("%s: %s", self._request_line, exc)
+            return "400 Bad Request", f"{exc}\n".encode()
+        _logger.error("%s: the application failed", self._request_line, exc_info=exc)
+        return "500 Internal Server Error", b"Internal Server Error\n"
+
+    def _send_error(self, status: str, text: bytes) -> None:
+        """Send an error response in place of the application's, whose head was not sent."""
+        fields = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(text)))]
+        self._declare(status, fields)
+        self.write(text)
+
+    @property
+    def _request_line(self) -> str:
+        """The method and the target, for the log."""
+        return f"{self._method} {redact_url(self._target)}"
+
+
+class Ending(Enum):
+    """The state of a connection after a response."""
+
+    KEPT = "another request may follow"
+    CLOSED = "it ends, and the client can read the response to its end"
+    RESET = "it is reset, because the response would look complete otherwise"
+    DISCONNECTED = "the client is gone"
+
+
+class Exchange(WSGIResponse):
+    """One request on the embedded engine, and its response."""
+
+    def __init__(self, head: RequestHead, sender: Sender, body: RequestBody) -> None:
+        super().__init__(head.method, head.target, head.minor, sender, body)
+        self._closes = not keeps_alive(head)
+
+    def run(self, app: WSGIApplication, environ: WSGIEnvironment) -> Ending:
+        """Call the application and send its response. Blocks."""
+        try:
+            self._call(app, environ)
+        except ClientDisconnected as exc:
+            return self._end_disconnected(exc)
+        except BaseException as exc:  # noqa: BLE001  # SystemExit too: it ends one request only
+            return self._end_failed(exc)
+        return self._end()
+
+    def _call(self, app: WSGIApplication, environ: WSGIEnvironment) -> None:
+        items = app(environ, self.start_response)
+        try:
+            region = items.region() if isinstance(items, FileWrapper) else None
+            if region is not None and self._framing is None:
+                self._length = region.length
+                self._write_region(region)
+            else:
+                self._write_items(items)
+            self._finish()
+        finally:
+            close_if_it_can(items)
+
+    def _write_items(self, items: Iterable[bytes]) -> None:
+        only = items[0] if isinstance(items, (list, tuple)) and len(items) == 1 else None
+        if isinstance(only, bytes) and self._framing is None:
+            self._length = len(only)
+        for item in items:
+            self.write(item)
+
+    def _send_head(self, available: int) -> list[Buffer]:
+        head = self._check_head()
+        if head.length is not None:
+            self._length = head.length
+        framing = choose_framing(head, self._method, self._minor, self._length)
+        if framing is Framing.TO_END:
+            self._closes = True
+            self._sender.mark_end_by_closing()
+        elif not self._closes:
+            self._closes = not self._can_keep_alive(framing, available)
+        connection = "close" if self._closes else "" if self._minor else "keep-alive"
+        self._framing = framing
+        return [encode_response_head(head, framing, self._length, connection)]
+
     def _finish(self) -> None:
-        """The end of the body."""
         if self._framing is None:
-            self._sender.send(self._leave(0, last=True))
+            if self._length is None and self._method != "HEAD":
+                self._length = 0  # unless the application has declared another
+            self._sender.send(self._send_head(0))
         elif self._framing is Framing.CHUNKED:
             self._sender.send([LAST_CHUNK])
         self._finished = True
-        if self._framing is Framing.SIZED and (self._left or self._cut):
-            few = f"{self._left} bytes fewer" if self._left else "more bytes"
-            _logger.error("%s: the application gave %s than it had declared", self._asked, few)
+        self._log_wrong_length()
 
-    # What becomes of it
+    # The connection afterwards
 
-    def _ending(self) -> Ending:
-        if self._framing is Framing.SIZED and self._left:
+    def _end(self) -> Ending:
+        if self._closes or self._too_short:
             return Ending.CLOSED
-        if self._closes or not (self._body.done or self._body.comes_soon(SMALL, SOON)):
-            return Ending.CLOSED
-        return Ending.KEPT
+        if self._body.done or self._rest_arrives_soon():
+            return Ending.KEPT
+        return Ending.CLOSED
 
-    def _failed(self, exc: BaseException) -> Ending:
-        if exc is self._body.fault and isinstance(exc, ParserError):
-            _logger.debug("%s: %s", self._asked, exc)
-            return self._answer_instead("400 Bad Request", f"{exc}\n")
-        _logger.error("%s: the application failed", self._asked, exc_info=exc)
-        return self._answer_instead("500 Internal Server Error", "Internal Server Error\n")
-
-    def _answer_instead(self, status: str, text: str) -> Ending:
+    def _end_failed(self, exc: BaseException) -> Ending:
+        status, text = self._error_response(exc)
         if self._framing is not None:
-            return Ending.RESET if self._would_look_whole else Ending.CLOSED
-        data = text.encode()
-        self._said = check_response_head(status, _TEXT)
-        self._known = len(data)
+            return Ending.RESET if self._would_look_complete else Ending.CLOSED
         try:
-            self.write(data)
+            self._send_error(status, text)
         except ClientDisconnected as gone:
-            return self._gone(gone)
+            return self._end_disconnected(gone)
         self._finished = True
-        return self._ending()
+        return self._end()
 
-    def _gone(self, exc: ClientDisconnected) -> Ending:
-        _logger.debug("%s: %s", self._asked, exc)
-        # It may still listen, as one that has ended its side too early.
-        return Ending.RESET if self._would_look_whole else Ending.GONE
+    def _end_disconnected(self, exc: ClientDisconnected) -> Ending:
+        _logger.debug("%s: %s", self._request_line, exc)
+        # A client that has ended its side too early may still read.
+        return Ending.RESET if self._would_look_complete else Ending.DISCONNECTED
 
     @property
-    def _would_look_whole(self) -> bool:
+    def _would_look_complete(self) -> bool:
         return self._framing is Framing.TO_END and not self._finished
 
-    @property
-    def _asked(self) -> str:
-        return f"{self._head.method} {redact_url(self._head.target)}"
 
-
-def _as_bytes(data: object) -> Buffer:
+def _as_buffer(data: object) -> Buffer:
     if isinstance(data, (bytearray, memoryview)):
         return memoryview(data).cast("B")
-    raise TypeError(f"a piece of an answer is of type {type(data).__name__}; bytes are wanted")
+    raise TypeError(f"the body of a response must be bytes; got {type(data).__name__}")

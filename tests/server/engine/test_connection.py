@@ -14,7 +14,8 @@ from wsgiref.validate import validator
 
 import pytest
 
-from restkit.server.engine.connection import LINGER_SECONDS, ClientConnection, Setup
+from restkit.server.engine.client_socket import DRAIN_SECONDS
+from restkit.server.engine.connection import ClientConnection, Setup
 from support.caller import get, post
 from support.messages import LAST_CHUNK, chunks
 from support.peer import HANG_BOUND
@@ -149,14 +150,14 @@ def test_a_refused_client_that_keeps_still_has_the_time_of_lingering_and_no_more
     with talking(naming, timeout=1000.0) as pair:
         assert pair.ask(b"BAD\r\n\r\n").startswith(b"HTTP/1.1 400 ")
         deadline = pair.conversation.deadline
-        assert deadline <= monotonic() + LINGER_SECONDS
+        assert deadline <= monotonic() + DRAIN_SECONDS
         pair.ask(b"more")
         assert pair.conversation.deadline == deadline
 
 
 def test_a_conversation_shows_its_state():
     with talking(naming) as pair:
-        where = "<ClientConnection on <Channel of 192.0.2.1:4711, {}>>"
+        where = "<ClientConnection on <ClientSocket of 192.0.2.1:4711, {}>>"
         assert repr(pair.conversation) == where.format("open")
         pair.conversation.abort()
         assert repr(pair.conversation) == where.format("cut off")

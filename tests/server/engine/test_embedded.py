@@ -30,8 +30,8 @@ from support.peer import HANG_BOUND
 UPLOAD = get("/read", "Content-Length: 100", method="POST") + b"part"
 TIMED_OUT = (
     b"HTTP/1.1 408 Request Timeout\r\nContent-Type: text/plain; charset=iso-8859-1\r\n"
-    b"Content-Length: 46\r\nConnection: close\r\n\r\n"
-    b"the head of the request was not whole in time\n"
+    b"Content-Length: 49\r\nConnection: close\r\n\r\n"
+    b"the head of the request was not complete in time\n"
 )
 
 
