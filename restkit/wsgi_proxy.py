@@ -1,16 +1,14 @@
-"""HostProxy: a WSGI application that forwards requests.
+"""``HostProxy``: a WSGI application that forwards requests to one server.
 
-A WSGI app that passes requests on to one place: ``HostProxy``, where server and client meet.
-
-What a proxy passes on of a request, and what it says of itself: fields, paths, addresses. Pure.
-
-Fields that are about one connection go no further (RFC 9110 7.6.1), and each message says who
-passed it on (7.6.3).
+Hop-by-hop fields are not forwarded (RFC 9110 7.6.1), and each message names its proxy in Via
+(7.6.3).
 """
 
 from __future__ import annotations
 
+import io
 import re
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -26,7 +24,9 @@ from restkit.errors import (
     ResponseError,
 )
 from restkit.headers import OF_THE_CONNECTION, Headers
+from restkit.io.buffers import Buffer
 from restkit.message.header_values import as_utf_8
+from restkit.message.response import HttpResponse
 from restkit.payload.base import Payload
 from restkit.redaction import redact_url
 from restkit.server.environ import (
@@ -42,36 +42,40 @@ from restkit.url.host import host_and_port, split_host_port
 from restkit.url.url import URL, join_uri, parse_url
 
 if TYPE_CHECKING:
-    import io
-    from collections.abc import Iterable, Iterator
-
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
-
-    from restkit.io.buffers import Buffer
-    from restkit.message.response import HttpResponse
-
 
 ALLOWED_METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE")
 
-_BLOCK = 256 * 1024
-_CONNECTIONS = 64
+_CHUNK_SIZE = 256 * 1024
+_POOL_SIZE = 64
+_PSEUDONYM = "restkit"  # in Via
+# RFC 2616 13.5.1 had two more; PEP 3333 leaves all of them to the server.
+_HOP_BY_HOP = OF_THE_CONNECTION | {"proxy-authenticate", "proxy-authorization"}
+# The proxy frames the message itself and sets these; a client must not be able to set what a
+# target trusts.
+_SET_BY_PROXY = frozenset("content-length expect forwarded host via".split())
+_FORWARDED = "X-Forwarded-"
+_SET_BY_CLIENT = ("User-Agent", "Accept-Encoding")
+_PATH_SAFE = "/!$&'()*+,;=:@~"
 _ABSOLUTE = re.compile("[a-z][a-z0-9+.-]*:", re.IGNORECASE)
+# Some servers read \ as /, and a segment only up to its first ; or NUL.
+_DOT_SEGMENT = re.compile(r"(?:^|[/\\])\.{1,2}(?:[;\0][^/\\]*)?(?:[/\\]|$)")
 
 
 class HostProxy:
-    """Passes requests on to what is behind ``target_uri``, streaming both ways; closed by ``with``.
+    """A WSGI application that forwards requests to ``target_uri``, streaming in both directions.
 
-    A WSGI app: path and query go behind the target's own, and no request leads anywhere else,
-    whatever host it names. A method that is not among ``allowed_methods`` is answered 403, and so
-    is a path that does not lie behind one of ``allowed_targets`` (paths behind the target, or
-    URLs; None is all of it). ``rewrite_location``: where Location and Content-Location lead to
-    the target, they are made to lead through the proxy. A target that cannot be reached is a 502,
-    one that does not answer in time a 504; an answer that breaks off breaks off here too, and
-    never looks whole.
+    Path and query are appended to those of the target. No request is sent to another host,
+    whatever host it names. A method that is not in ``allowed_methods`` gets a 403, and so does a
+    path that is not below one of ``allowed_targets`` (paths below the target, or URLs; None allows
+    all). With ``rewrite_location``, a Location or Content-Location that leads to the target is
+    changed to lead to the proxy. A target that cannot be reached is a 502, and one that does not
+    respond in time a 504. A response that is cut off is cut off for the client too, and never looks
+    complete.
 
-    ``client`` sends the requests, by its own options, and is its owner's to close. It must keep
-    no cookies: they would be one user's, sent along for the next. Without it the proxy has a
-    client of its own, which asks the environment for nothing.
+    ``client`` sends the requests, with its own options; its owner closes it. It must not keep
+    cookies, because those of one user would be sent with the requests of others. By default the
+    proxy creates a client that ignores the environment, and closes it in ``close()`` or ``with``.
 
     >>> HostProxy('http://127.0.0.1:8000/api/')
     <HostProxy to http://127.0.0.1:8000/api/>
@@ -88,28 +92,29 @@ class HostProxy:
     ) -> None:
         if client is not None and client.cookies is not None:
             raise RequestError(
-                "client= keeps cookies, those of all users in one jar: cookies=False"
+                "client must not keep cookies, which would mix those of all users; "
+                "create it with cookies=False"
             )
         self._target = parse_url(target_uri).without_fragment()
         self._methods = (
             (allowed_methods,) if isinstance(allowed_methods, str) else tuple(allowed_methods)
         )
-        self._allowed = None if allowed_targets is None else self._behind_target(allowed_targets)
+        self._allowed = None if allowed_targets is None else self._parse_targets(allowed_targets)
         self._rewrites = rewrite_location
-        self._own = client is None
-        self._client = client or Client(pool_size=_CONNECTIONS, cookies=False, trust_env=False)
+        self._owns_client = client is None
+        self._client = client or Client(pool_size=_POOL_SIZE, cookies=False, trust_env=False)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         try:
-            answer = self._ask(environ)
+            response = self._forward(environ)
         except HTTPError as exc:
-            return _refused(exc, environ["REQUEST_METHOD"], start_response)
-        start_response(f"{answer.response.status} {answer.response.reason}", answer.fields)
-        return answer
+            return _send_error(exc, environ["REQUEST_METHOD"], start_response)
+        start_response(response.status, response.fields)
+        return response
 
     def close(self) -> None:
-        """Close its own client; one that was given stays open."""
-        if self._own:
+        """Close the client that the proxy has created; a given one stays open."""
+        if self._owns_client:
             self._client.close()
 
     def __enter__(self) -> HostProxy:
@@ -120,80 +125,87 @@ class HostProxy:
 
     def __repr__(self) -> str:
         closed = ", closed" if self._client.closed else ""
-        return f"<HostProxy to {_shown(self._target)}{closed}>"
+        return f"<HostProxy to {redact_url(str(self._target))}{closed}>"
 
-    def _behind_target(self, allowed: Iterable[str | URL]) -> list[URL]:
+    def _parse_targets(self, allowed: Iterable[str | URL]) -> list[URL]:
         if isinstance(allowed, str):
             allowed = [allowed]
         base = URL(*self._target.origin, self._target.target.partition("?")[0])
         urls = [each if isinstance(each, URL) else join_uri(base, each) for each in allowed]
         for url in urls:
-            if rest_behind(base, url) is None:
-                raise RequestError(f"allowed_targets= has {_shown(url)}, not behind {_shown(base)}")
+            if path_below(base, url) is None:
+                raise RequestError(
+                    f"allowed_targets must be below {redact_url(str(base))}; "
+                    f"got {redact_url(str(url))}"
+                )
         return urls
 
-    def _ask(self, environ: WSGIEnvironment) -> _PassedOn:
-        """The answer of the target, its body begun; raises HTTPError where there is none."""
+    def _forward(self, environ: WSGIEnvironment) -> _ForwardedResponse:
+        """Send the request to the target; return its response, or raise HTTPError."""
         method = environ["REQUEST_METHOD"]
         if method not in self._methods:
             allowed = ", ".join(self._methods)
-            raise Forbidden(f"{method} is not passed on, only {allowed}", {"Allow": allowed})
-        here = own_address(environ)
+            raise Forbidden(f"{method} is not forwarded, only {allowed}", {"Allow": allowed})
+        own_url = read_own_url(environ)
         try:
             url = self._url_for(environ)
             response = self._client.request(
                 url,
                 method,
-                _payload_of(environ),
-                fields_to_send(environ),
+                _make_payload(environ),
+                make_request_fields(environ),
                 follow_redirect=False,
                 decompress=False,
-                # A client that waits to be told has the target asked.
+                # The target decides about the 100 Continue that the client waits for.
                 expect_continue="100-continue" in environ.get("HTTP_EXPECT", "").lower(),
             )
-            fields = fields_to_answer(response.headers, response.version)
-            return _PassedOn(response, [self._led_through(*field, url, here) for field in fields])
+            fields = make_response_fields(response.headers, response.version)
+            return _ForwardedResponse(
+                response,
+                [(name, self._rewrite(name, value, url, own_url)) for name, value in fields],
+            )
         except Error as exc:
-            raise _as_answer(exc) from exc
+            raise _as_http_error(exc) from exc
 
     def _url_for(self, environ: WSGIEnvironment) -> URL:
-        url = join_uri(self._target, path_to_ask(environ))
+        url = join_uri(self._target, read_target(environ))
         if self._allowed is not None and not any(
-            rest_behind(base, url) is not None for base in self._allowed
+            path_below(base, url) is not None for base in self._allowed
         ):
-            raise Forbidden("this path is not passed on")
+            raise Forbidden("this path is not forwarded")
         return url
 
-    def _led_through(self, name: str, value: str, url: URL, here: str) -> tuple[str, str]:
-        """A field of the answer to ``url``; one that leads to the target leads ``here``."""
+    def _rewrite(self, name: str, value: str, url: URL, own_url: str) -> str:
+        """Return the value of a field of the response to ``url``, rewritten if it is a location."""
         if not self._rewrites or name.lower() not in ("location", "content-location"):
-            return name, value
+            return value
         try:
-            there = url.join(as_utf_8(value))
+            location = url.join(as_utf_8(value))
         except InvalidUrl:
-            return name, value
-        rest = rest_behind(self._target, there)
+            return value
+        rest = path_below(self._target, location)
         if rest is None:
-            return name, value if _ABSOLUTE.match(value) else str(there)
-        fragment = "" if there.fragment is None else f"#{there.fragment}"
-        return name, f"{here}{rest}{fragment}"
+            return value if _ABSOLUTE.match(value) else str(location)
+        fragment = "" if location.fragment is None else f"#{location.fragment}"
+        return f"{own_url}{rest}{fragment}"
 
 
-class _PassedOn:
-    """An answer on its way: its fields, and its body's pieces as they come.
+class _ForwardedResponse:
+    """The response of the target: its status and fields, and the chunks of its body as they arrive.
 
-    The first of them is there from the beginning, so that an answer which breaks off before it
-    can still be another one.
+    The first chunk is received at once, so that a response which is cut off before it can become an
+    error response.
     """
 
     def __init__(self, response: HttpResponse, fields: list[tuple[str, str]]) -> None:
-        self.response = response
+        self._response = response
+        self.status = f"{response.status} {response.reason}"
         self.fields = fields
         try:
             if response.status < 200:
-                raise ResponseError(f"{response.status_line} is no answer to what was asked")
-            self._pieces: Iterator[bytes] = iter(response.payload_stream or ())
-            self._first = next(self._pieces, b"")
+                raise ResponseError(f"{response.status_line} is not a response to this request")
+            self._chunks: Iterator[bytes] = iter(response.payload_stream or ())
+            self._first = next(self._chunks, b"")
         except BaseException:
             response.close()
             raise
@@ -202,14 +214,14 @@ class _PassedOn:
         if self._first:
             first, self._first = self._first, b""
             yield first
-        yield from self._pieces
+        yield from self._chunks
 
     def close(self) -> None:
-        self.response.close()
+        self._response.close()
 
 
 class _RequestBody(Payload):
-    """The body of the request that is being answered: what there is, as soon as there is some."""
+    """The body of the client's request, forwarded as it arrives."""
 
     headers = ()
     source = "of a request"
@@ -219,21 +231,21 @@ class _RequestBody(Payload):
         self.length = length
 
     def chunks(self) -> Iterator[Buffer]:
-        # One buffer for all pieces: a piece is good until the next is asked for.
-        view = memoryview(bytearray(_BLOCK))
+        # One buffer for all chunks: a chunk is valid until the next one is requested.
+        view = memoryview(bytearray(_CHUNK_SIZE))
         while count := self._file.readinto1(view):
             yield view[:count]
 
 
-def _payload_of(environ: WSGIEnvironment) -> Payload | None:
+def _make_payload(environ: WSGIEnvironment) -> Payload | None:
     length = read_content_length(environ)
     if length == 0 or not has_body(environ):
         return None
     return _RequestBody(open_body(environ), length)
 
 
-def _as_answer(error: Error) -> HTTPError:
-    """What to answer where the target has not; raises what only the engine can see to."""
+def _as_http_error(error: Error) -> HTTPError:
+    """Return the error response for a failed request; raise what only the engine can handle."""
     if isinstance(error, ClientDisconnected):
         raise error
     if error.out_of_payload:
@@ -241,11 +253,11 @@ def _as_answer(error: Error) -> HTTPError:
             return InvalidUsage(error.message)
         raise error
     if isinstance(error, (InvalidUrl, InvalidHeader)):
-        return InvalidUsage("the request cannot be passed on as it is")
+        return InvalidUsage("the request cannot be forwarded: its URL or a header is not valid")
     return HTTPError(504 if isinstance(error, RequestTimeout) else 502, error.message)
 
 
-def _refused(error: HTTPError, method: str, start_response: StartResponse) -> list[bytes]:
+def _send_error(error: HTTPError, method: str, start_response: StartResponse) -> list[bytes]:
     status = format_status(error.status)
     text = f"{status}: {error.message}\n".encode()
     fields = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(text)))]
@@ -253,72 +265,57 @@ def _refused(error: HTTPError, method: str, start_response: StartResponse) -> li
     return [] if method == "HEAD" else [text]
 
 
-def _shown(url: URL) -> str:
-    return redact_url(str(url))
-
-
-_NAME = "restkit"
-# RFC 2616 13.5.1 had two more: WSGI leaves all of them to the server.
-_OF_ONE_CONNECTION = OF_THE_CONNECTION | {"proxy-authenticate", "proxy-authorization"}
-# Framed anew, or said by the proxy itself: who trusts these must not be told them by a client.
-_OF_OUR_OWN = frozenset("content-length expect forwarded host via".split())
-_FORWARDED = "X-Forwarded-"
-_OF_CLIENTS = ("User-Agent", "Accept-Encoding")
-_IN_A_PATH = "/!$&'()*+,;=:@~"
-# Some servers read \ as /, and a segment only as far as its first ; or NUL.
-_DOTS = re.compile(r"(?:^|[/\\])\.{1,2}(?:[;\0][^/\\]*)?(?:[/\\]|$)")
-
-
-def fields_to_send(environ: WSGIEnvironment) -> list[tuple[str, str | None]]:
-    """The fields of a request as its target is to see them; None keeps a client's own away."""
+def make_request_fields(environ: WSGIEnvironment) -> list[tuple[str, str | None]]:
+    """Return the fields to forward; None suppresses a default field of the Client."""
     headers = read_headers(environ)
-    dropped = _OF_ONE_CONNECTION | _OF_OUR_OWN | _named_in(headers)
+    dropped = _HOP_BY_HOP | _SET_BY_PROXY | _connection_options(headers)
     fields: list[tuple[str, str | None]] = [
         (name, value)
         for name, value in headers.pairs()
         if name.lower() not in dropped and not name.startswith(_FORWARDED)
     ]
-    fields += [(name, None) for name in _OF_CLIENTS if name not in dict(fields)]
-    clients = _joined(headers.get("x-forwarded-for"), environ.get("REMOTE_ADDR"))
+    fields += [(name, None) for name in _SET_BY_CLIENT if name not in dict(fields)]
+    clients = _append(headers.get("x-forwarded-for"), environ.get("REMOTE_ADDR"))
     version = environ.get("SERVER_PROTOCOL", "HTTP/1.1").partition("/")[2]
     return [
         *fields,
         ("X-Forwarded-For", clients or None),
         ("X-Forwarded-Proto", environ["wsgi.url_scheme"]),
         ("X-Forwarded-Host", headers.get("host")),
-        ("Via", _joined(headers.get("via"), f"{version} {_NAME}")),
+        ("Via", _append(headers.get("via"), f"{version} {_PSEUDONYM}")),
     ]
 
 
-def fields_to_answer(headers: Headers, version: tuple[int, int]) -> list[tuple[str, str]]:
-    """The fields of the target's answer, in order, as the client is to see them."""
-    dropped = _OF_ONE_CONNECTION | _named_in(headers) | {"via"}
-    kept = []
+def make_response_fields(headers: Headers, version: tuple[int, int]) -> list[tuple[str, str]]:
+    """Return the fields of the target's response that the client gets, in order."""
+    dropped = _HOP_BY_HOP | _connection_options(headers) | {"via"}
+    fields = []
     for name, value in headers.pairs():
         if name.lower() in dropped:
             continue
         if name.lower() == "content-length":
-            # It may have been said twice, and was found to agree.
+            # It may be repeated; the values have been checked to be equal.
             dropped |= {"content-length"}
             value = value.partition(",")[0].rstrip()
-        kept.append((name, value))
-    return [*kept, ("Via", _joined(headers.get("via"), "{}.{} {}".format(*version, _NAME)))]
+        fields.append((name, value))
+    via = _append(headers.get("via"), "{}.{} {}".format(*version, _PSEUDONYM))
+    return [*fields, ("Via", via)]
 
 
-def path_to_ask(environ: WSGIEnvironment) -> str:
-    """Path and query as they stand in a URL, below where the proxy stands; raises InvalidUsage."""
+def read_target(environ: WSGIEnvironment) -> str:
+    """Return path and query below the proxy's own path, encoded; raise InvalidUsage."""
     path = environ.get("PATH_INFO", "")
     if path and not path.startswith("/"):
-        raise InvalidUsage("the target of the request is no path")
-    if _DOTS.search(path):
-        raise InvalidUsage("the path has a segment of dots in it, which would lead elsewhere")
-    asked = read_encoded_path(environ) if path else ""
+        raise InvalidUsage("the target of the request is not a path")
+    if _DOT_SEGMENT.search(path):
+        raise InvalidUsage("the path has a dot segment, which could lead out of the target")
+    encoded = read_encoded_path(environ) if path else ""
     query = environ.get("QUERY_STRING")
-    return f"{asked}?{quote_non_ascii(query)}" if query else asked
+    return f"{encoded}?{quote_non_ascii(query)}" if query else encoded
 
 
-def own_address(environ: WSGIEnvironment) -> str:
-    """Where the proxy itself stands, for who asks, without a slash at its end; or InvalidUsage."""
+def read_own_url(environ: WSGIEnvironment) -> str:
+    """Return the URL of the proxy as the client sees it, without a slash at the end."""
     host = environ.get("HTTP_HOST") or host_and_port(
         environ["SERVER_NAME"], int(environ["SERVER_PORT"])
     )
@@ -326,12 +323,16 @@ def own_address(environ: WSGIEnvironment) -> str:
         split_host_port(host)
     except ValueError as exc:
         raise InvalidUsage(f"Host: {exc}") from exc
-    script = quote(environ.get("SCRIPT_NAME", "").encode("latin-1"), safe=_IN_A_PATH)
+    script = quote(environ.get("SCRIPT_NAME", "").encode("latin-1"), safe=_PATH_SAFE)
     return f"{environ['wsgi.url_scheme']}://{host}{script.rstrip('/')}"
 
 
-def rest_behind(base: URL, url: URL) -> str | None:
-    """What of a URL's path and query comes behind that of a base; None where it leads elsewhere."""
+def path_below(base: URL, url: URL) -> str | None:
+    """Return the path and query of ``url`` after the path of ``base``; None if it is not below.
+
+    >>> path_below(parse_url('http://api.test/v1/'), parse_url('http://api.test/v1/users?id=5'))
+    '/users?id=5'
+    """
     path = base.target.partition("?")[0].removesuffix("/")
     if url.origin != base.origin or not url.target.startswith(path):
         return None
@@ -339,9 +340,9 @@ def rest_behind(base: URL, url: URL) -> str | None:
     return rest if rest[:1] in ("", "/", "?") else None
 
 
-def _named_in(headers: Headers) -> set[str]:
+def _connection_options(headers: Headers) -> set[str]:
     return {name.strip(" \t").lower() for name in headers.get("connection", "").split(",")}
 
 
-def _joined(before: str | None, value: str | None) -> str:
-    return ", ".join(filter(None, [before, value]))
+def _append(list_value: str | None, value: str | None) -> str:
+    return ", ".join(filter(None, [list_value, value]))

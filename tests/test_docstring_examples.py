@@ -16,9 +16,11 @@ PACKAGES = [
     "restkit.http1",
     "restkit.network",
     "restkit.payload",
+    "restkit.server.engine",
+    "restkit.testing",
     "restkit.zip",
 ]
-MODULES = ["restkit.progress"]
+MODULES = ["restkit.progress", "restkit.server.serving", "restkit.wsgi_proxy"]
 
 
 def list_modules():

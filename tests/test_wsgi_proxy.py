@@ -215,7 +215,7 @@ def test_R23_a_method_that_is_not_allowed_is_403_and_nothing_goes_on():
         assert status_of(answer) == 403
         assert field(answer, "Allow") == "GET, HEAD, POST, PUT, DELETE"
         assert body_of(answer) == (
-            b"403 Forbidden: PATCH is not passed on, only GET, HEAD, POST, PUT, DELETE\n"
+            b"403 Forbidden: PATCH is not forwarded, only GET, HEAD, POST, PUT, DELETE\n"
         )
     assert target.connections == 0
 
@@ -248,7 +248,7 @@ def test_R23_only_targets_on_the_list_are_asked(path, status):
 def test_R23_a_target_on_the_list_that_is_not_behind_the_target_is_a_mistake():
     for allowed in ("http://elsewhere.test/", "http://h.test/base2"):
         with pytest.raises(
-            RequestError, match=r"allowed_targets= has .* not behind http://h\.test"
+            RequestError, match=r"allowed_targets must be below http://h\.test.*; got "
         ):
             HostProxy("http://h.test/base/", allowed_targets=[allowed])
 

@@ -1,4 +1,4 @@
-"""For tests of code that speaks HTTP: a server that misbehaves on demand, and a client of an app.
+"""Tools for tests of HTTP code: a server with faults on demand, and a client of an application.
 
 With pytest, the fixture ``restkit_server`` is a ``LocalServer`` for one test.
 """

@@ -1,47 +1,39 @@
-"""A server and a client for tests.
-
-A server for tests, on a port of this machine: it writes down what comes, and fails on demand.
-
-A client of an application in the same process: everything as it is, but for the network.
-"""
+"""A server and a client for tests: ``LocalServer`` and ``AppClient``."""
 
 from __future__ import annotations
 
 import os
 import socket
 import threading
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, cast
 
 from restkit.client.client import Client
+from restkit.client.options import ClientOptions
 from restkit.errors import ClientDisconnected
 from restkit.server.app import App
 from restkit.server.engine.accept_loop import AcceptLoop
 from restkit.server.engine.connection import ClientConnection, Setup
 from restkit.server.engine.listener import address_of, open_listener
-from restkit.testing.faults import Delay, Drop, Reset, Truncate, WatchedSocket
-from restkit.testing.recording import Log
+from restkit.testing.faults import Delay, Drop, Fault, FaultySocket, Reset, Truncate
+from restkit.testing.recording import Received, ServerRecord
 from restkit.url.host import host_and_port
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
     from typing_extensions import Unpack
 
-    from restkit.client.options import ClientOptions
-    from restkit.testing.faults import Fault
-    from restkit.testing.recording import Received
-
-_THREADS = 256  # a bound, for they are started when they are needed
+_MAX_THREADS = 256  # they are started when they are needed
 _PATIENCE = 10.0  # seconds that close() waits for handlers
+_BASE_URL = "http://localhost/"
 
 
 class LocalServer:
-    """Serves an application from the moment it is made until ``close()``; a context manager.
+    """A server on a local port, from its creation until ``close()``; a context manager.
 
-    ``app`` is an ``App`` to add routes to, unless another WSGI application was given. ``url`` is
-    where it is (``http://127.0.0.1:4711``), ``host`` and ``port`` its parts; ``received`` is what
-    came. It takes nothing but the standard library and restkit.
+    ``app`` is an ``App`` to add routes to, unless another WSGI application is given. ``url`` is the
+    address (``http://127.0.0.1:4711``), and ``host`` and ``port`` are its parts; ``received`` are
+    the requests so far. It needs only restkit and the standard library.
 
     >>> from restkit import get
     >>> from restkit.server.response import text
@@ -57,46 +49,46 @@ class LocalServer:
         self, app: WSGIApplication | None = None, *, host: str = "127.0.0.1", port: int = 0
     ) -> None:
         self.app = App("restkit.testing") if app is None else cast("App", app)
-        self._log = Log()
-        self._rules: list[_Rule] = []
+        self._record = ServerRecord()
+        self._rules: list[_FaultRule] = []
         self._lock = threading.Lock()
         self._closing = threading.Event()
         listener = open_listener(host, port)
         self.host, self.port = address_of(listener)
-        self._loop = AcceptLoop(listener, self._converse, threads=_THREADS, daemon=True)
+        self._loop = AcceptLoop(listener, self._make_connection, threads=_MAX_THREADS, daemon=True)
         self._loop.start()
 
     @property
     def url(self) -> str:
-        """Where it is, without a slash at the end."""
+        """The address, without a slash at the end."""
         return f"http://{host_and_port(self.host, self.port)}"
 
     @property
     def received(self) -> list[Received]:
-        """Every request that came so far, or the part of it that did, in the order of heads."""
-        return self._log.requests()
+        """Every request so far, complete or not, in the order of the heads."""
+        return self._record.requests()
 
     @property
     def wire(self) -> list[bytes]:
-        """Every byte that came, by connection: also what was no request."""
-        return self._log.wire()
+        """Every received byte, by connection, including those that are no valid request."""
+        return self._record.wire()
 
     def inject(self, *faults: Fault, path: str | None = None, times: int | None = 1) -> None:
-        """Do this to the next request: ``Drop``, ``Reset``, ``Truncate``, ``Delay``, or several.
+        """Apply faults to the next request: ``Drop``, ``Reset``, ``Truncate`` or ``Delay``.
 
-        ``path``: only to requests of this path. ``times``: to so many of them, None to all. Of
-        what was said for the same request what was said first has its turn first.
+        ``path`` limits them to requests of this path. ``times`` is the number of requests, None for
+        all. If several calls match a request, the earliest one applies to it.
         """
         for fault in faults:
             if not isinstance(fault, Drop | Reset | Truncate | Delay):
-                raise TypeError(f"{fault!r} is no fault: inject(Drop()), or Delay(0.5), for one")
+                raise TypeError(f"a fault must be one such as Drop() or Delay(0.5); got {fault!r}")
         with self._lock:
-            self._rules.append(_Rule(faults, path, times))
+            self._rules.append(_FaultRule(faults, path, times))
 
     def close(self) -> None:
-        """Stop listening, cut off every connection, and wait for every thread.
+        """Stop listening, cut off every connection, and wait for every thread. Idempotent.
 
-        A handler that reads or writes finds its client gone. Raises RuntimeError if one does
+        A handler that reads or writes gets ClientDisconnected. Raises RuntimeError if one does
         neither, and has not returned after ten seconds.
         """
         self._closing.set()
@@ -111,38 +103,38 @@ class LocalServer:
     def __repr__(self) -> str:
         return f"<LocalServer at {self.url}, {'closed' if self._closing.is_set() else 'open'}>"
 
-    def _converse(self, sock: socket.socket, client: tuple[str, int]) -> ClientConnection:
-        watched = WatchedSocket(sock, self._log.connection(), self._closing)
+    def _make_connection(self, sock: socket.socket, client: tuple[str, int]) -> ClientConnection:
+        faulty = FaultySocket(sock, self._record.add_connection(), self._closing)
 
         def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-            # By it the system would send files itself, and nobody could see, or stop, the bytes.
+            # With it the system would send files, and faults could not be applied to their bytes.
             environ.pop("wsgi.file_wrapper", None)
             try:
-                watched.begin_answer(self._faults_for(environ["PATH_INFO"]))
+                faulty.begin_response(self._faults_for(environ["PATH_INFO"]))
             except OSError as exc:
                 raise ClientDisconnected(str(exc)) from exc
             return self.app(environ, start_response)
 
-        return ClientConnection(watched, client, Setup(app, host=self.host, port=self.port))
+        return ClientConnection(faulty, client, Setup(app, host=self.host, port=self.port))
 
     def _faults_for(self, path: str) -> tuple[Fault, ...]:
         with self._lock:
             for rule in self._rules:
-                if rule.applies_to(path):
+                if rule.take(path):
                     return rule.faults
         return ()
 
 
-class _Rule:
-    """What is to happen to which requests, and how often still."""
+class _FaultRule:
+    """The faults of one ``inject()``, the path they are for, and how often they still apply."""
 
     def __init__(self, faults: tuple[Fault, ...], path: str | None, times: int | None) -> None:
         self.faults = faults
         self._path = None if path is None else path.encode().decode("latin-1")  # as PEP 3333
         self._times = times
 
-    def applies_to(self, path: str) -> bool:
-        """Whether it has its turn; then that is counted."""
+    def take(self, path: str) -> bool:
+        """Return whether the rule applies to a request of ``path``, and count that."""
         if self._times == 0 or self._path not in (None, path):
             return False
         if self._times is not None:
@@ -150,16 +142,13 @@ class _Rule:
         return True
 
 
-_BASE_URL = "http://localhost/"
-
-
 class AppClient(Client):
-    """A ``Client`` whose every connection leads to a WSGI application, whatever host is asked.
+    """A ``Client`` whose connections lead to a WSGI application in this process, for any host.
 
-    Requests and answers are bytes on a socket pair, and go the way that they go over a network;
-    the application runs in threads of its own. It takes the options of a Client but
-    ``connect``; relative URLs lead to ``http://localhost/`` unless ``base_url`` says otherwise.
-    ``close()`` ends the threads too.
+    Requests and responses are bytes on a socket pair and are handled as on a network; the
+    application runs in threads of its own. All options of a Client except ``connect`` can be given;
+    relative URLs are below ``http://localhost/`` unless ``base_url`` is given. ``close()`` ends the
+    threads too.
 
     >>> from restkit.server import App
     >>> with AppClient(App()) as client:
@@ -169,7 +158,7 @@ class AppClient(Client):
 
     def __init__(self, app: WSGIApplication, **options: Unpack[ClientOptions]) -> None:
         if "connect" in options:
-            raise TypeError("connect= is no option of an AppClient: its app is what it connects to")
+            raise TypeError("connect cannot be given to an AppClient, which connects to its app")
         self._connector = _Connector(app)
         options.setdefault("base_url", _BASE_URL)
         options["connect"] = self._connector.connect
@@ -186,7 +175,7 @@ class AppClient(Client):
 
 
 class _Connector:
-    """Connects to a WSGI application, which it serves in this process from the first time on."""
+    """Opens connections to a WSGI application, which it serves from the first one on."""
 
     def __init__(self, app: WSGIApplication) -> None:
         self._app = app
@@ -195,10 +184,10 @@ class _Connector:
         self._process = 0
 
     def connect(self, host: str, port: int) -> socket.socket:
-        ours, theirs = socket.socketpair()
+        client_end, server_end = socket.socketpair()
         setup = Setup(self._app, host=host, port=port)
-        self._running_loop().add(ClientConnection(theirs, ("127.0.0.1", 0), setup))
-        return ours
+        self._running_loop().add(ClientConnection(server_end, ("127.0.0.1", 0), setup))
+        return client_end
 
     def close(self) -> None:
         if self._loop is not None and self._process == os.getpid():
@@ -207,7 +196,7 @@ class _Connector:
     def _running_loop(self) -> AcceptLoop:
         with self._lock:
             if self._loop is None or self._process != os.getpid():  # threads do not survive a fork
-                self._loop = AcceptLoop(None, threads=_THREADS, daemon=True)
+                self._loop = AcceptLoop(None, threads=_MAX_THREADS, daemon=True)
                 self._loop.start()
                 self._process = os.getpid()
             return self._loop

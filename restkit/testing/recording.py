@@ -1,28 +1,22 @@
-"""The requests that a LocalServer has received.
-
-What came on a connection, byte for byte, taken apart into its requests as it comes.
-"""
+"""Record the requests that a LocalServer receives, byte for byte."""
 
 from __future__ import annotations
 
 from threading import Lock
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from restkit.errors import ParserError
-from restkit.http1.framing import request_body_reader
+from restkit.headers import Headers
+from restkit.http1.framing import BodyReader, request_body_reader
 from restkit.http1.request_head import RequestHead, parse_request_head
-
-if TYPE_CHECKING:
-    from restkit.headers import Headers
-    from restkit.http1.framing import BodyReader
 
 
 class Received(NamedTuple):
-    """One request as it came, or as much of it as came.
+    """One request that a server has received, possibly in part.
 
-    ``head`` (with the empty line behind it) and ``body`` are what was on the wire, chunks and all;
-    ``content`` is the body without its framing. ``connection`` counts from 0. ``whole``: it came
-    to its end.
+    ``head`` (with its empty line) and ``body`` are the bytes on the wire, chunked framing included;
+    ``content`` is the body without framing. ``connection`` counts from 0. ``whole`` is whether the
+    request has arrived completely.
     """
 
     connection: int
@@ -35,109 +29,114 @@ class Received(NamedTuple):
     whole: bool
 
 
-class Log:
-    """What has come on all connections of a server, in the order in which heads were there."""
+class ServerRecord:
+    """The bytes of all connections of a server, and the requests in the order of their heads."""
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._arrivals: list[Arrivals] = []
-        self._requests: list[_Arriving] = []
+        self._connections: list[ConnectionRecord] = []
+        self._requests: list[_RequestRecord] = []
 
-    def connection(self) -> Arrivals:
-        """The arrivals of one more connection."""
+    def add_connection(self) -> ConnectionRecord:
+        """Return the record of a new connection."""
         with self._lock:
-            arrivals = Arrivals(len(self._arrivals), self)
-            self._arrivals.append(arrivals)
-        return arrivals
+            record = ConnectionRecord(len(self._connections), self)
+            self._connections.append(record)
+        return record
 
-    def begin(self, request: _Arriving) -> None:
-        """Take one more request in."""
+    def add_request(self, request: _RequestRecord) -> None:
         with self._lock:
             self._requests.append(request)
 
     def requests(self) -> list[Received]:
-        """Every request so far."""
+        """Return every request so far."""
         with self._lock:
             return [request.received() for request in self._requests]
 
     def wire(self) -> list[bytes]:
-        """Every byte so far, by connection."""
+        """Return every byte so far, by connection."""
         with self._lock:
-            return [bytes(each.wire) for each in self._arrivals]
+            return [bytes(each.wire) for each in self._connections]
 
 
-class Arrivals:
-    """The bytes of one connection: fed by its thread, read by any."""
+class ConnectionRecord:
+    """The bytes and requests of one connection: fed by its thread, read by any."""
 
-    def __init__(self, number: int, log: Log) -> None:
+    def __init__(self, number: int, server: ServerRecord) -> None:
         self.number = number
         self.wire = bytearray()
-        self._log = log
-        self._requests: list[_Arriving] = []
-        self._held = b""
+        self._server = server
+        self._requests: list[_RequestRecord] = []
+        self._incomplete_head = b""
 
     def feed(self, data: bytes) -> None:
-        """Take what has come."""
+        """Add received bytes."""
         self.wire += data
         while data:
             request = self._requests[-1] if self._requests else None
-            if request is None or request.whole:
-                data = self._begun(self._held + data)
+            if request is None or request.complete:
+                data = self._begin_request(self._incomplete_head + data)
             else:
                 data = request.feed(data)
 
-    def of_request(self, number: int) -> tuple[int, bool]:
-        """How many bytes have come of a request, counted from 0, and whether that is all of it."""
+    def progress_of(self, number: int) -> tuple[int, bool]:
+        """Return the received bytes of a request, counted from 0, and whether it is complete."""
         request = self._requests[number]
-        return request.size, request.whole
+        return request.size, request.complete
 
-    def _begun(self, data: bytes) -> bytes:
-        """What is left of the bytes when they have become the head of a request, or wait for it."""
-        self._held = b""
+    def _begin_request(self, data: bytes) -> bytes:
+        """Parse a head and return the bytes after it; keep ``data`` if the head is incomplete."""
+        self._incomplete_head = b""
         try:
-            taken = parse_request_head(data)
-            if taken is None:
-                self._held = data
+            parsed = parse_request_head(data)
+            if parsed is None:
+                self._incomplete_head = data
                 return b""
-            head, end = taken
-            request = _Arriving(self.number, data[:end], head)
+            head, end = parsed
+            request = _RequestRecord(self.number, data[:end], head)
         except ParserError:
-            return b""  # what is none is in ``wire``, and the server says what is wrong with it
+            return b""  # an invalid head is in ``wire``, and the server responds with the error
         self._requests.append(request)
-        self._log.begin(request)
+        self._server.add_request(request)
         return data[end:]
 
 
-class _Arriving:
-    """One request while it comes."""
+class _RequestRecord:
+    """One request, while it arrives and afterwards."""
 
-    def __init__(self, connection: int, raw: bytes, head: RequestHead) -> None:
+    def __init__(self, connection: int, raw_head: bytes, head: RequestHead) -> None:
         self._connection = connection
-        self._raw = raw
+        self._raw_head = raw_head
         self._head = head
         self._body = bytearray()
         self._content = bytearray()
-        self._deframer: BodyReader = request_body_reader(head)
+        self._reader: BodyReader = request_body_reader(head)
 
     @property
-    def whole(self) -> bool:
-        return self._deframer.done
+    def complete(self) -> bool:
+        return self._reader.done
 
     @property
     def size(self) -> int:
-        return len(self._raw) + len(self._body)
+        return len(self._raw_head) + len(self._body)
 
     def feed(self, data: bytes) -> bytes:
-        """Take what belongs to it; what does not is given back."""
-        if self._deframer.fault is None:
-            for piece in self._deframer.feed(data):
-                self._content += piece
-        rest = self._deframer.leftover
+        """Add the bytes that belong to the request; return the rest."""
+        if self._reader.fault is None:
+            for chunk in self._reader.feed(data):
+                self._content += chunk
+        rest = self._reader.leftover
         self._body += data[: len(data) - len(rest)]
         return rest
 
     def received(self) -> Received:
-        head = self._head
-        said = (head.method, head.target, head.headers)
-        raw = (self._raw, bytes(self._body), bytes(self._content))
-        return Received(self._connection, *said, *raw, self.whole)
+        return Received(
+            self._connection,
+            self._head.method,
+            self._head.target,
+            self._head.headers,
+            self._raw_head,
+            bytes(self._body),
+            bytes(self._content),
+            self.complete,
+        )
