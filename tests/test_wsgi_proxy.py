@@ -1,7 +1,6 @@
-"""HostProxy: what it passes on, what it keeps to itself, and what it says when there is no answer.
+"""HostProxy: what it forwards, what it drops, and its error responses.
 
-A scripted server is the target, restkit's own engine serves the proxy, and clients speak to it in
-bytes.
+A scripted server is the target, the embedded engine serves the proxy, and clients send exact bytes.
 """
 
 from __future__ import annotations
@@ -41,18 +40,18 @@ OK = response(b"ok")
 
 
 @contextmanager
-def proxying(target: str, app: Callable[[HostProxy], object] = lambda proxy: proxy, **options):
-    """A HostProxy to the target, served; the server."""
+def serve_proxy(target: str, app: Callable[[HostProxy], object] = lambda proxy: proxy, **options):
+    """Serve a HostProxy to the target."""
     with HostProxy(target, **options) as proxy, serve(app(proxy)) as server:
         yield server
 
 
 @contextmanager
-def between(*scripts, path: str = "", **options) -> Iterator[tuple[Server, ScriptedServer]]:
-    """The proxy's server, and the target behind it: scripts, or answers."""
+def serve_chain(*scripts, path: str = "", **options) -> Iterator[tuple[Server, ScriptedServer]]:
+    """Serve a proxy in front of a scripted target; yield both."""
     answers = isinstance(scripts[0], bytes)
     make = ScriptedServer.serving if answers else ScriptedServer
-    with make(*scripts) as target, proxying(target.url(path), **options) as server:
+    with make(*scripts) as target, serve_proxy(target.url(path), **options) as server:
         yield server, target
 
 
@@ -78,8 +77,10 @@ def read_until(sock: socket.socket, mark: bytes) -> bytes:
     return data
 
 
-def asked(server: Server, *lines: str, method: str = "GET", target: str = "/", body: bytes = b""):
-    """The raw answer to one request, read to the end of its connection."""
+def raw_response(
+    server: Server, *lines: str, method: str = "GET", target: str = "/", body: bytes = b""
+):
+    """Return the response to one request, read to the end of its connection."""
     with connected(server) as sock:
         head = [f"{method} {target} HTTP/1.1", "Host: proxy.test", "Connection: close", *lines]
         sock.sendall("\r\n".join([*head, "", ""]).encode("latin-1") + body)
@@ -90,12 +91,12 @@ def status_of(answer: bytes) -> int:
     return int(answer[9:12])
 
 
-# What goes to the target
+# Requests to the target
 
 
-def test_R23_a_request_goes_on_as_it_came_and_says_who_passed_it_on():
-    with between(OK, path="/base/") as (server, target):
-        answer = asked(server, "Accept: */*", "X-Own: 1", target="/a/b?x=1&y=%20")
+def test_R23_request_is_forwarded_unchanged_with_via():
+    with serve_chain(OK, path="/base/") as (server, target):
+        answer = raw_response(server, "Accept: */*", "X-Own: 1", target="/a/b?x=1&y=%20")
     assert target.request == (
         b"GET /base/a/b?x=1&y=%20 HTTP/1.1\r\n"
         + f"Host: {target.host}:{target.port}\r\n".encode()
@@ -112,9 +113,11 @@ def test_R23_a_request_goes_on_as_it_came_and_says_who_passed_it_on():
     assert body_of(answer) == b"ok"
 
 
-def test_R23_what_a_client_says_of_itself_goes_on():
-    with between(OK) as (server, target):
-        asked(server, "User-Agent: mine/1", "Accept-Encoding: br", "Authorization: Basic eDp5")
+def test_R23_fields_of_the_client_are_forwarded():
+    with serve_chain(OK) as (server, target):
+        raw_response(
+            server, "User-Agent: mine/1", "Accept-Encoding: br", "Authorization: Basic eDp5"
+        )
     assert field(target.request, "User-Agent") == "mine/1"
     assert field(target.request, "Accept-Encoding") == "br"
     assert field(target.request, "Authorization") == "Basic eDp5"
@@ -135,18 +138,18 @@ def test_R23_what_a_client_says_of_itself_goes_on():
         "X-Mine: 1\r\nConnection: x-mine",
     ],
 )
-def test_R23_fields_of_one_connection_and_what_others_may_not_say_go_no_further(line):
+def test_R23_hop_by_hop_and_forged_fields_are_dropped(line):
     name = line.partition(":")[0].lower()
-    with between(OK) as (server, target):
-        asked(server, line)
+    with serve_chain(OK) as (server, target):
+        raw_response(server, line)
     names = [(key, value) for key, value in fields_of(target.request) if key == name]
     assert names == ([(name, "proxy.test")] if name == "x-forwarded-host" else [])
     assert "connection" not in dict(fields_of(target.request))
 
 
-def test_R23_a_chain_of_proxies_is_added_to():
-    with between(OK) as (server, target):
-        asked(server, "X-Forwarded-For: 192.0.2.1, 192.0.2.2", "Via: 1.0 first")
+def test_R23_chain_of_proxies_is_extended():
+    with serve_chain(OK) as (server, target):
+        raw_response(server, "X-Forwarded-For: 192.0.2.1, 192.0.2.2", "Via: 1.0 first")
     assert field(target.request, "X-Forwarded-For") == "192.0.2.1, 192.0.2.2, 127.0.0.1"
     assert field(target.request, "Via") == "1.0 first, 1.1 restkit"
 
@@ -165,9 +168,9 @@ def test_R23_a_chain_of_proxies_is_added_to():
         ("", "/x;v=1/@:!$&'()*+,=~", "/x;v=1/@:!$&'()*+,=~"),
     ],
 )
-def test_R23_a_path_goes_behind_the_targets_as_it_was_sent(base, path, expected):
-    with between(OK, path=base) as (server, target):
-        assert status_of(asked(server, target=path)) == 200
+def test_R23_path_is_appended_as_sent(base, path, expected):
+    with serve_chain(OK, path=base) as (server, target):
+        assert status_of(raw_response(server, target=path)) == 200
     assert target.request.split(b" ")[1].decode() == expected
 
 
@@ -175,8 +178,8 @@ def test_R23_a_path_goes_behind_the_targets_as_it_was_sent(base, path, expected)
     ("form", "host"),
     [("http://elsewhere.test/x", "elsewhere.test"), ("/x", "elsewhere.test:99")],
 )
-def test_R23_no_request_leads_anywhere_but_to_the_target(form, host):
-    with between(OK) as (server, target), connected(server) as sock:
+def test_R23_every_request_goes_to_the_target(form, host):
+    with serve_chain(OK) as (server, target), connected(server) as sock:
         sock.sendall(f"GET {form} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
         assert status_of(read_to_end(sock)) == 200
     assert target.request.startswith(b"GET /x HTTP/1.1\r\n")
@@ -198,20 +201,20 @@ def test_R23_no_request_leads_anywhere_but_to_the_target(form, host):
         "/%2e;/b",
     ],
 )
-def test_R23_segments_of_dots_are_refused(path):
-    with between(OK, path="/base/") as (server, target):
-        answer = asked(server, target=path)
+def test_R23_dot_segments_are_400(path):
+    with serve_chain(OK, path="/base/") as (server, target):
+        answer = raw_response(server, target=path)
     assert status_of(answer) == 400
-    assert b"dots" in body_of(answer)
+    assert b"dot segment" in body_of(answer)
     assert target.requests == []
 
 
-# What is not passed on
+# Requests that are not forwarded
 
 
-def test_R23_a_method_that_is_not_allowed_is_403_and_nothing_goes_on():
-    with between(OK) as (server, target):
-        answer = asked(server, "Content-Length: 1", method="PATCH", body=b"x")
+def test_R23_disallowed_method_is_403_and_not_forwarded():
+    with serve_chain(OK) as (server, target):
+        answer = raw_response(server, "Content-Length: 1", method="PATCH", body=b"x")
         assert status_of(answer) == 403
         assert field(answer, "Allow") == "GET, HEAD, POST, PUT, DELETE"
         assert body_of(answer) == (
@@ -220,10 +223,12 @@ def test_R23_a_method_that_is_not_allowed_is_403_and_nothing_goes_on():
     assert target.connections == 0
 
 
-def test_R23_a_method_that_was_allowed_goes_on():
-    with between(OK, allowed_methods=["PATCH"]) as (server, target):
-        assert status_of(asked(server, "Content-Length: 1", method="PATCH", body=b"x")) == 200
-        assert status_of(asked(server)) == 403
+def test_R23_allowed_method_is_forwarded():
+    with serve_chain(OK, allowed_methods=["PATCH"]) as (server, target):
+        assert (
+            status_of(raw_response(server, "Content-Length: 1", method="PATCH", body=b"x")) == 200
+        )
+        assert status_of(raw_response(server)) == 403
     assert target.request.startswith(b"PATCH / HTTP/1.1\r\n")
 
 
@@ -239,13 +244,13 @@ def test_R23_a_method_that_was_allowed_goes_on():
         ("/static/x", 200),
     ],
 )
-def test_R23_only_targets_on_the_list_are_asked(path, status):
-    with between(OK, path="/base/", allowed_targets=["/api/", "static"]) as (server, target):
-        assert status_of(asked(server, target=path)) == status
+def test_R23_only_allowed_targets_get_requests(path, status):
+    with serve_chain(OK, path="/base/", allowed_targets=["/api/", "static"]) as (server, target):
+        assert status_of(raw_response(server, target=path)) == status
     assert len(target.requests) == (status == 200)
 
 
-def test_R23_a_target_on_the_list_that_is_not_behind_the_target_is_a_mistake():
+def test_R23_allowed_target_outside_the_target_is_an_error():
     for allowed in ("http://elsewhere.test/", "http://h.test/base2"):
         with pytest.raises(
             RequestError, match=r"allowed_targets must be below http://h\.test.*; got "
@@ -253,12 +258,14 @@ def test_R23_a_target_on_the_list_that_is_not_behind_the_target_is_a_mistake():
             HostProxy("http://h.test/base/", allowed_targets=[allowed])
 
 
-def test_R23_one_method_or_target_may_be_given_as_it_is():
+def test_R23_one_method_or_target_may_be_a_string():
     only = {"allowed_methods": "PUT", "allowed_targets": "/api"}
-    with between(OK, **only) as (server, target):
-        assert status_of(asked(server, target="/api")) == 403
-        assert status_of(asked(server, "Content-Length: 0", method="PUT", target="/")) == 403
-        assert status_of(asked(server, "Content-Length: 0", method="PUT", target="/api")) == 200
+    with serve_chain(OK, **only) as (server, target):
+        assert status_of(raw_response(server, target="/api")) == 403
+        assert status_of(raw_response(server, "Content-Length: 0", method="PUT", target="/")) == 403
+        assert (
+            status_of(raw_response(server, "Content-Length: 0", method="PUT", target="/api")) == 200
+        )
     assert len(target.requests) == 1
 
 
@@ -266,7 +273,7 @@ def test_R23_one_method_or_target_may_be_given_as_it_is():
 
 
 @pytest.mark.parametrize("sized", [True, False])
-def test_R23_a_post_is_streamed_through_as_it_comes(sized):
+def test_R23_post_is_streamed(sized):
     halves = (b"a" * 1000, b"b" * 1000)
     wire = halves if sized else (chunks(halves[0]), chunks(halves[1]) + LAST_CHUNK)
     framing = "Content-Length: 2000" if sized else "Transfer-Encoding: chunked"
@@ -282,7 +289,7 @@ def test_R23_a_post_is_streamed_through_as_it_comes(sized):
         assert field(head, "Content-Type") == "text/x-own"
         peer.send(OK)
 
-    with between(script) as (server, _), connected(server) as sock:
+    with serve_chain(script) as (server, _), connected(server) as sock:
         head = f"POST /up HTTP/1.1\r\nHost: h\r\nContent-Type: text/x-own\r\n{framing}\r\n\r\n"
         sock.sendall(head.encode() + wire[0])
         assert arrived.wait(HANG_BOUND)
@@ -290,10 +297,10 @@ def test_R23_a_post_is_streamed_through_as_it_comes(sized):
         assert read_until(sock, b"ok").startswith(b"HTTP/1.1 200 OK\r\n")
 
 
-def test_R23_a_request_without_a_body_gets_none_and_a_post_says_so():
-    with between(OK) as (server, target):
-        asked(server)
-        asked(server, "Content-Length: 0", method="POST")
+def test_R23_post_without_a_body_has_length_0_and_get_has_none():
+    with serve_chain(OK) as (server, target):
+        raw_response(server)
+        raw_response(server, "Content-Length: 0", method="POST")
     first, second = target.requests
     assert {"content-length", "content-type", "transfer-encoding"}.isdisjoint(
         dict(fields_of(first))
@@ -302,13 +309,13 @@ def test_R23_a_request_without_a_body_gets_none_and_a_post_says_so():
     assert field(second, "Content-Type") is None
 
 
-def test_R23_an_early_refusal_reaches_a_client_that_is_still_sending():
+def test_R23_early_error_reaches_a_client_that_is_sending():
     def script(peer: Peer) -> None:
         peer.read_head()
         peer.send(response(b"too much\n", status="413 Content Too Large"))
         peer.drop()
 
-    with between(script) as (server, _), connected(server) as sock:
+    with serve_chain(script) as (server, _), connected(server) as sock:
         sock.sendall(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100000000\r\n\r\n")
         sender = threading.Thread(target=_send_what_goes, args=(sock, 100))
         sender.start()
@@ -323,10 +330,10 @@ def _send_what_goes(sock: socket.socket, mebibytes: int) -> None:
         for _ in range(mebibytes):
             sock.sendall(b"x" * MIB)
     except OSError:
-        pass  # which is what the server may do to who goes on
+        pass  # the server may close while the client sends
 
 
-def test_R23_a_client_that_asks_first_has_the_target_asked():
+def test_R23_expect_continue_is_forwarded_to_the_target():
     def script(peer: Peer) -> None:
         head = peer.read_head()
         assert field(head, "Expect") == "100-continue"
@@ -334,7 +341,7 @@ def test_R23_a_client_that_asks_first_has_the_target_asked():
         assert peer.read_exactly(5) == b"hello"
         peer.send(OK)
 
-    with between(script) as (server, _), connected(server) as sock:
+    with serve_chain(script) as (server, _), connected(server) as sock:
         head = b"PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n"
         sock.sendall(head)
         assert read_until(sock, b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -342,29 +349,29 @@ def test_R23_a_client_that_asks_first_has_the_target_asked():
         assert read_until(sock, b"ok").startswith(b"HTTP/1.1 200 OK\r\n")
 
 
-def test_R23_a_client_that_asks_first_is_told_no_without_sending():
+def test_R23_error_of_the_target_comes_before_100_continue():
     def script(peer: Peer) -> None:
         peer.read_head()
         peer.send(response(b"no\n", status="401 Unauthorized"))
         assert peer.read_to_end() == b""
 
-    with between(script) as (server, _), connected(server) as sock:
+    with serve_chain(script) as (server, _), connected(server) as sock:
         head = b"PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n"
         sock.sendall(head)
         assert read_until(sock, b"no\n").startswith(b"HTTP/1.1 401 Unauthorized\r\n")
 
 
 @pytest.mark.parametrize("framing", ["Content-Length: 1000", "Transfer-Encoding: chunked"])
-def test_R23_a_client_that_goes_away_leaves_the_target_with_a_body_that_has_no_end(framing):
+def test_R23_client_that_disconnects_leaves_the_target_an_incomplete_body(framing):
     began = threading.Event()
 
     def script(peer: Peer) -> None:
         peer.read_head()
         peer.read_until(b"half")
         began.set()
-        assert peer.read_to_end() in (b"", b"\r\n")  # of the chunk, and no last one
+        assert peer.read_to_end() in (b"", b"\r\n")  # of a chunk, and no last chunk
 
-    with between(script) as (server, target):
+    with serve_chain(script) as (server, target):
         with connected(server) as sock:
             piece = b"half" if framing.startswith("Content") else b"4\r\nhalf\r\n"
             sock.sendall(f"POST / HTTP/1.1\r\nHost: h\r\n{framing}\r\n\r\n".encode() + piece)
@@ -373,12 +380,12 @@ def test_R23_a_client_that_goes_away_leaves_the_target_with_a_body_that_has_no_e
         assert target.peers[0].closed_by_client
 
 
-def test_R23_chunks_that_are_none_are_the_clients_fault():
+def test_R23_invalid_chunks_of_the_client_are_400():
     def script(peer: Peer) -> None:
         peer.read_head()
         assert LAST_CHUNK not in peer.read_to_end()
 
-    with between(script) as (server, _), connected(server) as sock:
+    with serve_chain(script) as (server, _), connected(server) as sock:
         sock.sendall(
             b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\nno\r\n"
         )
@@ -387,10 +394,10 @@ def test_R23_chunks_that_are_none_are_the_clients_fault():
     assert b"no chunk size" in body_of(answer)
 
 
-# Answers
+# Responses
 
 
-def test_R23_an_answer_is_streamed_through_as_it_comes():
+def test_R23_response_is_streamed():
     seen = threading.Event()
 
     def script(peer: Peer) -> None:
@@ -399,7 +406,7 @@ def test_R23_an_answer_is_streamed_through_as_it_comes():
         peer.wait(seen)
         peer.send(chunks(b"second") + LAST_CHUNK)
 
-    with between(script) as (server, _), connected(server) as sock:
+    with serve_chain(script) as (server, _), connected(server) as sock:
         sock.sendall(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
         came = read_until(sock, b"first")
         seen.set()
@@ -407,10 +414,10 @@ def test_R23_an_answer_is_streamed_through_as_it_comes():
     assert dechunk(body_of(came)) == b"firstsecond"
 
 
-def test_R23_the_answers_own_fields_come_in_order_each_by_itself():
+def test_R23_fields_of_the_response_keep_their_order():
     lines = ["Set-Cookie: a=1", "X-A: 1", "Set-Cookie: b=2", "ETag: x", "Via: 1.0 other"]
-    with between(response(b"ok", *lines, status="200 Very Good")) as (server, _):
-        answer = asked(server)
+    with serve_chain(response(b"ok", *lines, status="200 Very Good")) as (server, _):
+        answer = raw_response(server)
     assert answer.startswith(b"HTTP/1.1 200 Very Good\r\n")
     own = [pair for pair in fields_of(answer) if pair[0] not in {"date", "server", "connection"}]
     assert own == [
@@ -423,23 +430,23 @@ def test_R23_the_answers_own_fields_come_in_order_each_by_itself():
     ]
 
 
-def test_R23_fields_of_the_targets_connection_are_dropped_and_trailers_with_them():
+def test_R23_hop_by_hop_fields_and_trailers_of_the_response_are_dropped():
     fields = ["Connection: keep-alive, X-Mine", "X-Mine: 1", "Keep-Alive: timeout=5"]
     fields += ["Trailer: X-Sum", "Proxy-Authenticate: Basic", "Upgrade: h2c"]
     whole = chunked_response(b"body", fields=fields)
     whole = whole.removesuffix(b"\r\n") + b"X-Sum: 1\r\n\r\n"
-    with between(whole) as (server, _):
-        answer = asked(server)
+    with serve_chain(whole) as (server, _):
+        answer = raw_response(server)
     names = {name for name, _ in fields_of(answer)}
     assert names.isdisjoint({"x-mine", "keep-alive", "trailer", "proxy-authenticate", "upgrade"})
     assert dechunk(body_of(answer)) == b"body"
     assert b"X-Sum" not in answer
 
 
-def test_R23_a_coded_body_is_passed_on_as_it_is():
+def test_R23_encoded_body_is_forwarded_unchanged():
     coded = gzip.compress(b"text " * 1000)
-    with between(response(coded, "Content-Encoding: gzip")) as (server, _):
-        answer = asked(server, "Accept-Encoding: gzip")
+    with serve_chain(response(coded, "Content-Encoding: gzip")) as (server, _):
+        answer = raw_response(server, "Accept-Encoding: gzip")
     assert field(answer, "Content-Encoding") == "gzip"
     assert body_of(answer) == coded
 
@@ -453,46 +460,46 @@ def test_R23_a_coded_body_is_passed_on_as_it_is():
         ("GET", b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + response(), "0"),
     ],
 )
-def test_R23_answers_without_a_body_have_none(method, from_target, length):
-    with between(from_target) as (server, target):
-        first, second = asked(server, method=method), asked(server, method=method)
+def test_R23_response_without_a_body_has_none(method, from_target, length):
+    with serve_chain(from_target) as (server, target):
+        first, second = raw_response(server, method=method), raw_response(server, method=method)
         assert target.connections == 1
     assert body_of(first) == body_of(second) == b""
     assert first.split(b" ", 2)[1] == from_target[from_target.rindex(b"HTTP/1.1 ") :].split(b" ")[1]
     assert field(first, "Content-Length") == length
 
 
-def test_R23_errors_of_the_target_are_answers_and_redirects_are_not_followed():
+def test_R23_errors_and_redirects_of_the_target_are_forwarded():
     answers = [response(b"a", status="500 Oops"), response(b"b", "Location: /x", status="303 See")]
-    with between(*answers) as (server, target):
-        assert status_of(asked(server)) == 500
-        assert status_of(asked(server, method="POST")) == 303
+    with serve_chain(*answers) as (server, target):
+        assert status_of(raw_response(server)) == 500
+        assert status_of(raw_response(server, method="POST")) == 303
     assert len(target.requests) == 2
 
 
-def test_R23_no_cookie_of_one_client_is_sent_for_the_next():
-    with between(response(b"ok", "Set-Cookie: s=secret")) as (server, target):
-        assert field(asked(server), "Set-Cookie") == "s=secret"
-        asked(server, "Cookie: own=1")
-        asked(server)
+def test_R23_cookies_of_one_client_are_not_sent_for_the_next():
+    with serve_chain(response(b"ok", "Set-Cookie: s=secret")) as (server, target):
+        assert field(raw_response(server), "Set-Cookie") == "s=secret"
+        raw_response(server, "Cookie: own=1")
+        raw_response(server)
     assert [field(request, "Cookie") for request in target.requests] == [None, "own=1", None]
 
 
-def test_R23_a_client_with_a_jar_is_refused():
+def test_R23_client_with_cookies_is_an_error():
     with Client() as client, pytest.raises(RequestError, match="cookies=False"):
         HostProxy("http://h.test/", client=client)
 
 
 def test_R23_connections_to_the_target_are_kept():
-    with between(OK) as (server, target):
+    with serve_chain(OK) as (server, target):
         for _ in range(3):
-            asked(server)
+            raw_response(server)
         assert target.connections == 1
 
 
-def test_R23_a_client_of_http_1_0_gets_bytes_and_a_close():
+def test_R23_http_1_0_client_gets_bytes_and_a_close():
     with (
-        between(chunked_response(b"some", b"thing")) as (server, target),
+        serve_chain(chunked_response(b"some", b"thing")) as (server, target),
         connected(server) as sock,
     ):
         sock.sendall(b"GET / HTTP/1.0\r\n\r\n")
@@ -502,7 +509,7 @@ def test_R23_a_client_of_http_1_0_gets_bytes_and_a_close():
     assert field(answer, "Transfer-Encoding") is None
 
 
-# Where an answer leads
+# Locations
 
 
 @pytest.mark.parametrize("name", ["Location", "Content-Location"])
@@ -525,19 +532,19 @@ def test_R23_a_client_of_http_1_0_gets_bytes_and_a_close():
         ("http://[broken/", "http://[broken/"),
     ],
 )
-def test_R23_where_an_answer_leads_to_the_target_it_leads_through_the_proxy(name, said, expected):
+def test_R23_location_at_the_target_is_rewritten(name, said, expected):
     def script(peer: Peer) -> None:
         peer.read_request()
         peer.send(response(b"", f"{name}: {said.format(target=origin)}", status="302 Found"))
 
     with ScriptedServer(script) as target:
         origin = target.origin
-        with proxying(target.url("/base/")) as server:
-            answer = asked(server, target="/a/b")
+        with serve_proxy(target.url("/base/")) as server:
+            answer = raw_response(server, target="/a/b")
     assert field(answer, name) == expected.format(target=origin)
 
 
-def test_R23_a_proxy_on_a_path_leads_to_that_path():
+def test_R23_location_of_a_mounted_proxy_has_its_path():
     def mounted(proxy: HostProxy):
         def app(environ, start_response):
             assert environ["PATH_INFO"].startswith("/on a/path/")
@@ -547,34 +554,37 @@ def test_R23_a_proxy_on_a_path_leads_to_that_path():
 
         return app
 
-    with between(response(b"", "Location: /x", status="201 Created"), app=mounted) as (server, to):
-        answer = asked(server, target="/on%20a/path/up%2Fload", method="POST")
+    with serve_chain(response(b"", "Location: /x", status="201 Created"), app=mounted) as (
+        server,
+        to,
+    ):
+        answer = raw_response(server, target="/on%20a/path/up%2Fload", method="POST")
     assert field(answer, "Location") == "http://proxy.test/on%20a/path/x"
     assert to.request.startswith(b"POST /up%2Fload HTTP/1.1\r\n")
 
 
-def test_R23_where_an_answer_leads_can_be_left_alone():
+def test_R23_rewriting_of_locations_can_be_disabled():
     found = response(b"", "Location: /x", status="302 Found")
-    with between(found, rewrite_location=False) as (server, _):
-        assert field(asked(server), "Location") == "/x"
+    with serve_chain(found, rewrite_location=False) as (server, _):
+        assert field(raw_response(server), "Location") == "/x"
 
 
-# No answer, and half of one
+# Errors of the target
 
 
-def test_R23_a_target_that_cannot_be_reached_is_a_502_that_says_why():
-    with refusing() as port, proxying(f"http://127.0.0.1:{port}/") as server:
-        answer = asked(server)
+def test_R23_unreachable_target_is_a_502_with_the_reason():
+    with refusing() as port, serve_proxy(f"http://127.0.0.1:{port}/") as server:
+        answer = raw_response(server)
     assert answer.startswith(b"HTTP/1.1 502 Bad Gateway\r\n")
     assert field(answer, "Content-Type") == "text/plain; charset=utf-8"
     said = f"502 Bad Gateway: cannot connect to 127.0.0.1:{port}: Connection refused\n"
     assert body_of(answer) == said.encode()
 
 
-def test_R23_a_target_that_is_too_slow_is_a_504():
+def test_R23_slow_target_is_a_504():
     waiting = Client(cookies=False, timeout=Timeout(idle=0.2))
-    with waiting, between(lambda peer: peer.read_to_end(), client=waiting) as (server, _):
-        answer = asked(server)
+    with waiting, serve_chain(lambda peer: peer.read_to_end(), client=waiting) as (server, _):
+        answer = raw_response(server)
     assert answer.startswith(b"HTTP/1.1 504 Gateway Timeout\r\n")
     assert b"not a byte for 0.2 s" in body_of(answer)
 
@@ -590,26 +600,29 @@ def test_R23_a_target_that_is_too_slow_is_a_504():
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n",
     ],
 )
-def test_R23_an_answer_of_which_no_byte_can_be_passed_on_is_a_502(gives):
+def test_R23_response_cut_before_its_body_is_a_502(gives):
     def script(peer: Peer) -> None:
         peer.read_request()
         peer.send(gives)
 
     once = Client(cookies=False, max_tries=1)
-    with once, between(script, client=once) as (server, _):
-        assert status_of(asked(server)) == 502
+    with once, serve_chain(script, client=once) as (server, _):
+        assert status_of(raw_response(server)) == 502
 
 
-def test_R23_the_credentials_of_the_target_are_sent_there_and_told_to_nobody():
+def test_R23_credentials_of_the_target_are_sent_only_to_it():
     with ScriptedServer.serving(response(b"", "Location: /x", status="302 Found")) as target:
         uri = f"http://user:secret@{target.host}:{target.port}/?token=hidden"
         with HostProxy(uri) as proxy, serve(proxy) as server:
-            assert field(asked(server), "Location") == "http://proxy.test/x"
+            assert field(raw_response(server), "Location") == "http://proxy.test/x"
             assert "secret" not in repr(proxy)
             assert "hidden" not in repr(proxy)
         assert field(target.request, "Authorization") == "Basic dXNlcjpzZWNyZXQ="
-    with refusing() as port, proxying(f"http://user:secret@127.0.0.1:{port}/?key=hidden") as server:
-        answer = asked(server)
+    with (
+        refusing() as port,
+        serve_proxy(f"http://user:secret@127.0.0.1:{port}/?key=hidden") as server,
+    ):
+        answer = raw_response(server)
     assert status_of(answer) == 502
     assert b"secret" not in answer
     assert b"hidden" not in answer
@@ -622,13 +635,13 @@ def test_R23_the_credentials_of_the_target_are_sent_there_and_told_to_nobody():
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3e8\r\n",
     ],
 )
-def test_R23_an_answer_that_breaks_off_never_looks_whole(head):
+def test_R23_response_that_is_cut_off_never_looks_complete(head):
     def script(peer: Peer) -> None:
         peer.read_request()
         peer.send(head + b"half of it")
         peer.pause(0.1)
 
-    with between(script) as (server, _), connected(server) as sock:
+    with serve_chain(script) as (server, _), connected(server) as sock:
         sock.sendall(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
         answer = read_to_end(sock)
     assert b"half of it" in answer
@@ -637,28 +650,28 @@ def test_R23_an_answer_that_breaks_off_never_looks_whole(head):
         assert field(answer, "Content-Length") == "1000"
 
 
-def test_R23_an_answer_that_breaks_off_is_a_reset_for_a_client_of_http_1_0():
+def test_R23_response_that_is_cut_off_is_a_reset_for_http_1_0():
     def script(peer: Peer) -> None:
         peer.read_request()
         peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + b"half of it")
         peer.pause(0.1)
 
-    with between(script) as (server, _), Client() as client:
+    with serve_chain(script) as (server, _), Client() as client:
         with pytest.raises(Error):
             assert client.get(server.url).body
 
 
-def test_R23_a_client_that_goes_away_ends_the_answer_of_the_target():
+def test_R23_client_that_disconnects_ends_the_response_of_the_target():
     began = threading.Event()
 
     def script(peer: Peer) -> None:
         peer.read_request()
         peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-        while True:  # until it takes no more
+        while True:  # until the connection is closed
             peer.send(chunks(b"x" * 65536))
             began.set()
 
-    with between(script) as (server, target):
+    with serve_chain(script) as (server, target):
         with connected(server) as sock:
             sock.sendall(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
             assert began.wait(HANG_BOUND)
@@ -666,11 +679,11 @@ def test_R23_a_client_that_goes_away_ends_the_answer_of_the_target():
         target.join()
 
 
-# On other servers, and by itself
+# On other servers
 
 
 class Called:
-    """One direct call of a WSGI app, as the strictest of servers makes it."""
+    """One direct call of a WSGI app, with the checks of PEP 3333."""
 
     def __init__(self, app, body: bytes = b"", **environ: str) -> None:
         streams = {"wsgi.input": io.BytesIO(body), "wsgi.errors": io.StringIO()}
@@ -689,7 +702,7 @@ class Called:
         return lambda data: None
 
 
-def test_R23_it_is_a_wsgi_app_by_the_letter_of_pep_3333():
+def test_R23_proxy_conforms_to_pep_3333():
     typed = response(b"ok", "Content-Type: text/plain")
     with ScriptedServer.serving(typed) as target, HostProxy(target.url()) as proxy:
         answer = Called(proxy, b"12345", REQUEST_METHOD="POST", PATH_INFO="/a b%2F\xe9")
@@ -701,20 +714,20 @@ def test_R23_it_is_a_wsgi_app_by_the_letter_of_pep_3333():
     assert field(target.request, "X-Forwarded-Host") == "127.0.0.1"
 
 
-def test_R23_a_path_that_is_none_leads_nowhere_on_any_server():
+def test_R23_invalid_path_is_400_on_any_server():
     with ScriptedServer.serving(OK) as target, HostProxy(target.url()) as proxy:
         environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "http://elsewhere.test/"}
         environ["wsgi.input"] = io.BytesIO()
         setup_testing_defaults(environ)
         said = []
         body = proxy(environ, lambda status, headers: said.append(status))
-        assert list(body) == [b"400 Bad Request: the target of the request is no path\n"]
+        assert list(body) == [b"400 Bad Request: the target of the request is not a path\n"]
         assert Called(proxy, REQUEST_METHOD="GET", HTTP_HOST="a/b").status == "400 Bad Request"
     assert said == ["400 Bad Request"]
     assert target.connections == 0
 
 
-def test_R23_a_body_that_ends_short_on_another_server_is_never_sent_as_a_whole():
+def test_R23_short_body_on_another_server_is_never_sent_as_complete():
     def script(peer: Peer) -> None:
         peer.read_head()
         assert peer.read_to_end() == b"123"
@@ -725,7 +738,7 @@ def test_R23_a_body_that_ends_short_on_another_server_is_never_sent_as_a_whole()
         target.join()
 
 
-def test_R23_it_closes_its_own_client_and_leaves_that_of_another_open():
+def test_R23_close_closes_only_its_own_client():
     with Client(cookies=False) as client:
         with HostProxy("http://127.0.0.1:1/base/", client=client) as proxy:
             assert repr(proxy) == "<HostProxy to http://127.0.0.1:1/base/>"
@@ -736,12 +749,12 @@ def test_R23_it_closes_its_own_client_and_leaves_that_of_another_open():
     assert repr(proxy) == "<HostProxy to http://127.0.0.1:1/, closed>"
 
 
-# In front of restkit's own server
+# In front of restkit's server
 
 
 @pytest.fixture
-def echoing() -> Iterator[tuple[Server, Client]]:
-    """A proxy before an App that echoes, and a client."""
+def serve_echo() -> Iterator[tuple[Server, Client]]:
+    """Serve a proxy in front of an App that echoes; yield a client."""
     from restkit.server import App
     from restkit.server.response import stream
 
@@ -753,12 +766,12 @@ def echoing() -> Iterator[tuple[Server, Client]]:
 
     with ExitStack() as stack:
         behind = stack.enter_context(serve(app))
-        server = stack.enter_context(proxying(behind.url))
+        server = stack.enter_context(serve_proxy(behind.url))
         yield server, stack.enter_context(Client(timeout=HANG_BOUND))
 
 
-def test_R23_restkits_own_server_and_client_meet_here(echoing):
-    server, client = echoing
+def test_R23_streams_between_restkits_server_and_client(serve_echo):
+    server, client = serve_echo
 
     def pieces():
         yield from (b"one, ", b"two")
@@ -810,7 +823,7 @@ both(8)
 """
 
 
-def test_R23_64_mib_go_through_each_way_in_flat_memory():
+def test_R23_64_mib_are_forwarded_each_way_in_flat_memory():
     import hashlib
 
     cost = peak_memory(SETUP, "result = both(1024)\nstack.close()")

@@ -14,9 +14,9 @@ import pytest
 
 from restkit import Client
 from support.beside import in_threads
-from support.engines import ENGINES, served
+from support.engines import ENGINES, run_server
 from support.messages import chunks
-from support.raw_client import replies, send_all, to_the_end
+from support.raw_client import parse_responses, read_to_end, send_all
 
 LAST_CHUNK = b"0\r\n\r\n"
 MANY = b"abc" * 100_000
@@ -25,14 +25,14 @@ MANY = b"abc" * 100_000
 @pytest.fixture(scope="module", params=ENGINES)
 def seed(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("seed")
-    with served(request.param, "support.apps.seed_002:app", folder, workers=3) as where:
+    with run_server(request.param, "support.apps.seed_002:app", folder, workers=3) as where:
         yield where
 
 
 @pytest.fixture(scope="module", params=ENGINES)
 def more(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("more")
-    with served(request.param, "support.apps.more:app", folder) as where:
+    with run_server(request.param, "support.apps.more:app", folder) as where:
         yield where
 
 
@@ -55,13 +55,13 @@ def send_and_read(where, *parts):
     """Send these bytes on a new connection and read until the server closes it."""
     with where.connect() as sock:
         send_all(sock, parts)
-        return to_the_end(sock)
+        return read_to_end(sock)
 
 
 def exchange(where, data, method="GET"):
     """Send one request with Connection: close; return its response and raw body."""
     raw = send_and_read(where, data.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
-    (response,) = replies(raw, [method])
+    (response,) = parse_responses(raw, [method])
     return response, raw.partition(b"\r\n\r\n")[2]
 
 
@@ -69,7 +69,7 @@ def pipeline(where, *requests, methods=()):
     """Send several requests on one connection, the last with Connection: close."""
     *first, last = requests
     last = last.replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
-    return replies(send_and_read(where, *first, last), methods or ["GET"] * len(requests))
+    return parse_responses(send_and_read(where, *first, last), methods or ["GET"] * len(requests))
 
 
 def read_until(sock, mark):
@@ -189,7 +189,7 @@ def test_N13_write_is_delivered_at_once(more):
         # The second write waits for the request below.
         assert read_until(sock, b"5\r\nfirst\r\n").endswith(b"\r\n\r\n5\r\nfirst\r\n")
         assert exchange(more, make_head("GET", "/go_on"))[0].status == 200
-        assert to_the_end(sock) == b"6\r\nsecond\r\n0\r\n\r\n"
+        assert read_to_end(sock) == b"6\r\nsecond\r\n0\r\n\r\n"
 
 
 def test_N15_failure_before_the_first_write_is_500(more):
@@ -243,7 +243,7 @@ def test_N19_disconnected_client_gets_no_response_and_others_do(more, data):
     with more.connect() as sock:
         sock.sendall(data)
         sock.shutdown(socket.SHUT_WR)
-        raw = to_the_end(sock)
+        raw = read_to_end(sock)
     assert LAST_CHUNK not in raw
     assert b"size" not in raw
     assert exchange(more, make_head("GET", "/csv"))[0].body == b"foo,bar"
@@ -293,7 +293,7 @@ def test_N23_split_character_is_joined(more):
         sock.sendall(make_head("POST", "/letters", "Content-Length: 3", "Connection: close"))
         for byte in (b"x", *(bytes([each]) for each in "é".encode())):
             sock.sendall(byte)
-        (response,) = replies(to_the_end(sock), ["POST"])
+        (response,) = parse_responses(read_to_end(sock), ["POST"])
     assert "".join(json.loads(response.body)) == "xé"
 
 
@@ -306,7 +306,7 @@ def test_N24_100_continue_is_sent_when_the_handler_reads(more):
         sock.sendall(make_head("POST", "/gets", *fields))
         assert read_until(sock, b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
         sock.sendall(b"abc")
-        (response,) = replies(to_the_end(sock), ["POST"])
+        (response,) = parse_responses(read_to_end(sock), ["POST"])
         assert response.body.startswith(b'{"size":3')
 
 
@@ -337,7 +337,7 @@ def test_early_response_arrives_while_the_client_still_sends(more, path):
     data = bytes(20_000_000)
     with more.connect() as sock:
         sock.sendall(sized("POST", path, data))
-        raw = to_the_end(sock)
+        raw = read_to_end(sock)
     assert re.match(rb"HTTP/1.1 (403|200) ", raw)
     assert b"connection: close" in raw.lower()
 
@@ -357,7 +357,7 @@ def test_echo_to_a_client_that_sends_everything_first(more, path, framed):
     data = framed("POST", path, *parts).replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
     with more.connect() as sock:
         sock.sendall(data)
-        (response,) = replies(to_the_end(sock), ["POST"])
+        (response,) = parse_responses(read_to_end(sock), ["POST"])
     assert hashlib.sha256(response.body).digest() == hashlib.sha256(body).digest()
 
 
@@ -379,7 +379,7 @@ def test_small_chunks_alternate_in_both_directions(more, path):
             sock.sendall(chunks(chunk))
             assert read_until(sock, chunk + b"\r\n").endswith(b"a\r\n" + chunk + b"\r\n")
         sock.sendall(LAST_CHUNK)
-        assert to_the_end(sock) == LAST_CHUNK
+        assert read_to_end(sock) == LAST_CHUNK
 
 
 def test_echo_to_several_restkit_clients_at_once(more):

@@ -1,4 +1,4 @@
-"""What restkit's configuration makes of gunicorn, for any WSGI application."""
+"""gunicorn with restkit's configuration, for any WSGI application."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gunicorn.http.wsgi import Response
 from support.gunicorn import Gunicorn
 from support.messages import chunks
 from support.peer import HANG_BOUND
-from support.raw_client import dialed, replies, send_all, to_the_end
+from support.raw_client import connect, parse_responses, read_to_end, send_all
 
 TESTS = Path(__file__).parents[1]
 PLAIN = "support.apps.plain:app"
@@ -28,7 +28,7 @@ CLOSE = "Connection: close"
 
 
 class Served(NamedTuple):
-    """Where ``support.apps.plain`` answers, with 8 threads and a time-out of 2 seconds."""
+    """A server of ``support.apps.plain``, with 8 threads and a timeout of 2 seconds."""
 
     process: Gunicorn
     folder: Path
@@ -42,23 +42,23 @@ class Served(NamedTuple):
         return (self.folder / "access.log").read_text()
 
     def connect(self):
-        return dialed(("127.0.0.1", self.process.port))
+        return connect(("127.0.0.1", self.process.port))
 
-    def said(self, *parts):
-        """All that comes back until the server closes."""
+    def exchange(self, *parts):
+        """Send data and read until the server closes."""
         with self.connect() as sock:
             send_all(sock, parts)
-            return to_the_end(sock)
+            return read_to_end(sock)
 
-    def talked(self, *requests):
-        """What is answered to these requests on one connection, which the last of them closes."""
+    def exchange_all(self, *requests):
+        """Return the responses to requests on one connection, which the last of them closes."""
         *first, last = requests
         last = last.replace(b"\r\n", f"\r\n{CLOSE}\r\n".encode(), 1)
         methods = [each.split(b" ", 1)[0].decode() for each in requests]
-        return replies(self.said(*first, last), methods)
+        return parse_responses(self.exchange(*first, last), methods)
 
     def state(self):
-        return json.loads(self.talked(head("GET", "/state"))[0].body)
+        return json.loads(self.exchange_all(head("GET", "/state"))[0].body)
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def head(method, path, *fields, version="HTTP/1.1"):
 HELLO = head("GET", "/hello")
 
 
-# What is left of one request, and what is the next
+# The end of one request, and the start of the next
 
 
 @pytest.mark.parametrize(
@@ -88,15 +88,15 @@ HELLO = head("GET", "/hello")
         "Transfer-Encoding: identity\r\nTransfer-Encoding: chunked",
     ],
 )
-def test_N21_a_body_with_codings_of_its_transfer_is_refused_and_is_no_request(plain, coding):
+def test_N21_body_with_other_transfer_codings_gets_an_error_and_is_no_request(plain, coding):
     smuggled = head("GET", "/raises/before")
-    raw = plain.said(head("POST", "/read", coding, CLOSE) + chunks(smuggled) + LAST, HELLO)
+    raw = plain.exchange(head("POST", "/read", coding, CLOSE) + chunks(smuggled) + LAST, HELLO)
     assert raw.startswith(b"HTTP/1.1 501 ")
     assert raw.count(b"HTTP/1.1 ") == 1
 
 
 @pytest.mark.parametrize("step", [1 << 20, 1000, 97])
-def test_requests_that_come_together_are_answered_one_by_one(plain, step):
+def test_pipelined_requests_are_handled_in_order(plain, step):
     fields = ("Transfer-Encoding: chunked",)
     four = (
         head("POST", "/hello", *fields) + chunks(b"GET /evil HTTP/1.1\r\n\r\n") + LAST,
@@ -107,24 +107,24 @@ def test_requests_that_come_together_are_answered_one_by_one(plain, step):
     data = b"".join(four * 10) + head("GET", "/hello", CLOSE)
     with plain.connect() as sock:
         send_all(sock, [data[at : at + step] for at in range(0, len(data), step)])
-        answers = replies(to_the_end(sock), ["GET"] * 41)
-    assert [answer.status for answer in answers] == [200] * 41
-    assert [answer.body for answer in answers[:2]] == [b"hello", b"4 bytes"]
+        responses = parse_responses(read_to_end(sock), ["GET"] * 41)
+    assert [response.status for response in responses] == [200] * 41
+    assert [response.body for response in responses[:2]] == [b"hello", b"4 bytes"]
 
 
-def test_the_last_chunk_has_its_place_though_nobody_reads_before_all_is_sent(plain):
+def test_last_chunk_is_sent_to_a_client_that_sends_all_before_it_reads(plain):
     body = bytes(20_000_000)
-    raw = plain.said(head("POST", "/some/300", f"Content-Length: {len(body)}", CLOSE), body)
-    assert len(replies(raw, ["POST"])[0].body) == 300 * 65536
+    raw = plain.exchange(head("POST", "/some/300", f"Content-Length: {len(body)}", CLOSE), body)
+    assert len(parse_responses(raw, ["POST"])[0].body) == 300 * 65536
 
 
-def test_an_unread_body_and_an_early_answer_do_not_hinder_a_file(plain):
+def test_unread_body_does_not_hinder_a_file(plain):
     small = head("POST", "/file", "Content-Length: 5") + b"hello"
-    first, second = plain.talked(small, HELLO)
+    first, second = plain.exchange_all(small, HELLO)
     assert (len(first.body), second.body) == (64 * 65536, b"hello")
     big = head("POST", "/file", f"Content-Length: {10_000_000}")
-    raw = plain.said(big + bytes(10_000_000))
-    assert len(replies(raw, ["POST"])[0].body) == 64 * 65536
+    raw = plain.exchange(big + bytes(10_000_000))
+    assert len(parse_responses(raw, ["POST"])[0].body) == 64 * 65536
 
 
 @pytest.mark.parametrize(
@@ -134,38 +134,38 @@ def test_an_unread_body_and_an_early_answer_do_not_hinder_a_file(plain):
         (b"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n", b"501"),
     ],
 )
-def test_what_gunicorn_lets_through_is_refused_as_on_the_embedded_engine(plain, data, status):
-    raw = plain.said(data + HELLO)
+def test_requests_that_gunicorn_accepts_get_the_errors_of_the_embedded_engine(plain, data, status):
+    raw = plain.exchange(data + HELLO)
     assert raw.startswith(b"HTTP/1.1 " + status)
     assert raw.count(b"HTTP/1.1 ") == 1
 
 
-# Answers
+# Responses
 
 
-def test_pieces_by_write_and_by_the_iterable_and_of_any_kind_of_bytes(plain):
-    raw = plain.said(head("GET", "/both", CLOSE))
+def test_chunks_by_write_and_by_the_iterable_of_any_bytes_type(plain):
+    raw = plain.exchange(head("GET", "/both", CLOSE))
     pieces = (b"one,", b"two,", b"three,", b"four")
     assert raw.partition(b"\r\n\r\n")[2] == chunks(*pieces) + LAST
-    assert plain.said(head("GET", "/both", version="HTTP/1.0")).endswith(
+    assert plain.exchange(head("GET", "/both", version="HTTP/1.0")).endswith(
         b"\r\n\r\none,two,three,four"
     )
 
 
 @pytest.mark.parametrize("path", ["/both", "/file", "/big/1", "/raises/before"])
-def test_what_answers_head_sends_no_body(plain, path):
-    first, second = plain.talked(head("HEAD", path), HELLO)
+def test_response_to_head_has_no_body(plain, path):
+    first, second = plain.exchange_all(head("HEAD", path), HELLO)
     assert (first.body, second.body) == (b"", b"hello")
 
 
 @pytest.mark.parametrize("status", [204, 304])
-def test_what_has_no_body_sends_none(plain, status):
-    first, second = plain.talked(head("GET", f"/bodiless/{status}"), HELLO)
+def test_response_without_a_body_has_none(plain, status):
+    first, second = plain.exchange_all(head("GET", f"/bodiless/{status}"), HELLO)
     assert (first.status, first.body, second.body) == (status, b"", b"hello")
 
 
-def test_a_second_answer_before_the_first_has_left_stands_alone(plain):
-    first, second = plain.talked(head("GET", "/twice"), head("GET", "/wrong/caught"))
+def test_second_head_replaces_an_unsent_one(plain):
+    first, second = plain.exchange_all(head("GET", "/twice"), head("GET", "/wrong/caught"))
     assert (first.status, first.body, first.headers["x-second"]) == (503, b"second", "1")
     assert not {"x-first", "content-length"} & first.headers.keys()
     assert second.status == 409
@@ -188,9 +188,9 @@ def test_a_second_answer_before_the_first_has_left_stands_alone(plain):
         "/raises/first",
     ],
 )
-def test_N15_what_fails_before_the_head_has_left_is_one_500_and_one_traceback(plain, path):
+def test_N15_error_before_the_head_is_one_500_and_one_traceback(plain, path):
     before = len(plain.errors)
-    first, second = plain.talked(head("GET", f"{path}?token=secret&a=b"), HELLO)
+    first, second = plain.exchange_all(head("GET", f"{path}?token=secret&a=b"), HELLO)
     assert (first.status, first.body) == (500, b"Internal Server Error\n")
     assert second.body == b"hello"
     errors = plain.errors[before:]
@@ -199,11 +199,11 @@ def test_N15_what_fails_before_the_head_has_left_is_one_500_and_one_traceback(pl
     assert "secret" not in errors
 
 
-def test_N15_what_fails_behind_the_head_breaks_off_and_is_told_once(plain):
+def test_N15_error_after_the_head_cuts_the_response_and_is_logged_once(plain):
     before = len(plain.errors)
-    raw = plain.said(head("GET", "/raises/second"), HELLO)
+    raw = plain.exchange(head("GET", "/raises/second"), HELLO)
     assert raw.endswith(b"\r\n\r\n5\r\npiece\r\n")
-    raw = plain.said(head("GET", "/raises/close"), HELLO)
+    raw = plain.exchange(head("GET", "/raises/close"), HELLO)
     assert raw.endswith(b"\r\n\r\n5\r\npiece\r\n0\r\n\r\n")
     errors = plain.errors[before:]
     assert errors.count("Traceback (most recent call last)") == 2
@@ -211,10 +211,10 @@ def test_N15_what_fails_behind_the_head_breaks_off_and_is_told_once(plain):
     assert "GET /raises/close: closing the response failed" in errors
 
 
-def test_a_length_that_is_not_kept_to_is_told_and_never_filled_from_the_next_answer(plain):
+def test_wrong_declared_length_is_logged_and_not_filled_by_the_next_response(plain):
     before = len(plain.errors)
-    assert plain.said(head("GET", "/declares/20"), HELLO).endswith(b"\r\n\r\n0123456789")
-    first, second = plain.talked(head("GET", "/declares/7"), HELLO)
+    assert plain.exchange(head("GET", "/declares/20"), HELLO).endswith(b"\r\n\r\n0123456789")
+    first, second = plain.exchange_all(head("GET", "/declares/7"), HELLO)
     assert (first.body, second.body) == (b"0123456", b"hello")
     errors = plain.errors[before:]
     assert "GET /declares/20: the application sent 10 bytes fewer than declared" in errors
@@ -222,8 +222,8 @@ def test_a_length_that_is_not_kept_to_is_told_and_never_filled_from_the_next_ans
     assert "Traceback" not in errors
 
 
-def test_a_file_that_gets_shorter_while_it_is_sent_is_not_filled_up_either(plain):
-    raw = plain.said(head("GET", "/file/cut"), HELLO)
+def test_file_that_shrinks_is_not_filled_by_the_next_response(plain):
+    raw = plain.exchange(head("GET", "/file/cut"), HELLO)
     assert len(raw.partition(b"\r\n\r\n")[2]) == 64 * 65536 - 1000
     assert raw.count(b"HTTP/1.1 ") == 1
 
@@ -231,19 +231,19 @@ def test_a_file_that_gets_shorter_while_it_is_sent_is_not_filled_up_either(plain
 @pytest.mark.parametrize(
     ("path", "size"), [("", 64), ("/middle", 32), ("/unsized", 64), ("/part", 10 / 65536)]
 )
-def test_files_whole_and_in_part(plain, path, size):
-    first, second = plain.talked(head("GET", f"/file{path}"), HELLO)
+def test_files_completely_and_in_part(plain, path, size):
+    first, second = plain.exchange_all(head("GET", f"/file{path}"), HELLO)
     assert (len(first.body), second.body) == (size * 65536, b"hello")
 
 
 def test_every_iterable_is_closed(plain):
     before = plain.state()["closed"]
     for path in ("/big/1", "/declares/10", "/declares/20", "/raises/first", "/raises/second"):
-        plain.said(head("GET", path, CLOSE))
+        plain.exchange(head("GET", path, CLOSE))
     assert plain.state()["closed"] == before + 5
 
 
-def test_the_access_log_has_what_was_sent(plain):
+def test_access_log_has_the_sent_bytes(plain):
     half = head("POST", "/echo", "Content-Length: 10", CLOSE)
     with plain.connect() as sock:
         sock.sendall(half + b"hello")
@@ -251,9 +251,9 @@ def test_the_access_log_has_what_was_sent(plain):
         while not data.endswith(b"hello\r\n"):
             data += sock.recv(1000)
         sock.sendall(b"world")
-        to_the_end(sock)
-    plain.talked(head("GET", "/file"))
-    plain.talked(head("GET", "/raises/before"))
+        read_to_end(sock)
+    plain.exchange_all(head("GET", "/file"))
+    plain.exchange_all(head("GET", "/raises/before"))
     lines = plain.accesses.splitlines()
     assert lines[-3:] == [
         "POST /echo 200 10",
@@ -262,7 +262,7 @@ def test_the_access_log_has_what_was_sent(plain):
     ]
 
 
-def test_nothing_is_left_of_a_request(plain):
+def test_request_leaves_no_objects_behind(plain):
     requests = [
         HELLO,
         head("POST", "/read", "Content-Length: 5") + b"hello",
@@ -270,49 +270,49 @@ def test_nothing_is_left_of_a_request(plain):
         head("GET", "/raises/before"),
         head("GET", "/file/part"),
     ]
-    plain.talked(*requests * 4)
+    plain.exchange_all(*requests * 4)
     before = plain.state()["descriptors"]
-    plain.talked(*requests * 40)
+    plain.exchange_all(*requests * 40)
     for _ in range(20):
-        plain.said(head("GET", "/raises/second"))
-        plain.said(head("GET", "/raises/second", version="HTTP/1.0"))
+        plain.exchange(head("GET", "/raises/second"))
+        plain.exchange(head("GET", "/raises/second", version="HTTP/1.0"))
         with plain.connect() as sock:
             sock.sendall(head("POST", "/read", "Content-Length: 5") + b"he")
-    plain.said(head("POST", "/read", "Content-Length: 5", CLOSE) + b"hello")
-    assert plain.state()["descriptors"] <= before + 8  # of those whose end is on its way
+    plain.exchange(head("POST", "/read", "Content-Length: 5", CLOSE) + b"hello")
+    assert plain.state()["descriptors"] <= before + 8  # for connections that are being closed
 
 
-# Clients that keep still
+# Silent clients
 
 
-def test_clients_that_keep_still_are_dropped_and_hold_nobody_up(plain):
+def test_silent_clients_are_disconnected_and_delay_no_other(plain):
     with ExitStack() as stack:
         stalled = [stack.enter_context(plain.connect()) for _ in range(8)]
         for sock in stalled:
             sock.sendall(head("POST", "/read", "Content-Length: 100") + b"abc")
-        assert to_the_end(stalled[0]) == b""
-        # None of them has closed its side, and nobody waits for that.
+        assert read_to_end(stalled[0]) == b""
+        # None of them has closed its side, and the server does not wait for that.
         for _ in range(3):
             with plain.connect() as sock:
                 sock.settimeout(8)
                 sock.sendall(head("GET", "/hello", CLOSE))
-                assert to_the_end(sock).endswith(b"hello")
+                assert read_to_end(sock).endswith(b"hello")
         for sock in stalled[1:]:
-            assert to_the_end(sock) == b""
+            assert read_to_end(sock) == b""
 
 
-def test_clients_that_do_not_close_their_side_hold_nobody_up(plain):
+def test_clients_that_do_not_close_their_side_delay_no_other(plain):
     with ExitStack() as stack:
         socks = [stack.enter_context(plain.connect()) for _ in range(10)]
         for sock in socks:
             sock.settimeout(8)
             sock.sendall(head("GET", "/hello", CLOSE))
         for sock in reversed(socks):
-            assert to_the_end(sock).endswith(b"hello")
+            assert read_to_end(sock).endswith(b"hello")
 
 
 @pytest.mark.parametrize("path", ["/big/20", "/file"])
-def test_a_client_that_does_not_read_is_dropped_without_a_traceback(plain, path):
+def test_client_that_does_not_read_is_disconnected_without_a_traceback(plain, path):
     before = len(plain.errors)
     with socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -323,11 +323,11 @@ def test_a_client_that_does_not_read_is_dropped_without_a_traceback(plain, path)
         asked = f"GET {path} 200"
         told = count(asked)
         while plain.accesses.count(asked) == told:
-            plain.talked(HELLO)
+            plain.exchange_all(HELLO)
     assert "Traceback" not in plain.errors[before:]
 
 
-def test_a_client_that_reads_slowly_is_not_cut_off(plain):
+def test_client_that_reads_slowly_is_not_cut_off(plain):
     got = 0
     with socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
@@ -336,14 +336,14 @@ def test_a_client_that_reads_slowly_is_not_cut_off(plain):
         sock.sendall(head("GET", "/big/16", CLOSE))
         while data := sock.recv(65536):
             got += len(data)
-            plain.talked(HELLO)
+            plain.exchange_all(HELLO)
     assert got > 16 << 20
 
 
-# What is left to gunicorn
+# Left to gunicorn
 
 
-def test_a_websocket_is_talked_on_gunicorn_s_own_socket(plain):
+def test_websocket_uses_the_socket_of_gunicorn(plain):
     with plain.connect() as sock:
         sock.sendall(head("GET", "/socket", "Connection: Upgrade", "Upgrade: websocket"))
         assert sock.recv(1000) == b"HTTP/1.1 101 Switching Protocols\r\n\r\n"
@@ -351,35 +351,35 @@ def test_a_websocket_is_talked_on_gunicorn_s_own_socket(plain):
             sock.sendall(b"hello")
             assert sock.recv(100) == b"HELLO"
         sock.shutdown(socket.SHUT_WR)
-        assert to_the_end(sock) == b""
+        assert read_to_end(sock) == b""
 
 
 class Secure(Gunicorn):
-    """gunicorn with TLS of its own."""
+    """gunicorn with TLS."""
 
-    def _ask_once(self):
+    def _wait_until_ready(self):
         with socket.create_connection(("127.0.0.1", self.port), HANG_BOUND) as sock:
             sock.sendall(b"not TLS\r\n\r\n")
-            to_the_end(sock)
+            read_to_end(sock)
 
 
-def test_with_tls_gunicorn_reads_and_writes_by_itself(certs, tmp_path):
+def test_with_tls_gunicorn_sends_and_receives_the_bodies(certs, tmp_path):
     options = ("-c", "python:support.gunicorn_conf", "--certfile", str(certs.server_cert))
     options = (*options, "--keyfile", str(certs.server_key))
     context = ssl.create_default_context(cafile=certs.ca_file)
     with (
         Secure(tmp_path, "support.apps.more:app", *options, pythonpath=TESTS) as process,
-        dialed(("127.0.0.1", process.port)) as sock,
+        connect(("127.0.0.1", process.port)) as sock,
         context.wrap_socket(sock, server_hostname="localhost") as secured,
     ):
         secured.sendall(head("POST", "/gets", "Content-Length: 3", "Expect: 100-continue", CLOSE))
         assert secured.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
         secured.sendall(b"abc")
-        (answer,) = replies(to_the_end(secured), ["POST"])
-    assert answer.body == b'{"size":3,"after":[null,null]}'
+        (response,) = parse_responses(read_to_end(secured), ["POST"])
+    assert response.body == b'{"size":3,"after":[null,null]}'
 
 
-def test_another_worker_and_a_missing_hook_are_named(tmp_path):
+def test_other_worker_and_missing_hook_are_errors(tmp_path):
     (tmp_path / "without.py").write_text(
         "from restkit.server import on_gunicorn\n"
         "worker_class = 'gthread'\n"
@@ -398,10 +398,10 @@ def test_another_worker_and_a_missing_hook_are_named(tmp_path):
     assert "on_gunicorn needs gunicorn's worker gthread; got SyncWorker" in done.stderr
 
 
-# What on_gunicorn.py rests on, said by the name of what has changed
+# The parts of gunicorn that on_gunicorn.py relies on
 
 
-def test_gunicorn_s_request_is_as_on_gunicorn_takes_it():
+def test_request_of_gunicorn_has_the_parts_that_restkit_uses():
     asked = head("POST", "/", "Content-Length: 5", "Expect: 100-continue") + b"hello"
     parser = RequestParser(Config(), iter([asked + HELLO]), ("127.0.0.1", 1))
     request = next(parser)
@@ -423,7 +423,7 @@ def test_gunicorn_s_request_is_as_on_gunicorn_takes_it():
     assert request.should_close()
 
 
-def test_gunicorn_s_response_is_as_on_gunicorn_takes_it():
+def test_response_of_gunicorn_has_the_parts_that_restkit_uses():
     parser = RequestParser(Config(), iter([HELLO]), ("127.0.0.1", 1))
     ours, theirs = socket.socketpair()
     with ours, theirs:

@@ -22,7 +22,7 @@ from restkit.content_encoding.decoding import accept_encoding
 from restkit.server import receive, serve
 from restkit.server.serving import Server
 from support import LAST_CHUNK, body_of, chunks, field, head_of
-from support.engines import ENGINES, Served
+from support.engines import ENGINES, RunningServer
 from support.memory import MIB, peak_memory
 from support.peer import HANG_BOUND
 from support.receivers import RunningReceiver, run_receiver
@@ -46,7 +46,7 @@ def receiver(request, tmp_path_factory) -> Iterator[RunningReceiver]:
 
 
 @pytest.fixture
-def server(receiver: RunningReceiver) -> Served:
+def server(receiver: RunningReceiver) -> RunningServer:
     return receiver.server
 
 
@@ -57,7 +57,7 @@ def folder(receiver: RunningReceiver) -> Iterator[Path]:
     receiver.clear()
 
 
-def connect(server: Served | Server) -> socket.socket:
+def connect(server: RunningServer | Server) -> socket.socket:
     return socket.create_connection(("127.0.0.1", server.port), HANG_BOUND)
 
 
@@ -73,7 +73,7 @@ def make_request(body: bytes, *fields: str, target: str = "/hello", method: str 
     return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
 
 
-def exchange(server: Served | Server, request: bytes) -> bytes:
+def exchange(server: RunningServer | Server, request: bytes) -> bytes:
     """Send a request on a new connection and read until the server closes it."""
     with connect(server) as sock:
         sock.sendall(request)
@@ -223,7 +223,7 @@ def test_any_chunks_of_gzip_are_stored_decoded(server, folder, members, size):
 
 
 def check_rejected(
-    server: Served | Server, folder: Path, request: bytes, status: int, why: str
+    server: RunningServer | Server, folder: Path, request: bytes, status: int, why: str
 ) -> bytes:
     """Check that a request is rejected and leaves no file; return its response."""
     response = exchange(server, request)

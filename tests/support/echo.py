@@ -1,7 +1,7 @@
-"""Applications that note what they read, and what is to become of any bytes that are sent to one.
+"""Applications that record what they read, and a prediction of that for any bytes.
 
-``expected`` only asks ``restkit.http1`` about them, request by request; so a server that does as it
-says judges no head and no body in a way of its own.
+``predict`` uses only the parsers of ``restkit.http1``, request by request. A server that agrees
+with it has no rules of its own about heads and bodies.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from restkit.http1.request_head import MalformedRequest, parse_request_head
 from restkit.server.serving import Server, serve
 
 from .peer import HANG_BOUND
-from .raw_client import heard
+from .raw_client import send_and_read
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -31,7 +31,7 @@ class Seen(NamedTuple):
 
 
 class Echo:
-    """An application that notes each request, and answers with its body."""
+    """An application that records each request, and responds with its body."""
 
     def __init__(self) -> None:
         self.seen: list[Seen] = []
@@ -46,8 +46,8 @@ class Echo:
         return [body]
 
 
-class Careless(Echo):
-    """Answers at once, having read as many bytes of the body as the path says, or none."""
+class EarlyResponder(Echo):
+    """Respond after reading as many bytes of the body as the path says, or none."""
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
         count = environ["PATH_INFO"].strip("/")
@@ -57,67 +57,69 @@ class Careless(Echo):
         return [read]
 
 
-class Expected(NamedTuple):
-    """``methods`` is whom the answers are for, as far as heads could be read."""
+class Prediction(NamedTuple):
+    """The requests that are handled; ``methods`` are those of all valid heads."""
 
     seen: list[Seen]
     methods: list[str]
-    refusal: int | None = None
+    error_status: int | None = None
 
     @property
     def statuses(self) -> list[int]:
-        return [200] * len(self.seen) + ([self.refusal] if self.refusal else [])
+        return [200] * len(self.seen) + ([self.error_status] if self.error_status else [])
 
 
-def expected(data: bytes) -> Expected:
-    """What is to become of these bytes on one connection, that ends behind them."""
+def predict(data: bytes) -> Prediction:
+    """Predict the effect of these bytes on one connection, which ends after them."""
     seen: list[Seen] = []
     methods: list[str] = []
     while True:
         try:
-            taken = parse_request_head(data)
-            if taken is None:
-                return Expected(seen, methods)
-            head, end = taken
-            deframer = request_body_reader(head)
+            parsed = parse_request_head(data)
+            if parsed is None:
+                return Prediction(seen, methods)
+            head, end = parsed
+            reader = request_body_reader(head)
         except MalformedRequest as exc:
-            return Expected(seen, methods, exc.response_status)
+            return Prediction(seen, methods, exc.response_status)
         if head.method == "CONNECT":
-            return Expected(seen, methods, 501)
+            return Prediction(seen, methods, 501)
         methods.append(head.method)
-        body = b"".join(bytes(piece) for piece in deframer.feed(data[end:]))
-        if deframer.fault is not None:
-            return Expected(seen, methods, 400)
-        if not deframer.done:
-            return Expected(seen, methods)
-        seen.append(Seen(head.method, path_of(head.local_target), body))
+        body = b"".join(bytes(chunk) for chunk in reader.feed(data[end:]))
+        if reader.fault is not None:
+            return Prediction(seen, methods, 400)
+        if not reader.done:
+            return Prediction(seen, methods)
+        seen.append(Seen(head.method, decode_target(head.local_target), body))
         if not keeps_alive(head):
-            return Expected(seen, methods)
-        data = bytes(deframer.leftover)
+            return Prediction(seen, methods)
+        data = bytes(reader.leftover)
 
 
-def path_of(target: str) -> str:
-    """A target as PATH_INFO and QUERY_STRING tell it again: decoded; there is none in OPTIONS *."""
+def decode_target(target: str) -> str:
+    """Decode a target as PATH_INFO and QUERY_STRING are; it is empty for OPTIONS *."""
     path, mark, query = target.partition("?")
     return "" if target == "*" else unquote(path, "latin-1") + mark * bool(query) + query
 
 
-class Served:
-    """An application, and the server that it runs on."""
+class EchoServer:
+    """An application and its server."""
 
     def __init__(self, app: Echo, server: Server) -> None:
         self.app = app
         self.server = server
         self.address = (server.host, server.port)
 
-    def heard(self, parts: Iterable[bytes], *, ends: bool = True) -> bytes:
-        """What comes back on a new connection, up to its end; nothing was seen before it."""
+    def exchange(self, parts: Iterable[bytes], *, ends: bool = True) -> bytes:
+        """Forget earlier requests, send parts on a new connection, and read to its end."""
         self.app.seen.clear()
-        return heard(self.address, parts, ends=ends)
+        return send_and_read(self.address, parts, ends=ends)
 
 
 @contextmanager
-def served(app: Echo, *, threads: int = 64, timeout: float = HANG_BOUND) -> Iterator[Served]:
-    """A server on the embedded engine."""
+def serve_echo(
+    app: Echo, *, threads: int = 64, timeout: float = HANG_BOUND
+) -> Iterator[EchoServer]:
+    """Serve an application on the embedded engine."""
     with serve(app, threads=threads, timeout=timeout) as server:
-        yield Served(app, server)
+        yield EchoServer(app, server)

@@ -1,4 +1,4 @@
-"""The engines that restkit's server is tested on, behind one face."""
+"""Run an application on one of the engines that restkit's server is tested on."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ ENGINES = (EMBEDDED, GUNICORN)
 _TESTS = Path(__file__).parents[1]
 
 
-class Served(NamedTuple):
-    """Where an application answers, and by what."""
+class RunningServer(NamedTuple):
+    """A running server: its engine and port."""
 
     engine: str
     port: int
@@ -32,19 +32,21 @@ class Served(NamedTuple):
         return f"http://127.0.0.1:{self.port}"
 
     def connect(self) -> socket.socket:
-        """A connection, by a socket of our own."""
+        """Connect a socket."""
         return socket.create_connection(("127.0.0.1", self.port), HANG_BOUND)
 
 
 @contextmanager
-def served(engine: str, application: str, folder: Path, *, workers: int = 1) -> Iterator[Served]:
-    """Serve `support.apps.more:app`, by its name, on one of ENGINES; gunicorn has `workers`."""
+def run_server(
+    engine: str, application: str, folder: Path, *, workers: int = 1
+) -> Iterator[RunningServer]:
+    """Serve an application by its name, such as `support.apps.more:app`, on one of ENGINES."""
     if engine == EMBEDDED:
         module, _, name = application.partition(":")
         with serve(getattr(import_module(module), name)) as server:
-            yield Served(engine, server.port)
+            yield RunningServer(engine, server.port)
         return
     options = ["-c", "python:restkit.server.on_gunicorn", "--no-control-socket"]
     options += ["--workers", str(workers)]
     with Gunicorn(folder, application, *options, pythonpath=_TESTS) as process:
-        yield Served(engine, process.port)
+        yield RunningServer(engine, process.port)

@@ -1,4 +1,4 @@
-"""gunicorn on loopback, with one application: a process that ends with its test."""
+"""gunicorn on loopback, with one application, in a process that ends with its test."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 
 from .peer import HANG_BOUND
 
-# gunicorn outlives whoever started it; this shell does not let it, as in nginx.py.
+# gunicorn would outlive a test process that is killed; this shell ends it, as in nginx.py.
 _KEEPER = '"$@" <&- & pid=$!; read _; kill $pid; wait'
 
 
 class Gunicorn:
-    """A context manager; ``url('/path')`` is where a page of the application is."""
+    """A gunicorn process; a context manager."""
 
     def __init__(
         self,
@@ -49,11 +49,11 @@ class Gunicorn:
                     cwd=self._folder,
                     env=self._environ,
                 )
-        # The socket listens already: the first answer comes when the application is there.
-        self._ask_once()
+        # The socket listens already: the first response arrives when the application has loaded.
+        self._wait_until_ready()
         return self
 
-    def _ask_once(self) -> None:
+    def _wait_until_ready(self) -> None:
         with socket.create_connection(("127.0.0.1", self.port), HANG_BOUND) as sock:
             sock.sendall(b"GET / HTTP/1.1\r\nHost: gunicorn\r\nConnection: close\r\n\r\n")
             if not sock.recv(1):
@@ -66,7 +66,7 @@ class Gunicorn:
 
     @property
     def log(self) -> str:
-        """What it has said so far."""
+        """The log so far."""
         return (self._folder / "gunicorn.log").read_text()
 
     def url(self, path: str) -> str:

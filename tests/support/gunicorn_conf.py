@@ -1,4 +1,4 @@
-"""A configuration of gunicorn as a user writes it, on top of restkit's."""
+"""A configuration of gunicorn that imports restkit's, as a user writes it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A client that says exactly what it is told, and what a server made of it, answer by answer."""
+"""A client that sends exact bytes, and parses the responses."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from restkit.http1.response_reader import ResponseReader
 from .peer import HANG_BOUND
 
 
-class Reply(NamedTuple):
-    """One whole answer."""
+class ParsedResponse(NamedTuple):
+    """One complete response."""
 
     status: int
     headers: dict[str, str]
     body: bytes
 
 
-def dialed(address: tuple[str, int]) -> socket.socket:
-    """A connection on which nothing waits for longer than the hang bound, and each send leaves."""
+def connect(address: tuple[str, int]) -> socket.socket:
+    """Connect with the hang bound as timeout, and without Nagle's algorithm."""
     sock = socket.create_connection(address, HANG_BOUND)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock
 
 
 def send_all(sock: socket.socket, parts: Iterable[bytes]) -> None:
-    """Send each part for itself; a server may have heard enough before the last."""
+    """Send each part separately; a server may close before the last."""
     try:
         for part in parts:
             sock.sendall(part)
@@ -36,44 +36,44 @@ def send_all(sock: socket.socket, parts: Iterable[bytes]) -> None:
         pass
 
 
-def end(sock: socket.socket) -> None:
-    """End this side; a server that had heard enough may have ended both already."""
+def end_sending(sock: socket.socket) -> None:
+    """End this side; a server may have closed both already."""
     with suppress(OSError):
         sock.shutdown(socket.SHUT_WR)
 
 
-def to_the_end(sock: socket.socket) -> bytes:
-    """All that comes, up to the end or a reset of the connection; TimeoutError for a hang."""
+def read_to_end(sock: socket.socket) -> bytes:
+    """Read up to the end or a reset of the connection; raise TimeoutError for a hang."""
     data = bytearray()
     try:
-        while piece := sock.recv(65536):
-            data += piece
+        while chunk := sock.recv(65536):
+            data += chunk
     except ConnectionResetError:
         pass
     return bytes(data)
 
 
-def heard(address: tuple[str, int], parts: Iterable[bytes], *, ends: bool = True) -> bytes:
-    """What comes back on a new connection, up to its end; ``ends``: the client ends its side."""
-    with dialed(address) as sock:
+def send_and_read(address: tuple[str, int], parts: Iterable[bytes], *, ends: bool = True) -> bytes:
+    """Send parts on a new connection and read to its end; ``ends``: the client ends its side."""
+    with connect(address) as sock:
         send_all(sock, parts)
         if ends:
-            end(sock)
-        return to_the_end(sock)
+            end_sending(sock)
+        return read_to_end(sock)
 
 
-def replies(data: bytes, methods: Iterable[str]) -> list[Reply]:
-    """These bytes as answers to these methods, in order; of what is none, restkit's error."""
-    told = []
-    asked = iter(methods)
+def parse_responses(data: bytes, methods: Iterable[str]) -> list[ParsedResponse]:
+    """Parse the responses to requests with these methods, in order."""
+    responses = []
+    remaining = iter(methods)
     while data:
-        answer = ResponseReader(next(asked, "GET"))
-        body = b"".join(bytes(piece) for piece in answer.feed(data))
-        if not answer.done:
-            answer.end()
-        assert answer.head is not None
-        assert answer.body_reader is not None
-        headers = {name.lower(): value for name, value in answer.head.headers.pairs()}
-        told.append(Reply(answer.head.status, headers, body))
-        data = bytes(answer.body_reader.leftover)
-    return told
+        reader = ResponseReader(next(remaining, "GET"))
+        body = b"".join(bytes(chunk) for chunk in reader.feed(data))
+        if not reader.done:
+            reader.end()
+        assert reader.head is not None
+        assert reader.body_reader is not None
+        headers = {name.lower(): value for name, value in reader.head.headers.pairs()}
+        responses.append(ParsedResponse(reader.head.status, headers, body))
+        data = bytes(reader.body_reader.leftover)
+    return responses

@@ -9,13 +9,13 @@ from typing import NamedTuple
 
 from restkit.server import receive, serve
 
-from .engines import EMBEDDED, Served, served
+from .engines import EMBEDDED, RunningServer, run_server
 
 
 class RunningReceiver(NamedTuple):
     """A running receiver and its folder."""
 
-    server: Served
+    server: RunningServer
     folder: Path
 
     def clear(self) -> None:
@@ -33,7 +33,7 @@ def run_receiver(engine: str, folder: Path) -> Iterator[RunningReceiver]:
     files = folder / "received_files"
     if engine == EMBEDDED:
         with serve(receive(files)) as server:
-            yield RunningReceiver(Served(EMBEDDED, server.port), files)
+            yield RunningReceiver(RunningServer(EMBEDDED, server.port), files)
         return
-    with served(engine, "support.apps.receiving:app", folder) as where:
+    with run_server(engine, "support.apps.receiving:app", folder) as where:
         yield RunningReceiver(where, files)

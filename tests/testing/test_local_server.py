@@ -1,4 +1,4 @@
-"""restkit.testing: the server that fails on demand, its log, the client of an app, the plugin."""
+"""restkit.testing: the server with faults, its record, the client of an app, the plugin."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def server() -> Iterator[LocalServer]:
 
 
 @pytest.fixture
-def once() -> Iterator[Client]:
-    """A client that tries everything once."""
+def no_retry_client() -> Iterator[Client]:
+    """A client that does not retry."""
     with Client(timeout=PATIENT, max_tries=1) as client:
         yield client
 
@@ -60,21 +60,21 @@ def connected(server: LocalServer) -> Iterator[socket.socket]:
         yield sock
 
 
-def raw(server: LocalServer, request: bytes) -> tuple[bytes, type[OSError] | None]:
-    """What came back to a request until the connection ended, and how it ended."""
+def exchange(server: LocalServer, request: bytes) -> tuple[bytes, type[OSError] | None]:
+    """Return the bytes up to the end of the connection, and the error that ended it."""
     with connected(server) as sock:
         sock.sendall(request)
         return read_to_end(sock)
 
 
 def read_to_end(sock: socket.socket) -> tuple[bytes, type[OSError] | None]:
-    came = b""
+    received = b""
     try:
         while piece := sock.recv(65536):
-            came += piece
+            received += piece
     except OSError as exc:
-        return came, type(exc)
-    return came, None
+        return received, type(exc)
+    return received, None
 
 
 HELLO = b"GET /hello HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -84,33 +84,33 @@ UP = b"POST /up HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n0123456789"
 # Serving
 
 
-def test_routes_are_added_to_its_app_while_it_serves(server, once):
-    assert once.get(server.url + "/hello").text == "Hello!"
+def test_routes_can_be_added_while_it_serves(server, no_retry_client):
+    assert no_retry_client.get(server.url + "/hello").text == "Hello!"
 
     @server.app.get("/later")
     def later(request):
         return text("later")
 
-    assert once.get(server.url + "/later").text == "later"
-    assert once.get(server.url + "/none").status == 404
+    assert no_retry_client.get(server.url + "/later").text == "later"
+    assert no_retry_client.get(server.url + "/none").status == 404
 
 
-def test_any_wsgi_application_can_be_served(once):
+def test_any_wsgi_application_can_be_served(no_retry_client):
     def app(environ, start_response):
         start_response("200 OK", [("Content-Length", "2")])
         return [environ["PATH_INFO"].encode()]
 
     with LocalServer(app) as server:
-        assert once.get(server.url + "/x").body == b"/x"
+        assert no_retry_client.get(server.url + "/x").body == b"/x"
 
 
-def test_it_listens_on_the_address_that_is_asked_for(once):
+def test_server_listens_on_the_given_address(no_retry_client):
     with LocalServer(host="::1") as server:
         assert server.url == f"http://[::1]:{server.port}"
-        assert once.get(server.url).status == 404
+        assert no_retry_client.get(server.url).status == 404
 
 
-def test_connections_are_kept_and_several_are_served_at_once(server):
+def test_connections_are_kept_and_served_in_parallel(server):
     with Client(timeout=PATIENT) as client:
         held = client.post(server.url + "/up", iter([b"x"]))
         assert held.body == b"1"
@@ -123,7 +123,7 @@ def test_connections_are_kept_and_several_are_served_at_once(server):
             assert client.get(server.url + "/hello").ok
 
 
-def test_closing_ends_what_is_under_way_and_may_be_repeated():
+def test_close_cuts_off_requests_and_is_idempotent():
     inside = threading.Event()
     ended: list[BaseException] = []
     server = LocalServer()
@@ -149,13 +149,13 @@ def test_closing_ends_what_is_under_way_and_may_be_repeated():
         socket.create_connection((server.host, server.port))
 
 
-# The log
+# The record
 
 
-def test_what_came_is_logged_byte_for_byte(server):
+def test_requests_are_recorded_byte_for_byte(server):
     chunked = b"POST /echo?x HTTP/1.1\r\nhost:h\r\nTransfer-Encoding: chunked\r\n\r\n"
     body = b"3;e=1\r\nabc\r\n00\r\nX-T: 1\r\n\r\n"
-    raw(
+    exchange(
         server,
         HELLO + chunked + body + HELLO.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"),
     )
@@ -169,7 +169,7 @@ def test_what_came_is_logged_byte_for_byte(server):
     assert server.wire == [HELLO + chunked + body + third.head]
 
 
-def test_the_log_counts_connections_and_shows_what_did_not_come_whole(server):
+def test_record_counts_connections_and_shows_incomplete_requests(server):
     with connected(server) as first, connected(server) as second:
         first.sendall(UP[:-3])
         second.sendall(b"GARBAGE\r\n\r\n")
@@ -180,7 +180,7 @@ def test_the_log_counts_connections_and_shows_what_did_not_come_whole(server):
     assert sorted(server.wire) == sorted([UP[:-3], b"GARBAGE\r\n\r\n"])
 
 
-def test_a_request_in_drops_is_logged_as_one(server):
+def test_request_that_arrives_byte_by_byte_is_recorded_as_one(server):
     with connected(server) as sock:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for at in range(len(UP)):
@@ -195,48 +195,50 @@ def test_a_request_in_drops_is_logged_as_one(server):
 
 @pytest.mark.parametrize("fault", [Drop, Reset])
 @pytest.mark.parametrize("after", [0, 1, 20, -1])
-def test_the_connection_ends_after_so_many_bytes_of_the_answer(server, fault, after):
-    whole = raw(server, HELLO.replace(b"\r\n\r\n", b"\r\nX: 1\r\nConnection: close\r\n\r\n"))[0]
+def test_fault_after_a_number_of_response_bytes(server, fault, after):
+    whole = exchange(server, HELLO.replace(b"\r\n\r\n", b"\r\nX: 1\r\nConnection: close\r\n\r\n"))[
+        0
+    ]
     kept = whole.replace(b"Connection: close\r\n", b"")
     count = after if after >= 0 else len(kept) + after
     server.inject(fault(after=count))
-    came, how = raw(server, HELLO)
-    assert without_date(came) == without_date(kept[:count])
-    assert how is (ConnectionResetError if fault is Reset else None)
+    received, error = exchange(server, HELLO)
+    assert without_date(received) == without_date(kept[:count])
+    assert error is (ConnectionResetError if fault is Reset else None)
 
 
 def without_date(answer: bytes) -> list[bytes]:
     return [line for line in answer.split(b"\r\n") if not line.startswith(b"Date:")]
 
 
-def test_an_answer_of_exactly_so_many_bytes_is_whole_and_the_connection_ends(server):
+def test_fault_after_the_exact_size_leaves_the_response_complete(server):
     server.inject(Delay(0))
     with connected(server) as sock:
         sock.sendall(HELLO)
         whole = sock.recv(65536)
     server.inject(Drop(after=len(whole)))
-    came, how = raw(server, HELLO)
-    assert len(came) == len(whole)
-    assert how is None
+    received, error = exchange(server, HELLO)
+    assert len(received) == len(whole)
+    assert error is None
 
 
 @pytest.mark.parametrize("fault", [Drop, Reset])
 @pytest.mark.parametrize("path", ["/up", "/echo"])
-def test_the_connection_ends_after_so_many_bytes_of_the_request(server, once, fault, path):
+def test_fault_after_a_number_of_request_bytes(server, no_retry_client, fault, path):
     head = f"POST {path} HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\n".encode()
     server.inject(fault(after=len(head) + 1000, of="request"))
     with connected(server) as sock:
         sock.sendall(head + b"x" * 500)
-        time.sleep(0.02)  # so that the rest does not come along
+        time.sleep(0.02)  # so that the rest arrives separately
         sock.sendall(b"x" * 500)
-        came, how = read_to_end(sock)
-    assert how is (ConnectionResetError if fault is Reset else None)
-    assert came.startswith(b"HTTP/1.1 200 OK") if path == "/echo" else came == b""
+        received, error = read_to_end(sock)
+    assert error is (ConnectionResetError if fault is Reset else None)
+    assert received.startswith(b"HTTP/1.1 200 OK") if path == "/echo" else received == b""
     (request,) = server.received
     assert (len(request.content), request.whole) == (1000, False)
 
 
-def test_a_request_that_is_dropped_at_its_head_runs_no_handler(server, once):
+def test_request_dropped_at_its_head_runs_no_handler(server, no_retry_client):
     ran = []
 
     @server.app.get("/never")
@@ -245,25 +247,25 @@ def test_a_request_that_is_dropped_at_its_head_runs_no_handler(server, once):
 
     server.inject(Drop(of="request"))
     with pytest.raises(TransportError):
-        once.get(server.url + "/never")
+        no_retry_client.get(server.url + "/never")
     assert ran == []
     assert server.received[0].whole
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 5])
-def test_a_body_is_truncated_and_its_length_stays_what_it_was(server, once, count):
+def test_truncated_body_keeps_its_declared_length(server, no_retry_client, count):
     server.inject(Truncate(body=count))
-    came, how = raw(server, HELLO)
-    head, _, body = came.partition(b"\r\n\r\n")
+    received, error = exchange(server, HELLO)
+    head, _, body = received.partition(b"\r\n\r\n")
     assert b"Content-Length: 6" in head
     assert body == b"Hello!"[:count]
-    assert how is None
+    assert error is None
     server.inject(Truncate(body=count))
     with pytest.raises(UnexpectedEOF):
-        assert once.get(server.url + "/hello").body
+        assert no_retry_client.get(server.url + "/hello").body
 
 
-def test_what_comes_before_the_final_head_is_no_part_of_the_body(server):
+def test_truncate_counts_from_the_end_of_the_final_head(server):
     server.inject(Truncate(body=1))
     asking = UP.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n")
     head, _, body = asking.partition(b"\r\n\r\n")
@@ -271,12 +273,12 @@ def test_what_comes_before_the_final_head_is_no_part_of_the_body(server):
         sock.sendall(head + b"\r\n\r\n")
         assert sock.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
         sock.sendall(body)
-        came, _ = read_to_end(sock)
-    assert came.startswith(b"HTTP/1.1 200 OK\r\n")
-    assert came.endswith(b"\r\n\r\n1")
+        received, _ = read_to_end(sock)
+    assert received.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert received.endswith(b"\r\n\r\n1")
 
 
-def test_a_file_can_be_truncated_too(server, tmp_path):
+def test_file_can_be_truncated(server, tmp_path):
     (tmp_path / "file").write_bytes(b"x" * MIB)
 
     @server.app.get("/file")
@@ -284,38 +286,38 @@ def test_a_file_can_be_truncated_too(server, tmp_path):
         return file(tmp_path / "file")
 
     server.inject(Truncate(body=70000))
-    came, _ = raw(server, b"GET /file HTTP/1.1\r\nHost: h\r\n\r\n")
-    assert len(came.partition(b"\r\n\r\n")[2]) == 70000
+    received, _ = exchange(server, b"GET /file HTTP/1.1\r\nHost: h\r\n\r\n")
+    assert len(received.partition(b"\r\n\r\n")[2]) == 70000
 
 
-def test_an_answer_is_delayed_where_it_was_asked_for(server):
+def test_delay_at_a_position_of_the_response(server):
     server.inject(Delay(0.2, after=10))
     with connected(server) as sock:
         began = time.monotonic()
         sock.sendall(HELLO)
         first = sock.recv(65536)
-        came = first
-        while not came.endswith(b"Hello!"):
-            came += sock.recv(65536)
+        received = first
+        while not received.endswith(b"Hello!"):
+            received += sock.recv(65536)
     assert first == b"HTTP/1.1 2"
     assert time.monotonic() - began >= 0.2
 
 
-def test_a_client_loses_patience_with_a_delay(server):
+def test_delay_runs_into_the_timeout_of_a_client(server):
     server.inject(Delay(HANG_BOUND))
     with Client(timeout=Timeout(idle=0.1), max_tries=1) as client:
         with pytest.raises(TransportError, match="not a byte"):
             client.get(server.url + "/hello")
 
 
-def test_several_faults_have_their_turn_each_at_its_place(server):
+def test_several_faults_apply_at_their_positions(server):
     server.inject(Delay(0.05), Delay(0.05, after=5), Reset(after=9))
-    came, how = raw(server, HELLO)
-    assert came == b"HTTP/1.1 "
-    assert how is ConnectionResetError
+    received, error = exchange(server, HELLO)
+    assert received == b"HTTP/1.1 "
+    assert error is ConnectionResetError
 
 
-def test_faults_are_for_so_many_requests_and_for_those_of_a_path(server, once):
+def test_faults_are_limited_by_times_and_path(server, no_retry_client):
     server.inject(Drop(), path="/hello", times=2)
     server.inject(Truncate(body=0), path="/gr\N{LATIN SMALL LETTER U WITH DIAERESIS}n", times=None)
 
@@ -326,14 +328,14 @@ def test_faults_are_for_so_many_requests_and_for_those_of_a_path(server, once):
     outcomes = []
     for path in ("/up", "/hello", "/hello", "/hello", "/gr%C3%BCn", "/gr%C3%BCn"):
         try:
-            outcomes.append(once.get(server.url + path).body)
+            outcomes.append(no_retry_client.get(server.url + path).body)
         except Error as exc:
             outcomes.append(type(exc).__name__)
     assert outcomes[1:4] == ["TransportError", "TransportError", b"Hello!"]
     assert outcomes[4:] == ["UnexpectedEOF", "UnexpectedEOF"]
 
 
-def test_a_client_that_tries_again_is_seen_to(server):
+def test_retrying_client_gets_a_response(server):
     server.inject(Drop(), times=2)
     with Client(timeout=PATIENT, wait_tries=0.01) as client:
         answer = client.get(server.url + "/hello")
@@ -342,7 +344,7 @@ def test_a_client_that_tries_again_is_seen_to(server):
     assert [each.target for each in server.received] == ["/hello"] * 3
 
 
-def test_a_connection_that_a_fault_left_alone_goes_on_as_before(server):
+def test_connection_is_unaffected_by_a_fault_that_is_not_reached(server):
     server.inject(Drop(after=10_000), times=1)
     with Client(timeout=PATIENT) as client:
         for _ in range(2):
@@ -359,7 +361,7 @@ def test_faults_are_values():
         Drop().after = 1
 
 
-def test_what_is_no_fault_is_refused_where_it_is_said(server):
+def test_invalid_fault_is_an_error_of_inject(server):
     for wrong in (Drop, "drop"):
         with pytest.raises(TypeError, match=r"a fault must be one such as Drop\(\)"):
             server.inject(wrong)
@@ -368,7 +370,7 @@ def test_what_is_no_fault_is_refused_where_it_is_said(server):
 # A client of an application in the same process
 
 
-def test_a_client_of_an_app_needs_no_network(server):
+def test_app_client_needs_no_network(server):
     with AppClient(server.app, timeout=PATIENT) as client:
         assert client.get("/hello").text == "Hello!"
         assert client.get("http://elsewhere.test:99/hello").text == "Hello!"
@@ -378,7 +380,7 @@ def test_a_client_of_an_app_needs_no_network(server):
     assert server.received == []
 
 
-def test_the_app_sees_whom_it_is_asked_as():
+def test_app_sees_the_requested_host():
     def app(environ, start_response):
         start_response("200 OK", [("Content-Type", "text/plain")])
         names = ("HTTP_HOST", "SERVER_NAME", "SERVER_PORT", "REMOTE_ADDR", "wsgi.url_scheme")
@@ -391,7 +393,7 @@ def test_the_app_sees_whom_it_is_asked_as():
         assert client.get("/").text.startswith("b.test b.test 80")
 
 
-def test_its_bodies_are_streams_both_ways_of_any_size(server):
+def test_app_client_streams_bodies_of_any_size(server):
     with AppClient(server.app, timeout=PATIENT) as client:
         block = bytes(range(256)) * 256
         answer = client.post("/echo", (block for _ in range(64)))
@@ -399,7 +401,7 @@ def test_its_bodies_are_streams_both_ways_of_any_size(server):
         assert answer.body_file.seek(0, 2) == 64 * len(block)
 
 
-def test_its_threads_and_descriptors_end_with_it_even_with_an_answer_half_read(server):
+def test_close_ends_threads_and_descriptors_with_a_half_read_response(server):
     forever = threading.Event()
 
     @server.app.get("/forever")
@@ -423,8 +425,8 @@ def test_its_threads_and_descriptors_end_with_it_even_with_an_answer_half_read(s
         client.get("/hello")
 
 
-def test_a_client_of_an_app_serves_it_in_a_forked_process_too():
-    """Threads do not survive a fork, and so the child starts its own."""
+def test_app_client_works_in_a_forked_process():
+    """Threads do not survive a fork, so the child starts its own."""
     program = """
 import os
 from restkit.testing import AppClient
@@ -446,7 +448,7 @@ with AppClient(app, timeout=5) as client:
     subprocess.run([sys.executable, "-c", program], timeout=HANG_BOUND, check=True)
 
 
-def test_a_handler_that_exits_is_a_500_and_the_client_goes_on():
+def test_handler_that_exits_is_a_500():
     def app(environ, start_response):
         if environ["PATH_INFO"] == "/exit":
             raise SystemExit
@@ -458,14 +460,14 @@ def test_a_handler_that_exits_is_a_500_and_the_client_goes_on():
         assert client.get("/").text == "fine"
 
 
-def test_what_else_would_connect_is_no_option(server):
+def test_connect_and_uds_are_errors(server):
     with pytest.raises(TypeError, match="connect cannot be given to an AppClient"):
         AppClient(server.app, connect=socket.create_connection)
     with pytest.raises(RequestError, match="connect and uds are both given"):
         AppClient(server.app, uds="/run/x")
 
 
-def test_an_app_that_fails_is_a_500_as_on_any_server(server):
+def test_failing_app_is_a_500(server):
     @server.app.get("/fails")
     def fails(request):
         raise LookupError("of no concern to the client")
@@ -489,14 +491,14 @@ PLUGIN = (
 DOCUMENT = Path(__file__).parents[2] / "docs" / "testing.rst"
 
 
-def test_the_example_of_the_documentation_runs(pytester):
+def test_example_of_the_documentation_runs(pytester):
     first = re.search(r"code-block:: python\n\n(.*?)\n\S", DOCUMENT.read_text(), re.DOTALL)
     assert first is not None
     pytester.makepyfile(textwrap.dedent(first[1]))
     pytester.runpytest_subprocess(*PLUGIN, "-q").assert_outcomes(passed=3)
 
 
-def test_the_plugin_loads_nothing_of_restkit_before_it_is_used(pytester):
+def test_plugin_imports_restkit_only_when_it_is_used(pytester):
     pytester.makepyfile(
         """
         import sys

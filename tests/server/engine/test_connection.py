@@ -1,4 +1,4 @@
-"""One connection without an engine, on one end of a pair of sockets: heads, and what follows."""
+"""One connection without an accept loop, on one end of a socket pair."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class Pair:
         self.client, server = socket.socketpair()
         self.client.settimeout(HANG_BOUND)
         setup = Setup(app, "http", "example.org", 8080, timeout)
-        self.conversation = ClientConnection(server, ("192.0.2.1", 4711), setup)
+        self.connection = ClientConnection(server, ("192.0.2.1", 4711), setup)
 
-    def said(self) -> bytes:
-        """What has come, without waiting."""
+    def read_available(self) -> bytes:
+        """Return what has arrived, without waiting."""
         self.client.settimeout(0)
         try:
             return self.client.recv(1 << 20)
@@ -40,135 +40,135 @@ class Pair:
         finally:
             self.client.settimeout(HANG_BOUND)
 
-    def ask(self, data: bytes) -> bytes:
-        """Send this, let one step be done, and read what it gave."""
+    def exchange(self, data: bytes) -> bytes:
+        """Send data, do one step, and return the response."""
         self.client.sendall(data)
-        self.conversation.step()
-        return self.said()
+        self.connection.step()
+        return self.read_available()
 
 
 @contextmanager
-def talking(app: Any, timeout: float = HANG_BOUND) -> Iterator[Pair]:
+def connect(app: Any, timeout: float = HANG_BOUND) -> Iterator[Pair]:
     pair = Pair(app, timeout)
     with pair.client:
         yield pair
-        pair.conversation.close()
+        pair.connection.close()
 
 
-def naming(environ, start_response):
-    """Answers with its method and path."""
+def echo_path(environ, start_response):
+    """Respond with method and path."""
     start_response("200 OK", [])
     return [f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}".encode()]
 
 
-def telling(environ, start_response):
-    """Answers with what of the environ is JSON."""
+def echo_environ(environ, start_response):
+    """Respond with the part of the environ that JSON can hold."""
     start_response("200 OK", [])
     plain = {name: value for name, value in environ.items() if isinstance(value, (str, bool))}
     return [json.dumps(plain).encode()]
 
 
 def environ_of(request: bytes) -> dict[str, Any]:
-    with talking(telling) as pair:
-        environ: dict[str, Any] = json.loads(pair.ask(request).partition(b"\r\n\r\n")[2])
+    with connect(echo_environ) as pair:
+        environ: dict[str, Any] = json.loads(pair.exchange(request).partition(b"\r\n\r\n")[2])
         return environ
 
 
 # Steps
 
 
-def test_a_step_with_nothing_to_read_does_nothing():
-    with talking(naming) as pair:
-        assert pair.conversation.step()
-        assert not pair.conversation.has_data
-        assert pair.said() == b""
+def test_step_with_nothing_to_read_does_nothing():
+    with connect(echo_path) as pair:
+        assert pair.connection.step()
+        assert not pair.connection.has_data
+        assert pair.read_available() == b""
 
 
 @pytest.mark.parametrize("size", [1, 5])
-def test_a_head_may_come_in_pieces(size):
+def test_head_may_arrive_in_parts(size):
     request = get("/path")
-    with talking(naming) as pair:
+    with connect(echo_path) as pair:
         for at in range(0, len(request), size):
-            assert pair.said() == b""
-            assert not pair.conversation.has_data
+            assert pair.read_available() == b""
+            assert not pair.connection.has_data
             pair.client.sendall(request[at : at + size])
-            assert pair.conversation.step()
-        assert pair.said().endswith(b"GET /path")
+            assert pair.connection.step()
+        assert pair.read_available().endswith(b"GET /path")
 
 
-def test_what_came_behind_a_request_is_a_further_step():
-    with talking(naming) as pair:
-        first = pair.ask(get("/1") + post("/2", b"body") + get("/3")[:-2])
+def test_pipelined_request_is_a_further_step():
+    with connect(echo_path) as pair:
+        first = pair.exchange(get("/1") + post("/2", b"body") + get("/3")[:-2])
         assert first.endswith(b"GET /1")
-        assert pair.conversation.has_data
-        assert pair.conversation.step()
-        assert pair.said().endswith(b"POST /2")
-        assert pair.conversation.has_data
-        assert pair.conversation.step()
-        assert not pair.conversation.has_data
-        assert pair.ask(b"\r\n").endswith(b"GET /3")
+        assert pair.connection.has_data
+        assert pair.connection.step()
+        assert pair.read_available().endswith(b"POST /2")
+        assert pair.connection.has_data
+        assert pair.connection.step()
+        assert not pair.connection.has_data
+        assert pair.exchange(b"\r\n").endswith(b"GET /3")
 
 
-def test_the_end_of_the_client_is_the_end():
-    with talking(naming) as pair:
+def test_connection_ends_when_the_client_ends_it():
+    with connect(echo_path) as pair:
         pair.client.shutdown(socket.SHUT_WR)
-        assert not pair.conversation.step()
-        assert pair.said() == b""
+        assert not pair.connection.step()
+        assert pair.read_available() == b""
 
 
-def test_a_closing_answer_is_the_end():
-    with talking(naming) as pair:
+def test_connection_ends_after_a_closing_response():
+    with connect(echo_path) as pair:
         pair.client.sendall(get("/", "Connection: close"))
-        assert not pair.conversation.step()
+        assert not pair.connection.step()
 
 
-def test_what_came_behind_a_closing_answer_is_dropped_until_the_client_ends():
-    with talking(naming) as pair:
+def test_bytes_after_a_closing_response_are_discarded_until_the_client_ends():
+    with connect(echo_path) as pair:
         pair.client.sendall(get("/", "Connection: close") + get("/2"))
-        assert pair.conversation.step()
-        assert pair.said().endswith(b"GET /")
+        assert pair.connection.step()
+        assert pair.read_available().endswith(b"GET /")
         pair.client.sendall(get("/3"))
-        assert pair.conversation.step()
+        assert pair.connection.step()
         pair.client.shutdown(socket.SHUT_WR)
-        assert not pair.conversation.step()
-        assert pair.said() == b""
+        assert not pair.connection.step()
+        assert pair.read_available() == b""
 
 
-def test_a_head_has_the_time_out_from_its_first_byte_on():
-    with talking(naming) as pair:
-        idle = pair.conversation.deadline
-        pair.ask(b"GET / HT")
-        deadline = pair.conversation.deadline
+def test_timeout_of_a_head_starts_with_its_first_byte():
+    with connect(echo_path) as pair:
+        idle = pair.connection.deadline
+        pair.exchange(b"GET / HT")
+        deadline = pair.connection.deadline
         assert idle < deadline <= monotonic() + HANG_BOUND
-        pair.ask(b"TP/1.1")
-        assert pair.conversation.deadline == deadline
-        pair.ask(b"\r\nHost: x\r\n\r\n")
-        assert pair.conversation.deadline > deadline
+        pair.exchange(b"TP/1.1")
+        assert pair.connection.deadline == deadline
+        pair.exchange(b"\r\nHost: x\r\n\r\n")
+        assert pair.connection.deadline > deadline
 
 
-def test_a_refused_client_that_keeps_still_has_the_time_of_lingering_and_no_more():
-    with talking(naming, timeout=1000.0) as pair:
-        assert pair.ask(b"BAD\r\n\r\n").startswith(b"HTTP/1.1 400 ")
-        deadline = pair.conversation.deadline
+def test_silent_client_after_an_error_is_closed_after_the_drain_time():
+    with connect(echo_path, timeout=1000.0) as pair:
+        assert pair.exchange(b"BAD\r\n\r\n").startswith(b"HTTP/1.1 400 ")
+        deadline = pair.connection.deadline
         assert deadline <= monotonic() + DRAIN_SECONDS
-        pair.ask(b"more")
-        assert pair.conversation.deadline == deadline
+        pair.exchange(b"more")
+        assert pair.connection.deadline == deadline
 
 
-def test_a_conversation_shows_its_state():
-    with talking(naming) as pair:
+def test_repr_shows_the_state():
+    with connect(echo_path) as pair:
         where = "<ClientConnection on <ClientSocket of 192.0.2.1:4711, {}>>"
-        assert repr(pair.conversation) == where.format("open")
-        pair.conversation.abort()
-        assert repr(pair.conversation) == where.format("cut off")
-        assert not pair.conversation.step()
-        pair.conversation.close()
-        assert repr(pair.conversation) == where.format("closed")
+        assert repr(pair.connection) == where.format("open")
+        pair.connection.abort()
+        assert repr(pair.connection) == where.format("cut off")
+        assert not pair.connection.step()
+        pair.connection.close()
+        assert repr(pair.connection) == where.format("closed")
 
 
-# Refusals
+# Errors
 
-REFUSED = {
+INVALID = {
     b"GET / HTTP/1.1\r\n\r\n": 400,
     b"GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n": 400,
     b"GET / HTTP/1.1\nHost: x\n\n": 400,
@@ -189,29 +189,31 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("request_", REFUSED, ids=range(len(REFUSED)))
-def test_N21_what_is_no_request_is_refused_and_the_connection_ends(request_):
-    with talking(naming) as pair:
+@pytest.mark.parametrize("request_", INVALID, ids=range(len(INVALID)))
+def test_N21_invalid_request_gets_an_error_and_the_connection_ends(request_):
+    with connect(echo_path) as pair:
         pair.client.sendall(request_)
-        said = b""
-        while not said:
-            assert pair.conversation.step()
-            said = pair.said()
-        head, _, text = said.partition(b"\r\n\r\n")
-        assert head.startswith(b"HTTP/1.1 %d " % REFUSED[request_])
+        response = b""
+        while not response:
+            assert pair.connection.step()
+            response = pair.read_available()
+        head, _, text = response.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 %d " % INVALID[request_])
         assert head.endswith(b"\r\nConnection: close")
         assert b"\r\nContent-Length: %d\r\n" % len(text) in head
         assert text.endswith(b"\n")
         pair.client.sendall(get())
-        pair.conversation.step()
+        pair.connection.step()
         assert pair.client.recv(100) == b""
 
 
-def test_the_log_does_not_say_what_a_refused_field_held(caplog):
+def test_log_does_not_contain_the_value_of_an_invalid_field(caplog):
     caplog.set_level("DEBUG", "restkit.server")
-    with talking(naming) as pair:
-        said = pair.ask(b"GET / HTTP/1.1\r\nHost: x\r\nAuthorization: Basic c2VjcmV0\0\r\n\r\n")
-        assert said.startswith(b"HTTP/1.1 400 ")
+    with connect(echo_path) as pair:
+        response = pair.exchange(
+            b"GET / HTTP/1.1\r\nHost: x\r\nAuthorization: Basic c2VjcmV0\0\r\n\r\n"
+        )
+        assert response.startswith(b"HTTP/1.1 400 ")
     assert "400 Bad Request" in caplog.text
     assert "c2VjcmV0" not in caplog.text
 
@@ -219,7 +221,7 @@ def test_the_log_does_not_say_what_a_refused_field_held(caplog):
 # The environ
 
 
-def test_the_environ_is_that_of_PEP_3333():
+def test_environ_is_that_of_PEP_3333():
     request = post("/a%20b/%C3%A9?x=%20&y", b"12", "Content-Type: text/plain", "X-One: 1")
     assert environ_of(request) == {
         "SERVER_NAME": "example.org",
@@ -280,47 +282,47 @@ ENVIRONS = [
 
 
 @pytest.mark.parametrize(("request_", "expected"), ENVIRONS, ids=range(len(ENVIRONS)))
-def test_what_of_a_head_is_where_in_the_environ(request_, expected):
+def test_environ_of_a_head(request_, expected):
     environ = environ_of(request_)
     assert {name: environ.get(name) for name in expected} == expected
 
 
-def test_the_same_length_twice_is_one():
+def test_repeated_equal_content_length_is_one():
     environ = environ_of(get("/", "Content-Length: 1", "Content-Length: 1") + b"x")
     assert environ["CONTENT_LENGTH"] == "1"
 
 
-def test_the_rest_of_the_environ_is_there():
+def test_environ_has_streams_and_flags():
     seen: dict[str, Any] = {}
 
     def app(environ, start_response):
         seen.update(environ)
-        return naming(environ, start_response)
+        return echo_path(environ, start_response)
 
-    with talking(app) as pair:
-        pair.ask(get())
+    with connect(app) as pair:
+        pair.exchange(get())
     assert seen["wsgi.version"] == (1, 0)
     assert seen["wsgi.errors"] is sys.stderr
     assert isinstance(seen["wsgi.input"], io.BufferedReader)
     assert callable(seen["wsgi.file_wrapper"])
 
 
-# PEP 3333, as wsgiref.validate has it
+# PEP 3333, checked by wsgiref.validate
 
 
-def reading(environ, start_response):
+def read_body(environ, start_response):
     data = environ["wsgi.input"].read(1 << 20) + environ["wsgi.input"].readline(5)
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [data, b"."]
 
 
-def writing(environ, start_response):
+def write_chunks(environ, start_response):
     write = start_response("200 OK", [("Content-Type", "text/plain")])
     write(b"one")
     return [b"two"]
 
 
-def failing(environ, start_response):
+def fail_after_start_response(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain")])
     try:
         raise KeyError("x")
@@ -329,14 +331,16 @@ def failing(environ, start_response):
     return [b"failed"]
 
 
-def wrapping(environ, start_response):
+def send_wrapped_file(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain")])
     return environ["wsgi.file_wrapper"](io.BytesIO(b"file"))
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("app", [reading, writing, failing, wrapping])
-def test_the_validator_of_wsgiref_finds_nothing(app, caplog):
+@pytest.mark.parametrize(
+    "app", [read_body, write_chunks, fail_after_start_response, send_wrapped_file]
+)
+def test_wsgiref_validator_finds_nothing(app, caplog):
     requests = [
         get("/a/b?c"),
         get("*", method="OPTIONS"),
@@ -346,8 +350,8 @@ def test_the_validator_of_wsgiref_finds_nothing(app, caplog):
         get("/", "Transfer-Encoding: chunked", method="POST") + chunks(b"x") + LAST_CHUNK,
     ]
     for request in requests:
-        with talking(validator(app)) as pair:
-            said = pair.ask(request)
-            expected = b"500 No" if app is failing else b"200 OK"
-            assert said.startswith(b"HTTP/1.1 " + expected), said
+        with connect(validator(app)) as pair:
+            response = pair.exchange(request)
+            expected = b"500 No" if app is fail_after_start_response else b"200 OK"
+            assert response.startswith(b"HTTP/1.1 " + expected), response
     assert not caplog.records

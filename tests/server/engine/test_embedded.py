@@ -1,4 +1,4 @@
-"""The embedded engine: it listens, it waits for nobody, and it ends."""
+"""The embedded engine: listening, closing, connections, timeouts."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ TIMED_OUT = (
 
 
 class App:
-    """/read reads all, /write writes for ever, /wait waits for `go_on`; anything else is answered.
+    """An application: /read reads all, /write never ends, /wait waits for `go_on`.
 
-    `entered` counts those who are in it, and `left` those whose client was gone.
+    `entered` counts the calls, and `disconnected` has the errors of those whose client was gone.
     """
 
     def __init__(self) -> None:
         self.entered = threading.Semaphore(0)
         self.go_on = threading.Event()
-        self.left: list[Exception] = []
+        self.disconnected: list[Exception] = []
 
     def __call__(self, environ, start_response):
         self.entered.release()
@@ -55,42 +55,42 @@ class App:
             while environ["PATH_INFO"] == "/write":
                 write(bytes(1 << 20))
         except ClientDisconnected as exc:
-            self.left.append(exc)
+            self.disconnected.append(exc)
             raise
         if environ["PATH_INFO"] == "/wait":
             self.go_on.wait(HANG_BOUND)
         return [b"fine"]
 
-    def has(self, count: int) -> None:
-        """Wait until so many requests have come in."""
+    def wait_for(self, count: int) -> None:
+        """Wait until that many requests have arrived."""
         for _ in range(count):
             assert self.entered.acquire(timeout=HANG_BOUND)
 
 
 @contextmanager
-def within(seconds: float) -> Iterator[None]:
+def takes_less_than(seconds: float) -> Iterator[None]:
     began = time.monotonic()
     yield
     assert time.monotonic() - began < seconds
 
 
-def is_answered(port: int) -> bool:
+def gets_response(port: int) -> bool:
     with Caller(port) as caller:
         caller.send(get())
         return caller.read_answer().endswith(b"fine")
 
 
-# Beginning
+# Listening
 
 
-def test_it_listens_when_serve_returns():
+def test_server_listens_when_serve_returns():
     with serve(App()) as server:
         assert server.url == f"http://{server.host}:{server.port}"
         assert server.host == "127.0.0.1"
-        assert is_answered(server.port)
+        assert gets_response(server.port)
 
 
-def test_it_listens_on_IPv6():
+def test_server_listens_on_IPv6():
     try:
         server = serve(App(), "::1")
     except OSError:
@@ -101,7 +101,7 @@ def test_it_listens_on_IPv6():
         assert caller.read_answer().endswith(b"fine")
 
 
-def test_the_address_of_both_families_is_served_to_both():
+def test_server_on_all_addresses_serves_both_families():
     try:
         server = serve(App(), "::")
     except OSError:
@@ -113,7 +113,7 @@ def test_the_address_of_both_families_is_served_to_both():
                 assert caller.read_answer().endswith(b"fine")
 
 
-def test_it_listens_on_a_Unix_socket(tmp_path):
+def test_server_listens_on_a_Unix_socket(tmp_path):
     path = str(tmp_path / "socket")
 
     def app(environ, start_response):
@@ -129,7 +129,7 @@ def test_it_listens_on_a_Unix_socket(tmp_path):
     assert not os.path.exists(path)
 
 
-def test_a_port_that_is_taken_is_an_error_that_names_it():
+def test_port_in_use_is_an_error_that_names_it():
     with serve(App()) as server:
         with pytest.raises(OSError, match=f"cannot listen on 127.0.0.1:{server.port}: ") as caught:
             serve(App(), port=server.port)
@@ -137,15 +137,15 @@ def test_a_port_that_is_taken_is_an_error_that_names_it():
         assert "Address already in use" in str(caught.value)
 
 
-def test_a_port_can_be_taken_again_at_once():
+def test_port_can_be_used_again_at_once():
     with serve(App()) as server, Caller(server.port) as caller:
         caller.send(get("/", "Connection: close"))
         caller.read_to_end()
     with serve(App(), port=server.port) as again:
-        assert is_answered(again.port)
+        assert gets_response(again.port)
 
 
-def test_a_host_that_is_none_is_an_error():
+def test_host_of_another_machine_is_an_error():
     with pytest.raises(OSError, match="cannot listen on"):
         serve(App(), "203.0.113.1")
 
@@ -159,15 +159,15 @@ def test_a_host_that_is_none_is_an_error():
         (App(), {"timeout": 0}, ValueError),
     ],
 )
-def test_what_cannot_be_served_is_an_error_before_it_listens(app, options, kind):
+def test_invalid_arguments_are_errors(app, options, kind):
     with pytest.raises(kind):
         serve(app, **options)
 
 
-# Ending
+# Closing
 
 
-def test_close_ends_it_and_may_be_called_twice():
+def test_close_is_idempotent():
     server = serve(App())
     server.close()
     server.close()
@@ -175,7 +175,7 @@ def test_close_ends_it_and_may_be_called_twice():
         Caller(server.port)
 
 
-OPEN = {
+UNFINISHED = {
     "silent": b"",
     "a half head": b"GET / HTTP/1.1\r\nHo",
     "an upload": UPLOAD,
@@ -183,17 +183,17 @@ OPEN = {
 }
 
 
-@pytest.mark.parametrize("name", OPEN)
-def test_close_waits_for_no_client(name):
+@pytest.mark.parametrize("name", UNFINISHED)
+def test_close_does_not_wait_for_clients(name):
     app, busy = App(), name in {"an upload", "a download"}
     server = serve(app)
     with ExitStack() as stack:
         callers = [stack.enter_context(Caller(server.port)) for _ in range(5)]
         for caller in callers:
-            caller.send(OPEN[name])
+            caller.send(UNFINISHED[name])
         if busy:
-            app.has(5)
-        with within(HANG_BOUND / 2):
+            app.wait_for(5)
+        with takes_less_than(HANG_BOUND / 2):
             server.close()
         for caller in callers:
             try:
@@ -201,12 +201,12 @@ def test_close_waits_for_no_client(name):
                     pass
             except ConnectionResetError:
                 pass
-    assert len(app.left) == (5 if busy else 0)
-    assert all("was cut off: the server closes" in str(exc) for exc in app.left)
+    assert len(app.disconnected) == (5 if busy else 0)
+    assert all("was cut off: the server closes" in str(exc) for exc in app.disconnected)
 
 
 @pytest.mark.parametrize("at", ["writing", "reading"])
-def test_close_breaks_an_answer_that_would_look_whole(at):
+def test_close_resets_a_response_that_would_look_complete(at):
     entered = threading.Event()
 
     def app(environ, start_response):
@@ -221,18 +221,18 @@ def test_close_breaks_an_answer_that_would_look_whole(at):
     with Caller(server.port) as caller:
         caller.send(get("/", "Content-Length: 9", method="POST", version="1.0") + b"half")
         assert entered.wait(HANG_BOUND)
-        with within(HANG_BOUND / 2):
+        with takes_less_than(HANG_BOUND / 2):
             server.close()
         with pytest.raises(ConnectionResetError):
             caller.read_to_end()
 
 
-def test_close_lets_a_request_come_to_its_end():
+def test_close_lets_a_request_finish():
     app = App()
     server = serve(app)
     with Caller(server.port) as caller:
         caller.send(get("/wait"))
-        app.has(1)
+        app.wait_for(1)
         closing = threading.Thread(target=server.close)
         closing.start()
         app.go_on.set()
@@ -241,7 +241,7 @@ def test_close_lets_a_request_come_to_its_end():
         assert caller.read_to_end() == b""
 
 
-def test_an_application_may_close_its_server_and_still_answer():
+def test_application_may_close_its_server_and_respond():
     servers: list[Server] = []
 
     def app(environ, start_response):
@@ -261,7 +261,7 @@ def test_an_application_may_close_its_server_and_still_answer():
     servers[0].close()
 
 
-def test_the_response_of_an_application_that_closes_its_server_is_not_cut_off():
+def test_response_of_an_application_that_closes_its_server_is_not_cut_off():
     app = App()
     loops: list[AcceptLoop] = []
 
@@ -277,7 +277,7 @@ def test_the_response_of_an_application_that_closes_its_server_is_not_cut_off():
     loops[0].start()
     with Caller(port) as caller, Caller(port) as beside:
         beside.send(UPLOAD)
-        app.has(1)
+        app.wait_for(1)
         caller.send(get("/wait"))
         assert beside.read_to_end() == b""  # this one is cut off
         app.go_on.set()
@@ -294,7 +294,7 @@ def test_stop_reports_a_handler_that_does_not_return():
     loop.add(ClientConnection(theirs, ("192.0.2.1", 4711), setup))
     with ours:
         ours.sendall(get("/wait"))
-        app.has(1)
+        app.wait_for(1)
         with pytest.raises(RuntimeError, match=r"nor return: <.* on .*192.0.2.1:4711"):
             loop.stop(grace=0, patience=0.05)
         app.go_on.set()
@@ -305,35 +305,35 @@ def test_stop_reports_a_handler_that_does_not_return():
         assert end.recv(1) == b""
 
 
-def test_several_may_close_it_at_once():
+def test_several_threads_may_close_at_once():
     app = App()
     server = serve(app)
     with Caller(server.port) as caller:
         caller.send(UPLOAD)
-        app.has(1)
+        app.wait_for(1)
         closing = [threading.Thread(target=server.close) for _ in range(4)]
         for thread in closing:
             thread.start()
         for thread in closing:
             thread.join()
         assert caller.read_to_end() == b""
-    assert len(app.left) == 1
+    assert len(app.disconnected) == 1
 
 
-def test_what_waits_for_a_thread_when_it_closes_is_not_begun():
+def test_request_that_waits_for_a_thread_at_close_is_not_begun():
     app = App()
     server = serve(app, threads=1)
     with Caller(server.port) as first, Caller(server.port) as second:
         first.send(UPLOAD)
-        app.has(1)
+        app.wait_for(1)
         second.send(UPLOAD)
         server.close()
         with suppress(ConnectionResetError):
             assert second.read_to_end() == b""
-    assert len(app.left) == 1
+    assert len(app.disconnected) == 1
 
 
-def test_a_server_leaves_nothing_in_logging():
+def test_server_leaves_nothing_in_logging():
     with serve(App()):
         assert not getattr(logging, "statistics", {})
 
@@ -363,7 +363,7 @@ def test_run_ends_at_a_signal(number):
     assert (out, err, process.returncode) == ("ended\n", "", 0)
 
 
-def test_a_server_goes_on_when_the_main_thread_has_ended():
+def test_server_runs_after_the_main_thread_has_ended():
     """It can also start worker threads then."""
     program = """
 import threading
@@ -396,13 +396,15 @@ print(serve(app).port, flush=True)
             process.kill()
 
 
-class Odd(BaseException):
-    """No Exception, as those of gevent's timeouts are none."""
+class CustomBaseException(BaseException):
+    """Not an Exception, like gevent's timeouts."""
 
 
-@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, CancelledError, Odd])
-def test_an_application_that_raises_a_base_exception_is_answered_500(kind, caplog):
-    """The only thread lives on, and answers the next request of both connections."""
+@pytest.mark.parametrize(
+    "kind", [SystemExit, KeyboardInterrupt, CancelledError, CustomBaseException]
+)
+def test_base_exception_of_an_application_is_a_500(kind, caplog):
+    """The only thread survives, and handles the next request of both connections."""
 
     def app(environ, start_response):
         if environ["PATH_INFO"] == "/raise":
@@ -423,7 +425,7 @@ def test_an_application_that_raises_a_base_exception_is_answered_500(kind, caplo
     assert "GET /raise: the application failed" in caplog.text
 
 
-def test_a_base_exception_after_the_head_breaks_the_response():
+def test_base_exception_after_the_head_resets_the_connection():
     def app(environ, start_response):
         start_response("200 OK", [])(b"part")
         raise SystemExit("enough")
@@ -436,7 +438,7 @@ def test_a_base_exception_after_the_head_breaks_the_response():
                     caller.read_to_end()
 
 
-def test_a_base_exception_of_one_request_leaves_the_one_beside_it_alone():
+def test_base_exception_does_not_affect_another_request():
     app = App()
 
     def mixed(environ, start_response):
@@ -446,7 +448,7 @@ def test_a_base_exception_of_one_request_leaves_the_one_beside_it_alone():
 
     with serve(mixed) as server, Caller(server.port) as beside, Caller(server.port) as caller:
         beside.send(get("/wait"))
-        app.has(1)
+        app.wait_for(1)
         caller.send(get("/exit"))
         assert caller.read_answer().startswith(b"HTTP/1.1 500 ")
         app.go_on.set()
@@ -468,33 +470,33 @@ def test_wait_ends_when_an_application_closes_the_server():
         assert caller.read_answer().endswith(b"bye")
 
 
-# Many at once
+# Many connections
 
 
-def test_48_stalled_uploads_and_as_many_half_heads_keep_nobody_waiting():
+def test_48_stalled_uploads_and_heads_do_not_delay_other_clients():
     app = App()
     with ExitStack() as stack:
         server = stack.enter_context(serve(app))
         for number in range(96):
             caller = stack.enter_context(Caller(server.port))
             caller.send(UPLOAD if number % 2 else b"GET / HTTP/1.1\r\nHost")
-        app.has(48)
-        with within(HANG_BOUND / 2):
-            assert is_answered(server.port)
+        app.wait_for(48)
+        with takes_less_than(HANG_BOUND / 2):
+            assert gets_response(server.port)
 
 
-def test_heads_that_are_not_whole_take_no_thread():
+def test_incomplete_heads_use_no_thread():
     with serve(App(), threads=1) as server, ExitStack() as stack:
         callers = [stack.enter_context(Caller(server.port)) for _ in range(20)]
         for caller in callers:
             caller.send(get()[:-2])
-        assert is_answered(server.port)
+        assert gets_response(server.port)
         for caller in callers:
             caller.send(b"\r\n")
             assert caller.read_answer().endswith(b"fine")
 
 
-def test_connections_at_rest_take_no_thread():
+def test_idle_connections_use_no_thread():
     with serve(App(), threads=1) as server, ExitStack() as stack:
         callers = [stack.enter_context(Caller(server.port)) for _ in range(20)]
         for _ in range(3):
@@ -503,33 +505,33 @@ def test_connections_at_rest_take_no_thread():
                 assert caller.read_answer().endswith(b"fine")
 
 
-def test_a_client_that_lingers_behind_a_refusal_takes_no_thread():
+def test_client_that_stays_after_an_error_uses_no_thread():
     with serve(App(), threads=1) as server, ExitStack() as stack:
         for _ in range(5):
             caller = stack.enter_context(Caller(server.port))
             caller.send(post("/", bytes(100_000))[:-1])
             assert caller.read_answer().endswith(b"fine")
-        assert is_answered(server.port)
+        assert gets_response(server.port)
 
 
-def test_one_more_connection_takes_the_place_of_the_longest_idle():
+def test_one_more_connection_replaces_the_longest_idle():
     with serve(App(), threads=1, max_connections=3) as server, ExitStack() as stack:
         callers = [stack.enter_context(Caller(server.port)) for _ in range(3)]
         for caller in callers[1], callers[0], callers[2]:  # the second is idle longest
             caller.send(get())
             assert caller.read_answer().endswith(b"fine")
-        assert is_answered(server.port)
+        assert gets_response(server.port)
         assert callers[1].read_to_end() == b""
         for caller in callers[0], callers[2]:
             caller.send(get())
             assert caller.read_answer().endswith(b"fine")
 
 
-def test_silent_connections_lock_nobody_out():
+def test_silent_connections_do_not_lock_clients_out():
     with serve(App(), max_connections=5) as server, ExitStack() as stack:
         for _ in range(20):
             stack.enter_context(Caller(server.port))
-        assert is_answered(server.port)
+        assert gets_response(server.port)
 
 
 def test_clients_wait_while_every_connection_is_busy():
@@ -540,20 +542,20 @@ def test_clients_wait_while_every_connection_is_busy():
         for count in (1, 1, 0):
             callers.append(stack.enter_context(Caller(server.port)))
             callers[-1].send(get("/wait"))
-            app.has(count)
+            app.wait_for(count)
         assert not app.entered.acquire(timeout=0.1)
         app.go_on.set()
         for caller in callers:
             assert caller.read_answer().endswith(b"fine")
 
 
-def test_busy_connections_do_not_lose_their_place():
+def test_busy_connections_are_not_replaced():
     app = App()
     with serve(app, max_connections=2) as server, Caller(server.port) as busy:
         busy.send(get("/wait"))
-        app.has(1)
+        app.wait_for(1)
         for _ in range(5):
-            assert is_answered(server.port)
+            assert gets_response(server.port)
         app.go_on.set()
         assert busy.read_answer().endswith(b"fine")
 
@@ -587,7 +589,7 @@ with serve(app, threads=4) as server:
 
 @contextmanager
 def with_few_descriptors() -> Iterator[tuple[int, list[str]]]:
-    """Serve in a process with 128 descriptors; yields its port, and a list for its log."""
+    """Serve in a process with 128 descriptors; yield its port, and a list for its log."""
     log: list[str] = []
     with subprocess.Popen(
         [sys.executable, "-W", "error", "-c", WITH_FEW_DESCRIPTORS],
@@ -608,7 +610,7 @@ def test_connections_may_have_half_of_the_descriptors():
         for caller in callers[1:]:
             caller.send(get())
             assert caller.read_answer().endswith(b"fine")
-        assert callers[0].read_to_end() == b""  # its place went to the last
+        assert callers[0].read_to_end() == b""  # the last one has replaced it
         assert all(caller.is_open() for caller in callers[1:])
     assert log == []
 
@@ -642,21 +644,21 @@ def test_without_a_descriptor_clients_wait_and_accepting_does_not_spin():
     assert set(log) == {"cannot accept connections for now: [Errno 24] Too many open files"}
 
 
-def test_a_client_that_leaves_while_it_waits_for_a_thread_is_no_trouble():
+def test_client_may_disconnect_while_it_waits_for_a_thread():
     app = App()
     with serve(app, threads=1) as server, Caller(server.port) as first, ExitStack() as stack:
         first.send(get("/wait"))
-        app.has(1)
+        app.wait_for(1)
         for end in (Caller.close, Caller.reset, Caller.finish):
             caller = stack.enter_context(Caller(server.port))
             caller.send(get())
             end(caller)
         app.go_on.set()
         assert first.read_answer().endswith(b"fine")
-        assert is_answered(server.port)
+        assert gets_response(server.port)
 
 
-def test_one_that_asks_on_and_on_takes_turns_with_the_others():
+def test_pipelined_requests_take_turns_with_other_connections():
     order: list[str] = []
     go_on = threading.Event()
 
@@ -679,12 +681,12 @@ def test_one_that_asks_on_and_on_takes_turns_with_the_others():
     assert order.index("/one") < count
 
 
-def test_close_under_load_ends_every_thread_and_breaks_no_response():
+def test_close_under_load_ends_every_thread_and_cuts_no_response():
     app = App()
     before = threading.active_count()
     answers: list[bytes] = []
 
-    def ask_on_and_on(port: int) -> None:
+    def send_requests(port: int) -> None:
         with suppress(OSError, EOFError):
             while True:
                 with Caller(port) as caller:
@@ -694,10 +696,10 @@ def test_close_under_load_ends_every_thread_and_breaks_no_response():
                         answers.append(without_date(head) + caller.read_body(head))
 
     server = serve(app, threads=4)
-    clients = [threading.Thread(target=ask_on_and_on, args=(server.port,)) for _ in range(8)]
+    clients = [threading.Thread(target=send_requests, args=(server.port,)) for _ in range(8)]
     for client in clients:
         client.start()
-    app.has(100)
+    app.wait_for(100)
     server.close()
     for client in clients:
         client.join(HANG_BOUND)
@@ -705,17 +707,17 @@ def test_close_under_load_ends_every_thread_and_breaks_no_response():
     assert {answer[-4:] for answer in answers} == {b"fine"}
 
 
-# Time-outs
+# Timeouts
 
 
-def test_a_head_that_stops_half_way_is_408():
+def test_incomplete_head_is_408():
     with serve(App(), timeout=0.3) as server, Caller(server.port) as caller:
         caller.send(b"GET / HTTP/1.1\r\nHo")
         assert caller.read_answer() == TIMED_OUT
         assert caller.read_to_end() == b""
 
 
-def test_a_head_that_comes_in_drops_is_408_when_its_time_is_over():
+def test_head_that_arrives_slowly_is_408_after_the_timeout():
     with serve(App(), timeout=0.5) as server, Caller(server.port) as caller:
         caller.send(b"GET / HTTP/1.1\r\nHost: ")
         deadline = time.monotonic() + HANG_BOUND
@@ -725,8 +727,8 @@ def test_a_head_that_comes_in_drops_is_408_when_its_time_is_over():
         assert caller.read_answer() == TIMED_OUT
 
 
-@pytest.mark.parametrize("before", [b"", get()], ids=["new", "rested"])
-def test_a_silent_connection_is_closed_without_a_word(before):
+@pytest.mark.parametrize("before", [b"", get()], ids=["new", "idle"])
+def test_silent_connection_is_closed_without_a_response(before):
     with serve(App(), timeout=0.3) as server, Caller(server.port) as caller:
         if before:
             caller.send(before)
@@ -734,7 +736,7 @@ def test_a_silent_connection_is_closed_without_a_word(before):
         assert caller.read_to_end() == b""
 
 
-def test_every_stalled_client_is_dropped():
+def test_every_stalled_client_is_disconnected():
     with serve(App(), timeout=0.5) as server, ExitStack() as stack:
         callers = [stack.enter_context(Caller(server.port)) for _ in range(48)]
         for number, caller in enumerate(callers):

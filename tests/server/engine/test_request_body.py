@@ -1,4 +1,4 @@
-"""Bodies of requests on a server of ours: as they come, whole or not at all, and both ways."""
+"""Bodies of requests on the embedded engine: streaming both ways, complete or an error."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def chunked_post(*pieces: bytes, path: str = "/") -> bytes:
     return get(path, CHUNKED, method="POST") + chunks(*pieces) + LAST_CHUNK
 
 
-def body_of(answer: bytes) -> bytes:
-    return answer.partition(b"\r\n\r\n")[2]
+def body_of(response: bytes) -> bytes:
+    return response.partition(b"\r\n\r\n")[2]
 
 
 class Reader:
-    """An application that reads as it is told, answers with it, and remembers what was raised."""
+    """An application that reads in a given way, responds with it, and records what was raised."""
 
     def __init__(self, read: Callable[[RequestFile], Any], *, status: str = "200 OK") -> None:
         self.read = read
@@ -60,22 +60,22 @@ class Reader:
 
 
 def echo(environ, start_response):
-    """Gives back what comes, as soon as it comes."""
+    """Respond with each chunk at once."""
     write = start_response("200 OK", [("Content-Type", "application/octet-stream")])
     while piece := environ["wsgi.input"].read1(65536):
         write(piece)
     return []
 
 
-def deaf(environ, start_response):
-    """Answers and reads nothing; a path names another status."""
+def ignore_body(environ, start_response):
+    """Respond without reading; the path may contain a status."""
     status = environ["PATH_INFO"].strip("/")
     start_response(f"{status} No" if status else "200 OK", [("X-Deaf", "1")])
     return [b"said"]
 
 
 @contextmanager
-def talking(app: Callable[..., Iterable[bytes]], **options: Any) -> Iterator[Caller]:
+def connect(app: Callable[..., Iterable[bytes]], **options: Any) -> Iterator[Caller]:
     with serve(app, **options) as server, Caller(server.port) as client:
         yield client
 
@@ -93,9 +93,9 @@ READS = {
 
 @pytest.mark.parametrize("name", READS)
 @pytest.mark.parametrize("cut", [None, 1, 7], ids=["whole", "bytes", "sevens"])
-def test_a_body_is_read_in_every_way(name, cut):
+def test_body_can_be_read_in_every_way(name, cut):
     body = b"one\ntwo\n\nthree and more"
-    with talking(Reader(READS[name])) as client:
+    with connect(Reader(READS[name])) as client:
         for request in (post("/", body), chunked_post(body[:5], body[5:]), post("/", b"")):
             for at in range(0, len(request), cut or len(request)):
                 client.send(request[at : at + (cut or len(request))])
@@ -103,38 +103,38 @@ def test_a_body_is_read_in_every_way(name, cut):
             assert body_of(client.read_answer()) == expected
 
 
-def test_a_request_without_a_body_has_an_empty_one():
-    with talking(Reader(lambda file: file.read() + file.read1(5) + file.readline())) as client:
+def test_request_without_a_body_has_an_empty_file():
+    with connect(Reader(lambda file: file.read() + file.read1(5) + file.readline())) as client:
         client.send(get())
         assert body_of(client.read_answer()) == b""
 
 
-def test_the_body_is_the_engines_own_file():
+def test_wsgi_input_is_a_RequestFile():
     def app(environ, start_response):
         assert type(environ["wsgi.input"]) is RequestFile
         assert environ["wsgi.input_terminated"] is True
         start_response("200 OK", [])
         return [b"right"]
 
-    with talking(app) as client:
+    with connect(app) as client:
         client.send(chunked_post(b"abc"))
         assert body_of(client.read_answer()) == b"right"
 
 
-def test_the_trailers_of_a_chunked_body_are_passed_over():
-    with talking(Reader(lambda file: file.read())) as client:
+def test_trailers_of_a_chunked_body_are_skipped():
+    with connect(Reader(lambda file: file.read())) as client:
         client.send(get("/", CHUNKED, method="POST"), chunks(b"a"), b"0\r\nX-Sum: 1\r\n\r\n")
         assert body_of(client.read_answer()) == b"a"
         assert client.is_open()
 
 
-# Both ways at once
+# Both directions at once
 
 
 @pytest.mark.parametrize("chunked", [True, False])
-def test_ten_bytes_come_back_before_the_next_ten_are_sent(chunked):
+def test_response_chunks_arrive_before_the_next_request_chunk_is_sent(chunked):
     pieces = [b"%010d" % number for number in range(20)]
-    with talking(echo) as client:
+    with connect(echo) as client:
         field = CHUNKED if chunked else "Content-Length: 200"
         client.send(get("/", field, method="POST"))
         for number, piece in enumerate(pieces):
@@ -151,7 +151,7 @@ def test_ten_bytes_come_back_before_the_next_ten_are_sent(chunked):
 @pytest.mark.parametrize("chunked", [True, False])
 def test_N03_an_echo_of_64_MiB_to_a_client_that_reads_while_it_sends(chunked):
     piece, count = bytes(range(256)) * 1024, 256
-    with talking(echo) as client:
+    with connect(echo) as client:
 
         def send() -> None:
             field = CHUNKED if chunked else f"Content-Length: {len(piece) * count}"
@@ -220,7 +220,7 @@ def test_N03_an_echo_of_1_GiB_to_a_client_that_sends_all_before_it_reads():
     assert measured.growth < 16 * MIB
 
 
-def test_what_was_taken_ahead_comes_before_what_broke_behind_it():
+def test_bytes_read_ahead_come_before_the_error_after_them():
     size = 24 * MIB
     came: list[bytes] = []
     wrong: list[Exception] = []
@@ -238,7 +238,7 @@ def test_what_was_taken_ahead_comes_before_what_broke_behind_it():
             raise
         return []
 
-    with talking(app) as client:
+    with connect(app) as client:
         client.send(get("/", CHUNKED, method="POST"), chunks(b"0123456789"))
         for _ in range(8):
             client.send(chunks(bytes(MIB)))
@@ -253,7 +253,7 @@ def test_what_was_taken_ahead_comes_before_what_broke_behind_it():
 # 100 Continue
 
 
-def test_N24_the_client_is_told_to_go_on_by_the_first_read():
+def test_N24_first_read_sends_100_continue():
     asked, read = threading.Event(), threading.Event()
 
     def app(environ, start_response):
@@ -261,7 +261,7 @@ def test_N24_the_client_is_told_to_go_on_by_the_first_read():
         read.wait(HANG_BOUND)
         return Reader(lambda file: file.read())(environ, start_response)
 
-    with talking(app) as client:
+    with connect(app) as client:
         client.send(get("/", EXPECT, "Content-Length: 5", method="POST"))
         assert asked.wait(HANG_BOUND)
         client.sock.settimeout(0.1)
@@ -275,42 +275,42 @@ def test_N24_the_client_is_told_to_go_on_by_the_first_read():
         assert client.is_open()
 
 
-def test_N24_a_refusal_comes_without_100_continue_and_ends_the_connection():
-    with talking(deaf) as client:
+def test_N24_response_without_reading_sends_no_100_continue_and_closes():
+    with connect(ignore_body) as client:
         client.send(get("/403", EXPECT, "Content-Length: 5", method="POST"))
         expected = b"HTTP/1.1 403 No\r\nX-Deaf: 1\r\nContent-Length: 4\r\nConnection: close\r\n\r\n"
         assert client.read_answer() == expected + b"said"
         assert client.read_to_end() == b""
 
 
-def test_nobody_is_told_to_go_on_behind_the_head_of_an_answer():
+def test_no_100_continue_after_the_head_of_a_response():
     def app(environ, start_response):
         write = start_response("200 OK", [])
         write(b"first")
         write(environ["wsgi.input"].read())
         return []
 
-    with talking(app) as client:
+    with connect(app) as client:
         client.send(get("/", EXPECT, CHUNKED, method="POST"))
         assert b"Connection: close\r\n" in client.read_head()
         client.send(chunks(b"body") + LAST_CHUNK)
         assert client.read_to_end() == chunks(b"first", b"body") + LAST_CHUNK
 
 
-def test_nobody_is_told_to_go_on_who_has_gone_on_already():
-    with talking(Reader(lambda file: file.read())) as client:
+def test_no_100_continue_if_the_body_has_begun():
+    with connect(Reader(lambda file: file.read())) as client:
         client.send(post("/", b"hello", EXPECT))
         assert client.read_head().startswith(b"HTTP/1.1 200 OK\r\n")
 
 
-def test_HTTP_1_0_is_never_told_to_go_on():
-    with talking(Reader(lambda file: file.read())) as client:
+def test_HTTP_1_0_gets_no_100_continue():
+    with connect(Reader(lambda file: file.read())) as client:
         client.send(get("/", EXPECT, "Content-Length: 2", method="POST", version="1.0"))
         client.send(b"ok")
         assert client.read_head().startswith(b"HTTP/1.1 200 OK\r\n")
 
 
-# Bodies that nobody reads
+# Unread bodies
 
 SMALL_UNREAD = {
     "sized": (post("/", b"GET / HTTP/1.1\r\n\r\n"),),
@@ -322,8 +322,8 @@ SMALL_UNREAD = {
 
 
 @pytest.mark.parametrize("name", SMALL_UNREAD)
-def test_an_unread_body_is_never_the_next_request(name):
-    with talking(deaf) as client:
+def test_unread_body_is_never_the_next_request(name):
+    with connect(ignore_body) as client:
         for _ in range(3):
             client.send(*SMALL_UNREAD[name])
             expected = b"HTTP/1.1 200 OK\r\nX-Deaf: 1\r\nContent-Length: 4\r\n\r\nsaid"
@@ -332,17 +332,17 @@ def test_an_unread_body_is_never_the_next_request(name):
         assert client.read_answer() == expected
 
 
-def test_an_unread_body_that_does_not_come_ends_the_connection():
-    with talking(deaf) as client:
+def test_unread_body_that_does_not_arrive_ends_the_connection():
+    with connect(ignore_body) as client:
         client.send(get("/", "Content-Length: 5", method="POST"))
         assert b"Connection: close\r\n" in client.read_head()
         assert client.read_to_end() == b"said"
 
 
 @pytest.mark.parametrize("chunked", [True, False])
-def test_an_answer_can_be_read_while_20_MB_come_at_full_speed(chunked):
+def test_response_can_be_read_while_20_MB_are_sent_at_full_speed(chunked):
     size = 20_000_000
-    with talking(deaf) as client:
+    with connect(ignore_body) as client:
         field = CHUNKED if chunked else f"Content-Length: {size}"
         client.send(get("/413", field, method="POST"))
         for _ in range(20):
@@ -353,8 +353,8 @@ def test_an_answer_can_be_read_while_20_MB_come_at_full_speed(chunked):
         assert client.read_to_end() == b"said"
 
 
-def test_a_body_that_was_read_in_part_ends_the_connection_or_is_passed_over():
-    with talking(Reader(lambda file: file.read(3))) as client:
+def test_partly_read_body_ends_the_connection_or_is_discarded():
+    with connect(Reader(lambda file: file.read(3))) as client:
         client.send(post("/", b"hello"))
         assert body_of(client.read_answer()) == b"hel"
         assert client.is_open()
@@ -363,14 +363,14 @@ def test_a_body_that_was_read_in_part_ends_the_connection_or_is_passed_over():
         assert client.read_to_end() == b""
 
 
-def test_an_application_that_closes_its_input_does_not_close_the_connection():
-    with talking(Reader(lambda file: file.close() or b"ok")) as client:
+def test_closing_wsgi_input_does_not_close_the_connection():
+    with connect(Reader(lambda file: file.close() or b"ok")) as client:
         client.send(post("/", b"hello"))
         assert body_of(client.read_answer()) == b"ok"
         assert client.is_open()
 
 
-# Clients that go away
+# Clients that disconnect
 
 GONE = {
     "sized": (get("/", "Content-Length: 100", method="POST"), b"half"),
@@ -387,7 +387,7 @@ WAYS = {
 @pytest.mark.parametrize("name", GONE)
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("how", ["close", "finish", "reset"])
-def test_N19_a_client_that_goes_away_is_an_error_of_every_read(name, way, how, caplog):
+def test_N19_disconnected_client_is_an_error_of_every_read(name, way, how, caplog):
     reader = Reader(WAYS[way])
     with serve(reader) as server:
         client = Caller(server.port)
@@ -404,30 +404,30 @@ def test_N19_a_client_that_goes_away_is_an_error_of_every_read(name, way, how, c
     assert not caplog.records
 
 
-def test_a_client_that_ends_its_side_too_early_gets_no_answer():
-    with talking(Reader(lambda file: file.read())) as client:
+def test_client_that_ends_its_side_too_early_gets_no_response():
+    with connect(Reader(lambda file: file.read())) as client:
         client.send(*GONE["sized"])
         client.finish()
         assert client.read_to_end() == b""
 
 
-def test_a_client_that_ends_its_side_behind_its_request_gets_its_answer():
-    with talking(Reader(lambda file: file.read())) as client:
+def test_client_that_ends_its_side_after_its_request_gets_its_response():
+    with connect(Reader(lambda file: file.read())) as client:
         client.send(post("/", b"hello", CLOSE))
         client.finish()
         assert body_of(client.read_answer()) == b"hello"
 
 
-def test_a_client_that_keeps_still_is_dropped():
+def test_silent_client_is_disconnected():
     reader = Reader(lambda file: file.read())
-    with talking(reader, timeout=0.3) as client:
+    with connect(reader, timeout=0.3) as client:
         client.send(*GONE["sized"])
         assert client.read_to_end() == b""
     assert "was silent for 0.3 s" in str(reader.raised[0])
     assert "after 4 of 100 bytes" in str(reader.raised[0])
 
 
-def test_a_client_that_takes_no_answer_is_dropped():
+def test_client_that_reads_no_response_is_disconnected():
     again: list[Exception] = []
     dropped = threading.Event()
 
@@ -444,7 +444,7 @@ def test_a_client_that_takes_no_answer_is_dropped():
             dropped.set()
             raise
 
-    with talking(app, timeout=0.3) as client:
+    with connect(app, timeout=0.3) as client:
         client.send(get())
         assert dropped.wait(HANG_BOUND)
         head = client.read_head()
@@ -454,7 +454,7 @@ def test_a_client_that_takes_no_answer_is_dropped():
     assert "was silent for 0.3 s" in str(again[0])
 
 
-# Chunks that are none
+# Invalid chunks
 
 WRONG = {
     "size": (b"zz\r\n", "no chunk size"),
@@ -468,47 +468,47 @@ WRONG = {
 
 @pytest.mark.parametrize("name", WRONG)
 @pytest.mark.parametrize("together", [True, False])
-def test_N22_a_chunk_that_is_none_is_an_error_and_400(name, together):
+def test_N22_invalid_chunk_is_an_error_and_400(name, together):
     data, why = WRONG[name]
     reader = Reader(lambda file: file.read())
-    with talking(reader) as client:
+    with connect(reader) as client:
         head = get("/", CHUNKED, method="POST")
         client.send(*([head + data] if together else [head, data]))
-        answer = client.read_answer()
-        assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n")
-        assert b"Connection: close\r\n" in answer
-        assert why in answer.decode()
+        response = client.read_answer()
+        assert response.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+        assert b"Connection: close\r\n" in response
+        assert why in response.decode()
         assert client.read_to_end() == b""
     assert [type(exc) for exc in reader.raised] == [ParserError, ParserError]
 
 
-def test_an_application_that_passes_over_a_wrong_chunk_loses_the_connection():
+def test_application_that_ignores_an_invalid_chunk_loses_the_connection():
     def app(environ, start_response):
         with pytest.raises(ParserError):
             environ["wsgi.input"].read()
         start_response("200 OK", [])
         return [b"fine"]
 
-    with talking(app) as client:
+    with connect(app) as client:
         client.send(get("/", CHUNKED, method="POST"), b"zz\r\n")
-        answer = client.read_answer()
-        assert b"Connection: close\r\n" in answer
+        response = client.read_answer()
+        assert b"Connection: close\r\n" in response
         assert client.read_to_end() == b""
 
 
-def test_a_parser_error_of_the_applications_own_is_a_500(caplog):
+def test_parser_error_of_the_application_itself_is_a_500(caplog):
     def app(environ, start_response):
-        raise ParserError("of another server's answer")
+        raise ParserError("of another server's response")
 
-    with talking(app) as client:
+    with connect(app) as client:
         client.send(get())
         assert client.read_answer().startswith(b"HTTP/1.1 500 ")
 
 
-# What is too late, or too much
+# Too late, or too much
 
 
-def test_a_body_that_is_read_when_its_request_is_over_gives_nothing_of_the_next():
+def test_body_read_after_its_request_has_nothing_of_the_next():
     files: list[RequestFile] = []
     writes: list[Callable[[bytes], object]] = []
 
@@ -517,28 +517,28 @@ def test_a_body_that_is_read_when_its_request_is_over_gives_nothing_of_the_next(
         writes.append(start_response("200 OK", []))
         return [b"said"]
 
-    with talking(app) as client:
+    with connect(app) as client:
         for _ in range(2):
             client.send(post("/", b"body"))
             client.read_answer()
         client.send(post("/", b"bo"))
         with pytest.raises(ClientDisconnected, match="the request is over"):
             files[0].read()
-        with pytest.raises(AssertionError, match="the answer had ended"):
+        with pytest.raises(AssertionError, match="after the end of the response"):
             writes[0](b"late")
         client.send(b"dy")
         client.read_answer()
         assert client.is_open()
 
 
-def test_what_is_kept_of_a_body_that_nobody_reads_has_a_bound():
-    size = 80 * MIB  # more than is kept, and than a connection holds on its way
+def test_reading_ahead_of_an_unread_body_has_a_bound():
+    size = 80 * MIB  # more than the bound and the buffers of a connection
 
     def app(environ, start_response):
         start_response("200 OK", [])
         return [bytes(32 * MIB)]
 
-    with talking(app, timeout=0.5) as client:
+    with connect(app, timeout=0.5) as client:
         client.send(get("/", f"Content-Length: {size}", method="POST"))
         client.sock.settimeout(HANG_BOUND)
         with pytest.raises((BrokenPipeError, ConnectionResetError)):
@@ -546,15 +546,15 @@ def test_what_is_kept_of_a_body_that_nobody_reads_has_a_bound():
                 client.send(bytes(MIB))
 
 
-def test_a_client_that_never_stops_sending_is_cut_off_in_the_end():
-    with talking(deaf) as client:
+def test_client_that_never_stops_sending_is_cut_off_in_the_end():
+    with connect(ignore_body) as client:
         client.send(get("/413", CHUNKED, method="POST"))
         with pytest.raises((BrokenPipeError, ConnectionResetError)):
             while True:
                 client.send(chunks(bytes(MIB)))
 
 
-def test_a_disk_that_takes_no_spool_breaks_the_answer_off(monkeypatch, tmp_path, caplog):
+def test_full_disk_for_the_spool_cuts_the_response(monkeypatch, tmp_path, caplog):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
     size = 24 * MIB
     with serve(echo) as server, Caller(server.port) as client:
@@ -568,19 +568,19 @@ def test_a_disk_that_takes_no_spool_breaks_the_answer_off(monkeypatch, tmp_path,
     assert "FileNotFoundError" in caplog.text
 
 
-def test_an_application_that_fails_in_an_echo_breaks_it_off():
+def test_application_that_fails_in_an_echo_cuts_it():
     def app(environ, start_response):
         write = start_response("200 OK", [])
         write(environ["wsgi.input"].read(5))
         raise KeyError("x")
 
-    with talking(app) as client:
+    with connect(app) as client:
         client.send(get("/", "Content-Length: 10", method="POST"), b"hello")
         client.read_head()
         assert client.read_to_end() == chunks(b"hello")
 
 
-def test_the_client_is_named_in_what_is_raised():
+def test_error_names_the_client():
     reader = Reader(lambda file: file.read())
     with serve(reader) as server:
         assert isinstance(server, Server)

@@ -1,4 +1,4 @@
-"""The embedded engine and slow clients: nobody waits for them, and each has its time."""
+"""The embedded engine and slow clients: they delay no other client, and time out."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
-from support.echo import Echo, Served, served
-from support.raw_client import dialed, replies, send_all, to_the_end
+from support.echo import Echo, EchoServer, serve_echo
+from support.raw_client import connect, parse_responses, read_to_end, send_all
 from support.request_corpus import make_request
 
 HALF_HEADS = [b"", b"\r\n", b"G", b"GET / HTTP/1.1\r\nHost: x\r\n"]
@@ -21,52 +21,63 @@ NEXT = make_request(line=b"GET /next HTTP/1.0")
 
 
 @contextmanager
-def stalled(echo: Served, halves: Sequence[bytes]) -> Iterator[list[tuple[bytes, socket.socket]]]:
-    """48 clients that have sent one of these, and keep still."""
+def connect_stalled_clients(
+    echo: EchoServer, halves: Sequence[bytes]
+) -> Iterator[list[tuple[bytes, socket.socket]]]:
+    """Connect 48 clients that send one of these, and then nothing."""
     with ExitStack() as stack:
         clients = []
         for number in range(48):
-            sock = stack.enter_context(dialed(echo.address))
+            sock = stack.enter_context(connect(echo.address))
             half = halves[number % len(halves)]
             send_all(sock, [half])
             clients.append((half, sock))
         yield clients
 
 
-def have_heard(clients: list[tuple[bytes, socket.socket]]) -> int:
-    """How many of them have something to read, be it the end."""
+def count_readable(clients: list[tuple[bytes, socket.socket]]) -> int:
+    """Return how many of them have something to read, or have ended."""
     with selectors.DefaultSelector() as selector:
         for _, sock in clients:
             selector.register(sock, selectors.EVENT_READ)
         return len(selector.select(0))
 
 
-def test_48_stalled_clients_do_not_keep_the_next_one_waiting() -> None:
-    """The next one has its answer while not one of them has been dropped."""
-    with served(Echo()) as echo, stalled(echo, HALF_HEADS + HALF_BODIES) as clients:
-        (answer,) = replies(echo.heard([NEXT], ends=False), [])
-        assert answer.status == 200
-        assert have_heard(clients) == 0
+def test_48_stalled_clients_do_not_delay_the_next_one() -> None:
+    """The next client gets its response while all of them are still connected."""
+    with (
+        serve_echo(Echo()) as echo,
+        connect_stalled_clients(echo, HALF_HEADS + HALF_BODIES) as clients,
+    ):
+        (response,) = parse_responses(echo.exchange([NEXT], ends=False), [])
+        assert response.status == 200
+        assert count_readable(clients) == 0
 
 
-def test_half_sent_heads_take_no_thread() -> None:
-    with served(Echo(), threads=1) as echo, stalled(echo, HALF_HEADS) as clients:
-        (answer,) = replies(echo.heard([NEXT], ends=False), [])
-        assert answer.status == 200
-        assert have_heard(clients) == 0
+def test_incomplete_heads_use_no_thread() -> None:
+    with (
+        serve_echo(Echo(), threads=1) as echo,
+        connect_stalled_clients(echo, HALF_HEADS) as clients,
+    ):
+        (response,) = parse_responses(echo.exchange([NEXT], ends=False), [])
+        assert response.status == 200
+        assert count_readable(clients) == 0
 
 
-def test_each_stalled_client_is_dropped_after_the_time_out() -> None:
-    """One that has begun a head is told why."""
-    with served(Echo(), timeout=0.5) as echo, stalled(echo, HALF_HEADS + HALF_BODIES) as clients:
+def test_each_stalled_client_is_disconnected_after_the_timeout() -> None:
+    """A client that has begun a head gets a 408."""
+    with (
+        serve_echo(Echo(), timeout=0.5) as echo,
+        connect_stalled_clients(echo, HALF_HEADS + HALF_BODIES) as clients,
+    ):
         for half, sock in clients:
-            statuses = [reply.status for reply in replies(to_the_end(sock), [])]
+            statuses = [reply.status for reply in parse_responses(read_to_end(sock), [])]
             assert statuses == ([408] if half.startswith(b"G") else []), half
     assert echo.app.seen == []
 
 
-def test_a_head_that_comes_in_drops_for_ever_is_refused_in_time() -> None:
-    """No drop is a silence; the whole of a head has the time that a silence has."""
+def test_head_that_arrives_slowly_is_408_after_the_timeout() -> None:
+    """Each byte ends a silence, so the head as a whole has the timeout."""
     done = threading.Event()
 
     def drip(sock: socket.socket) -> None:
@@ -74,50 +85,50 @@ def test_a_head_that_comes_in_drops_for_ever_is_refused_in_time() -> None:
         while not done.wait(0.05):
             send_all(sock, [b"b"])
 
-    with served(Echo(), timeout=0.5) as echo, dialed(echo.address) as sock:
+    with serve_echo(Echo(), timeout=0.5) as echo, connect(echo.address) as sock:
         dripping = threading.Thread(target=drip, args=(sock,))
         dripping.start()
         try:
-            (answer,) = replies(to_the_end(sock), [])
+            (response,) = parse_responses(read_to_end(sock), [])
         finally:
             done.set()
             dripping.join()
-    assert answer.status == 408
+    assert response.status == 408
 
 
-def test_a_refusal_is_read_by_a_client_that_sends_at_full_speed() -> None:
+def test_client_that_sends_at_full_speed_can_read_the_error() -> None:
     flood = [make_request(b"A: b\0"), *[b"x" * 65536] * 64]
-    with served(Echo()) as echo, dialed(echo.address) as sock:
+    with serve_echo(Echo()) as echo, connect(echo.address) as sock:
         sending = threading.Thread(target=send_all, args=(sock, flood))
         sending.start()
-        (answer,) = replies(to_the_end(sock), [])
+        (response,) = parse_responses(read_to_end(sock), [])
         sending.join()
-    assert answer.status == 400
+    assert response.status == 400
 
 
-def test_a_refused_client_that_goes_on_sending_leaves_the_only_thread_to_others() -> None:
+def test_client_that_sends_after_an_error_uses_no_thread() -> None:
     stop = threading.Event()
 
     def flood(sock: socket.socket) -> None:
         while not stop.is_set():
             send_all(sock, [b"x" * 65536])
 
-    with served(Echo(), threads=1) as echo, dialed(echo.address) as sock:
+    with serve_echo(Echo(), threads=1) as echo, connect(echo.address) as sock:
         send_all(sock, [make_request(b"A: b\0")])
-        (answer,) = replies(to_the_end(sock), [])
+        (response,) = parse_responses(read_to_end(sock), [])
         sending = threading.Thread(target=flood, args=(sock,))
         sending.start()
         try:
-            (next_answer,) = replies(echo.heard([NEXT], ends=False), [])
+            (next_answer,) = parse_responses(echo.exchange([NEXT], ends=False), [])
         finally:
             stop.set()
             sending.join()
-    assert (answer.status, next_answer.status) == (400, 200)
+    assert (response.status, next_answer.status) == (400, 200)
 
 
-def test_a_client_that_asks_on_and_on_and_reads_at_the_end_has_all_its_answers() -> None:
+def test_client_that_reads_only_at_the_end_gets_all_responses() -> None:
     count = 2000
-    with served(Echo()) as echo, dialed(echo.address) as sock:
+    with serve_echo(Echo()) as echo, connect(echo.address) as sock:
         send_all(sock, [make_request(line=b"GET / HTTP/1.1") * count])
         sock.shutdown(socket.SHUT_WR)
-        assert len(replies(to_the_end(sock), [])) == count == len(echo.app.seen)
+        assert len(parse_responses(read_to_end(sock), [])) == count == len(echo.app.seen)

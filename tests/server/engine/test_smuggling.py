@@ -1,4 +1,4 @@
-"""The embedded engine against smugglers: what stands behind a body or a fault is no request."""
+"""The embedded engine and request smuggling: bytes after an error or a body are no request."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from collections.abc import Iterator
 
 import pytest
 
-from support.echo import Careless, Echo, Served, served
-from support.raw_client import dialed, replies, send_all, to_the_end
+from support.echo import EarlyResponder, Echo, EchoServer, serve_echo
+from support.raw_client import connect, parse_responses, read_to_end, send_all
 from support.request_corpus import make_request
 
 
 @pytest.fixture(scope="module")
-def echo() -> Iterator[Served]:
-    with served(Echo()) as echo:
+def echo() -> Iterator[EchoServer]:
+    with serve_echo(Echo()) as echo:
         yield echo
 
 
-# Behind each of these stands a request that must never be seen
+# Each of these is followed by a request that must never reach the application
 
 SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
 HELLO = b"5\r\nhello\r\n0\r\n\r\n"
@@ -62,12 +62,12 @@ HEADS = [
 @pytest.mark.parametrize(
     ("message", "status"), [row[1:] for row in HEADS], ids=[row[0] for row in HEADS]
 )
-def test_N21_a_faulty_head_has_one_answer_and_ends_the_connection(
-    echo: Served, message: bytes, status: int
+def test_N21_invalid_head_has_one_response_and_ends_the_connection(
+    echo: EchoServer, message: bytes, status: int
 ) -> None:
-    (answer,) = replies(echo.heard([message, SMUGGLED], ends=False), [])
-    assert answer.status == status
-    assert answer.headers["connection"] == "close"
+    (response,) = parse_responses(echo.exchange([message, SMUGGLED], ends=False), [])
+    assert response.status == status
+    assert response.headers["connection"] == "close"
     assert echo.app.seen == []
 
 
@@ -78,33 +78,35 @@ SIZES_THAT_ARE_NONE = [
 
 
 @pytest.mark.parametrize("size", SIZES_THAT_ARE_NONE, ids=lambda size: repr(size[:20]))
-def test_N22_a_chunk_size_that_is_none_has_one_answer_and_ends_the_connection(
-    echo: Served, size: bytes
+def test_N22_invalid_chunk_size_has_one_response_and_ends_the_connection(
+    echo: EchoServer, size: bytes
 ) -> None:
     body = size + b"\r\nhello\r\n0\r\n\r\n"
-    (answer,) = replies(echo.heard([make_request(CHUNKED, body=body), SMUGGLED], ends=False), [])
-    assert (answer.status, answer.headers["connection"]) == (400, "close")
+    (response,) = parse_responses(
+        echo.exchange([make_request(CHUNKED, body=body), SMUGGLED], ends=False), []
+    )
+    assert (response.status, response.headers["connection"]) == (400, "close")
     assert echo.app.seen == []
 
 
 @pytest.mark.parametrize(
     "body", [b"5\r\nhello0\r\n\r\n", b"5\nhello\r\n0\r\n\r\n", b"4\r\nhello\r\n0\r\n\r\n"]
 )
-def test_N22_chunks_that_do_not_end_at_their_size_have_one_answer(
-    echo: Served, body: bytes
-) -> None:
-    (answer,) = replies(echo.heard([make_request(CHUNKED, body=body), SMUGGLED], ends=False), [])
-    assert (answer.status, answer.headers["connection"]) == (400, "close")
+def test_N22_chunks_longer_than_their_size_have_one_response(echo: EchoServer, body: bytes) -> None:
+    (response,) = parse_responses(
+        echo.exchange([make_request(CHUNKED, body=body), SMUGGLED], ends=False), []
+    )
+    assert (response.status, response.headers["connection"]) == (400, "close")
     assert echo.app.seen == []
 
 
-def test_the_largest_chunk_is_waited_for_and_is_no_body(echo: Served) -> None:
+def test_incomplete_largest_chunk_is_no_body(echo: EchoServer) -> None:
     for size in (b"F" * 16, b"7" + b"F" * 15, b"80000000"):
-        assert echo.heard([make_request(CHUNKED, body=size + b"\r\nhello")]) == b""
+        assert echo.exchange([make_request(CHUNKED, body=size + b"\r\nhello")]) == b""
         assert echo.app.seen == []
 
 
-# Bodies that nobody reads
+# Unread bodies
 
 UNREAD = [
     *(SMUGGLED * count for count in (1, 3, 4000, 100_000)),
@@ -114,16 +116,16 @@ UNREAD = [
 
 
 @pytest.fixture(scope="module")
-def careless() -> Iterator[Served]:
-    with served(Careless()) as careless:
-        yield careless
+def early() -> Iterator[EchoServer]:
+    with serve_echo(EarlyResponder()) as early:
+        yield early
 
 
 @pytest.mark.parametrize("count", [b"no", b"1", b"10"])
 @pytest.mark.parametrize("chunked", [True, False])
 @pytest.mark.parametrize("body", UNREAD, ids=lambda body: f"{len(body)} bytes")
-def test_a_body_that_was_not_read_never_becomes_a_request(
-    careless: Served, count: bytes, chunked: bool, body: bytes
+def test_unread_body_never_becomes_a_request(
+    early: EchoServer, count: bytes, chunked: bool, body: bytes
 ) -> None:
     line = b"POST /%b HTTP/1.1" % count
     if chunked:
@@ -131,38 +133,42 @@ def test_a_body_that_was_not_read_never_becomes_a_request(
     else:
         first = make_request(b"Content-Length: %d" % len(body), line=line, body=body)
     last = make_request(line=b"GET /last HTTP/1.1")
-    answers = replies(careless.heard([first, last, last]), [])
-    targets = [seen.target for seen in careless.app.seen]
+    responses = parse_responses(early.exchange([first, last, last]), [])
+    targets = [seen.target for seen in early.app.seen]
     assert targets in ([f"/{count.decode()}", "/last", "/last"], [f"/{count.decode()}"])
-    assert [answer.status for answer in answers] == [200] * len(targets)
-    assert len(targets) == 3 or answers[-1].headers["connection"] == "close"
+    assert [response.status for response in responses] == [200] * len(targets)
+    assert len(targets) == 3 or responses[-1].headers["connection"] == "close"
 
 
 @pytest.mark.parametrize("rest", [b"zz\r\nhello", b"5\r\nhello0\r\n\r\n", b"0x5\r\n"])
-def test_an_unread_body_with_a_fault_ends_the_connection(careless: Served, rest: bytes) -> None:
+def test_unread_invalid_body_ends_the_connection(early: EchoServer, rest: bytes) -> None:
     faulty = make_request(CHUNKED, line=b"POST /no HTTP/1.1", body=rest)
-    (answer,) = replies(careless.heard([faulty, SMUGGLED]), [])
-    assert (answer.status, answer.headers["connection"]) == (200, "close")
-    assert [seen.target for seen in careless.app.seen] == ["/no"]
+    (response,) = parse_responses(early.exchange([faulty, SMUGGLED]), [])
+    assert (response.status, response.headers["connection"]) == (200, "close")
+    assert [seen.target for seen in early.app.seen] == ["/no"]
 
 
-def test_N24_who_was_not_told_to_go_on_has_no_next_request(careless: Served) -> None:
-    """What comes behind the answer is the body, or a request of a client that sends no body now."""
-    careless.app.seen.clear()
-    with dialed(careless.address) as sock:
+def test_N24_no_request_follows_a_body_that_was_not_continued(early: EchoServer) -> None:
+    """Bytes after the response are the body, or a request of a client that sends no body."""
+    early.app.seen.clear()
+    with connect(early.address) as sock:
         send_all(
             sock, [make_request(b"Content-Length: %d" % len(SMUGGLED), b"Expect: 100-continue")]
         )
-        (answer,) = replies(to_the_end(sock), [])
-        assert (answer.status, answer.headers["connection"]) == (200, "close")
+        (response,) = parse_responses(read_to_end(sock), [])
+        assert (response.status, response.headers["connection"]) == (200, "close")
         send_all(sock, [SMUGGLED, SMUGGLED])
-        assert to_the_end(sock) == b""
-    assert [seen.target for seen in careless.app.seen] == ["/"]
+        assert read_to_end(sock) == b""
+    assert [seen.target for seen in early.app.seen] == ["/"]
 
 
 @pytest.mark.parametrize("expectation", [b"100-continue", b"100-Continue", b"x"])
-def test_N24_the_body_of_who_did_not_wait_is_no_request(echo: Served, expectation: bytes) -> None:
+def test_N24_body_of_a_client_that_did_not_wait_is_no_request(
+    echo: EchoServer, expectation: bytes
+) -> None:
     head = make_request(b"Content-Length: %d" % len(SMUGGLED), b"Expect: " + expectation)
-    answers = replies(echo.heard([head + SMUGGLED, make_request(line=b"GET /last HTTP/1.1")]), [])
-    assert [answer.status for answer in answers] == [200, 200]
+    responses = parse_responses(
+        echo.exchange([head + SMUGGLED, make_request(line=b"GET /last HTTP/1.1")]), []
+    )
+    assert [response.status for response in responses] == [200, 200]
     assert [(seen.target, seen.body) for seen in echo.app.seen] == [("/", SMUGGLED), ("/last", b"")]
