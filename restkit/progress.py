@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
 from restkit.connections.outgoing import ChunkedOut, Outgoing, SizedOut
 from restkit.errors import RequestError
-from restkit.io.buffers import close_if_it_can
+from restkit.io.buffers import close_if_possible
 from restkit.payload.base import TransparentWrapper
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class ToldPayload(TransparentWrapper):
                 self._told(done, total)
         finally:
             blocks.close()
-            close_if_it_can(pieces)
+            close_if_possible(pieces)
 
     def __repr__(self) -> str:
         return repr(self._payload)

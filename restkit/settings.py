@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from restkit.io.spool import MEMORY, Spool
+from restkit.io.spool import DEFAULT_MEMORY_SIZE, Spool
 from restkit.network.options import Network, TLSOptions
 from restkit.payload.spooled import SpoolMode
 from restkit.timeouts import Timeout
@@ -27,7 +27,7 @@ class Settings(NamedTuple):
     timeout: Timeout = Timeout()
 
     decompress: bool = True
-    spool_size: int = MEMORY
+    spool_size: int = DEFAULT_MEMORY_SIZE
     spool_dir: str | None = None
     max_body: int | None = None
 

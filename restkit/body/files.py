@@ -21,7 +21,7 @@ from functools import partial
 from typing import IO, TYPE_CHECKING
 
 from restkit.errors import PayloadError
-from restkit.io.files import replacing
+from restkit.io.files import replace_file
 from restkit.payload.base import Payload
 
 if TYPE_CHECKING:
@@ -250,7 +250,7 @@ def save_body(body: Body, target: str | os.PathLike[str] | IO[bytes]) -> int:
     if os.path.exists(path) and not os.path.isfile(path):
         with open(path, "wb", buffering=0) as file:
             return _copy(body, file)
-    with replacing(path, named) as whole:
+    with replace_file(path, named) as whole:
         return _copy(body, whole)
 
 

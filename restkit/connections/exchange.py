@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from restkit.connections.outgoing import FileOut
 from restkit.errors import IdleTimeout, PayloadLengthError, ResponseError, TLSError, TransportError
 from restkit.http1.response_reader import ResponseReader
-from restkit.io.buffers import close_if_it_can
+from restkit.io.buffers import close_if_possible
 from restkit.network.transport import BLOCK, READ, WRITE, Transport, WaitResult
 
 if TYPE_CHECKING:
@@ -134,26 +134,26 @@ class Exchange:
                     return False
             return False
         finally:
-            close_if_it_can(pieces)
+            close_if_possible(pieces)
 
     def _send_file(self, head: list[Buffer], body: FileOut) -> bool:
         """Head and first block together, then by ``sendfile``, and the end of it in copies."""
         with body.payload.region() as region:
-            first = next(region.blocks(), b"")
+            first = next(region.chunks(), b"")
             if self._interrupted() or not self._push([*head, first] if first else head):
                 return False
-            left = region.after(len(first))
+            left = region.skip(len(first))
             while left.length > COPIED_TAIL:
                 count = None if self._interrupted() else self._push_from(left)
                 if count is None:
                     return False
                 if not count:
                     break
-                left = left.after(count)
-            for block in left.blocks():
+                left = left.skip(count)
+            for block in left.chunks():
                 if self._interrupted() or not self._push([block]):
                     return False
-                left = left.after(len(block))
+                left = left.skip(len(block))
             if left.length:
                 gave = f"{region.length - left.length} of {region.length} bytes"
                 raise PayloadLengthError(f"{body.payload!r} gave {gave}")
@@ -174,7 +174,7 @@ class Exchange:
             except OSError as exc:
                 if exc.errno not in NO_SENDFILE:
                     raise
-                block = next(region.blocks(), b"")
+                block = next(region.chunks(), b"")
                 return len(block) if not block or self._push([block]) else None
             if sent is not None:
                 self.sent_bytes += sent

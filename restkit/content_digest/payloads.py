@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from restkit.content_digest.fields import SHA_256, digest_field, new_hash
 from restkit.errors import Error, PayloadError, RequestError
-from restkit.io.buffers import close_if_it_can
+from restkit.io.buffers import close_if_possible
 from restkit.payload.base import TransparentWrapper
 from restkit.payload.convert import as_payload
 from restkit.payload.files import RegularPayload
@@ -91,7 +91,7 @@ class HashingPayload(TransparentWrapper):
                 yield piece
             self._digest = hashed.digest()
         finally:
-            close_if_it_can(pieces)
+            close_if_possible(pieces)
 
 
 class DigestedPayload(HashingPayload):

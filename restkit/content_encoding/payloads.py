@@ -16,7 +16,7 @@ from restkit.content_encoding.compressors import compressing
 from restkit.content_encoding.decoding import Decoder
 from restkit.content_encoding.worker import BackgroundWorker
 from restkit.errors import BodyTooLarge, DecodingError
-from restkit.io.buffers import close_if_it_can
+from restkit.io.buffers import close_if_possible
 from restkit.payload.base import OCTET_STREAM, PayloadWrapper
 from restkit.payload.convert import as_payload
 
@@ -79,7 +79,7 @@ class CompressedPayload(RecodedPayload):
                 yield from self._pressed(pieces, CompressPass(self._begin_stream(), overlap))
         finally:
             self._settled = True
-            close_if_it_can(pieces)
+            close_if_possible(pieces)
 
     def _pressed(self, pieces: Iterator[Buffer], press: CompressPass) -> Iterator[bytes]:
         settled_at = monotonic()
@@ -223,7 +223,7 @@ class GunzippedPayload(RecodedPayload):
             self._step(decoder.finish)
         finally:
             self._settled = True
-            close_if_it_can(pieces)
+            close_if_possible(pieces)
 
     def _decoded(self, decoder: Decoder) -> Iterator[bytes]:
         """All that comes of one piece; of the last it is known, before it is given, to be that."""

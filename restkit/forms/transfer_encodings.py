@@ -14,7 +14,7 @@ import re
 from abc import abstractmethod
 from typing import TYPE_CHECKING
 
-from restkit.io.buffers import close_if_it_can
+from restkit.io.buffers import close_if_possible
 from restkit.payload.base import PayloadWrapper
 from restkit.payload.values import BytesPayload
 
@@ -43,7 +43,7 @@ class _Encoded(PayloadWrapper):
         try:
             yield from self._encoded(pieces)
         finally:
-            close_if_it_can(pieces)
+            close_if_possible(pieces)
 
     @abstractmethod
     def _encoded(self, pieces: Iterator[Buffer]) -> Generator[Buffer, None, None]:

@@ -1,4 +1,4 @@
-"""Flatten and release bytes-like objects."""
+"""Bytes-like objects as flat views, and iterators that must be closed."""
 
 from __future__ import annotations
 
@@ -11,31 +11,36 @@ if TYPE_CHECKING:
 
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
-"""Bytes as they go on the wire: ``len()`` of it is their number (a memoryview is flat, of 'B')."""
+"""Bytes to send or received bytes. ``len()`` is their number: a memoryview is flat, format 'B'."""
 _FIELD_NAMES = re.compile(":[^:]*:")  # in the format of a structure, PEP 3118
 
 
 @contextmanager
 def flat_view(value: object) -> Iterator[memoryview]:
-    """The bytes of an object with the buffer protocol as one flat view, released at the end.
+    """Yield the bytes of an object with the buffer protocol as one flat view, then release it.
 
-    Nothing is copied, unless the bytes do not lie side by side in the order they are counted in.
-    Raises TypeError where there is no buffer, or one of references to Python objects.
+    Nothing is copied, unless the bytes of the object are not contiguous in C order. Raises
+    TypeError if the object has no buffer, or a buffer of references to Python objects.
+
+    >>> from array import array
+    >>> with flat_view(array('H', [1, 2, 3])) as view:
+    ...     view.format, len(view)
+    ('B', 6)
     """
-    with memoryview(value) as view, _flat(view) as whole:  # type: ignore[arg-type]  # asked here
-        yield whole
+    with memoryview(value) as view, _flatten(view) as flat:  # type: ignore[arg-type]  # asked here
+        yield flat
 
 
-def _flat(view: memoryview) -> memoryview:
+def _flatten(view: memoryview) -> memoryview:
     if "O" in _FIELD_NAMES.sub("", view.format):
-        raise TypeError("an array of Python objects has addresses for bytes; they are not sent")
+        raise TypeError("an array of Python objects cannot be sent: its bytes are addresses")
     if not view.nbytes:
         return memoryview(b"")  # a shape with a zero in it cannot be cast
     return view.cast("B") if view.c_contiguous else memoryview(view.tobytes())
 
 
-def close_if_it_can(source: object) -> None:
-    """Call the ``close()`` of an iterator that has one: a generator's runs its ``finally``."""
+def close_if_possible(source: object) -> None:
+    """Call ``close()`` of an iterator that has one. A generator then runs its ``finally``."""
     close = getattr(source, "close", None)
     if close is not None:
         close()

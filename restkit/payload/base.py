@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from restkit.errors import PayloadLengthError, PayloadNotReplayable
-from restkit.io.buffers import close_if_it_can, flat_view
+from restkit.io.buffers import close_if_possible, flat_view
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -89,7 +89,7 @@ class Payload(ABC):
             )
         finally:
             lent.close()
-            close_if_it_can(pieces)
+            close_if_possible(pieces)
 
     def _begin(self) -> None:
         check_sendable(self)

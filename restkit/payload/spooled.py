@@ -10,7 +10,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from restkit.errors import Error, PayloadNotReplayable
-from restkit.io.buffers import close_if_it_can
+from restkit.io.buffers import close_if_possible
 from restkit.payload.base import Payload, check_sendable
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ class SpooledPayload(Payload):
         try:
             rest, self._rest = self._rest, None
             self._spool.close()
-            close_if_it_can(rest)
+            close_if_possible(rest)
         finally:
             self._turn.release()
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
 from restkit.errors import PayloadError, PayloadLengthError, PayloadNotReplayable
-from restkit.io.buffers import Buffer, close_if_it_can, flat_view
+from restkit.io.buffers import Buffer, close_if_possible, flat_view
 from restkit.payload.base import OCTET_STREAM, Payload, count_of
 
 TEXT_PLAIN = (("Content-Type", "text/plain; charset=utf-8"),)
@@ -107,7 +107,7 @@ class IterablePayload(Payload):
         try:
             yield from _all_encoded(items)
         finally:
-            close_if_it_can(items)
+            close_if_possible(items)
 
 
 class IteratorPayload(Payload):
@@ -163,7 +163,7 @@ class CallPayload(Payload):
         try:
             yield from self._fresh(given)
         finally:
-            close_if_it_can(given)
+            close_if_possible(given)
 
     def _fresh(self, given: object) -> Payload:
         payload = self._convert(given)

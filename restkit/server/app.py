@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from restkit.errors import BodyTooLarge, ClientDisconnected, DecodingError, Error, ParserError
-from restkit.io.buffers import close_if_it_can
+from restkit.io.buffers import close_if_possible
 from restkit.redaction import redact_url
 from restkit.server.blueprints import Blueprint, Blueprints, Route, Routing, with_prefixes
 from restkit.server.exceptions import HTTPError, InvalidUsage, PayloadTooLarge
@@ -208,7 +208,7 @@ class _Closing:
 
     def close(self) -> None:
         try:
-            close_if_it_can(self._pieces)
+            close_if_possible(self._pieces)
         finally:
             self._request.close()
 

@@ -26,7 +26,7 @@ from errno import EISDIR
 from typing import IO, TYPE_CHECKING, NamedTuple, TypeAlias
 from urllib.parse import quote
 
-from restkit.io.files import BLOCK, Region
+from restkit.io.files import CHUNK_SIZE, Region
 from restkit.payload.files import content_type as content_type_of
 from restkit.server.environ import headers_of
 from restkit.server.exceptions import status_text
@@ -152,7 +152,7 @@ def _body(environ: WSGIEnvironment, file: IO[bytes], part: Part, size: int) -> I
     wrapper = environ.get("wsgi.file_wrapper")
     if wrapper is None or part.end < size:
         return _Blocks(file, part)
-    body: Iterable[bytes] = wrapper(file, BLOCK)
+    body: Iterable[bytes] = wrapper(file, CHUNK_SIZE)
     return body
 
 
@@ -164,7 +164,7 @@ class _Blocks:
         self._part = part
 
     def __iter__(self) -> Iterator[bytes]:
-        return Region(self._file, self._part.start, self._part.end - self._part.start).blocks()
+        return Region(self._file, self._part.start, self._part.end - self._part.start).chunks()
 
     def close(self) -> None:
         self._file.close()

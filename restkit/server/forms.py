@@ -17,7 +17,7 @@ from urllib.parse import unquote_to_bytes
 from restkit.body.body import Body
 from restkit.body.files import BodyFile
 from restkit.errors import BodyTooLarge, DecodingError
-from restkit.io.files import replacing
+from restkit.io.files import replace_file
 from restkit.io.spool import Spool
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class UploadedFile:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write it to a path, whole or not at all, over what is there."""
-        with replacing(os.fsdecode(path)) as raw, io.BufferedWriter(raw) as target:
+        with replace_file(os.fsdecode(path)) as raw, io.BufferedWriter(raw) as target:
             copyfileobj(self.file, target, _BLOCK)
 
     def close(self) -> None:

@@ -22,7 +22,7 @@ from numbers import Number
 from typing import TYPE_CHECKING, TypeAlias
 
 from restkit.headers import OF_THE_CONNECTION, Headers
-from restkit.io.buffers import close_if_it_can, flat_view
+from restkit.io.buffers import close_if_possible, flat_view
 from restkit.server.exceptions import checked_status, status_text
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ class IteratedResponse(Response):
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if _is_bodiless(self, environ):
-            close_if_it_can(self.items)
+            close_if_possible(self.items)
             _start(self, start_response)
             return ()
         pieces = _Pieces(self._fresh())
@@ -199,7 +199,7 @@ class IteratedResponse(Response):
             for item in self.items:
                 yield as_bytes(item)
         finally:
-            close_if_it_can(self.items)
+            close_if_possible(self.items)
 
 
 class PayloadResponse(Response):
@@ -226,7 +226,7 @@ class PayloadResponse(Response):
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         length = self.payload.length
         if _is_bodiless(self, environ):
-            close_if_it_can(self.source)
+            close_if_possible(self.source)
             _start(self, start_response, length)
             return ()
         pieces = _Pieces(self._all())
@@ -238,7 +238,7 @@ class PayloadResponse(Response):
             for piece in self.payload:
                 yield bytes(piece)
         finally:
-            close_if_it_can(self.source)
+            close_if_possible(self.source)
 
 
 class _Pieces:

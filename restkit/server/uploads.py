@@ -25,7 +25,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
-from restkit.io.files import create_part, write_all
+from restkit.io.files import create_part_file, write_all
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -57,7 +57,7 @@ class Upload:
         self._new = new
         self._fsync = fsync
         self._part: str | None
-        self._part, number = create_part(directory, name, name)
+        self._part, number = create_part_file(directory, name, name)
         self._file = open(number, "wb", buffering=0)  # noqa: SIM115  # closed by close()
         # What the umask leaves can only be seen of a file: to ask for it is to change it.
         self._mode = stat.S_IMODE(os.fstat(number).st_mode)

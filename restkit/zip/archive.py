@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from restkit.errors import PayloadNotReplayable
-from restkit.io.files import BLOCK
+from restkit.io.files import CHUNK_SIZE
 from restkit.payload.base import Payload, check_sendable
 from restkit.zip.entry import ZipStreamFile
 from restkit.zip.folder import files_of
@@ -112,8 +112,8 @@ class ZipStream(Payload):
         finally:
             self._asked = None
         end = directory.whole()
-        for at in range(0, len(end), BLOCK):
-            yield end[at : at + BLOCK]
+        for at in range(0, len(end), CHUNK_SIZE):
+            yield end[at : at + CHUNK_SIZE]
 
 
 def stream_zip(

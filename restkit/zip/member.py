@@ -16,7 +16,7 @@ from restkit.content_encoding.compressors import crc_32, deflated, deflating
 from restkit.content_encoding.payloads import CompressPass
 from restkit.content_encoding.worker import BackgroundWorker
 from restkit.errors import PayloadError
-from restkit.io.buffers import close_if_it_can
+from restkit.io.buffers import close_if_possible
 from restkit.payload.files import RegularPayload
 from restkit.payload.values import BufferPayload, BytesPayload
 from restkit.zip.entry import check_name
@@ -164,7 +164,7 @@ class _Summed:
                 self.size += len(piece)
                 yield piece
         finally:
-            close_if_it_can(pieces)
+            close_if_possible(pieces)
 
 
 def _copied(summed: _Summed) -> Generator[bytes, None, None]:

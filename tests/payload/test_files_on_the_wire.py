@@ -24,7 +24,7 @@ from restkit import (
     TransportError,
 )
 from restkit.connections import exchange
-from restkit.io.files import BLOCK
+from restkit.io.files import CHUNK_SIZE
 from restkit.payload.convert import as_payload
 from support import LAST_CHUNK, ScriptedServer, body_of, chunks, field, head_of, response
 from support.beside import beside
@@ -36,7 +36,7 @@ OK = response(b"ok")
 UNAUTHORIZED = response(b"who are you?", status="401 Unauthorized")
 
 DATA = bytes(range(251)) * 13_000  # of no block's size; a prime length: what is misplaced shows
-AT = [0, 1, BLOCK, 1_000_003, len(DATA) - BLOCK - 1, len(DATA) - 1, len(DATA)]
+AT = [0, 1, CHUNK_SIZE, 1_000_003, len(DATA) - CHUNK_SIZE - 1, len(DATA) - 1, len(DATA)]
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_P03_a_file_is_whole_from_its_position_on_and_stays_there(
         assert [body == DATA[at:] for body in bodies] == [True, True]
         assert field(server.requests[0], "content-length") == str(len(DATA) - at)
         assert server.connections == 1
-    by_blocks = min(BLOCK, len(DATA) - at)
+    by_blocks = min(CHUNK_SIZE, len(DATA) - at)
     assert sum(by_the_system) == (0 if tls else 2 * (len(DATA) - at - by_blocks))
 
 
@@ -233,7 +233,7 @@ def test_P04_a_file_that_shrinks_while_it_is_sent_never_completes_a_request(
 
     def script(peer: Peer) -> None:
         peer.read_head()
-        peer.read_exactly(BLOCK + 1)
+        peer.read_exactly(CHUNK_SIZE + 1)
         os.truncate(path, size)
         peer.read_to_end()
 
@@ -246,7 +246,7 @@ def test_P04_a_file_that_shrinks_while_it_is_sent_never_completes_a_request(
             assert caught.value.sent == "part"
             sent = sent_by(server)
             # Under TLS its closing may be a reset, since tickets lie unread: then less arrives.
-            assert BLOCK < len(sent) <= int(given[1]) < len(DATA) * 10
+            assert CHUNK_SIZE < len(sent) <= int(given[1]) < len(DATA) * 10
             assert tls is not None or len(sent) == int(given[1])
             assert client.put(server.url(), file).body == b"ok"
         assert field(server.request, "content-length") == str(size)
@@ -255,7 +255,7 @@ def test_P04_a_file_that_shrinks_while_it_is_sent_never_completes_a_request(
 
 def test_P04_a_file_that_is_shorter_by_the_time_it_is_sent_never_completes(tls, client, path):
     payload = as_payload(path)
-    for size in (0, 5, BLOCK, BLOCK + 5):
+    for size in (0, 5, CHUNK_SIZE, CHUNK_SIZE + 5):
         os.truncate(path, size)
         with ScriptedServer(Peer.read_to_end, ssl_context=tls) as server:
             with pytest.raises(PayloadLengthError, match=f"gave {size} of {len(DATA)} bytes"):
@@ -307,7 +307,7 @@ def test_P06_a_path_that_is_gone_by_the_time_it_is_sent_is_the_systems_error(tls
 def test_an_error_of_the_file_under_way_passes_as_it_is(tls, client, vast):
     def script(peer: Peer) -> None:
         peer.read_head()
-        peer.read_exactly(BLOCK + 1)
+        peer.read_exactly(CHUNK_SIZE + 1)
         with open(os.devnull, "wb", 0) as nothing:
             os.dup2(nothing.fileno(), file.fileno())  # its number can be read no more
         peer.drop()
@@ -329,7 +329,7 @@ def test_a_file_that_its_owner_closes_under_way_is_pythons_error_and_not_another
 ):
     def script(peer: Peer) -> None:
         peer.read_head()
-        peer.read_exactly(BLOCK + 1)
+        peer.read_exactly(CHUNK_SIZE + 1)
         peer.pause(0.2)  # until nothing goes any more
         number = file.fileno()
         file.close()

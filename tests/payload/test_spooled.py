@@ -14,14 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from restkit.errors import PayloadLengthError, PayloadNotReplayable
-from restkit.io.spool import MEMORY, Spool
+from restkit.io.spool import DEFAULT_MEMORY_SIZE, Spool
 from restkit.payload.base import DeclaredLength, Payload, can_send
 from restkit.payload.convert import as_payload
 from restkit.payload.spooled import SpooledPayload, spool_payload
 from support.answers import no_file_over
 from support.memory import open_descriptors
 
-in_memory = partial(Spool, MEMORY)
+in_memory = partial(Spool, DEFAULT_MEMORY_SIZE)
 in_file = partial(Spool, 0)
 
 
@@ -92,7 +92,7 @@ def test_P17_a_pass_after_a_broken_one_gives_the_spool_and_then_goes_on(new_spoo
 @given(
     pieces=st.lists(st.binary(max_size=20), max_size=8),
     stops=st.lists(st.integers(0, 10), max_size=5),
-    memory=st.sampled_from([0, 5, MEMORY]),
+    memory=st.sampled_from([0, 5, DEFAULT_MEMORY_SIZE]),
     known=st.booleans(),
 )
 def test_P17_wherever_passes_break_off_the_last_one_is_whole(pieces, stops, memory, known):
@@ -128,7 +128,8 @@ def test_what_it_says_of_itself_is_what_its_source_says():
 
 def test_it_shows_its_source():
     assert (
-        repr(kept(iter([b"x"]))) == "<SpooledPayload of list_iterator of unknown length, replayable>"
+        repr(kept(iter([b"x"])))
+        == "<SpooledPayload of list_iterator of unknown length, replayable>"
     )
 
 
@@ -353,7 +354,7 @@ def test_one_that_is_dropped_leaves_nothing_open():
 
 def test_a_mebibyte_is_kept_in_memory_and_more_in_a_file_without_a_name():
     before = open_descriptors()
-    payload = kept(iter([b"x" * MEMORY, b"y"]))
+    payload = kept(iter([b"x" * DEFAULT_MEMORY_SIZE, b"y"]))
     a_pass = iter(payload)
     next(a_pass)
     assert open_descriptors() == before
@@ -367,7 +368,10 @@ def test_a_mebibyte_is_kept_in_memory_and_more_in_a_file_without_a_name():
 # Read whole before it is sent
 
 
-@given(pieces=st.lists(st.binary(max_size=20), max_size=8), memory=st.sampled_from([0, 5, MEMORY]))
+@given(
+    pieces=st.lists(st.binary(max_size=20), max_size=8),
+    memory=st.sampled_from([0, 5, DEFAULT_MEMORY_SIZE]),
+)
 def test_P17_what_is_spooled_has_its_length_and_goes_again(pieces, memory):
     whole = b"".join(pieces)
     source = as_payload(iter(pieces))
