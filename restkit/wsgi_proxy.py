@@ -25,7 +25,7 @@ from restkit.errors import (
     RequestTimeout,
     ResponseError,
 )
-from restkit.headers import OF_THE_CONNECTION, Headers
+from restkit.headers import HOP_BY_HOP_HEADERS, Headers
 from restkit.message.header_values import as_utf_8
 from restkit.payload.base import Payload
 from restkit.redaction import redact_url
@@ -253,7 +253,7 @@ def _shown(url: URL) -> str:
 
 _NAME = "restkit"
 # RFC 2616 13.5.1 had two more: WSGI leaves all of them to the server.
-_OF_ONE_CONNECTION = OF_THE_CONNECTION | {"proxy-authenticate", "proxy-authorization"}
+_OF_ONE_CONNECTION = HOP_BY_HOP_HEADERS | {"proxy-authenticate", "proxy-authorization"}
 # Framed anew, or said by the proxy itself: who trusts these must not be told them by a client.
 _OF_OUR_OWN = frozenset("content-length expect forwarded host via".split())
 _FORWARDED = "X-Forwarded-"

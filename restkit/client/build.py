@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from restkit.errors import InvalidHeader, RequestError
 from restkit.forms.form_data import as_declared, as_form
 from restkit.forms.multipart import with_boundary
-from restkit.headers import Headers, HeaderValue, checked_name
+from restkit.headers import Headers, HeaderValue, check_name
 from restkit.payload.convert import as_payload
 from restkit.payload.spooled import SpooledPayload, SpoolMode, spool_payload
 from restkit.payload.values import json_payload
@@ -29,7 +29,7 @@ def with_defaults(defaults: Headers, given: GivenHeaders) -> tuple[Headers, froz
     Those it wants not to be sent at all, whether they come from the defaults or the payload.
     """
     pairs = pairs_of(given)
-    names = {checked_name(name).lower() for name, _ in pairs}
+    names = {check_name(name).lower() for name, _ in pairs}
     headers = defaults.copy()
     for name in names:
         headers.pop(name, None)

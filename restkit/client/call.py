@@ -30,7 +30,7 @@ from restkit.network.route import Route
 from restkit.payload.base import can_send
 from restkit.payload.spooled import spool_payload
 from restkit.redaction import redact_url
-from restkit.timeouts import Clock
+from restkit.timeouts import Deadline
 
 if TYPE_CHECKING:
     from restkit.connections.connection import Connection
@@ -64,7 +64,7 @@ class Call:
         self._request = request
         self._carrier = carrier
         self._cookies = cookies
-        self._clock = Clock(request.settings.timeout, request.url.authority)
+        self._clock = Deadline(request.settings.timeout, request.url.authority)
         self._history: list[HttpResponse | Error] = []
         self._tries: RetryCounter | None = None
         self._redirects = 0
@@ -149,7 +149,7 @@ class Call:
         self._go_on_from(
             response, following, f"to be sent again to {redact_url(str(following.url))}"
         )
-        self._clock.where = following.url.authority
+        self._clock.peer = following.url.authority
         return True
 
     def _tries_again(self, response: HttpResponse) -> bool:
@@ -181,7 +181,7 @@ class Call:
         self._request = following
 
     def _has_time_for(self, pause: float) -> bool:
-        left = self._clock.left("waiting for another try")
+        left = self._clock.remaining("waiting for another try")
         return left is None or pause < left
 
     def _tally(self) -> RetryCounter:
@@ -232,7 +232,7 @@ class Carrier:
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
 
-    def exchange(self, request: Request, clock: Clock, *, fresh: bool = False) -> HttpResponse:
+    def exchange(self, request: Request, clock: Deadline, *, fresh: bool = False) -> HttpResponse:
         """Send one request; its answer, whatever the status. ``fresh``: on a new connection."""
         route = route_of(request)
         sending = serialize_request(request, route.proxy, clock)
@@ -342,7 +342,7 @@ def _was_chunked(request: Request) -> bool:
     return payload is not None and payload.length is None and "content-length" not in names
 
 
-def log_exchange(request: Request, outcome: HttpResponse | Error, clock: Clock) -> None:
+def log_exchange(request: Request, outcome: HttpResponse | Error, clock: Deadline) -> None:
     """Log what came of one exchange, with the seconds since its call began."""
     logger = get_logger()
     if not logger.isEnabledFor(10):  # logging.DEBUG

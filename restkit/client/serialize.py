@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from restkit.message.request import Request
     from restkit.network.proxy import Proxy
     from restkit.settings import Settings
-    from restkit.timeouts import Clock
+    from restkit.timeouts import Deadline
 
 
 def serialize_request(
-    request: Request, proxy: Proxy | None, clock: Clock, *, asking: bool = True
+    request: Request, proxy: Proxy | None, clock: Deadline, *, asking: bool = True
 ) -> Sending:
     """The request as bytes and framed payload, ready for any connection to its route."""
     try:
@@ -57,7 +57,7 @@ def serialize_request(
         target = f"{request.url.scheme}://{request.url.authority}{path}"
         fields += proxy.fields
     if fields:
-        lines += Headers.of_trusted(fields).lines()
+        lines += Headers.from_trusted(fields).lines()
     return Sending(
         request.method,
         request_head(request.method, target, lines),

@@ -163,7 +163,7 @@ class Exchange:
         """Send of a file what goes, at least one byte; 0 at its end, None when refused."""
         size = min(FILE_STEP, region.length)
         while not self._refused():
-            self._clock.left("sending")
+            self._clock.remaining("sending")
             try:
                 # Asked for after each wait: the number of a file closed meanwhile may be another's.
                 number = region.file.fileno()
@@ -186,7 +186,7 @@ class Exchange:
     def _source_has_more(self, body: Outgoing) -> bool:
         """Wait for the caller's source where that can be done; False when the peer refused."""
         doing = "waiting for the payload"
-        self._clock.left(doing)
+        self._clock.remaining(doing)
         waits_on = body.payload.waits_on
         while waits_on is not None:
             listening = self._listening
@@ -210,7 +210,7 @@ class Exchange:
     def _interrupted(self) -> bool:
         """Read what the peer has to say between two pieces; whether it ends the sending."""
         if self._rested and not self.sent_bytes and not self._transport.quiet():
-            raise TransportError(f"the resting connection to {self._clock.where} was closed")
+            raise TransportError(f"the resting connection to {self._clock.peer} was closed")
         if self._listening and self._transport.readable():
             self._read_early()
             return self._refused()
@@ -262,7 +262,7 @@ class Exchange:
         end = monotonic() + CONTINUE_SECONDS
         try:
             while not self.answer.to_go_on and self.answer.head is None:
-                patience = self._clock.patient_for(max(0.0, end - monotonic()))
+                patience = self._clock.with_idle(max(0.0, end - monotonic()))
                 self._transport.wait_readable(patience, "waiting for 100 Continue")
                 self._read_early()
         except IdleTimeout:
@@ -291,7 +291,7 @@ class Exchange:
         kind = IdleTimeout if isinstance(exc, IdleTimeout) else TransportError
         sent = self._sending.so_far(self.sent_bytes)
         return kind(
-            f"{self._clock.where} answered {status} after {sent} of the payload, and took no more",
+            f"{self._clock.peer} answered {status} after {sent} of the payload, and took no more",
             sent="part",
         )
 

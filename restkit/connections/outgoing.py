@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from restkit.io.spool import Spool
     from restkit.payload.base import Payload
     from restkit.payload.files import RegularPayload
-    from restkit.timeouts import Clock
+    from restkit.timeouts import Deadline
 
 
 _OF_THE_WIRE = frozenset(("connection", "content-length", "host", "trailer", "transfer-encoding"))
@@ -99,7 +99,7 @@ class Sending(NamedTuple):
     method: str
     head: bytes
     body: Outgoing | None
-    clock: Clock
+    clock: Deadline
     new_spool: Callable[[], Spool]
     expects: bool = False
     closes: bool = False

@@ -20,7 +20,7 @@ from restkit.network.dial import dial
 
 if TYPE_CHECKING:
     from restkit.network.route import Route
-    from restkit.timeouts import Clock
+    from restkit.timeouts import Deadline
 
 
 MAX_IDLE = 50.0
@@ -68,14 +68,14 @@ class Pool:
         self._let_out: WeakSet[Connection] = WeakSet()
         self._asleep: set[Waiter] = set()
 
-    def take(self, route: Route, clock: Clock) -> Connection:
+    def take(self, route: Route, clock: Deadline) -> Connection:
         """A connection that has rested, checked and fit for use; a new one where there is none.
 
         Raises what ``open`` raises. One that is new has ``used`` at 0.
         """
         return self._rested(route) or self.open(route, clock)
 
-    def open(self, route: Route, clock: Clock) -> Connection:
+    def open(self, route: Route, clock: Deadline) -> Connection:
         """A new connection; blocks, and raises what ``dial`` raises."""
         return Connection(dial(route, clock), route, self)
 
@@ -259,7 +259,7 @@ class LimitedPool(Pool):
         self._opening: WeakSet[_Turn] = WeakSet()
         self._taken: WeakSet[Connection] = WeakSet()
 
-    def take(self, route: Route, clock: Clock) -> Connection:
+    def take(self, route: Route, clock: Deadline) -> Connection:
         """As without a bound; waits for ``Timeout.connect`` at most, before the clock of dialing.
 
         Raises ConnectTimeout, or TotalTimeout, naming the bound; TransportError when the pool
@@ -279,11 +279,11 @@ class LimitedPool(Pool):
             self.forget(connection)
         return self._open(turn, route, clock)
 
-    def open(self, route: Route, clock: Clock) -> Connection:
+    def open(self, route: Route, clock: Deadline) -> Connection:
         """As without a bound; waits, and raises, as ``take`` does."""
         return self._open(self._turn(None, clock), route, clock)
 
-    def _open(self, turn: _Turn, route: Route, clock: Clock) -> Connection:
+    def _open(self, turn: _Turn, route: Route, clock: Deadline) -> Connection:
         try:
             connection = super().open(route, clock)
             with self._lock:
@@ -296,7 +296,7 @@ class LimitedPool(Pool):
 
     # Waiting
 
-    def _turn(self, route: Route | None, clock: Clock) -> _Turn:
+    def _turn(self, route: Route | None, clock: Deadline) -> _Turn:
         """A turn that has been served, at once or after waiting."""
         turn = _Turn(route)
         try:
@@ -338,20 +338,20 @@ class LimitedPool(Pool):
             self._opening.discard(turn)
             self._serve()
 
-    def _refuse_if_closed(self, clock: Clock) -> None:
+    def _refuse_if_closed(self, clock: Deadline) -> None:
         if self.closed:
             raise TransportError(
-                f"{clock.where}: closed from this side while waiting for a connection"
+                f"{clock.peer}: closed from this side while waiting for a connection"
             )
 
-    def _too_late(self, clock: Clock) -> Error:
+    def _too_late(self, clock: Deadline) -> Error:
         bound = f"one of the {self._max_open} connections that max_connections allows"
         try:
-            clock.left(f"waiting for {bound}")
+            clock.remaining(f"waiting for {bound}")
         except Error as total:
             return total
         return ConnectTimeout(
-            f"{clock.where}: still waiting for {bound} when the {clock.timeout.connect:g} s of "
+            f"{clock.peer}: still waiting for {bound} when the {clock.timeout.connect:g} s of "
             "Timeout.connect were over; one whose answer is neither read to its end nor closed "
             "stays in use"
         )

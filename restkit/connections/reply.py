@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from restkit.io.buffers import Buffer
     from restkit.io.spool import Spool
     from restkit.network.transport import Transport
-    from restkit.timeouts import Clock
+    from restkit.timeouts import Deadline
 
 
 _Room = TypeVar("_Room")
@@ -65,7 +65,7 @@ class LiveBody:
     )
 
     def __init__(
-        self, connection: Connection, transport: Transport, exchange: Exchange, clock: Clock
+        self, connection: Connection, transport: Transport, exchange: Exchange, clock: Deadline
     ) -> None:
         deframer = exchange.answer.deframer
         assert deframer is not None
@@ -86,7 +86,7 @@ class LiveBody:
 
     def hurry(self, seconds: float) -> None:
         """Let what is still to come take no longer than this, altogether and from now on."""
-        self._clock = self._clock.within(seconds)
+        self._clock = self._clock.with_total(seconds)
 
     def read_piece(self) -> Buffer:
         """The next piece as it comes; ``b''`` at the end."""

@@ -72,7 +72,7 @@ class DigestCheck:
 
     def verify(self, trailers: Sequence[tuple[str, str]]) -> None:
         """Raise IntegrityError unless what has come is the body that the digests are of."""
-        said_behind = _digests_in(Headers.of_trusted(list(trailers)), self._names)
+        said_behind = _digests_in(Headers.from_trusted(list(trailers)), self._names)
         for name, algorithm, wanted in [*self._wanted, *said_behind]:
             hashed = self._hashes.get(algorithm)
             if hashed is not None and hashed.digest() != wanted:

@@ -215,7 +215,7 @@ class HttpResponse(ResponseInfo, OriginalNames):
     @property
     def trailers(self) -> Headers:
         """The fields behind a chunked body; empty until that has been read to its end."""
-        return Headers.of_trusted(self._reply.deframer.trailers)
+        return Headers.from_trusted(self._reply.deframer.trailers)
 
     @property
     def timings(self) -> Timings:

@@ -40,7 +40,7 @@ def headers_of(environ: WSGIEnvironment) -> Headers:
             fields.append((key[5:].replace("_", "-").title(), value))
         elif key in _WITHOUT_PREFIX and value:
             fields.append((_WITHOUT_PREFIX[key], value))
-    return Headers.of_trusted(fields)
+    return Headers.from_trusted(fields)
 
 
 def host_of(environ: WSGIEnvironment) -> str:

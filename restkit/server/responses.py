@@ -21,7 +21,7 @@ from itertools import chain
 from numbers import Number
 from typing import TYPE_CHECKING, TypeAlias
 
-from restkit.headers import OF_THE_CONNECTION, Headers
+from restkit.headers import HOP_BY_HOP_HEADERS, Headers
 from restkit.io.buffers import close_if_possible, flat_view
 from restkit.server.exceptions import checked_status, status_text
 
@@ -74,7 +74,7 @@ class Response:
 
 def sendable(headers: Headers, status: int) -> list[tuple[str, str]]:
     """The fields that go to the engine."""
-    left_out = OF_THE_CONNECTION
+    left_out = HOP_BY_HOP_HEADERS
     if status in BODILESS:
         left_out |= {"content-length", "content-type"}
     return [pair for pair in headers.pairs() if pair[0].lower() not in left_out]
