@@ -185,10 +185,10 @@ def check_name(name: str) -> str:
 
 
 def field_fault(name: object, value: str) -> str | None:
-    """Return the reason why a header field cannot be sent, or None if it can.
+    r"""Return the reason why a header field cannot be sent, or None if it can.
 
     >>> field_fault('X-Name', 'a value')
-    >>> field_fault('X-Name', 'two\\nlines')
+    >>> field_fault('X-Name', 'two\nlines')
     'the value of X-Name has LF at 3: a header is one line of text'
     """
     if not isinstance(name, str) or not _NAME.fullmatch(name):

@@ -32,7 +32,7 @@ from restkit.redaction import redact_url
 from restkit.server.environ import encoded_path, headers_of, in_ascii
 from restkit.server.exceptions import Forbidden, HTTPError, InvalidUsage, status_text
 from restkit.server.request_stream import body_file, declared_length, has_body
-from restkit.url.host import host_and_port, split_host_port
+from restkit.url.host import join_host_port, split_host_port
 from restkit.url.url import URL, join_uri, parse_url
 
 if TYPE_CHECKING:
@@ -313,7 +313,7 @@ def path_to_ask(environ: WSGIEnvironment) -> str:
 
 def own_address(environ: WSGIEnvironment) -> str:
     """Where the proxy itself stands, for who asks, without a slash at its end; or InvalidUsage."""
-    host = environ.get("HTTP_HOST") or host_and_port(
+    host = environ.get("HTTP_HOST") or join_host_port(
         environ["SERVER_NAME"], int(environ["SERVER_PORT"])
     )
     try:

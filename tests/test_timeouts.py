@@ -140,8 +140,8 @@ def test_W13_silent_server_runs_into_idle_or_total(kind, limit, tls, client):
     timeout = idle(0.15) if limit == "idle" else total(0.15)
     with ScriptedServer(silence.script(over), reply_to_all, ssl_context=tls) as server:
         with pytest.raises(RequestTimeout) as caught:
-            got = client.put(server.url(), silence.payload(), timeout=timeout)
-            print(got.body)
+            result = client.put(server.url(), silence.payload(), timeout=timeout)
+            print(result.body)
         error = caught.value
         over.set()
         if limit == "idle":
@@ -188,8 +188,8 @@ def test_W13_request_is_sent_after_the_wait_for_100_continue(seconds, client, mo
     monkeypatch.setattr("restkit.connections.exchange.CONTINUE_SECONDS", 0.3)
     with ScriptedServer.serving(OK) as server:
         timeout = Timeout(FAR, idle=seconds)
-        got = client.put(server.url(), b"x", expect_continue=True, timeout=timeout)
-        assert got.body == b"ok"
+        result = client.put(server.url(), b"x", expect_continue=True, timeout=timeout)
+        assert result.body == b"ok"
     assert payload_of(server.request) == b"x"
 
 
@@ -270,11 +270,11 @@ def drip(peer: Peer) -> None:
 
 
 READS: dict[str, Callable[[HttpResponse], object]] = {
-    "body": lambda got: got.body,
-    "body_file": lambda got: got.body_file.read(),
-    "body_stream": lambda got: got.body_stream().read(),
-    "payload_stream": lambda got: list(got.payload_stream or ()),
-    "save": lambda got: got.save(os.devnull),
+    "body": lambda result: result.body,
+    "body_file": lambda result: result.body_file.read(),
+    "body_stream": lambda result: result.body_stream().read(),
+    "payload_stream": lambda result: list(result.payload_stream or ()),
+    "save": lambda result: result.save(os.devnull),
 }
 
 
@@ -283,28 +283,28 @@ def test_B12_W13_total_ends_a_body_that_drips_for_ever(read, certs, client):
     context = certs.server if read == "body" else None
     with ScriptedServer(drip, ssl_context=context) as server:
         began = time.monotonic()
-        got = client.get(server.url(), timeout=Timeout(FAR, idle=1, total=0.4))
+        result = client.get(server.url(), timeout=Timeout(FAR, idle=1, total=0.4))
         with pytest.raises(TotalTimeout) as caught:
-            READS[read](got)
+            READS[read](result)
         assert time.monotonic() - began >= 0.4
         assert caught.value.message == (
             f"{where(server)}: still reading the body when the 0.4 s of Timeout.total were over"
         )
-        assert caught.value.request is got.request
+        assert caught.value.request is result.request
         with pytest.raises(TotalTimeout):
-            READS[read](got)
+            READS[read](result)
         server.join()
 
 
 def test_B12_bytes_received_before_the_total_can_be_read(client):
     with ScriptedServer(drip) as server:
-        got = client.get(server.url(), timeout=total(0.3))
+        result = client.get(server.url(), timeout=total(0.3))
         with pytest.raises(TotalTimeout):
-            print(got.body)
-        got.body_file.seek(0)
-        assert got.body_file.read1(3) == b"xxx"[: len(got.body_file.peek()) + 3]
+            print(result.body)
+        result.body_file.seek(0)
+        assert result.body_file.read1(3) == b"xxx"[: len(result.body_file.peek()) + 3]
         with pytest.raises(TotalTimeout):
-            got.body_file.read()
+            result.body_file.read()
 
 
 def test_W13_total_ends_a_head_that_drips_for_ever(tls, client):
@@ -337,9 +337,9 @@ def pour(peer: Peer) -> None:
 
 def test_W13_total_ends_an_endless_body(tls, client):
     with ScriptedServer(pour, ssl_context=tls) as server:
-        got = client.get(server.url(), timeout=total(0.3))
+        result = client.get(server.url(), timeout=total(0.3))
         with pytest.raises(TotalTimeout, match="still reading the body"):
-            for _ in got.payload_stream:
+            for _ in result.payload_stream:
                 pass
 
 
@@ -372,9 +372,9 @@ def test_W13_total_covers_the_second_attempt(client):
 
 def test_W13_complete_body_can_be_read_after_the_total(client):
     with ScriptedServer.serving(OK) as server:
-        got = client.get(server.url(), timeout=total(0.2))
+        result = client.get(server.url(), timeout=total(0.2))
         time.sleep(0.21)
-        assert got.body == b"ok"
+        assert result.body == b"ok"
         assert client.get(server.url()).body == b"ok"
 
 

@@ -32,7 +32,7 @@ from restkit.message.request import Request
 from restkit.message.response import HttpResponse
 from restkit.network.dial import get_ready
 from restkit.settings import Settings
-from restkit.url.query import kept_params, merged_params
+from restkit.url.query import copy_params, merge_params
 from restkit.url.url import URL, join_uri, parse_url
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ class Client(Verbs):
         self._settings = apply_options(settings, dict(options))
         self._carrier = Carrier(_pool_of(pool_size, max_idle, max_connections))
         self.cookies = as_cookies(cookies)
-        self._params = kept_params(params)
+        self._params = copy_params(params)
         self._base = base_of(base_url)
         self._headers, self._withheld = _default_headers(headers)
 
@@ -203,7 +203,7 @@ class Client(Verbs):
         settings, params = self._settings, self._params
         if options:
             given: dict[str, Any] = dict(options)
-            params = merged_params(params, given.pop("params", None))
+            params = merge_params(params, given.pop("params", None))
             body = one_payload(payload, given)
             settings = apply_options(settings, given)
         else:

@@ -25,7 +25,7 @@ from restkit.payload.base import OCTET_STREAM, Payload
 from restkit.payload.convert import as_payload
 from restkit.payload.files import content_type as type_by_name
 from restkit.payload.values import TEXT_PLAIN, BytesPayload, json_payload, utf_8
-from restkit.url.query import text_of
+from restkit.url.query import scalar_to_text
 
 
 class FormData:
@@ -170,7 +170,7 @@ def field(
     if content_type is not None:
         content_type = checked_content_type(content_type, f"the content type of the field {name!r}")
     encoding = checked_encoding(transfer_encoding, f"the transfer encoding of the field {name!r}")
-    text = text_of(value)
+    text = scalar_to_text(value)
     called: str | None = given
     if text is not None:
         payload: Payload = BytesPayload(utf_8(text, f"the field {name!r}"), TEXT_PLAIN)
