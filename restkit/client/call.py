@@ -102,7 +102,7 @@ class Call:
         if auth is not None and _may_set_authorization(request):
             auth.authorize(attempt)
         if cookies is not None:
-            cookies.put_on(attempt)
+            cookies.add_to_request(attempt)
         return attempt
 
     def _goes_on(self, attempt: Request, response: HttpResponse) -> bool:
@@ -111,7 +111,7 @@ class Call:
         if auth is not None:
             auth.learn(attempt, response)
         if self._cookies is not None and response.sets_cookies:
-            self._cookies.take_from(attempt, response)
+            self._cookies.store_from_response(attempt, response)
         if response.status < 300 and attempt.settings.retries is None:
             return False
         return (
