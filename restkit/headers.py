@@ -199,15 +199,20 @@ def field_fault(name: object, value: str) -> str | None:
             f"the value of {name} has {_CONTROL_NAMES[control[0]]} at {control.start()}: "
             "a header is one line of text"
         )
-    if value.isascii():
-        return None
-    try:
-        value.encode("latin-1")
-    except UnicodeEncodeError as exc:
+    error = None if value.isascii() else _find_encode_error(value)
+    if error is not None:
         return (
-            f"the value of {name} has {value[exc.start]!r} at {exc.start}, which is not latin-1: "
-            f"write it as {name}*=UTF-8''... (RFC 8187), or percent-encoded"
+            f"the value of {name} has {value[error.start]!r} at {error.start}, which is not "
+            f"latin-1: write it as {name}*=UTF-8''... (RFC 8187), or percent-encoded"
         )
+    return None
+
+
+def _find_encode_error(text: str) -> UnicodeEncodeError | None:
+    try:
+        text.encode("latin-1")
+    except UnicodeEncodeError as exc:
+        return exc
     return None
 
 
@@ -219,7 +224,7 @@ def _make_field(name: str, value: HeaderValue) -> _Field:
             f"the value of {name} must be str, bytes or int; got {type(value).__name__}"
         )
     if fault := field_fault(name, text):
-        raise InvalidHeader(fault)
+        raise InvalidHeader(fault) from _find_encode_error(text)
     name = str.__str__(name)
     return name.lower(), name, text.strip(" \t")
 

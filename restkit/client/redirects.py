@@ -133,7 +133,7 @@ def _strip_credentials(request: Request, settings: Settings, *, downgraded: bool
     _remove(request.headers, stay)
     auth = settings.auth
     if auth is not None:
-        auth = None if downgraded else auth.elsewhere()
+        auth = None if downgraded else auth.for_other_origin()
     request.settings = settings._replace(auth=auth, tls=settings.tls._replace(cert=None))
 
 
