@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
-from restkit.connections.outgoing import ChunkedOut, Outgoing, SizedOut
 from restkit.errors import RequestError
 from restkit.io.buffers import close_if_possible
 from restkit.payload.base import TransparentWrapper
@@ -88,12 +87,6 @@ class ToldPayload(TransparentWrapper):
 
     def __repr__(self) -> str:
         return repr(self._payload)
-
-
-def told_of(body: Outgoing, told: Told) -> Outgoing:
-    """What goes out, in the same framing, with somebody who is told of it."""
-    payload = ToldPayload(body.payload, told)
-    return ChunkedOut(payload) if isinstance(body, ChunkedOut) else SizedOut(payload)
 
 
 def _blocks(pieces: Iterator[Buffer]) -> Generator[Buffer, None, None]:

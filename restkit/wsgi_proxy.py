@@ -29,9 +29,15 @@ from restkit.headers import HOP_BY_HOP_HEADERS, Headers
 from restkit.message.header_values import as_utf_8
 from restkit.payload.base import Payload
 from restkit.redaction import redact_url
-from restkit.server.environ import encoded_path, headers_of, in_ascii
-from restkit.server.exceptions import Forbidden, HTTPError, InvalidUsage, status_text
-from restkit.server.request_stream import body_file, declared_length, has_body
+from restkit.server.environ import (
+    has_body,
+    quote_non_ascii,
+    read_content_length,
+    read_encoded_path,
+    read_headers,
+)
+from restkit.server.exceptions import Forbidden, HTTPError, InvalidUsage, format_status
+from restkit.server.request_stream import open_body
 from restkit.url.host import join_host_port, split_host_port
 from restkit.url.url import URL, join_uri, parse_url
 
@@ -220,10 +226,10 @@ class _RequestBody(Payload):
 
 
 def _payload_of(environ: WSGIEnvironment) -> Payload | None:
-    length = declared_length(environ)
+    length = read_content_length(environ)
     if length == 0 or not has_body(environ):
         return None
-    return _RequestBody(body_file(environ), length)
+    return _RequestBody(open_body(environ), length)
 
 
 def _as_answer(error: Error) -> HTTPError:
@@ -240,7 +246,7 @@ def _as_answer(error: Error) -> HTTPError:
 
 
 def _refused(error: HTTPError, method: str, start_response: StartResponse) -> list[bytes]:
-    status = status_text(error.status)
+    status = format_status(error.status)
     text = f"{status}: {error.message}\n".encode()
     fields = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(text)))]
     start_response(status, fields + Headers(error.headers).pairs())
@@ -265,7 +271,7 @@ _DOTS = re.compile(r"(?:^|[/\\])\.{1,2}(?:[;\0][^/\\]*)?(?:[/\\]|$)")
 
 def fields_to_send(environ: WSGIEnvironment) -> list[tuple[str, str | None]]:
     """The fields of a request as its target is to see them; None keeps a client's own away."""
-    headers = headers_of(environ)
+    headers = read_headers(environ)
     dropped = _OF_ONE_CONNECTION | _OF_OUR_OWN | _named_in(headers)
     fields: list[tuple[str, str | None]] = [
         (name, value)
@@ -306,9 +312,9 @@ def path_to_ask(environ: WSGIEnvironment) -> str:
         raise InvalidUsage("the target of the request is no path")
     if _DOTS.search(path):
         raise InvalidUsage("the path has a segment of dots in it, which would lead elsewhere")
-    asked = encoded_path(environ) if path else ""
+    asked = read_encoded_path(environ) if path else ""
     query = environ.get("QUERY_STRING")
-    return f"{asked}?{in_ascii(query)}" if query else asked
+    return f"{asked}?{quote_non_ascii(query)}" if query else asked
 
 
 def own_address(environ: WSGIEnvironment) -> str:

@@ -155,6 +155,10 @@ def _covered_form(request: Request) -> str | None:
 def _is_form(request: Request) -> bool:
     payload = request.payload
     content_type = request.headers.get("content-type")
-    if content_type is None and payload is not None and "content-type" not in request.withheld:
+    if (
+        content_type is None
+        and payload is not None
+        and "content-type" not in request.suppressed_headers
+    ):
         content_type = dict(payload.headers).get("Content-Type")
     return content_type is not None and content_type.partition(";")[0].strip().lower() == _FORM

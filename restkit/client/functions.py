@@ -1,7 +1,4 @@
-"""Functions that use one shared Client.
-
-The functions of the package: one request each, on a Client that the process shares.
-"""
+"""Functions that send one request each, with a Client that the process shares."""
 
 from __future__ import annotations
 
@@ -11,28 +8,29 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from restkit.client.client import Client
+from restkit.client.options import GivenHeaders, RequestOptions
+from restkit.message.response import HttpResponse
+from restkit.url.url import URL
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from restkit.client.build import GivenHeaders
-    from restkit.client.options import RequestOptions
-    from restkit.message.response import HttpResponse
-    from restkit.url.url import URL
-
 
 class _Shared:
-    """The one Client of this process, once it has been asked for."""
+    """The shared Client of this process, once it was used."""
 
     client: Client | None = None
     lock = Lock()
 
 
 def default_client() -> Client:
-    """The Client of this process that the functions here use; made at the first call.
+    """Return the Client that the functions of this module share; it is made at the first call.
 
-    It keeps no cookies, and reads the environment once, when it is made. Once somebody has closed
-    it, the next call makes another one.
+    It keeps no cookies, and reads the environment once, when it is made. After it was closed, the
+    next call makes another one.
+
+    >>> default_client() is default_client()
+    True
     """
     client = _Shared.client
     if client is None or client.closed:
@@ -50,10 +48,16 @@ def request(
     headers: GivenHeaders | None = None,
     **options: Unpack[RequestOptions],
 ) -> HttpResponse:
-    """Send one request and return its answer; see ``Client.request``.
+    """Send one request and return its response; see ``Client.request``.
 
-    ``payload`` is anything: bytes, text, a file, a pipe, a generator, a response. What has a
-    length is sent with it, what has none in chunks, as it comes.
+    ``payload`` may be bytes, text, a file, a pipe, a generator, a form, a response, and more. A
+    payload with a length is sent with Content-Length, any other one in chunks.
+
+    >>> from restkit.testing import LocalServer
+    >>> with LocalServer() as server:
+    ...     response = request(server.url, "POST", payload=b"data")
+    ...     response.status
+    404
     """
     return default_client().request(url, method, payload, headers, **options)
 
@@ -64,7 +68,7 @@ def get(
     headers: GivenHeaders | None = None,
     **options: Unpack[RequestOptions],
 ) -> HttpResponse:
-    """``request`` with GET."""
+    """Send a GET request; see ``request``."""
     return default_client().request(url, "GET", payload, headers, **options)
 
 
@@ -74,7 +78,7 @@ def head(
     headers: GivenHeaders | None = None,
     **options: Unpack[RequestOptions],
 ) -> HttpResponse:
-    """``request`` with HEAD."""
+    """Send a HEAD request; see ``request``."""
     return default_client().request(url, "HEAD", payload, headers, **options)
 
 
@@ -84,7 +88,7 @@ def post(
     headers: GivenHeaders | None = None,
     **options: Unpack[RequestOptions],
 ) -> HttpResponse:
-    """``request`` with POST."""
+    """Send a POST request; see ``request``."""
     return default_client().request(url, "POST", payload, headers, **options)
 
 
@@ -94,7 +98,7 @@ def put(
     headers: GivenHeaders | None = None,
     **options: Unpack[RequestOptions],
 ) -> HttpResponse:
-    """``request`` with PUT."""
+    """Send a PUT request; see ``request``."""
     return default_client().request(url, "PUT", payload, headers, **options)
 
 
@@ -104,7 +108,7 @@ def patch(
     headers: GivenHeaders | None = None,
     **options: Unpack[RequestOptions],
 ) -> HttpResponse:
-    """``request`` with PATCH."""
+    """Send a PATCH request; see ``request``."""
     return default_client().request(url, "PATCH", payload, headers, **options)
 
 
@@ -114,7 +118,7 @@ def delete(
     headers: GivenHeaders | None = None,
     **options: Unpack[RequestOptions],
 ) -> HttpResponse:
-    """``request`` with DELETE."""
+    """Send a DELETE request; see ``request``."""
     return default_client().request(url, "DELETE", payload, headers, **options)
 
 
@@ -124,7 +128,7 @@ def options(
     headers: GivenHeaders | None = None,
     **options: Unpack[RequestOptions],
 ) -> HttpResponse:
-    """``request`` with OPTIONS."""
+    """Send an OPTIONS request; see ``request``."""
     return default_client().request(url, "OPTIONS", payload, headers, **options)
 
 
@@ -134,7 +138,7 @@ def _close_shared() -> None:
 
 
 def _forget_shared() -> None:
-    """In the child of a fork: the connections are the parent's, and the lock may be held."""
+    """In the child of a fork: connections belong to the parent, and the lock may be held."""
     _Shared.client, _Shared.lock = None, Lock()
 
 

@@ -2,187 +2,186 @@
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, NamedTuple
-
+from restkit.client.options import Settings
 from restkit.connections.outgoing import (
     ChunkedOut,
     FileOut,
-    Outgoing,
-    Sending,
+    FramedPayload,
+    OutgoingRequest,
     SizedOut,
-    refuse_of_a_payload,
+    check_payload_fields,
 )
 from restkit.errors import Error, PayloadError, PayloadLengthError, RequestError
 from restkit.headers import Headers
 from restkit.http1.writing import request_head
+from restkit.message.request import Request, check_method
+from restkit.network.proxy import Proxy
 from restkit.payload.base import DeclaredLength, Payload, check_sendable
 from restkit.payload.files import RegularPayload
 from restkit.payload.values import BytesPayload
-from restkit.progress import told_of
+from restkit.progress import Told, ToldPayload
 
-if TYPE_CHECKING:
-    from restkit.message.request import Request
-    from restkit.network.proxy import Proxy
-    from restkit.settings import Settings
-    from restkit.timeouts import Deadline
+_METHODS_WITH_PAYLOAD = frozenset(("POST", "PUT", "PATCH"))
+_METHODS_WITHOUT_PAYLOAD = frozenset(("TRACE", "CONNECT"))
+_FRAMING_FIELDS = frozenset(("content-length", "transfer-encoding"))
+
+Fields = list[tuple[str, str]]
 
 
 def serialize_request(
-    request: Request, proxy: Proxy | None, clock: Deadline, *, asking: bool = True
-) -> Sending:
-    """The request as bytes and framed payload, ready for any connection to its route."""
+    request: Request, settings: Settings, proxy: Proxy | None, *, may_expect: bool = True
+) -> OutgoingRequest:
+    """Return the request as bytes and framed payload, ready for any connection of its route.
+
+    ``may_expect`` allows ``Expect: 100-continue``. Raises RequestError or PayloadError, with the
+    request, for what cannot be sent.
+    """
+    request.method = check_method(request.method)  # credentials may have changed it
     try:
-        body, fields = framed(request)
+        on_sent = None if settings.progress is None else settings.progress.sent
+        body, fields = frame_payload(request, on_sent)
     except Error as error:
         error.request, error.sent = request, "nothing"
         raise
-    headers, settings = request.headers, request.settings
-    if body is not None and settings.progress is not None and settings.progress.sent is not None:
-        body = told_of(body, settings.progress.sent)
-    asked = "expect" in headers.names() and headers["expect"].lower() == "100-continue"
-    expects = asking and body is not None and _expects(body.payload, settings, asked=asked)
-    if asked and not expects:
-        headers = headers.copy()
-        del headers["expect"]
-    elif expects and not asked:
-        fields.append(("Expect", "100-continue"))
+    headers = request.headers
+    names = headers.names()
+    expects = False
+    if body is not None or "expect" in names:
+        given = "expect" in names and headers["expect"].lower() == "100-continue"
+        expects = may_expect and body is not None and _expects(body.payload, settings, given=given)
+        if given and not expects:
+            headers = headers.copy()
+            del headers["expect"]
+        elif expects and not given:
+            fields.append(("Expect", "100-continue"))
     lines = headers.lines()
-    if "host" not in headers.names():
+    if "host" not in names:
         lines = f"Host: {request.authority}\r\n{lines}"
     target = request.target
     if proxy is not None and proxy.forwards(request.url.scheme):
-        # OPTIONS * asks the origin itself: in absolute form it has no path (RFC 9112 3.2.4).
+        # OPTIONS * is for the origin: in absolute form it has no path (RFC 9112 3.2.4).
         path = "" if target == "*" else target
         target = f"{request.url.scheme}://{request.url.authority}{path}"
         fields += proxy.fields
     if fields:
         lines += Headers.from_trusted(fields).lines()
-    return Sending(
+    return OutgoingRequest(
         request.method,
         request_head(request.method, target, lines),
         body,
-        clock,
-        settings.new_spool,
+        request.read_options.new_spool,
         expects,
-        "connection" in headers.names() and _closes(headers),
+        "connection" in names and _has_close(headers),
     )
 
 
-def _expects(payload: Payload, settings: Settings, *, asked: bool) -> bool:
-    """Whether to ask before the payload goes (RFC 9110 10.1.1).
+def _expects(payload: Payload, settings: Settings, *, given: bool) -> bool:
+    """Whether to wait for 100 Continue before the payload is sent (RFC 9110 10.1.1).
 
-    Left to itself, only where the answer may be a challenge, and what is sent once is lost by it.
+    By default only where the response may be a challenge and the payload can be sent once.
     """
     if payload.length == 0:
         return False
-    if settings.expect_continue is not None or asked:
-        return asked or bool(settings.expect_continue)
+    if settings.expect_continue is not None or given:
+        return given or bool(settings.expect_continue)
     auth = settings.auth
     return auth is not None and auth.answers_challenges and not payload.replayable
 
 
-def _closes(headers: Headers) -> bool:
-    """Whether the request says that it is the last one of its connection."""
+def _has_close(headers: Headers) -> bool:
     return "close" in [option.strip() for option in headers["connection"].lower().split(",")]
 
 
-_DIGITS = re.compile(r"[0-9]{1,19}")
-_WITH_BODY = frozenset(("POST", "PUT", "PATCH"))
-_WITHOUT_BODY = frozenset(("TRACE", "CONNECT"))
-_FRAMING = frozenset(("content-length", "transfer-encoding"))
+def frame_payload(
+    request: Request, on_sent: Told | None = None
+) -> tuple[FramedPayload | None, Fields]:
+    """Decide the framing of the payload; return it with the header fields that announce it.
 
-
-class Framed(NamedTuple):
-    """A payload with its framing, and the header fields that announce both."""
-
-    body: Outgoing | None
-    fields: list[tuple[str, str]]
-
-
-def framed(request: Request) -> Framed:
-    """How the payload of this request goes out; asked once, at the door of the wire.
-
-    The caller's own Content-Length or ``Transfer-Encoding: chunked`` is held to; both together
-    are a RequestError, and so is a payload, or its announcement, where none can be. One that has
-    been sent and cannot be again is PayloadNotReplayable.
+    The caller's own Content-Length or ``Transfer-Encoding: chunked`` is obeyed. Raises
+    RequestError for both together, and for a payload with a method that has none;
+    PayloadNotReplayable for a payload that was sent and cannot be sent again. ``on_sent`` is
+    called with the bytes sent.
     """
     payload = request.payload
-    declared = request.headers.names() & _FRAMING
-    if request.method in _WITHOUT_BODY and (payload is not None or declared):
-        raise RequestError(f"a {request.method} request has no payload (RFC 9110 9.3)")
+    declared = request.headers.names() & _FRAMING_FIELDS
+    if payload is None and not declared:
+        return None, [("Content-Length", "0")] if request.method in _METHODS_WITH_PAYLOAD else []
+    if request.method in _METHODS_WITHOUT_PAYLOAD:
+        raise RequestError(f"a {request.method} request cannot have a payload (RFC 9110 9.3)")
     if payload is not None:
         check_sendable(payload)
-        _refuse_odd_length(payload)
-    if not declared:
-        return _framed_by_payload(request, payload)
+        _check_length(payload)
     if len(declared) > 1:
-        raise RequestError("both Content-Length and Transfer-Encoding are given: one must go")
+        raise RequestError("Content-Length and Transfer-Encoding are both given; leave one out")
     if "content-length" in declared:
-        return _framed_by_declaration(request, payload)
-    return _framed_in_chunks(request, payload)
+        return _frame_by_declared_length(request, payload, on_sent)
+    if declared:
+        coding = request.headers["transfer-encoding"]
+        if coding.lower() != "chunked":
+            raise RequestError(f"Transfer-Encoding must be chunked; got {coding!r}")
+        if payload is None:
+            return ChunkedOut(BytesPayload(b"")), []
+        fields = _payload_fields(request, payload) + _trailer_field(request, payload)
+        return ChunkedOut(_with_progress(payload, on_sent)), fields
+    assert payload is not None
+    fields = _payload_fields(request, payload)
+    if payload.length is None:
+        fields += [*_trailer_field(request, payload), ("Transfer-Encoding", "chunked")]
+        return ChunkedOut(_with_progress(payload, on_sent)), fields
+    fields.append(("Content-Length", str(payload.length)))
+    return _frame_by_length(_with_progress(payload, on_sent)), fields
 
 
-def _refuse_odd_length(payload: Payload) -> None:
+def _check_length(payload: Payload) -> None:
     length: object = payload.length
     if length is not None and (type(length) is not int or length < 0):
         raise PayloadError(
-            f"the length of a {type(payload).__name__} is {length!r}: a number of bytes, as an "
-            "int, or None is wanted"
+            f"the length of a {type(payload).__name__} must be an int of 0 or more, or None; "
+            f"got {length!r}"
         )
 
 
-def _framed_by_payload(request: Request, payload: Payload | None) -> Framed:
+def _frame_by_declared_length(
+    request: Request, payload: Payload | None, on_sent: Told | None
+) -> tuple[FramedPayload | None, Fields]:
+    declared = request.headers["content-length"]
+    if not (declared.isascii() and declared.isdigit() and len(declared) <= 19):
+        raise RequestError(f"Content-Length must be a number of bytes in digits; got {declared!r}")
+    length = int(declared)
     if payload is None:
-        return Framed(None, [("Content-Length", "0")] if request.method in _WITH_BODY else [])
-    fields = _announced(request, payload)
-    if payload.length is None:
-        fields += [*_trailer_field(request, payload), ("Transfer-Encoding", "chunked")]
-        return Framed(ChunkedOut(payload), fields)
-    return Framed(_sized(payload), [*fields, ("Content-Length", str(payload.length))])
-
-
-def _framed_in_chunks(request: Request, payload: Payload | None) -> Framed:
-    coding = request.headers["transfer-encoding"]
-    if coding.lower() != "chunked":
-        raise RequestError(f"Transfer-Encoding {coding!r}: chunked is the one that can be sent")
-    if payload is None:
-        return Framed(ChunkedOut(BytesPayload(b"")), [])
-    fields = _announced(request, payload) + _trailer_field(request, payload)
-    return Framed(ChunkedOut(payload), fields)
-
-
-def _framed_by_declaration(request: Request, payload: Payload | None) -> Framed:
-    length = request.headers["content-length"]
-    if not _DIGITS.fullmatch(length):
-        raise RequestError(f"Content-Length {length!r}: a number of bytes in digits is wanted")
-    if payload is None:
-        if int(length):
-            raise PayloadLengthError(f"Content-Length says {length}, and there is no payload")
-        return Framed(None, [])
+        if length:
+            raise PayloadLengthError(f"Content-Length is {length}, and there is no payload")
+        return None, []
     if payload.trailer_names:
         raise RequestError(
-            f"Content-Length is given, and {', '.join(payload.trailer_names)} of the payload can "
-            "only be sent behind chunks: one must go; spool=True finds both out beforehand"
+            f"Content-Length is given, but the trailers {', '.join(payload.trailer_names)} of the "
+            "payload can only be sent after chunks; leave Content-Length out, or use spool=True, "
+            "which finds both before the head is sent"
         )
-    held = DeclaredLength(payload, int(length))
-    return Framed(_sized(held if payload.length is None else payload), _announced(request, payload))
+    checked = DeclaredLength(payload, length)
+    framed = checked if payload.length is None else payload
+    fields = _payload_fields(request, payload)
+    return _frame_by_length(_with_progress(framed, on_sent)), fields
 
 
-def _trailer_field(request: Request, payload: Payload) -> list[tuple[str, str]]:
-    """What announces the trailers of a payload in chunks (RFC 9110 6.6.2)."""
-    if not payload.trailer_names or "trailer" in request.headers.names() | request.withheld:
+def _with_progress(payload: Payload, on_sent: Told | None) -> Payload:
+    return payload if on_sent is None else ToldPayload(payload, on_sent)
+
+
+def _frame_by_length(payload: Payload) -> FramedPayload:
+    return FileOut(payload) if isinstance(payload, RegularPayload) else SizedOut(payload)
+
+
+def _trailer_field(request: Request, payload: Payload) -> Fields:
+    """Return the field that announces the payload's trailers (RFC 9110 6.6.2)."""
+    if not payload.trailer_names or "trailer" in request.given_names:
         return []
     return [("Trailer", ", ".join(payload.trailer_names))]
 
 
-def _sized(payload: Payload) -> Outgoing:
-    return FileOut(payload) if isinstance(payload, RegularPayload) else SizedOut(payload)
-
-
-def _announced(request: Request, payload: Payload) -> list[tuple[str, str]]:
-    """The payload's own header fields, but for those that the caller has given or withheld."""
-    own = Headers(payload.headers)
-    refuse_of_a_payload(payload, own)
-    said = request.headers.names() | request.withheld
-    return [(name, value) for name, value in own.pairs() if name.lower() not in said]
+def _payload_fields(request: Request, payload: Payload) -> Fields:
+    """Return the payload's own header fields that the caller neither gave nor suppressed."""
+    headers = Headers(payload.headers)
+    check_payload_fields(payload, headers)
+    given = request.given_names
+    return [(name, value) for name, value in headers.pairs() if name.lower() not in given]

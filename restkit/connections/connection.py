@@ -1,202 +1,192 @@
-"""One socket, and one exchange after the other on it.
-
-One socket to one route, and the exchanges on it, one after the other.
-
-A connection is either in use, by one thread, or it rests in its pool. The last byte of an
-answer sends it back by itself; whatever goes wrong closes it.
-"""
+"""One socket, and one exchange after the other on it."""
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Sequence
 from time import monotonic, perf_counter
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 from weakref import ref
 
 from restkit.connections.exchange import Exchange
-from restkit.connections.reply import LiveBody, Reply, Times
+from restkit.connections.outgoing import OutgoingRequest
+from restkit.connections.reply import LiveBody, Reply
 from restkit.errors import Error, TransportError
 from restkit.http1.framing import keeps_alive
+from restkit.http1.response_head import ResponseHead
+from restkit.io.buffers import Buffer
+from restkit.network.dial import Dialed
+from restkit.network.route import Route
 from restkit.network.transport import transport_of
-
-if TYPE_CHECKING:
-    import socket
-    from collections.abc import Sequence
-
-    from restkit.connections.outgoing import Sending
-    from restkit.http1.response_head import ResponseHead
-    from restkit.io.buffers import Buffer
-    from restkit.network.dial import Dialed
-    from restkit.network.route import Route
+from restkit.timeouts import Deadline
 
 
 class ConnectionOwner(Protocol):
-    """Where connections rest: the pool, as a connection sees it."""
+    """The pool, as its connections see it."""
 
-    def hold(self, connection: Connection) -> None:
-        """Know of one that begins to be used; abort it if it is too late for that."""
+    def track(self, connection: Connection) -> None:
+        """Register a connection that is about to be used; abort it when the pool is closed."""
 
-    def put(self, connection: Connection) -> None:
-        """Take a connection that may be used again."""
+    def release(self, connection: Connection) -> None:
+        """Take back a connection that may be used again."""
 
     def forget(self, connection: Connection) -> None:
-        """Know that this one is gone."""
+        """Drop a connection that is closed."""
 
-    def let_out(self, connection: Connection) -> None:
-        """Know that this one comes back no more, though it is open, and its user's to take."""
+    def track_upgraded(self, connection: Connection) -> None:
+        """Register a connection that is handed over to the caller."""
 
 
 class Connection:
-    """A connection in use or at rest; ``close()`` may be called at any time, by any thread."""
+    """A connection that is in use or idle. Any thread may call ``close()`` at any time.
+
+    ``used`` counts its exchanges; ``idle_since`` is a time of ``time.monotonic``.
+    """
 
     __slots__ = (
         "__weakref__",
-        "_busy",
-        "_home",
+        "_in_use",
         "_opened",
+        "_owner",
         "_transport",
         "closed",
         "exchange",
-        "rested_at",
+        "idle_since",
         "route",
         "used",
     )
 
-    def __init__(self, dialed: Dialed, route: Route, home: ConnectionOwner) -> None:
+    def __init__(self, dialed: Dialed, route: Route, owner: ConnectionOwner) -> None:
         self._transport = transport_of(dialed.sock, route.named)
-        # Not held: a pool that nobody uses any more ends at once, with what rests in it.
-        self._home = ref(home)
+        # A weak reference: an unused pool ends at once, and its idle connections with it.
+        self._owner = ref(owner)
         self._opened: tuple[float | None, float | None] = (dialed.connected, dialed.secured)
-        self._busy = True
+        self._in_use = True
         self.route = route
         self.closed = False
         self.used = 0
-        self.rested_at = 0.0
+        self.idle_since = 0.0
         self.exchange: Exchange | None = None
 
     # One exchange
 
-    def quiet(self) -> bool:
-        """Whether, having rested, it is fit for use: still open, and nothing has come."""
+    def is_idle(self) -> bool:
+        """Whether the idle connection is fit for use: still open, and nothing was received."""
         return not self.closed and self._transport.quiet()
 
-    def send(self, sending: Sending) -> Reply:
-        """Send a request and read until its final head is there.
+    def send(self, request: OutgoingRequest, deadline: Deadline) -> Reply:
+        """Send a request and read until its final head is received.
 
-        On any exception, the payload's own included, the connection is closed. ``exchange``
-        then still tells how far it had come.
+        On any exception, the payload's own included, the connection is closed. ``exchange`` then
+        says how much was sent.
         """
-        opened, self._opened = self._opened, (None, None)
-        exchange = self.exchange = Exchange(self._transport, sending, rested=self.used > 0)
+        exchange = Exchange(self._transport, request, deadline, reused=self.used > 0)
+        self.exchange = exchange
         self.used += 1
         try:
-            self._hold()
+            owner = self._owner()
+            if owner is not None:
+                owner.track(self)
             head = exchange.run()
-            done = perf_counter() if exchange.answer.done else None
-            times = Times(*opened, exchange.sent_at, exchange.first_byte_at, done)
-            return self._reply(exchange, head, times, sending)
+            return self._make_reply(exchange, head, request.method, deadline)
         except BaseException as exc:
             self.close()
             if isinstance(exc, Error):
-                # Of this request, even where the payload's source has failed with one of its own.
+                # ``sent`` is about this request, also where the payload's source raised an Error.
                 exc.sent = exchange.sent
                 exc.out_of_payload = exchange.in_source
             if isinstance(exc, TransportError):
-                exc.answered = exchange.answer.begun
+                exc.response_started = exchange.response.begun
             raise
 
-    def _reply(
-        self, exchange: Exchange, head: ResponseHead, times: Times, sending: Sending
+    def _make_reply(
+        self, exchange: Exchange, head: ResponseHead, method: str, deadline: Deadline
     ) -> Reply:
-        live, given, content = None, None, b""
-        deframer = exchange.answer.deframer
-        assert deframer is not None
-        if _is_upgrade(head.status, sending.method):
-            self._let_out()
-            given = self
-        elif exchange.answer.done:
-            content = _whole(exchange.pieces)
-            self.finished(exchange)
+        body_reader = exchange.response.deframer
+        assert body_reader is not None
+        reply = Reply(head, body_reader)
+        reply.sent, reply.early = exchange.sent, exchange.early
+        reply.sent_at, reply.first_byte_at = exchange.sent_at, exchange.first_byte_at
+        (reply.connected_at, reply.secured_at), self._opened = self._opened, (None, None)
+        if exchange.response.done:
+            reply.done_at = perf_counter()
+        if _is_upgrade(head.status, method):
+            owner = self._owner()
+            if owner is not None:
+                owner.track_upgraded(self)
+            reply.upgraded = self
+        elif exchange.response.done:
+            reply.content = _join(exchange.received)
+            self.finish()
         else:
-            live = LiveBody(self, self._transport, exchange, sending.clock)
-        failure, exchange.failure = exchange.failure, None
-        if failure is not None:
+            reply.live = LiveBody(
+                self, self._transport, body_reader, exchange.received, deadline, exchange.sent
+            )
+        reply.failure, exchange.failure = exchange.failure, None
+        if reply.failure is not None:
             self.close()
-        state = (times, exchange.sent, failure)
-        return Reply(head, deframer, content, exchange.early, live, given, *state)
+        return reply
 
-    def finished(self, exchange: Exchange) -> None:
-        """The answer has ended: rest, or close if no next exchange can follow this one."""
-        answer = exchange.answer
+    def finish(self) -> None:
+        """End the exchange: release the connection, or close it if it cannot be used again."""
+        exchange = self.exchange
+        assert exchange is not None
+        head, body_reader = exchange.response.head, exchange.response.deframer
+        owner = self._owner()
         if (
-            exchange.keeps_open
-            and answer.head is not None
-            and answer.deframer is not None
-            and not answer.deframer.rest
-            and answer.deframer.left == 0
-            and keeps_alive(answer.head)
+            owner is not None
+            and exchange.keeps_alive
+            and head is not None
+            and body_reader is not None
+            and not body_reader.rest
+            and body_reader.left == 0
+            and keeps_alive(head)
         ):
             self.exchange = None
-            self.rested_at = monotonic()
-            self._busy = False
-            self._rest()
+            self.idle_since = monotonic()
+            self._in_use = False
+            owner.release(self)
         else:
             self.close()
 
     # The end
 
-    def _hold(self) -> None:
-        home = self._home()
-        if home is not None:
-            home.hold(self)
-
-    def _rest(self) -> None:
-        home = self._home()
-        if home is None:
-            self.close()
-        else:
-            home.put(self)
-
-    def _forget(self) -> None:
-        home = self._home()
-        if home is not None:
-            home.forget(self)
-
-    def _let_out(self) -> None:
-        home = self._home()
-        if home is not None:
-            home.let_out(self)
-
     @property
     def aborted(self) -> bool:
-        """Whether another thread has closed it."""
+        """Whether another thread has aborted the connection."""
         return self._transport.aborted
 
-    def take_up(self) -> None:
-        """Leave rest, into the hands of this thread."""
-        self._busy = True
+    def mark_in_use(self) -> None:
+        """Mark an idle connection as taken by this thread."""
+        self._in_use = True
 
     def abort(self) -> None:
-        """Close it from another thread: who waits in it is woken, and finds it closed."""
+        """Close from another thread: a thread that waits in the connection gets an error."""
         self._transport.abort()
-        if not self._busy:
+        if not self._in_use:
             self.close()
 
     def close(self) -> None:
-        """Close it; once is enough."""
+        """Close the connection. Idempotent."""
         if not self.closed:
             self.closed = True
             self._transport.close()
-            self._forget()
+            self._leave_owner()
 
     def detach(self) -> tuple[socket.socket, bytes]:
-        """Hand the socket over, blocking, and what was read beyond the head."""
+        """Return the socket, made blocking, and the bytes received after the head."""
         self.closed = True
-        self._forget()
-        deframer = self.exchange and self.exchange.answer.deframer
-        return self._transport.detach(), deframer.rest if deframer else b""
+        self._leave_owner()
+        body_reader = self.exchange and self.exchange.response.deframer
+        return self._transport.detach(), body_reader.rest if body_reader else b""
+
+    def _leave_owner(self) -> None:
+        owner = self._owner()
+        if owner is not None:
+            owner.forget(self)
 
     def __repr__(self) -> str:
-        state = "closed" if self.closed else "in use" if self._busy else "at rest"
+        state = "closed" if self.closed else "in use" if self._in_use else "idle"
         return f"<Connection to {self.route.where}, {state}, {self.used} exchanges>"
 
 
@@ -204,7 +194,7 @@ def _is_upgrade(status: int, method: str) -> bool:
     return status == 101 or (method == "CONNECT" and status < 300)
 
 
-def _whole(pieces: Sequence[Buffer]) -> bytes:
-    if len(pieces) == 1 and isinstance(pieces[0], bytes):
-        return pieces[0]
-    return b"".join(pieces)
+def _join(chunks: Sequence[Buffer]) -> bytes:
+    if len(chunks) == 1 and isinstance(chunks[0], bytes):
+        return chunks[0]
+    return b"".join(chunks)

@@ -1,75 +1,74 @@
-"""Send a request and read its response at the same time.
+"""Send one request and read its response at the same time.
 
-One request and its answer on one connection: the loop that reads while it sends.
-
-The caller's source is asked on the caller's thread, one piece at a time, and never while
-something else waits to be sent. What the peer says meanwhile is taken at once: a refusal (a
-final status of 300 or more) ends the sending, anything else of the answer's body goes into a
-spool, so that a peer that echoes can never be waiting for us while we wait for it.
+The caller's source is read on the caller's thread, one chunk at a time, and never while another
+chunk waits to be sent. What the server sends meanwhile is received at once: a final status of 300
+or more ends the sending; the body of any other response goes into a spool. So a server that echoes
+never waits for the client while the client waits for the server.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from errno import EINVAL, ENOSYS, EOPNOTSUPP
 from time import monotonic, perf_counter
-from typing import TYPE_CHECKING
 
-from restkit.connections.outgoing import FileOut
-from restkit.errors import IdleTimeout, PayloadLengthError, ResponseError, TLSError, TransportError
+from restkit.connections.outgoing import FileOut, FramedPayload, OutgoingRequest
+from restkit.errors import (
+    IdleTimeout,
+    PayloadLengthError,
+    ResponseError,
+    Sent,
+    TLSError,
+    TransportError,
+)
+from restkit.http1.response_head import ResponseHead
 from restkit.http1.response_reader import ResponseReader
-from restkit.io.buffers import close_if_possible
+from restkit.io.buffers import Buffer, close_if_possible
+from restkit.io.files import Region
+from restkit.io.spool import Spool
 from restkit.network.transport import BLOCK, READ, WRITE, Transport, WaitResult
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from restkit.connections.outgoing import Outgoing, Sending
-    from restkit.errors import Sent
-    from restkit.http1.response_head import ResponseHead
-    from restkit.io.buffers import Buffer
-    from restkit.io.files import Region
-    from restkit.io.spool import Spool
-
+from restkit.timeouts import Deadline
 
 CONTINUE_SECONDS = 1.0
 FILE_STEP = 1024 * 1024
-# ``sendfile`` sends what a file holds when its pages leave, and of a file that has been cut off
-# meanwhile, zeros. So the end of it goes in copies, and more of it than connections of this
-# system hold on the way (tcp(7): tcp_wmem and tcp_rmem, 4 and 6 MiB unless somebody has set them
-# higher): when the last copy is made, all of the pages have arrived, and a file that got shorter
-# has shown it.
+# ``sendfile`` sends what a file holds when its pages leave: zeros, if the file was truncated in
+# between. So the end of a file is copied instead. The copied part is larger than what connections
+# of this system hold in flight (tcp(7): tcp_wmem and tcp_rmem, 4 and 6 MiB by default): when the
+# last copy is made, all pages have arrived, and a file that became shorter has been noticed.
 COPIED_TAIL = 32 * 1024 * 1024
-# What ``sendfile`` says on file systems that it cannot send from.
+# The errors of ``sendfile`` on file systems that do not support it.
 NO_SENDFILE = (EINVAL, ENOSYS, EOPNOTSUPP)
 
 
 class Exchange:
-    """The state of one exchange, up to the moment when its final head is there."""
+    """The state of one exchange, until its final head is received."""
 
     __slots__ = (
-        "_clock",
+        "_deadline",
         "_listening",
-        "_rested",
-        "_sending",
+        "_request",
+        "_reused",
         "_transport",
         "all_sent",
-        "answer",
         "early",
         "failure",
         "first_byte_at",
         "in_source",
-        "pieces",
+        "received",
+        "response",
         "sent_at",
         "sent_bytes",
     )
 
-    def __init__(self, transport: Transport, sending: Sending, *, rested: bool) -> None:
+    def __init__(
+        self, transport: Transport, request: OutgoingRequest, deadline: Deadline, *, reused: bool
+    ) -> None:
         self._transport = transport
-        self._rested = rested
-        self._sending = sending
-        self._clock = sending.clock
-        self.answer = ResponseReader(sending.method)
-        self.pieces: Sequence[Buffer] = ()
+        self._request = request
+        self._deadline = deadline
+        self._reused = reused
+        self.response = ResponseReader(request.method)
+        self.received: Sequence[Buffer] = ()
         self.early: Spool | None = None
         self.failure: TransportError | None = None
         self.sent_bytes = 0
@@ -81,101 +80,106 @@ class Exchange:
 
     @property
     def sent(self) -> Sent:
+        """How much of the request has been sent."""
         if self.all_sent:
             return "all"
         return "part" if self.sent_bytes else "nothing"
 
     @property
-    def keeps_open(self) -> bool:
-        """Whether our side lets another exchange follow: all is sent, and no end was announced."""
-        return self.all_sent and not self._sending.closes
+    def keeps_alive(self) -> bool:
+        """Whether the request allows another one to follow: all is sent, without a close."""
+        return self.all_sent and not self._request.closes
 
     def run(self) -> ResponseHead:
-        """Send, and read until the final head is there; the head.
+        """Send the request, read until the final head is received, and return the head.
 
-        Raises what the network or the peer's bytes make necessary, and whatever the payload's
-        own source raises. A peer that took part of the payload, answered well and went away
-        leaves its head, and the error in ``failure``.
+        Raises the errors of the network and of the server's bytes, and whatever the payload's own
+        source raises. Where the server read a part of the payload, responded with a status below
+        300 and stopped reading, the head is returned and the error is in ``failure``.
         """
-        sending = self._sending
-        if sending.body is None:
-            self.all_sent = self._push([sending.head])
+        request = self._request
+        if request.body is None:
+            self.all_sent = self._send_all([request.head])
         else:
-            self.all_sent = self._send_body(sending, sending.body)
+            self.all_sent = self._send_body(request, request.body)
         self.sent_at = perf_counter()
         return self._read_head()
 
     # Sending
 
-    def _send_body(self, sending: Sending, body: Outgoing) -> bool:
-        """Head and body; False when the peer ended it before they were out."""
-        head: list[Buffer] = [sending.head]
-        if sending.expects:
-            if not (self._push(head) and self._told_to_go_on()):
+    def _send_body(self, request: OutgoingRequest, body: FramedPayload) -> bool:
+        """Send head and body; return False when a response ended the sending."""
+        head: list[Buffer] = [request.head]
+        if request.expects_continue:
+            if not (self._send_all(head) and self._wait_for_continue()):
                 return False
             head = []
         elif not body.payload.replayable:
-            # What can be asked only once may take its time; the peer learns of it meanwhile.
-            if not self._push(head):
+            # A source that can be read once may take long: send the head before it is read.
+            if not self._send_all(head):
                 return False
             head = []
         if isinstance(body, FileOut) and self._transport.sends_files:
             return self._send_file(head, body)
-        pieces = iter(body)
+        chunks = iter(body)
         try:
-            while self._source_has_more(body):
-                buffers = self._next(pieces)
+            while self._wait_for_source(body):
+                buffers = self._next_chunk(chunks)
                 if buffers is None:
-                    return not head or self._push(head)
+                    return not head or self._send_all(head)
                 if head:
                     buffers[:0] = head
                     head = []
-                if self._interrupted() or not self._push(buffers):
+                if self._response_ended_sending() or not self._send_all(buffers):
                     return False
             return False
         finally:
-            close_if_possible(pieces)
+            close_if_possible(chunks)
 
     def _send_file(self, head: list[Buffer], body: FileOut) -> bool:
-        """Head and first block together, then by ``sendfile``, and the end of it in copies."""
+        """Send head and first chunk together, then by ``sendfile``, and the end in copies."""
         with body.payload.region() as region:
             first = next(region.chunks(), b"")
-            if self._interrupted() or not self._push([*head, first] if first else head):
+            if self._response_ended_sending() or not self._send_all(
+                [*head, first] if first else head
+            ):
                 return False
-            left = region.skip(len(first))
-            while left.length > COPIED_TAIL:
-                count = None if self._interrupted() else self._push_from(left)
+            rest = region.skip(len(first))
+            while rest.length > COPIED_TAIL:
+                count = None if self._response_ended_sending() else self._send_from_file(rest)
                 if count is None:
                     return False
                 if not count:
                     break
-                left = left.skip(count)
-            for block in left.chunks():
-                if self._interrupted() or not self._push([block]):
+                rest = rest.skip(count)
+            for chunk in rest.chunks():
+                if self._response_ended_sending() or not self._send_all([chunk]):
                     return False
-                left = left.skip(len(block))
-            if left.length:
-                gave = f"{region.length - left.length} of {region.length} bytes"
-                raise PayloadLengthError(f"{body.payload!r} gave {gave}")
+                rest = rest.skip(len(chunk))
+            if rest.length:
+                sent = region.length - rest.length
+                raise PayloadLengthError(
+                    f"{body.payload!r} became shorter: {sent} of {region.length} bytes were read"
+                )
         return True
 
-    def _push_from(self, region: Region) -> int | None:
-        """Send of a file what goes, at least one byte; 0 at its end, None when refused."""
+    def _send_from_file(self, region: Region) -> int | None:
+        """Send at least one byte of a file; return the count, 0 at its end, None when refused."""
         size = min(FILE_STEP, region.length)
-        while not self._refused():
-            self._clock.remaining("sending")
+        while not self._is_refused():
+            self._deadline.remaining("sending")
             try:
-                # Asked for after each wait: the number of a file closed meanwhile may be another's.
+                # Ask again after each wait: a number that was closed may belong to another file.
                 number = region.file.fileno()
                 sent = self._transport.send_file(number, region.start, size)
             except TransportError as exc:
-                self._broken(exc)
+                self._on_send_failure(exc)
                 return None
             except OSError as exc:
                 if exc.errno not in NO_SENDFILE:
                     raise
-                block = next(region.chunks(), b"")
-                return len(block) if not block or self._push([block]) else None
+                chunk = next(region.chunks(), b"")
+                return len(chunk) if not chunk or self._send_all([chunk]) else None
             if sent is not None:
                 self.sent_bytes += sent
                 return sent
@@ -183,41 +187,47 @@ class Exchange:
                 break
         return None
 
-    def _source_has_more(self, body: Outgoing) -> bool:
-        """Wait for the caller's source where that can be done; False when the peer refused."""
+    def _wait_for_source(self, body: FramedPayload) -> bool:
+        """Wait until the caller's source can be read, where that can be polled.
+
+        Returns False when a response ended the sending.
+        """
         doing = "waiting for the payload"
-        self._clock.remaining(doing)
+        self._deadline.remaining(doing)
         waits_on = body.payload.waits_on
         while waits_on is not None:
-            listening = self._listening
-            beside = self._transport.wait_beside(waits_on, self._clock, doing, listening=listening)
-            if beside is WaitResult.SOURCE:
+            result = self._transport.wait_beside(
+                waits_on, self._deadline, doing, listening=self._listening
+            )
+            if result is WaitResult.SOURCE:
                 break
-            if beside is WaitResult.GONE:
-                return self._broken(TransportError(f"the peer went away while {doing}"))
+            if result is WaitResult.GONE:
+                return self._on_send_failure(
+                    TransportError(f"the server closed the connection while {doing}")
+                )
             self._read_early()
-            if self._refused():
+            if self._is_refused():
                 return False
         return True
 
-    def _next(self, pieces: Iterator[list[Buffer]]) -> list[Buffer] | None:
-        """The next piece out of the caller's source; what it raises is none of the network's."""
+    def _next_chunk(self, chunks: Iterator[list[Buffer]]) -> list[Buffer] | None:
+        """Read the caller's source. ``in_source`` tells its errors from those of the network."""
         self.in_source = True
-        buffers = next(pieces, None)
+        buffers = next(chunks, None)
         self.in_source = False
         return buffers
 
-    def _interrupted(self) -> bool:
-        """Read what the peer has to say between two pieces; whether it ends the sending."""
-        if self._rested and not self.sent_bytes and not self._transport.quiet():
-            raise TransportError(f"the resting connection to {self._clock.peer} was closed")
+    def _response_ended_sending(self) -> bool:
+        """Receive what the server sent between two chunks; return whether it ends the sending."""
+        if self._reused and not self.sent_bytes and not self._transport.quiet():
+            raise TransportError(f"the idle connection to {self._deadline.peer} was closed")
         if self._listening and self._transport.readable():
             self._read_early()
-            return self._refused()
+            return self._is_refused()
         return False
 
-    def _push(self, buffers: list[Buffer]) -> bool:
-        """Send all of these, reading meanwhile; False when the peer ended it."""
+    def _send_all(self, buffers: list[Buffer]) -> bool:
+        """Send all buffers, and receive meanwhile; return False when a response ended it."""
         transport = self._transport
         buffers = transport.joined(buffers)
         cut: memoryview | None = None
@@ -226,122 +236,124 @@ class Exchange:
                 try:
                     count = transport.send(buffers)
                 except TransportError as exc:
-                    return self._broken(exc)
+                    return self._on_send_failure(exc)
                 self.sent_bytes += count
                 if count:
-                    cut = _drop(buffers, count)
+                    cut = _drop_sent(buffers, count)
                     if not buffers:
                         return True
                     if cut is None:
                         continue
-                # What went in part has filled the connection: to ask again would send nothing.
+                # A partial send has filled the connection: another send would send nothing.
                 if not self._wait_to_send():
                     return False
         finally:
-            # A traceback would hold on to views of what is the caller's to resize or to close; it
-            # has ``ssl``'s own frames too, which cannot be made to let go.
+            # A traceback keeps these views alive, also in frames of ``ssl``, and with them a
+            # buffer that the caller wants to resize or a file that he wants to close.
             buffers.clear()
             if cut is not None:
                 cut.release()
 
     def _wait_to_send(self) -> bool:
-        """Wait until something can be sent, or read what the peer says; False when it ends it."""
+        """Wait until something can be sent, and receive meanwhile; return False when refused."""
         events = WRITE | READ if self._listening else WRITE
         try:
-            ready = self._transport.wait(events, self._clock, "sending")
+            ready = self._transport.wait(events, self._deadline, "sending")
         except IdleTimeout as exc:
-            if self.answer.head is None:
+            if self.response.head is None:
                 raise
-            return self._broken(exc)
+            return self._on_send_failure(exc)
         if ready & READ:
             self._read_early()
-        return not self._refused()
+        return not self._is_refused()
 
-    def _told_to_go_on(self) -> bool:
-        """Wait a moment for 100 Continue; whether the body is to be sent."""
+    def _wait_for_continue(self) -> bool:
+        """Wait at most CONTINUE_SECONDS for 100 Continue; return whether to send the body."""
         end = monotonic() + CONTINUE_SECONDS
         try:
-            while not self.answer.to_go_on and self.answer.head is None:
-                patience = self._clock.with_idle(max(0.0, end - monotonic()))
-                self._transport.wait_readable(patience, "waiting for 100 Continue")
+            while not self.response.to_go_on and self.response.head is None:
+                deadline = self._deadline.with_idle(max(0.0, end - monotonic()))
+                self._transport.wait_readable(deadline, "waiting for 100 Continue")
                 self._read_early()
         except IdleTimeout:
             return True
-        return not self._refused()
+        return not self._is_refused()
 
-    def _broken(self, exc: TransportError) -> bool:
-        """The peer takes no more: what it said before it went away decides what that means."""
+    def _on_send_failure(self, exc: TransportError) -> bool:
+        """Look for a response after sending failed; return False, or raise without a response."""
         try:
-            while self.answer.head is None:
-                self._transport.wait_readable(self._clock, "reading a refusal")
+            while self.response.head is None:
+                self._transport.wait_readable(self._deadline, "reading a refusal")
                 self._read_early()
-        except (TransportError, ResponseError) as said:
-            why = said if isinstance(said, TLSError) else exc  # an alert tells more than a reset
+        except (TransportError, ResponseError) as error:
+            # A TLS alert says more than the reset that follows it.
+            reason = error if isinstance(error, TLSError) else exc
             try:
-                raise why from why.__cause__
+                raise reason from reason.__cause__
             finally:
-                del why, exc  # or they would keep themselves, by a traceback and this frame
-        if not self._refused():
-            self.failure = self._left_half_way(self.answer.head.status, exc)
+                del reason, exc  # a traceback and this frame would keep each other alive
+        if not self._is_refused():
+            self.failure = self._partial_upload_error(self.response.head.status, exc)
             self.failure.__cause__ = exc
         return False
 
-    def _left_half_way(self, status: int, exc: TransportError) -> TransportError:
-        """What to raise for a peer that went away, or fell silent, after an answer of 2xx."""
+    def _partial_upload_error(self, status: int, exc: TransportError) -> TransportError:
+        """Return the error for a server that responded 2xx and stopped reading the payload."""
         kind = IdleTimeout if isinstance(exc, IdleTimeout) else TransportError
-        sent = self._sending.so_far(self.sent_bytes)
+        sent = self._request.describe_sent(self.sent_bytes)
         return kind(
-            f"{self._clock.peer} answered {status} after {sent} of the payload, and took no more",
+            f"{self._deadline.peer} responded {status} after {sent} of the payload, "
+            "and stopped reading",
             sent="part",
         )
 
-    def _refused(self) -> bool:
-        head = self.answer.head
+    def _is_refused(self) -> bool:
+        head = self.response.head
         return head is not None and head.status >= 300
 
     # Receiving
 
     def _read_head(self) -> ResponseHead:
-        transport, answer, clock = self._transport, self.answer, self._clock
-        while answer.head is None:
-            transport.wait_readable(clock, "waiting for the answer")
+        transport, response, deadline = self._transport, self.response, self._deadline
+        while response.head is None:
+            transport.wait_readable(deadline, "waiting for the response")
             data = transport.receive(BLOCK)
             if data is None:
                 continue
             if not data:
-                answer.end()
+                response.end()
             if not self.first_byte_at:
                 self.first_byte_at = perf_counter()
-            self.pieces = answer.feed(data)
-        return answer.head
+            self.received = response.feed(data)
+        return response.head
 
     def _read_early(self) -> None:
-        """Take what the peer says while we are sending."""
+        """Receive what the server sends while the request is being sent."""
         try:
             data = self._transport.receive(BLOCK)
         except TransportError:
-            # Once the answer is there, the sending is to find out, and to say how far it came.
-            if self.answer.head is None or self._transport.aborted:
+            # Once there is a head, the next send fails too, and says how much was sent.
+            if self.response.head is None or self._transport.aborted:
                 raise
             data = b""
         if data is None:
             return
         if not data:
-            if self.answer.head is None:
-                self.answer.end()
+            if self.response.head is None:
+                self.response.end()
             self._listening = False
             return
         if not self.first_byte_at:
             self.first_byte_at = perf_counter()
-        for piece in self.answer.feed(data):
+        for chunk in self.response.feed(data):
             if self.early is None:
-                self.early = self._sending.new_spool()
-            self.early.append(piece)
-        self._listening = not self.answer.done
+                self.early = self._request.new_spool()
+            self.early.append(chunk)
+        self._listening = not self.response.done
 
 
-def _drop(buffers: list[Buffer], count: int) -> memoryview | None:
-    """Take the first ``count`` bytes out of the buffers; what is left of one that was cut."""
+def _drop_sent(buffers: list[Buffer], count: int) -> memoryview | None:
+    """Remove the first ``count`` bytes; return the rest of a buffer that was cut."""
     while buffers:
         size = len(buffers[0])
         if count < size:

@@ -1,44 +1,35 @@
-"""A request that is ready to be sent.
-
-Payloads as they go on the wire: by their length, from a file, or in chunks (RFC 9112 7.1).
-
-One request as the wire takes it: a head in bytes, a framed body, and the time there is.
-"""
+"""A request that is ready to be sent: its head, its framed payload and its options."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple, Protocol
 
 from restkit.errors import InvalidHeader, PayloadError
 from restkit.headers import Headers
+from restkit.io.buffers import Buffer
+from restkit.io.spool import Spool
+from restkit.payload.base import Payload, can_send
+from restkit.payload.files import RegularPayload
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from restkit.io.buffers import Buffer
-    from restkit.io.spool import Spool
-    from restkit.payload.base import Payload
-    from restkit.payload.files import RegularPayload
-    from restkit.timeouts import Deadline
-
-
-_OF_THE_WIRE = frozenset(("connection", "content-length", "host", "trailer", "transfer-encoding"))
+_FRAMING_FIELDS = frozenset(
+    ("connection", "content-length", "host", "trailer", "transfer-encoding")
+)
 
 
-class Outgoing(Protocol):
-    """A payload with its framing: to iterate it is to send it."""
+class FramedPayload(Protocol):
+    """A payload with its framing (RFC 9112 6); iterating it sends it."""
 
     @property
     def payload(self) -> Payload:
-        """What is sent."""
+        """The payload without its framing."""
 
     def __iter__(self) -> Iterator[list[Buffer]]:
-        """What goes out together, one piece of the payload at a time."""
+        """Yield the buffers of one chunk after the other; each list is sent together."""
 
 
 class SizedOut:
-    """A payload that goes out as it is: its length is in the head, and it holds itself to it."""
+    """A payload framed by its Content-Length; the payload checks its own length."""
 
     __slots__ = ("payload",)
 
@@ -46,19 +37,19 @@ class SizedOut:
         self.payload = payload
 
     def __iter__(self) -> Iterator[list[Buffer]]:
-        for piece in self.payload:
-            yield [piece]
+        for chunk in self.payload:
+            yield [chunk]
 
 
 class FileOut(SizedOut):
-    """A region of a regular file: where the connection can, the system sends it by itself."""
+    """A region of a regular file, sent by ``sendfile`` where the connection allows it."""
 
     __slots__ = ()
     payload: RegularPayload
 
 
 class ChunkedOut:
-    """A payload that goes out in chunks, one for each of its pieces."""
+    """A payload in HTTP chunks (RFC 9112 7.1), one for each of its own chunks."""
 
     __slots__ = ("payload",)
 
@@ -66,8 +57,8 @@ class ChunkedOut:
         self.payload = payload
 
     def __iter__(self) -> Iterator[list[Buffer]]:
-        for piece in self.payload:
-            yield [b"%x\r\n" % len(piece), piece, b"\r\n"]
+        for chunk in self.payload:
+            yield [b"%x\r\n" % len(chunk), chunk, b"\r\n"]
         fields = self.payload.trailers()
         yield [b"0\r\n%b\r\n" % _trailers(self.payload, fields).lines().encode("latin-1")]
 
@@ -76,36 +67,42 @@ def _trailers(payload: Payload, fields: Sequence[tuple[str, str]]) -> Headers:
     try:
         trailers = Headers(fields)
     except InvalidHeader as exc:
-        # No RequestError: what frames the trailers is on its way.
+        # Not a RequestError: part of the request has been sent.
         raise PayloadError(f"{payload!r} has a trailer that cannot be sent: {exc}") from exc
-    refuse_of_a_payload(payload, trailers)
+    check_payload_fields(payload, trailers)
     return trailers
 
 
-def refuse_of_a_payload(payload: Payload, fields: Headers) -> None:
-    """Raise PayloadError for fields that are the wire's own business, and not a payload's."""
-    wrong = fields.names() & _OF_THE_WIRE
+def check_payload_fields(payload: Payload, fields: Headers) -> None:
+    """Raise PayloadError for fields of a payload that only the framing may set."""
+    wrong = fields.names() & _FRAMING_FIELDS
     if wrong:
-        raise PayloadError(f"{payload!r} wants to send {', '.join(sorted(wrong))}, which frame it")
+        raise PayloadError(
+            f"{payload!r} sets {', '.join(sorted(wrong))}, which only the framing may set"
+        )
 
 
-class Sending(NamedTuple):
-    """One request, ready to go on any connection.
+class OutgoingRequest(NamedTuple):
+    """One request, ready to be sent on any connection of its route.
 
-    ``expects``: ask with 100-continue before the body goes. ``closes``: it says of itself that it
-    is the last one of its connection.
+    ``expects_continue``: wait for 100 Continue before the payload is sent. ``closes``: the request
+    has ``Connection: close``.
     """
 
     method: str
     head: bytes
-    body: Outgoing | None
-    clock: Deadline
+    body: FramedPayload | None
     new_spool: Callable[[], Spool]
-    expects: bool = False
+    expects_continue: bool = False
     closes: bool = False
 
-    def so_far(self, sent_bytes: int) -> str:
-        """How much of the payload is among the bytes that have left: '60 of 100 bytes'."""
+    @property
+    def can_send(self) -> bool:
+        """Whether the payload can be sent, or sent again, from its first byte."""
+        return self.body is None or can_send(self.body.payload)
+
+    def describe_sent(self, sent_bytes: int) -> str:
+        """Say how much of the payload is among the sent bytes: '60 of 100 bytes'."""
         sent = f"{max(0, sent_bytes - len(self.head))}"
         if self.body is not None and self.body.payload.length is not None:
             sent += f" of {self.body.payload.length}"

@@ -1,8 +1,7 @@
 """Idle connections by route, and the limit on open connections.
 
-Connections by route, in use and at rest: newest first, safe for threads and forks.
-
-A bound on open connections: who wants one more waits, and is served in order of coming.
+The newest idle connection is used first, so that the others can grow old and be closed. A pool is
+safe for threads, forks, signal handlers and the garbage collector.
 """
 
 from __future__ import annotations
@@ -11,221 +10,41 @@ import os
 from collections import deque
 from threading import TIMEOUT_MAX, Lock, RLock
 from time import monotonic
-from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from restkit.connections.connection import Connection
-from restkit.errors import ConnectTimeout, Error, TransportError
+from restkit.connections.outgoing import OutgoingRequest
+from restkit.connections.reply import Reply
+from restkit.errors import ConnectTimeout, Error, RequestError, RequestTimeout, TransportError
 from restkit.network.dial import dial
-
-if TYPE_CHECKING:
-    from restkit.network.route import Route
-    from restkit.timeouts import Deadline
-
+from restkit.network.route import Route
+from restkit.timeouts import Deadline
 
 MAX_IDLE = 50.0
 
 
-class Waiter:
-    """What one thread waits for, and another one rings, once."""
+class _Waiter:
+    """Lets one thread sleep until another one wakes it, once."""
 
-    # Not an Event: a lock has nothing inside that a signal's handler could find taken.
+    # A lock and not an Event: an Event has a lock inside, which an interrupted thread may hold.
     def __init__(self) -> None:
-        self._silence = Lock()
-        self._silence.acquire()
+        self._asleep = Lock()
+        self._asleep.acquire()
 
     def wait(self, seconds: float | None) -> None:
-        """Block until it has rung, or the seconds are over; None waits for ever."""
-        self._silence.acquire(timeout=-1 if seconds is None else min(seconds, TIMEOUT_MAX))
+        """Block until ``wake`` was called or the seconds are over; None waits forever."""
+        self._asleep.acquire(timeout=-1 if seconds is None else min(seconds, TIMEOUT_MAX))
 
-    def ring(self) -> None:
-        """Wake who waits, or who will."""
-        self._silence.release()
-
-
-class Pool:
-    """Opens connections, and keeps what may be used again, at most ``size`` for a route.
-
-    The newest goes out first, so that the others can grow old and be let go; one that has
-    rested for longer than ``max_idle`` seconds is closed rather than used. After a fork the
-    child begins with none: the connections are its parent's.
-    """
-
-    def __init__(self, size: int = 10, max_idle: float = MAX_IDLE) -> None:
-        self._size = size
-        self._max_idle = max_idle
-        self._swept_at = monotonic()
-        self._start_empty()
-        self.closed = False
-        _pools.add(self)
-
-    def _start_empty(self) -> None:
-        # Re-entrant: the garbage collector may close a dropped body in the middle of any of this.
-        self._lock = RLock()
-        self._resting: dict[Route, deque[Connection]] = {}
-        self._in_use: set[Connection] = set()
-        # Whoever drops one of these closes it: nothing here keeps it.
-        self._let_out: WeakSet[Connection] = WeakSet()
-        self._asleep: set[Waiter] = set()
-
-    def take(self, route: Route, clock: Deadline) -> Connection:
-        """A connection that has rested, checked and fit for use; a new one where there is none.
-
-        Raises what ``open`` raises. One that is new has ``used`` at 0.
-        """
-        return self._rested(route) or self.open(route, clock)
-
-    def open(self, route: Route, clock: Deadline) -> Connection:
-        """A new connection; blocks, and raises what ``dial`` raises."""
-        return Connection(dial(route, clock), route, self)
-
-    def _rested(self, route: Route) -> Connection | None:
-        while True:
-            with self._lock:
-                resting = self._resting.get(route)
-                if not resting:
-                    return None
-                connection = resting.pop()
-                self._hand_out(connection)
-            if monotonic() - connection.rested_at <= self._max_idle and connection.quiet():
-                return connection
-            connection.close()
-            self.forget(connection)  # which one that was closed already does not do
-
-    def _hand_out(self, connection: Connection) -> None:
-        """Let a connection go; the lock is held.
-
-        It is nobody's but the taker's until it is used: wherever an interrupt lets go of it, it
-        ends by itself.
-        """
-        connection.take_up()
-
-    def hold(self, connection: Connection) -> None:
-        """Know of a connection that begins to be used, so that ``close`` can reach it."""
-        with self._lock:
-            self._in_use.add(connection)
-            late = self.closed
-        if late:
-            connection.abort()
-
-    def put(self, connection: Connection) -> None:
-        """Let a connection rest; the oldest goes when there are too many."""
-        with self._lock:
-            due = connection.rested_at - self._swept_at > self._max_idle
-            surplus = self._grown_old(connection.rested_at) if due else []
-            if connection not in self._in_use or self.closed:
-                surplus.append(connection)
-            else:
-                self._in_use.discard(connection)
-                resting = self._resting.get(connection.route)
-                if resting is None:
-                    resting = self._resting[connection.route] = deque()
-                resting.append(connection)
-                if len(resting) > self._size:
-                    surplus.append(resting.popleft())
-        for one in surplus:
-            one.close()
-
-    def _grown_old(self, now: float) -> list[Connection]:
-        """Take out what nobody came back for, so that routes once used hold no descriptors."""
-        self._swept_at = now
-        too_old = now - self._max_idle
-        old: list[Connection] = []
-        for route, resting in list(self._resting.items()):
-            while resting and resting[0].rested_at < too_old:
-                old.append(resting.popleft())
-            if not resting:
-                del self._resting[route]
-        return old
-
-    def forget(self, connection: Connection) -> None:
-        """Know that a connection is closed."""
-        with self._lock:
-            self._in_use.discard(connection)
-            self._let_out.discard(connection)
-
-    def let_out(self, connection: Connection) -> None:
-        """Know that one comes back no more: ``close`` closes it, unless its socket is taken."""
-        with self._lock:
-            self.forget(connection)
-            self._let_out.add(connection)
-            late = self.closed
-        if late:
-            connection.close()
-
-    def close(self) -> None:
-        """Close those at rest, and wake and end those in use, from any thread."""
-        with self._lock:
-            self.closed = True
-            unused = [one for route in self._resting.values() for one in route]
-            unused += self._let_out
-            in_use = list(self._in_use)
-            asleep = list(self._asleep)
-            self._resting.clear()
-            self._asleep.clear()
-        for connection in unused:
-            connection.close()
-        for connection in in_use:
-            connection.abort()
-        for bell in asleep:
-            bell.ring()
-
-    def wait(self, seconds: float) -> bool:
-        """Sleep until the seconds are over, or the pool is closed; whether it is."""
-        bell = Waiter()
-        with self._lock:
-            if self.closed:
-                return True
-            self._asleep.add(bell)
-        try:
-            bell.wait(seconds)
-        finally:
-            with self._lock:
-                self._asleep.discard(bell)
-        return self.closed
-
-    def resting(self) -> int:
-        """How many connections rest here now."""
-        with self._lock:
-            return sum(len(route) for route in self._resting.values())
-
-    def leave_to_parent(self) -> None:
-        """In the child of a fork: drop the copies of what is the parent's, without a word."""
-        resting = [one for route in self._resting.values() for one in route]
-        self._start_empty()
-        for connection in resting:
-            connection.close()
-
-    def __del__(self) -> None:
-        for route in self._resting.values():
-            for connection in route:
-                connection.close()
-
-    def __repr__(self) -> str:
-        return f"<Pool, {self.resting()} at rest, {len(self._in_use)} in use>"
+    def wake(self) -> None:
+        """Wake the thread that waits, or will wait."""
+        self._asleep.release()
 
 
-_pools: WeakSet[Pool] = WeakSet()
+class _Ticket(_Waiter):
+    """A thread's place in the queue for a connection, where ``max_connections`` is reached.
 
-
-def _after_fork_in_child() -> None:
-    for pool in list(_pools):
-        pool.leave_to_parent()
-
-
-os.register_at_fork(after_in_child=_after_fork_in_child)
-
-
-def pool_of(size: int, max_idle: float = MAX_IDLE, max_open: int | None = None) -> Pool:
-    """A pool, with a bound on what is open where there is one."""
-    return Pool(size, max_idle) if max_open is None else LimitedPool(size, max_idle, max_open)
-
-
-class _Turn(Waiter):
-    """One who waits: for a place, in which to open a connection, or for one of this route.
-
-    ``connection`` is what came to rest just then and was handed over. While a turn that has been
-    served lives it stands for the connection to be opened: however the opening ends, it goes.
+    A served ticket stands for the connection that its thread opens: while it lives, it counts as
+    open. ``connection`` is an idle connection of the same route that was handed over instead.
     """
 
     def __init__(self, route: Route | None) -> None:
@@ -235,205 +54,380 @@ class _Turn(Waiter):
         self.connection: Connection | None = None
 
     def serve(self, connection: Connection | None) -> None:
+        """Let the thread go on, with a connection or with the right to open one."""
         self.connection = connection
         self.served = True
-        self.ring()
+        self.wake()
 
 
-class LimitedPool(Pool):
-    """A pool of at most ``max_open`` connections: in use, at rest, on the way, and being opened.
+class ConnectionPool:
+    """Opens connections, and keeps those that can be used again.
 
-    One that rests is closed where its place is wanted, the oldest first. While somebody waits
-    nothing comes to rest: it is handed to the first of them, or closed so that he can open his
-    own. A connection that was given away (101, CONNECT) counts no more.
+    ``size`` is the number of idle connections kept for one route. A connection that was idle for
+    longer than ``max_idle`` seconds is closed instead of used. ``max_connections`` limits the
+    connections that are open at a time: in use, idle, and being opened. A thread that needs one
+    more waits in a queue, for at most ``Timeout.connect``; idle connections of other routes are
+    closed for it, the oldest first. While a thread waits, no connection becomes idle: it is handed
+    to the first in the queue, or closed so that the first can open its own. Upgraded connections
+    (101, CONNECT) do not count. After a fork the child has an empty pool: the connections belong
+    to its parent.
     """
 
-    def __init__(self, size: int, max_idle: float, max_open: int) -> None:
-        self._max_open = max_open
-        super().__init__(size, max_idle)
+    def __init__(
+        self, size: int = 10, max_idle: float = MAX_IDLE, max_connections: int | None = None
+    ) -> None:
+        self._size = size
+        self._max_idle = max_idle
+        self._max_connections = max_connections
+        self._swept_at = monotonic()
+        self._clear()
+        self.closed = False
+        _pools.add(self)
 
-    def _start_empty(self) -> None:
-        super()._start_empty()
-        self._waiting: deque[_Turn] = deque()
-        # Not held, either of them: see Pool._hand_out.
-        self._opening: WeakSet[_Turn] = WeakSet()
-        self._taken: WeakSet[Connection] = WeakSet()
+    def _clear(self) -> None:
+        # Re-entrant: the garbage collector may close an unread body inside any of these methods.
+        self._lock = RLock()
+        self._idle: dict[Route, deque[Connection]] = {}
+        self._in_use: set[Connection] = set()
+        self._sleeping: set[_Waiter] = set()
+        self._queue: deque[_Ticket] = deque()
+        # Weak sets: what a thread dropped when it was interrupted disappears from them, and a
+        # connection that nobody holds closes itself.
+        self._upgraded: WeakSet[Connection] = WeakSet()
+        self._acquired: WeakSet[Connection] = WeakSet()  # counted only with a limit
+        self._opening: WeakSet[_Ticket] = WeakSet()
 
-    def take(self, route: Route, clock: Deadline) -> Connection:
-        """As without a bound; waits for ``Timeout.connect`` at most, before the clock of dialing.
+    # One request
 
-        Raises ConnectTimeout, or TotalTimeout, naming the bound; TransportError when the pool
-        is closed meanwhile.
+    def send(
+        self, request: OutgoingRequest, route: Route, deadline: Deadline, *, fresh: bool = False
+    ) -> Reply:
+        """Send a request on an idle connection, or on a new one, and return the reply.
+
+        ``fresh`` demands a new connection. An idle connection that the server closed before a
+        byte was sent on it is replaced by a new one; this does not count as an attempt.
         """
-        rested = self._rested(route)
-        if rested is not None:
-            return rested
-        turn = self._turn(route, clock)
-        connection = turn.connection
+        if self.closed:
+            raise RequestError("this Client is closed", sent="nothing")
+        connection = self.open(route, deadline) if fresh else self.acquire(route, deadline)
+        reused = connection.used > 0
+        try:
+            return connection.send(request, deadline)
+        except TransportError as error:
+            error.on_reused_connection = reused
+            if not (reused and self._is_unsent(connection, request, error)):
+                raise
+        return self.open(route, deadline).send(request, deadline)
+
+    def _is_unsent(
+        self, connection: Connection, request: OutgoingRequest, error: TransportError
+    ) -> bool:
+        """Whether the connection was lost before a byte of the request was sent on it."""
+        exchange = connection.exchange
+        if exchange is None or exchange.sent_bytes or exchange.in_source or error.response_started:
+            return False
+        return not (isinstance(error, RequestTimeout) or self.closed) and request.can_send
+
+    def acquire(self, route: Route, deadline: Deadline) -> Connection:
+        """Return an idle connection that was checked, or a new one.
+
+        Raises what ``open`` raises. A new connection has ``used`` 0.
+        """
+        return self._take_idle(route) or self._open_or_wait(route, deadline, take_idle=True)
+
+    def open(self, route: Route, deadline: Deadline) -> Connection:
+        """Open a new connection. Blocks; raises what ``dial`` raises.
+
+        With a limit it also raises ConnectTimeout or TotalTimeout, naming the limit, and
+        TransportError when the pool is closed meanwhile.
+        """
+        return self._open_or_wait(route, deadline, take_idle=False)
+
+    def _take_idle(self, route: Route) -> Connection | None:
+        while True:
+            with self._lock:
+                idle = self._idle.get(route)
+                if not idle:
+                    return None
+                connection = idle.pop()
+                self._hand_out(connection)
+            if monotonic() - connection.idle_since <= self._max_idle and connection.is_idle():
+                return connection
+            connection.close()
+            self.forget(connection)  # a connection that was closed already does not do this
+
+    def _hand_out(self, connection: Connection) -> None:
+        """Mark a connection as taken; the lock is held.
+
+        Only its taker holds it until ``track``: wherever an interrupt drops it, it closes itself.
+        """
+        if self._max_connections is not None:
+            self._acquired.add(connection)
+        connection.mark_in_use()
+
+    # Connections
+
+    def track(self, connection: Connection) -> None:
+        """Register a connection that is about to be used, so that ``close`` can reach it."""
+        with self._lock:
+            self._in_use.add(connection)
+            if self._max_connections is not None:
+                self._acquired.discard(connection)
+            closed = self.closed
+        if closed:
+            connection.abort()
+
+    def release(self, connection: Connection) -> None:
+        """Take back a connection: hand it to the first in the queue, or keep it idle."""
+        surplus: list[Connection] = []
+        with self._lock:
+            ticket = None if self._max_connections is None else self._next_ticket()
+            if ticket is None:
+                surplus = self._keep_idle(connection)
+            elif ticket.route == connection.route and connection in self._in_use:
+                self._hand_out(connection)
+                self._in_use.discard(connection)
+                ticket.serve(connection)
+            else:
+                self._queue.appendleft(ticket)
+                connection.close()
+        for one in surplus:
+            one.close()
+
+    def _next_ticket(self) -> _Ticket | None:
+        # Not "if self._queue": the garbage collector may serve the queue in between.
+        try:
+            return self._queue.popleft()
+        except IndexError:
+            return None
+
+    def _keep_idle(self, connection: Connection) -> list[Connection]:
+        """Keep a connection idle; return those to close. The lock is held."""
+        now = connection.idle_since
+        surplus = self._take_expired(now) if now - self._swept_at > self._max_idle else []
+        if connection not in self._in_use or self.closed:
+            return [*surplus, connection]
+        self._in_use.discard(connection)
+        idle = self._idle.get(connection.route)
+        if idle is None:
+            idle = self._idle[connection.route] = deque()
+        idle.append(connection)
+        if len(idle) > self._size:
+            surplus.append(idle.popleft())
+        return surplus
+
+    def _take_expired(self, now: float) -> list[Connection]:
+        """Remove connections that were idle for too long, of any route. The lock is held."""
+        self._swept_at = now
+        expired: list[Connection] = []
+        for route, idle in list(self._idle.items()):
+            while idle and idle[0].idle_since < now - self._max_idle:
+                expired.append(idle.popleft())
+            if not idle:
+                del self._idle[route]
+        return expired
+
+    def forget(self, connection: Connection) -> None:
+        """Drop a connection that is closed; its place goes to the first in the queue."""
+        with self._lock:
+            self._in_use.discard(connection)
+            self._upgraded.discard(connection)
+            if self._max_connections is not None:
+                self._acquired.discard(connection)
+                self._serve_queue()
+
+    def track_upgraded(self, connection: Connection) -> None:
+        """Register a connection that its caller takes over; ``close`` closes it until then."""
+        with self._lock:
+            self.forget(connection)
+            self._upgraded.add(connection)
+            closed = self.closed
+        if closed:
+            connection.close()
+
+    # The limit on open connections
+
+    def _open_or_wait(self, route: Route, deadline: Deadline, *, take_idle: bool) -> Connection:
+        if self._max_connections is None:
+            return Connection(dial(route, deadline), route, self)
+        ticket = self._wait_in_queue(route if take_idle else None, deadline)
+        connection = ticket.connection
         if connection is not None:
-            if connection.quiet():
+            if connection.is_idle():
                 return connection
             with self._lock:
-                self._opening.add(turn)  # before its place is given to somebody else
+                self._opening.add(ticket)  # before its place is given to another thread
             connection.close()
             self.forget(connection)
-        return self._open(turn, route, clock)
-
-    def open(self, route: Route, clock: Deadline) -> Connection:
-        """As without a bound; waits, and raises, as ``take`` does."""
-        return self._open(self._turn(None, clock), route, clock)
-
-    def _open(self, turn: _Turn, route: Route, clock: Deadline) -> Connection:
         try:
-            connection = super().open(route, clock)
+            connection = Connection(dial(route, deadline), route, self)
             with self._lock:
-                self._taken.add(connection)
+                self._acquired.add(connection)
             return connection
         finally:
             with self._lock:
-                self._opening.discard(turn)
-                self._serve()
+                self._opening.discard(ticket)
+                self._serve_queue()
 
-    # Waiting
-
-    def _turn(self, route: Route | None, clock: Deadline) -> _Turn:
-        """A turn that has been served, at once or after waiting."""
-        turn = _Turn(route)
+    def _wait_in_queue(self, route: Route | None, deadline: Deadline) -> _Ticket:
+        """Return a ticket that was served, at once or after waiting."""
+        ticket = _Ticket(route)
         try:
-            seconds = clock.connect_seconds()
+            seconds = deadline.connect_seconds()
             with self._lock:
-                self._refuse_if_closed(clock)
-                self._make_room()
-                self._waiting.append(turn)
-                self._serve()
-            self._wait(turn, seconds)
-            if not turn.served:
-                self._refuse_if_closed(clock)
-                raise self._too_late(clock)
+                self._check_open(deadline)
+                self._close_idle_for_room()
+                self._queue.append(ticket)
+                self._serve_queue()
+            try:
+                ticket.wait(seconds)
+            except BaseException:
+                self._leave_queue(ticket)
+                self._hand_slot_on(ticket)
+                raise
+            self._leave_queue(ticket)
+            if not ticket.served:
+                self._check_open(deadline)
+                raise self._timeout_error(deadline)
         except Error as error:
             error.sent = "nothing"
             raise
-        return turn
+        return ticket
 
-    def _wait(self, turn: _Turn, seconds: float | None) -> None:
-        try:
-            turn.wait(seconds)
-        except BaseException:
-            self._withdraw(turn)
-            self._pass_on(turn)
-            raise
-        self._withdraw(turn)
-
-    def _withdraw(self, turn: _Turn) -> None:
+    def _leave_queue(self, ticket: _Ticket) -> None:
         with self._lock:
-            if turn in self._waiting:
-                self._waiting.remove(turn)
+            if ticket in self._queue:
+                self._queue.remove(ticket)
 
-    def _pass_on(self, turn: _Turn) -> None:
-        """Give what one who was interrupted has been served to the next who waits."""
-        if turn.connection is not None:
-            turn.connection.close()
-            self.forget(turn.connection)
+    def _hand_slot_on(self, ticket: _Ticket) -> None:
+        """Give what an interrupted thread was served to the next in the queue."""
+        if ticket.connection is not None:
+            ticket.connection.close()
+            self.forget(ticket.connection)
         with self._lock:
-            self._opening.discard(turn)
-            self._serve()
+            self._opening.discard(ticket)
+            self._serve_queue()
 
-    def _refuse_if_closed(self, clock: Deadline) -> None:
+    def _check_open(self, deadline: Deadline) -> None:
         if self.closed:
             raise TransportError(
-                f"{clock.peer}: closed from this side while waiting for a connection"
+                f"{deadline.peer}: the Client was closed while this call waited for a connection"
             )
 
-    def _too_late(self, clock: Deadline) -> Error:
-        bound = f"one of the {self._max_open} connections that max_connections allows"
+    def _timeout_error(self, deadline: Deadline) -> Error:
+        limit = f"one of the {self._max_connections} connections that max_connections allows"
         try:
-            clock.remaining(f"waiting for {bound}")
+            deadline.remaining(f"waiting for {limit}")
         except Error as total:
             return total
         return ConnectTimeout(
-            f"{clock.peer}: still waiting for {bound} when the {clock.timeout.connect:g} s of "
-            "Timeout.connect were over; one whose answer is neither read to its end nor closed "
-            "stays in use"
+            f"{deadline.peer}: still waiting for {limit} after {deadline.timeout.connect:g} s "
+            "(Timeout.connect); a response that is neither read to its end nor closed keeps its "
+            "connection"
         )
 
-    # Serving; the lock is held
-
-    def _make_room(self) -> None:
-        """Close the oldest at rest where there would be one too many."""
-        while self._open_now() >= self._max_open:
-            routes = [resting for resting in self._resting.values() if resting]
-            if not routes:
+    def _close_idle_for_room(self) -> None:
+        """Close the oldest idle connections until one more may be opened. The lock is held."""
+        assert self._max_connections is not None
+        while self._count_open() >= self._max_connections:
+            idle = [each for each in self._idle.values() if each]
+            if not idle:
                 break
-            min(routes, key=lambda resting: resting[0].rested_at).popleft().close()
+            min(idle, key=lambda each: each[0].idle_since).popleft().close()
 
-    def _open_now(self) -> int:
-        on_the_way = len(self._opening) + len(self._taken)
-        return len(self._in_use) + on_the_way + self.resting()
+    def _count_open(self) -> int:
+        opening = len(self._opening) + len(self._acquired)
+        return len(self._in_use) + opening + self.count_idle()
 
-    def _serve(self) -> None:
-        """Give free places to those who wait.
+    def _serve_queue(self) -> None:
+        """Give free places to the threads in the queue. The lock is held.
 
-        The garbage collector may close a dropped body in the middle of this, and so come here
-        again: a place is taken first and looked at then, so that none is given out twice.
+        The garbage collector may close an unread body in the middle of this and so call it again:
+        a place is taken first and checked then, so that none is given out twice.
         """
-        while self._waiting and self._open_now() < self._max_open:
-            self._serve_first()
+        limit = self._max_connections
+        while self._queue and limit is not None and self._count_open() < limit:
+            self._serve_first(limit)
 
-    def _serve_first(self) -> None:
-        turn = self._waiting.popleft()
-        self._opening.add(turn)
-        if self._open_now() <= self._max_open:
-            turn.serve(None)
+    def _serve_first(self, limit: int) -> None:
+        # A function of its own: nothing may hold the ticket afterwards. Its thread may have been
+        # interrupted, and then the ticket, and the place it stands for, must disappear.
+        ticket = self._queue.popleft()
+        self._opening.add(ticket)
+        if self._count_open() <= limit:
+            ticket.serve(None)
         else:
-            self._opening.discard(turn)
-            self._waiting.appendleft(turn)
+            self._opening.discard(ticket)
+            self._queue.appendleft(ticket)
 
-    def _hand_out(self, connection: Connection) -> None:
-        self._taken.add(connection)
-        super()._hand_out(connection)
-
-    def hold(self, connection: Connection) -> None:
-        """Know of a connection that begins to be used."""
-        with self._lock:
-            super().hold(connection)
-            self._taken.discard(connection)
-
-    def put(self, connection: Connection) -> None:
-        """Hand a connection to the first who waits; let it rest where nobody does."""
-        with self._lock:
-            try:
-                turn = self._waiting.popleft()
-            except IndexError:
-                super().put(connection)
-                return
-            if turn.route == connection.route and connection in self._in_use:
-                self._hand_out(connection)
-                self._in_use.discard(connection)
-                turn.serve(connection)
-            else:
-                self._waiting.appendleft(turn)
-                connection.close()
-
-    def forget(self, connection: Connection) -> None:
-        """Know that a connection is closed; its place goes to the first who waits."""
-        with self._lock:
-            super().forget(connection)
-            self._taken.discard(connection)
-            self._serve()
+    # The end
 
     def close(self) -> None:
-        """As without a bound; whoever waits gets an error at once."""
+        """Close idle connections, and wake and abort those in use; from any thread."""
         with self._lock:
             self.closed = True
-            waiting = list(self._waiting)
-            self._waiting.clear()
-        super().close()
-        for turn in waiting:
-            turn.ring()
+            unused = [one for idle in self._idle.values() for one in idle]
+            unused += self._upgraded
+            in_use = list(self._in_use)
+            waiting: list[_Waiter] = [*self._sleeping, *self._queue]
+            self._idle.clear()
+            self._sleeping.clear()
+            self._queue.clear()
+        for connection in unused:
+            connection.close()
+        for connection in in_use:
+            connection.abort()
+        for waiter in waiting:
+            waiter.wake()
+
+    def wait_or_closed(self, seconds: float) -> bool:
+        """Sleep until the seconds are over or the pool is closed; return whether it is closed."""
+        waiter = _Waiter()
+        with self._lock:
+            if self.closed:
+                return True
+            self._sleeping.add(waiter)
+        try:
+            waiter.wait(seconds)
+        finally:
+            with self._lock:
+                self._sleeping.discard(waiter)
+        return self.closed
+
+    def count_idle(self) -> int:
+        """Return the number of idle connections."""
+        with self._lock:
+            return sum(len(idle) for idle in self._idle.values())
+
+    def leave_to_parent(self) -> None:
+        """In the child of a fork: close the copies of the parent's connections."""
+        idle = [one for each in self._idle.values() for one in each]
+        self._clear()
+        for connection in idle:
+            connection.close()
+
+    def __del__(self) -> None:
+        for idle in self._idle.values():
+            for connection in idle:
+                connection.close()
 
     def __repr__(self) -> str:
         with self._lock:
+            text = f"<ConnectionPool, {self.count_idle()} idle, {len(self._in_use)} in use"
+            if self._max_connections is None:
+                return f"{text}>"
             return (
-                f"{super().__repr__()[:-1]}, {len(self._opening)} being opened, "
-                f"{len(self._waiting)} waiting, {self._max_open} at most>"
+                f"{text}, {len(self._opening)} being opened, {len(self._queue)} waiting, "
+                f"{self._max_connections} at most>"
             )
+
+
+_pools: WeakSet[ConnectionPool] = WeakSet()
+
+
+def _clear_pools_in_child() -> None:
+    for pool in list(_pools):
+        pool.leave_to_parent()
+
+
+os.register_at_fork(after_in_child=_clear_pools_in_child)

@@ -99,7 +99,7 @@ class Cookies(Mapping[str, str]):
 
     def add_to_request(self, request: Request) -> None:
         """Set the Cookie header of the request, unless the caller gave or suppressed one."""
-        if self.empty or "cookie" in request.headers or "cookie" in request.withheld:
+        if self.empty or "cookie" in request.headers or "cookie" in request.suppressed_headers:
             return
         jar_request = to_jar_request(request.url)
         with self._lock:

@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+_FIELD_NAMES = re.compile(":[^:]*:")  # in the format of a structure, PEP 3118
+
 Buffer: TypeAlias = bytes | bytearray | memoryview
 """Bytes to send or received bytes. ``len()`` is their number: a memoryview is flat, format 'B'."""
-_FIELD_NAMES = re.compile(":[^:]*:")  # in the format of a structure, PEP 3118
+
+
+class Source(Protocol):
+    """The rest of a received body: one pass, blocking."""
+
+    def read_piece(self) -> Buffer:
+        """Return the next chunk, or b'' at the end. It is only valid until the next call."""
+
+    def readinto(self, view: memoryview) -> int:
+        """Fill ``view`` with at least one byte and return the count, or 0 at the end."""
+
+    def close(self) -> None:
+        """Close what the bytes come from. Idempotent."""
 
 
 @contextmanager

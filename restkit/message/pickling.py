@@ -1,25 +1,23 @@
-"""The pickled state of a response.
-
-What a pickle keeps of a response: bound to no connection, its body whole or not to be had.
-"""
+"""The pickled state of a response: its head, and its body or the reason why there is none."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from http import HTTPStatus
+from typing import Any, NamedTuple
 
-from restkit.connections.reply import Reply, Times
+from restkit.connections.reply import Reply
+from restkit.errors import AlreadyRead, Error, Sent
+from restkit.headers import Headers
 from restkit.http1.fields import Pairs
 from restkit.http1.framing import BodyReader, BodyToEnd, SizedBody
 from restkit.http1.response_head import ResponseHead
 from restkit.payload.values import utf_8
 
-if TYPE_CHECKING:
-    from restkit.errors import Error, Sent
-    from restkit.headers import Headers
+UNREAD_BODY = (AlreadyRead, "the body had not been read when this response was pickled")
 
 
-class Kept(NamedTuple):
-    """Head, body and times; ``fault`` is (class, message) of why the body could not be read."""
+class PickledResponse(NamedTuple):
+    """Head, body and times. ``fault`` is (class, message) of why the body could not be read."""
 
     minor: int
     status: int
@@ -29,29 +27,43 @@ class Kept(NamedTuple):
     body: bytes
     fault: tuple[type[Error], str] | None
     decoded: bool
-    times: Times
+    timings: tuple[Any, ...]
     sent: Sent
 
 
-def made_reply(status: int, headers: Headers, body: bytes | str) -> Reply:
-    """The reply of an answer that somebody has made up; TypeError for what cannot be a body."""
-    from http import HTTPStatus
-
+def make_reply(status: int, headers: Headers, body: bytes | str) -> Reply:
+    """Return a reply without a server; raise TypeError for a body that is not bytes or str."""
     if isinstance(body, str):
         body = utf_8(body, "body=")
     if not isinstance(body, bytes):
-        raise TypeError(f"body= is of type {type(body).__name__}; bytes or str are wanted")
+        raise TypeError(f"body must be bytes or str; got {type(body).__name__}")
     reasons = {each.value: each.phrase for each in HTTPStatus}
-    reason, times = reasons.get(status, ""), Times(None, None, 0.0, 0.0, None)
-    fields = headers.pairs()
-    return kept_reply(Kept(1, status, reason, fields, [], body, None, True, times, "nothing"))
+    timings = (None, None, 0.0, 0.0, None)
+    return restore_reply(
+        PickledResponse(
+            1,
+            status,
+            reasons.get(status, ""),
+            headers.pairs(),
+            [],
+            body,
+            None,
+            True,
+            timings,
+            "nothing",
+        )
+    )
 
 
-def kept_reply(kept: Kept) -> Reply:
-    """What ``wire/`` would have replied."""
-    lines = "".join(f"\r\n{name}: {value}" for name, value in kept.fields) + "\r\n"
-    reason = kept.reason.encode("latin-1")
-    head = ResponseHead(kept.minor, kept.status, reason, lines.encode("latin-1"))
-    deframer: BodyReader = BodyToEnd() if kept.fault else SizedBody(len(kept.body))
-    deframer.trailers[:] = kept.trailers
-    return Reply(head, deframer, kept.body, None, None, None, kept.times, kept.sent, None)
+def restore_reply(state: PickledResponse) -> Reply:
+    """Return the reply that a state was made of, without a connection."""
+    lines = "".join(f"\r\n{name}: {value}" for name, value in state.fields) + "\r\n"
+    reason = state.reason.encode("latin-1")
+    head = ResponseHead(state.minor, state.status, reason, lines.encode("latin-1"))
+    body_reader: BodyReader = BodyToEnd() if state.fault else SizedBody(len(state.body))
+    body_reader.trailers[:] = state.trailers
+    reply = Reply(head, body_reader, state.body)
+    reply.connected_at, reply.secured_at, reply.sent_at, reply.first_byte_at, done = state.timings
+    reply.done_at = done or 0.0
+    reply.sent = state.sent
+    return reply

@@ -1,124 +1,120 @@
-"""Make a body from a reply.
-
-From what the wire replied to the body that callers read: decoded, bounded, spooled.
-"""
+"""Make a body from a reply: decoded, checked, bounded, spooled."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from restkit.body.body import Body, Source
+from restkit.connections.reply import Reply
+from restkit.content_digest.checking import CheckedSource, DigestCheck, make_response_check
 from restkit.content_encoding.decoding import DecodedSource, parse_codings
 from restkit.errors import DecodingError, Error, IntegrityError, copy_without_traceback
+from restkit.http1.response_head import ResponseHead
+from restkit.io.buffers import Buffer
 from restkit.io.spool import Spool
-from restkit.progress import ToldSource
+from restkit.message.request import Request
+from restkit.progress import Told, ToldSource
 
-if TYPE_CHECKING:
-    from restkit.connections.reply import Reply
-    from restkit.content_digest.checking import DigestCheck
-    from restkit.http1.response_head import ResponseHead
-    from restkit.io.buffers import Buffer
-    from restkit.message.response import ErrorContext
-    from restkit.progress import Progress
+_CHUNK = 256 * 1024
 
 
-_PIECE = 256 * 1024
+class ErrorAnnotator(Protocol):
+    """Completes the errors of a body."""
+
+    def annotate(self, error: Error) -> None:
+        """Set what the error does not know yet."""
 
 
 def is_coded(head: ResponseHead) -> bool:
-    """Whether a Content-Encoding is on the body; costs next to nothing where there is none."""
+    """Whether the body has a Content-Encoding."""
     return head.has(b"\r\ncontent-encoding:")
 
 
 def may_have_digests(head: ResponseHead) -> bool:
-    """Whether the body may have to be checked; costs next to nothing where it has not."""
+    """Whether the body may have a digest to check."""
     return head.has(b"-digest")
 
 
 def codings_of(head: ResponseHead) -> tuple[str, ...] | None:
-    """The content codings of the body, in the order applied; None when one is not known."""
+    """Return the content codings in the order applied; None when one of them is unknown."""
     return parse_codings(head.headers.get_all("content-encoding")) if is_coded(head) else ()
 
 
 def make_body(
-    reply: Reply, owner: ErrorContext, *, decoded: bool = False, told: bool = True
+    reply: Reply,
+    request: Request,
+    errors: ErrorAnnotator,
+    *,
+    decoded: bool = False,
+    report_progress: bool = True,
 ) -> Body:
-    """The body of a reply, as the request's options want it: decoded, spooled, told of or not."""
-    settings = owner.request.settings
-    arrived = reply.early or settings.new_spool()
+    """Return the body of a reply as the options of its request ask.
+
+    A body that is discarded, with ``report_progress=False``, is not checked either.
+    """
+    options = request.read_options
+    arrived = reply.early or options.new_spool()
     if reply.content:
         arrived.append(reply.content)
     try:
-        codings = codings_of(reply.head) if settings.decompress and not decoded else ()
+        codings = codings_of(reply.head) if options.decompress and not decoded else ()
     except DecodingError as exc:
-        return broken_body(exc, owner, reply.live)
-    live = _told(reply, arrived.size, settings.progress) if told else reply.live
-    check = _check_of(reply, owner) if told and not decoded else None
-    if check is not None:
-        try:
-            live = _checked(check, reply, arrived, live)
-        except IntegrityError as exc:
-            return broken_body(exc, owner)
-    announced = [("Content-Type", reply.head.headers.get("content-type"))]
+        return broken_body(exc, errors, reply.live)
+    live: Source | None = reply.live
+    if report_progress and options.on_received is not None:
+        live = _report(reply, arrived.size, options.on_received)
+    if report_progress and not decoded and options.check_digest and may_have_digests(reply.head):
+        check = make_response_check(request.method, reply.head.status, reply.head.headers)
+        if check is not None:
+            try:
+                live = _check(check, reply, arrived, live)
+            except IntegrityError as exc:
+                return broken_body(exc, errors)
+    headers = [("Content-Type", reply.head.headers.get("content-type"))]
     if codings:
-        spool = settings.new_spool()
+        spool = options.new_spool()
         source: Source | None = DecodedSource(_Arrived(arrived, live), codings)
         length = None
     else:
-        spool, source, length = arrived, live, reply.deframer.length
+        spool, source, length = arrived, live, reply.body_reader.length
         if not decoded:
-            announced.append(("Content-Encoding", reply.head.headers.get("content-encoding")))
+            headers.append(("Content-Encoding", reply.head.headers.get("content-encoding")))
     return Body(
         spool,
         source,
         length=length,
-        max_size=settings.max_body,
-        payload_headers=[(name, value) for name, value in announced if value is not None],
-        blame=owner.blame,
+        max_size=options.max_body,
+        payload_headers=[(name, value) for name, value in headers if value is not None],
+        blame=errors.annotate,
     )
 
 
-def _check_of(reply: Reply, owner: ErrorContext) -> DigestCheck | None:
-    if owner.request.settings.content_digest is False or not may_have_digests(reply.head):
-        return None
-    # Not at the top: `import restkit` has a budget; a Client brings it along as it is made.
-    from restkit.content_digest.checking import digest_check
-
-    return digest_check(owner.request.method, reply.head.status, reply.head.headers)
-
-
-def _checked(
-    check: DigestCheck, reply: Reply, arrived: Spool, live: Source | None
-) -> Source | None:
-    """The rest of a body that has digests; raises IntegrityError if all of it came, and differs."""
-    from restkit.content_digest.checking import CheckedSource
-
-    while piece := arrived.read_at(check.came, _PIECE):
-        check.update(piece)
+def _check(check: DigestCheck, reply: Reply, arrived: Spool, live: Source | None) -> Source | None:
+    """Return the rest of a body with digests; raise IntegrityError if it is complete and wrong."""
+    while chunk := arrived.read_at(check.received, _CHUNK):
+        check.update(chunk)
     if live is not None:
-        return CheckedSource(live, check, reply.deframer)
-    check.verify(reply.deframer.trailers)
+        return CheckedSource(live, check, reply.body_reader)
+    check.verify(reply.body_reader.trailers)
     return None
 
 
-def _told(reply: Reply, came: int, progress: Progress | None) -> Source | None:
-    """What is still to come, with whoever is to be told of it; of what has all come, at once."""
-    if progress is None or progress.received is None:
-        return reply.live
-    total = reply.deframer.length
+def _report(reply: Reply, received: int, on_received: Told) -> Source | None:
+    """Return the rest of a body with a progress callback; report a complete body at once."""
+    total = reply.body_reader.length
     if reply.live is not None:
-        return ToldSource(reply.live, progress.received, came, total)
-    progress.received(came, total)
+        return ToldSource(reply.live, on_received, received, total)
+    on_received(received, total)
     return None
 
 
-def broken_body(error: Error, owner: ErrorContext, live: Source | None = None) -> Body:
-    """A body that only says, to whoever asks for it, why it cannot be read."""
-    return Body(Spool(), _Broken(error, live), blame=owner.blame)
+def broken_body(error: Error, errors: ErrorAnnotator, live: Source | None = None) -> Body:
+    """Return a body that raises an error whenever it is read."""
+    return Body(Spool(), _Broken(error, live), blame=errors.annotate)
 
 
 class _Broken:
-    """A source of nothing but its error, before what it keeps from being read."""
+    """A source that raises its error, in front of the source that it keeps from being read."""
 
     def __init__(self, error: Error, live: Source | None) -> None:
         self._error = copy_without_traceback(error)
@@ -136,7 +132,7 @@ class _Broken:
 
 
 class _Arrived:
-    """What came early, and then what is still to come, as one source."""
+    """The part of a body that was received early, and then the rest, as one source."""
 
     def __init__(self, spool: Spool, live: Source | None) -> None:
         self._spool = spool
@@ -144,11 +140,16 @@ class _Arrived:
         self._position = 0
 
     def read_piece(self) -> Buffer:
-        piece = self._spool.read_at(self._position, _PIECE)
-        if piece:
-            self._position += len(piece)
-            return piece
+        chunk = self._spool.read_at(self._position, _CHUNK)
+        if chunk:
+            self._position += len(chunk)
+            return chunk
         return self._live.read_piece() if self._live is not None else b""
+
+    def readinto(self, view: memoryview) -> int:
+        count = self._spool.read_into(self._position, view)
+        self._position += count
+        return count or (self._live.readinto(view) if self._live is not None else 0)
 
     def close(self) -> None:
         self._spool.close()

@@ -6,20 +6,19 @@ What callers may say about TLS: whom to trust, who they are, and how old it may 
 from __future__ import annotations
 
 import os
+import socket
 import ssl
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from restkit.errors import RequestError
 
 if TYPE_CHECKING:
-    import socket
-    from collections.abc import Callable, Mapping
-    from ipaddress import IPv4Address, IPv6Address
+    from ipaddress import IPv4Address, IPv6Address  # slow to import, and only for types
 
-    AddressCheck = Callable[[IPv4Address | IPv6Address], object]
-    Connect = Callable[[str, int], socket.socket]
-    SocketOption = tuple[int, int, int | bytes]
-
+AddressCheck: TypeAlias = "Callable[[IPv4Address | IPv6Address], object]"
+Connect: TypeAlias = Callable[[str, int], socket.socket]
+SocketOption: TypeAlias = tuple[int, int, int | bytes]
 
 SYSTEM = "system"
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}

@@ -1,4 +1,4 @@
-"""The other end of the wire: a small WSGI application that takes and gives streams.
+"""A small WSGI application framework that streams both ways, and a server to run it.
 
 ``App`` runs on any WSGI server; ``serve`` runs any WSGI application.
 """

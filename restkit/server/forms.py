@@ -1,46 +1,39 @@
-"""Parse forms.
+"""Parse the forms of requests: urlencoded, or multipart by the package ``multipart``.
 
-The fields and files of a form that was sent: urlencoded, or multipart by PyPI's ``multipart``.
-
-Nothing of a file is held in memory beyond the first MiB of its spool; the text of all fields
-together is bounded, and so is the number of parts: each costs more than its bytes.
+A file is held in memory only up to the first MiB of its spool. The text of all fields together
+is limited, and so is the number of parts: each costs more than its bytes.
 """
 
 from __future__ import annotations
 
-import io
 import os
-from shutil import copyfileobj
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator
+from functools import partial
+from typing import IO, TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from restkit.body.body import Body
 from restkit.body.files import BodyFile
 from restkit.errors import BodyTooLarge, DecodingError
-from restkit.io.files import replace_file
+from restkit.io.files import CHUNK_SIZE, replace_file, write_all
 from restkit.io.spool import Spool
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import IO
-
     from multipart import MultipartSegment, PushMultipartParser
 
 
 MAX_TEXT = 8 * 1024 * 1024
 MAX_PARTS = 10_000
 
-_BLOCK = 256 * 1024
 _URLENCODED = "application/x-www-form-urlencoded"
 _MULTIPART = "multipart/form-data"
 
 
 class UploadedFile:
-    """A file of a form: its names as the client gave them, and its bytes, to be read again.
+    """A file of a form: its name, type and size, and its bytes, which can be read repeatedly.
 
-    What is on disk, as the larger ones are, raises AlreadyRead once the request is over.
-
-    ``filename`` is whatever the client says: it may hold slashes, and is no path.
+    ``filename`` is sent by the client: it may contain slashes, so do not use it as a path. After
+    the end of the request, reading a file that was on disk raises AlreadyRead.
     """
 
     def __init__(self, name: str, filename: str, content_type: str, spool: Spool) -> None:
@@ -48,25 +41,26 @@ class UploadedFile:
         self.filename = filename
         self.content_type = content_type
         self.size = spool.size
-        # Once it is closed a body says so, where a spool would give no bytes.
+        # A closed Body raises; a closed Spool would return no bytes.
         self._body = Body(spool, None)
 
     @property
     def file(self) -> BodyFile:
-        """A new binary file over it, at its beginning."""
+        """A new binary file over the bytes, at their start."""
         return BodyFile(self._body)
 
     def read(self) -> bytes:
-        """All of it at once."""
+        """Return the whole content."""
         return self._body.content()
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write it to a path, whole or not at all, over what is there."""
-        with replace_file(os.fsdecode(path)) as raw, io.BufferedWriter(raw) as target:
-            copyfileobj(self.file, target, _BLOCK)
+        """Write the file to a path, replacing an older one atomically."""
+        with replace_file(os.fsdecode(path)) as target:
+            for chunk in iter(partial(self.file.read, CHUNK_SIZE), b""):
+                write_all(target, chunk)
 
     def close(self) -> None:
-        """Let go of its bytes; the end of the request does so by itself."""
+        """Discard the bytes; called automatically at the end of the request."""
         self._body.close()
 
     def __repr__(self) -> str:
@@ -74,72 +68,78 @@ class UploadedFile:
 
 
 class Form(NamedTuple):
-    """What a form holds, in its order."""
+    """The fields and files of a form, in order."""
 
     fields: list[tuple[str, str]]
     files: list[tuple[str, UploadedFile]]
 
 
 def parse_form(source: IO[bytes], content_type: str) -> Form:
-    """The form that a body is; of any other content type, one without fields.
+    """Parse a form; a body of any other content type has no fields.
 
-    Raises DecodingError for what is no such form, BodyTooLarge for more text or more parts than
-    are taken.
+    Raises DecodingError for a malformed form, BodyTooLarge for too much text or too many parts.
+
+    >>> import io
+    >>> parse_form(io.BytesIO(b'a=1&b=2'), 'application/x-www-form-urlencoded').fields
+    [('a', '1'), ('b', '2')]
     """
     kind = content_type.partition(";")[0].strip().lower()
     if kind == _URLENCODED:
-        return Form(_urlencoded(source), [])
+        return Form(_parse_urlencoded(source), [])
     if kind == _MULTIPART:
-        return _multipart(source, content_type)
+        return _parse_multipart(source, content_type)
     return Form([], [])
 
 
-def _urlencoded(source: IO[bytes]) -> list[tuple[str, str]]:
+def _parse_urlencoded(source: IO[bytes]) -> list[tuple[str, str]]:
     text = source.read(MAX_TEXT + 1)
-    _check_text(len(text))
-    if text.count(b"&") >= MAX_PARTS:  # before it is taken apart: "a&a&a" swells fortyfold
+    _check_text_size(len(text))
+    if text.count(b"&") >= MAX_PARTS:  # before it is split: "a&a&a" grows fortyfold
         raise BodyTooLarge(f"the form has more than {MAX_PARTS} fields")
     pairs = [pair.partition(b"=") for pair in text.replace(b"+", b" ").split(b"&") if pair]
     return [
-        (_text(unquote_to_bytes(name), "a field's name"), _text(unquote_to_bytes(value), "a field"))
+        (
+            _decode(unquote_to_bytes(name), "a field name"),
+            _decode(unquote_to_bytes(value), "a field"),
+        )
         for name, _, value in pairs
     ]
 
 
-def _multipart(source: IO[bytes], content_type: str) -> Form:
-    # Only who is sent a form needs the package: it is one of the extra restkit[server].
+def _parse_multipart(source: IO[bytes], content_type: str) -> Form:
+    # Imported here, since it comes with the extra restkit[server] and only forms need it.
     import multipart
 
     boundary = multipart.parse_options_header(content_type)[1].get("boundary")
     if not boundary:
-        raise DecodingError("the multipart form's Content-Type names no boundary")
-    form = _Collected()
+        raise DecodingError("the Content-Type of the multipart form has no boundary")
+    form = _FormBuilder()
     try:
         with multipart.PushMultipartParser(boundary, max_segment_count=MAX_PARTS) as parser:
-            for item in _items(parser, source):
-                form.take(item)
+            for item in _parse_items(parser, source):
+                form.add(item)
     except multipart.MultipartError as exc:
         form.close()
-        raise _fault(exc) from exc
+        raise _form_error(exc) from exc
     except BaseException:
         form.close()
         raise
     return Form(form.fields, form.files)
 
 
-def _items(
+def _parse_items(
     parser: PushMultipartParser, source: IO[bytes]
 ) -> Iterator[MultipartSegment | bytes | bytearray | None]:
-    """What the parser makes of it: a part's head, pieces of it, and None behind each part."""
+    """Yield the head of each part, its chunks, and None at its end."""
     while not parser.closed:
-        piece = source.read(_BLOCK)
-        yield from parser.parse(piece)
-        if not piece:
+        chunk = source.read(CHUNK_SIZE)
+        yield from parser.parse(chunk)
+        if not chunk:
             return
 
 
-class _Collected:
-    """The parts as they come."""
+class _FormBuilder:
+    """A form that is built of the items of a multipart parser."""
 
     def __init__(self) -> None:
         self.fields: list[tuple[str, str]] = []
@@ -148,27 +148,27 @@ class _Collected:
         self._head: MultipartSegment | None = None
         self._spool = Spool()
 
-    def take(self, item: MultipartSegment | bytes | bytearray | None) -> None:
+    def add(self, item: MultipartSegment | bytes | bytearray | None) -> None:
         if item is None:
-            self._end()
+            self._end_part()
         elif isinstance(item, (bytes, bytearray)):
-            self._piece(item)
+            self._add_chunk(item)
         else:
             self._head, self._spool = item, Spool()
 
-    def _piece(self, piece: bytes | bytearray) -> None:
+    def _add_chunk(self, chunk: bytes | bytearray) -> None:
         if self._head is not None and self._head.filename is None:
-            self._text_size += len(piece)
-            _check_text(self._text_size)
-        self._spool.append(piece)
+            self._text_size += len(chunk)
+            _check_text_size(self._text_size)
+        self._spool.append(chunk)
 
-    def _end(self) -> None:
+    def _end_part(self) -> None:
         head, spool = self._head, self._spool
         if head is None:
             return
         name = head.name or ""
         if head.filename is None:
-            self.fields.append((name, _text(spool.read_at(0, spool.size), f"the field {name!r}")))
+            self.fields.append((name, _decode(spool.read_at(0, spool.size), f"the field {name!r}")))
             spool.close()
         else:
             content_type = head.header("Content-Type") or "application/octet-stream"
@@ -181,22 +181,22 @@ class _Collected:
             file.close()
 
 
-def _fault(exc: Exception) -> DecodingError | BodyTooLarge:
+def _form_error(exc: Exception) -> DecodingError | BodyTooLarge:
     import multipart
 
-    why = exc.args[0] if exc.args else type(exc).__name__  # what follows is for programs
+    reason = exc.args[0] if exc.args else type(exc).__name__  # later arguments are for programs
     if isinstance(exc, multipart.ParserLimitReached):
-        return BodyTooLarge(f"the multipart form: {why}")
-    return DecodingError(f"the multipart form cannot be read: {why}")
+        return BodyTooLarge(f"the multipart form is too large: {reason}")
+    return DecodingError(f"the multipart form cannot be parsed: {reason}")
 
 
-def _text(data: bytes, where: str) -> str:
+def _decode(data: bytes, name: str) -> str:
     try:
         return data.decode()
     except UnicodeDecodeError as exc:
-        raise DecodingError(f"{where} of the form is not UTF-8 at {exc.start}") from exc
+        raise DecodingError(f"{name} of the form is not UTF-8 at byte {exc.start}") from exc
 
 
-def _check_text(size: int) -> None:
+def _check_text_size(size: int) -> None:
     if size > MAX_TEXT:
-        raise BodyTooLarge(f"the text of the form's fields is more than {MAX_TEXT} bytes")
+        raise BodyTooLarge(f"the text fields of the form have more than {MAX_TEXT} bytes")

@@ -1,16 +1,11 @@
-"""Responses, whole and streamed.
+"""Responses: status, headers and body, each a WSGI application.
 
-An answer: status, headers and a body, itself a WSGI application.
+PEP 3333 requires a reason with every status and no hop-by-hop headers (RFC 9110 7.6.1), which
+belong to the engine. With 204 and 304 there is no body, no Content-Type and no Content-Length.
 
-What WSGI asks of it (PEP 3333): a reason with every status, no header of the connection itself
-(RFC 9110 7.6.1; those belong to the engine), and, with 204 and 304, neither body nor
-Content-Type nor Content-Length.
-
-Answers that are made while they are sent: by a function that writes, or piece by piece.
-
-The head is given to the engine with the first bytes that are not empty, or at the end. What fails
-before that can still be answered with an error; what fails later breaks the connection, so that no
-client takes the part for the whole.
+A streamed response passes its head to the engine with the first bytes that are not empty, or at
+the end. A failure before that can still become an error response. A later failure breaks the
+connection, so that no client takes a part of the body for the whole.
 """
 
 from __future__ import annotations
@@ -23,26 +18,31 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from restkit.headers import HOP_BY_HOP_HEADERS, Headers
 from restkit.io.buffers import close_if_possible, flat_view
-from restkit.server.exceptions import checked_status, status_text
+from restkit.payload.base import Payload
+from restkit.server.exceptions import HeaderFields, check_status, format_status
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-    from restkit.payload.base import Payload
-    from restkit.server.exceptions import HeaderFields
 
+PLAIN_TEXT = "text/plain; charset=utf-8"
+StreamingFunction: TypeAlias = "Callable[[StreamingHTTPResponse], object]"
 
-BODILESS = (204, 304)
+_BODILESS = (204, 304)
 
 
 class Response:
-    """An answer whose body is at hand, as bytes; a handler returns it.
+    """A response with a body of bytes, for a handler to return.
 
-    ``status``, ``headers`` (``restkit.Headers``) and ``body`` may be changed until it is
-    returned. ``content_type`` is for where the headers have none. ``Content-Length`` is counted;
-    one that is given stands only in the answer to a HEAD, and only where the body is empty.
-    Raises InvalidHeader for what can be no header, ValueError for a status below 200, TypeError
-    for a body that is not of bytes.
+    ``status``, ``headers`` (``restkit.Headers``) and ``body`` may be changed until then.
+    ``content_type`` is used if the headers have none. ``Content-Length`` is computed; a given one
+    is only sent in response to HEAD, and only if the body is empty. Raises InvalidHeader for an
+    invalid header, ValueError for a status below 200, TypeError for a body that is not bytes.
+
+    >>> response = Response(b'{}', 201, content_type='application/json')
+    >>> response.headers['X-Count'] = 0
+    >>> response
+    <Response 201 Created>
     """
 
     def __init__(
@@ -53,45 +53,48 @@ class Response:
         content_type: str | None = None,
     ) -> None:
         if not isinstance(body, bytes):
-            raise TypeError(f"the body is of type {type(body).__name__}; Response wants bytes")
-        self.status = checked_status(status)
+            raise TypeError(f"the body of a Response must be bytes; got {type(body).__name__}")
+        self.status = check_status(status)
         self.headers = Headers(headers)
         self.body = body
         if content_type is not None and "content-type" not in self.headers:
             self.headers["Content-Type"] = content_type
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer a request, as a WSGI application does."""
+        """Respond to a request, as a WSGI application."""
         headers, is_head = self.headers.copy(), environ["REQUEST_METHOD"] == "HEAD"
         if self.body or not is_head or "content-length" not in headers:
             headers["Content-Length"] = len(self.body)
-        start_response(status_text(self.status), sendable(headers, self.status))
-        return () if is_head or not self.body or self.status in BODILESS else (self.body,)
+        start_response(format_status(self.status), to_wsgi_headers(headers, self.status))
+        return () if is_head or not self.body or self.status in _BODILESS else (self.body,)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {status_text(self.status)}>"
+        return f"<{type(self).__name__} {format_status(self.status)}>"
 
 
-def sendable(headers: Headers, status: int) -> list[tuple[str, str]]:
-    """The fields that go to the engine."""
-    left_out = HOP_BY_HOP_HEADERS
-    if status in BODILESS:
-        left_out |= {"content-length", "content-type"}
-    return [pair for pair in headers.pairs() if pair[0].lower() not in left_out]
+def to_wsgi_headers(headers: Headers, status: int) -> list[tuple[str, str]]:
+    """Return the fields for the engine, without those that it must not get."""
+    excluded = HOP_BY_HOP_HEADERS
+    if status in _BODILESS:
+        excluded |= {"content-length", "content-type"}
+    return [pair for pair in headers.pairs() if pair[0].lower() not in excluded]
 
 
 def as_bytes(value: object) -> bytes:
-    """What a value is on the wire: bytes and the like as they are, str as UTF-8, else ``str()``.
+    r"""Return a value as sent: bytes-like values unchanged, str as UTF-8, ``str()`` of others.
 
-    Raises TypeError for None, which is rarely meant to be the text 'None'.
+    Raises TypeError for None, which is rarely meant as the text 'None'.
+
+    >>> as_bytes('é'), as_bytes(12)
+    (b'\xc3\xa9', b'12')
     """
-    if type(value) is bytes:  # and not a subclass: servers ask for just that
+    if type(value) is bytes:  # not a subclass: servers ask for exactly bytes
         return value
     if isinstance(value, str):
         return value.encode()
     if value is None:
-        raise TypeError("None has no bytes to send; '' is the empty text")
-    if not isinstance(value, Number):  # a number of numpy's has a buffer, too
+        raise TypeError("None cannot be sent; for an empty text use ''")
+    if not isinstance(value, Number):  # a number of numpy has a buffer too
         try:
             with flat_view(value) as view:
                 return bytes(view)
@@ -100,17 +103,12 @@ def as_bytes(value: object) -> bytes:
     return str(value).encode()
 
 
-StreamingFunction: TypeAlias = "Callable[[StreamingHTTPResponse], object]"
-
-TEXT = "text/plain; charset=utf-8"
-
-
 class StreamingHTTPResponse(Response):
-    """An answer that a function writes: it is called with the answer, anew for each request.
+    """A response written by a function, which is called with it once for each request.
 
-    A writable file as far as ``csv.writer``, ``zipfile`` and ``shutil.copyfileobj`` want one.
-    ``status`` and ``headers`` may still be changed before the first write. A ``Content-Length``
-    that is given is left out: nobody can know it.
+    It is a writable file as far as ``csv.writer``, ``zipfile`` and ``shutil.copyfileobj`` need
+    one. ``status`` and ``headers`` may be changed before the first write. A given
+    ``Content-Length`` is dropped, since the length is not known.
     """
 
     def __init__(
@@ -118,36 +116,37 @@ class StreamingHTTPResponse(Response):
         streaming_fn: StreamingFunction,
         status: int = 200,
         headers: HeaderFields | None = None,
-        content_type: str = TEXT,
+        content_type: str = PLAIN_TEXT,
     ) -> None:
         super().__init__(b"", status, headers, content_type)
         self.streaming_fn = streaming_fn
         self._start_response: StartResponse | None = None
-        self._deliver: Callable[[bytes], object] | None = None
+        self._send: Callable[[bytes], object] | None = None
 
     def write(self, data: object) -> int:
-        """Send bytes, a str as UTF-8, or the ``str()`` of something else, now; how many bytes.
+        """Send bytes, a str as UTF-8, or ``str()`` of another value; return the number of bytes.
 
-        What is empty sends nothing. Blocks while the client does not read, and raises what the
-        engine raises when it has gone away; TypeError for None, before anything is sent.
+        An empty chunk sends nothing. Blocks while the client does not read, and raises the error
+        of the engine after the client has disconnected. Raises TypeError for None, before
+        anything is sent.
         """
-        piece = as_bytes(data)
+        chunk = as_bytes(data)
         if self._start_response is None:
-            raise ValueError(f"{self!r} can be written to while its function runs, and no longer")
-        if piece:
-            if self._deliver is None:
-                self._deliver = _start(self, self._start_response)
-            self._deliver(piece)
-        return len(piece)
+            raise ValueError(f"{self!r} can only be written to while its function runs")
+        if chunk:
+            if self._send is None:
+                self._send = _send_head(self, self._start_response)
+            self._send(chunk)
+        return len(chunk)
 
     def flush(self) -> None:
-        """Nothing: every write has been sent."""
+        """Do nothing: every write is sent at once."""
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        if _is_bodiless(self, environ):
-            _start(self, start_response)
+        if _has_no_body(self, environ):
+            _send_head(self, start_response)
         else:
-            # A copy: another request may be given the same answer at the same time.
+            # A copy, since several requests may get the same response at the same time.
             running = copy(self)
             running.headers = self.headers.copy()
             running._run(start_response)
@@ -157,17 +156,17 @@ class StreamingHTTPResponse(Response):
         self._start_response = start_response
         try:
             self.streaming_fn(self)
-            if self._deliver is None:
-                _start(self, start_response)
+            if self._send is None:
+                _send_head(self, start_response)
         finally:
             self._start_response = None
 
 
 class IteratedResponse(Response):
-    """An answer that is the items of an iterable, each sent as ``write()`` would send it.
+    """A response of the items of an iterable, each sent as by ``write()``.
 
-    The first item that is not empty is asked for before the head leaves. What can be closed is
-    closed at the end, however that comes. An iterator can be the answer once; raises
+    The head is sent with the first item that is not empty. The iterable is closed at the end, if
+    it can be, whether it was exhausted or not. An iterator can be sent only once: raises
     RuntimeError the second time.
     """
 
@@ -176,25 +175,23 @@ class IteratedResponse(Response):
         items: Iterable[object],
         status: int = 200,
         headers: HeaderFields | None = None,
-        content_type: str = TEXT,
+        content_type: str = PLAIN_TEXT,
     ) -> None:
         super().__init__(b"", status, headers, content_type)
         self.items = items
-        self._begun = False
+        self._started = False
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        if _is_bodiless(self, environ):
+        if _has_no_body(self, environ):
             close_if_possible(self.items)
-            _start(self, start_response)
+            _send_head(self, start_response)
             return ()
-        pieces = _Pieces(self._fresh())
-        _start(self, start_response)
-        return pieces
+        return _start_chunks(self, self._encode_items(), start_response)
 
-    def _fresh(self) -> Generator[bytes, None, None]:
-        if self._begun and isinstance(self.items, Iterator):
-            raise RuntimeError(f"{self.items!r} was an answer before, and has nothing more to give")
-        self._begun = True
+    def _encode_items(self) -> Generator[bytes, None, None]:
+        if self._started and isinstance(self.items, Iterator):
+            raise RuntimeError(f"{self.items!r} was already sent: an iterator can be sent once")
+        self._started = True
         try:
             for item in self.items:
                 yield as_bytes(item)
@@ -203,10 +200,10 @@ class IteratedResponse(Response):
 
 
 class PayloadResponse(Response):
-    """An answer that is a payload, as a client would send it: with its length where it has one.
+    """A response of a payload, as a client would send it: with its length if it has one.
 
-    Its Content-Type and Content-Encoding are said where the headers do not say them;
-    ``content_type`` is said before its own. ``source`` is closed at the end, if it can be.
+    The Content-Type and Content-Encoding of the payload are used if neither the headers nor
+    ``content_type`` define them. ``source`` is closed at the end, if it can be.
     """
 
     def __init__(
@@ -225,45 +222,54 @@ class PayloadResponse(Response):
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         length = self.payload.length
-        if _is_bodiless(self, environ):
+        if _has_no_body(self, environ):
             close_if_possible(self.source)
-            _start(self, start_response, length)
+            _send_head(self, start_response, length)
             return ()
-        pieces = _Pieces(self._all())
-        _start(self, start_response, length)
-        return pieces
+        return _start_chunks(self, self._chunks(), start_response, length)
 
-    def _all(self) -> Generator[bytes, None, None]:
+    def _chunks(self) -> Generator[bytes, None, None]:
         try:
-            for piece in self.payload:
-                yield bytes(piece)
+            for chunk in self.payload:
+                yield bytes(chunk)
         finally:
             close_if_possible(self.source)
 
 
-class _Pieces:
-    """The pieces for the engine: the first that is not empty has come when this is made."""
+class _Chunks:
+    """Chunks for the engine; creating it waits for the first one that is not empty."""
 
-    def __init__(self, pieces: Generator[bytes, None, None]) -> None:
-        self._pieces = pieces
-        self._first = next(filter(None, pieces), b"")
+    def __init__(self, chunks: Generator[bytes, None, None]) -> None:
+        self._chunks = chunks
+        self._first = next(filter(None, chunks), b"")
 
     def __iter__(self) -> Iterator[bytes]:
-        return filter(None, chain((self._first,), self._pieces))
+        return filter(None, chain((self._first,), self._chunks))
 
     def close(self) -> None:
-        self._pieces.close()
+        self._chunks.close()
 
 
-def _is_bodiless(response: Response, environ: WSGIEnvironment) -> bool:
-    return environ["REQUEST_METHOD"] == "HEAD" or response.status in BODILESS
+def _has_no_body(response: Response, environ: WSGIEnvironment) -> bool:
+    return environ["REQUEST_METHOD"] == "HEAD" or response.status in _BODILESS
 
 
-def _start(
+def _send_head(
     response: Response, start_response: StartResponse, length: int | None = None
 ) -> Callable[[bytes], object]:
     headers = response.headers.copy()
     headers.pop("Content-Length", None)
     if length is not None:
         headers["Content-Length"] = length
-    return start_response(status_text(response.status), sendable(headers, response.status))
+    return start_response(format_status(response.status), to_wsgi_headers(headers, response.status))
+
+
+def _start_chunks(
+    response: Response,
+    chunks: Generator[bytes, None, None],
+    start_response: StartResponse,
+    length: int | None = None,
+) -> Iterable[bytes]:
+    body = _Chunks(chunks)
+    _send_head(response, start_response, length)
+    return body

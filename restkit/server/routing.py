@@ -1,14 +1,7 @@
-"""Routes, path patterns and handlers.
+"""Match a request to a handler: the table of routes, path patterns, and checks of handlers.
 
-The table of routes: which handler answers a method on a path.
-
-From a route's text, such as ``/p/<id:int>``, to what it matches and which arguments it gives.
-
-A path is matched after its segments were decoded. A ``/`` that was sent as ``%2F`` is inside a
-segment and divides nothing: until the arguments are there a lone surrogate, which no UTF-8 decodes
-to, stands for it.
-
-What a handler has to be, judged when it is registered and not when it is first called.
+A path is matched after its segments are decoded. A ``/`` that was sent as ``%2F`` is inside a
+segment and separates nothing: ENCODED_SLASH stands for it until the arguments are made.
 """
 
 from __future__ import annotations
@@ -16,35 +9,34 @@ from __future__ import annotations
 import inspect
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import unquote
+from uuid import UUID
 
+from restkit.server.environ import ENCODED_SLASH
 from restkit.server.exceptions import InvalidUsage, MethodNotAllowed, NotFound
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from restkit.server.responses import Response
-
-    Cast = Callable[[str], Any]
-
+from restkit.server.responses import Response
 
 Handler: TypeAlias = "Callable[..., Response]"
+Cast: TypeAlias = "Callable[[str], Any]"
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
-def checked_method(method: str) -> str:
-    """The method; InvalidUsage for one that no route can have."""
+def check_method(method: str) -> str:
+    """Return the method; raise InvalidUsage unless a route can have it."""
     if method not in METHODS:
         raise InvalidUsage(f"{method} is not a valid HTTP method.")
     return method
 
 
+# The table of routes
+
+
 class Endpoint(NamedTuple):
-    """What answers one method of one route: ``stream`` says how the handler takes the body."""
+    """The handler of one method of a route; with ``stream`` it reads the body as a stream."""
 
     handler: Handler
     uri: str
@@ -53,209 +45,222 @@ class Endpoint(NamedTuple):
 
 
 class Match(NamedTuple):
-    """What was found for a request: the endpoint, and the arguments that the path has."""
+    """The endpoint for a request, and the arguments in its path."""
 
     endpoint: Endpoint
     arguments: dict[str, Any]
 
 
-class _RouteEntry(NamedTuple):
-    pattern: Pattern
+class _Route(NamedTuple):
+    pattern: PathPattern
     endpoints: dict[str, Endpoint]
 
 
-class Table:
-    """Routes, asked in this order: exact paths, patterns as they were added, those of whole paths.
+class RouteTable:
+    """Routes, matched in this order: exact paths, patterns as added, patterns of whole paths.
 
-    Routes may be added while requests are answered.
+    Routes may be added while requests are handled.
     """
 
     def __init__(self) -> None:
-        self._places: dict[str, _RouteEntry] = {}
-        self._strict: dict[str, _RouteEntry] = {}
-        self._loose: dict[str, _RouteEntry] = {}
-        self._patterns: list[_RouteEntry] = []
-        self._last: list[_RouteEntry] = []
+        self._routes: dict[str, _Route] = {}
+        self._strict: dict[str, _Route] = {}
+        self._loose: dict[str, _Route] = {}
+        self._patterns: list[_Route] = []
+        self._path_patterns: list[_Route] = []
 
     def add(self, uri: str, endpoints: Mapping[str, Endpoint], *, strict: bool = False) -> None:
-        """Let these endpoints, by method, answer the route.
+        """Add endpoints, by method, to a route.
 
-        Raises ValueError where the route is wrong, or one of the same paths has the method.
+        Raises ValueError if the route is malformed, or if a route of the same paths already has
+        one of the methods.
         """
         pattern = parse_pattern(uri, strict=strict)
-        place = self._places.get(pattern.shape) or self._new_place(pattern)
+        route = self._routes.get(pattern.shape) or self._add_route(pattern)
         for method in endpoints:
-            if taken := place.endpoints.get(method):
-                raise ValueError(
-                    f"{method} {uri} is registered already: {name_of(taken.handler)} has it"
-                )
-        place.endpoints.update(endpoints)
+            if taken := route.endpoints.get(method):
+                owner = handler_name(taken.handler)
+                raise ValueError(f"{method} {uri} is already registered, with the handler {owner}")
+        route.endpoints.update(endpoints)
 
-    def _new_place(self, pattern: Pattern) -> _RouteEntry:
-        place = self._places[pattern.shape] = _RouteEntry(pattern, {})
+    def _add_route(self, pattern: PathPattern) -> _Route:
+        route = self._routes[pattern.shape] = _Route(pattern, {})
         if pattern.literal is not None:
-            (self._strict if pattern.strict else self._loose)[pattern.literal] = place
+            (self._strict if pattern.strict else self._loose)[pattern.literal] = route
         else:
-            (self._last if pattern.reaches else self._patterns).append(place)
-        return place
+            (self._path_patterns if pattern.spans_slashes else self._patterns).append(route)
+        return route
 
-    def match(self, method: str, path: str, shown: str) -> Match:
-        """What answers the method on a decoded path; ``shown`` is how an error writes that.
+    def match(self, method: str, path: str, encoded: str) -> Match:
+        """Find the endpoint for a method and a decoded path; errors show the ``encoded`` path.
 
-        A route of GET answers HEAD, unless there is one of its own. Raises NotFound, or
+        A GET endpoint also handles HEAD, unless there is one for HEAD. Raises NotFound, or
         MethodNotAllowed with ``Allow``.
         """
-        wanted = (method, "GET") if method == "HEAD" else (method,)
+        methods = (method, "GET") if method == "HEAD" else (method,)
         allowed: set[str] = set()
-        for place, arguments in self._found(path):
-            for each in wanted:
-                if endpoint := place.endpoints.get(each):
+        for route, arguments in self._matching(path):
+            for each in methods:
+                if endpoint := route.endpoints.get(each):
                     return Match(endpoint, arguments)
-            allowed.update(place.endpoints)
+            allowed.update(route.endpoints)
         if not allowed:
-            raise NotFound(f"Requested URL {shown} not found")
+            raise NotFound(f"Requested URL {encoded} not found")
         raise MethodNotAllowed(
-            f"Method {method} not allowed for URL {shown}", {"Allow": _allow(allowed)}
+            f"Method {method} not allowed for URL {encoded}", {"Allow": _format_allow(allowed)}
         )
 
-    def _found(self, path: str) -> Iterator[tuple[_RouteEntry, dict[str, Any]]]:
-        if place := self._strict.get(path):
-            yield place, {}
-        if place := self._loose.get(path.removesuffix("/")):
-            yield place, {}
-        for place in (*self._patterns, *self._last):
-            arguments = place.pattern.arguments(path)
+    def _matching(self, path: str) -> Iterator[tuple[_Route, dict[str, Any]]]:
+        if route := self._strict.get(path):
+            yield route, {}
+        if route := self._loose.get(path.removesuffix("/")):
+            yield route, {}
+        for route in (*self._patterns, *self._path_patterns):
+            arguments = route.pattern.match(path)
             if arguments is not None:
-                yield place, arguments
+                yield route, arguments
 
 
-def _allow(methods: set[str]) -> str:
+def _format_allow(methods: set[str]) -> str:
     if "GET" in methods:
         methods.add("HEAD")
     return ", ".join(sorted(methods))
 
 
-SLASH_INSIDE = "\ud800"
-
-_PARAMETER = re.compile(r"<([^<>:]*)(?::((?:[^<>]|\(\?(?:P<\w+>|<[=!]))*))?>")
-_REPEATED = re.compile(f"({_PARAMETER.pattern})|/{{2,}}")
+# Path patterns
 
 
-class _Kind(NamedTuple):
+class _Parameter(NamedTuple):
     regex: str
     cast: Cast
 
 
-def _uuid(text: str) -> Any:
-    from uuid import UUID
-
-    return UUID(text)
-
-
-def _finite(text: str) -> float:
+def _to_finite_float(text: str) -> float:
     number = float(text)
     if number in (math.inf, -math.inf):
         raise ValueError("too large for a float")
     return number
 
 
-_KINDS = {
-    "string": _Kind("[^/]+", str),
-    "int": _Kind("-?[0-9]+", int),
-    "number": _Kind(r"-?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)", _finite),
-    "alpha": _Kind("[A-Za-z]+", str),
-    # No slash at its beginning, sent as such or as %2F: joined to a folder it would leave that.
-    "path": _Kind(f"[^/{SLASH_INSIDE}].*", str),
-    "uuid": _Kind("[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", _uuid),
+_TYPES = {
+    "string": _Parameter("[^/]+", str),
+    "int": _Parameter("-?[0-9]+", int),
+    "number": _Parameter(r"-?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)", _to_finite_float),
+    "alpha": _Parameter("[A-Za-z]+", str),
+    # No slash at the beginning, sent as / or %2F: joined to a folder the path would leave it.
+    "path": _Parameter(f"[^/{ENCODED_SLASH}].*", str),
+    "uuid": _Parameter("[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", UUID),
 }
+_PARAMETER = re.compile(r"<([^<>:]*)(?::((?:[^<>]|\(\?(?:P<\w+>|<[=!]))*))?>")
+_PARAMETER_OR_SLASHES = re.compile(f"({_PARAMETER.pattern})|/{{2,}}")
 
 
-class Pattern(NamedTuple):
-    """What a route's text means: ``literal`` is its path where it has no parameters.
+class PathPattern(NamedTuple):
+    """The parsed path of a route; ``literal`` is the path if it has no parameters.
 
-    ``shape`` is the same for patterns of the same paths; ``reaches`` says whether a parameter
-    takes whole paths, so that more special patterns are to be asked first. Without ``strict``
-    the slash at a path's end is left out of ``literal``.
+    ``shape`` is equal for patterns of the same paths. ``spans_slashes``: a parameter takes whole
+    paths, so that more specific patterns must be tried first. Without ``strict``, ``literal``
+    has no slash at its end.
     """
 
     shape: str
     literal: str | None
     regex: re.Pattern[str]
     casts: dict[str, Cast]
-    reaches: bool
+    spans_slashes: bool
     strict: bool
 
-    def arguments(self, path: str) -> dict[str, Any] | None:
-        """What the parameters stand for in a decoded path; None where it does not match."""
+    def match(self, path: str) -> dict[str, Any] | None:
+        """Return the arguments in a decoded path; None if it does not match."""
         match = self.regex.fullmatch(path)
         if match is None:
             return None
         try:
             return {
-                name: cast(match[name].replace(SLASH_INSIDE, "/"))
+                name: cast(match[name].replace(ENCODED_SLASH, "/"))
                 for name, cast in self.casts.items()
             }
-        except ValueError:  # more digits than an int is read from, or than a float has room for
+        except ValueError:  # too many digits for int(), or a number too large for a float
             return None
 
 
-def parse_pattern(uri: str, *, strict: bool = False) -> Pattern:
-    """The pattern of a route; without ``strict`` a path is the same with a slash at its end.
+def parse_pattern(uri: str, *, strict: bool = False) -> PathPattern:
+    """Parse the path of a route; without ``strict`` a slash at its end makes no difference.
 
-    Raises ValueError for a text that is none.
+    Raises ValueError if it is malformed.
+
+    >>> parse_pattern('/p/<id:int>').match('/p/7')
+    {'id': 7}
     """
     uri = uri if uri.startswith("/") else "/" + uri
     casts: dict[str, Cast] = {}
-    regex, shape, reaches, end = "", "", False, 0
+    regex, shape, spans_slashes, end = "", "", False, 0
     for found in _PARAMETER.finditer(uri):
-        literal = re.escape(_literal(uri, end, found.start()))
-        name, kind = found[1], _kind_of(uri, found[2] or "string")
+        literal = re.escape(_decode_literal(uri, end, found.start()))
+        name, parameter = found[1], _find_parameter(uri, found[2] or "string")
         if not name.isidentifier() or name in casts:
-            raise ValueError(f"{uri}: {name!r} is no name, or no new one, for a parameter")
-        casts[name] = kind.cast
-        reaches = reaches or kind is _KINDS["path"]
-        regex += f"{literal}(?P<{name}>{kind.regex})"
-        shape += f"{literal}({kind.regex})"
+            raise ValueError(
+                f"{uri}: a parameter name must be an identifier and be used once; got {name!r}"
+            )
+        casts[name] = parameter.cast
+        spans_slashes = spans_slashes or parameter is _TYPES["path"]
+        regex += f"{literal}(?P<{name}>{parameter.regex})"
+        shape += f"{literal}({parameter.regex})"
         end = found.end()
-    rest = _literal(uri, end, len(uri))
+    rest = _decode_literal(uri, end, len(uri))
     if not strict:
         rest = rest.removesuffix("/")
     tail = re.escape(rest) + ("" if strict else "/?")
-    compiled = _compiled(uri, regex + tail)
-    return Pattern(shape + tail, None if casts else rest, compiled, casts, reaches, strict)
+    return PathPattern(
+        shape=shape + tail,
+        literal=None if casts else rest,
+        regex=_compile(uri, regex + tail),
+        casts=casts,
+        spans_slashes=spans_slashes,
+        strict=strict,
+    )
 
 
-def joined(prefix: str, uri: str) -> str:
-    """A route's text behind a prefix; slashes that meet become one."""
+def join_paths(prefix: str, uri: str) -> str:
+    """Join a prefix and the path of a route; merge slashes outside of parameters.
+
+    >>> join_paths('/v1/', '/p/<id:int>')
+    '/v1/p/<id:int>'
+    """
     text = "/" + prefix + "/" + uri if uri else "/" + prefix
-    return _REPEATED.sub(lambda found: found[1] or "/", text)
+    return _PARAMETER_OR_SLASHES.sub(lambda found: found[1] or "/", text)
 
 
-def _kind_of(uri: str, said: str) -> _Kind:
-    if said in _KINDS:
-        return _KINDS[said]
-    if said.isalpha():  # as a regular expression it would match no more than itself
-        known = ", ".join(_KINDS)
-        raise ValueError(f"{uri}: {said} is no kind of parameter; {known} are, or a regex")
-    return _Kind(said, str)
+def _find_parameter(uri: str, name: str) -> _Parameter:
+    if name in _TYPES:
+        return _TYPES[name]
+    if name.isalpha():  # as a regular expression it would match only itself
+        known = ", ".join(_TYPES)
+        raise ValueError(
+            f"{uri}: {name} is not a parameter type; use {known}, or a regular expression"
+        )
+    return _Parameter(name, str)
 
 
-def _literal(uri: str, start: int, end: int) -> str:
+def _decode_literal(uri: str, start: int, end: int) -> str:
     text = uri[start:end]
     if "<" in text or ">" in text:
-        raise ValueError(f"{uri}: a parameter is written <name> or <name:kind>")
-    return unquote(text.replace("%2F", SLASH_INSIDE).replace("%2f", SLASH_INSIDE))
+        raise ValueError(f"{uri}: a parameter must be written <name> or <name:type>")
+    return unquote(text.replace("%2F", ENCODED_SLASH).replace("%2f", ENCODED_SLASH))
 
 
-def _compiled(uri: str, regex: str) -> re.Pattern[str]:
+def _compile(uri: str, regex: str) -> re.Pattern[str]:
     try:
         return re.compile(regex, re.DOTALL)
     except re.error as exc:
-        raise ValueError(f"{uri}: a parameter's regular expression is wrong: {exc}") from exc
+        raise ValueError(f"{uri}: a parameter has an invalid regular expression: {exc}") from exc
 
 
-def name_of(function: object) -> str:
-    """How a message calls a handler."""
+# Checks of handlers, made when they are registered and not at the first call
+
+
+def handler_name(function: object) -> str:
+    """Return the name of a handler for messages."""
     name: str = getattr(function, "__qualname__", None) or repr(function)
     return name
 
@@ -267,44 +272,46 @@ def check_not_async(function: Callable[..., Any], what: str) -> None:
         called = type(called).__call__
     if inspect.iscoroutinefunction(called) or inspect.isasyncgenfunction(called):
         raise TypeError(
-            f"{what} {name_of(function)} is asynchronous, and restkit.server is blocking: "
-            "take its async and await out"
+            f"{what} {handler_name(function)} is asynchronous, but restkit.server is blocking: "
+            "remove async and await"
         )
 
 
 def check_handler(handler: Callable[..., Any], *called_with: str) -> None:
-    """Raise TypeError for what cannot be a handler, ValueError for one that takes no request.
+    """Raise TypeError for an invalid handler, ValueError for one that takes no request.
 
-    ``called_with`` names what it is called with by position, where that is more.
+    ``called_with`` names the positional arguments of the call, by default ``request`` alone.
     """
     if not callable(handler):
-        raise TypeError(f"a handler is a function, and {handler!r} is none")
+        raise TypeError(f"a handler must be callable; got {handler!r}")
     check_not_async(handler, "the handler")
     positional = called_with or ("request",)
-    _check(handler, positional, lambda signature: signature.bind_partial(*positional))
+    _check_call(handler, positional, lambda signature: signature.bind_partial(*positional))
 
 
 def check_arguments(handler: Callable[..., Any], names: Iterable[str]) -> None:
-    """Raise ValueError unless the handler takes the request, and arguments of these names.
+    """Raise ValueError unless the handler takes a request and arguments of these names.
 
-    What a decorator takes counts, and not what the function behind it does.
+    Of a decorated function, the signature of the decorator counts.
     """
     arguments = dict.fromkeys(names)
-    _check(handler, ["request", *arguments], lambda signature: signature.bind(None, **arguments))
+    _check_call(
+        handler, ["request", *arguments], lambda signature: signature.bind(None, **arguments)
+    )
 
 
-def _check(
+def _check_call(
     handler: Callable[..., Any],
     called_with: Iterable[str],
     bind: Callable[[inspect.Signature], object],
 ) -> None:
     try:
         signature = inspect.signature(handler, follow_wrapped=False)
-    except ValueError:  # some of what is written in C tells none; the call itself will show
+    except ValueError:  # some callables written in C have no signature; the call will show
         return
     try:
         bind(signature)
     except TypeError as exc:
         raise ValueError(
-            f"the handler {name_of(handler)} is called with ({', '.join(called_with)}): {exc}"
+            f"the handler {handler_name(handler)} must take ({', '.join(called_with)}): {exc}"
         ) from exc

@@ -15,14 +15,14 @@ import restkit
 from restkit import Client, Headers, Request, RequestError, parse_url
 from restkit.auth.auth import Auth, BasicAuth, BearerAuth, CallableAuth, NetrcAuth, as_auth
 from restkit.auth.digest import DigestAuth
-from restkit.settings import Settings
+from restkit.client.options import Settings
 from support import ScriptedServer, field, response
 
 USER, PASSWORD = "us@er", "p:w-s3cret"
 
 
 def make_request(url="http://a.test/", headers=()):
-    return Request("GET", parse_url(url), Headers(headers), frozenset(), None, Settings())
+    return Request("GET", parse_url(url), Headers(headers))
 
 
 def authorization_of(auth: Auth, url="http://a.test/") -> str | None:

@@ -23,7 +23,6 @@ from restkit.auth.digest import (
 from restkit.errors import RequestError
 from restkit.payload.base import Payload
 from restkit.payload.values import BytesPayload
-from restkit.settings import Settings
 from support import ScriptedServer, body_of, field, head_of, payload_of, response
 
 HASHES = {"MD5": "md5", "SHA-256": "sha256", "SHA-512-256": "sha512_256"}
@@ -447,7 +446,7 @@ def test_next_nonce_of_a_response_is_used(algorithm, client):
 def test_same_next_nonce_does_not_restart_the_count():
     auth = DigestAuth(USER, PASSWORD)
     url = parse_url("http://a.test/")
-    request = Request("GET", url, Headers(), frozenset(), None, Settings())
+    request = Request("GET", url, Headers())
     auth.answer(request, HttpResponse.made(request, 401, {"WWW-Authenticate": f"{MD5}, qop=auth"}))
     counts = []
     for _ in range(3):
@@ -633,13 +632,13 @@ def test_threads_with_the_same_nonce_share_its_count(client):
 def answer_challenge(auth, url, *, nonce="n", sent=None, extra="") -> bool:
     """Pass a 401 to a request with this Authorization to the auth; return its result."""
     headers = Headers([("Authorization", sent)] if sent else [])
-    request = Request("GET", parse_url(url), headers, frozenset(), None, Settings())
+    request = Request("GET", parse_url(url), headers)
     value = f'Digest realm="r", nonce="{nonce}", qop="auth"{extra}'
     return auth.answer(request, HttpResponse.made(request, 401, {"WWW-Authenticate": value}))
 
 
 def authorization_of(auth, url="http://host/") -> str:
-    request = Request("GET", parse_url(url), Headers(), frozenset(), None, Settings())
+    request = Request("GET", parse_url(url), Headers())
     auth.authorize(request)
     return request.headers.get("authorization", "")
 
@@ -650,9 +649,7 @@ def nonce_and_count(auth, url="http://host/") -> tuple[str, int]:
 
 
 def accept(auth, sent, url="http://host/") -> None:
-    request = Request(
-        "GET", parse_url(url), Headers({"Authorization": sent}), frozenset(), None, Settings()
-    )
+    request = Request("GET", parse_url(url), Headers({"Authorization": sent}))
     auth.learn(request, HttpResponse.made(request, 200))
 
 
@@ -803,10 +800,10 @@ def test_auth_int_covers_a_spooled_payload(client):
 def test_known_auth_int_is_not_sent_with_a_one_shot_payload():
     auth = DigestAuth(USER, PASSWORD)
     url = parse_url("http://a.test/")
-    first = Request("GET", url, Headers(), frozenset(), None, Settings())
+    first = Request("GET", url, Headers())
     challenge = {"WWW-Authenticate": f'{MD5}, qop="auth-int"'}
     assert auth.answer(first, HttpResponse.made(first, 401, challenge))
-    request = Request("POST", url, Headers(), frozenset(), OnePass(), Settings())
+    request = Request("POST", url, Headers(), OnePass())
     auth.authorize(request)
     assert "authorization" not in request.headers
     assert not request.payload.read

@@ -13,7 +13,6 @@ from restkit.auth.challenges import parse_challenges
 from restkit.auth.oauth1 import OAuth1
 from restkit.payload.base import Payload
 from restkit.payload.values import BytesPayload, TextPayload
-from restkit.settings import Settings
 from support import ScriptedServer, field, payload_of, response
 
 FORM = "application/x-www-form-urlencoded"
@@ -24,7 +23,7 @@ PHOTOS = "http://photos.example.net/photos"
 
 def make_request(url, method="GET", payload=None, headers=()):
     fields = Headers(headers)
-    return Request(method, parse_url(url), fields, frozenset(), payload, Settings())
+    return Request(method, parse_url(url), fields, payload)
 
 
 def oauth_parameters(auth, *args, **kwargs) -> dict[str, str]:

@@ -277,7 +277,7 @@ def test_a_source_that_breaks_off_is_its_own_error_and_the_request_never_complet
             assert len(body_of(wire)) < int(field(wire, "content-length"))
         else:
             assert not wire.endswith(b"0\r\n\r\n")
-        assert repr(client) == "<Client, 0 connections at rest>"
+        assert repr(client) == "<Client, 0 idle connections>"
 
 
 def test_a_disk_that_fills_up_while_a_body_file_is_sent_is_the_systems_error():
@@ -307,4 +307,4 @@ def test_a_body_is_not_sent_to_itself_twice_over_one_connection():
         answer = client.post(server.url(), client.get(server.url()))
         assert answer.body == b"thanks"
         assert body_of(server.requests[-1]) == BODY
-        assert repr(client) == "<Client, 2 connections at rest>"
+        assert repr(client) == "<Client, 2 idle connections>"

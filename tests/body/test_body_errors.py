@@ -289,7 +289,7 @@ def test_B05_a_disk_that_is_full_for_an_early_answer_is_the_systems_error():
             client.post(server.url(), rows())
         assert caught.value.errno == errno.EFBIG
         server.until(lambda: server.peers[0].finished, "the end of the connection")
-        assert repr(client) == "<Client, 0 connections at rest>"
+        assert repr(client) == "<Client, 0 idle connections>"
 
 
 # B08: too large
@@ -408,7 +408,7 @@ SPOILED = {
     "no gzip at all": ("gzip", b"some words", None),
     "deflate cut": ("deflate", DEFLATED[:-3], "ends early"),
     "deflate with a wrong sum": ("deflate", DEFLATED[:-4] + b"\0\0\0\0", None),
-    "deflate with rubbish": ("deflate", DEFLATED + b"x", "something follows"),
+    "deflate with rubbish": ("deflate", DEFLATED + b"x", "data follows"),
     "brotli cut": ("br", BROTLI[:-3], "ends early"),
     "brotli with rubbish": ("br", BROTLI + b"x", None),
     "zstd cut": ("zstd", ZSTD, "ends early"),

@@ -519,7 +519,7 @@ def test_a_body_left_half_way_closes_its_connection(leave):
         else:
             del got, stream
         server.until(lambda: server.peers[0].finished, "the end of the connection")
-        assert repr(client) == "<Client, 0 connections at rest>"
+        assert repr(client) == "<Client, 0 idle connections>"
 
 
 class Interrupted(BaseException):

@@ -274,7 +274,7 @@ def test_a_source_that_breaks_off_is_named_and_the_target_gets_no_end(way, frami
         )
         assert (error.sent, error.out_of_payload) == ("part", True)
         assert str(pickle.loads(pickle.dumps(error))) == str(error)
-        assert repr(client) == "<Client, 0 connections at rest>"
+        assert repr(client) == "<Client, 0 idle connections>"
 
 
 def test_the_error_of_the_source_is_told_once_and_stays_its_own():
@@ -344,7 +344,7 @@ def test_when_the_sending_fails_the_connection_of_the_source_is_closed(way, endi
             with pytest.raises(Error):
                 client.post(second.url(), source)
         first.until(lambda: first.peers[0].finished, "the end of the source's connection")
-        assert repr(client) == "<Client, 0 connections at rest>"
+        assert repr(client) == "<Client, 0 idle connections>"
 
 
 def test_when_the_sending_of_a_body_file_fails_it_can_be_sent_again():

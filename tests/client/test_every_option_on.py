@@ -48,7 +48,7 @@ def share(client: Client, count: int, service: Service) -> None:
     assert failures == []
     check_counts([f"thread-{number}" for number in range(count)], ways, service)
     assert 1 <= at_rest(client) <= 10
-    assert ", 0 in use, 0 being opened, 0 waiting, 12 at most" in repr(client._carrier.pool)
+    assert ", 0 in use, 0 being opened, 0 waiting, 12 at most" in repr(client._pool)
 
 
 # Threads
@@ -127,7 +127,7 @@ with everything_on(*sys.argv[1:], max_connections=3) as client:
     for thread in threads:
         thread.join()
     assert failures == [], failures
-    assert ', 0 in use, 0 being opened, 0 waiting' in repr(client._carrier.pool), client
+    assert ', 0 in use, 0 being opened, 0 waiting' in repr(client._pool), client
     call(client, 'parent-last')
     assert 'c-child0-one' not in client.cookies
 """
@@ -161,7 +161,7 @@ with everything_on(*sys.argv[1:]) as client:
     gevent.joinall(greenlets, timeout=40, raise_error=True)
     assert all(each.successful() for each in greenlets)
     assert 1 <= at_rest(client) <= 10
-    assert ', 0 in use, 0 being opened, 0 waiting, 12 at most' in repr(client._carrier.pool)
+    assert ', 0 in use, 0 being opened, 0 waiting, 12 at most' in repr(client._pool)
 
 """
 

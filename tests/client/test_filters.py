@@ -53,7 +53,7 @@ def test_an_answer_that_is_made_up_has_a_body_of_bytes_or_text(server):
     made = HttpResponse.made(request, 200, {"Content-Type": "text/plain"}, "gr\u00fc\u00dfe")
     assert (made.body, made.text) == ("gr\u00fc\u00dfe".encode(), "gr\u00fc\u00dfe")
     assert HttpResponse.made(request, body=b"gr\xfc").body == b"gr\xfc"
-    with pytest.raises(TypeError, match="body= is of type dict; bytes or str are wanted"):
+    with pytest.raises(TypeError, match="body must be bytes or str; got dict"):
         HttpResponse.made(request, body={"a": 1})
     with pytest.raises(PayloadError, match="body= has a lone surrogate"):
         HttpResponse.made(request, body="\ud800")
@@ -172,7 +172,9 @@ def test_a_hook_that_gives_something_else_is_a_type_error_that_names_its_filter(
             return "<the wrong one>"
 
     setattr(Wrong, hook, lambda *args: wrong)
-    expected = f"^{hook} of <the wrong one> gave a value of type {type(wrong).__name__};"
+    expected = (
+        f"^{hook} of <the wrong one> must return .*; got a value of type {type(wrong).__name__}"
+    )
     with pytest.raises(TypeError, match=expected):
         restkit.get(server.url(), filters=[Wrong()])
     gc.collect()
@@ -181,9 +183,19 @@ def test_a_hook_that_gives_something_else_is_a_type_error_that_names_its_filter(
 @pytest.mark.parametrize(
     ("name", "value", "wrong", "wanted"),
     [
-        ("url", "http://us:hunter2@host/", InvalidUrl, "type str; a URL is wanted: parse_url"),
-        ("url", None, InvalidUrl, "type NoneType; a URL is wanted"),
-        ("headers", {"X-Added": "yes"}, InvalidHeader, "type dict; Headers are wanted"),
+        (
+            "url",
+            "http://us:hunter2@host/",
+            InvalidUrl,
+            "must set request.url to a URL.*got a value of type str",
+        ),
+        ("url", None, InvalidUrl, "got a value of type NoneType"),
+        (
+            "headers",
+            {"X-Added": "yes"},
+            InvalidHeader,
+            "must set request.headers to Headers.*type dict",
+        ),
     ],
 )
 def test_a_filter_that_sets_what_a_request_cannot_have_is_named(name, value, wrong, wanted, server):
@@ -237,7 +249,7 @@ def test_an_object_with_more_than_hooks_is_a_filter_even_if_it_can_be_iterated(s
 
 @pytest.mark.parametrize("wrong", [1, "text", [1], [Filter(), None], print, [OnlyAsks], OnlyTold])
 def test_what_has_no_hooks_is_refused_at_the_door(wrong):
-    with pytest.raises(RequestError, match="filters= has"):
+    with pytest.raises(RequestError, match=r"(a filter must have|filters must be objects)"):
         as_filters(wrong)
 
 
@@ -245,5 +257,5 @@ def test_a_hook_that_cannot_be_called_is_refused_at_the_door():
     class Odd:
         on_request = "no method"
 
-    with pytest.raises(RequestError, match="filters= has"):
+    with pytest.raises(RequestError, match=r"(a filter must have|filters must be objects)"):
         Client(filters=[Odd()])

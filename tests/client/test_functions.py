@@ -63,7 +63,7 @@ def test_a_known_method_is_in_capitals_and_another_as_it_was_written(method, sen
 
 @pytest.mark.parametrize("method", ["", "G ET", "GET\r\n", "GÉT", "GET\0", b"GET", None, 1])
 def test_W16_what_is_no_method_is_a_request_error(method, server, client):
-    with pytest.raises(RequestError, match="is no method"):
+    with pytest.raises(RequestError, match="the method must be a word"):
         client.request(server.url(), method)
     assert server.connections == 0
 
@@ -113,7 +113,7 @@ def test_R08_body_and_data_are_other_names_of_payload(name, server, client):
     ],
 )
 def test_R08_two_payloads_are_a_type_error(given, server, client):
-    with pytest.raises(TypeError, match=f"{' and '.join(given)} are given"):
+    with pytest.raises(TypeError, match=f"{' and '.join(given)} are both given"):
         client.post(server.url(), **given)
     assert server.connections == 0
 
@@ -232,7 +232,7 @@ def test_a_range_is_asked_for_without_a_coding_unless_the_caller_says_otherwise(
         ({"timeout": True}, "timeout must be .*; got True"),
         ({"timeout": Timeout(idle=0)}, "Timeout.idle must be .*; got 0"),
         ({"timeout": Timeout(total="x")}, "Timeout.total must be .*; got 'x'"),
-        ({"decompress": 1}, "decompress=1: True or False"),
+        ({"decompress": 1}, "decompress must be True or False"),
         ({"spool_size": -1}, "spool_size=-1"),
         ({"spool_size": 1.5}, "spool_size=1.5"),
         ({"spool_dir": 5}, "spool_dir=5"),
@@ -269,13 +269,13 @@ def test_every_kind_of_timeout_is_taken(timeout, server, client):
 
 @pytest.mark.parametrize("name", ["pool_size", "max_idle", "base_url", "cookies", "uds"])
 def test_what_belongs_to_a_client_is_refused_in_a_call(name, server, client):
-    with pytest.raises(TypeError, match=f"{name}= .*belongs to a Client"):
+    with pytest.raises(TypeError, match=f"{name}= .*is an option of a Client"):
         client.get(server.url(), **{name: 5})
 
 
 @pytest.mark.parametrize("name", ["json", "body", "data", "payload", "method", "url"])
 def test_what_belongs_to_a_call_is_refused_at_a_client(name):
-    with pytest.raises(TypeError, match=f"{name}= .*belongs to a call"):
+    with pytest.raises(TypeError, match=f"{name}= .*is an option of a call"):
         Client(**{name: 5})
 
 
@@ -346,7 +346,7 @@ def test_R22_bare_calls_share_one_client(server):
         assert restkit.get(server.url()).body == b"answer"
     assert server.connections == 1
     assert default_client() is default_client()
-    assert repr(default_client()) == "<Client, 1 connections at rest>"
+    assert repr(default_client()) == "<Client, 1 idle connections>"
 
 
 def test_R22_threads_that_begin_at_once_share_one_client(server):

@@ -73,7 +73,7 @@ with Client(timeout=PATIENT, verify=ca, pool_size=50) as client:
         assert client.get(url + path).body == path.encode()
 
     together(ask)
-    assert repr(client) == '<Client, 50 connections at rest>', client
+    assert repr(client) == '<Client, 50 idle connections>', client
     together(ask)
 """
 
@@ -119,7 +119,7 @@ with Client(timeout=PATIENT, verify=ca, max_connections=3) as client:
         assert client.get(url + path).body == path.encode()
 
     together(ask)
-    pool = client._carrier.pool
+    pool = client._pool
     assert ', 0 in use, 0 being opened, 0 waiting, 3 at most' in repr(pool), pool
 
     held = [client.get(url + '/long') for _ in range(3)]
@@ -136,7 +136,7 @@ with Client(timeout=PATIENT, verify=ca, max_connections=3) as client:
     del held
     assert waiting.get(timeout=15).body == b'/later'
 
-    asleep = gevent.spawn(pool.wait, 15)
+    asleep = gevent.spawn(pool.wait_or_closed, 15)
     gevent.sleep(0.01)
     client.close()
     assert asleep.get(timeout=5) is True

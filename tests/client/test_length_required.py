@@ -8,9 +8,9 @@ import pytest
 
 from restkit import Client, HttpResponse, Payload, Request, as_payload, parse_url
 from restkit.client.call import request_with_length
+from restkit.client.options import Settings
 from restkit.headers import Headers
 from restkit.payload.values import BytesPayload
-from restkit.settings import Settings
 from support import ScriptedServer, body_of, field, fields_of, payload_of, response
 
 OK = response(b"taken")
@@ -49,11 +49,9 @@ def decide(
         method,
         parse_url("http://a.test/"),
         Headers(headers or {}),
-        frozenset(),
         as_payload(payload),
-        Settings(),
     )
-    following = request_with_length(request, HttpResponse.made(request, status))
+    following = request_with_length(request, Settings(), HttpResponse.made(request, status))
     assert request.headers.pairs() == list((headers or {}).items())  # the first is left alone
     return following
 

@@ -216,7 +216,9 @@ def test_R04_the_callers_length_in_any_spelling_is_the_only_one(
 @pytest.mark.parametrize(("length", "coding"), [(3, "chunked"), ("3", "Chunked"), (0, "gzip")])
 def test_R04_length_and_chunks_together_are_an_error(length, coding, payload, client, server):
     headers = {"content-length": length, "TRANSFER-encoding": coding}
-    with pytest.raises(RequestError, match="both Content-Length and Transfer-Encoding") as caught:
+    with pytest.raises(
+        RequestError, match="Content-Length and Transfer-Encoding are both given"
+    ) as caught:
         ask(client, server, payload=payload, headers=headers)
     assert nothing_left(server, caught.value)
 
@@ -227,14 +229,18 @@ def test_R04_length_and_chunks_together_are_an_error(length, coding, payload, cl
     ["-3", -3, "+3", "3 3", "0x3", "3.0", "1e3", "three", "", "3, 3", "3,", "9" * 20, "²"],
 )
 def test_R04_what_is_no_length_is_an_error(length, payload, client, server):
-    with pytest.raises(RequestError, match="a number of bytes in digits is wanted") as caught:
+    with pytest.raises(
+        RequestError, match="Content-Length must be a number of bytes in digits"
+    ) as caught:
         ask(client, server, payload=payload, headers={"Content-Length": length})
     assert nothing_left(server, caught.value)
 
 
 def test_R04_two_lengths_are_an_error_also_when_they_agree(client, server):
     headers = [("Content-Length", 3), ("content-length", "3")]
-    with pytest.raises(RequestError, match="Content-Length '3, 3'") as caught:
+    with pytest.raises(
+        RequestError, match="must be a number of bytes in digits; got '3, 3'"
+    ) as caught:
         ask(client, server, payload=b"abc", headers=headers)
     assert nothing_left(server, caught.value)
 
@@ -302,7 +308,7 @@ def test_R04_no_payload_may_be_declared_as_one_of_length_0(client, server):
 
 
 def test_R04_no_payload_is_not_one_of_another_length(client, server):
-    with pytest.raises(PayloadLengthError, match="says 3, and there is no payload") as caught:
+    with pytest.raises(PayloadLengthError, match="is 3, and there is no payload") as caught:
         ask(client, server, headers={"Content-Length": 3})
     assert nothing_left(server, caught.value)
 
@@ -362,7 +368,7 @@ def test_P11_a_big_file_goes_in_chunks_when_they_are_asked_for(client, server, t
     "coding", ["gzip", "gzip, chunked", "chunked, gzip", "identity", "", "chunked;q=1", "chunk"]
 )
 def test_P11_another_transfer_coding_is_an_error(coding, payload, client, server):
-    with pytest.raises(RequestError, match="chunked is the one that can be sent") as caught:
+    with pytest.raises(RequestError, match="Transfer-Encoding must be chunked") as caught:
         ask(client, server, payload=payload, headers={"Transfer-Encoding": coding})
     assert nothing_left(server, caught.value)
 
@@ -421,7 +427,7 @@ def test_a_method_or_a_name_that_is_a_member_of_an_enum_goes_as_what_it_holds(me
 
 @pytest.mark.parametrize("method", [None, b"GET", 1, ["GET"], "", "G T"])
 def test_what_is_no_method_is_an_error(method, client, server):
-    with pytest.raises(RequestError, match="is no method") as caught:
+    with pytest.raises(RequestError, match="the method must be a word") as caught:
         client.request(server.url(), method)
     assert (caught.value.sent, server.connections) == ("nothing", 0)
 
@@ -454,7 +460,7 @@ def test_P12_any_method_may_have_a_payload(method, client):
     ],
 )
 def test_P12_a_method_that_has_no_payload_gets_none(method, payload, headers, client, server):
-    with pytest.raises(RequestError, match=f"a {method} request has no payload") as caught:
+    with pytest.raises(RequestError, match=f"a {method} request cannot have a payload") as caught:
         ask(client, server, method, payload, headers)
     assert nothing_left(server, caught.value)
 

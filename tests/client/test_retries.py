@@ -40,9 +40,9 @@ from restkit import (
     as_payload,
     parse_url,
 )
-from restkit.client.retries import RetryCounter, RetryPolicy, as_retries, seconds_to_wait
+from restkit.client.options import Settings
+from restkit.client.retries import RetryCounter, RetryPolicy, as_retries, retry_after_seconds
 from restkit.headers import Headers
-from restkit.settings import Settings
 from support import (
     ScriptedServer,
     body_of,
@@ -62,7 +62,7 @@ ANY = RetryPolicy(None, statuses=frozenset((500, 503)), methods=None)
 
 
 def told(value: str) -> float | None:
-    return seconds_to_wait(Headers({"Retry-After": value}))
+    return retry_after_seconds(Headers({"Retry-After": value}))
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_C03_what_is_neither_seconds_nor_a_date_says_nothing(value):
 
 
 def test_C03_no_header_says_nothing():
-    assert seconds_to_wait(Headers()) is None
+    assert retry_after_seconds(Headers()) is None
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_C09_a_number_is_how_often_to_try_again():
 
 @pytest.mark.parametrize("value", [-1, True, 2.5, "3", (1, 2), urllib3.Timeout(3), Retry])
 def test_C09_anything_else_is_an_error_that_says_what_is_wanted(value):
-    with pytest.raises(RequestError, match="urllib3's Retry is wanted, or how often"):
+    with pytest.raises(RequestError, match="retries must be urllib3's Retry, a number of retries"):
         as_retries(value)
 
 
@@ -241,10 +241,12 @@ def test_C09_a_retry_that_says_nothing_of_redirects_has_none():
 # After which failures: the decision by itself, without a socket
 
 
-def request_of(method: str = "GET", payload: object = None, **settings: object) -> Request:
-    given = Settings()._replace(**{"wait_tries": 0.0, **settings})
-    url = parse_url("http://a.test/")
-    return Request(method, url, Headers(), frozenset(), as_payload(payload), given)
+def request_of(method: str = "GET", payload: object = None) -> Request:
+    return Request(method, parse_url("http://a.test/"), payload=as_payload(payload))
+
+
+def counter(**options: object) -> RetryCounter:
+    return RetryCounter(Settings(**{"wait_tries": 0.0, **options}).retry_policy())
 
 
 def spent() -> object:
@@ -263,8 +265,8 @@ def failed(kind: type[Error], cause: BaseException | None = None, **said: object
 
 
 def again(error: Error, method: str = "GET", payload: object = None, **settings: object) -> bool:
-    request = request_of(method, payload, **settings)
-    return RetryCounter(request.settings).after_error(request, error) is not None
+    request = request_of(method, payload)
+    return counter(**settings).delay_after_error(request, error) is not None
 
 
 REFUSED = ConnectionRefusedError(111, "Connection refused")
@@ -353,7 +355,7 @@ def test_C09_a_retry_asks_for_timeouts_by_the_names_of_its_counts():
 
 def test_what_began_as_an_answer_is_tried_again_only_where_a_retry_asks():
     for error in (
-        failed(TransportError, RESET, answered=True),
+        failed(TransportError, RESET, response_started=True),
         failed(UnexpectedEOF),
         failed(BadStatusLine),
     ):
@@ -366,7 +368,7 @@ def test_what_began_as_an_answer_is_tried_again_only_where_a_retry_asks():
 def test_a_peer_that_answered_has_had_its_say():
     request = request_of()
     late = failed(TransportError, RESET, response=HttpResponse.made(request, 200))
-    assert RetryCounter(request.settings).after_error(request, late) is None
+    assert counter().delay_after_error(request, late) is None
 
 
 def test_what_broke_in_the_payloads_own_source_is_no_failure_of_this_request():
@@ -380,9 +382,9 @@ def test_what_broke_in_the_payloads_own_source_is_no_failure_of_this_request():
 def counted(settings: Settings, *errors: Error) -> int:
     """How many of these failures, one after the other, are followed by another try."""
     request = request_of()
-    tries = RetryCounter(settings)
+    tries = RetryCounter(settings.retry_policy())
     for number, error in enumerate(errors):
-        if tries.after_error(request, error) is None:
+        if tries.delay_after_error(request, error) is None:
             return number
     return len(errors)
 
@@ -447,7 +449,7 @@ def test_C09_statuses_are_tried_again_as_urllib3_would(
         respect_retry_after_header=respect,
     )
     fields = {"Retry-After": "0"} if header else {}
-    request = request_of(method, retries=as_retries(retry))
+    request, tries = request_of(method), counter(retries=as_retries(retry))
     answer = HttpResponse.made(request, code, fields)
     expected = 0
     theirs = urllib3.HTTPResponse(status=code)
@@ -457,9 +459,8 @@ def test_C09_statuses_are_tried_again_as_urllib3_would(
         except urllib3.exceptions.MaxRetryError:
             break
         expected += 1
-    tries = RetryCounter(request.settings)
     ours = 0
-    while ours < 8 and tries.after_answer(request, answer) is not None:
+    while ours < 8 and tries.delay_after_status(request, answer) is not None:
         ours += 1
     assert ours == expected
 
@@ -467,26 +468,26 @@ def test_C09_statuses_are_tried_again_as_urllib3_would(
 def test_without_a_retry_no_status_is_tried_again():
     request = request_of()
     answer = HttpResponse.made(request, 503, {"Retry-After": "0"})
-    assert RetryCounter(request.settings).after_answer(request, answer) is None
+    assert counter().delay_after_status(request, answer) is None
 
 
 def test_a_number_waits_out_what_retry_after_says():
-    request = request_of(retries=as_retries(2))
-    tries = RetryCounter(request.settings)
+    request = request_of()
+    tries = counter(retries=as_retries(2))
     busy = HttpResponse.made(request, 503, {"Retry-After": "4"})
-    assert [tries.after_answer(request, busy) for _ in range(3)] == [4.0, 4.0, None]
+    assert [tries.delay_after_status(request, busy) for _ in range(3)] == [4.0, 4.0, None]
     for status in (500, 503):
         plain = HttpResponse.made(request, status)
-        assert RetryCounter(request.settings).after_answer(request, plain) is None
+        assert counter(retries=as_retries(2)).delay_after_status(request, plain) is None
 
 
 # How long before the next
 
 
 def waits(settings: Settings, count: int) -> list[float]:
-    request, tries = request_of(), RetryCounter(settings)
+    request, tries = request_of(), RetryCounter(settings.retry_policy())
     error = failed(ConnectError, REFUSED)
-    found = [tries.after_error(request, error) for _ in range(count)]
+    found = [tries.delay_after_error(request, error) for _ in range(count)]
     assert None not in found
     return [each for each in found if each is not None]
 
@@ -523,30 +524,33 @@ def test_C09_a_retry_waits_as_urllib3_waits(factor, most, jitter, count):
 
 @given(seconds=st.integers(0, 200), most=st.integers(0, 200))
 def test_C03_retry_after_is_obeyed_up_to_max_wait(seconds, most):
-    request = request_of(retries=ANY, max_wait=float(most))
+    request = request_of()
     answer = HttpResponse.made(request, 503, {"Retry-After": str(seconds)})
-    pause = RetryCounter(request.settings).after_answer(request, answer)
+    pause = counter(retries=ANY, max_wait=float(most)).delay_after_status(request, answer)
     assert pause == (seconds if seconds <= most else None)
 
 
 def test_C03_retry_after_that_cannot_be_read_waits_as_if_there_were_none():
-    request = request_of(retries=ANY._replace(backoff_factor=1.0))
-    tries = RetryCounter(request.settings)
+    request = request_of()
+    tries = counter(retries=ANY._replace(backoff_factor=1.0))
     answer = HttpResponse.made(request, 503, {"Retry-After": "soon"})
-    assert [tries.after_answer(request, answer) for _ in range(3)] == [0.0, 2.0, 4.0]
+    assert [tries.delay_after_status(request, answer) for _ in range(3)] == [0.0, 2.0, 4.0]
 
 
 def test_C09_a_retry_may_pass_over_retry_after():
     retries = ANY._replace(respect_retry_after=False, backoff_factor=0.0)
-    request = request_of(retries=retries)
+    request = request_of()
     answer = HttpResponse.made(request, 503, {"Retry-After": "1000"})
-    assert RetryCounter(request.settings).after_answer(request, answer) == 0.0
+    assert counter(retries=retries).delay_after_status(request, answer) == 0.0
 
 
 def test_C09_a_retry_may_bound_retry_after_by_itself():
-    request = request_of(retries=ANY._replace(retry_after_max=2.0))
+    request = request_of()
     answer = HttpResponse.made(request, 503, {"Retry-After": "1000"})
-    assert RetryCounter(request.settings).after_answer(request, answer) == 2.0
+    assert (
+        counter(retries=ANY._replace(retry_after_max=2.0)).delay_after_status(request, answer)
+        == 2.0
+    )
 
 
 # On the wire

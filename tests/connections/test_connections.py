@@ -219,7 +219,7 @@ def test_W10_once_more_is_once(tls, client):
         with pytest.raises(TransportError, match="without an answer") as lost:
             client.get(server.url(), max_tries=2)
         assert server.connections == 2
-        assert [each.rested for each in lost.value.history] == [True]
+        assert [each.on_reused_connection for each in lost.value.history] == [True]
 
 
 @pytest.mark.parametrize("begun", [b"H", OK[:-6], GO_ON, GO_ON + b"HTTP/1.1 200 "])
@@ -314,9 +314,9 @@ with Client(timeout=Timeout(15, 15), verify=ca) as client:
     child = os.fork()
     if child == 0:
         try:
-            assert repr(client) == '<Client, 0 connections at rest>', client
+            assert repr(client) == '<Client, 0 idle connections>', client
             assert client.get(url + '/child').body == b'ok'
-            assert repr(client) == '<Client, 1 connections at rest>', client
+            assert repr(client) == '<Client, 1 idle connections>', client
             half.close()
             client.close()
             os._exit(7)
@@ -324,10 +324,10 @@ with Client(timeout=Timeout(15, 15), verify=ca) as client:
             os._exit(1)
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 7
-    assert repr(client) == '<Client, 1 connections at rest>', client
+    assert repr(client) == '<Client, 1 idle connections>', client
     assert client.get(url + '/parent').body == b'ok'
     assert half.body_file.read() == b'full', 'the child must not have closed it'
-    assert repr(client) == '<Client, 2 connections at rest>', client
+    assert repr(client) == '<Client, 2 idle connections>', client
 """
 
 

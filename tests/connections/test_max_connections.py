@@ -18,8 +18,8 @@ from types import FrameType
 import pytest
 
 from restkit import Client, RequestError, Timeout
-from restkit.connections.outgoing import Sending
-from restkit.connections.pool import LimitedPool, Pool, pool_of
+from restkit.connections.outgoing import OutgoingRequest
+from restkit.connections.pool import ConnectionPool
 from restkit.connections.reply import Reply
 from restkit.errors import ConnectError, ConnectTimeout, TotalTimeout, TransportError
 from restkit.io.spool import Spool
@@ -51,10 +51,10 @@ def route_to(server: ScriptedServer) -> Route:
     return Route("http", server.host, server.port)
 
 
-def ask(pool: Pool, server: ScriptedServer, timeout: Timeout = PATIENT) -> Reply:
+def ask(pool: ConnectionPool, server: ScriptedServer, timeout: Timeout = PATIENT) -> Reply:
     clock = Deadline(timeout, "api.test")
-    sending = Sending("GET", GET, None, clock, Spool)
-    return pool.take(route_to(server), clock).send(sending)
+    request = OutgoingRequest("GET", GET, None, Spool)
+    return pool.send(request, route_to(server), clock)
 
 
 def read(reply: Reply) -> bytes:
@@ -72,14 +72,14 @@ def until(state: Callable[[], object]) -> None:
 
 
 @contextmanager
-def bounded(max_open: int, size: int = 10) -> Iterator[Pool]:
-    pool = pool_of(size, max_open=max_open)
+def bounded(max_open: int, size: int = 10) -> Iterator[ConnectionPool]:
+    pool = ConnectionPool(size, max_connections=max_open)
     yield pool
     pool.close()
 
 
 @contextmanager
-def waiting(pool: Pool, work: Callable[[], object]) -> Iterator[list[object]]:
+def waiting(pool: ConnectionPool, work: Callable[[], object]) -> Iterator[list[object]]:
     """Does the work in a thread that waits for the pool as the block begins; what it gave."""
     got: list[object] = []
     before = waiters(pool)
@@ -100,18 +100,13 @@ def waiting(pool: Pool, work: Callable[[], object]) -> Iterator[list[object]]:
         assert not thread.is_alive()
 
 
-def waiters(pool: Pool) -> int:
+def waiters(pool: ConnectionPool) -> int:
     return int(repr(pool).split(", ")[4].split()[0])
 
 
-def at_ease(pool: Pool, resting: int, most: int) -> bool:
-    counts = f"{resting} at rest, 0 in use, 0 being opened, 0 waiting, {most} at most"
-    return repr(pool) == f"<Pool, {counts}>"
-
-
-def test_without_a_bound_there_is_nothing_that_counts():
-    assert type(pool_of(10)) is Pool
-    assert type(pool_of(10, max_open=1)) is LimitedPool
+def at_ease(pool: ConnectionPool, resting: int, most: int) -> bool:
+    counts = f"{resting} idle, 0 in use, 0 being opened, 0 waiting, {most} at most"
+    return repr(pool) == f"<ConnectionPool, {counts}>"
 
 
 # Room
@@ -136,7 +131,7 @@ def test_C12_a_new_one_may_take_the_place_of_one_at_rest_on_its_own_route():
         clock = Deadline(PATIENT)
         fresh = pool.open(route_to(server), clock)
         assert fresh.used == 0
-        assert fresh.send(Sending("GET", GET, None, clock, Spool)).content == b"ok"
+        assert fresh.send(OutgoingRequest("GET", GET, None, Spool), clock).content == b"ok"
         server.until(lambda: server.peers[0].finished)
         assert server.connections == 2
         assert at_ease(pool, 1, 1)
@@ -148,7 +143,7 @@ def test_C12_a_connection_that_was_given_away_counts_no_more():
         lambda peer: (peer.read_request(), peer.send(upgrade)), answer_all
     ) as server:
         with bounded(1) as pool:
-            given = ask(pool, server).given
+            given = ask(pool, server).upgraded
             assert given is not None
             assert ask(pool, server).content == b"ok"
             given.close()
@@ -254,9 +249,9 @@ def test_C12_a_wait_ends_in_a_connect_timeout_that_names_the_bound():
         with pytest.raises(ConnectTimeout) as caught:
             ask(pool, server, BRIEF)
         assert str(caught.value) == (
-            "api.test: still waiting for one of the 2 connections that max_connections allows when "
-            "the 0.2 s of Timeout.connect were over; one whose answer is neither read to its end "
-            "nor closed stays in use"
+            "api.test: still waiting for one of the 2 connections that max_connections allows "
+            "after 0.2 s (Timeout.connect); a response that is neither read to its end nor closed "
+            "keeps its connection"
         )
         assert caught.value.sent == "nothing"
         for reply in held:
@@ -305,7 +300,7 @@ def test_C12_a_client_with_a_bound_says_so_when_its_own_answers_are_in_the_way()
 
 @pytest.mark.parametrize("count", [0, -1, 1.5, "2", True])
 def test_C12_a_bound_is_a_number_of_connections(count):
-    with pytest.raises(RequestError, match=r"^max_connections="):
+    with pytest.raises(RequestError, match=r"^max_connections must be"):
         Client(max_connections=count)
 
 
@@ -316,7 +311,9 @@ def test_C12_a_dial_that_fails_gives_its_place_to_the_next():
     with ScriptedServer(never) as silent, ScriptedServer(answer_all) as server:
         with bounded(1) as pool:
             secure = Route("https", silent.host, silent.port)
-            with waiting(pool, lambda: pool.take(secure, Deadline(Timeout(connect=0.5)))) as failed:
+            with waiting(
+                pool, lambda: pool.acquire(secure, Deadline(Timeout(connect=0.5)))
+            ) as failed:
                 silent.until(lambda: silent.connections)
                 with waiting(pool, lambda: ask(pool, server).content) as got:
                     pass
@@ -325,7 +322,7 @@ def test_C12_a_dial_that_fails_gives_its_place_to_the_next():
     with refusing() as port, bounded(1) as pool:
         for _ in range(3):
             with pytest.raises(ConnectError, match="refused"):
-                pool.take(Route("http", "127.0.0.1", port), Deadline(BRIEF))
+                pool.acquire(Route("http", "127.0.0.1", port), Deadline(BRIEF))
         assert at_ease(pool, 0, 1)
 
 
@@ -340,17 +337,23 @@ def test_C12_closing_wakes_who_waits():
         for error in (*one, *other):
             assert type(error) is TransportError
             assert error.sent == "nothing"
-            assert str(error) == "api.test: closed from this side while waiting for a connection"
+            assert str(error) == (
+                "api.test: the Client was closed while this call waited for a connection"
+            )
         held.live.close()
-        with pytest.raises(TransportError, match="closed from this side"):
+        with pytest.raises(RequestError, match="this Client is closed"):
             ask(pool, server)
 
 
-@pytest.mark.parametrize("make", [pool_of, lambda size: pool_of(size, max_open=1)])
+@pytest.mark.parametrize(
+    "make", [ConnectionPool, lambda size: ConnectionPool(size, max_connections=1)]
+)
 def test_a_wait_between_tries_ends_when_the_pool_is_closed(make):
     pool = make(10)
-    assert not pool.wait(0.01)
-    asleep = [threading.Thread(target=lambda: woken.append(pool.wait(HANG_BOUND))) for _ in "ab"]
+    assert not pool.wait_or_closed(0.01)
+    asleep = [
+        threading.Thread(target=lambda: woken.append(pool.wait_or_closed(HANG_BOUND))) for _ in "ab"
+    ]
     woken: list[bool] = []
     for thread in asleep:
         thread.start()
@@ -358,7 +361,7 @@ def test_a_wait_between_tries_ends_when_the_pool_is_closed(make):
     for thread in asleep:
         thread.join(HANG_BOUND / 2)
     assert woken == [True, True]
-    assert pool.wait(HANG_BOUND)
+    assert pool.wait_or_closed(HANG_BOUND)
 
 
 # Threads
@@ -390,7 +393,7 @@ def test_W11_C12_many_threads_and_origins_never_have_more_open_and_none_is_left_
                 got.close()
             elif way == 2:
                 assert got.body == body
-            with client._carrier.pool._lock:  # the system's list takes a while to be read
+            with client._pool._lock:  # the system's list takes a while to be read
                 most.append(open_to(ports))
 
     most: list[int] = []
@@ -439,13 +442,13 @@ with Client(timeout=Timeout(15, 15), max_connections=2) as client:
     held = [client.get(url), client.get(url)]
     waits = threading.Thread(target=lambda: client.get(url).body)
     waits.start()
-    pool = client._carrier.pool
+    pool = client._pool
     while '1 waiting' not in repr(pool):
         pass
     child = os.fork()
     if child == 0:
         try:
-            assert ', 0 at rest, 0 in use, 0 being opened, 0 waiting' in repr(pool), pool
+            assert ', 0 idle, 0 in use, 0 being opened, 0 waiting' in repr(pool), pool
             both = [client.get(url), client.get(url)]
             for one in both:
                 assert one.body == LONG
@@ -458,7 +461,7 @@ with Client(timeout=Timeout(15, 15), max_connections=2) as client:
     for one in held:
         assert one.body == LONG
     waits.join()
-    assert ', 2 at rest, 0 in use, 0 being opened, 0 waiting' in repr(pool), pool
+    assert ', 2 idle, 0 in use, 0 being opened, 0 waiting' in repr(pool), pool
 """
 
 FORK_IN_USE = """
@@ -543,7 +546,7 @@ def test_C12_one_interrupted_while_he_is_served_leaves_it_to_the_next(end):
         assert at_ease(pool, 1, 1)
 
 
-LAID_OPEN = ("carrier.py", "pool.py", "bound.py", "connection.py")
+LAID_OPEN = ("call.py", "pool.py", "connection.py")
 
 
 @contextmanager
@@ -577,7 +580,7 @@ def test_an_interrupt_anywhere_leaves_no_connection_in_use(bound, rested):
     with ScriptedServer(answer_all) as server:
         for number in range(1, 1000):
             with Client(max_connections=bound, timeout=PATIENT) as client:
-                pool = client._carrier.pool
+                pool = client._pool
                 if rested:
                     client.get(server.url())
                 whole = False

@@ -210,7 +210,7 @@ def test_W06_garbage_that_comes_later_is_not_taken_for_the_next_answer(garbage, 
 
     with ScriptedServer(answer_then_garbage, lambda p: serve(p, OK), ssl_context=tls) as server:
         assert client.request(server.url(), method).body == body
-        assert repr(client) == "<Client, 1 connections at rest>"
+        assert repr(client) == "<Client, 1 idle connections>"
         answered.set()
         assert spoiled.wait(HANG_BOUND)
         assert client.get(server.url()).body == b"ok"
@@ -296,7 +296,7 @@ def test_W08_an_answer_without_a_body_waits_for_none_and_keeps_its_connection(ki
         ]
         assert answer.body == b""
         assert answer.payload_stream is None
-        assert repr(client) == "<Client, 1 connections at rest>"
+        assert repr(client) == "<Client, 1 idle connections>"
         assert client.get(server.url()).body == b"ok"
         assert server.connections == 1
 
@@ -379,4 +379,4 @@ def test_W09_a_flood_under_tls_or_in_small_parts_is_the_same_error(kind, tls, cl
             print(client.get(server.url()).body)
         assert type(caught.value).__name__ == "ParserError"
         server.join()
-        assert repr(client) == "<Client, 0 connections at rest>"
+        assert repr(client) == "<Client, 0 idle connections>"

@@ -291,7 +291,7 @@ def test_W02_a_server_that_answers_200_and_goes_away_is_an_error_with_the_answer
         with pytest.raises(TransportError) as caught:
             client.post(server.url(), payload[source]())
         error = caught.value
-        assert re.search(f"answered 200 after [0-9]+{of_all} bytes of the payload", str(error))
+        assert re.search(f"responded 200 after [0-9]+{of_all} bytes of the payload", str(error))
         assert error.sent == "part"
         assert isinstance(error.response, HttpResponse)
         assert error.response.status == 200
@@ -347,7 +347,7 @@ def test_W02_a_server_that_goes_away_is_noticed_while_the_source_is_silent(
         peer.reset()
 
     with ScriptedServer(answer_and_go, answer_all, ssl_context=tls) as server:
-        with pytest.raises(TransportError, match="answered 200 after 0 bytes") as caught:
+        with pytest.raises(TransportError, match="responded 200 after 0 bytes") as caught:
             client.post(server.url(), silent)
         error = caught.value
         assert error.sent == "part"
@@ -818,7 +818,7 @@ def test_P14_an_interrupted_send_is_raised_and_its_connection_closed(
         server.join(1)
         assert server.peers[0].closed_by_client
         assert len(descriptors()) < before
-        assert repr(client) == "<Client, 0 connections at rest>"
+        assert repr(client) == "<Client, 0 idle connections>"
         assert client.get(server.url()).body == b"ok"
         assert server.connections == 2
 

@@ -21,7 +21,6 @@ from restkit.cookies.indexed_jar import MAX_COOKIES
 from restkit.cookies.jar_policy import make_cookie, make_strict_policy
 from restkit.cookies.set_cookie import SetCookie, accept_cookie, parse_set_cookie
 from restkit.message.request import Request
-from restkit.settings import Settings
 from support import ScriptedServer, field, response
 
 NOW = 1_800_000_000  # 2027-01-15 08:00:00 UTC
@@ -29,7 +28,7 @@ HTTPS = "https://www.example.com/a/b?q=/x/"
 
 
 def make_request(url, headers=(), withheld=frozenset()):
-    return Request("GET", parse_url(url), Headers(headers), withheld, None, Settings())
+    return Request("GET", parse_url(url), Headers(headers), suppressed_headers=withheld)
 
 
 def cookies_after(*fields, url=HTTPS, cookies=None):
@@ -607,7 +606,6 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 from restkit import Client, Headers, HttpResponse, parse_url
 from restkit.message.request import Request
 from restkit.cookies.cookies import Cookies
-from restkit.settings import Settings
 
 warnings.simplefilter('ignore')  # about a fork with threads, which this tests
 inside, go = threading.Event(), threading.Event()
@@ -619,7 +617,7 @@ class Waiting(DefaultCookiePolicy):
 
 cookies = Cookies(CookieJar(Waiting()))
 cookies.set('a', '1', domain='example.com')
-request = Request('GET', parse_url('http://example.com/'), Headers(), frozenset(), None, Settings())
+request = Request('GET', parse_url('http://example.com/'), Headers())
 response = HttpResponse.made(request, 200, [('Set-Cookie', 'b=2')])
 thread = threading.Thread(target=cookies.store_from_response, args=(request, response))
 thread.start()

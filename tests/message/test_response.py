@@ -30,7 +30,7 @@ from restkit import (
     Unauthorized,
     UnexpectedEOF,
 )
-from restkit.resource import error_of
+from restkit.resource import error_from
 from support import ScriptedServer, chunked_response, response
 from support.answers import BROKEN, FRAMINGS, answered, giving
 
@@ -361,7 +361,7 @@ def test_what_a_peer_calls_a_charset_and_is_another_codec_of_pythons_is_not_read
         assert got.body_string("utf-7" if "7" in charset else "ascii") == body.decode()
     answer = response(body, f"Content-Type: text/plain; charset={charset}", status="400 Bad")
     with answered(answer) as got:
-        assert error_of(got).message == body[: 64 * 1024].decode()
+        assert error_from(got).message == body[: 64 * 1024].decode()
 
 
 def test_json_is_read_in_any_unicode():
@@ -492,7 +492,7 @@ def test_R22_a_small_answer_has_given_its_connection_back_before_it_is_looked_at
         kept = [client.get(server.url()) for _ in range(5)]
         assert server.connections == 1
         assert [got.body for got in kept] == [b"small"] * 5
-        assert repr(client) == "<Client, 1 connections at rest>"
+        assert repr(client) == "<Client, 1 idle connections>"
 
 
 def test_the_repr_shows_no_secrets():
@@ -529,7 +529,7 @@ def test_W14_a_response_that_is_dropped_half_read_needs_no_garbage_collection(lo
             look(got)
             del got
             server.join()
-            assert repr(client) == "<Client, 0 connections at rest>"
+            assert repr(client) == "<Client, 0 idle connections>"
     finally:
         gc.enable()
 
@@ -635,7 +635,7 @@ IMPORTS = [
     "import restkit.message.request",
     "import restkit.client.functions",
     "import restkit.http1.fields",
-    "import restkit.settings",
+    "import restkit.client.options",
 ]
 
 
@@ -687,7 +687,7 @@ def test_C10_what_is_offered_is_there_and_nothing_else_seems_to_be():
 )
 def test_C11_an_option_of_another_library_is_a_type_error_with_the_word_for_it(name, hint):
     with ScriptedServer.serving(response(b"")) as server:
-        with pytest.raises(TypeError, match=f"{name}= is no option here: .*{hint}"):
+        with pytest.raises(TypeError, match=f"{name}= is not an option here: .*{hint}"):
             restkit.get(server.url(), **{name: 1})
         with pytest.raises(TypeError, match=f"{name}= "):
             Client(**{name: 1})

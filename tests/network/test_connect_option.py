@@ -72,7 +72,7 @@ def test_C12_a_socket_pair_is_as_good_as_any_connection():
     with answering_pairs() as connect, Client(connect=connect, timeout=PATIENT) as client:
         for _ in range(3):
             assert client.post("http://nobody.test/", b"x").body == b"ok"
-        assert "1 connections at rest" in repr(client)
+        assert "1 idle connections" in repr(client)
 
 
 def test_C12_the_function_is_given_the_address_that_a_host_stands_for():

@@ -253,7 +253,7 @@ def test_requests_go_by_every_kind_of_proxy_and_their_connections_are_used_again
     for _ in range(3):
         response = client.get(url)
         assert (response.status, response.body) == (200, b"Hello, world!")
-    assert repr(client) == "<Client, 1 connections at rest>"
+    assert repr(client) == "<Client, 1 idle connections>"
 
 
 @pytest.mark.parametrize("secure", [False, True])

@@ -1,6 +1,6 @@
-"""What docs/server.rst and the README show of the server runs as it stands there.
+"""The snippets of docs/server.rst and of the server in the README run unchanged.
 
-Letter for letter, but for what a reader would change too: hosts, and the call that serves for ever.
+Only hosts, and the call that serves forever, are replaced, as a reader would do.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ BLOCKS = [
 ]
 
 
-def block(words):
-    """The one snippet with these words in it."""
+def find_snippet(words):
+    """Return the only snippet with these words."""
     (found,) = [each for each in BLOCKS if words in each]
     return found
 
 
-def run(words, replaced=(), names=()):
-    """Run a snippet, and give what it has defined."""
-    snippet = block(words)
+def run_snippet(words, replaced=(), names=()):
+    """Run a snippet and return its namespace."""
+    snippet = find_snippet(words)
     for old, new in dict(replaced).items():
         assert old in snippet
         snippet = snippet.replace(old, new)
@@ -55,57 +55,57 @@ def app():
 
 
 @pytest.fixture
-def opened(tmp_path, monkeypatch):
-    """Whatever is entered here is closed with the test, which has a folder of its own."""
+def stack(tmp_path, monkeypatch):
+    """An exit stack for a test that runs in a folder of its own."""
     monkeypatch.chdir(tmp_path)
     with ExitStack() as stack:
         yield stack
 
 
 @pytest.fixture
-def at(opened):
-    """A client of an app."""
-    return lambda app: opened.enter_context(Client(base_url=opened.enter_context(serve(app)).url))
+def connect(stack):
+    """A function that returns a client of an app."""
+    return lambda app: stack.enter_context(Client(base_url=stack.enter_context(serve(app)).url))
 
 
-def test_the_quick_start(at, capsys):
-    defined = run("App('quick')")
-    client = at(defined["app"])
+def test_quick_start(connect, capsys):
+    defined = run_snippet("App('quick')")
+    client = connect(defined["app"])
     assert client.get("hello/Zoë").text == "Hello, Zoë!"
     assert client.post("louder", iter(["lou", b"der \xc3", b"\xa9"])).text == "LOUDER É"
-    run("with serve(app) as server:\n    print", names={"app": defined["app"]})
+    run_snippet("with serve(app) as server:\n    print", names={"app": defined["app"]})
     assert capsys.readouterr().out == "Hello, Zoë!\n"
 
 
-def test_the_program_is_the_one_that_runs_on_both_engines():
-    """test_seed_002.py has the cases; here it is only in another hand."""
+def test_streaming_program_is_the_seed_program():
+    """Compare it with the program that test_seed_002.py runs on both engines."""
     ours = (ROOT / "tests/support/apps/seed_002.py").read_text()
-    shown = block("Necktie('request_stream')")
+    shown = find_snippet("Necktie('request_stream')")
     assert ast.dump(ast.parse(shown)) == ast.dump(ast.parse(ours))
 
 
-def test_a_function_writes_the_answer(at):
-    client = at(run("sample_streaming_fn")["app"])
+def test_function_that_writes_the_response(connect):
+    client = connect(run_snippet("sample_streaming_fn")["app"])
     response = client.get("/")
     assert (response.text, response.headers["Content-Type"]) == ("foo,bar", "text/csv")
 
 
-def test_rows_of_a_database(at, app):
-    client = at(app)
+def test_database_rows(connect, app):
+    client = connect(app)
     with closing(sqlite3.connect("documents.db")) as database:
         database.execute("CREATE TABLE documents (name)")
         database.executemany("INSERT INTO documents VALUES (?)", [("love.txt",), ("sister.txt",)])
         database.commit()
-    run("stream_from_db", names={"app": app})
+    run_snippet("stream_from_db", names={"app": app})
     assert client.get("names").text == "love.txtsister.txt"
 
 
-def test_what_a_client_could_send_is_an_answer(opened, at, app):
-    client = at(app)
+def test_payloads_as_responses(stack, connect, app):
+    client = connect(app)
     behind = App("behind")
     behind.get("/a/b")(lambda request: text("from behind"))
-    target = opened.enter_context(serve(behind)).url
-    run("from_path('photos')", {"http://localhost:8001": target}, {"app": app})
+    target = stack.enter_context(serve(behind)).url
+    run_snippet("from_path('photos')", {"http://localhost:8001": target}, {"app": app})
     Path("photos").mkdir()
     Path("photos/me.jpg").write_bytes(b"a picture")
     with zipfile.ZipFile(BytesIO(client.get("photos.zip").body)) as archive:
@@ -115,21 +115,21 @@ def test_what_a_client_could_send_is_an_answer(opened, at, app):
     assert b"".join(map(bytes, gunzip_stream(packed))) == b"one and two"
 
 
-def test_blueprints(at, app):
-    run("Blueprint.group(numbers", names={"app": app})
-    assert at(app).get("v1/numbers/21/double").text == "42"
+def test_blueprints(connect, app):
+    run_snippet("Blueprint.group(numbers", names={"app": app})
+    assert connect(app).get("v1/numbers/21/double").text == "42"
 
 
-def test_views(at, app):
-    run("class Notes(HTTPMethodView)", names={"app": app})
-    client = at(app)
+def test_views(connect, app):
+    run_snippet("class Notes(HTTPMethodView)", names={"app": app})
+    client = connect(app)
     assert client.put("notes/a", "to be kept").status == 201
     assert client.get("notes/a").text == "to be kept"
 
 
-def test_forms(at, app):
-    run("request.files.get('photo')", names={"app": app})
-    client = at(app)
+def test_forms(connect, app):
+    run_snippet("request.files.get('photo')", names={"app": app})
+    client = connect(app)
     form = FormData.from_fields({"name": "Zoë"})
     form.add_field("photo", b"a picture", file_name="me.jpg")
     response = client.post("photos", form)
@@ -137,9 +137,9 @@ def test_forms(at, app):
     assert Path("photo.jpg").read_bytes() == b"a picture"
 
 
-def test_errors(at, app):
-    run("raise NotFound(f'there is no document {number}')", names={"app": app})
-    client = at(app)
+def test_errors(connect, app):
+    run_snippet("raise NotFound(f'there is no document {number}')", names={"app": app})
+    client = connect(app)
     response = client.get("documents/11")
     assert (response.status, response.text) == (404, "Error: there is no document 11")
     assert client.get("documents/7").status == 451
@@ -150,23 +150,25 @@ def test_errors(at, app):
     assert client.get("documents/5").text == "five"
 
 
-def test_the_receiver(at):
-    client = at(run("receive('received_files'", {"app.run(port=8000)": ""})["app"])
+def test_receiver(connect):
+    client = connect(run_snippet("receive('received_files'", {"app.run(port=8000)": ""})["app"])
     assert client.put("love.txt", b"love").status == 201
     assert Path("received_files/love.txt").read_bytes() == b"love"
 
 
-def test_the_proxy(opened, app, capsys):
+def test_proxy(stack, app, capsys):
     app.get("/db/notes")(lambda request: json(["a", "b"]))
-    target = opened.enter_context(serve(app)).url
-    run("HostProxy(", {"HostProxy('http://127.0.0.1:5984": f"HostProxy('{target}"})
+    target = stack.enter_context(serve(app)).url
+    run_snippet("HostProxy(", {"HostProxy('http://127.0.0.1:5984": f"HostProxy('{target}"})
     assert capsys.readouterr().out == "['a', 'b']\n"
 
 
-def test_how_it_is_run(app):
-    run("app.run(host='127.0.0.1', port=8000)  ", {"app.run": "dict"}, {"app": app, "serve": serve})
+def test_run_and_serve(app):
+    run_snippet(
+        "app.run(host='127.0.0.1', port=8000)  ", {"app.run": "dict"}, {"app": app, "serve": serve}
+    )
 
 
-def test_the_readme(at):
-    client = at(run("stream(request.stream)  ", {"app.run(port=8000)": ""})["app"])
+def test_readme(connect):
+    client = connect(run_snippet("stream(request.stream)  ", {"app.run(port=8000)": ""})["app"])
     assert client.post("echo", iter([b"one", b"two"])).body == b"onetwo"

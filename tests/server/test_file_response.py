@@ -1,4 +1,4 @@
-"""Files as answers, over real sockets: whole, in parts, and not at all."""
+"""Responses with a file, over real sockets: whole, in part, and unmodified."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def client(path):
     def named(request):
         return file(path, filename=request.args.get("name"), content_type="text/csv")
 
-    @app.get("/gone")
-    def gone(request):
+    @app.get("/with_status")
+    def with_status(request):
         return file(path, status=404, headers={"Cache-Control": "no-store"})
 
     @app.get("/missing")
@@ -55,7 +55,7 @@ ETAG = f'"{784111777 * 10**9 + 5:x}-{len(CONTENT):x}"'
 DATE = "Sun, 06 Nov 1994 08:49:37 GMT"
 
 
-def test_a_file_is_given_with_its_length_its_type_and_what_tells_its_states_apart(client):
+def test_file_has_length_type_and_validators(client):
     for method in ("GET", "HEAD"):
         r = client.request("file", method)
         assert r.status == 200
@@ -68,7 +68,7 @@ def test_a_file_is_given_with_its_length_its_type_and_what_tells_its_states_apar
 
 
 @pytest.mark.parametrize(
-    ("asked", "start", "end"),
+    ("value", "start", "end"),
     [
         ("bytes=0-0", 0, 1),
         ("bytes=100-70000", 100, 70001),
@@ -77,9 +77,9 @@ def test_a_file_is_given_with_its_length_its_type_and_what_tells_its_states_apar
         ("bytes=300000-9999999", 300000, 512000),
     ],
 )
-def test_a_part_is_just_the_bytes_that_were_asked_for(client, asked, start, end):
+def test_range_sends_exactly_the_requested_bytes(client, value, start, end):
     for headers in ({}, {"If-Range": ETAG}, {"If-Range": DATE}):
-        r = client.get("file", headers={"Range": asked, **headers})
+        r = client.get("file", headers={"Range": value, **headers})
         assert r.status == 206
         assert r["Content-Range"] == f"bytes {start}-{end - 1}/512000"
         assert r["Content-Length"] == str(end - start)
@@ -88,12 +88,12 @@ def test_a_part_is_just_the_bytes_that_were_asked_for(client, asked, start, end)
     assert client.get("file").body == CONTENT  # on the same connection
 
 
-def test_a_part_of_another_state_is_the_whole(client):
+def test_if_range_of_another_file_sends_the_whole_file(client):
     r = client.get("file", headers={"Range": "bytes=0-9", "If-Range": '"other"'})
     assert (r.status, r.body) == (200, CONTENT)
 
 
-def test_a_part_behind_the_end_is_told_the_size(client):
+def test_range_after_the_end_is_416_with_the_size(client):
     r = client.get("file", headers={"Range": "bytes=512000-"})
     assert (r.status, r["Content-Range"], r.body) == (416, "bytes */512000", b"")
 
@@ -102,7 +102,7 @@ def test_a_part_behind_the_end_is_told_the_size(client):
     "headers",
     [{"If-None-Match": ETAG}, {"If-None-Match": f"W/{ETAG}"}, {"If-Modified-Since": DATE}],
 )
-def test_what_the_client_has_is_not_sent_again(client, headers):
+def test_unmodified_file_is_304(client, headers):
     for method in ("GET", "HEAD"):
         r = client.request("file", method, headers=headers)
         assert (r.status, r.body, r["ETag"]) == (304, b"", ETAG)
@@ -110,19 +110,19 @@ def test_what_the_client_has_is_not_sent_again(client, headers):
     assert client.get("file").body == CONTENT
 
 
-def test_a_condition_that_does_not_hold_is_412(client):
+def test_failed_precondition_is_412(client):
     r = client.get("file", headers={"If-Match": '"other"'})
     assert (r.status, r.body) == (412, b"")
 
 
-def test_a_changed_file_has_another_tag(client, path):
+def test_changed_file_has_another_etag(client, path):
     first = client.get("file")["ETag"]
     path.write_bytes(b"x" * len(CONTENT))
     r = client.get("file", headers={"If-None-Match": first})
     assert (r.status, r.body) == (200, b"x" * len(CONTENT))
 
 
-def test_a_file_to_be_saved_says_its_name_to_old_and_new_clients(client):
+def test_content_disposition_for_old_and_new_clients(client):
     r = client.get("named", params={"name": "plain.csv"})
     assert r["Content-Disposition"] == 'attachment; filename="plain.csv"'
     assert r["Content-Type"] == "text/csv"
@@ -132,45 +132,45 @@ def test_a_file_to_be_saved_says_its_name_to_old_and_new_clients(client):
     )
 
 
-def test_a_name_that_is_no_text_is_offered_as_far_as_it_can_be_said(path):
-    said = file(path, filename=os.fsdecode(b"a\xff.txt")).headers["Content-Disposition"]
-    assert said == "attachment; filename=\"a?.txt\"; filename*=UTF-8''a%3F.txt"
+def test_content_disposition_replaces_undecodable_bytes(path):
+    value = file(path, filename=os.fsdecode(b"a\xff.txt")).headers["Content-Disposition"]
+    assert value == "attachment; filename=\"a?.txt\"; filename*=UTF-8''a%3F.txt"
 
 
-def test_a_file_with_another_status_is_given_as_it_is(client):
-    r = client.get("gone", headers={"If-None-Match": ETAG, "Range": "bytes=0-0"})
+def test_other_status_ignores_conditions_and_ranges(client):
+    r = client.get("with_status", headers={"If-None-Match": ETAG, "Range": "bytes=0-0"})
     assert (r.status, r.body, r["Cache-Control"]) == (404, CONTENT, "no-store")
 
 
-def test_an_empty_file_is_no_part_and_whole(client, path):
+def test_empty_file_has_no_range(client, path):
     path.write_bytes(b"")
     r = client.get("file")
     assert (r.status, r.body, r["Content-Length"]) == (200, b"", "0")
     assert client.get("file", headers={"Range": "bytes=0-"}).status == 416
 
 
-def test_what_is_no_file_is_an_error_of_the_handler(client):
+def test_missing_file_and_folder_are_500(client):
     assert client.get("missing").status == 500
     assert client.get("folder").status == 500
 
 
-def test_without_the_engine_s_own_way_it_is_sent_all_the_same(path):
-    said = []
+def test_file_is_sent_without_wsgi_file_wrapper(path):
+    calls = []
 
     def started(status, headers, exc_info=None):
-        said.append((status, dict(headers)))
-        return said.append
+        calls.append((status, dict(headers)))
+        return calls.append
 
     environ = {"REQUEST_METHOD": "GET", "HTTP_RANGE": "bytes=5-300004"}
     body = file(path)(environ, started)
     assert b"".join(body) == CONTENT[5:300005]
     body.close()
-    status, headers = said[0]
+    status, headers = calls[0]
     assert status == "206 Partial Content"
     assert headers["Content-Range"] == "bytes 5-300004/512000"
 
 
-def test_the_time_is_written_as_http_has_it(client, path):
+def test_last_modified_is_an_http_date(client, path):
     os.utime(path, (0, 1))
     assert client.get("file")["Last-Modified"] == formatdate(1, usegmt=True)
     assert re.fullmatch(r'"[0-9a-f]+-[0-9a-f]+"', client.get("file")["ETag"])

@@ -1,4 +1,4 @@
-"""Many slow uploads at once beside fast ones: none waits for the others, and memory stays flat."""
+"""Many slow uploads and fast ones at once: no upload waits for others, and memory stays flat."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ BLOCK = 64 * 1024
 
 
 class Receiver(NamedTuple):
-    """A receiver in a process of its own."""
+    """A receiver in its own process."""
 
     port: int
     pid: int
     folder: Path
 
     def peak(self) -> int:
-        """The most memory it has had resident."""
+        """Return the peak of its resident memory."""
         status = Path(f"/proc/{self.pid}/status").read_text()
         (line,) = [line for line in status.splitlines() if line.startswith("VmHWM")]
         return int(line.split()[1]) * 1024
 
 
-class Slow(NamedTuple):
-    """How many at once, how many blocks each has, and how many of them go in a second."""
+class SlowUploads(NamedTuple):
+    """The number of uploads, the blocks of each, and blocks per second."""
 
     count: int
     blocks: int
@@ -57,7 +57,7 @@ class Slow(NamedTuple):
 
 
 @contextmanager
-def receiving(folder: Path) -> Iterator[Receiver]:
+def run_receiver(folder: Path) -> Iterator[Receiver]:
     process = subprocess.Popen(
         [sys.executable, "-c", RECEIVER, str(folder)],
         stdin=subprocess.PIPE,
@@ -74,29 +74,34 @@ def receiving(folder: Path) -> Iterator[Receiver]:
         process.communicate()
 
 
-def block_of(number: int) -> bytes:
-    """A block that no other upload has, and that gzip makes next to nothing of."""
+def make_block(number: int) -> bytes:
+    """Return a block that is unique to an upload and compresses well."""
     return hashlib.sha256(b"%d" % number).digest() * (BLOCK // 32)
 
 
-def send(receiver: Receiver, name: str, fields: str, pieces: Iterator[bytes]) -> bytes:
+def send(receiver: Receiver, name: str, fields: str, blocks: Iterator[bytes]) -> bytes:
     with socket.create_connection(("127.0.0.1", receiver.port), HANG_BOUND) as sock:
         head = f"PUT /{name} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{fields}\r\n\r\n"
         sock.sendall(head.encode())
-        for piece in pieces:
-            sock.sendall(piece)
+        for block in blocks:
+            sock.sendall(block)
         return b"".join(iter(lambda: sock.recv(65536), b""))
 
 
-def send_slowly(receiver: Receiver, slow: Slow, number: int, one_is_in: threading.Event) -> bytes:
-    """Every third one in chunks; its last block waits until a small one is through."""
-    block, chunked = block_of(number), number % 3 == 0
+def send_slowly(
+    receiver: Receiver, slow: SlowUploads, number: int, small_done: threading.Event
+) -> bytes:
+    """Send blocks at a pace, every third upload in chunks.
 
-    def pieces() -> Iterator[bytes]:
+    The last block waits until a small upload is done.
+    """
+    block, chunked = make_block(number), number % 3 == 0
+
+    def make_blocks() -> Iterator[bytes]:
         began = time.monotonic()
         for done in range(slow.blocks):
             if done == slow.blocks - 1:
-                assert one_is_in.wait(HANG_BOUND), "no small one came through beside these"
+                assert small_done.wait(HANG_BOUND), "no small upload was finished meanwhile"
             yield chunks(block) if chunked else block
             time.sleep(max(0.0, began + done / slow.pace - time.monotonic()))
         if chunked:
@@ -105,45 +110,45 @@ def send_slowly(receiver: Receiver, slow: Slow, number: int, one_is_in: threadin
     fields = "Transfer-Encoding: chunked"
     if not chunked:
         fields = f"Content-Length: {slow.blocks * BLOCK}"
-    return send(receiver, str(number), fields, pieces())
+    return send(receiver, str(number), fields, make_blocks())
 
 
 def send_small(receiver: Receiver, number: int) -> float:
-    """1 KiB, gzipped; the seconds it took."""
-    body = gzip.compress(block_of(number)[:1024])
+    """Send 1 KiB, gzipped; return the seconds that it took."""
+    body = gzip.compress(make_block(number)[:1024])
     fields = f"Content-Encoding: gzip\r\nContent-Length: {len(body)}"
     began = time.monotonic()
-    answer = send(receiver, f"small{number}", fields, iter([body]))
-    assert answer.startswith(b"HTTP/1.1 201 "), answer
+    response = send(receiver, f"small{number}", fields, iter([body]))
+    assert response.startswith(b"HTTP/1.1 201 "), response
     return time.monotonic() - began
 
 
-def soak(receiver: Receiver, slow: Slow) -> list[float]:
-    """Send the slow ones, and small ones beside them; how long each of these took."""
-    one_is_in = threading.Event()
-    took = []
+def soak(receiver: Receiver, slow: SlowUploads) -> list[float]:
+    """Send slow and small uploads at once; return the seconds of each small one."""
+    small_done = threading.Event()
+    seconds = []
     with ThreadPoolExecutor(slow.count) as threads:
         pending = [
-            threads.submit(send_slowly, receiver, slow, number, one_is_in)
+            threads.submit(send_slowly, receiver, slow, number, small_done)
             for number in range(slow.count)
         ]
         while len(list(receiver.folder.glob(".*.part"))) < slow.count:
             assert not any(each.done() for each in pending)
             time.sleep(0.01)
         while not all(each.done() for each in pending):
-            took.append(send_small(receiver, len(took)))
-            one_is_in.set()
+            seconds.append(send_small(receiver, len(seconds)))
+            small_done.set()
             time.sleep(0.1)
     for each in pending:
         assert each.result().startswith(b"HTTP/1.1 201 "), each.result()
-    return took
+    return seconds
 
 
-def check_files(folder: Path, slow: Slow, small: int) -> None:
-    wanted = {str(n): (slow.blocks, block_of(n)) for n in range(slow.count)}
-    wanted |= {f"small{n}": (1, block_of(n)[:1024]) for n in range(small)}
-    assert sorted(os.listdir(folder)) == sorted(wanted)
-    for name, (blocks, block) in wanted.items():
+def check_files(folder: Path, slow: SlowUploads, small: int) -> None:
+    expected = {str(n): (slow.blocks, make_block(n)) for n in range(slow.count)}
+    expected |= {f"small{n}": (1, make_block(n)[:1024]) for n in range(small)}
+    assert sorted(os.listdir(folder)) == sorted(expected)
+    for name, (blocks, block) in expected.items():
         with open(folder / name, "rb") as file:
             for _ in range(blocks):
                 assert file.read(len(block)) == block, name
@@ -154,26 +159,26 @@ needs_proc = pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason=
 
 
 @needs_proc
-def test_Z14_slow_uploads_keep_no_other_waiting(tmp_path):
-    slow = Slow(count=20, blocks=20, pace=80)
-    with receiving(tmp_path) as receiver:
+def test_Z14_slow_uploads_do_not_delay_others(tmp_path):
+    slow = SlowUploads(count=20, blocks=20, pace=80)
+    with run_receiver(tmp_path) as receiver:
         idle = receiver.peak()
-        took = soak(receiver, slow)
+        seconds = soak(receiver, slow)
         assert receiver.peak() < 150 * MIB
         assert receiver.peak() - idle < 50 * MIB
-    check_files(tmp_path, slow, len(took))
+    check_files(tmp_path, slow, len(seconds))
 
 
 @needs_proc
 @pytest.mark.slow
-def test_Z14_twenty_uploads_of_50_MB_at_5_MB_a_second_beside_small_ones(tmp_path):
-    slow = Slow(count=20, blocks=50_000_000 // BLOCK, pace=5_000_000 / BLOCK)
-    with receiving(tmp_path) as receiver:
+def test_Z14_twenty_uploads_of_50_MB_at_5_MB_per_second_and_small_ones(tmp_path):
+    slow = SlowUploads(count=20, blocks=50_000_000 // BLOCK, pace=5_000_000 / BLOCK)
+    with run_receiver(tmp_path) as receiver:
         idle = receiver.peak()
-        took = soak(receiver, slow)
+        seconds = soak(receiver, slow)
         assert receiver.peak() < 150 * MIB
         assert receiver.peak() - idle < 50 * MIB
-    assert len(took) > 10
-    # The case's own bound, for most of them: one moment of a busy machine is no queue.
-    assert median(took) < 1.0
-    check_files(tmp_path, slow, len(took))
+    assert len(seconds) > 10
+    # The bound of the case holds for most uploads: a busy machine may delay a single one.
+    assert median(seconds) < 1.0
+    check_files(tmp_path, slow, len(seconds))

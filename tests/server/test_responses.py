@@ -1,4 +1,4 @@
-"""What handlers return, and what of it goes to a WSGI server."""
+"""Responses of handlers, and what a WSGI server gets of them."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from decimal import Decimal
 import pytest
 
 from restkit import InvalidHeader, PayloadError
-from restkit.content_encoding.payloads import compressed
+from restkit.content_encoding.payloads import compress_payload
 from restkit.payload.convert import as_payload
 from restkit.server import App, serve
 from restkit.server.response import html, json, raw, redirect, stream, text
 from restkit.server.responses import Response, StreamingHTTPResponse
 from restkit.streaming import ResourceStreamFunction, gzip_stream
 from support.caller import Caller, get, post, said_by
-from support.wsgi_calls import Answer, call, environ_of
+from support.wsgi_calls import RecordedResponse, call_app, make_environ
 
 np = pytest.importorskip("numpy")
 
 
-def answered(make, method="GET", **more):
-    """The answer to a request whose handler returns what `make()` gives."""
+def respond(make, method="GET", **more):
+    """Call an app whose handler returns ``make()``."""
     app = App("responses")
     app.route("/", methods=["GET", "POST"])(lambda request: make())
-    return call(app, method, **more)
+    return call_app(app, method, **more)
 
 
-# At hand
+# Whole responses
 
 
 @pytest.mark.parametrize(
@@ -50,45 +50,30 @@ def answered(make, method="GET", **more):
         (lambda: text("x", headers={"content-type": "text/x"}, content_type="y"), "text/x", b"x"),
     ],
 )
-def test_a_body_at_hand_goes_with_its_type_and_its_length(make, content_type, body):
-    answer = answered(make)
-    assert (answer.status, answer.body) == ("200 OK", body)
-    assert answer.header("Content-Type") == content_type
-    assert answer.header("Content-Length") == str(len(body))
+def test_body_has_type_and_length(make, content_type, body):
+    response = respond(make)
+    assert (response.status, response.body) == ("200 OK", body)
+    assert response.header("Content-Type") == content_type
+    assert response.header("Content-Length") == str(len(body))
 
 
-def test_status_and_headers_are_the_callers():
+def test_status_and_headers_are_sent_unchanged():
     fields = [("Set-Cookie", "a=1"), ("Set-Cookie", "b=2"), ("X-Count", 3)]
-    answer = answered(lambda: text("x", 201, fields))
-    assert answer.status == "201 Created"
-    assert answer.headers[:3] == [("Set-Cookie", "a=1"), ("Set-Cookie", "b=2"), ("X-Count", "3")]
-
-
-@pytest.mark.parametrize(
-    ("status", "line"),
-    [
-        (413, "413 Content Too Large"),
-        (422, "422 Unprocessable Content"),
-        (299, "299 Success"),
-        (499, "499 Client Error"),
-        (599, "599 Server Error"),
-        (308, "308 Permanent Redirect"),
-    ],
-)
-def test_every_status_has_a_reason(status, line):
-    assert answered(lambda: text("x", status)).status == line
+    response = respond(lambda: text("x", 201, fields))
+    assert response.status == "201 Created"
+    assert response.headers[:3] == [("Set-Cookie", "a=1"), ("Set-Cookie", "b=2"), ("X-Count", "3")]
 
 
 @pytest.mark.parametrize("status", [100, 199, 600, "200", 20.0])
-def test_a_status_that_no_answer_has_is_refused(status):
+def test_invalid_status_is_rejected(status):
     with pytest.raises(ValueError, match="from 200 to 599"):
         text("x", status)
 
 
-def test_bodies_and_headers_that_are_none_are_refused():
-    with pytest.raises(TypeError, match="Response wants bytes"):
+def test_invalid_bodies_and_headers_are_rejected():
+    with pytest.raises(TypeError, match="must be bytes; got str"):
         Response("text")
-    with pytest.raises(TypeError, match="None has no bytes"):
+    with pytest.raises(TypeError, match="None cannot be sent"):
         text(None)
     with pytest.raises(TypeError, match="bytes-like"):
         raw("text")
@@ -100,27 +85,27 @@ def test_bodies_and_headers_that_are_none_are_refused():
         text("x", content_type="a\nb")
 
 
-def test_the_length_is_counted_whatever_is_said_of_it():
+def test_given_content_length_is_replaced():
     assert (
-        answered(lambda: text("four", headers={"Content-Length": 99})).header("Content-Length")
+        respond(lambda: text("four", headers={"Content-Length": 99})).header("Content-Length")
         == "4"
     )
 
 
 @pytest.mark.parametrize("status", [204, 304])
 @pytest.mark.parametrize("make", [text, stream])
-def test_204_and_304_have_neither_a_body_nor_what_describes_one(status, make):
-    answer = answered(lambda: make("text", status, {"ETag": '"1"'}))
-    assert (answer.headers, answer.body) == ([("ETag", '"1"')], b"")
+def test_204_and_304_have_no_body_type_and_length(status, make):
+    response = respond(lambda: make("text", status, {"ETag": '"1"'}))
+    assert (response.headers, response.body) == ([("ETag", '"1"')], b"")
 
 
-def test_what_belongs_to_the_connection_is_left_out():
+def test_hop_by_hop_headers_are_removed():
     fields = {"Connection": "close", "Transfer-Encoding": "chunked", "keep-alive": "5", "X": "y"}
     for make in (text, stream):
-        answer = answered(lambda make=make: make("x", 200, fields))
-        assert {name for name, _ in answer.headers} == {"X", "Content-Type", "Content-Length"}
-    answer = answered(lambda: stream(iter("x"), 200, fields))
-    assert {name for name, _ in answer.headers} == {"X", "Content-Type"}
+        response = respond(lambda make=make: make("x", 200, fields))
+        assert {name for name, _ in response.headers} == {"X", "Content-Type", "Content-Length"}
+    response = respond(lambda: stream(iter("x"), 200, fields))
+    assert {name for name, _ in response.headers} == {"X", "Content-Type"}
 
 
 @pytest.mark.parametrize(
@@ -132,48 +117,52 @@ def test_what_belongs_to_the_connection_is_left_out():
         ("/a\r\nX: y", "/a%0D%0AX:%20y"),
     ],
 )
-def test_a_redirect_says_where_to(to, location):
-    answer = answered(lambda: redirect(to))
-    assert (answer.status, answer.header("Location"), answer.body) == ("302 Found", location, b"")
+def test_redirect_has_an_encoded_location(to, location):
+    response = respond(lambda: redirect(to))
+    assert (response.status, response.header("Location"), response.body) == (
+        "302 Found",
+        location,
+        b"",
+    )
 
 
-def test_a_redirect_has_the_status_of_one():
+def test_redirect_status_is_checked():
     assert redirect("/", 308).status == 308
-    with pytest.raises(ValueError, match="a redirect has one of"):
+    with pytest.raises(ValueError, match="of a redirect must be one of"):
         redirect("/", 304)
 
 
-def test_an_answer_may_be_changed_until_it_is_returned_and_returned_again():
-    answer = text("x")
-    answer.body, answer.status = b"changed", 201
-    answer.headers["X"] = "y"
+def test_response_can_be_changed_and_returned_repeatedly():
+    response = text("x")
+    response.body, response.status = b"changed", 201
+    response.headers["X"] = "y"
     for _ in range(2):
-        got = answered(lambda: answer)
+        got = respond(lambda: response)
         assert (got.status, got.body, got.header("X")) == ("201 Created", b"changed", "y")
-    assert repr(answer) == "<Response 201 Created>"
+    assert repr(response) == "<Response 201 Created>"
 
 
-def test_an_answer_is_a_wsgi_application():
-    assert call(text("x")).body == b"x"
+def test_response_is_a_wsgi_application():
+    assert call_app(text("x")).body == b"x"
 
 
-# Written by a function
+# Responses written by a function
 
 
-def test_N10_a_stream_has_its_type_and_no_length_even_if_one_is_given():
+def test_N10_stream_has_its_type_and_no_length():
     def fn(response):
         response.write("foo,")
         response.write("bar")
 
-    answer = answered(
+    response = respond(
         lambda: stream(fn, content_type="text/csv", headers={"Content-Length": 7, "X": "y"})
     )
-    assert answer.pieces == [b"foo,", b"bar"]
-    assert answer.headers == [("X", "y"), ("Content-Type", "text/csv")]
+    assert response.chunks == [b"foo,", b"bar"]
+    assert response.headers == [("X", "y"), ("Content-Type", "text/csv")]
 
 
-def test_a_stream_is_plain_text_unless_something_else_is_said():
-    assert answered(lambda: stream(lambda r: 1)).header("Content-Type") == (
+def test_stream_is_plain_text_by_default():
+    assert respond(lambda: stream(lambda r: 1)).header("Content-Type") == (
         "text/plain; charset=utf-8"
     )
     given = {"Content-Type": "text/x"}
@@ -183,12 +172,12 @@ def test_a_stream_is_plain_text_unless_something_else_is_said():
     assert StreamingHTTPResponse(lambda r: 1).headers["Content-Type"] == "text/plain; charset=utf-8"
 
 
-def test_N11_what_is_empty_writes_nothing():
+def test_N11_empty_writes_send_nothing():
     def fn(response):
-        for piece in ("a", "", b"", bytearray(), "b"):
-            response.write(piece)
+        for chunk in ("a", "", b"", bytearray(), "b"):
+            response.write(chunk)
 
-    assert answered(lambda: stream(fn)).pieces == [b"a", b"b"]
+    assert respond(lambda: stream(fn)).chunks == [b"a", b"b"]
 
 
 class Named:
@@ -215,45 +204,45 @@ class Named:
         (Named(), b"named"),
     ],
 )
-def test_N12_bytes_go_as_they_are_text_as_utf_8_and_the_rest_as_its_str(written, sent):
+def test_N12_write_encodes_every_type(written, sent):
     counts = []
-    answer = answered(lambda: stream(lambda response: counts.append(response.write(written))))
-    assert (answer.body, counts) == (sent, [len(sent)])
+    response = respond(lambda: stream(lambda response: counts.append(response.write(written))))
+    assert (response.body, counts) == (sent, [len(sent)])
 
 
-def test_N12_none_is_a_TypeError_before_anything_is_written():
-    answer = answered(lambda: stream(lambda response: response.write(None)))
-    assert (answer.status, answer.text) == (
+def test_N12_write_of_none_is_500_before_the_head():
+    response = respond(lambda: stream(lambda response: response.write(None)))
+    assert (response.status, response.text) == (
         "500 Internal Server Error",
         "Error: Internal Server Error",
     )
 
 
-def test_N15_a_function_that_writes_nothing_has_its_head_at_the_end():
-    answer = answered(lambda: stream(lambda response: response.write("")))
-    assert (answer.status, answer.pieces) == ("200 OK", [])
+def test_N15_function_that_writes_nothing_sends_a_head():
+    response = respond(lambda: stream(lambda response: response.write("")))
+    assert (response.status, response.chunks) == ("200 OK", [])
 
 
-def test_N15_a_function_that_fails_before_its_first_write_is_a_500():
+def test_N15_function_that_fails_before_writing_is_500():
     def fn(response):
         response.write("")
         raise KeyError("inner")
 
-    answer = answered(lambda: stream(fn))
-    assert answer.status == "500 Internal Server Error"
-    assert "inner" not in answer.text
+    response = respond(lambda: stream(fn))
+    assert response.status == "500 Internal Server Error"
+    assert "inner" not in response.text
 
 
-def test_a_function_that_fails_later_fails_the_call():
+def test_function_that_fails_after_writing_raises():
     def fn(response):
         response.write("a")
         raise KeyError("inner")
 
     with pytest.raises(KeyError, match="inner"):
-        answered(lambda: stream(fn))
+        respond(lambda: stream(fn))
 
 
-def test_status_and_headers_can_be_changed_until_the_first_write():
+def test_status_and_headers_can_be_changed_before_the_first_write():
     def fn(response):
         response.status = 203
         response.headers["X"] = "in time"
@@ -264,8 +253,13 @@ def test_status_and_headers_can_be_changed_until_the_first_write():
 
     made = stream(fn)
     for _ in range(2):
-        answer = answered(lambda: made)
-        assert (answer.status, answer.header("X"), answer.header("Y"), answer.header("Z")) == (
+        response = respond(lambda: made)
+        assert (
+            response.status,
+            response.header("X"),
+            response.header("Y"),
+            response.header("Z"),
+        ) == (
             "203 Non-Authoritative Information",
             "in time",
             "in time",
@@ -274,7 +268,7 @@ def test_status_and_headers_can_be_changed_until_the_first_write():
     assert (made.status, "X" in made.headers) == (200, False)
 
 
-def test_one_answer_can_be_given_to_several_requests_at_once():
+def test_one_response_serves_several_requests_at_once():
     barrier = threading.Barrier(2, timeout=20)
 
     def fn(response):
@@ -282,27 +276,27 @@ def test_one_answer_can_be_given_to_several_requests_at_once():
         barrier.wait()
         response.write(threading.get_ident())
 
-    made, answers = stream(fn), []
+    made, responses = stream(fn), []
     threads = [
-        threading.Thread(target=lambda: answers.append(answered(lambda: made))) for _ in range(2)
+        threading.Thread(target=lambda: responses.append(respond(lambda: made))) for _ in range(2)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    for answer in answers:
-        first, second = answer.text.split()
+    for response in responses:
+        first, second = response.text.split()
         assert first == second
 
 
-def test_nothing_can_be_written_once_the_function_has_returned():
+def test_write_after_the_function_raises():
     kept = []
-    answered(lambda: stream(kept.append))
-    with pytest.raises(ValueError, match="while its function runs, and no longer"):
+    respond(lambda: stream(kept.append))
+    with pytest.raises(ValueError, match="only be written to while its function runs"):
         kept[0].write("late")
 
 
-def test_it_is_a_file_for_those_who_write_files():
+def test_streaming_response_is_a_writable_file():
     def rows(response):
         csv.writer(response).writerows([["a", "é"], ["1", "2"]])
 
@@ -314,20 +308,24 @@ def test_it_is_a_file_for_those_who_write_files():
         with gzip.GzipFile(fileobj=response, mode="wb") as target:
             shutil.copyfileobj(io.BytesIO(b"content"), target)
 
-    assert answered(lambda: stream(rows)).text == "a,é\r\n1,2\r\n"
-    found = zipfile.ZipFile(io.BytesIO(answered(lambda: stream(archive)).body))
+    assert respond(lambda: stream(rows)).text == "a,é\r\n1,2\r\n"
+    found = zipfile.ZipFile(io.BytesIO(respond(lambda: stream(archive)).body))
     assert found.read("a.txt") == b"content"
-    assert gzip.decompress(answered(lambda: stream(compressed)).body) == b"content"
+    assert gzip.decompress(respond(lambda: stream(compressed)).body) == b"content"
 
 
-def test_a_function_is_not_run_for_head():
+def test_function_is_not_called_for_head():
     ran = []
-    answer = answered(lambda: stream(ran.append, content_type="text/csv"), "HEAD")
-    assert (answer.status, answer.headers, ran) == ("200 OK", [("Content-Type", "text/csv")], [])
+    response = respond(lambda: stream(ran.append, content_type="text/csv"), "HEAD")
+    assert (response.status, response.headers, ran) == (
+        "200 OK",
+        [("Content-Type", "text/csv")],
+        [],
+    )
 
 
 async def coroutine(response):
-    """Never awaited here."""
+    """Never awaited."""
 
 
 async def generator():
@@ -336,62 +334,62 @@ async def generator():
 
 class Callable:
     async def __call__(self, response):
-        """Never awaited here."""
+        """Never awaited."""
 
 
 @pytest.mark.parametrize("source", [coroutine, generator, generator(), Callable()])
-def test_what_is_asynchronous_is_refused(source):
+def test_asynchronous_source_is_rejected(source):
     with pytest.raises(TypeError, match=r"restkit\.server is blocking"):
         stream(source)
 
 
 @pytest.mark.parametrize("source", [5, None, {"a": 1}, object()])
-def test_what_cannot_be_streamed_is_refused(source):
+def test_invalid_source_is_rejected(source):
     with pytest.raises(TypeError, match=r"stream\(\) takes a function that writes"):
         stream(source)
 
 
-# Of an iterable
+# Responses of an iterable
 
 
-def test_an_iterable_goes_item_by_item_as_write_would_send_it():
-    answer = answered(lambda: stream(["é", b"", "", b"b", 12, bytearray(b"c")]))
-    assert answer.pieces == ["é".encode(), b"b", b"12", b"c"]
-    assert answer.headers == [("Content-Type", "text/plain; charset=utf-8")]
+def test_iterable_is_sent_item_by_item():
+    response = respond(lambda: stream(["é", b"", "", b"b", 12, bytearray(b"c")]))
+    assert response.chunks == ["é".encode(), b"b", b"12", b"c"]
+    assert response.headers == [("Content-Type", "text/plain; charset=utf-8")]
 
 
-def test_a_list_can_be_the_answer_again_and_an_iterator_once():
+def test_list_can_be_sent_repeatedly_and_an_iterator_once():
     made = stream(["a", "b"])
-    assert answered(lambda: made).text == answered(lambda: made).text == "ab"
+    assert respond(lambda: made).text == respond(lambda: made).text == "ab"
     made = stream(iter(["a", "b"]))
-    assert answered(lambda: made).text == "ab"
-    assert answered(lambda: made).status == "500 Internal Server Error"
+    assert respond(lambda: made).text == "ab"
+    assert respond(lambda: made).status == "500 Internal Server Error"
 
 
-def test_a_generator_that_fails_before_its_first_item_is_a_500_and_later_fails_the_call():
+def test_generator_that_fails_early_is_500_and_later_raises():
     def failing(*first):
         yield from first
         raise KeyError("inner")
 
-    assert answered(lambda: stream(failing("", b""))).status == "500 Internal Server Error"
+    assert respond(lambda: stream(failing("", b""))).status == "500 Internal Server Error"
     with pytest.raises(KeyError, match="inner"):
-        answered(lambda: stream(failing("a")))
-    assert answered(lambda: stream([None])).status == "500 Internal Server Error"
+        respond(lambda: stream(failing("a")))
+    assert respond(lambda: stream([None])).status == "500 Internal Server Error"
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("taken", [0, 1, 5])
-def test_a_generator_is_closed_however_the_answer_ends(method, taken):
+def test_generator_is_closed_however_the_response_ends(method, taken):
     ended = []
 
-    def pieces():
+    def chunks():
         try:
             yield from ["", "a", "b"]
         finally:
             ended.append("closed")
 
-    source, answer = pieces(), Answer()
-    items = stream(source)(environ_of(method), answer.start_response)
+    source, response = chunks(), RecordedResponse()
+    items = stream(source)(make_environ(method), response.start_response)
     for _ in zip(range(taken), items, strict=False):
         pass
     if hasattr(items, "close"):
@@ -400,33 +398,33 @@ def test_a_generator_is_closed_however_the_answer_ends(method, taken):
     assert ended == ([] if method == "HEAD" else ["closed"])
 
 
-def test_an_empty_iterable_is_an_empty_answer():
-    answer = answered(lambda: stream(iter(())))
-    assert (answer.status, answer.body) == ("200 OK", b"")
+def test_empty_iterable_is_an_empty_response():
+    response = respond(lambda: stream(iter(())))
+    assert (response.status, response.body) == ("200 OK", b"")
 
 
-# Of what a client could send
+# Responses of payloads
 
 
-def test_a_file_goes_with_its_length_and_type_and_is_closed(tmp_path):
+def test_file_is_sent_with_length_and_type_and_closed(tmp_path):
     path = tmp_path / "page.html"
     path.write_bytes(b"x" * 300_000)
     for method, size in (("GET", 300_000), ("HEAD", 0)):
         file = path.open("rb")
-        answer = answered(lambda file=file: stream(file), method)
-        assert (len(answer.body), answer.header("Content-Length")) == (size, "300000")
-        assert answer.header("Content-Type") == "text/html"
+        response = respond(lambda file=file: stream(file), method)
+        assert (len(response.body), response.header("Content-Length")) == (size, "300000")
+        assert response.header("Content-Type") == "text/html"
         assert file.closed
-    assert answered(lambda: stream(path, content_type="text/x")).header("Content-Type") == "text/x"
+    assert respond(lambda: stream(path, content_type="text/x")).header("Content-Type") == "text/x"
 
 
-def test_bytes_and_text_go_with_their_length():
-    answer = answered(lambda: stream("grüße"))
-    assert (answer.text, answer.header("Content-Length")) == ("grüße", "7")
-    assert answered(lambda: stream(b"abc")).pieces == [b"abc"]
+def test_bytes_and_text_are_sent_with_their_length():
+    response = respond(lambda: stream("grüße"))
+    assert (response.text, response.header("Content-Length")) == ("grüße", "7")
+    assert respond(lambda: stream(b"abc")).chunks == [b"abc"]
 
 
-def test_a_file_without_a_length_and_a_payload_go_without_one():
+def test_sources_of_unknown_length_are_sent_without_one():
     class Source:
         def __init__(self):
             self.left = [b"a", b"b"]
@@ -434,8 +432,8 @@ def test_a_file_without_a_length_and_a_payload_go_without_one():
         def read(self, size=-1):
             return self.left.pop() if self.left else b""
 
-    answer = answered(lambda: stream(Source()))
-    assert (answer.body, answer.header("Content-Length")) == (b"ba", None)
+    response = respond(lambda: stream(Source()))
+    assert (response.body, response.header("Content-Length")) == (b"ba", None)
 
     @ResourceStreamFunction
     def rows(count):
@@ -443,20 +441,20 @@ def test_a_file_without_a_length_and_a_payload_go_without_one():
 
     made = stream(rows(3))
     for _ in range(2):
-        assert answered(lambda: made).body == b"0\n1\n2\n"
+        assert respond(lambda: made).body == b"0\n1\n2\n"
 
 
-def test_a_payload_says_its_type_and_its_coding():
-    answer = answered(lambda: stream(gzip_stream(b"content")))
-    assert answer.header("Content-Type") == "application/gzip"
-    coded = compressed(as_payload(b"content"), "gzip")
-    answer = answered(lambda: stream(coded, content_type="text/plain"))
-    assert answer.header("Content-Encoding") == "gzip"
-    assert answer.header("Content-Type") == "text/plain"
-    assert gzip.decompress(answer.body) == b"content"
+def test_payload_sets_type_and_coding():
+    response = respond(lambda: stream(gzip_stream(b"content")))
+    assert response.header("Content-Type") == "application/gzip"
+    coded = compress_payload(as_payload(b"content"), "gzip")
+    response = respond(lambda: stream(coded, content_type="text/plain"))
+    assert response.header("Content-Encoding") == "gzip"
+    assert response.header("Content-Type") == "text/plain"
+    assert gzip.decompress(response.body) == b"content"
 
 
-def test_a_payload_that_does_not_keep_its_length_fails_the_call(tmp_path):
+def test_payload_shorter_than_its_length_raises(tmp_path):
     path = tmp_path / "shrinks"
     path.write_bytes(b"x" * 2_000_000)
 
@@ -466,7 +464,7 @@ def test_a_payload_that_does_not_keep_its_length_fails_the_call(tmp_path):
         return made
 
     with pytest.raises(PayloadError):
-        answered(make)
+        respond(make)
 
 
 # On the wire
@@ -491,15 +489,15 @@ def writing(app):
 
 
 def breaking(app):
-    def pieces():
+    def chunks():
         yield "a"
         raise RuntimeError("in the middle")
 
     def fn(response):
-        for piece in pieces():
-            response.write(piece)
+        for chunk in chunks():
+            response.write(chunk)
 
-    app.get("/broken/<how>")(lambda request, how: stream(fn if how == "written" else pieces()))
+    app.get("/broken/<how>")(lambda request, how: stream(fn if how == "written" else chunks()))
 
 
 @pytest.fixture
@@ -514,8 +512,8 @@ def server():
 def test_N10_each_write_is_a_chunk_on_the_wire(server):
     with Caller(server.port) as caller:
         caller.send(get("/csv"))
-        answer = caller.read_answer()
-    assert answer == (
+        response = caller.read_answer()
+    assert response == (
         b"HTTP/1.1 200 OK\r\nContent-Type: text/csv\r\nTransfer-Encoding: chunked\r\n\r\n"
         b"4\r\nfoo,\r\n3\r\nbar\r\n0\r\n\r\n"
     )
@@ -531,11 +529,11 @@ def test_N13_each_write_is_delivered_at_once(server):
 
 
 @pytest.mark.parametrize("how", ["written", "iterated"])
-def test_an_answer_that_breaks_in_the_middle_has_no_last_chunk(server, how):
+def test_failure_in_the_middle_sends_no_last_chunk(server, how):
     assert said_by(server.port, get(f"/broken/{how}")).endswith(b"\r\n\r\n1\r\na\r\n")
 
 
-def test_an_echo_sends_what_comes_as_it_comes(server):
+def test_echo_streams_both_ways(server):
     with Caller(server.port) as caller:
         caller.send(get("/echo", "Transfer-Encoding: chunked", method="POST"), b"1\r\na\r\n")
         caller.read_head()

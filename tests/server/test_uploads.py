@@ -1,4 +1,4 @@
-"""Names of what is received, and files on their way into a folder."""
+"""Names of uploaded files, and files that are written atomically."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from restkit.server.uploads import (
     UnusableName,
     Upload,
-    name_in_field,
-    name_in_path,
+    name_from_header,
+    name_from_path,
     remove_abandoned,
 )
 
@@ -48,53 +48,53 @@ REFUSED_FIELDS = {
     "/etc/": "'/etc/' does not name a file",
     "UTF-8''": "'' does not name a file",
     "UTF-8''%2E%2E": "'..' does not name a file",
-    ".bashrc": "'.bashrc' would be a hidden file, and these are not taken",
-    ".x.0123abcd.part": "'.x.0123abcd.part' would be a hidden file, and these are not taken",
-    "a/.ssh": "'.ssh' would be a hidden file, and these are not taken",
-    "x\0y": r"the file's name has a control character in it: 'x\x00y'",
-    "UTF-8''x%00y": r"the file's name has a control character in it: 'x\x00y'",
-    "UTF-8''x%0Ay": r"the file's name has a control character in it: 'x\ny'",
-    "x\x1b[2Jy": r"the file's name has a control character in it: 'x\x1b[2Jy'",
-    "UTF-8''%FF": "the file's name is not in UTF-8",
-    "x" * 256: "the file's name has more than 255 bytes",
-    "UTF-8''" + "%C5%B1" * 128: "the file's name has more than 255 bytes",
+    ".bashrc": "'.bashrc' is the name of a hidden file, which is not allowed",
+    ".x.0123abcd.part": "'.x.0123abcd.part' is the name of a hidden file, which is not allowed",
+    "a/.ssh": "'.ssh' is the name of a hidden file, which is not allowed",
+    "x\0y": r"the file name has a control character: 'x\x00y'",
+    "UTF-8''x%00y": r"the file name has a control character: 'x\x00y'",
+    "UTF-8''x%0Ay": r"the file name has a control character: 'x\ny'",
+    "x\x1b[2Jy": r"the file name has a control character: 'x\x1b[2Jy'",
+    "UTF-8''%FF": "the file name is not UTF-8",
+    "x" * 256: "the file name is longer than 255 bytes",
+    "UTF-8''" + "%C5%B1" * 128: "the file name is longer than 255 bytes",
 }
 
 
 @pytest.mark.parametrize("value", FIELDS)
-def test_Z12_a_name_in_a_header_never_leads_out_of_the_folder(value):
-    assert name_in_field(value) == FIELDS[value]
+def test_Z12_name_in_a_header_never_leaves_the_folder(value):
+    assert name_from_header(value) == FIELDS[value]
 
 
 @pytest.mark.parametrize("value", REFUSED_FIELDS)
-def test_Z12_what_names_no_file_is_refused_and_why(value):
+def test_Z12_unusable_name_is_rejected_with_the_reason(value):
     with pytest.raises(UnusableName) as caught:
-        name_in_field(value)
+        name_from_header(value)
     assert str(caught.value) == REFUSED_FIELDS[value]
 
 
-def test_without_a_header_the_last_part_of_the_path_is_the_name():
-    assert name_in_path("/hello") == "hello"
-    assert name_in_path("/some/where/bűn.txt".encode().decode("latin-1")) == "bűn.txt"
-    assert name_in_path("/UTF-8''a%20b") == "UTF-8''a%20b"
+def test_last_segment_of_the_path_is_the_name():
+    assert name_from_path("/hello") == "hello"
+    assert name_from_path("/some/where/bűn.txt".encode().decode("latin-1")) == "bűn.txt"
+    assert name_from_path("/UTF-8''a%20b") == "UTF-8''a%20b"
 
 
 @pytest.mark.parametrize("path", ["", "/", "/folder/", "/..", "/a/..", "/.x", "/a\0b", "/\xff"])
-def test_a_path_that_names_no_file_is_refused(path):
+def test_path_without_a_file_name_is_rejected(path):
     with pytest.raises(UnusableName):
-        name_in_path(path)
+        name_from_path(path)
 
 
 @given(st.text(st.characters(max_codepoint=255), max_size=300))
-def test_whatever_a_header_says_its_name_is_one_in_the_folder_or_none(value):
+def test_any_header_value_is_a_name_in_the_folder_or_rejected(value):
     try:
-        name = name_in_field(value)
+        name = name_from_header(value)
     except UnusableName:
         return
     joined = os.path.normpath(os.path.join("/folder", name))
     assert os.path.split(joined) == ("/folder", name)
     assert not name.startswith(".")
-    assert name_in_path("/" + name.encode().decode("latin-1")) == name
+    assert name_from_path("/" + name.encode().decode("latin-1")) == name
 
 
 # Files
@@ -104,7 +104,7 @@ def names(folder: os.PathLike[str]) -> list[str]:
     return sorted(os.listdir(folder))
 
 
-def test_a_file_is_hidden_until_it_is_finished(tmp_path):
+def test_file_is_hidden_until_finished(tmp_path):
     with Upload(str(tmp_path), "x.txt") as upload:
         upload.write(b"some ")
         upload.write(memoryview(b"words"))
@@ -118,15 +118,15 @@ def test_a_file_is_hidden_until_it_is_finished(tmp_path):
     assert (tmp_path / "x.txt").read_bytes() == b"some words"
 
 
-def test_what_is_not_finished_is_removed(tmp_path):
+def test_unfinished_file_is_removed(tmp_path):
     with pytest.raises(KeyError), Upload(str(tmp_path), "x.txt") as upload:
         upload.write(b"some words")
-        raise KeyError("of whoever gives the bytes")
+        raise KeyError("in the middle")
     assert names(tmp_path) == []
     upload.close()
 
 
-def test_an_older_file_stays_until_the_new_one_is_whole(tmp_path):
+def test_older_file_stays_until_the_new_one_is_finished(tmp_path):
     (tmp_path / "x.txt").write_bytes(b"older")
     with Upload(str(tmp_path), "x.txt") as upload:
         upload.write(b"new")
@@ -139,7 +139,7 @@ def test_an_older_file_stays_until_the_new_one_is_whole(tmp_path):
     assert names(tmp_path) == ["x.txt"]
 
 
-def test_several_to_one_name_do_not_mix_and_the_last_that_is_whole_stays(tmp_path):
+def test_last_finished_upload_of_a_name_remains(tmp_path):
     with Upload(str(tmp_path), "x") as first, Upload(str(tmp_path), "x") as second:
         first.write(b"1")
         second.write(b"2")
@@ -151,7 +151,7 @@ def test_several_to_one_name_do_not_mix_and_the_last_that_is_whole_stays(tmp_pat
     assert names(tmp_path) == ["x"]
 
 
-def test_the_mode_is_the_umasks_when_the_file_is_whole_and_nobody_elses_before(tmp_path):
+def test_mode_is_private_until_finished_then_by_the_umask(tmp_path):
     before = os.umask(0o027)
     try:
         with Upload(str(tmp_path), "x") as upload:
@@ -163,7 +163,7 @@ def test_the_mode_is_the_umasks_when_the_file_is_whole_and_nobody_elses_before(t
     assert stat.S_IMODE((tmp_path / "x").stat().st_mode) == 0o640
 
 
-def test_a_link_is_replaced_and_what_it_leads_to_stays(tmp_path):
+def test_link_is_replaced_and_not_followed(tmp_path):
     folder = tmp_path / "folder"
     folder.mkdir()
     (tmp_path / "elsewhere").write_bytes(b"untouched")
@@ -175,14 +175,14 @@ def test_a_link_is_replaced_and_what_it_leads_to_stays(tmp_path):
     assert not (folder / "x").is_symlink()
 
 
-def test_a_folder_of_that_name_is_an_error_and_nothing_is_left(tmp_path):
+def test_folder_of_that_name_raises_and_leaves_nothing(tmp_path):
     (tmp_path / "x").mkdir()
     with pytest.raises(IsADirectoryError), Upload(str(tmp_path), "x") as upload:
         upload.finish()
     assert names(tmp_path) == ["x"]
 
 
-def test_a_file_that_is_to_be_new_replaces_none(tmp_path):
+def test_new_upload_never_replaces_a_file(tmp_path):
     with (
         Upload(str(tmp_path), "x", new=True) as first,
         Upload(str(tmp_path), "x", new=True) as last,
@@ -196,13 +196,13 @@ def test_a_file_that_is_to_be_new_replaces_none(tmp_path):
     assert (tmp_path / "x").read_bytes() == b"1"
 
 
-def test_the_longest_name_has_room_for_its_part(tmp_path):
+def test_part_of_the_longest_name_fits(tmp_path):
     with Upload(str(tmp_path), "\U0001f600" * 63) as upload:
         upload.finish()
     assert names(tmp_path) == ["\U0001f600" * 63]
 
 
-def test_with_fsync_the_file_and_its_name_are_on_the_disk(tmp_path):
+def test_fsync_writes_the_file(tmp_path):
     with Upload(str(tmp_path), "x", fsync=True) as upload:
         upload.write(b"new")
         upload.finish()
@@ -210,7 +210,7 @@ def test_with_fsync_the_file_and_its_name_are_on_the_disk(tmp_path):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")
-def test_a_full_disk_is_the_systems_own_error(tmp_path):
+def test_full_disk_raises_OSError_and_leaves_nothing(tmp_path):
     with pytest.raises(OSError, match="No space left"), Upload(str(tmp_path), "x") as upload:
         full = os.open("/dev/full", os.O_WRONLY)
         (part,) = tmp_path.iterdir()
@@ -222,14 +222,14 @@ def test_a_full_disk_is_the_systems_own_error(tmp_path):
     assert names(tmp_path) == []
 
 
-def test_its_repr_tells_how_far_it_is(tmp_path):
+def test_repr_has_size_and_state(tmp_path):
     with Upload(str(tmp_path), "x") as upload:
         upload.write(b"abc")
-        assert repr(upload) == "<Upload of 'x', 3 bytes, on its way>"
+        assert repr(upload) == "<Upload of 'x', 3 bytes, unfinished>"
     assert repr(upload) == "<Upload of 'x', 3 bytes, closed>"
 
 
-def test_what_a_killed_process_left_is_removed_once_it_is_old(tmp_path):
+def test_only_old_abandoned_parts_are_removed(tmp_path):
     for name in (".x.0123abcd.part", ".y.0123abcd.part", ".z.part", "x.part", ".profile"):
         (tmp_path / name).write_bytes(b"left")
         if not name.startswith(".y"):

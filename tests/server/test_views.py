@@ -1,4 +1,4 @@
-"""Views: a class with a method for each method of HTTP, compositions, and the mark of streams."""
+"""Views as classes, compositions, and the mark of stream handlers."""
 
 from __future__ import annotations
 
@@ -7,39 +7,38 @@ from functools import wraps
 import pytest
 
 from restkit.server import App, response
-from restkit.server.exceptions import HTTPError, InvalidUsage, MethodNotAllowed
+from restkit.server.exceptions import InvalidUsage, MethodNotAllowed
 from restkit.server.response import text
 from restkit.server.views import CompositionView, HTTPMethodView, stream
-from support.apps.seed_002 import app as seed_app
-from support.wsgi_calls import call
+from support.wsgi_calls import call_app
 
 
-def takes(request):
-    """How the handler was given the body."""
+def describe_body(request):
+    """Respond with the form in which the handler got the body."""
     return text("stream" if request.stream is not None else f"whole: {request.body.decode()}")
 
 
 @stream
 def marked(request):
-    """A handler of its own: the mark stays with a function."""
-    return takes(request)
+    """A separate handler, since the mark stays on the function."""
+    return describe_body(request)
 
 
 class Mixed(HTTPMethodView):
     """One method of each kind."""
 
     def get(self, request):
-        return takes(request)
+        return describe_body(request)
 
     def put(self, request):
-        return takes(request)
+        return describe_body(request)
 
     @stream
     def post(self, request):
-        return takes(request)
+        return describe_body(request)
 
 
-def app_of(view, uri="/"):
+def make_app(view, uri="/"):
     app = App("views")
     app.add_route(view, uri)
     return app
@@ -48,32 +47,36 @@ def app_of(view, uri="/"):
 # Classes
 
 
-def test_N09_only_the_methods_that_are_marked_take_the_body_live():
-    app = app_of(Mixed.as_view())
-    assert call(app, "POST", "/", b"body").text == "stream"
-    assert call(app, "PUT", "/", b"body").text == "whole: body"
-    assert call(app, "GET").text == "whole: "
+def test_N09_only_marked_methods_get_a_stream():
+    app = make_app(Mixed.as_view())
+    assert call_app(app, "POST", "/", b"body").text == "stream"
+    assert call_app(app, "PUT", "/", b"body").text == "whole: body"
+    assert call_app(app, "GET").text == "whole: "
 
 
-def test_the_mark_is_an_attribute():
+def test_stream_sets_an_attribute():
     assert Mixed.post.is_stream is True
     assert not hasattr(Mixed.get, "is_stream")
 
 
-def test_a_method_that_the_view_has_not_is_a_405_with_what_it_has():
-    answer = call(app_of(Mixed.as_view()), "DELETE")
-    assert (answer.status, answer.header("Allow")) == (
+def test_missing_method_is_405_with_allow():
+    response = call_app(make_app(Mixed.as_view()), "DELETE")
+    assert (response.status, response.header("Allow")) == (
         "405 Method Not Allowed",
         "GET, HEAD, POST, PUT",
     )
 
 
-def test_head_is_answered_by_get_of_the_view():
-    answer = call(app_of(Mixed.as_view()), "HEAD")
-    assert (answer.status, answer.body, answer.header("Content-Length")) == ("200 OK", b"", "7")
+def test_get_of_a_view_also_handles_head():
+    response = call_app(make_app(Mixed.as_view()), "HEAD")
+    assert (response.status, response.body, response.header("Content-Length")) == (
+        "200 OK",
+        b"",
+        "7",
+    )
 
 
-def test_a_view_is_made_anew_for_each_request_with_the_arguments_of_as_view():
+def test_each_request_gets_a_new_instance():
     made = []
 
     class View(HTTPMethodView):
@@ -84,18 +87,18 @@ def test_a_view_is_made_anew_for_each_request_with_the_arguments_of_as_view():
         def get(self, request, number):
             return text(f"{self.name} {number}")
 
-    app = app_of(View.as_view("a", end="b"), "/<number:int>")
-    assert [call(app, target=f"/{each}").text for each in (1, 2)] == ["ab 1", "ab 2"]
+    app = make_app(View.as_view("a", end="b"), "/<number:int>")
+    assert [call_app(app, target=f"/{each}").text for each in (1, 2)] == ["ab 1", "ab 2"]
     assert len(set(map(id, made))) == 2
 
 
-def test_decorators_are_put_around_the_view_the_last_outermost():
+def test_last_decorator_is_outermost():
     def adding(mark):
         def decorator(handler):
             def decorated(request, **arguments):
-                answer = handler(request, **arguments)
-                answer.body += mark
-                return answer
+                response = handler(request, **arguments)
+                response.body += mark
+                return response
 
             return decorated
 
@@ -106,58 +109,58 @@ def test_decorators_are_put_around_the_view_the_last_outermost():
 
         @stream
         def post(self, request):
-            return takes(request)
+            return describe_body(request)
 
-    assert call(app_of(View.as_view()), "POST", "/", b"").text == "stream12"
-
-
-def test_a_view_without_a_method_is_refused():
-    with pytest.raises(ValueError, match="answers no method"):
-        app_of(HTTPMethodView.as_view())
+    assert call_app(make_app(View.as_view()), "POST", "/", b"").text == "stream12"
 
 
-def test_an_asynchronous_method_is_refused_when_the_view_is_added():
+def test_view_without_a_method_is_rejected():
+    with pytest.raises(ValueError, match="handles no method"):
+        make_app(HTTPMethodView.as_view())
+
+
+def test_asynchronous_method_is_rejected():
     class View(HTTPMethodView):
         async def get(self, request):
-            """Never awaited here."""
+            """Never awaited."""
 
     with pytest.raises(TypeError, match=r"View\.get is asynchronous.* is blocking"):
-        app_of(View.as_view())
+        make_app(View.as_view())
 
 
-def test_a_method_that_takes_no_request_is_refused_when_the_view_is_added():
+def test_method_without_a_request_is_rejected():
     class View(HTTPMethodView):
         def get(self):
-            """Called with a request it fails."""
+            """Fail if called with a request."""
 
-    with pytest.raises(ValueError, match=r"View\.get is called with \(self, request\)"):
-        app_of(View.as_view())
+    with pytest.raises(ValueError, match=r"View\.get must take \(self, request\)"):
+        make_app(View.as_view())
 
 
-def test_a_method_may_be_a_static_one():
+def test_method_can_be_static_or_of_the_class():
     class View(HTTPMethodView):
-        get = staticmethod(takes)
+        get = staticmethod(describe_body)
 
         @classmethod
         def put(cls, request):
             return text(cls.__name__)
 
-    app = app_of(View.as_view())
-    assert (call(app).text, call(app, "PUT", "/", b"").text) == ("whole: ", "View")
+    app = make_app(View.as_view())
+    assert (call_app(app).text, call_app(app, "PUT", "/", b"").text) == ("whole: ", "View")
 
 
-def test_methods_and_stream_are_not_said_beside_a_view():
+def test_methods_and_stream_are_rejected_with_a_view():
     for options in ({"methods": ["GET"]}, {"stream": True}):
-        with pytest.raises(ValueError, match="is a view, which says its methods"):
+        with pytest.raises(ValueError, match="is a view, which defines its own methods"):
             App("views").add_route(Mixed.as_view(), "/", **options)
 
 
-def test_a_view_keeps_the_name_and_words_of_its_class():
+def test_view_has_name_and_docstring_of_its_class():
     view = Mixed.as_view()
     assert (view.__name__, view.__doc__) == ("Mixed", "One method of each kind.")
 
 
-def test_a_view_called_by_somebody_else_refuses_what_it_has_not():
+def test_view_called_directly_raises_MethodNotAllowed():
     class Request:
         method = "DELETE"
 
@@ -170,62 +173,65 @@ def test_a_view_called_by_somebody_else_refuses_what_it_has_not():
 # Compositions
 
 
-def test_N07_a_composition_refuses_what_is_no_method_and_what_is_there():
+def test_N07_composition_rejects_invalid_and_duplicate_methods():
     view = CompositionView()
     with pytest.raises(InvalidUsage) as caught:
-        view.add(["FOO"], takes)
+        view.add(["FOO"], describe_body)
     assert caught.value.message == "FOO is not a valid HTTP method."
-    view.add(["GET", "POST"], takes)
+    view.add(["GET", "POST"], describe_body)
     with pytest.raises(InvalidUsage) as caught:
-        view.add(["PUT", "GET"], takes)
+        view.add(["PUT", "GET"], describe_body)
     assert caught.value.message == "Method GET is already registered."
     assert list(view.handlers) == ["GET", "POST"]
     with pytest.raises(InvalidUsage, match=r"get is not a valid HTTP method\."):
-        view.add(["get"], takes)
+        view.add(["get"], describe_body)
 
 
-def test_N07_a_method_that_no_handler_was_added_for_is_a_405_with_allow():
+def test_N07_method_without_a_handler_is_405_with_allow():
     view = CompositionView()
-    view.add(["POST"], takes, stream=True)
-    view.add(["GET"], takes)
-    answer = call(app_of(view), "PATCH", "/", b"")
-    assert (answer.status, answer.header("Allow")) == ("405 Method Not Allowed", "GET, HEAD, POST")
+    view.add(["POST"], describe_body, stream=True)
+    view.add(["GET"], describe_body)
+    response = call_app(make_app(view), "PATCH", "/", b"")
+    assert (response.status, response.header("Allow")) == (
+        "405 Method Not Allowed",
+        "GET, HEAD, POST",
+    )
 
 
-def test_a_composition_takes_its_streams_by_method():
+def test_composition_streams_by_method():
     view = CompositionView()
-    view.add(["POST"], takes, stream=True)
+    view.add(["POST"], describe_body, stream=True)
     view.add(["PUT"], marked)
-    view.add(["GET"], takes)
-    app = app_of(view)
-    assert call(app, "POST", "/", b"x").text == call(app, "PUT", "/", b"x").text == "stream"
-    assert call(app).text == "whole: "
-    assert call(app, "HEAD").header("Content-Length") == "7"
+    view.add(["GET"], describe_body)
+    app = make_app(view)
+    assert call_app(app, "POST", "/", b"x").text == call_app(app, "PUT", "/", b"x").text == "stream"
+    assert call_app(app).text == "whole: "
+    assert call_app(app, "HEAD").header("Content-Length") == "7"
 
 
-def test_a_composition_judges_its_handlers():
+def test_composition_checks_its_handlers():
     async def never(request):
-        """Never awaited here."""
+        """Never awaited."""
 
     view = CompositionView()
     with pytest.raises(TypeError, match="is blocking"):
         view.add(["GET"], never)
-    with pytest.raises(ValueError, match="is called with"):
+    with pytest.raises(ValueError, match="must take"):
         view.add(["GET"], lambda: text(""))
-    with pytest.raises(TypeError, match="a list is wanted"):
-        view.add("GET", takes)
+    with pytest.raises(TypeError, match="must be a list"):
+        view.add("GET", describe_body)
     assert view.handlers == {}
-    with pytest.raises(ValueError, match="answers no method"):
-        app_of(view)
+    with pytest.raises(ValueError, match="handles no method"):
+        make_app(view)
 
 
-def test_a_plain_handler_can_be_marked_too():
+def test_plain_handler_can_be_marked():
     app = App("marked")
     app.post("/")(marked)
-    assert call(app, "POST", "/", b"x").text == "stream"
+    assert call_app(app, "POST", "/", b"x").text == "stream"
 
 
-def test_a_decorator_that_keeps_the_mark_keeps_the_stream():
+def test_wrapped_method_keeps_its_mark():
     def decorator(handler):
         @wraps(handler)
         def decorated(*args, **kwargs):
@@ -237,40 +243,18 @@ def test_a_decorator_that_keeps_the_mark_keeps_the_stream():
         @decorator
         @stream
         def post(self, request):
-            return takes(request)
+            return describe_body(request)
 
-    assert call(app_of(View.as_view()), "POST", "/", b"x").text == "stream"
-
-
-# The program of the seed
+    assert call_app(make_app(View.as_view()), "POST", "/", b"x").text == "stream"
 
 
-def test_the_program_of_the_seed_answers_as_it_says():
-    assert call(seed_app, "POST", "/stream", b"121a1").text == "A2AaA"
-    assert call(seed_app, "PUT", "/bp_stream", b"11x11").text == "AAxAA"
-    long = b"abc" * 100_000
-    for path in ("/method_view", "/composition_view"):
-        assert call(seed_app, "POST", path, long).body == long
-
-
-def test_an_exception_can_be_copied_with_what_it_says():
-    import pickle
-
-    for error in (HTTPError(418, "tea", {"X": "y"}), InvalidUsage("why", {"X": "y"})):
-        again = pickle.loads(pickle.dumps(error))
-        assert (type(again), again.status, again.message, again.headers) == (
-            type(error),
-            error.status,
-            error.message,
-            error.headers,
-        )
-
-
-def test_a_method_marked_with_the_other_stream_is_refused_when_it_is_registered():
+def test_method_decorated_with_the_wrong_stream_is_rejected():
     class Wrong(HTTPMethodView):
         @response.stream
         def post(self, request):
-            return takes(request)
+            return describe_body(request)
 
-    with pytest.raises(TypeError, match=r"Wrong\.post is an answer, and no method: the stream of"):
+    with pytest.raises(
+        TypeError, match=r"Wrong\.post is a response, not a method: decorate it with"
+    ):
         App("app").add_route(Wrong.as_view(), "/")
