@@ -97,7 +97,7 @@ class RequestHead:
     def headers(self) -> Headers:
         """The fields; one object, made at the first look."""
         if self._headers is None:
-            self._headers = Headers.of_trusted(pairs_of(self._fields))
+            self._headers = Headers.from_trusted(pairs_of(self._fields))
         return self._headers
 
     @property

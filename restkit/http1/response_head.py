@@ -54,7 +54,7 @@ class ResponseHead:
     def headers(self) -> Headers:
         """The fields; one object, made at the first look."""
         if self._headers is None:
-            self._headers = Headers.of_trusted(pairs_of(self._fields))
+            self._headers = Headers.from_trusted(pairs_of(self._fields))
         return self._headers
 
     def __repr__(self) -> str:

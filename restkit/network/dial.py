@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
     from restkit.network.options import Connect
     from restkit.network.proxy import Proxy
-    from restkit.timeouts import Clock
+    from restkit.timeouts import Deadline
 
 
 # poll() counts its milliseconds in a C int.
@@ -69,7 +69,7 @@ class Dialed(NamedTuple):
     secured: float | None
 
 
-def dial(route: Route, clock: Clock) -> Dialed:
+def dial(route: Route, clock: Deadline) -> Dialed:
     """Open a connection; blocks, for the look-up of a name without any bound.
 
     Raises ConnectError (each address, and what became of it), TLSError (the check that failed),
@@ -157,7 +157,7 @@ def _urllib3_connection(attempt: _Attempt) -> HTTPConnection:
 class _Attempt:
     """One dial under way: how far it has come, what failed, and how long it may go on."""
 
-    def __init__(self, route: Route, clock: Clock, *, to_proxy: bool = False) -> None:
+    def __init__(self, route: Route, clock: Deadline, *, to_proxy: bool = False) -> None:
         self.route = route
         self.clock = clock
         self.to_proxy = to_proxy
@@ -282,7 +282,7 @@ class _Attempt:
         elif self._asked is not None:
             doing = f"waiting for the proxy {self._asked.where}"
         try:
-            self.clock.left(f"{doing} {to} {self.where}" if self.to_proxy else doing)
+            self.clock.remaining(f"{doing} {to} {self.where}" if self.to_proxy else doing)
         except TotalTimeout as total:
             return total
         return ConnectTimeout(

@@ -14,7 +14,7 @@ from restkit.errors import RequestError
 from restkit.headers import Headers
 from restkit.network.options import TLSOptions, checked
 from restkit.redaction import redact_text
-from restkit.url.host import host_and_port, split_host_port
+from restkit.url.host import join_host_port, split_host_port
 
 if TYPE_CHECKING:
     import ssl
@@ -102,7 +102,7 @@ class Proxy:
     @property
     def where(self) -> str:
         """Host and port, as messages name them."""
-        return host_and_port(self.host, self.port)
+        return join_host_port(self.host, self.port)
 
     @property
     def looks_up(self) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from restkit.network.options import Network, TLSOptions, socket_path
-from restkit.url.host import host_and_port
+from restkit.url.host import join_host_port
 
 if TYPE_CHECKING:
     from restkit.network.proxy import Proxy
@@ -32,7 +32,7 @@ class Route(NamedTuple):
     @property
     def where(self) -> str:
         """Host and port."""
-        return host_and_port(self.host, self.port)
+        return join_host_port(self.host, self.port)
 
     @property
     def named(self) -> str:

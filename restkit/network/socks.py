@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import socks
 
 from restkit.errors import ProxyError, RequestError
-from restkit.url.host import host_and_port
+from restkit.url.host import join_host_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,13 +76,13 @@ class _Asking(socks.socksocket, _Connected):  # type: ignore[misc]  # PySocks ha
         try:
             self.connect(place, catch_errors=True)
         except socks.ProxyError as exc:
-            raise ProxyError(_refusal(exc, proxy, host_and_port(host, port))) from exc
+            raise ProxyError(_refusal(exc, proxy, join_host_port(host, port))) from exc
         except TimeoutError:
             raise
         except OSError as exc:
             raise ProxyError(
                 f"the proxy {proxy.where} broke the connection off when it was asked for "
-                f"{host_and_port(host, port)}: {exc.strerror or exc}"
+                f"{join_host_port(host, port)}: {exc.strerror or exc}"
             ) from exc
         return socket.socket(fileno=self.detach())
 

@@ -41,7 +41,7 @@ from restkit.network.tls_in_tls import TLSInTLS
 
 if TYPE_CHECKING:
     from restkit.io.buffers import Buffer
-    from restkit.timeouts import Clock
+    from restkit.timeouts import Deadline
 
 
 _End = TypeVar("_End", bytes, int)
@@ -148,14 +148,14 @@ class Transport:
         """Whether a resting connection is as it should be: open, and nothing to say."""
         return not self._readable.poll(0)
 
-    def wait_readable(self, clock: Clock, doing: str) -> None:
+    def wait_readable(self, clock: Deadline, doing: str) -> None:
         """Wait until something can be received; raises IdleTimeout or TotalTimeout."""
         if not self._readable.poll(clock.idle_ms(doing)):
             clock.raise_idle(doing)
         if self.aborted:
             raise self._closed_by_another()
 
-    def wait(self, events: int, clock: Clock, doing: str) -> int:
+    def wait(self, events: int, clock: Deadline, doing: str) -> int:
         """Wait until one of the events can be had; which of them."""
         if self._both is None:
             self._both = poll()
@@ -167,7 +167,9 @@ class Transport:
             clock.raise_idle(doing)
         return ready[0][1]
 
-    def wait_beside(self, source: int, clock: Clock, doing: str, *, listening: bool) -> WaitResult:
+    def wait_beside(
+        self, source: int, clock: Deadline, doing: str, *, listening: bool
+    ) -> WaitResult:
         """Wait for the caller's source, and for the peer; what there is to be done.
 
         A source may take its time: only the total clock runs.
@@ -177,7 +179,7 @@ class Transport:
         # What has ended is readable for ever; the event of being shut down comes unasked.
         both.register(self._socket.fileno(), POLLIN if listening else 0)
         while not (ready := both.poll(clock.total_ms(doing))):
-            clock.left(doing)
+            clock.remaining(doing)
         if self.aborted:
             raise self._closed_by_another()
         numbers = [number for number, _ in ready]
@@ -320,20 +322,22 @@ class SecureTransport(Transport):
         except Error:
             return False
 
-    def wait_readable(self, clock: Clock, doing: str) -> None:
+    def wait_readable(self, clock: Deadline, doing: str) -> None:
         if self._writes_first:
             super().wait(READ | WRITE, clock, doing)
         elif not self._has_pending():
             super().wait_readable(clock, doing)
 
-    def wait(self, events: int, clock: Clock, doing: str) -> int:
+    def wait(self, events: int, clock: Deadline, doing: str) -> int:
         if events & READ and self._has_pending():
             return READ
         if self._reads_first:
             events = READ
         return super().wait(events, clock, doing)
 
-    def wait_beside(self, source: int, clock: Clock, doing: str, *, listening: bool) -> WaitResult:
+    def wait_beside(
+        self, source: int, clock: Deadline, doing: str, *, listening: bool
+    ) -> WaitResult:
         if listening and self._has_pending():
             return WaitResult.PEER
         return super().wait_beside(source, clock, doing, listening=listening)

@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-from restkit.url.host import host_and_port
+from restkit.url.host import join_host_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -50,7 +50,7 @@ class Server:
     @property
     def url(self) -> str:
         """Where it answers, without a slash at its end."""
-        return f"http://{host_and_port(self.host, self.port)}"
+        return f"http://{join_host_port(self.host, self.port)}"
 
     def wait(self) -> None:
         """Wait until the server has ended; raises the SystemExit of an application that exits."""

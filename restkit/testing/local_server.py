@@ -19,7 +19,7 @@ from restkit.server.engine.connection import Setup
 from restkit.testing.faults import Delay, Drop, Reset, Truncate, WatchedSocket
 from restkit.testing.hosting import Host, Listener
 from restkit.testing.recording import Log
-from restkit.url.host import host_and_port
+from restkit.url.host import join_host_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -71,7 +71,7 @@ class LocalServer:
     @property
     def url(self) -> str:
         """Where it is, without a slash at the end."""
-        return f"http://{host_and_port(self.host, self.port)}"
+        return f"http://{join_host_port(self.host, self.port)}"
 
     @property
     def received(self) -> list[Received]:

@@ -28,7 +28,7 @@ from restkit.errors import (
 from restkit.network.dial import Dialed, dial
 from restkit.network.options import Network, TLSOptions
 from restkit.network.route import Route
-from restkit.timeouts import Clock, Timeout
+from restkit.timeouts import Deadline, Timeout
 from support import ScriptedServer, refusing, unanswering
 from support.memory import descriptors
 from support.names import resolving
@@ -40,8 +40,8 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 PATIENT = Timeout(connect=HANG_BOUND)
 
 
-def a_clock(timeout: Timeout = PATIENT) -> Clock:
-    return Clock(timeout, "api.test")
+def a_clock(timeout: Timeout = PATIENT) -> Deadline:
+    return Deadline(timeout, "api.test")
 
 
 @contextmanager

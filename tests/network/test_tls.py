@@ -30,7 +30,7 @@ from restkit.network.dial import Dialed, dial
 from restkit.network.options import TLSOptions, as_tls_version, checked, trusted_by_environment
 from restkit.network.route import Route
 from restkit.network.tls import context_for
-from restkit.timeouts import Clock, Timeout
+from restkit.timeouts import Deadline, Timeout
 from support import ScriptedServer
 from support.certs import CLIENT_KEY_PASSWORD
 from support.peer import HANG_BOUND, Peer
@@ -45,7 +45,7 @@ def greet(peer: Peer) -> None:
 
 @contextmanager
 def secured(host: str, port: int, tls: TLSOptions) -> Iterator[Dialed]:
-    dialed = dial(Route("https", host, port, tls), Clock(Timeout(connect=HANG_BOUND)))
+    dialed = dial(Route("https", host, port, tls), Deadline(Timeout(connect=HANG_BOUND)))
     with dialed.sock:
         # With TLS 1.3 a server that refuses the client's certificate says so only now.
         assert dialed.sock.recv(5) == b"hello"
@@ -55,7 +55,7 @@ def secured(host: str, port: int, tls: TLSOptions) -> Iterator[Dialed]:
 def refusal(host: str, port: int, tls: TLSOptions) -> str:
     """What the TLSError says after host and port."""
     with pytest.raises(TLSError) as caught:
-        dial(Route("https", host, port, tls), Clock(Timeout(connect=HANG_BOUND)))
+        dial(Route("https", host, port, tls), Deadline(Timeout(connect=HANG_BOUND)))
     assert caught.value.sent == "nothing"
     assert isinstance(caught.value.__cause__, (OSError, ValueError))
     before, _, said = str(caught.value).partition(f"{host}:{port}: ")
@@ -80,7 +80,7 @@ def test_W22_a_hundred_connections_load_the_ca_file_once(certs, tmp_path):
     with ScriptedServer(greet, ssl_context=certs.server) as server:
         for _ in range(100):
             route = Route("https", "localhost", server.port, TLSOptions(str(ca)))
-            dial(route, Clock(Timeout())).sock.close()
+            dial(route, Deadline(Timeout())).sock.close()
             ca.unlink(missing_ok=True)  # who reads it again finds nothing
         server.join(100)
 
@@ -619,7 +619,7 @@ def test_a_password_is_never_shown(certs):
 
 def unusable(tls: TLSOptions) -> RequestError:
     with pytest.raises(RequestError) as caught:
-        dial(Route("https", "localhost", 1, tls), Clock(Timeout()))
+        dial(Route("https", "localhost", 1, tls), Deadline(Timeout()))
     assert type(caught.value) is RequestError
     assert caught.value.sent == "nothing"
     return caught.value

@@ -22,7 +22,7 @@ from restkit.network.proxy import Proxy
 from restkit.network.route import Route
 from restkit.network.tls_in_tls import TLSInTLS
 from restkit.network.transport import READ, WRITE, NestedTransport, Transport, transport_of
-from restkit.timeouts import Clock, Timeout
+from restkit.timeouts import Deadline, Timeout
 from support import ClientGone, ScriptedServer
 from support.memory import descriptors
 from support.peer import HANG_BOUND, Peer
@@ -33,8 +33,8 @@ PATIENT = Timeout(connect=HANG_BOUND, idle=HANG_BOUND)
 Script = Callable[[NestedServer, Peer], object]
 
 
-def clock(timeout: Timeout = PATIENT) -> Clock:
-    return Clock(timeout, "localhost")
+def clock(timeout: Timeout = PATIENT) -> Deadline:
+    return Deadline(timeout, "localhost")
 
 
 def origin(context: ssl.SSLContext, script: Script) -> Callable[[Peer], None]:
