@@ -219,7 +219,7 @@ def test_C12_a_unix_socket_stands_for_every_host(monkeypatch):
             assert client.get("/info").body == b"ok"
             assert client.get("http://other.test:8080/x").body == b"ok"
             assert client.post("build", b"x", headers={"Host": "own"}).body == b"ok"
-            with pytest.raises(RequestError, match=r"^GET .*check_address= cannot be kept"):
+            with pytest.raises(RequestError, match=r"^GET .*check_address= cannot be"):
                 client.get("/info", check_address=bool)
     assert [(target(each), field(each, "host")) for each in server.requests] == [
         ("/v1.41/info", "docker"),
