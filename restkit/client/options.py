@@ -28,7 +28,7 @@ from restkit.network.options import (
     SocketOption,
     TLSOptions,
     as_tls_version,
-    checked,
+    check_tls_options,
 )
 from restkit.network.proxy import Proxy, as_proxy
 from restkit.network.route import Route
@@ -349,7 +349,7 @@ def apply_options(settings: Settings, given: Mapping[str, Any]) -> Settings:
         elif name not in _SPOOL_OPTIONS:
             raise TypeError(unknown_option(name, _ALL_OPTIONS))
     if tls:
-        changes["tls"] = checked(_drop_conflicting(settings.tls, tls)._replace(**tls))
+        changes["tls"] = check_tls_options(_drop_conflicting(settings.tls, tls)._replace(**tls))
     if not _SPOOL_OPTIONS.isdisjoint(given):
         changes["spool_mode"] = _spool_mode(settings.spool_mode, given)
     return settings.replace(**changes)

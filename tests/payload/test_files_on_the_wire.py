@@ -521,7 +521,7 @@ def test_a_server_that_closes_is_noticed_while_a_pipe_is_silent(kind, tls, clien
             peer.read_exactly(len(chunks(source.first)))
 
     with ScriptedServer(script, ssl_context=tls) as server:
-        with pytest.raises(TransportError, match="without an answer") as caught:
+        with pytest.raises(TransportError, match="without a response") as caught:
             client.post(server.url(), source.reader)
         assert caught.value.sent == "part"
 
