@@ -25,6 +25,8 @@ from restkit.policy.digest import DigestAuth
 from restkit.settings import Settings
 from support import ScriptedServer, field, response
 
+pytestmark = pytest.mark.smoke
+
 USER, PASSWORD = "us@er", "p:w-s3cret"
 
 

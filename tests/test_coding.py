@@ -22,6 +22,8 @@ from restkit.decoder import STEP, Decoder, supported_codings
 from restkit.errors import DecodingError
 from support.memory import MIB, peak_memory
 
+pytestmark = pytest.mark.lowest
+
 if sys.version_info >= (3, 14):
     from compression import zstd
 else:

@@ -26,6 +26,8 @@ from restkit.settings import Settings
 from restkit.sources import BytesPayload
 from support import ScriptedServer, body_of, field, head_of, payload_of, response
 
+pytestmark = pytest.mark.smoke
+
 HASHES = {"MD5": "md5", "SHA-256": "sha256", "SHA-512-256": "sha512_256"}
 THERE = [name for name, known in HASHES.items() if known in hashlib.algorithms_available]
 USER, PASSWORD = "Mufasa", "Circle of Life"

@@ -21,6 +21,8 @@ from restkit.wire.framing import (
 from restkit.wire.head import ResponseHead, take_response_head
 from support.wire_strategies import every_split, in_pieces, one_by_one
 
+pytestmark = pytest.mark.smoke
+
 MIB = 1 << 20
 
 

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from restkit import Headers, InvalidHeader
 
+pytestmark = pytest.mark.smoke
+
 COOKIES = [("Set-Cookie", "a=1"), ("X", "0"), ("set-cookie", "b=2, c")]
 
 

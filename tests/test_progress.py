@@ -12,6 +12,8 @@ from restkit.progress import Progress, ToldPayload, ToldSource, as_progress
 from support import ScriptedServer, body_of, dechunk, head_of, payload_of, response
 from support.answers import FRAMINGS, answered, giving
 
+pytestmark = pytest.mark.smoke
+
 BLOCK = 256 * 1024
 BIG = bytes(range(256)) * 4096  # 1 MiB
 

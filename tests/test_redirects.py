@@ -22,6 +22,8 @@ from restkit.settings import Settings
 from restkit.sources import BytesPayload
 from support import ScriptedServer, body_of, field, fields_of, head_of, payload_of, response
 
+pytestmark = pytest.mark.smoke
+
 OK = response(b"there")
 
 

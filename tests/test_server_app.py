@@ -24,6 +24,8 @@ from support.caller import Caller, get, post, said_by
 from support.scripted import ScriptedServer
 from support.wsgi_calls import Answer, call, environ_of
 
+pytestmark = [pytest.mark.smoke, pytest.mark.lowest]
+
 
 def raising(exc):
     """An app whose handlers raise this."""

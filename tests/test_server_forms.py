@@ -15,6 +15,8 @@ from restkit.errors import AlreadyRead, BodyTooLarge, DecodingError
 from restkit.server import form_parts
 from restkit.server.form_parts import Form, parse_form
 
+pytestmark = pytest.mark.lowest
+
 URLENCODED = "application/x-www-form-urlencoded"
 
 

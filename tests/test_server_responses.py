@@ -31,6 +31,8 @@ from restkit.streaming.gzip import compressed
 from support.caller import Caller, get, post, said_by
 from support.wsgi_calls import Answer, call, environ_of
 
+pytestmark = pytest.mark.smoke
+
 np = pytest.importorskip("numpy")
 
 

@@ -20,6 +20,8 @@ from restkit.server.target import encoded_path, target_of
 from restkit.server.views import CompositionView
 from support.wsgi_calls import call, environ_of
 
+pytestmark = pytest.mark.smoke
+
 
 def shown(request, **arguments):
     return text(repr(arguments))
