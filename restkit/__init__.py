@@ -5,7 +5,12 @@ file. See ``restkit.request``, ``restkit.Client`` and ``restkit.HttpResponse``.
 """
 
 from restkit._version import __version__
-from restkit.api import (
+from restkit.auth.auth import Auth, BasicAuth, BearerAuth, NetrcAuth
+from restkit.auth.digest import DigestAuth
+from restkit.auth.oauth1 import OAuth1
+from restkit.client.client import Client
+from restkit.client.filters import Filter
+from restkit.client.functions import (
     default_client,
     delete,
     get,
@@ -16,8 +21,7 @@ from restkit.api import (
     put,
     request,
 )
-from restkit.client import Client
-from restkit.door import as_payload
+from restkit.cookies.cookies import Cookies
 from restkit.errors import (
     AlreadyRead,
     BadStatusLine,
@@ -50,22 +54,18 @@ from restkit.errors import (
     Unauthorized,
     UnexpectedEOF,
 )
-from restkit.forms import FormData
+from restkit.forms.form_data import FormData
 from restkit.headers import Headers
 from restkit.log import set_logging
 from restkit.message.request import Request
 from restkit.message.response import HttpResponse
-from restkit.payload import Payload
-from restkit.policy.auth import Auth, BasicAuth, BearerAuth, NetrcAuth
-from restkit.policy.cookies import Cookies
-from restkit.policy.digest import DigestAuth
-from restkit.policy.filters import Filter
-from restkit.policy.oauth1 import OAuth1
+from restkit.network.proxy import Proxy
+from restkit.payload.base import Payload
+from restkit.payload.convert import as_payload
 from restkit.progress import Progress
 from restkit.resource import Resource
 from restkit.timeouts import Timeout
-from restkit.url import URL, parse_url
-from restkit.wire.proxy import Proxy
+from restkit.url.url import URL, parse_url
 
 __all__ = [
     "URL",

@@ -1,4 +1,6 @@
-"""Header fields: in order, found in any case, several values a name.
+"""Header fields: ordered, case-insensitive, checked.
+
+Header fields: in order, found in any case, several values a name.
 
 Text is latin-1 both ways (RFC 9110 5.5 leaves the octets above ASCII to the recipient; latin-1
 is the one reading that loses none of them).
@@ -11,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from typing import TypeAlias
 
 from restkit.errors import InvalidHeader
-from restkit.masking import is_secret
+from restkit.redaction import is_secret
 
 HeaderValue: TypeAlias = "str | bytes | int"
 

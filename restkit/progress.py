@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
-from restkit.around import PassedOn
 from restkit.errors import RequestError
-from restkit.payload import close_if_it_can
-from restkit.wire.outgoing import ChunkedOut, Outgoing, SizedOut
+from restkit.io.buffers import close_if_it_can
+from restkit.payload.base import TransparentWrapper
 
 if TYPE_CHECKING:
-    from restkit.payload import Buffer, Payload
+    from restkit.io.buffers import Buffer
+    from restkit.payload.base import Payload
 
 Told: TypeAlias = "Callable[[int, int | None], object]"
 """Called with how many bytes have gone by, and of how many; None where nobody knows that."""
@@ -59,7 +59,7 @@ def as_progress(value: object) -> Progress | None:
     )
 
 
-class ToldPayload(PassedOn):
+class ToldPayload(TransparentWrapper):
     """A payload in blocks of at most 256 KiB, with somebody who is told when so much has left."""
 
     def __init__(self, payload: Payload, told: Told) -> None:
@@ -87,12 +87,6 @@ class ToldPayload(PassedOn):
 
     def __repr__(self) -> str:
         return repr(self._payload)
-
-
-def told_of(body: Outgoing, told: Told) -> Outgoing:
-    """What goes out, in the same framing, with somebody who is told of it."""
-    payload = ToldPayload(body.payload, told)
-    return ChunkedOut(payload) if isinstance(body, ChunkedOut) else SizedOut(payload)
 
 
 def _blocks(pieces: Iterator[Buffer]) -> Generator[Buffer, None, None]:

@@ -162,10 +162,10 @@ def _leaves_nothing_behind(
 def _own_shared_client(_leaves_nothing_behind: None) -> Iterator[None]:
     """`restkit.request` and friends keep connections at rest: each test begins without any."""
     yield
-    api = sys.modules.get("restkit.api")
-    if api is not None and api._Shared.client is not None:
-        api._Shared.client.close()
-        api._Shared.client = None
+    functions = sys.modules.get("restkit.client.functions")
+    if functions is not None and functions._Shared.client is not None:
+        functions._Shared.client.close()
+        functions._Shared.client = None
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from restkit import Client
-from restkit.choices import ClientOptions, CommonOptions, RequestOptions
+from restkit.client.options import ClientOptions, CommonOptions, RequestOptions
 
 pytestmark = pytest.mark.smoke
 

@@ -13,7 +13,7 @@ import pytest
 import restkit
 from restkit import Client, parse_url
 from restkit.log import set_logging
-from restkit.masking import masked
+from restkit.redaction import redact_url
 from support import ScriptedServer, refusing, response
 
 
@@ -100,7 +100,7 @@ def test_a_value_whose_name_looks_secret_is_masked(name):
         f"http://h/p?a=1&{name}=hush;b=2",
         f"http://h/?{name}=h=h",
     ):
-        shown = masked(str(parse_url(url)))
+        shown = redact_url(str(parse_url(url)))
         assert "hush" not in shown
         assert f"{name}=***" in shown
 
@@ -108,7 +108,7 @@ def test_a_value_whose_name_looks_secret_is_masked(name):
 @pytest.mark.parametrize("name", PLAIN)
 def test_a_value_whose_name_does_not_is_shown(name):
     url = f"http://h/p?a=1&{name}=value&b=2"
-    assert masked(str(parse_url(url))) == url
+    assert redact_url(str(parse_url(url))) == url
 
 
 def test_what_has_no_value_and_what_has_no_query_is_as_it_was():
@@ -119,12 +119,12 @@ def test_what_has_no_value_and_what_has_no_query_is_as_it_was():
         "http://h/p?token=&a=b",
         "http://h/?",
     ):
-        assert masked(str(parse_url(url))) == url
+        assert redact_url(str(parse_url(url))) == url
 
 
 def test_user_info_and_fragment_are_never_shown():
     url = parse_url("http://me:hush@h:81/p?a=b#access_token=hush")
-    assert masked(str(url)) == "http://h:81/p?a=b"
+    assert redact_url(str(url)) == "http://h:81/p?a=b"
 
 
 # set_logging

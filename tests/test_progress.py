@@ -217,7 +217,7 @@ def test_what_the_told_one_raises_while_sending_reaches_the_caller_and_the_conne
         with pytest.raises(Trouble):
             client.post(server.url(), BIG, progress=told)
         server.join()
-        assert repr(client) == "<Client, 0 connections at rest>"
+        assert repr(client) == "<Client, 0 idle connections>"
 
 
 # What is received
@@ -404,7 +404,7 @@ def test_what_the_told_one_raises_while_receiving_reaches_the_caller_and_the_con
         with pytest.raises(Trouble):
             _ = got.body
         server.join()
-        assert repr(client) == "<Client, 0 connections at rest>"
+        assert repr(client) == "<Client, 0 idle connections>"
         with pytest.raises(TransportError, match="interrupted"):
             _ = got.body
 

@@ -124,9 +124,9 @@ def endless() -> Iterator[bytes]:
 
 
 SILENT = {
-    "no answer": Silence("waiting for the answer"),
-    "half a head": Silence("waiting for the answer", says=HALF[:20]),
-    "only hints": Silence("waiting for the answer", says=b"HTTP/1.1 103 Early Hints\r\n\r\n"),
+    "no answer": Silence("waiting for the response"),
+    "half a head": Silence("waiting for the response", says=HALF[:20]),
+    "only hints": Silence("waiting for the response", says=b"HTTP/1.1 103 Early Hints\r\n\r\n"),
     "half a body": Silence("reading the body", says=HALF),
     "half a chunk": Silence("reading the body", says=chunked_response(b"half whole")[:-10]),
     "a body to the end": Silence("reading the body", says=b"HTTP/1.1 200 OK\r\n\r\nhalf "),
@@ -158,7 +158,7 @@ def test_W13_a_server_that_falls_silent(kind, clock, tls, client):
             )
         assert (error.sent, error.request.method) == (silence.sent, "PUT")
         server.until(lambda: server.peers[0].finished)
-        assert repr(client) == "<Client, 0 connections at rest>"
+        assert repr(client) == "<Client, 0 idle connections>"
         assert client.get(server.url()).body == b"ok"
 
 
@@ -187,7 +187,7 @@ def test_W13_a_server_that_does_not_say_100(client):
 
 @pytest.mark.parametrize("seconds", [None, 0.2])
 def test_W13_the_wait_for_100_is_not_that_for_an_answer(seconds, client, monkeypatch):
-    monkeypatch.setattr("restkit.wire.exchange.CONTINUE_SECONDS", 0.3)
+    monkeypatch.setattr("restkit.connections.exchange.CONTINUE_SECONDS", 0.3)
     with ScriptedServer.serving(OK) as server:
         timeout = Timeout(FAR, idle=seconds)
         answer = client.put(server.url(), b"x", expect_continue=True, timeout=timeout)
@@ -315,7 +315,7 @@ def test_W13_a_head_that_drips_for_ever_ends_with_the_total(tls, client):
         peer.send_slowly(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 10_000, pause=0.03)
 
     with ScriptedServer(drip_head, ssl_context=tls) as server:
-        with pytest.raises(TotalTimeout, match="still waiting for the answer"):
+        with pytest.raises(TotalTimeout, match="still waiting for the response"):
             client.get(server.url(), timeout=Timeout(FAR, idle=1, total=0.3))
 
 

@@ -1,4 +1,7 @@
-"""Conversations of a server, each on a socket and in a thread of its own, until they are ended."""
+"""Run an application on a thread.
+
+Conversations of a server, each on a socket and in a thread of its own, until they are ended.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,13 @@ import socket
 import threading
 from typing import TYPE_CHECKING
 
-from restkit.server.wire.conversation import Conversation
+from restkit.server.engine.connection import ClientConnection
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from restkit.server.wire.conversation import Setup
+    from restkit.server.engine.connection import Setup
+
 
 _TICK = 500  # milliseconds after which a head that is not whole is looked at again
 _GRACE = 10.0
@@ -23,12 +27,12 @@ class Host:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._open: dict[threading.Thread, Conversation] = {}
+        self._open: dict[threading.Thread, ClientConnection] = {}
         self.stopping = threading.Event()
 
     def answer_on(self, sock: socket.socket, peer: tuple[str, int], setup: Setup) -> None:
         """Answer on a connected socket, which is taken over, in a thread of its own."""
-        conversation = Conversation(sock, peer, setup)
+        conversation = ClientConnection(sock, peer, setup)
         thread = threading.Thread(
             target=self._converse, args=(conversation, sock), name=f"{conversation!r}", daemon=True
         )
@@ -40,7 +44,7 @@ class Host:
         if late:
             conversation.close()
 
-    def _converse(self, conversation: Conversation, sock: socket.socket) -> None:
+    def _converse(self, conversation: ClientConnection, sock: socket.socket) -> None:
         readable = select.poll()
         readable.register(sock, select.POLLIN)
         try:

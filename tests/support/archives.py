@@ -6,7 +6,8 @@ import io
 import zipfile
 from collections.abc import Iterable, Iterator
 
-from restkit.payload import Buffer, Payload
+from restkit.io.buffers import Buffer
+from restkit.payload.base import Payload
 
 
 class Sized(Payload):

@@ -7,9 +7,9 @@ import time
 import pytest
 
 from restkit.errors import Error
+from restkit.network.dial import dial
+from restkit.network.route import Route
 from restkit.timeouts import Clock, Timeout
-from restkit.wire.dial import dial
-from restkit.wire.route import Route
 
 from .memory import descriptors
 from .peer import HANG_BOUND

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from restkit.streaming import compressors
+from restkit.content_encoding import compressors
 
 FASTER = {"isal": "isal.isal_zlib", "zlib_ng": "zlib_ng.zlib_ng"}
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import NamedTuple
 
-from restkit.wire.answer import Answer
+from restkit.http1.response_reader import ResponseReader
 
 from .peer import HANG_BOUND
 
@@ -67,7 +67,7 @@ def replies(data: bytes, methods: Iterable[str]) -> list[Reply]:
     told = []
     asked = iter(methods)
     while data:
-        answer = Answer(next(asked, "GET"))
+        answer = ResponseReader(next(asked, "GET"))
         body = b"".join(bytes(piece) for piece in answer.feed(data))
         if not answer.done:
             answer.end()

@@ -10,13 +10,8 @@ import httptools
 
 import restkit
 from restkit.errors import UnexpectedEOF
-from restkit.wire.framing import Deframer, stays_open
-from restkit.wire.request_head import (
-    MalformedRequest,
-    RequestHead,
-    request_deframer_for,
-    take_request_head,
-)
+from restkit.http1.framing import BodyReader, keeps_alive, request_body_reader
+from restkit.http1.request_head import MalformedRequest, RequestHead, take_request_head
 from support.wire_peers import Pairs, in_form
 
 CUT_SHORT = "the connection was closed"
@@ -46,7 +41,7 @@ def by_restkit(parts: Iterable[bytes]) -> Outcome:
     """Feed each part, then the end of the connection."""
     held, body = b"", bytearray()
     head: RequestHead | None = None
-    deframer: Deframer | None = None
+    deframer: BodyReader | None = None
     try:
         for part in parts:
             held = held + part if deframer is None else part
@@ -55,8 +50,8 @@ def by_restkit(parts: Iterable[bytes]) -> Outcome:
                 if taken is None:
                     continue
                 head, held = taken[0], held[taken[1] :]
-                deframer = request_deframer_for(head)
-                assert isinstance(stays_open(head), bool)
+                deframer = request_body_reader(head)
+                assert isinstance(keeps_alive(head), bool)
             body += b"".join(bytes(piece) for piece in deframer.feed(held))
         if deframer is None or head is None:
             return Outcome(CUT_SHORT)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from hypothesis import strategies as st
 
 import restkit
-from restkit.wire.answer import Answer
+from restkit.http1.response_reader import ResponseReader
 
 METHODS = ("GET", "HEAD", "POST")
 
@@ -47,7 +47,7 @@ class Told(NamedTuple):
 
 def told(parts: Iterable[bytes], method: str = "GET") -> Told:
     """Feed each part, then the end of the connection."""
-    answer, body = Answer(method), bytearray()
+    answer, body = ResponseReader(method), bytearray()
     try:
         for part in parts:
             for piece in answer.feed(part):

@@ -1,0 +1,1 @@
+"""URLs: parse, check, join and encode them."""

@@ -1,0 +1,160 @@
+"""WWW-Authenticate and Authentication-Info, read: what servers write, and whatever else comes."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from restkit.auth.challenges import Challenge, parse_challenges, parse_parameters
+
+BASIC = Challenge("basic", {"realm": "r"})
+
+TABLE = [
+    ("one", 'Basic realm="r"', [BASIC]),
+    ("no parameters", "Negotiate", [Challenge("negotiate", {})]),
+    ("nothing", "", []),
+    ("only commas", " , ,, ", []),
+    ("no quotes", "Basic realm=r", [BASIC]),
+    ("scheme and names in any case", 'bAsIc REALM="r"', [BASIC]),
+    ("space around =", 'Basic realm \t= "r"', [BASIC]),
+    ("tabs and spaces behind the scheme", 'Basic \t realm="r"', [BASIC]),
+    ("an empty value", 'Basic realm=""', [Challenge("basic", {"realm": ""})]),
+    ("a comma in quotes", 'Basic realm="a, b"', [Challenge("basic", {"realm": "a, b"})]),
+    (
+        "what looks like a challenge in quotes",
+        'Basic realm="a, Digest nonce=x"',
+        [Challenge("basic", {"realm": "a, Digest nonce=x"})],
+    ),
+    (
+        "escapes",
+        r'Basic realm="say \"a, b\" \\ \x"',
+        [Challenge("basic", {"realm": r'say "a, b" \ x'})],
+    ),
+    ("a token of 68", "Negotiate YII+/-._~=", [Challenge("negotiate", {}, "YII+/-._~=")]),
+    ("a token of 68 without =", "Custom abc", [Challenge("custom", {}, "abc")]),
+    (
+        "two, of which one has none",
+        'Negotiate, Basic realm="r"',
+        [Challenge("negotiate", {}), BASIC],
+    ),
+    (
+        "a token of 68 and one behind it",
+        'NTLM TlRM==, Basic realm="r"',
+        [Challenge("ntlm", {}, "TlRM=="), BASIC],
+    ),
+    (
+        "the example of RFC 9110 11.6.1",
+        'Basic realm="simple", Newauth realm="apps", type=1, title="Login to \\"apps\\""',
+        [
+            Challenge("basic", {"realm": "simple"}),
+            Challenge("newauth", {"realm": "apps", "type": "1", "title": 'Login to "apps"'}),
+        ],
+    ),
+    (
+        "empty elements",
+        ', Digest realm="r",, ,nonce=n,',
+        [Challenge("digest", {"realm": "r", "nonce": "n"})],
+    ),
+    (
+        "a value that is no word, without quotes",
+        "Digest nonce=a/b==, opaque=(x)",
+        [Challenge("digest", {"nonce": "a/b==", "opaque": "(x)"})],
+    ),
+    (
+        "a name twice: the first",
+        'Digest realm="first", realm="second"',
+        [Challenge("digest", {"realm": "first"})],
+    ),
+    ("an open quote", 'Basic realm="r, x=y', [Challenge("basic", {"realm": "r, x=y"})]),
+    ("an open quote and a backslash", 'Basic realm="r\\', [Challenge("basic", {"realm": "r"})]),
+    ("a parameter of nobody", 'realm="r"', []),
+    ("what has no shape", 'Basic realm="r", <junk>, "x"', [BASIC]),
+    ("a scheme and junk", 'Basic realm="r"x', [Challenge("basic", {})]),
+]
+
+
+@pytest.mark.parametrize(("value", "found"), [row[1:] for row in TABLE], ids=[r[0] for r in TABLE])
+def test_a_field_is_its_challenges(value, found):
+    assert parse_challenges([value]) == found
+
+
+def test_several_fields_are_read_in_order_and_each_by_itself():
+    fields = ['Basic realm="open', 'nonce="of nobody", Digest realm="r"', "Negotiate"]
+    assert parse_challenges(fields) == [
+        Challenge("basic", {"realm": "open"}),
+        Challenge("digest", {"realm": "r"}),
+        Challenge("negotiate", {}),
+    ]
+    assert parse_challenges([]) == []
+
+
+def test_parameters_without_a_scheme_are_read_alike():
+    text = r'nextnonce="a\"b, c", qop=auth, rspauth="00", nc=00000001, junk, nc=2'
+    assert parse_parameters(text) == {
+        "nextnonce": 'a"b, c',
+        "qop": "auth",
+        "rspauth": "00",
+        "nc": "00000001",
+    }
+
+
+texts = st.text(st.sampled_from(' \t,="\\aZ0/é\n\0') | st.characters(codec="utf-8"), max_size=80)
+
+
+@given(st.lists(texts, max_size=4))
+@example(['"\\'])
+@example(['a="\n'])
+@example(["a=\n"])
+def test_any_text_has_a_result(values):
+    for challenge in parse_challenges(values):
+        assert challenge.scheme == challenge.scheme.lower() != ""
+        assert all(name == name.lower() != "" for name in challenge.parameters)
+        assert challenge.token is None or not challenge.parameters or challenge.token
+    for value in values:
+        assert isinstance(parse_parameters(value), dict)
+
+
+words = st.text("abcXYZ019!#$%&'*+-.^_`|~", min_size=1, max_size=8)
+values = st.text(st.characters(min_codepoint=0x20, max_codepoint=0xFF), max_size=20)
+parameters = st.lists(st.tuples(words, values), max_size=5, unique_by=lambda pair: pair[0].lower())
+
+
+def quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+@given(st.lists(st.tuples(words, parameters), min_size=1, max_size=4), st.booleans())
+def test_what_is_written_by_the_grammar_is_read_as_it_was_meant(challenges, in_one):
+    written = [
+        f"{scheme} " + ", ".join(f"{name}={quoted(value)}" for name, value in given)
+        for scheme, given in challenges
+    ]
+    meant = [
+        Challenge(scheme.lower(), {name.lower(): value for name, value in given})
+        for scheme, given in challenges
+    ]
+    assert parse_challenges([", ".join(written)] if in_one else written) == meant
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a" * 400_000 + '"',
+        "a=" + " " * 200_000 + "x" * 200_000 + '"x',
+        "a" + " " * 400_000 + '"',
+        'Basic a="' + "\\a" * 200_000,
+        'Basic a="' + "b" * 200_000 + '" c"' + "d" * 200_000,
+        '"' * 400_001,
+        ",a=b" * 100_000,
+        'a "" ' * 80_000,
+        "Basic " + "=" * 400_000 + '"',
+    ],
+    ids=lambda text: text[:12],
+)
+def test_a_long_field_takes_no_longer_than_its_length_allows(text):
+    # What grows with the square of the length would run into the hang bound of the test.
+    for _ in range(5):
+        parse_challenges([text])
+        parse_parameters(text)
