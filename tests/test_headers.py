@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from restkit import Headers, InvalidHeader
 from restkit.headers import field_fault
 
+pytestmark = pytest.mark.smoke
+
 COOKIES = [("Set-Cookie", "a=1"), ("X", "0"), ("set-cookie", "b=2, c")]
 
 

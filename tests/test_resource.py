@@ -31,6 +31,8 @@ from restkit import (
 )
 from support import ScriptedServer, body_of, field, fields_of, head_of, payload_of, response
 
+pytestmark = pytest.mark.smoke
+
 WITHOUT_PAYLOAD = ("get", "head", "delete", "options")
 WITH_PAYLOAD = ("post", "put", "patch")
 

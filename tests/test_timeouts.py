@@ -28,6 +28,8 @@ from support import ScriptedServer, chunked_response, payload_of, response, unan
 from support.memory import MIB
 from support.peer import HANG_BOUND, Peer
 
+pytestmark = pytest.mark.lowest
+
 OK = response(b"ok")
 HALF = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf "
 CHUNK = b"x" * 65536

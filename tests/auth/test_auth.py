@@ -18,6 +18,8 @@ from restkit.auth.digest import DigestAuth
 from restkit.client.options import Settings
 from support import ScriptedServer, field, response
 
+pytestmark = pytest.mark.smoke
+
 USER, PASSWORD = "us@er", "p:w-s3cret"
 
 

@@ -25,6 +25,8 @@ from restkit.payload.base import Payload
 from restkit.payload.values import BytesPayload
 from support import ScriptedServer, body_of, field, head_of, payload_of, response
 
+pytestmark = pytest.mark.smoke
+
 HASHES = {"MD5": "md5", "SHA-256": "sha256", "SHA-512-256": "sha512_256"}
 AVAILABLE = [name for name, known in HASHES.items() if known in hashlib.algorithms_available]
 USER, PASSWORD = "Mufasa", "Circle of Life"

@@ -15,6 +15,8 @@ from restkit.payload.base import Payload
 from restkit.payload.values import BytesPayload, text_payload
 from support import ScriptedServer, field, payload_of, response
 
+pytestmark = pytest.mark.lowest
+
 FORM = "application/x-www-form-urlencoded"
 KEYS = ("dpf43f3p2l4k3l03", "kd94hf93k423kf44", "nnch734d00sl2jdk", "pfkkdhi9sl3r4s00")
 FIXED = {"nonce": "kllo9940pd9333jh", "timestamp": "1191242096"}

@@ -18,6 +18,8 @@ from restkit import Client, Headers, InvalidHeader, Payload, RequestError, Timeo
 from restkit.client.options import RequestOptions
 from support import ScriptedServer, body_of, chunked_response, field, fields_of, head_of, response
 
+pytestmark = [pytest.mark.smoke, pytest.mark.lowest]
+
 VERBS = ("get", "head", "post", "put", "patch", "delete", "options")
 
 

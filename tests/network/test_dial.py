@@ -34,6 +34,8 @@ from support.memory import descriptors
 from support.names import resolving
 from support.peer import HANG_BOUND, Peer
 
+pytestmark = pytest.mark.lowest
+
 V4, V6 = "127.0.0.1", "::1"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 # Far longer than any dial here takes.

@@ -26,6 +26,8 @@ from support import ScriptedServer, field, refusing, response
 from support.names import family_of, resolving
 from support.peer import HANG_BOUND, Peer
 
+pytestmark = pytest.mark.lowest
+
 V4, V6 = "127.0.0.1", "::1"
 PATIENT = Timeout(connect=HANG_BOUND, idle=HANG_BOUND)
 OK = response(b"ok")

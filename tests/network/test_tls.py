@@ -35,6 +35,8 @@ from support import ScriptedServer
 from support.certs import CLIENT_KEY_PASSWORD
 from support.peer import HANG_BOUND, Peer
 
+pytestmark = [pytest.mark.smoke, pytest.mark.lowest]
+
 V4 = "127.0.0.1"
 
 

@@ -28,6 +28,8 @@ from support.memory import descriptors
 from support.peer import HANG_BOUND, Peer
 from support.proxies import NestedServer
 
+pytestmark = pytest.mark.lowest
+
 OPEN = b"HTTP/1.1 200 Connection established\r\n\r\n"
 PATIENT = Timeout(connect=HANG_BOUND, idle=HANG_BOUND)
 Script = Callable[[NestedServer, Peer], object]

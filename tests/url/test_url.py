@@ -18,6 +18,8 @@ from hypothesis import strategies as st
 from restkit.errors import InvalidUrl
 from restkit.url.url import URL, parse_url
 
+pytestmark = pytest.mark.lowest
+
 LONG_LABEL = "a" * 63
 
 # text, Host header, request target

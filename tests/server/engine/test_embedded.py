@@ -22,6 +22,8 @@ from restkit.server.serving import Server, serve
 from support.caller import Caller, get, post
 from support.peer import HANG_BOUND
 
+pytestmark = pytest.mark.lowest
+
 UPLOAD = get("/read", "Content-Length: 100", method="POST") + b"part"
 TIMED_OUT = (
     b"HTTP/1.1 408 Request Timeout\r\nContent-Type: text/plain; charset=iso-8859-1\r\n"
