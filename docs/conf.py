@@ -17,7 +17,6 @@ default_role = "code"
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
-autodoc_mock_imports = ["cheroot"]  # of the embedded engine only its Server is shown
 # A reference that leads nowhere fails the build; those into the standard library lead to no page,
 # since the build asks nothing of the network.
 nitpick_ignore_regex = [

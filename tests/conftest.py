@@ -153,7 +153,7 @@ def _leaves_nothing_behind(
     yield
     # The traceback of a failed test holds its frames, and these what they have open.
     if marked is None and FAILED not in request.node.stash:
-        _gone("threads", lambda: _threads() - threads)
+        _gone("threads", lambda: _new_threads(threads, _threads()))
         _gone("descriptors", lambda: _new(files, descriptors()))
         _gone("temporary files", lambda: _names(_own_temp_folder) - folder)
 
@@ -200,6 +200,14 @@ def _gone(what: str, left: Callable[[], object]) -> None:
 
 def _threads() -> set[threading.Thread]:
     return set(threading.enumerate())
+
+
+def _new_threads(
+    before: set[threading.Thread], now: set[threading.Thread]
+) -> set[threading.Thread]:
+    # A server starts its workers when it needs them: they may be new where the server is not.
+    workers = {f"{thread.name}, worker" for thread in before}
+    return {thread for thread in now - before if thread.name not in workers}
 
 
 def _names(folder: Path) -> set[str]:

@@ -37,6 +37,4 @@ class Route(NamedTuple):
     def description(self) -> str:
         """Host and port for messages, with the Unix socket if there is one."""
         uds = self.network.uds
-        return (
-            self.host_and_port if uds is None else f"{self.host_and_port} at {socket_path(uds)}"
-        )
+        return self.host_and_port if uds is None else f"{self.host_and_port} at {socket_path(uds)}"

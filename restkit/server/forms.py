@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from functools import partial
-from typing import IO, TYPE_CHECKING, NamedTuple
+from types import ModuleType
+from typing import IO, TYPE_CHECKING, NamedTuple, cast
 from urllib.parse import unquote_to_bytes
 
 from restkit.body.body import Body
@@ -106,10 +107,21 @@ def _parse_urlencoded(source: IO[bytes]) -> list[tuple[str, str]]:
     ]
 
 
-def _parse_multipart(source: IO[bytes], content_type: str) -> Form:
-    # Imported here, since it comes with the extra restkit[server] and only forms need it.
-    import multipart
+def _import_multipart() -> ModuleType:
+    """Return the package ``multipart`` of the extra restkit[server]: only such forms need it."""
+    try:
+        import multipart
+    except ModuleNotFoundError as exc:
+        raise ModuleNotFoundError(
+            "multipart/form-data is parsed by the package multipart, which is not installed: "
+            "pip install 'restkit[server]'",
+            name=exc.name,
+        ) from exc
+    return cast("ModuleType", multipart)
 
+
+def _parse_multipart(source: IO[bytes], content_type: str) -> Form:
+    multipart = _import_multipart()
     boundary = multipart.parse_options_header(content_type)[1].get("boundary")
     if not boundary:
         raise DecodingError("the Content-Type of the multipart form has no boundary")
