@@ -9,7 +9,6 @@ never waits for the client while the client waits for the server.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from errno import EINVAL, ENOSYS, EOPNOTSUPP
 from time import monotonic, perf_counter
 
 from restkit.connections.outgoing import FileOut, FramedPayload, OutgoingRequest
@@ -25,19 +24,13 @@ from restkit.http1.response_head import ResponseHead
 from restkit.http1.response_reader import ResponseReader
 from restkit.io.buffers import Buffer, close_if_possible
 from restkit.io.files import Region
+from restkit.io.sockets import BLOCK, COPIED_TAIL, NO_SENDFILE, READ, WRITE
 from restkit.io.spool import Spool
-from restkit.network.transport import BLOCK, READ, WRITE, Transport, WaitResult
+from restkit.network.transport import Transport, WaitResult
 from restkit.timeouts import Deadline
 
 CONTINUE_SECONDS = 1.0
 FILE_STEP = 1024 * 1024
-# ``sendfile`` sends what a file holds when its pages leave: zeros, if the file was truncated in
-# between. So the end of a file is copied instead. The copied part is larger than what connections
-# of this system hold in flight (tcp(7): tcp_wmem and tcp_rmem, 4 and 6 MiB by default): when the
-# last copy is made, all pages have arrived, and a file that became shorter has been noticed.
-COPIED_TAIL = 32 * 1024 * 1024
-# The errors of ``sendfile`` on file systems that do not support it.
-NO_SENDFILE = (EINVAL, ENOSYS, EOPNOTSUPP)
 
 
 class Exchange:
@@ -196,7 +189,7 @@ class Exchange:
         self._deadline.remaining(doing)
         waits_on = body.payload.waits_on
         while waits_on is not None:
-            result = self._transport.wait_beside(
+            result = self._transport.wait_for_source(
                 waits_on, self._deadline, doing, listening=self._listening
             )
             if result is WaitResult.SOURCE:
@@ -219,9 +212,9 @@ class Exchange:
 
     def _response_ended_sending(self) -> bool:
         """Receive what the server sent between two chunks; return whether it ends the sending."""
-        if self._reused and not self.sent_bytes and not self._transport.quiet():
+        if self._reused and not self.sent_bytes and not self._transport.is_idle():
             raise TransportError(f"the idle connection to {self._deadline.peer} was closed")
-        if self._listening and self._transport.readable():
+        if self._listening and self._transport.is_readable():
             self._read_early()
             return self._is_refused()
         return False
@@ -229,7 +222,7 @@ class Exchange:
     def _send_all(self, buffers: list[Buffer]) -> bool:
         """Send all buffers, and receive meanwhile; return False when a response ended it."""
         transport = self._transport
-        buffers = transport.joined(buffers)
+        buffers = transport.coalesce(buffers)
         cut: memoryview | None = None
         try:
             while True:
@@ -271,7 +264,7 @@ class Exchange:
         """Wait at most CONTINUE_SECONDS for 100 Continue; return whether to send the body."""
         end = monotonic() + CONTINUE_SECONDS
         try:
-            while not self.response.to_go_on and self.response.head is None:
+            while not self.response.got_continue and self.response.head is None:
                 deadline = self._deadline.with_idle(max(0.0, end - monotonic()))
                 self._transport.wait_readable(deadline, "waiting for 100 Continue")
                 self._read_early()

@@ -1,60 +1,45 @@
-"""Bytes-like objects as flat views, and iterators that must be closed."""
+"""Flatten and release bytes-like objects."""
 
 from __future__ import annotations
 
 import re
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol, TypeAlias
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-_FIELD_NAMES = re.compile(":[^:]*:")  # in the format of a structure, PEP 3118
+from typing import Protocol, TypeAlias
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
-"""Bytes to send or received bytes. ``len()`` is their number: a memoryview is flat, format 'B'."""
+"""Bytes as they go on the wire: ``len()`` of it is their number (a memoryview is flat, of 'B')."""
+_FIELD_NAMES = re.compile(":[^:]*:")  # in the format of a structure, PEP 3118
 
 
 class Source(Protocol):
-    """The rest of a received body: one pass, blocking."""
+    """A source of received bytes: one pass, blocking, ``b''`` or 0 at the end."""
 
-    def read_piece(self) -> Buffer:
-        """Return the next chunk, or b'' at the end. It is only valid until the next call."""
+    def read_chunk(self) -> Buffer:
+        """Return the next chunk as soon as it arrives. It is only valid until the next call."""
 
     def readinto(self, view: memoryview) -> int:
-        """Fill ``view`` with at least one byte and return the count, or 0 at the end."""
+        """Fill ``view`` with the next bytes, at least one; return how many."""
 
     def close(self) -> None:
-        """Close what the bytes come from. Idempotent."""
+        """Drop the rest of the bytes. Idempotent."""
 
 
-@contextmanager
-def flat_view(value: object) -> Iterator[memoryview]:
-    """Yield the bytes of an object with the buffer protocol as one flat view, then release it.
+def flat_view(value: object) -> memoryview:
+    """Return the bytes of an object with the buffer protocol as one flat view, to be released.
 
-    Nothing is copied, unless the bytes of the object are not contiguous in C order. Raises
-    TypeError if the object has no buffer, or a buffer of references to Python objects.
-
-    >>> from array import array
-    >>> with flat_view(array('H', [1, 2, 3])) as view:
-    ...     view.format, len(view)
-    ('B', 6)
+    Bytes are copied only if they are not contiguous in the order in which they are counted.
+    Raises TypeError for objects without a buffer and for arrays of Python objects.
     """
-    with memoryview(value) as view, _flatten(view) as flat:  # type: ignore[arg-type]  # asked here
-        yield flat
-
-
-def _flatten(view: memoryview) -> memoryview:
-    if "O" in _FIELD_NAMES.sub("", view.format):
-        raise TypeError("an array of Python objects cannot be sent: its bytes are addresses")
-    if not view.nbytes:
-        return memoryview(b"")  # a shape with a zero in it cannot be cast
-    return view.cast("B") if view.c_contiguous else memoryview(view.tobytes())
+    # The view that is cast can be released at once: each of the two holds the buffer.
+    with memoryview(value) as view:  # type: ignore[arg-type]  # raises if it has none
+        if "O" in _FIELD_NAMES.sub("", view.format):
+            raise TypeError("an array of Python objects cannot be sent: its bytes are addresses")
+        if not view.nbytes:
+            return memoryview(b"")  # a shape with a zero in it cannot be cast
+        return view.cast("B") if view.c_contiguous else memoryview(view.tobytes())
 
 
 def close_if_possible(source: object) -> None:
-    """Call ``close()`` of an iterator that has one. A generator then runs its ``finally``."""
+    """Call the ``close()`` of an iterator that has one: a generator's runs its ``finally``."""
     close = getattr(source, "close", None)
     if close is not None:
         close()

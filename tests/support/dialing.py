@@ -1,4 +1,4 @@
-"""Dials that fail, as the tests of proxies look at them."""
+"""Dials that fail, for the tests of proxies."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ PATIENT = Timeout(connect=HANG_BOUND)
 
 
 def clock(timeout: Timeout = PATIENT) -> Deadline:
-    """The clock of a request to origin.test."""
+    """Return the clock of a request to origin.test."""
     return Deadline(timeout, "origin.test")
 
 
 def failure(route: Route, timeout: Timeout = PATIENT) -> Error:
-    """The error of a dial, and no secret in it; nothing is left open."""
+    """Return the error of a dial; check that it has no secret and leaves nothing open."""
     before = set(descriptors())
     with pytest.raises(Error) as caught:
         dial(route, clock(timeout))

@@ -27,8 +27,8 @@ from restkit.http1.framing import request_body_reader
 from restkit.http1.request_head import (
     MalformedRequest,
     RequestHead,
-    is_inside_a_field,
-    take_request_head,
+    is_inside_field,
+    parse_request_head,
 )
 from restkit.server.engine.client_socket import BLOCK, Channel
 from restkit.server.engine.request_body import RequestBody, RequestFile
@@ -132,19 +132,19 @@ class ClientConnection:
                 return self._in_time()
             if not data:
                 return False
-            if self._held and is_inside_a_field(self._held, data):
+            if self._held and is_inside_field(self._held, data):
                 self._held += data
                 return self._in_time()
             self._held += data
         self._fresh = False
         try:
-            taken = take_request_head(self._held)
+            taken = parse_request_head(self._held)
             if taken is None:
                 return self._in_time()
             head, end = taken
             return self._converse(head, self._held[end:])
         except MalformedRequest as exc:
-            return self._refuse(exc.answer, exc.message)
+            return self._refuse(exc.response_status, exc.message)
 
     def _in_time(self) -> bool:
         """Whether to go on waiting for the end of a head."""

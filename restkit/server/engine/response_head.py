@@ -15,9 +15,9 @@ from time import time
 from typing import NamedTuple
 
 from restkit.headers import HOP_BY_HOP_HEADERS, field_fault
+from restkit.http1.fields import parse_length
 
 _STATUS = re.compile(r"([2-9][0-9][0-9]) [^\r\n\0\u0100-\U0010ffff]*")  # a head is latin-1
-_LENGTH = re.compile("[0-9]{1,19}")
 
 
 class Framing(Enum):
@@ -105,9 +105,10 @@ def _check_str(text: object, what: str) -> None:
 def _length(values: list[str]) -> int | None:
     if not values:
         return None
-    if len(values) > 1 or not _LENGTH.fullmatch(values[0]):
+    length = parse_length(values[0])
+    if len(values) > 1 or length is None:
         raise ValueError(f"Content-Length {', '.join(values)!r}: one number of bytes is wanted")
-    return int(values[0])
+    return length
 
 
 class _Date:
