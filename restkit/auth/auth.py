@@ -102,7 +102,7 @@ class BasicAuth(_HeaderAuth):
 
 
 class BearerAuth(_HeaderAuth):
-    """A token that authorizes whoever has it (RFC 6750).
+    """A token that authorizes its bearer (RFC 6750).
 
     Raises RequestError if the token is not visible ASCII, for example if it ends with a newline.
 
