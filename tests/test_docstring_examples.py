@@ -1,4 +1,4 @@
-"""Run the examples in the docstrings of these packages."""
+"""Run the examples in the docstrings of these packages and modules."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ import pkgutil
 import pytest
 
 PACKAGES = [
+    "restkit.body",
     "restkit.content_digest",
     "restkit.content_encoding",
     "restkit.forms",
     "restkit.http1",
     "restkit.network",
+    "restkit.payload",
     "restkit.zip",
 ]
+MODULES = ["restkit.progress"]
 
 
 def list_modules():
@@ -24,7 +27,7 @@ def list_modules():
         yield from (module.name for module in pkgutil.iter_modules(folder, f"{package}."))
 
 
-@pytest.mark.parametrize("name", [*list_modules()])
+@pytest.mark.parametrize("name", [*list_modules(), *MODULES])
 def test_docstring_examples(name):
     module = importlib.import_module(name)
     assert doctest.testmod(module).failed == 0
