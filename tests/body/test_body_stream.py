@@ -664,7 +664,7 @@ def test_iter_blocks_yields_blocks_of_the_given_size():
         assert [len(block) for block in got.iter_blocks(300)] == [300, 300, 300, 100]
         assert next(got.iter_blocks()) == b"0123456789" * 100
         for size in (0, -1):
-            with pytest.raises(RequestError, match="size="):
+            with pytest.raises(RequestError, match="size must be"):
                 got.iter_blocks(size)
 
 

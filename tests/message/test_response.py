@@ -349,7 +349,7 @@ def test_text_is_by_the_charset_and_a_byte_that_is_none_of_its_raises():
 )
 def test_a_charset_that_python_cannot_read_by_is_a_decoding_error(charset):
     with answered(response(b"\\x\xff..", f"Content-Type: text/plain; charset={charset}")) as got:
-        with pytest.raises(DecodingError, match="not text in"):
+        with pytest.raises(DecodingError, match=r"the charset of the body is unknown|not text in"):
             assert got.text is None
         assert got.body == b"\\x\xff.."
 
