@@ -428,7 +428,7 @@ AGAIN = ("body_file", "a function that yields chunks", "a function that returns 
 @pytest.mark.parametrize("way", ONCE)
 def test_P17_a_one_shot_source_is_not_sent_to_a_redirect(way, early):
     with open_redirect(early=early) as (first, here, there, client):
-        with pytest.raises(PayloadNotReplayable, match="replay='spool' keeps what is sent"):
+        with pytest.raises(PayloadNotReplayable, match="replay='spool' keeps it for another attempt"):
             client.post(here.url(), WAYS[way](client, first.url()))
         assert there.connections == 0
 
