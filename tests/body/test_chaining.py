@@ -270,7 +270,7 @@ def test_an_error_names_the_broken_source_and_the_target_receives_no_end(way, fr
         error = caught.value
         assert str(error).startswith(f"GET {first.url('/here')}: ")
         assert str(error).endswith(
-            f"; it was being sent on in POST {second.url('/there')}, which got no end of it"
+            f"; it was the payload of POST {second.url('/there')}, which did not get its end"
         )
         assert (error.sent, error.out_of_payload) == ("part", True)
         assert str(pickle.loads(pickle.dumps(error))) == str(error)
@@ -280,12 +280,12 @@ def test_an_error_names_the_broken_source_and_the_target_receives_no_end(way, fr
 def test_the_error_of_a_source_mentions_the_target_only_once():
     with open_chain(giving(BROKEN["length"]), read_to_end) as (first, second, client):
         source = client.get(first.url())
-        with pytest.raises(UnexpectedEOF, match="sent on in POST"):
+        with pytest.raises(UnexpectedEOF, match="it was the payload of POST"):
             client.post(second.url(), source)
         for _ in range(2):
             with pytest.raises(UnexpectedEOF) as caught:
                 assert not source.body
-            assert "sent on" not in str(caught.value)
+            assert "the payload of" not in str(caught.value)
             assert (caught.value.sent, caught.value.out_of_payload) == ("all", False)
         with pytest.raises(UnexpectedEOF) as caught:
             client.post(second.url(), source)  # before anything is sent
@@ -298,7 +298,7 @@ def test_an_error_hides_secrets_in_the_url_of_the_target():
     with open_chain(giving(BROKEN["length"]), read_to_end) as (first, second, client):
         with pytest.raises(UnexpectedEOF) as caught:
             client.post(second.url("/?token=abc&n=1"), client.get(first.url()))
-        assert str(caught.value).endswith("/?token=***&n=1, which got no end of it")
+        assert str(caught.value).endswith("/?token=***&n=1, which did not get its end")
 
 
 def test_a_silent_source_times_out_and_the_error_names_it():
@@ -313,7 +313,7 @@ def test_a_silent_source_times_out_and_the_error_names_it():
         client,
     ):
         for way in (WAYS["the response"], fetch):
-            with pytest.raises(Error, match="sent on in") as caught:
+            with pytest.raises(Error, match="it was the payload of") as caught:
                 client.post(second.url(), way(client, first.url()))
             assert caught.value.request.url.authority == f"127.0.0.1:{first.port}"
 
@@ -428,7 +428,7 @@ AGAIN = ("body_file", "a function that yields chunks", "a function that returns 
 @pytest.mark.parametrize("way", ONCE)
 def test_P17_a_one_shot_source_is_not_sent_to_a_redirect(way, early):
     with open_redirect(early=early) as (first, here, there, client):
-        with pytest.raises(PayloadNotReplayable, match="replay='spool' keeps what is sent"):
+        with pytest.raises(PayloadNotReplayable, match="replay='spool' keeps it"):
             client.post(here.url(), WAYS[way](client, first.url()))
         assert there.connections == 0
 
