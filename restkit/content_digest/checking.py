@@ -61,7 +61,7 @@ class DigestCheck:
 
     def verify(self, trailers: Sequence[tuple[str, str]]) -> None:
         """Raise IntegrityError unless the received bytes match every expected digest."""
-        in_trailers = _find_digests(Headers.of_trusted(list(trailers)), self._field_names)
+        in_trailers = _find_digests(Headers.from_trusted(list(trailers)), self._field_names)
         for field_name, algorithm, expected in [*self._expected, *in_trailers]:
             hasher = self._hashes.get(algorithm)
             if hasher is not None and hasher.digest() != expected:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from restkit.content_digest.fields import SHA_256, format_digest, make_hash
 from restkit.errors import Error, PayloadError, RequestError
-from restkit.io.buffers import close_if_it_can
+from restkit.io.buffers import close_if_possible
 from restkit.payload.base import TransparentWrapper
 from restkit.payload.convert import as_payload
 from restkit.payload.files import RegularPayload
@@ -94,7 +94,7 @@ class HashingPayload(TransparentWrapper):
                 yield chunk
             self._digest = hasher.digest()
         finally:
-            close_if_it_can(chunks)
+            close_if_possible(chunks)
 
 
 class DigestedPayload(HashingPayload):

@@ -12,7 +12,7 @@ import re
 from abc import abstractmethod
 from typing import TYPE_CHECKING
 
-from restkit.io.buffers import close_if_it_can
+from restkit.io.buffers import close_if_possible
 from restkit.payload.base import PayloadWrapper
 from restkit.payload.values import BytesPayload
 
@@ -65,7 +65,7 @@ class _EncodedPayload(PayloadWrapper):
         try:
             yield from self._encode(chunks)
         finally:
-            close_if_it_can(chunks)
+            close_if_possible(chunks)
 
     @abstractmethod
     def _encode(self, chunks: Iterator[Buffer]) -> Generator[Buffer, None, None]:

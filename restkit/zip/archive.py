@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from restkit.errors import PayloadNotReplayable
-from restkit.io.files import BLOCK
+from restkit.io.files import CHUNK_SIZE
 from restkit.payload.base import Payload, check_sendable
 from restkit.zip.entry import ZipStreamFile
 from restkit.zip.folder import find_files
@@ -114,8 +114,8 @@ class ZipStream(Payload):
         finally:
             self._current = None
         end = directory.encode()
-        for at in range(0, len(end), BLOCK):
-            yield end[at : at + BLOCK]
+        for at in range(0, len(end), CHUNK_SIZE):
+            yield end[at : at + CHUNK_SIZE]
 
 
 def stream_zip(

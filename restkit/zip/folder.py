@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from restkit.errors import PayloadError
-from restkit.io.files import BLOCK, Region
+from restkit.io.files import CHUNK_SIZE, Region
 from restkit.payload.convert import as_payload
 from restkit.payload.files import RegularPayload
 from restkit.zip.entry import ZipStreamFile
@@ -184,7 +184,7 @@ class _FolderFile(RegularPayload):
             yield Region(file, 0, self.length)
 
     def __iter__(self) -> Iterator[Buffer]:
-        if self.length <= BLOCK:
+        if self.length <= CHUNK_SIZE:
             data = self._read_small()
             if len(data) == self.length:
                 self._started = True

@@ -14,7 +14,7 @@ from restkit.content_encoding.compressors import crc32, deflate_raw, open_raw_de
 from restkit.content_encoding.payloads import CompressPass
 from restkit.content_encoding.worker import BackgroundWorker
 from restkit.errors import PayloadError
-from restkit.io.buffers import close_if_it_can
+from restkit.io.buffers import close_if_possible
 from restkit.payload.files import RegularPayload
 from restkit.payload.values import BufferPayload, BytesPayload
 from restkit.zip.entry import check_name
@@ -164,7 +164,7 @@ class _SummedChunks:
                 self.size += len(chunk)
                 yield chunk
         finally:
-            close_if_it_can(chunks)
+            close_if_possible(chunks)
 
 
 def _copy(source: _SummedChunks) -> Generator[bytes, None, None]:
