@@ -243,7 +243,7 @@ def test_P04_a_file_that_shrinks_while_it_is_sent_never_completes_a_request(
         with path.open("rb") as file:
             with pytest.raises(PayloadLengthError) as caught:
                 client.put(server.url(), path if kind == "a path" else file)
-            given = re.search(r"gave ([0-9]+) of [0-9]+ bytes", str(caught.value))
+            given = re.search(r"([0-9]+) of [0-9]+ bytes", str(caught.value))
             assert repr(str(path)) in str(caught.value)
             assert caught.value.sent == "part"
             sent = body_sent_to(server)
@@ -260,7 +260,7 @@ def test_P04_a_file_that_was_shortened_before_never_completes_a_request(tls, cli
     for size in (0, 5, CHUNK_SIZE, CHUNK_SIZE + 5):
         os.truncate(path, size)
         with ScriptedServer(Peer.read_to_end, ssl_context=tls) as server:
-            with pytest.raises(PayloadLengthError, match=f"gave {size} of {len(DATA)} bytes"):
+            with pytest.raises(PayloadLengthError, match=f" {size} of {len(DATA)} bytes"):
                 client.put(server.url(), payload)
             server.join()
             sent = body_of(server.wire[0]) if server.wire[0] else b""

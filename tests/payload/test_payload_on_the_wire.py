@@ -41,6 +41,7 @@ from support import (
 )
 from support.beside import beside
 from support.memory import MIB, descriptors
+from support.payloads import OnlyRead
 from support.peer import HANG_BOUND, Peer
 
 PATIENT = Timeout(connect=HANG_BOUND, idle=HANG_BOUND)
@@ -212,16 +213,6 @@ def test_a_payload_with_a_length_is_sent_with_content_length(source, tls, client
             assert post(client, server, payload).body == b"ok"
         assert server.requests == [sized(server, kind, body)] * 2
         assert server.connections == 1
-
-
-class OnlyRead:
-    """A file-like object whose only method read() returns these chunks."""
-
-    def __init__(self, *given):
-        self.left = [*given, b""]
-
-    def read(self, size):
-        return self.left.pop(0)
 
 
 class ReIterable:
