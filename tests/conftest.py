@@ -32,7 +32,7 @@ settings.register_profile("restkit", deadline=None, derandomize="CI" in os.envir
 settings.load_profile("restkit")
 
 FAILED = pytest.StashKey[bool]()
-SETTLING_TIME = 5.0  # seconds within which what a test has ended must be gone
+SETTLING_TIME = HANG_BOUND  # seconds within which what a test has ended must be gone
 
 
 @pytest.fixture(scope="session")

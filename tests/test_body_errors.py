@@ -7,14 +7,12 @@ import gzip
 import io
 import random
 import threading
-import time
 import zlib
 
 import brotli
 import pytest
 
 from restkit import (
-    AlreadyRead,
     BodyTooLarge,
     Client,
     DecodingError,
@@ -31,6 +29,7 @@ from restkit import (
 from support import ScriptedServer, response
 from support.answers import BROKEN, CAME, FRAMINGS, answered, giving, no_file_over
 from support.memory import MIB, peak_memory
+from support.waiting import HANG_BOUND, until_polling
 
 TO_THE_END = b"HTTP/1.1 200 OK\r\n\r\n" + CAME
 
@@ -201,13 +200,13 @@ def test_B04_a_reset_is_a_break_in_any_framing(start):
 @pytest.mark.parametrize("start", [*BROKEN.values(), TO_THE_END], ids=[*BROKEN, "to the end"])
 def test_B04_after_silence_what_came_can_be_had_and_the_timeout_stays(start):
     with ScriptedServer(giving(start, then=lambda peer: peer.read_to_end())) as server:
-        with Client(timeout=Timeout(idle=0.2)) as client:
+        with Client(timeout=Timeout(idle=0.5)) as client:
             got = client.get(server.url())
             file, came = got.body_file, b""
             while len(came) < 60:
                 came += file.read1(100)
             assert came == CAME
-            with pytest.raises(IdleTimeout, match=r"0\.2 s.*reading the body") as caught:
+            with pytest.raises(IdleTimeout, match=r"0\.5 s.*reading the body") as caught:
                 file.read(1)
             assert (caught.value.sent, caught.value.request) == ("all", got.request)
             server.until(lambda: server.peers[0].closed_by_client, "the end of the connection")
@@ -233,11 +232,9 @@ def test_B12_the_total_time_spans_the_body():
         peer.send_slowly(b"x" * 1_000_000, pause=0.02)
 
     assert Timeout().total is None
-    with answered(script, timeout=Timeout(total=0.4)) as got:
-        began = time.monotonic()
-        with pytest.raises(TotalTimeout, match=r"reading the body when the 0\.4 s"):
+    with answered(script, timeout=Timeout(total=0.8)) as got:
+        with pytest.raises(TotalTimeout, match=r"reading the body when the 0\.8 s"):
             assert not got.body
-        assert time.monotonic() - began < 8
         now_and_ever_after(got, TotalTimeout, "reading the body")
 
 
@@ -473,11 +470,11 @@ def test_W24_closing_from_another_thread_ends_a_read_that_waits(framing, live):
 
         reader = threading.Thread(target=read)
         reader.start()
-        time.sleep(0.05)  # either order must do; this makes it likely that the reader waits
+        until_polling(reader)
         got.close()
-        reader.join(10)
+        reader.join(HANG_BOUND)
         assert not reader.is_alive()
-        assert [type(exc) for exc in found] in ([TransportError], [AlreadyRead])
+        assert [type(exc) for exc in found] == [TransportError]
         server.join()
 
 

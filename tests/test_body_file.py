@@ -6,9 +6,7 @@ import csv
 import io
 import json
 import operator
-import os
 import shutil
-import stat
 import tarfile
 import threading
 import zipfile
@@ -21,7 +19,7 @@ from hypothesis import strategies as st
 from restkit import AlreadyRead, Client
 from support import ScriptedServer, response
 from support.answers import FRAMINGS, answered, giving
-from support.memory import MIB, descriptors, peak_memory
+from support.memory import MIB, peak_memory, unnamed_files
 
 TEXT = b"one\ntwo\r\n\nfour \xc3\xbc\nand no end"
 LONG = bytes(range(256)) * 1500 + b"\n" + b"x" * 70_000 + b"\nlast"
@@ -472,10 +470,7 @@ def test_R09_a_body_without_a_line_end_is_iterated_in_bounded_memory():
 
 def spool_files():
     """The open files of this process that have no name, but something in them."""
-    found = [os.fstat(number) for number in descriptors()]
-    return [
-        file for file in found if stat.S_ISREG(file.st_mode) and file.st_size and not file.st_nlink
-    ]
+    return [file for file in unnamed_files().values() if file.st_size]
 
 
 @EVERY_FRAMING

@@ -606,7 +606,7 @@ def dripping(peer):
             peer.send(b"x")
 
 
-@pytest.mark.parametrize("total", [None, 20])
+@pytest.mark.parametrize("total", [None, HANG_BOUND])
 def test_skipping_a_body_that_drips_is_given_up_soon(total, tls, client):
     timeout = Timeout(connect=HANG_BOUND, idle=HANG_BOUND, total=total)
     with ScriptedServer(dripping, in_parts("length"), ssl_context=tls) as server:

@@ -610,6 +610,6 @@ def test_W11_no_thread_sees_the_headers_and_options_of_another(server):
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(4 * HANG_BOUND)
+            thread.join(2 * HANG_BOUND)
     assert wrong == []
     assert len(echoing.requests) == 80

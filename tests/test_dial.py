@@ -33,6 +33,7 @@ from support import ScriptedServer, refusing, unanswering
 from support.memory import descriptors
 from support.names import resolving
 from support.peer import HANG_BOUND, Peer
+from support.waiting import until
 
 V4, V6 = "127.0.0.1", "::1"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -469,10 +470,7 @@ def failing(kind: str, certs) -> Iterator[int]:
 
 def assert_only_open(before: set[int]) -> None:
     """Nothing more is open, as soon as the server has seen that its clients have gone."""
-    end = time.monotonic() + HANG_BOUND
-    while left := set(descriptors()) - before:
-        assert time.monotonic() < end, left
-        time.sleep(0.01)
+    until(lambda: set(descriptors()) <= before, "the end of every connection")
 
 
 class Interrupted(BaseException):

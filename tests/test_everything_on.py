@@ -81,7 +81,7 @@ def run_python(program: str, *arguments: str) -> None:
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
-        timeout=4 * HANG_BOUND,
+        timeout=2 * HANG_BOUND,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -158,7 +158,7 @@ from support.everything import at_rest, call, everything_on
 
 with everything_on(*sys.argv[1:]) as client:
     greenlets = [gevent.spawn(call, client, f'green-{number}') for number in range(50)]
-    gevent.joinall(greenlets, timeout=40, raise_error=True)
+    gevent.joinall(greenlets, timeout=80, raise_error=True)
     assert all(each.successful() for each in greenlets)
     assert 1 <= at_rest(client) <= 10
     assert ', 0 in use, 0 being opened, 0 waiting, 12 at most' in repr(client._carrier.pool)
@@ -209,27 +209,27 @@ CHALLENGE = 'WWW-Authenticate: Digest realm="r", nonce="n", qop="auth", stale=tr
 
 def test_W13_the_total_spans_redirects():
     with ScriptedServer(slowly(response(b"", "Location: /", status="302 Found"))) as server:
-        with Client(timeout=total(0.45), max_follow_redirect=1000) as client:
+        with Client(timeout=total(0.75), max_follow_redirect=1000) as client:
             history = failing(TotalTimeout, client, server.url())
     assert set(history) == {302}
-    assert 1 <= len(history) <= 4
+    assert 1 <= len(history) <= 7
 
 
 def test_W13_the_total_spans_tries_and_what_lies_between_them():
     retries = urllib3.Retry(None, status_forcelist=[503], backoff_factor=0)
     with ScriptedServer(slowly(response(b"", status="503 No"))) as server:
-        with Client(timeout=total(0.45), retries=retries) as client:
+        with Client(timeout=total(0.75), retries=retries) as client:
             history = failing(TotalTimeout, client, server.url())
     assert set(history) == {503}
-    assert 1 <= len(history) <= 4
+    assert 1 <= len(history) <= 7
 
 
 def test_W13_the_total_spans_challenges():
     with ScriptedServer(slowly(response(b"", CHALLENGE, status="401 Who"))) as server:
-        with Client(timeout=total(0.25), auth=DigestAuth("a", "b")) as client:
+        with Client(timeout=total(0.75), auth=DigestAuth("a", "b")) as client:
             history = failing(TotalTimeout, client, server.url())
     assert set(history) == {401}
-    assert 1 <= len(history) <= 2
+    assert 1 <= len(history) <= 7
 
 
 def test_W13_a_wait_that_would_go_past_the_total_is_not_begun():

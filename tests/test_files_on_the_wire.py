@@ -30,6 +30,7 @@ from support import LAST_CHUNK, ScriptedServer, body_of, chunks, field, head_of,
 from support.beside import beside
 from support.memory import MIB, descriptors, peak_memory
 from support.peer import HANG_BOUND, Peer
+from support.waiting import until_polling
 
 PATIENT = Timeout(connect=HANG_BOUND, idle=HANG_BOUND)
 OK = response(b"ok")
@@ -85,7 +86,7 @@ def answer_all(peer: Peer) -> None:
 def slowly(peer: Peer) -> None:
     """Let what is sent pile up, and then take and answer all of it."""
     head = peer.read_head()
-    peer.pause(0.05)
+    until_polling(threading.main_thread())
     peer.read_body(head)
     peer.send(OK)
 
@@ -330,7 +331,7 @@ def test_a_file_that_its_owner_closes_under_way_is_pythons_error_and_not_another
     def script(peer: Peer) -> None:
         peer.read_head()
         peer.read_exactly(BLOCK + 1)
-        peer.pause(0.2)  # until nothing goes any more
+        until_polling(threading.main_thread())  # nothing goes any more
         number = file.fileno()
         file.close()
         other = keep.enter_context((tmp_path / "other").open("w+b"))
@@ -433,7 +434,7 @@ def test_a_server_that_reads_no_more_is_a_timeout(
 def test_W24_closing_the_client_ends_a_file_under_way(tls, client, vast):
     def script(peer: Peer) -> None:
         peer.read_some(1000)
-        peer.pause(0.2)  # until nothing goes any more
+        until_polling(threading.main_thread())  # nothing goes any more
         client.close()
         peer.drop()
 
@@ -535,7 +536,7 @@ def test_W02_after_a_200_a_pipe_is_still_sent_to_its_end(kind, tls, client, keep
         if source.first:
             peer.read_exactly(len(chunks(source.first)))
         peer.send(OK)
-        peer.pause(0.1)  # the answer is there, whole, and the pipe is silent
+        peer.until_taken()  # and the pipe is silent
         source.write(b"later")
         peer.read_exactly(len(chunks(b"later")))
         source.close()
@@ -553,19 +554,19 @@ def test_a_pipe_may_take_its_time_but_not_more_than_the_total(kind, client, keep
     source = Source(keep, kind, tmp_path)
 
     def script(peer: Peer) -> None:
-        peer.pause(0.4)
+        peer.pause(0.8)
         source.write(b"x" * 10)
         source.close()
         peer.read_until(LAST_CHUNK)
         peer.send(OK)
 
     with ScriptedServer(script) as server:
-        answer = client.post(server.url(), source.reader, timeout=Timeout(idle=0.2))
+        answer = client.post(server.url(), source.reader, timeout=Timeout(idle=0.6))
         assert answer.body == b"ok"
     again = Source(keep, "a pipe", tmp_path)
     with ScriptedServer(Peer.read_to_end) as server:
         with pytest.raises(TotalTimeout, match="still waiting for the payload"):
-            client.post(server.url(), again.reader, timeout=Timeout(total=0.2))
+            client.post(server.url(), again.reader, timeout=Timeout(total=0.4))
 
 
 # Memory

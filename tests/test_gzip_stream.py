@@ -28,7 +28,7 @@ from restkit.errors import BodyTooLarge, DecodingError, PayloadNotReplayable, Tr
 from restkit.payload import Payload
 from restkit.replaying import KeptPayload
 from restkit.spool import Spool
-from restkit.streaming import compressors
+from restkit.streaming import compressors, press
 from restkit.streaming import overlap as overlapping
 from restkit.streaming.gzip import compressed, gunzip_stream, gzip_stream
 from restkit.streaming.overlap import ALONE, Overlap
@@ -36,7 +36,7 @@ from support import ScriptedServer, field, head_of, payload_of, response
 from support.beside import beside
 from support.memory import MIB, peak_memory
 from support.packages import with_only, without
-from support.peer import Peer
+from support.peer import HANG_BOUND, Peer
 
 CODINGS = ("gzip", "deflate", "zstd")
 OK = response(b"ok")
@@ -308,7 +308,7 @@ class Pausing:
         peer.send(OK)
 
     def pause(self, which: int = 0) -> None:
-        assert self._there[which].wait(15), "what was given before the pause has not left"
+        assert self._there[which].wait(HANG_BOUND), "what was given before the pause has not left"
 
 
 @pytest.mark.parametrize("coding", CODINGS)
@@ -352,12 +352,13 @@ def test_Z03_what_a_generator_gave_leaves_before_it_pauses(client, size):
 
 
 @pytest.mark.parametrize("coding", CODINGS)
-def test_a_slow_generator_is_flushed_every_now_and_then(client, coding):
+def test_a_slow_generator_is_flushed_every_now_and_then(client, coding, monkeypatch):
     pausing = Pausing(coding, 6)
+    monkeypatch.setattr(press, "_PATIENCE", 0.05)
 
     def pieces() -> Iterator[bytes]:
         yield b"abc"
-        time.sleep(0.6)
+        time.sleep(0.1)
         yield b"def"
         pausing.pause()
         yield b"the end"
@@ -538,7 +539,7 @@ def test_a_pass_in_a_cycle_may_be_closed_by_its_own_thread():
     closed = threading.Event()
 
     def job() -> bytes:
-        return b"%d" % gc.collect() if dropped.wait(15) else b""
+        return b"%d" % gc.collect() if dropped.wait(HANG_BOUND) else b""
 
     def a_pass() -> Iterator[bytes]:
         try:
@@ -558,7 +559,7 @@ def test_a_pass_in_a_cycle_may_be_closed_by_its_own_thread():
         del cycle
         [helper] = helpers()
         dropped.set()
-        helper.join(15)
+        helper.join(HANG_BOUND)
     finally:
         gc.enable()
     assert closed.is_set()
@@ -571,10 +572,10 @@ def test_the_end_of_the_thread_is_not_waited_for_without_a_bound(monkeypatch):
     held = threading.Event()
     with Overlap() as overlap:
         assert list(overlap.do(bytes, ALONE)) == [b""]
-        assert list(overlap.do(lambda: b"%d" % held.wait(15), 1)) == []
+        assert list(overlap.do(lambda: b"%d" % held.wait(HANG_BOUND), 1)) == []
     [helper] = helpers()
     held.set()
-    helper.join(15)
+    helper.join(HANG_BOUND)
     assert helpers() == []
 
 

@@ -42,6 +42,7 @@ from support import (
 from support.beside import beside
 from support.memory import MIB, descriptors
 from support.peer import HANG_BOUND, Peer
+from support.waiting import until_polling
 
 PATIENT = Timeout(connect=HANG_BOUND, idle=HANG_BOUND)
 OK = response(b"ok")
@@ -517,7 +518,7 @@ BIG = {
 def test_what_is_big_is_whole_when_the_server_is_slow(source, headers, tls, client):
     def script(peer: Peer) -> None:
         head = peer.read_head()
-        peer.pause(0.05)  # until nothing goes any more
+        until_polling(threading.main_thread())  # nothing goes any more
         peer.read_body(head)
         peer.send(OK)
 
@@ -537,14 +538,14 @@ def test_P05_a_buffer_is_let_go_when_its_request_has_failed(end, kind, tls, cert
         if end == "an answer and a reset":
             peer.send(OK)
         if end != "a timeout":
-            peer.pause(0.05)  # until nothing goes any more
+            until_polling(threading.main_thread())  # nothing goes any more
             peer.reset()
         peer.wait(over)
 
     over = threading.Event()
     path = written(tmp_path, "x", PATTERN * 4)
     owner = mapped(keep, path) if kind == "a mapped file" else bytearray(PATTERN * 4)
-    idle = 0.2 if end == "a timeout" else HANG_BOUND
+    idle = 0.4 if end == "a timeout" else HANG_BOUND
     with Client(timeout=idle, verify=certs.ca_file) as client:
         with ScriptedServer(script, receive_buffer=8192, ssl_context=tls) as server:
             with pytest.raises(TransportError) as caught:

@@ -9,7 +9,6 @@ import ssl
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -29,6 +28,7 @@ from restkit.wire.sending import Sending
 from support import ScriptedServer, refusing, response
 from support.beside import beside, in_threads
 from support.peer import HANG_BOUND, Peer
+from support.waiting import until
 
 PATIENT = Timeout(connect=HANG_BOUND, idle=HANG_BOUND)
 BRIEF = Timeout(connect=0.2, idle=HANG_BOUND)
@@ -63,13 +63,6 @@ def read(reply: Reply) -> bytes:
     while reply.live is not None and (piece := reply.live.read_piece()):
         body.append(bytes(piece))
     return b"".join(body)
-
-
-def until(state: Callable[[], object]) -> None:
-    end = time.monotonic() + HANG_BOUND
-    while not state():
-        assert time.monotonic() < end, "the expected state did not come about"
-        time.sleep(0.005)
 
 
 @contextmanager
@@ -293,12 +286,12 @@ def test_C12_who_gave_up_does_not_keep_the_place_from_the_next():
 
 def test_C12_a_client_with_a_bound_says_so_when_its_own_answers_are_in_the_way():
     with ScriptedServer(answer_at_length) as server:
-        with Client(max_connections=1, timeout=BRIEF, max_tries=1) as client:
+        with Client(max_connections=1, timeout=PATIENT, max_tries=1) as client:
             unread = client.get(server.url())
             with pytest.raises(
                 ConnectTimeout, match="neither read to its end nor closed"
             ) as caught:
-                client.get(server.url("/second"))
+                client.get(server.url("/second"), timeout=BRIEF)
             assert caught.value.request.url.target == "/second"
             assert unread.body == LONG
             assert client.get(server.url("/third")).body == LONG
@@ -326,7 +319,7 @@ def test_C12_a_dial_that_fails_gives_its_place_to_the_next():
     with refusing() as port, bounded(1) as pool:
         for _ in range(3):
             with pytest.raises(ConnectError, match="refused"):
-                pool.take(Route("http", "127.0.0.1", port), Clock(BRIEF))
+                pool.take(Route("http", "127.0.0.1", port), Clock(PATIENT))
         assert at_ease(pool, 0, 1)
 
 
@@ -351,13 +344,15 @@ def test_C12_closing_wakes_who_waits():
 def test_a_wait_between_tries_ends_when_the_pool_is_closed(make):
     pool = make(10)
     assert not pool.wait(0.01)
-    asleep = [threading.Thread(target=lambda: woken.append(pool.wait(HANG_BOUND))) for _ in "ab"]
+    asleep = [
+        threading.Thread(target=lambda: woken.append(pool.wait(2 * HANG_BOUND))) for _ in "ab"
+    ]
     woken: list[bool] = []
     for thread in asleep:
         thread.start()
     pool.close()
     for thread in asleep:
-        thread.join(HANG_BOUND / 2)
+        thread.join(HANG_BOUND)
     assert woken == [True, True]
     assert pool.wait(HANG_BOUND)
 
@@ -429,12 +424,12 @@ def test_W11_C12_a_hundred_threads_share_ten_connections(scheme, certs):
 
 
 FORK = """
-import os, sys, threading, warnings
+import os, sys, threading, time, warnings
 from restkit import Client, Timeout
 
 LONG = b'long' * 250_000
 warnings.simplefilter('ignore')  # of forking with threads, which is the point
-with Client(timeout=Timeout(15, 15), max_connections=2) as client:
+with Client(timeout=Timeout(60, 60), max_connections=2) as client:
     url = sys.argv[1]
     assert client.get(url).body == LONG  # whatever the first request imports, is there now
     held = [client.get(url), client.get(url)]
@@ -442,7 +437,7 @@ with Client(timeout=Timeout(15, 15), max_connections=2) as client:
     waits.start()
     pool = client._carrier.pool
     while '1 waiting' not in repr(pool):
-        pass
+        time.sleep(0.005)
     child = os.fork()
     if child == 0:
         try:
@@ -469,7 +464,7 @@ from restkit import Client, Timeout
 LONG = b'long' * 250_000
 warnings.simplefilter('ignore')  # of forking with threads, which is the point
 url = sys.argv[1]
-with Client(timeout=Timeout(15, 15), max_connections=2) as client:
+with Client(timeout=Timeout(60, 60), max_connections=2) as client:
     assert client.get(url).body == LONG
     stop = threading.Event()
 
@@ -503,7 +498,7 @@ def test_W12_C12_a_child_begins_to_count_from_nothing(program):
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
             capture_output=True,
             text=True,
-            timeout=4 * HANG_BOUND,
+            timeout=2 * HANG_BOUND,
             check=False,
         )
         assert (done.returncode, done.stderr) == (0, "")

@@ -26,6 +26,7 @@ from support.engines import ENGINES, Served
 from support.memory import MIB, peak_memory
 from support.peer import HANG_BOUND
 from support.receivers import Receiving, receiving_on
+from support.waiting import until
 
 WORDS = b"some words, and some more of them\n" * 200
 NOISE = os.urandom(300_000)
@@ -89,11 +90,7 @@ def in_folder(folder: Path) -> dict[str, bytes]:
 
 
 def until_empty(folder: Path) -> None:
-    for _ in range(int(HANG_BOUND * 100)):
-        if not any(folder.iterdir()):
-            return
-        threading.Event().wait(0.01)
-    raise AssertionError(f"left: {list(folder.iterdir())}")
+    until(lambda: not any(folder.iterdir()), "an empty folder")
 
 
 def sha_256(data: bytes) -> str:
@@ -191,14 +188,6 @@ def test_every_coding_is_decoded_as_it_arrives(server, folder, coding):
         sock.sendall(body[-1000:])
         assert body_of(read_to_end(sock)) == DONE
     assert in_folder(folder) == {"hello": NOISE}
-
-
-def until(found):
-    for _ in range(int(HANG_BOUND * 100)):
-        if it := found():
-            return it
-        threading.Event().wait(0.01)
-    raise AssertionError("the expected state did not come about")
 
 
 def test_several_codings_come_off_in_their_order(server, folder):

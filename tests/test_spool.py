@@ -15,18 +15,14 @@ from restkit.spool import MEMORY, Spool
 from restkit.wire.secure import SecureTransport
 from restkit.wire.transport import Transport
 from support.answers import no_file_over
-from support.memory import descriptors
+from support.memory import descriptors, unnamed_files
 
 MIB = 1 << 20
 
 
 def files():
     """The descriptors of this process that are open files without a name."""
-    return {
-        number
-        for number in descriptors()
-        if stat.S_ISREG(os.fstat(number).st_mode) and not os.fstat(number).st_nlink
-    }
+    return set(unnamed_files())
 
 
 def test_what_is_put_in_can_be_read_at_any_place():
