@@ -28,11 +28,12 @@ if TYPE_CHECKING:
 
 # No deadline: how long an example takes says something about the machine, not about the code. In CI
 # always the same examples: a red build must mean a changed build.
-settings.register_profile("restkit", deadline=None, derandomize="CI" in os.environ)
+settings.register_profile("restkit", deadline=None, derandomize="CI" in os.environ, max_examples=50)
 settings.load_profile("restkit")
 
 FAILED = pytest.StashKey[bool]()
 SETTLING_TIME = HANG_BOUND  # seconds within which what a test has ended must be gone
+BEFORE_COLLECTING = 0.05  # seconds within which most of it is gone by itself
 
 
 @pytest.fixture(scope="session")
@@ -162,6 +163,12 @@ def _own_shared_client(_leaves_nothing_behind: None) -> Iterator[None]:
         api._Shared.client = None
 
 
+def pytest_collection_finish() -> None:
+    """Let no collection of garbage look at the thousands of tests again."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
@@ -174,13 +181,15 @@ def pytest_runtest_makereport(
 
 
 def _gone(what: str, left: Callable[[], object]) -> None:
-    end = time.monotonic() + SETTLING_TIME
-    if left():
-        gc.collect()  # what hangs together in a ring is closed only now
+    began, collected = time.monotonic(), False
     while found := left():
-        if time.monotonic() > end:
+        waited = time.monotonic() - began
+        if waited > SETTLING_TIME:
             pytest.fail(f"the test left {what} behind: {found}")
-        time.sleep(0.01)
+        if waited > BEFORE_COLLECTING and not collected:
+            gc.collect()  # closes what is part of a cycle; takes longer than most of what is left
+            collected = True
+        time.sleep(0.001)
 
 
 def _threads() -> set[threading.Thread]:

@@ -365,12 +365,13 @@ def test_private_names_stay_in_their_file(name):
 @pytest.mark.parametrize("name", FILES)
 def test_private_attributes_stay_in_their_file(name):
     tree = TREES[FILES[name]]
+    own = private_names_made_in(tree)
     wrong = [
         f"line {node.lineno}: {ast.unparse(node)}"
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute)
         and is_private(node.attr)
-        and node.attr not in private_names_made_in(tree)
+        and node.attr not in own
         and node.attr not in OF_NAMED_TUPLES
         and ast.unparse(node.value) not in {"self", "cls", "super()"}
         and ast.unparse(node) not in FOREIGN_PRIVATE.get(name, ())

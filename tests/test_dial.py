@@ -150,14 +150,14 @@ def test_an_address_that_the_source_address_does_not_fit_is_passed_over(resolves
 # Several addresses
 
 
-def best_of_three(work: Callable[[], object]) -> float:
-    """The shortest of three times: a busy machine makes some longer, and none shorter."""
-    times = []
-    for _ in range(3):
+def is_quicker_than(seconds: float, work: Callable[[], object]) -> bool:
+    """Whether one of ten times is shorter: a busy machine makes some longer, and none shorter."""
+    for _ in range(10):
         start = time.monotonic()
         work()
-        times.append(time.monotonic() - start)
-    return min(times)
+        if time.monotonic() - start < seconds:
+            return True
+    return False
 
 
 @pytest.mark.parametrize(("dead", "live"), [(V6, V4), (V4, V6)])
@@ -169,7 +169,7 @@ def test_W18_a_dead_first_address_costs_less_than_half_a_second(dead, live, reso
             with dialed(Route("http", "api.test", 80)) as connection:
                 assert connection.sock.getpeername()[:2] == (live, server.port)
 
-        assert best_of_three(connect) < 0.5
+        assert is_quicker_than(0.5, connect)
 
 
 @pytest.mark.parametrize(("dead", "live"), [(V6, V4), (V4, V6)])
@@ -181,7 +181,7 @@ def test_W18_after_a_refusal_the_next_address_is_tried_at_once(dead, live, resol
             with dialed(Route("http", "api.test", 80)) as connection:
                 assert connection.sock.getpeername()[:2] == (live, server.port)
 
-        assert best_of_three(connect) < 0.2
+        assert is_quicker_than(0.2, connect)
 
 
 def test_W18_a_refusal_in_the_middle_of_the_race_starts_the_next_one(resolves):

@@ -598,7 +598,7 @@ WORK = "result = client.put(url, payload, headers(size)).status"
 )
 def test_R26_what_is_sent_is_not_in_memory_whatever_its_size(source, tls, certs, tmp_path):
     def script(peer: Peer) -> None:
-        for size in (4 * MIB, 256 * MIB):
+        for size in (4 * MIB, 64 * MIB):
             head = peer.read_head()
             length = field(head, "content-length")
             if length:
@@ -615,7 +615,7 @@ def test_R26_what_is_sent_is_not_in_memory_whatever_its_size(source, tls, certs,
             ca=str(certs.ca_file),
             source=source,
             path=str(tmp_path / "file"),
-            size=256 * MIB,
+            size=64 * MIB,
         )
         assert head_of(server.wire[0]).startswith(b"PUT / ")
     assert measured.result == 200

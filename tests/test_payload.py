@@ -1480,7 +1480,7 @@ def test_S20_a_file_without_a_name_is_octets_and_decompressed_bytes_are_not_gzip
 
 def test_memory_stays_flat_whatever_the_size(tmp_path):
     path = tmp_path / "sparse"
-    size = 64 * MIB
+    size = 16 * MIB
     with path.open("w+b") as file:
         file.truncate(size)
 

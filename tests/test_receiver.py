@@ -494,7 +494,7 @@ def test_Z16_a_bomb_is_413_and_memory_stays_flat(tmp_path):
         from restkit.server import receive, serve
 
         server = serve(receive(own_folder, max_size=50_000_000))
-        bomb = gzip.compress(bytes(100_000_000)) * 100
+        bomb = gzip.compress(bytes(10_000_000)) * 1000
         fields = "Host: x\\r\\nConnection: close\\r\\nContent-Encoding: gzip\\r\\n"
 
         def answer_to(body):

@@ -196,7 +196,7 @@ def test_P19_the_first_bytes_are_on_the_wire_before_the_source_is_complete(view)
 
 @pytest.mark.parametrize("payload", ["r", "r.body_file"])
 def test_S05_P08_P19_bulk_goes_through_in_little_memory(payload):
-    size, told, came = 256, hashlib.sha256(), hashlib.sha256()
+    size, told, came = 64, hashlib.sha256(), hashlib.sha256()
 
     def script(peer):
         while peer.next_request():

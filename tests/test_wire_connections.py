@@ -421,7 +421,7 @@ WAYS: dict[str, Callable[[object], object]] = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_W14_a_thousand_dropped_responses_leave_no_descriptor(way, nginx):
+def test_W14_many_dropped_responses_leave_no_descriptor(way, nginx):
     name = "dropped"
     if not (nginx.files / name).exists():
         nginx.make_file(name, 4 * MIB)
@@ -430,7 +430,7 @@ def test_W14_a_thousand_dropped_responses_leave_no_descriptor(way, nginx):
         before = open_descriptors()
         gc.disable()  # nothing may wait for it
         try:
-            for _ in range(1000):
+            for _ in range(1000 if way == "unread" else 200):
                 answer = client.get(nginx.url(f"/file/{name}"))
                 assert answer.status == 200
                 WAYS[way](answer)
@@ -941,14 +941,14 @@ def test_W24_closing_at_any_moment_of_a_busy_read_is_an_error_of_ours(who_closes
             peer.send(b"x" * 1000)
 
     with ScriptedServer(busy, ssl_context=tls) as server:
-        for turn in range(60):
+        for turn in range(30):
             with (
                 Client(timeout=PATIENT, verify=certs.ca_file) as client,
                 client.get(server.url()) as answer,
             ):
                 close = client.close if who_closes == "client" else answer.close
                 pieces = answer.payload_stream if turn % 2 else answer.body_file
-                closed, error = outcome_of_closing(pieces, close, turn / 20_000)
+                closed, error = outcome_of_closing(pieces, close, turn / 10_000)
                 assert closed is None
                 assert isinstance(error, Error), repr(error)
 

@@ -44,7 +44,7 @@ from support.waiting import until_polling
 
 PATIENT = Timeout(connect=HANG_BOUND, idle=HANG_BOUND)
 GIB = 1 << 30
-ECHOED = int(os.environ.get("RESTKIT_ECHO_MIB", "256")) * MIB
+ECHOED = int(os.environ.get("RESTKIT_ECHO_MIB", "64")) * MIB
 BLOCK = b"restkit " * 8192
 GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
 OK = response(b"ok")

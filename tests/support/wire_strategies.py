@@ -19,8 +19,8 @@ METHODS = ("GET", "HEAD", "POST")
 
 
 def examples(usual: int) -> int:
-    """How many examples a property is tried with; ``RESTKIT_FUZZ=100`` makes it 100 times that."""
-    return usual * int(os.environ.get("RESTKIT_FUZZ", "1"))
+    """How many examples to try: a third of `usual`, or RESTKIT_FUZZ times that many."""
+    return max(1, round(usual * float(os.environ.get("RESTKIT_FUZZ", "0.33"))))
 
 
 # What is told of an answer
