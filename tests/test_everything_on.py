@@ -13,7 +13,6 @@ import urllib3
 
 from restkit import (
     Client,
-    ConnectError,
     ConnectTimeout,
     DigestAuth,
     IdleTimeout,
@@ -21,7 +20,7 @@ from restkit import (
     Timeout,
     TotalTimeout,
 )
-from support import ScriptedServer, refusing, response, unanswering
+from support import ScriptedServer, response, unanswering
 from support.beside import in_threads
 from support.everything import Naming, Service, at_rest, call, everything_on, is_refused_once
 from support.peer import HANG_BOUND, Peer
@@ -230,18 +229,6 @@ def test_W13_the_total_spans_challenges():
             history = failing(TotalTimeout, client, server.url())
     assert set(history) == {401}
     assert 1 <= len(history) <= 7
-
-
-def test_W13_a_wait_that_would_go_past_the_total_is_not_begun():
-    refused = response(b"later", "Retry-After: 50", status="503 No")
-    retries = urllib3.Retry(3, status_forcelist=[503])
-    with ScriptedServer.serving(refused) as server, Client(timeout=total(30)) as client:
-        answer = client.get(server.url(), retries=retries)
-        assert (answer.status, answer.body, answer.history) == (503, b"later", ())
-    with refusing() as port, Client(timeout=total(30), wait_tries=50) as client:
-        with pytest.raises(ConnectError) as caught:
-            client.get(f"http://127.0.0.1:{port}/")
-        assert caught.value.history == ()
 
 
 def silent(peer: Peer) -> None:

@@ -419,16 +419,6 @@ def test_a_silent_connection_is_closed_without_a_word(before):
         assert caller.read_to_end() == b""
 
 
-def test_every_stalled_client_is_dropped():
-    with serve(App(), timeout=0.5) as server, ExitStack() as stack:
-        callers = []
-        for number in range(48):
-            callers.append(stack.enter_context(Caller(server.port)))
-            callers[-1].send((b"", b"GET / HTTP/1.1\r\nHost", UPLOAD)[number % 3])
-        for caller in callers:
-            caller.read_to_end()
-
-
 # What is relied on of cheroot
 
 
