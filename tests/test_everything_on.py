@@ -191,13 +191,13 @@ def failing(kind: type[RequestTimeout], client: Client, url: str, **options: obj
 
 
 def slowly(*answers: bytes) -> Callable[[Peer], None]:
-    """A script: each request waits for a tenth of a second, and the last answer comes again."""
+    """A script: each request waits for 0.3 s, and the last answer comes again."""
 
     def serve(peer: Peer) -> None:
         for answer in [*answers, *[answers[-1]] * 100]:
             if peer.next_request() is None:
                 return
-            peer.pause(0.1)
+            peer.pause(0.3)
             peer.send(answer)
 
     return serve
@@ -208,27 +208,27 @@ CHALLENGE = 'WWW-Authenticate: Digest realm="r", nonce="n", qop="auth", stale=tr
 
 def test_W13_the_total_spans_redirects():
     with ScriptedServer(slowly(response(b"", "Location: /", status="302 Found"))) as server:
-        with Client(timeout=total(0.75), max_follow_redirect=1000) as client:
+        with Client(timeout=total(0.8), max_follow_redirect=1000) as client:
             history = failing(TotalTimeout, client, server.url())
     assert set(history) == {302}
-    assert 1 <= len(history) <= 7
+    assert 1 <= len(history) <= 2
 
 
 def test_W13_the_total_spans_tries_and_what_lies_between_them():
     retries = urllib3.Retry(None, status_forcelist=[503], backoff_factor=0)
     with ScriptedServer(slowly(response(b"", status="503 No"))) as server:
-        with Client(timeout=total(0.75), retries=retries) as client:
+        with Client(timeout=total(0.8), retries=retries) as client:
             history = failing(TotalTimeout, client, server.url())
     assert set(history) == {503}
-    assert 1 <= len(history) <= 7
+    assert 1 <= len(history) <= 2
 
 
 def test_W13_the_total_spans_challenges():
     with ScriptedServer(slowly(response(b"", CHALLENGE, status="401 Who"))) as server:
-        with Client(timeout=total(0.75), auth=DigestAuth("a", "b")) as client:
+        with Client(timeout=total(0.8), auth=DigestAuth("a", "b")) as client:
             history = failing(TotalTimeout, client, server.url())
     assert set(history) == {401}
-    assert 1 <= len(history) <= 7
+    assert 1 <= len(history) <= 2
 
 
 def silent(peer: Peer) -> None:
