@@ -30,8 +30,8 @@ from sigv4 import SigV4
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from restkit.choices import CommonOptions
-    from restkit.query import ParamValue
+    from restkit.client.options import CommonOptions
+    from restkit.url.query import ParamValue
 
 MIB = 1024 * 1024
 XML = {"Content-Type": "application/xml"}

@@ -24,7 +24,7 @@ from urllib.parse import quote
 from restkit import HttpResponse, RequestFailed, Resource, ResourceError
 
 if TYPE_CHECKING:
-    from restkit.query import ParamValue
+    from restkit.url.query import ParamValue
 
 Document = dict[str, Any]
 

@@ -16,7 +16,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote, unquote
 
-from restkit.sources import BufferPayload, BytesPayload
+from restkit.payload.values import BufferPayload, BytesPayload
 
 if TYPE_CHECKING:
     from restkit import Payload, Request

@@ -1,11 +1,16 @@
-"""A blocking REST client toolkit in which streams are the first-class thing.
+"""A blocking HTTP client toolkit in which streams are first-class.
 
-``request(url, method, payload=anything)`` sends; ``response.body_file`` is what came, as a
+``request(url, method, payload=anything)`` sends anything; ``response.body_file`` is the body as a
 file. See ``restkit.request``, ``restkit.Client`` and ``restkit.HttpResponse``.
 """
 
 from restkit._version import __version__
-from restkit.api import (
+from restkit.auth.auth import Auth, BasicAuth, BearerAuth, NetrcAuth
+from restkit.auth.digest import DigestAuth
+from restkit.auth.oauth1 import OAuth1
+from restkit.client.client import Client
+from restkit.client.filters import Filter
+from restkit.client.functions import (
     default_client,
     delete,
     get,
@@ -16,8 +21,7 @@ from restkit.api import (
     put,
     request,
 )
-from restkit.client import Client
-from restkit.door import as_payload
+from restkit.cookies.cookies import Cookies
 from restkit.errors import (
     AlreadyRead,
     BadStatusLine,
@@ -30,6 +34,7 @@ from restkit.errors import (
     IdleTimeout,
     IntegrityError,
     InvalidHeader,
+    InvalidURL,
     InvalidUrl,
     ParserError,
     PayloadError,
@@ -44,28 +49,25 @@ from restkit.errors import (
     ResourceGone,
     ResourceNotFound,
     ResponseError,
+    StatusError,
     TLSError,
     TotalTimeout,
     TransportError,
     Unauthorized,
     UnexpectedEOF,
 )
-from restkit.forms import FormData
+from restkit.forms.form_data import FormData
 from restkit.headers import Headers
 from restkit.log import set_logging
 from restkit.message.request import Request
 from restkit.message.response import HttpResponse
-from restkit.payload import Payload
-from restkit.policy.auth import Auth, BasicAuth, BearerAuth, NetrcAuth
-from restkit.policy.cookies import Cookies
-from restkit.policy.digest import DigestAuth
-from restkit.policy.filters import Filter
-from restkit.policy.oauth1 import OAuth1
+from restkit.network.proxy import Proxy
+from restkit.payload.base import Payload
+from restkit.payload.convert import as_payload
 from restkit.progress import Progress
 from restkit.resource import Resource
 from restkit.timeouts import Timeout
-from restkit.url import URL, parse_url
-from restkit.wire.proxy import Proxy
+from restkit.url.url import URL, parse_url
 
 __all__ = [
     "URL",
@@ -90,6 +92,7 @@ __all__ = [
     "IdleTimeout",
     "IntegrityError",
     "InvalidHeader",
+    "InvalidURL",
     "InvalidUrl",
     "NetrcAuth",
     "OAuth1",
@@ -111,6 +114,7 @@ __all__ = [
     "ResourceGone",
     "ResourceNotFound",
     "ResponseError",
+    "StatusError",
     "TLSError",
     "Timeout",
     "TotalTimeout",

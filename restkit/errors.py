@@ -1,14 +1,14 @@
-"""Every exception that restkit raises, and whose fault each one is.
+"""Every exception of restkit, and who caused it.
 
 ::
 
     Error
-    ├ RequestError          yours: nothing was sent
+    ├ RequestError          your call: nothing was sent
     │ ├ InvalidUrl
     │ └ InvalidHeader
-    ├ PayloadError          your body
-    │ ├ PayloadLengthError      it gave more or less than was announced
-    │ └ PayloadNotReplayable    it can be sent once, and that once is over
+    ├ PayloadError          your payload
+    │ ├ PayloadLengthError      it has more or fewer bytes than announced
+    │ └ PayloadNotReplayable    it can be sent once, and has been started
     ├ TransportError        the network
     │ ├ ConnectError
     │ ├ TLSError
@@ -17,15 +17,15 @@
     │   ├ ConnectTimeout
     │   ├ IdleTimeout
     │   └ TotalTimeout
-    ├ ResponseError         the peer's bytes
+    ├ ResponseError         the server's bytes
     │ ├ BadStatusLine
     │ ├ ParserError
     │ ├ UnexpectedEOF
     │ ├ DecodingError
     │ ├ BodyTooLarge
     │ └ IntegrityError
-    ├ RedirectLimit         the peer's loop
-    ├ AlreadyRead           your second claim on one pass
+    ├ RedirectLimit         a redirect loop
+    ├ AlreadyRead           a second use of a single-pass stream
     ├ ClientDisconnected    at the server: the client went away
     └ ResourceError         an HTTP status, raised where you asked for it
       ├ ResourceNotFound
@@ -33,42 +33,75 @@
       ├ ResourceGone
       └ RequestFailed
 
-An exception out of the caller's own source (an ``OSError`` of a file, a ``KeyError`` of a
-generator) is none of these: it passes through restkit as it is.
+An exception from the caller's own source (an ``OSError`` of a file, a ``KeyError`` of a
+generator) is none of these: it passes through restkit unchanged.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from collections.abc import Mapping
+from copy import copy
+from typing import Any, Literal, Protocol, TypeVar
 
-from restkit.masking import masked
+from restkit.redaction import redact_url
 
-if TYPE_CHECKING:
-    from restkit.message.request import Request
-    from restkit.message.response import HttpResponse
+Sent = Literal["nothing", "part", "all"]
 
-    Sent = Literal["nothing", "part", "all"]
-
-
-_SHOWN = 200
+_MAX_TEXT = 200  # characters of a body that str() of a ResourceError shows
 _E = TypeVar("_E", bound=BaseException)
 
 
-class Error(Exception):
-    """The root: ``except restkit.Error`` catches whatever restkit has to say.
+class SentRequest(Protocol):
+    """The request of an error: a ``restkit.Request``."""
 
-    ``sent`` tells how much of the request had left (``'nothing'``, ``'part'``, ``'all'``; None
-    where no request was asked for), so that a caller can decide on another try. ``request`` and
-    ``response`` are there when they are known; ``history`` is what came before on the way of the
-    call, in order: answers that led on (redirects, challenges, statuses tried again), and errors
-    that were tried past. ``out_of_payload`` is true of one that the payload's own source raised,
-    such as a response that broke while it was sent on: its ``request`` may be that response's, its
-    ``sent`` is about the request that was being sent. Every error pickles: a request goes along
-    without its secrets and with the ``repr`` of its payload.
+    @property
+    def method(self) -> str: ...
+    @property
+    def url(self) -> object: ...
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+
+
+class ReceivedResponse(Protocol):
+    """The response of an error: a ``restkit.HttpResponse``."""
+
+    @property
+    def request(self) -> SentRequest: ...
+    @property
+    def status(self) -> int: ...
+    @property
+    def status_line(self) -> str: ...
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+    @property
+    def body(self) -> bytes: ...
+    @property
+    def text(self) -> str: ...
+    def json(self) -> Any: ...
+    def without_unread_body(self) -> ReceivedResponse: ...
+
+
+class Error(Exception):
+    """The base class: ``except restkit.Error`` catches every error of restkit.
+
+    ``sent`` says how much of the request was sent (``'nothing'``, ``'part'``, ``'all'``; None
+    without a request), so that a caller can decide on another attempt. ``request`` and
+    ``response`` are set when they are known. ``history`` lists the earlier attempts of the call
+    in order: responses (redirects, challenges, retried statuses) and errors.
+    ``out_of_payload`` is true for an error that the payload's own source raised, such as a
+    response that failed while it was sent on: then ``request`` may be that response's request,
+    and ``sent`` is about the request that was being sent. Every error pickles: its request
+    without secrets and with the ``repr`` of its payload.
+
+    >>> try:
+    ...     raise Error("it failed", sent="nothing")
+    ... except Error as error:
+    ...     print(error, error.sent, error.status)
+    it failed nothing None
     """
 
     sent: Sent | None = None
-    history: tuple[HttpResponse | Error, ...] = ()
+    history: tuple[ReceivedResponse | Error, ...] = ()
     out_of_payload: bool = False
 
     def __init__(
@@ -76,8 +109,8 @@ class Error(Exception):
         message: str,
         *,
         sent: Sent | None = None,
-        request: Request | None = None,
-        response: HttpResponse | None = None,
+        request: SentRequest | None = None,
+        response: ReceivedResponse | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -88,68 +121,68 @@ class Error(Exception):
 
     @property
     def status(self) -> int | None:
-        """The status of the response, None where there is none."""
+        """The status of the response; None without a response."""
         return None if self.response is None else self.response.status
 
     def __str__(self) -> str:
         if self.request is None:
             return self.message
-        return f"{self.request.method} {masked(str(self.request.url))}: {self.message}"
+        return f"{self.request.method} {redact_url(str(self.request.url))}: {self.message}"
 
     def __reduce__(self) -> tuple[Any, ...]:
         state = self.__dict__.copy()
         if self.response is not None:
-            state["response"] = self.response.as_far_as_read()
-        return _revive, (type(self), self.message, state)
+            state["response"] = self.response.without_unread_body()
+        return _unpickle, (type(self), self.message, state)
 
 
-def _on_one_line(text: str) -> str:
-    """What a server has said, so that it is no more than text in a log and on a terminal."""
-    words = " ".join(text.split())
-    return "".join(c if c.isprintable() else "\ufffd" for c in words)
-
-
-def again(exc: _E) -> _E:
-    """The same exception, to be kept or raised once more: like its causes a copy, without frames.
-
-    One that is kept where it came from would otherwise keep, by its traceback, whoever called.
-    """
-    from copy import copy
-
-    one = copy(exc)
-    cause = exc.__cause__
-    one.__cause__ = None if cause is None else again(cause)
-    return one
-
-
-def _revive(kind: type[Error], message: str, state: dict[str, Any]) -> Error:
+def _unpickle(kind: type[Error], message: str, state: dict[str, Any]) -> Error:
     error = kind.__new__(kind, message)
     error.__dict__.update(state)
     return error
 
 
+def copy_without_traceback(exc: _E) -> _E:
+    """Copy an exception and its causes without their tracebacks, to keep or raise it again.
+
+    A traceback keeps the frames of every caller alive, and their variables with them.
+    """
+    one = copy(exc)
+    cause = exc.__cause__
+    one.__cause__ = None if cause is None else copy_without_traceback(cause)
+    return one
+
+
+def drop_tracebacks(exc: BaseException) -> None:
+    """Remove the tracebacks of an exception and its causes, before it is kept in a history."""
+    one: BaseException | None = exc
+    while one is not None:
+        one.__traceback__ = None
+        one = one.__cause__ or one.__context__
+
+
 class RequestError(Error):
-    """The request cannot be made as it was asked for; nothing was sent."""
+    """The call is wrong; nothing was sent."""
 
     sent: Sent | None = "nothing"
 
 
 class InvalidUrl(RequestError):
-    """The URL is not one that restkit can ask for."""
+    """The URL is malformed, or not one of http or https."""
 
 
 class InvalidHeader(RequestError):
-    """A header's name or value cannot go on the wire."""
+    """A header name or value cannot be sent."""
 
 
 class PayloadError(Error):
-    """The payload cannot be sent as it is."""
+    """The payload cannot be sent."""
 
-    sent: Sent | None = "nothing"  # where it is not seen before, the exchange says how far it came
+    sent: Sent | None = "nothing"  # the exchange sets it once bytes were sent
 
 
 class PayloadLengthError(PayloadError):
-    """The payload gave more or fewer bytes than were announced; the connection was closed."""
+    """The payload has more or fewer bytes than announced; the connection was closed."""
 
 
 class PayloadNotReplayable(PayloadError):
@@ -157,14 +190,14 @@ class PayloadNotReplayable(PayloadError):
 
 
 class TransportError(Error):
-    """The network, or the peer at its other end, failed.
+    """The network failed, or the server closed the connection.
 
-    ``answered``: after part of an answer. ``rested``: on a connection that had been used before,
-    and may have been given up by the peer since.
+    ``response_started``: part of a response had been received. ``on_reused_connection``: the
+    connection had been idle, and the server may have closed it meanwhile.
     """
 
-    answered: bool = False
-    rested: bool = False
+    response_started: bool = False
+    on_reused_connection: bool = False
 
 
 class ConnectError(TransportError):
@@ -172,35 +205,35 @@ class ConnectError(TransportError):
 
 
 class TLSError(TransportError):
-    """TLS could not be agreed on, or the peer's certificate failed a check that is named."""
+    """The TLS handshake failed; the message names the check that the certificate failed."""
 
 
 class ProxyError(TransportError):
-    """A proxy on the way refused or failed."""
+    """A proxy refused the request or failed."""
 
 
 class RequestTimeout(TransportError):
-    """One of the three clocks ran out."""
+    """One of the three timeouts expired."""
 
 
 class ConnectTimeout(RequestTimeout):
-    """The connection, TLS included, was not up in time."""
+    """The connection, TLS included, was not open within ``Timeout.connect``."""
 
 
 class IdleTimeout(RequestTimeout):
-    """For too long not a byte could be sent or was received."""
+    """No byte was sent or received for ``Timeout.idle`` seconds."""
 
 
 class TotalTimeout(RequestTimeout):
-    """The whole, body included, took longer than ``Timeout.total``."""
+    """The call, body included, took longer than ``Timeout.total``."""
 
 
 class ResponseError(Error):
-    """What the peer sent cannot be trusted: a response, and at the server a request."""
+    """The received bytes break HTTP: a response, or a request at the server."""
 
 
 class BadStatusLine(ResponseError):
-    """The answer does not begin as an HTTP/1 response does."""
+    """The response does not begin with an HTTP/1 status line."""
 
 
 class ParserError(ResponseError):
@@ -208,11 +241,11 @@ class ParserError(ResponseError):
 
 
 class UnexpectedEOF(ResponseError):
-    """The connection ended before the answer did."""
+    """The connection ended before the response did."""
 
 
 class DecodingError(ResponseError, ValueError):
-    """The body is not what its Content-Encoding, its charset or ``json()`` takes it for."""
+    """The body does not match its Content-Encoding or charset, or is not JSON."""
 
 
 class BodyTooLarge(ResponseError):
@@ -224,56 +257,85 @@ class IntegrityError(ResponseError):
 
 
 class RedirectLimit(Error):
-    """A redirect that the request does not allow: one too many, or from https to http."""
+    """A redirect that the options forbid: one too many, or from https to http."""
 
 
 class AlreadyRead(Error):
-    """The body was taken as one pass, and that pass has gone by."""
+    """The body was read as a single-pass stream, and cannot be read again."""
 
 
 class ClientDisconnected(Error):
-    """At the server: the client went away before its request was whole."""
+    """At the server: the client went away before its request was complete."""
 
 
 class ResourceError(Error):
-    """A status of 400 or more, where the caller asked for it to be an error.
+    """A status of 400 or more, where the caller asked for an error.
 
-    ``message`` is what the body said where a ``Resource`` raised it (at most 64 KiB of it, as
-    text), and the status line where ``raise_for_status()`` did, which reads no body. ``str()`` is
-    method, URL and status line, and the first 200 characters of what the body said.
+    ``message`` is the text of the body (at most 64 KiB) where a ``Resource`` raised it, and the
+    status line where ``raise_for_status()`` did, which reads no body. ``str()`` gives method,
+    URL, status line and the first 200 characters of the body.
     """
 
     def __str__(self) -> str:
-        response, said = self.response, self.message
+        response = self.response
         if response is None:
             return super().__str__()
         request = self.request or response.request
-        status = f"{request.method} {masked(str(request.url))}: {response.status_line}"
-        shown = "" if said == response.status_line else _on_one_line(said[:_SHOWN])
-        return f"{status}: {shown}" if shown else status
+        status = f"{request.method} {redact_url(str(request.url))}: {response.status_line}"
+        text = (
+            "" if self.message == response.status_line else _to_one_line(self.message[:_MAX_TEXT])
+        )
+        return f"{status}: {text}" if text else status
 
     @property
     def msg(self) -> str:
-        """The original's name of ``message``."""
+        """``message``, under its name in restkit 1 to 4."""
         return self.message
 
     @property
     def status_int(self) -> int:
-        """The status, 0 where no response is known."""
+        """The status; 0 without a response."""
         return 0 if self.response is None else self.response.status
 
 
+def _to_one_line(text: str) -> str:
+    """Make a server's text harmless in a log or on a terminal."""
+    words = " ".join(text.split())
+    return "".join(c if c.isprintable() else "\ufffd" for c in words)
+
+
 class ResourceNotFound(ResourceError):
-    """404."""
+    """Status 404."""
 
 
 class Unauthorized(ResourceError):
-    """401 or 403."""
+    """Status 401 or 403."""
 
 
 class ResourceGone(ResourceError):
-    """410."""
+    """Status 410."""
 
 
 class RequestFailed(ResourceError):
     """Any other status of 400 or more."""
+
+
+StatusError = ResourceError
+"""The name of ``ResourceError`` in the terms of HTTP."""
+InvalidURL = InvalidUrl
+
+_ERROR_BY_STATUS: dict[int, type[ResourceError]] = {
+    401: Unauthorized,
+    403: Unauthorized,
+    404: ResourceNotFound,
+    410: ResourceGone,
+}
+
+
+def error_for(status: int) -> type[ResourceError]:
+    """Return the error class for a status of 400 or more.
+
+    >>> error_for(404)
+    <class 'restkit.errors.ResourceNotFound'>
+    """
+    return _ERROR_BY_STATUS.get(status, RequestFailed)

@@ -1,50 +1,59 @@
-"""A place on a server, and what is behind it: what clients of an API are made from."""
+"""Resource: the base of API clients, with paths, default arguments, and errors by status."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from copy import copy
-from typing import TYPE_CHECKING, Any
+from time import monotonic
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from restkit.arguments import options_of, params_of, payload_of
-from restkit.client import Client
-from restkit.course import let_go
-from restkit.errors import InvalidUrl, ResourceError
-from restkit.masking import masked
-from restkit.message.status import error_of
-from restkit.payload import is_whole
-from restkit.preparing import one_payload, pairs_of
-from restkit.uris import join_uri
-from restkit.url import URL, Params, parse_url
+from restkit.client.build import header_pairs, pop_payload
+from restkit.client.call import release_for_resend
+from restkit.client.client import Client
+from restkit.client.options import (
+    ClientOptions,
+    CommonOptions,
+    GivenHeaders,
+    RequestOptions,
+    Settings,
+    apply_options,
+)
+from restkit.content_encoding.decoding import parse_codings
+from restkit.errors import DecodingError, Error, InvalidUrl, ResourceError, error_for
+from restkit.headers import HeaderValue
+from restkit.message.header_values import is_charset
+from restkit.message.response import HttpResponse
+from restkit.payload.base import Payload, can_send
+from restkit.redaction import redact_url
+from restkit.url.query import Params, ParamValue
+from restkit.url.url import URL, join_uri, parse_url
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
-    from restkit.arguments import ParamsDict
-    from restkit.choices import ClientOptions, CommonOptions
-    from restkit.headers import HeaderValue
-    from restkit.message.response import HttpResponse
-    from restkit.payload import Payload
-    from restkit.preparing import GivenHeaders
-    from restkit.query import ParamValue
+HeaderPairs: TypeAlias = "list[tuple[str, HeaderValue | None]]"
+ParamsDict: TypeAlias = "Mapping[str, ParamValue]"
 
-    HeaderPairs = list[tuple[str, HeaderValue | None]]
-
-_REFUSED = frozenset((401, 403))
+_CREDENTIALS_REFUSED = frozenset((401, 403))
+_PAYLOAD_NAMES = frozenset(("payload", "body", "data"))
+_CALL_OPTIONS = RequestOptions.__optional_keys__ - {"json"}
+_MAX_ERROR_TEXT = 64 * 1024
+_MAX_ERROR_SECONDS = 1.0
 
 
 class Resource:
-    """A URI with the methods of HTTP; what is asked for is behind it, and an error is raised.
+    """A URI with the methods of HTTP. Paths are joined to the URI; bad statuses are raised.
 
-    An answer of 400 or more is a child of ``ResourceError``: ``ResourceNotFound`` for 404,
-    ``Unauthorized`` for 401 and 403, ``ResourceGone`` for 410, ``RequestFailed`` for any other.
-    Further keywords of a method are parameters of the query, a list one for each item; those that
-    have the name of an argument, or of an option of a call, go into ``params_dict``. ``body`` and
+    A status of 400 or more raises a ``ResourceError``: ``ResourceNotFound`` for 404,
+    ``Unauthorized`` for 401 and 403, ``ResourceGone`` for 410, ``RequestFailed`` for others.
+    Other keywords of a method are parameters of the query; a list gives one for each item. A
+    parameter with the name of an argument or an option goes into ``params_dict``. ``body`` and
     ``data`` are other names of ``payload``.
 
-    Takes a ``client``, to share its connections, or makes one: then ``close()``, or ``with``,
-    closes it. The options are those of that new Client; for a client that is given they are those
-    of a call, and hold for the calls from here alone. Subclass it to write the client of an API,
-    and override ``make_params``, ``make_headers``, ``make_error``, ``unauthorized``.
+    Give a ``client`` to share its connections. Without one the Resource makes its own, which
+    ``close()`` or leaving ``with`` closes. The options are those of the new Client; beside a given
+    client they are options of the calls of this Resource. Subclass it to write the client of an
+    API, and override ``make_params``, ``make_headers``, ``make_error``, ``unauthorized``.
 
     >>> with Resource('http://host/db/', timeout=5) as db:
     ...     db('2026', 'notes').uri
@@ -52,52 +61,52 @@ class Resource:
     """
 
     response_class: type[HttpResponse] | None = None
-    """What answers are made as, where it is not ``HttpResponse``; a child of that."""
+    """The class of the responses, a subclass of ``HttpResponse``; None for that itself."""
 
     basic_auth_url: bool = True
-    """Whether user name and password in the URI are used, as Basic credentials."""
+    """Whether user name and password in the URI are sent as Basic credentials."""
 
     def __init__(
         self, uri: str | URL, client: Client | None = None, **options: Unpack[ClientOptions]
     ) -> None:
         url = parse_url(uri)
         self._url = url if self.basic_auth_url else url.without_userinfo()
-        self._owns = client is None
+        self._owns_client = client is None
         self._options: dict[str, Any] = {}
         if client is None:
             client = Client(**options)
         elif options:
-            self._options = options_of(dict(options))
+            self._options = check_call_options(dict(options))
         self.client = client
 
     @property
     def url(self) -> URL:
-        """The URL that paths go behind, with the credentials it may have in it."""
+        """The URL that paths are joined to, with its credentials, if any."""
         return self._url
 
     @property
     def uri(self) -> str:
-        """The same as text, without them."""
+        """The URL as text, without credentials."""
         return str(self._url)
 
     # Other places
 
     def __call__(self, *path: str | None) -> Self:
-        """The same resource at ``path`` behind this one; it shares the client."""
+        """Return the resource at ``path`` below this one; it shares the client."""
         other = self.clone()
         other.update_uri(*path)
         return other
 
     def clone(self, **options: Unpack[CommonOptions]) -> Self:
-        """The same resource once more, with these options for its calls; it shares the client."""
+        """Return the same resource with other options for its calls; it shares the client."""
         other = copy(self)
-        other._owns = False
-        other._options = {**self._options, **options_of(dict(options))}
+        other._owns_client = False
+        other._options = {**self._options, **check_call_options(dict(options))}
         return other
 
     def update_uri(self, *path: str | None) -> None:
-        """Be at ``path``, behind where it has been until now."""
-        self._url = self._behind(*path)
+        """Move this resource to ``path`` below its URI."""
+        self._url = self._join(*path)
 
     # The methods of HTTP
 
@@ -108,8 +117,8 @@ class Resource:
         params_dict: ParamsDict | None = None,
         **params: ParamValue,
     ) -> HttpResponse:
-        """``request`` with GET."""
-        return self.request("GET", path, None, headers, params_of(params, params_dict))
+        """Send a GET request; see ``request``."""
+        return self.request("GET", path, None, headers, merge_params(params, params_dict))
 
     def head(
         self,
@@ -118,8 +127,8 @@ class Resource:
         params_dict: ParamsDict | None = None,
         **params: ParamValue,
     ) -> HttpResponse:
-        """``request`` with HEAD."""
-        return self.request("HEAD", path, None, headers, params_of(params, params_dict))
+        """Send a HEAD request; see ``request``."""
+        return self.request("HEAD", path, None, headers, merge_params(params, params_dict))
 
     def delete(
         self,
@@ -128,8 +137,8 @@ class Resource:
         params_dict: ParamsDict | None = None,
         **params: ParamValue,
     ) -> HttpResponse:
-        """``request`` with DELETE."""
-        return self.request("DELETE", path, None, headers, params_of(params, params_dict))
+        """Send a DELETE request; see ``request``."""
+        return self.request("DELETE", path, None, headers, merge_params(params, params_dict))
 
     def options(
         self,
@@ -138,8 +147,8 @@ class Resource:
         params_dict: ParamsDict | None = None,
         **params: ParamValue,
     ) -> HttpResponse:
-        """``request`` with OPTIONS."""
-        return self.request("OPTIONS", path, None, headers, params_of(params, params_dict))
+        """Send an OPTIONS request; see ``request``."""
+        return self.request("OPTIONS", path, None, headers, merge_params(params, params_dict))
 
     def post(
         self,
@@ -153,8 +162,8 @@ class Resource:
         data: object = None,
         **params: ParamValue,
     ) -> HttpResponse:
-        """``request`` with POST."""
-        given, merged = payload_of(payload, body, data), params_of(params, params_dict)
+        """Send a POST request; see ``request``."""
+        given, merged = choose_payload(payload, body, data), merge_params(params, params_dict)
         return self.request("POST", path, given, headers, merged, json=json)
 
     def put(
@@ -169,8 +178,8 @@ class Resource:
         data: object = None,
         **params: ParamValue,
     ) -> HttpResponse:
-        """``request`` with PUT."""
-        given, merged = payload_of(payload, body, data), params_of(params, params_dict)
+        """Send a PUT request; see ``request``."""
+        given, merged = choose_payload(payload, body, data), merge_params(params, params_dict)
         return self.request("PUT", path, given, headers, merged, json=json)
 
     def patch(
@@ -185,8 +194,8 @@ class Resource:
         data: object = None,
         **params: ParamValue,
     ) -> HttpResponse:
-        """``request`` with PATCH."""
-        given, merged = payload_of(payload, body, data), params_of(params, params_dict)
+        """Send a PATCH request; see ``request``."""
+        given, merged = choose_payload(payload, body, data), merge_params(params, params_dict)
         return self.request("PATCH", path, given, headers, merged, json=json)
 
     def request(
@@ -202,78 +211,79 @@ class Resource:
         data: object = None,
         **params: ParamValue,
     ) -> HttpResponse:
-        """Send a request to ``path`` behind this URI; its answer, which is below 400.
+        """Send a request to ``path`` below this URI; return its response, of a status below 400.
 
-        Raises ``ResourceError`` for any other, and what ``Client.request`` raises. ``path`` is
-        text of a URL (see the guide), or an absolute URL of the same origin. ``json`` is a value
-        to be sent as JSON in place of a payload; None is none, and ``payload=b'null'`` sends null.
+        Raises ``ResourceError`` for other statuses, and what ``Client.request`` raises. ``path``
+        is the text of a URL path (see the guide), or an absolute URL of the same origin. ``json``
+        is a value to send as JSON instead of a payload; None is no value, ``payload=b'null'``
+        sends null.
         """
-        # Made once, so that a second try is the same payload or an error, and never an empty one.
-        asked = params_of(params, params_dict)
-        content = payload_of(payload, body, data)
-        sent = one_payload(content, {} if json is None else {"json": json})
-        given = None if headers is None else pairs_of(headers)
-        response = self._answer(method, path, sent, given, asked)
-        if response.status in _REFUSED and self.unauthorized(response) is False:
-            response = self._answer(method, path, _again(sent, response), given, asked, response)
+        # Converted once: a second request has the same payload or fails, and is never empty.
+        merged = merge_params(params, params_dict)
+        content = choose_payload(payload, body, data)
+        converted = pop_payload(content, {} if json is None else {"json": json})
+        pairs = None if headers is None else header_pairs(headers)
+        response = self._send(method, path, converted, pairs, merged)
+        if response.status in _CREDENTIALS_REFUSED and self.unauthorized(response) is False:
+            converted = _payload_to_resend(converted, response)
+            response = self._send(method, path, converted, pairs, merged, response)
         if response.status >= 400:
             raise self.make_error(response)
         return response
 
-    # What a subclass may do otherwise
+    # Hooks for subclasses
 
     def make_params(self, params: dict[str, ParamValue]) -> Params:
-        """The parameters to send, for those of a call; the dict is the hook's own to change."""
+        """Return the parameters to send; the hook may change the dict of those of a call."""
         return params
 
     def make_headers(self, headers: HeaderPairs) -> GivenHeaders:
-        """The headers to send, for those of a call; the list is the hook's own to change."""
+        """Return the headers to send; the hook may change the list, which holds those of a call."""
         return headers
 
     def make_error(self, response: HttpResponse) -> ResourceError:
-        """The error to raise for an answer of 400 or more; see ``restkit.ResourceError``."""
-        return error_of(response)
+        """Return the error to raise for a response of 400 or more."""
+        return error_from(response)
 
     def unauthorized(self, response: HttpResponse) -> bool:
-        """Whether an answer of 401 or 403 is an error; False sends the request once more.
+        """Handle a response of 401 or 403: return False to send the request once more.
 
-        That is for a hook that has got new credentials, by which ``make_headers`` or
-        ``make_params`` do better the second time. It is asked once for each call; whatever else
-        it returns, None too, means that it is an error.
+        This is for a hook that gets new credentials, which ``make_headers`` or ``make_params``
+        then send. It is called once for each call. Any other result, None too, raises the error.
         """
         del response
         return True
 
     # Inside
 
-    def _answer(
+    def _send(
         self,
         method: str,
         path: str | None,
         body: Payload | None,
         headers: HeaderPairs | None,
         params: ParamsDict,
-        before: HttpResponse | None = None,
+        earlier: HttpResponse | None = None,
     ) -> HttpResponse:
-        url = self._behind(path)
+        url = self._join(path)
         options = dict(self._options)
         if self.response_class is not None:
             options["response_class"] = self.response_class
-        if asked := self.make_params(dict(params)):
-            options["params"] = asked
+        if chosen := self.make_params(dict(params)):
+            options["params"] = chosen
         fields = self.make_headers([] if headers is None else headers.copy())
         response = self.client.request(url, method, body, fields or None, **options)
-        if before is not None:
-            response.history = (*before.history, before, *response.history)
+        if earlier is not None:
+            response.history = (*earlier.history, earlier, *response.history)
         return response
 
-    def _behind(self, *path: str | None) -> URL:
-        """The URL of a path; one of another origin would be sent this one's credentials."""
+    def _join(self, *path: str | None) -> URL:
+        """Return the URL of a path; raise InvalidUrl for one that would leak credentials."""
         url, own = join_uri(self._url, *path), self._url
         if url.origin != own.origin:
             raise InvalidUrl(
-                f"{masked(str(url))} is of another origin than {masked(str(own))}: a Resource asks "
-                "for what is behind it; its client may ask for anything"
+                f"{redact_url(str(url))} has another origin than {redact_url(str(own))}; use the "
+                "client of the Resource for other origins"
             )
         if url.username is None and own.username is not None:
             return URL(*url.origin, url.target, url.fragment, own.username, own.password)
@@ -282,8 +292,8 @@ class Resource:
     # The end
 
     def close(self) -> None:
-        """Close the client, where this resource has made it, and not been given it."""
-        if self._owns:
+        """Close the client, unless it was given to this Resource."""
+        if self._owns_client:
             self.client.close()
 
     def __enter__(self) -> Self:
@@ -293,12 +303,102 @@ class Resource:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {masked(self.uri)} by {self.client!r}>"
+        return f"<{type(self).__name__} {redact_url(self.uri)} by {self.client!r}>"
 
 
-def _again(body: Payload | None, refused: HttpResponse) -> Payload | None:
-    """The payload for a second try: itself, or what was kept of it; raises where it is spent."""
-    if not is_whole(body):
+def _payload_to_resend(body: Payload | None, refused: HttpResponse) -> Payload | None:
+    """Return the payload, or its spooled copy, for a second request; raise where it was spent."""
+    if not can_send(body):
         body = refused.request.payload or body
-    let_go(refused, body, "to be sent again with other credentials")
+    release_for_resend(refused, body, "with other credentials")
     return body
+
+
+def check_call_options(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options, if a call takes them; raise now, and not at the first call."""
+    for name in sorted(options.keys() & {"headers", "params"}):
+        raise TypeError(
+            f"{name}= is not an option of a Resource with a client: give it to the Client, or "
+            f"override make_{name}"
+        )
+    apply_options(Settings(), options)
+    return options
+
+
+def merge_params(params: ParamsDict, params_dict: ParamsDict | None) -> ParamsDict:
+    """Return the parameters of a call; raise TypeError for the name of an argument or option.
+
+    Such a keyword was meant as that: in the query it would have no effect, and be seen by all.
+    """
+    for name in params:
+        if name in _PAYLOAD_NAMES:
+            hint = "request() sends a payload with any method"
+        elif name == "params":
+            hint = "parameters are keywords"
+        elif name in _CALL_OPTIONS:
+            hint = f"clone({name}=...) returns the same resource with that option"
+        else:
+            continue
+        raise TypeError(
+            f"{name}= is not a parameter: use params_dict for a parameter of this name; {hint}"
+        )
+    return {**params, **params_dict} if params_dict else params
+
+
+def choose_payload(payload: object, body: object, data: object) -> object:
+    """Return the payload that is given under one of three names; raise TypeError for two."""
+    given = {"payload": payload, "body": body, "data": data}
+    found = [name for name, value in given.items() if value is not None]
+    if len(found) > 1:
+        raise TypeError(f"{' and '.join(found)} are both given; a request has one payload")
+    return given[found[0]] if found else None
+
+
+def error_from(response: HttpResponse) -> ResourceError:
+    """Return the error of a response of 400 or more; its message is the text of the body.
+
+    Reads at most 64 KiB of the body, or what arrives within a second, through the spool: the
+    response can still be read from its beginning. The timeouts of the call apply to a silent
+    body. Where the body breaks off, the message is what arrived, and the failure is the cause.
+    """
+    data, cause = _read_start(response)
+    kind = error_for(response.status)
+    text, sent = _decode(data, response), response.sent
+    error = kind(text, sent=sent, request=response.request, response=response)
+    error.history = response.history
+    error.__cause__ = cause
+    return error
+
+
+def _read_start(response: HttpResponse) -> tuple[bytes, Error | None]:
+    data, end = bytearray(), monotonic() + _MAX_ERROR_SECONDS
+    try:
+        body = response.tee()
+        while chunk := body.read1(_MAX_ERROR_TEXT - len(data)):
+            data += chunk
+            if monotonic() >= end:
+                break
+    except Error as exc:
+        return bytes(data), exc
+    return bytes(data), None
+
+
+def _decode(data: bytes, response: HttpResponse) -> str:
+    if _is_encoded(response):
+        return ""
+    charset = response.charset
+    try:
+        return data.decode(charset if is_charset(charset) else "utf-8", "replace")
+    except (LookupError, ValueError):
+        return data.decode("utf-8", "replace")
+
+
+def _is_encoded(response: HttpResponse) -> bool:
+    """Whether the body still has a content coding, and so is not text."""
+    codings = response.headers.get_all("content-encoding")
+    if not codings:
+        return False
+    try:
+        return parse_codings(codings) is None or not response.request.read_options.decompress
+    except DecodingError:
+        return True

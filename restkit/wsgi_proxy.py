@@ -1,11 +1,20 @@
-"""A WSGI app that passes requests on to one place: ``HostProxy``, where server and client meet."""
+"""HostProxy: a WSGI application that forwards requests.
+
+A WSGI app that passes requests on to one place: ``HostProxy``, where server and client meet.
+
+What a proxy passes on of a request, and what it says of itself: fields, paths, addresses. Pure.
+
+Fields that are about one connection go no further (RFC 9110 7.6.1), and each message says who
+passed it on (7.6.3).
+"""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
-from restkit.client import Client
+from restkit.client.client import Client
 from restkit.errors import (
     ClientDisconnected,
     Error,
@@ -16,22 +25,21 @@ from restkit.errors import (
     RequestTimeout,
     ResponseError,
 )
-from restkit.forwarding import (
-    fields_to_answer,
-    fields_to_send,
-    own_address,
-    path_to_ask,
-    rest_behind,
+from restkit.headers import HOP_BY_HOP_HEADERS, Headers
+from restkit.message.header_values import as_utf_8
+from restkit.payload.base import Payload
+from restkit.redaction import redact_url
+from restkit.server.environ import (
+    has_body,
+    quote_non_ascii,
+    read_content_length,
+    read_encoded_path,
+    read_headers,
 )
-from restkit.headers import Headers
-from restkit.masking import masked
-from restkit.message.header_text import as_utf_8
-from restkit.payload import Payload
-from restkit.server.exceptions import Forbidden, HTTPError, InvalidUsage
-from restkit.server.statuses import status_text
-from restkit.server.wsgi_input import body_file, declared_length, has_body
-from restkit.uris import join_uri
-from restkit.url import URL, parse_url
+from restkit.server.exceptions import Forbidden, HTTPError, InvalidUsage, format_status
+from restkit.server.request_stream import open_body
+from restkit.url.host import join_host_port, split_host_port
+from restkit.url.url import URL, join_uri, parse_url
 
 if TYPE_CHECKING:
     import io
@@ -39,8 +47,9 @@ if TYPE_CHECKING:
 
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
+    from restkit.io.buffers import Buffer
     from restkit.message.response import HttpResponse
-    from restkit.payload import Buffer
+
 
 ALLOWED_METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE")
 
@@ -217,10 +226,10 @@ class _RequestBody(Payload):
 
 
 def _payload_of(environ: WSGIEnvironment) -> Payload | None:
-    length = declared_length(environ)
+    length = read_content_length(environ)
     if length == 0 or not has_body(environ):
         return None
-    return _RequestBody(body_file(environ), length)
+    return _RequestBody(open_body(environ), length)
 
 
 def _as_answer(error: Error) -> HTTPError:
@@ -237,7 +246,7 @@ def _as_answer(error: Error) -> HTTPError:
 
 
 def _refused(error: HTTPError, method: str, start_response: StartResponse) -> list[bytes]:
-    status = status_text(error.status)
+    status = format_status(error.status)
     text = f"{status}: {error.message}\n".encode()
     fields = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(text)))]
     start_response(status, fields + Headers(error.headers).pairs())
@@ -245,4 +254,94 @@ def _refused(error: HTTPError, method: str, start_response: StartResponse) -> li
 
 
 def _shown(url: URL) -> str:
-    return masked(str(url))
+    return redact_url(str(url))
+
+
+_NAME = "restkit"
+# RFC 2616 13.5.1 had two more: WSGI leaves all of them to the server.
+_OF_ONE_CONNECTION = HOP_BY_HOP_HEADERS | {"proxy-authenticate", "proxy-authorization"}
+# Framed anew, or said by the proxy itself: who trusts these must not be told them by a client.
+_OF_OUR_OWN = frozenset("content-length expect forwarded host via".split())
+_FORWARDED = "X-Forwarded-"
+_OF_CLIENTS = ("User-Agent", "Accept-Encoding")
+_IN_A_PATH = "/!$&'()*+,;=:@~"
+# Some servers read \ as /, and a segment only as far as its first ; or NUL.
+_DOTS = re.compile(r"(?:^|[/\\])\.{1,2}(?:[;\0][^/\\]*)?(?:[/\\]|$)")
+
+
+def fields_to_send(environ: WSGIEnvironment) -> list[tuple[str, str | None]]:
+    """The fields of a request as its target is to see them; None keeps a client's own away."""
+    headers = read_headers(environ)
+    dropped = _OF_ONE_CONNECTION | _OF_OUR_OWN | _named_in(headers)
+    fields: list[tuple[str, str | None]] = [
+        (name, value)
+        for name, value in headers.pairs()
+        if name.lower() not in dropped and not name.startswith(_FORWARDED)
+    ]
+    fields += [(name, None) for name in _OF_CLIENTS if name not in dict(fields)]
+    clients = _joined(headers.get("x-forwarded-for"), environ.get("REMOTE_ADDR"))
+    version = environ.get("SERVER_PROTOCOL", "HTTP/1.1").partition("/")[2]
+    return [
+        *fields,
+        ("X-Forwarded-For", clients or None),
+        ("X-Forwarded-Proto", environ["wsgi.url_scheme"]),
+        ("X-Forwarded-Host", headers.get("host")),
+        ("Via", _joined(headers.get("via"), f"{version} {_NAME}")),
+    ]
+
+
+def fields_to_answer(headers: Headers, version: tuple[int, int]) -> list[tuple[str, str]]:
+    """The fields of the target's answer, in order, as the client is to see them."""
+    dropped = _OF_ONE_CONNECTION | _named_in(headers) | {"via"}
+    kept = []
+    for name, value in headers.pairs():
+        if name.lower() in dropped:
+            continue
+        if name.lower() == "content-length":
+            # It may have been said twice, and was found to agree.
+            dropped |= {"content-length"}
+            value = value.partition(",")[0].rstrip()
+        kept.append((name, value))
+    return [*kept, ("Via", _joined(headers.get("via"), "{}.{} {}".format(*version, _NAME)))]
+
+
+def path_to_ask(environ: WSGIEnvironment) -> str:
+    """Path and query as they stand in a URL, below where the proxy stands; raises InvalidUsage."""
+    path = environ.get("PATH_INFO", "")
+    if path and not path.startswith("/"):
+        raise InvalidUsage("the target of the request is no path")
+    if _DOTS.search(path):
+        raise InvalidUsage("the path has a segment of dots in it, which would lead elsewhere")
+    asked = read_encoded_path(environ) if path else ""
+    query = environ.get("QUERY_STRING")
+    return f"{asked}?{quote_non_ascii(query)}" if query else asked
+
+
+def own_address(environ: WSGIEnvironment) -> str:
+    """Where the proxy itself stands, for who asks, without a slash at its end; or InvalidUsage."""
+    host = environ.get("HTTP_HOST") or join_host_port(
+        environ["SERVER_NAME"], int(environ["SERVER_PORT"])
+    )
+    try:
+        split_host_port(host)
+    except ValueError as exc:
+        raise InvalidUsage(f"Host: {exc}") from exc
+    script = quote(environ.get("SCRIPT_NAME", "").encode("latin-1"), safe=_IN_A_PATH)
+    return f"{environ['wsgi.url_scheme']}://{host}{script.rstrip('/')}"
+
+
+def rest_behind(base: URL, url: URL) -> str | None:
+    """What of a URL's path and query comes behind that of a base; None where it leads elsewhere."""
+    path = base.target.partition("?")[0].removesuffix("/")
+    if url.origin != base.origin or not url.target.startswith(path):
+        return None
+    rest = url.target[len(path) :]
+    return rest if rest[:1] in ("", "/", "?") else None
+
+
+def _named_in(headers: Headers) -> set[str]:
+    return {name.strip(" \t").lower() for name in headers.get("connection", "").split(",")}
+
+
+def _joined(before: str | None, value: str | None) -> str:
+    return ", ".join(filter(None, [before, value]))

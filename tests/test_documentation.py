@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from restkit import Client
-from restkit.choices import ClientOptions, CommonOptions, RequestOptions
+from restkit.client.options import ClientOptions, CommonOptions, RequestOptions
+
+pytestmark = pytest.mark.smoke
 
 TABLE = Path(__file__).parents[1] / "docs" / "options.rst"
 _CELL = r"\n     - .*?"

@@ -19,7 +19,7 @@ import pytest
 
 from restkit import Client, HttpResponse, Timeout
 from restkit.errors import ClientDisconnected, Error, RequestError
-from restkit.server.embedded import Server, serve
+from restkit.server.serving import Server, serve
 from restkit.wsgi_proxy import HostProxy
 from support import (
     LAST_CHUNK,
@@ -774,7 +774,7 @@ import hashlib
 from contextlib import ExitStack
 from restkit import Client
 from restkit.server import App
-from restkit.server.embedded import serve
+from restkit.server.serving import serve
 from restkit.server.response import stream, text
 from restkit.wsgi_proxy import HostProxy
 

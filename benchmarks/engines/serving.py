@@ -15,7 +15,7 @@ from benchmarks.engines.app import app
 
 
 def embedded() -> None:
-    from restkit.server.embedded import serve
+    from restkit.server.serving import serve
 
     began = time.perf_counter()
     with serve(app) as server:

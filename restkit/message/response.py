@@ -1,51 +1,55 @@
-"""The response, as callers read it: a head, and one body with many views."""
+"""The response: a head, and one body with many views."""
 
 from __future__ import annotations
 
+import os
+import socket
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from threading import RLock
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import IO, Any, NamedTuple
+from weakref import ref
 
-from restkit.body_file import BodyFile, BodyStream, PayloadStream
-from restkit.errors import AlreadyRead, DecodingError, Error, RequestError
-from restkit.headers import Headers
-from restkit.masking import masked
-from restkit.message.header_text import is_charset
-from restkit.message.heading import Heading
-from restkit.message.intake import (
-    Owner,
+from restkit.body.body import Body
+from restkit.body.files import BodyFile, BodyStream, PayloadStream, body_as_payload, save_body
+from restkit.connections.reply import Reply
+from restkit.errors import (
+    DecodingError,
+    Error,
+    InvalidUrl,
+    RequestError,
+    Sent,
+    error_for,
+)
+from restkit.headers import Headers, HeaderValue
+from restkit.message.aliases import Aliases
+from restkit.message.header_values import (
+    as_utf_8,
+    charset_of,
+    cookies_set_by,
+    is_charset,
+    parse_links,
+)
+from restkit.message.pickling import UNREAD_BODY, PickledResponse, make_reply, restore_reply
+from restkit.message.request import Request
+from restkit.message.response_body import (
     broken_body,
     codings_of,
     is_coded,
+    make_body,
     may_have_digests,
-    take_body,
 )
-from restkit.message.kept import Kept, kept_reply, made_reply
-from restkit.message.originals import OriginalNames
-from restkit.message.saving import save_body
-from restkit.message.status import error_for
-from restkit.wire.connection import Times
+from restkit.payload.base import Payload
+from restkit.redaction import redact_url
 
-if TYPE_CHECKING:
-    import os
-    import socket
-    from collections.abc import Iterable, Iterator, Mapping
-
-    from restkit.body import Body
-    from restkit.errors import Sent
-    from restkit.headers import HeaderValue
-    from restkit.message.request import Request
-    from restkit.payload import Payload
-    from restkit.wire.connection import Reply
-
-_SKIPPED = 256 * 1024
-_PATIENCE = 1.0
+_MAX_SKIPPED = 256 * 1024
+_SKIP_SECONDS = 1.0
 
 
 class Timings(NamedTuple):
     """Seconds from the start of the call; None for what did not happen, or not yet.
 
-    ``connect`` and ``tls`` are there only when the connection was opened for this request.
+    ``connect`` and ``tls`` are None where an idle connection was used.
     """
 
     connect: float | None
@@ -55,34 +59,41 @@ class Timings(NamedTuple):
     done: float | None
 
 
-class HttpResponse(Heading, OriginalNames):
-    """The answer to a request; use it in a ``with``, or let it go: either closes what is open.
+class HttpResponse(Aliases):
+    """The response to a request. Leaving ``with response`` closes it; so does dropping it.
 
-    ``status`` is a number; ``headers`` are there in any case; the body is read in whatever way
-    suits, at any moment and again: ``body``, ``text``, ``json()``, ``body_file``. One that is
-    read to its end has given its connection back by itself.
+    ``status`` is a number, ``headers`` are case-insensitive. The body can be read in several
+    ways, at any time and again: ``body``, ``text``, ``json()``, ``body_file``. At the end of the
+    body the connection goes back to the Client.
+
+    >>> from restkit import Request, parse_url
+    >>> request = Request("GET", parse_url("http://host/"))
+    >>> response = HttpResponse.made(request, 200, {"Content-Type": "text/plain"}, "hello")
+    >>> response.status, response.headers["content-type"], response.text
+    (200, 'text/plain', 'hello')
+    >>> response.body_file.read(2)
+    b'he'
     """
 
-    # r[0] must not make a response look like a sequence.
+    # response[name] is a header: without this, iter() would take a response for a sequence.
     __iter__ = None
 
     history: tuple[HttpResponse | Error, ...] = ()
-    """What came before, in order: answers that led on, and errors that were tried past."""
+    """The earlier attempts of the call, in order: responses and errors."""
 
     def __init__(
         self, request: Request, reply: Reply, started: float, *, decoded: bool = False
     ) -> None:
         self.request = request
         self.status = reply.head.status
-        self._head = reply.head
         self._reply = reply
         self._started = started
         self._body: Body | None = None
         self._body_file: BodyFile | None = None
         self._read = False
-        # Two threads may be the first to look at the body, and must see the same one.
+        # Two threads may be the first to read the body, and must get the same one.
         self._making = RLock()
-        # Whether the body has been decoded before this object was made.
+        # The body was decoded before this object was made.
         self._decoded = decoded
 
     @classmethod
@@ -93,158 +104,235 @@ class HttpResponse(Heading, OriginalNames):
         headers: Mapping[str, HeaderValue] | Iterable[tuple[str, HeaderValue]] = (),
         body: bytes | str = b"",
     ) -> HttpResponse:
-        """An answer that no peer has given: for a filter to give, or a test; a str is its UTF-8."""
-        return cls(request, made_reply(status, Headers(headers), body), 0.0, decoded=True)
+        """Make a response without a server, for a filter or a test; a str is sent as UTF-8."""
+        return cls(request, make_reply(status, Headers(headers), body), 0.0, decoded=True)
+
+    # Status line and headers
+
+    @property
+    def reason(self) -> str:
+        """The reason phrase of the status line."""
+        return self._reply.head.reason
+
+    @property
+    def status_line(self) -> str:
+        """Status and reason, such as '200 OK'."""
+        return f"{self.status} {self.reason}".rstrip()
+
+    @property
+    def version(self) -> tuple[int, int]:
+        """The HTTP version of the response: (1, 1) or (1, 0)."""
+        return 1, self._reply.head.minor
+
+    @property
+    def headers(self) -> Headers:
+        """The header fields."""
+        return self._reply.head.headers
+
+    @property
+    def headerslist(self) -> list[tuple[str, str]]:
+        """Every header field in order, unchanged; each Set-Cookie is an entry of its own."""
+        return self.headers.pairs()
 
     @property
     def trailers(self) -> Headers:
-        """The fields behind a chunked body; empty until that has been read to its end."""
-        return Headers.of_trusted(self._reply.deframer.trailers)
+        """The fields after a chunked body; empty until the body has been read to its end."""
+        return Headers.from_trusted(self._reply.body_reader.trailers)
+
+    @property
+    def final_url(self) -> str:
+        """The URL of the last request, after redirects, without user info."""
+        return str(self.request.url)
+
+    @property
+    def location(self) -> str | None:
+        """The Location as an absolute URL; None without one, or with several different ones.
+
+        A Location that is not an http URL is returned unchanged.
+        """
+        locations = locations_of(self.headers)
+        if len(locations) != 1:
+            return None
+        try:
+            return str(self.request.url.join(as_utf_8(locations[0])))
+        except InvalidUrl:
+            return locations[0]
+
+    @property
+    def charset(self) -> str:
+        """The charset that ``text`` uses: the one in Content-Type, or else UTF-8."""
+        return charset_of(self.headers.get("content-type", "")) or "utf-8"
+
+    @property
+    def links(self) -> dict[str, dict[str, str]]:
+        """The Link headers by relation (RFC 8288): ``response.links['next']['url']``."""
+        links = [as_utf_8(value) for value in self.headers.get_all("link")]
+        return parse_links(links, self.request.url)
+
+    @property
+    def sets_cookies(self) -> bool:
+        """Whether there is a Set-Cookie header."""
+        return self._reply.head.has(b"\r\nset-cookie:")
+
+    @property
+    def cookies(self) -> dict[str, str]:
+        """The cookies that this response sets; those of the Client are in ``client.cookies``."""
+        return cookies_set_by(self.headers.get_all("set-cookie"))
+
+    @property
+    def ok(self) -> bool:
+        """Whether the status is below 400."""
+        return self.status < 400
 
     @property
     def timings(self) -> Timings:
-        """When this exchange was connected, sent, answered and done."""
-        times, live, began = self._reply.times, self._reply.live, self._started
-        done = times.done if live is None else live.done_at
+        """The seconds until the connection, the request, the first byte and the body were done."""
+        reply, start = self._reply, self._started
+        done = reply.done_at if reply.live is None else reply.live.done_at
         return Timings(
-            None if times.connected is None else times.connected - began,
-            None if times.secured is None else times.secured - began,
-            times.sent - began,
-            times.first_byte - began,
-            done - began if done else None,
+            None if reply.connected_at is None else reply.connected_at - start,
+            None if reply.secured_at is None else reply.secured_at - start,
+            reply.sent_at - start,
+            reply.first_byte_at - start,
+            done - start if done else None,
         )
 
     @property
     def sent(self) -> Sent:
-        """How much of the request had left when the answer was there, as errors say it."""
+        """How much of the request was sent before the response: 'nothing', 'part' or 'all'."""
         return self._reply.sent
 
     def raise_for_status(self) -> HttpResponse:
-        """Itself if the status is below 400; raises ResourceError, or a child of it, if not."""
+        """Return this response; raise a ResourceError for a status of 400 or more."""
         if self.status >= 400:
             kind = error_for(self.status)
             raise kind(self.status_line, sent=self.sent, request=self.request, response=self)
         return self
 
-    # The body, through the spool: as often as you like
+    def __getitem__(self, name: str) -> str:
+        return self.headers[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.headers
+
+    # The body through the spool: as often as needed
 
     @property
     def body(self) -> bytes:
         """The whole body, decoded, as bytes."""
-        if self._body is None and self._came_whole():
+        if self._body is None and self._is_complete_in_memory():
             self._read = True
             return self._reply.content
-        return self._the_body().content()
+        return self._get_body().read_all()
 
     @property
     def text(self) -> str:
-        """The body as text, by its charset or else as UTF-8; a byte that is neither raises."""
+        """The body as text in its charset, or else UTF-8; raises DecodingError for other bytes."""
         return self.body_string()
 
     def json(self) -> Any:
-        """The body as JSON says it; raises DecodingError (a ValueError) if it is none."""
+        """Return the parsed JSON body; raise DecodingError, a ValueError, for anything else."""
         import json
 
         body = self.body
-        self._must_be_decoded()
+        self._check_decoded()
         try:
             return json.loads(body)
         except (ValueError, RecursionError) as exc:
-            raise self._not_what_it_says(f"the body is not JSON: {exc}") from exc
+            raise self._decoding_error(f"the body is not JSON: {exc}") from exc
 
     def body_string(self, charset: str | None = None, unicode_errors: str = "strict") -> str:
-        """The body as text, by this charset, its own, or UTF-8."""
+        """Return the body as text in the given charset, in its own, or in UTF-8."""
         body = self.body
-        self._must_be_decoded()
+        self._check_decoded()
         name = charset or self.charset
         if not charset and not is_charset(name):
-            raise self._not_what_it_says(f"the body is not text in {name:.60}: that is no charset")
+            raise self._decoding_error(f"the charset of the body is unknown: {name:.60}")
         try:
             return body.decode(name, unicode_errors)
         except (ValueError, LookupError) as exc:
-            raise self._not_what_it_says(f"the body is not text in {name}: {exc}") from exc
+            raise self._decoding_error(f"the body is not text in {name}: {exc}") from exc
 
     @property
     def body_file(self) -> BodyFile:
-        """The body as a file, the same at every look; it can be read, sought and read again."""
+        """The body as a file, always the same one: it can be read, seeked and read again."""
         if self._body_file is None or self._body_file.closed:
-            self._body_file = BodyFile(self._the_body())
+            self._body_file = BodyFile(self._get_body())
         return self._body_file
 
     def tee(self) -> BodyFile:
-        """One more file over the same body, with a place of its own."""
-        return BodyFile(self._the_body())
+        """Return another file over the same body, with a position of its own."""
+        return BodyFile(self._get_body())
 
     def iter_blocks(self, size: int = 64 * 1024) -> Iterator[bytes]:
-        """The body in blocks of this size, the last one shorter."""
+        """Iterate over the body in chunks of ``size`` bytes; the last one may be shorter."""
         if size < 1:
-            raise RequestError(f"size={size!r}: a number of bytes, 1 or more, is wanted")
+            raise RequestError(f"size must be a number of bytes, 1 or more; got {size!r}")
         return iter(partial(self.tee().read, size), b"")
 
     def iter_lines(self) -> Iterator[bytes]:
-        r"""The body's lines, whatever their length, without their ``\n`` or ``\r\n``."""
+        r"""Iterate over the lines of the body, without their ``\n`` or ``\r\n``."""
         for line in iter(self.tee().readline, b""):
             yield line[: -2 if line.endswith(b"\r\n") else -1 if line.endswith(b"\n") else None]
 
-    # The body, live: once
+    # The body straight from the connection: once
 
     def body_stream(self) -> BodyStream:
-        """The body as a file read straight from the wire, once; nothing of it is kept."""
-        return BodyStream(self._the_body())
+        """Return the body as a single-pass file, read straight from the connection, not spooled."""
+        return BodyStream(self._get_body())
 
     @property
     def payload_stream(self) -> PayloadStream | None:
-        """The body's pieces as they arrive, once; None where the answer has no body."""
-        return None if self._reply.deframer.length == 0 else PayloadStream(self._the_body())
+        """The chunks of the body as they arrive, in a single pass; None without a body."""
+        return None if self._reply.body_reader.length == 0 else PayloadStream(self._get_body())
 
     def save(self, target: str | os.PathLike[str] | IO[bytes]) -> int:
-        """Write the body to a path or an open file; how many bytes it has.
+        """Write the body to a path or an open file, and return its number of bytes.
 
-        A path gets it whole or not at all: it is written beside it and moved in place. A body
-        that nobody has read is taken live, and kept nowhere else.
+        A path gets the whole body or nothing: the file is written beside it and renamed. An unread
+        body is written straight from the connection, and not spooled.
         """
-        return save_body(self._the_body(), target)
+        return save_body(self._get_body(), target)
 
     def skip_body(self) -> None:
-        """Let the body go, unread: a short rest is read away so that the connection can stay.
+        """Discard the rest of the body: read a short one, so that the connection stays open.
 
-        One that is longer, or does not come at once, is not waited for: its connection is closed.
+        The connection is closed where more than 256 KiB, or more than a second, would be needed.
         """
         if self._reply.live is not None:
-            self._reply.live.hurry(_PATIENCE)
-        self._the_body(told=False).skip(_SKIPPED)
+            self._reply.live.limit_time(_SKIP_SECONDS)
+        self._get_body(report_progress=False).skip(_MAX_SKIPPED)
 
     def can_read(self) -> bool:
         """Whether the body can be read from its beginning."""
-        return self._body is None or self._body.readable
+        return self._body is None or self._body.is_readable
 
     def __payload__(self) -> Payload:
-        body = self._the_body()
-        return body.live_payload() if body.untouched else body.spooled_payload()
+        return body_as_payload(self._get_body())
 
     # The end
 
     def close(self) -> None:
-        """Let go of connection and spool, from any thread; what is whole in memory stays."""
+        """Close connection and spool, from any thread; a body that is in memory stays readable."""
         reply = self._reply
-        if reply.given is not None:
-            reply.given.close()
+        if reply.upgraded is not None:
+            reply.upgraded.close()
         if self._body is not None or reply.live is not None or reply.early is not None:
-            self._the_body(told=False).close()
+            self._get_body(report_progress=False).close()
 
     def detach(self) -> tuple[socket.socket, bytes]:
-        """After 101 or CONNECT: the socket, blocking and yours, and what came behind the head."""
-        given = self._reply.given
-        if given is not None and not given.closed:
-            return given.detach()
-        if given is not None:
-            why = "the socket of this answer has been given away already, or closed"
+        """After 101 or CONNECT: return the socket, blocking, and the bytes after the head."""
+        upgraded = self._reply.upgraded
+        if upgraded is not None and not upgraded.closed:
+            return upgraded.detach()
+        if upgraded is not None:
+            reason = "the socket of this response was detached or closed already"
         else:
-            why = (
-                f"only an answer of 101, or 2xx to CONNECT, gives its socket away; this is "
+            reason = (
+                "only a response of 101, or of 2xx to CONNECT, has a socket to detach; this one is "
                 f"{self.status_line} to {self.request.method}"
             )
-        raise RequestError(why, sent=self.sent, request=self.request, response=self)
+        raise RequestError(reason, sent=self.sent, request=self.request, response=self)
 
     def __enter__(self) -> HttpResponse:
         return self
@@ -253,80 +341,128 @@ class HttpResponse(Heading, OriginalNames):
         self.close()
 
     def __repr__(self) -> str:
-        asked = f"{self.request.method} {masked(str(self.request.url))}"
-        return f"<HttpResponse {self.status_line}, {asked}>"
+        request = f"{self.request.method} {redact_url(str(self.request.url))}"
+        return f"<HttpResponse {self.status_line}, {request}>"
 
-    def as_far_as_read(self) -> HttpResponse:
-        """Itself if its body has come; or the same without a body that is still to be waited for.
+    # Pickling
 
-        An error takes that with it where it goes: to pickle it must not wait for anybody.
+    def without_unread_body(self) -> HttpResponse:
+        """Return this response, or a copy without a body that is still arriving.
+
+        An error that is pickled takes it along, and must not wait for the network.
         """
-        if self._reply.live is None or (self._body is not None and self._body.complete):
+        if self._reply.live is None or (self._body is not None and self._body.is_complete):
             return self
-        unread = AlreadyRead, "the body had not been read when this response was put away"
-        return self._thawed(self._kept(b"", unread, decoded=False), self.request, self.history)
+        state = self._pickle_state(b"", UNREAD_BODY, decoded=False)
+        return self._unpickle(state, self.request, self.history)
 
     def __reduce__(self) -> tuple[Any, ...]:
         body, fault, decoded = b"", None, self._decoded
         try:
             body = self.body
             codings = codings_of(self._reply.head)
-            decoded = decoded or (self.request.settings.decompress and bool(codings))
+            decoded = decoded or (self.request.read_options.decompress and bool(codings))
         except Error as exc:
-            # The head goes along all the same: an error that holds this response must pickle.
+            # The head is pickled all the same: an error that holds this response must pickle.
             fault = (type(exc), exc.message)
-        kept = self._kept(body, fault, decoded=decoded)
-        return self._thawed, (kept, self.request, self.history)
+        state = self._pickle_state(body, fault, decoded=decoded)
+        return self._unpickle, (state, self.request, self.history)
 
-    def _kept(self, body: bytes, fault: tuple[type[Error], str] | None, *, decoded: bool) -> Kept:
-        head, trailers = self._reply.head, self._reply.deframer.trailers
-        said = (head.minor, self.status, self.reason, self.headerslist, trailers)
-        return Kept(*said, body, fault, decoded, Times(*self.timings), self.sent)
+    def _pickle_state(
+        self, body: bytes, fault: tuple[type[Error], str] | None, *, decoded: bool
+    ) -> PickledResponse:
+        return PickledResponse(
+            self._reply.head.minor,
+            self.status,
+            self.reason,
+            self.headerslist,
+            self._reply.body_reader.trailers,
+            body,
+            fault,
+            decoded,
+            tuple(self.timings),
+            self.sent,
+        )
 
     @classmethod
-    def _thawed(
-        cls, kept: Kept, request: Request, history: tuple[HttpResponse | Error, ...]
+    def _unpickle(
+        cls,
+        state: PickledResponse,
+        request: Request,
+        history: tuple[HttpResponse | Error, ...],
     ) -> HttpResponse:
-        response = cls(request, kept_reply(kept), 0.0, decoded=kept.decoded)
+        response = cls(request, restore_reply(state), 0.0, decoded=state.decoded)
         response.history = history
-        if kept.fault:
-            kind, message = kept.fault
-            response._body = broken_body(kind(message), Owner(response))
+        if state.fault:
+            kind, message = state.fault
+            response._body = broken_body(kind(message), ErrorContext(response))
         return response
 
     # Inside
 
-    def _the_body(self, *, told: bool = True) -> Body:
+    def _get_body(self, *, report_progress: bool = True) -> Body:
         if self._body is None:
             with self._making:
                 if self._body is None:
-                    self._body = take_body(
-                        self._reply, Owner(self), decoded=self._decoded, told=told
+                    self._body = make_body(
+                        self._reply,
+                        self.request,
+                        ErrorContext(self),
+                        decoded=self._decoded,
+                        report_progress=report_progress,
                     )
                     if self._read:
-                        self._body.pull_all()
+                        self._body.spool_all()
         return self._body
 
-    def _came_whole(self) -> bool:
-        """Whether the reply's content is the body, with nothing to be done to it."""
-        reply, settings = self._reply, self.request.settings
+    def _is_complete_in_memory(self) -> bool:
+        """Whether ``reply.content`` is the body, without decoding, checks or reports."""
+        reply, options = self._reply, self.request.read_options
         return (
             reply.live is None
             and reply.early is None
-            and settings.max_body is None
-            and (settings.progress is None or settings.progress.received is None)
-            and (self._decoded or not (settings.decompress and is_coded(reply.head)))
+            and options.max_body is None
+            and options.on_received is None
+            and (self._decoded or not (options.decompress and is_coded(reply.head)))
             and (self._decoded or not may_have_digests(reply.head))
         )
 
-    def _must_be_decoded(self) -> None:
-        settings, head = self.request.settings, self._reply.head
+    def _check_decoded(self) -> None:
+        head, decompress = self._reply.head, self.request.read_options.decompress
         if self._decoded or not is_coded(head):
             return
-        if not settings.decompress or codings_of(head) is None:
+        if not decompress or codings_of(head) is None:
             coding = head.headers["content-encoding"]
-            why = "nothing here decodes" if settings.decompress else "decompress=False left"
-            raise self._not_what_it_says(f"the body is in {coding}, which {why}")
+            reason = "restkit does not know" if decompress else "decompress=False keeps"
+            raise self._decoding_error(f"the body is encoded as {coding}, which {reason}")
 
-    def _not_what_it_says(self, message: str) -> DecodingError:
+    def _decoding_error(self, message: str) -> DecodingError:
         return DecodingError(message, sent=self.sent, request=self.request, response=self)
+
+
+class ErrorContext:
+    """Completes the errors of a body with its request and response.
+
+    It holds the response weakly: otherwise neither would end before a garbage collection.
+    """
+
+    __slots__ = ("_request", "_response", "_sent")
+
+    def __init__(self, response: HttpResponse) -> None:
+        self._request = response.request
+        self._sent = response.sent
+        self._response = ref(response)
+
+    def annotate(self, error: Error) -> None:
+        """Set what the error does not know yet."""
+        if error.request is None:
+            error.request = self._request
+        if error.sent is None:
+            error.sent = self._sent
+        if error.response is None:
+            error.response = self._response()
+
+
+def locations_of(headers: Headers) -> list[str]:
+    """Return the different values of Location, without empty ones."""
+    return [*dict.fromkeys(filter(None, headers.get_all("location")))]

@@ -1,13 +1,13 @@
-"""The other end of the wire: a small WSGI application that takes and gives streams.
+"""A small WSGI application framework that streams both ways, and a server to run it.
 
 ``App`` runs on any WSGI server; ``serve`` runs any WSGI application.
 """
 
 from restkit.server.app import App
 from restkit.server.app import App as Necktie
-from restkit.server.embedded import serve
 from restkit.server.exceptions import HTTPError
 from restkit.server.receiver import receive
 from restkit.server.request import Request
+from restkit.server.serving import serve
 
 __all__ = ["App", "HTTPError", "Necktie", "Request", "receive", "serve"]

@@ -1,46 +1,60 @@
-"""The application: routes, handlers, and what becomes of an exception, as one WSGI callable."""
+"""The application: routes, handlers, and error responses, as one WSGI callable."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import logging
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from restkit.errors import ClientDisconnected
-from restkit.payload import close_if_it_can
-from restkit.server.answers import checked_answer, default_answer
-from restkit.server.blueprints import Blueprint, Blueprints, placed
-from restkit.server.decorators import Route, Routing
-from restkit.server.embedded import THREADS, TIMEOUT, run
-from restkit.server.handlers import check_arguments, check_handler
-from restkit.server.patterns import parse_pattern
+from restkit.errors import BodyTooLarge, ClientDisconnected, DecodingError, Error, ParserError
+from restkit.io.buffers import close_if_possible
+from restkit.redaction import redact_url
+from restkit.server.blueprints import Blueprint, Blueprints, Route, Routing, iter_blueprints
+from restkit.server.exceptions import HTTPError, InvalidUsage, PayloadTooLarge
 from restkit.server.request import Request
-from restkit.server.routes import Endpoint, Table
+from restkit.server.responses import PLAIN_TEXT, Response
+from restkit.server.routing import (
+    Endpoint,
+    RouteTable,
+    check_arguments,
+    check_handler,
+    handler_name,
+    parse_pattern,
+)
+from restkit.server.serving import THREADS, TIMEOUT, run
 
 if TYPE_CHECKING:
     from _typeshed import OptExcInfo
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-    from restkit.server.reply import Response
 
 ExceptionHandler: TypeAlias = "Callable[..., Response]"
 _H = TypeVar("_H", bound=ExceptionHandler)
 
 MAX_BODY = 100 * 1024 * 1024
 
+_logger = logging.getLogger("restkit.server")
+
 
 class App(Routing):
-    """A small web application whose handlers take and give streams; it is a WSGI application::
+    """A small web application whose handlers can stream both ways; it is a WSGI application.
 
-        app = App('echo')
+    ``max_body`` limits the body of a request to an ordinary handler, which is called when the
+    whole body has arrived. Handlers run in the threads of the server, several at a time.
 
-        @app.post('/echo', stream=True)
-        def echo(request):
-            return stream(request.stream)
+    >>> from restkit.server.response import stream
+    >>> app = App('echo')
+    >>> @app.post('/echo', stream=True)
+    ... def echo(request):
+    ...     return stream(request.stream)
+    >>> app.run(port=8000)                             # doctest: +SKIP
 
-        app.run(port=8000)
+    For tests, ``restkit.testing.AppClient`` calls it without a server:
 
-    ``max_body`` bounds the body of a request to an ordinary handler, which is called when the
-    body has come whole. Handlers run in the server's threads, several at a time.
+    >>> from restkit.testing import AppClient
+    >>> with AppClient(app) as client:
+    ...     client.post('/echo', 'some text').text
+    'some text'
     """
 
     def __init__(
@@ -54,12 +68,12 @@ class App(Routing):
         self.max_body = max_body
         self.strict_slashes = strict_slashes
         self.blueprints: dict[str, Blueprint] = {}
-        self._table = Table()
+        self._table = RouteTable()
         self._exception_handlers: dict[type[Exception], ExceptionHandler] = {}
 
     # Routes
 
-    def take_route(self, route: Route) -> None:
+    def register_route(self, route: Route) -> None:
         strict = self.strict_slashes if route.strict_slashes is None else route.strict_slashes
         check_arguments(route.handler, parse_pattern(route.uri, strict=strict).casts)
         endpoints = {
@@ -69,94 +83,94 @@ class App(Routing):
         self._table.add(route.uri, endpoints, strict=strict)
 
     def blueprint(self, blueprint: Blueprints, *, url_prefix: str | None = None) -> None:
-        """Take the routes of a blueprint, a group, or a list of them.
+        """Register the routes of a blueprint, a group, or a list of them.
 
-        ``url_prefix`` takes the place of the blueprint's, or group's, own. Raises ValueError for
-        another blueprint of a name that is there already, and as ``add_route`` does.
+        ``url_prefix`` replaces the prefix of the blueprint or group. Raises ValueError if another
+        blueprint has the same name, and the errors of ``add_route``.
         """
-        for each, prefix in placed(blueprint, url_prefix):
+        for each, prefix in iter_blueprints(blueprint, url_prefix):
             if self.blueprints.setdefault(each.name, each) is not each:
                 raise ValueError(
-                    f"another blueprint is registered as {each.name!r}: names are unique"
+                    f"another blueprint is already registered as {each.name!r}: use unique names"
                 )
-            for route in each.routes_under(prefix):
-                self.take_route(route)
+            for route in each.close_routes(prefix):
+                self.register_route(route)
 
     def exception(self, *types: type[Exception]) -> Callable[[_H], _H]:
-        """Let the function below, called with (request, exception), answer exceptions of a type.
+        """Register the decorated function to handle exceptions of these types.
 
-        Of several that fit the one of the nearest class is called. ``ClientDisconnected`` has no
-        answer, and comes to none.
+        It is called with (request, exception) and returns a response. The handler of the nearest
+        class is called. ``ClientDisconnected`` gets no response, and never reaches a handler.
         """
         for each in types:
-            _judge_kind(each)
+            _check_exception_type(each)
 
-        def registered(handler: _H) -> _H:
+        def register(handler: _H) -> _H:
             check_handler(handler, "request", "exception")
             for each in types:
                 self._exception_handlers[each] = handler
             return handler
 
-        return registered
+        return register
 
-    # Answers
+    # Requests
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer one request, as PEP 3333 has it; safe for threads.
+        """Handle one request, by PEP 3333. Thread-safe.
 
-        An exception that cannot be answered any more, because the head has left, passes through
-        to the server, which breaks the connection; so does ClientDisconnected, always.
+        An exception after the head was sent is raised to the server, which must break the
+        connection. ClientDisconnected is always raised to the server.
         """
         request = Request(environ, self)
         try:
-            pieces = self._answered(request, start_response)
+            chunks = self._respond(request, start_response)
         except BaseException:
             request.close()
             raise
-        return _Closing(pieces, request) if request.holds_something else pieces
+        return _ClosingIterable(chunks, request) if request.must_close else chunks
 
-    def _answered(self, request: Request, start_response: StartResponse) -> Iterable[bytes]:
-        start = _Start(start_response)
+    def _respond(self, request: Request, start_response: StartResponse) -> Iterable[bytes]:
+        start = _StartResponse(start_response)
         try:
             return self.dispatch(request)(request.environ, start)
         except ClientDisconnected:
             raise
         except Exception as exc:
             if start.called:
-                # PEP 3333 would have it called again with exc_info, and raise if the head has
-                # left, as it has. gunicorn 27 keeps the first headers beside the second.
+                # PEP 3333 asks for another start_response call with exc_info, which raises after
+                # the head was sent. gunicorn 27 instead keeps the first headers as well.
                 raise
-            return self.answer_to(request, exc)(request.environ, start)
+            return self.handle_exception(request, exc)(request.environ, start)
 
     def dispatch(self, request: Request) -> Response:
-        """The handler's answer to a request, or the exception that it raises.
+        """Call the handler of a request and return its response; its exceptions pass through.
 
-        To be overridden where something is to happen before or after every handler.
+        Override it to do something before or after every handler.
         """
         target = request.target
         endpoint, request.arguments = self._table.match(
-            request.method, target.matched, target.encoded
+            request.method, target.match_path, target.encoded
         )
         if endpoint.stream:
             request.open_stream(endpoint.max_body)
         else:
             limit = self.max_body if endpoint.max_body is None else endpoint.max_body
-            request.take_body(limit)
-        return checked_answer(endpoint.handler(request, **request.arguments), endpoint.handler)
+            request.read_body(limit)
+        return check_response(endpoint.handler(request, **request.arguments), endpoint.handler)
 
-    def answer_to(self, request: Request, exc: Exception) -> Response:
-        """The answer that an exception becomes, be it by a handler of its class."""
-        handler = self._exception_handler(type(exc))
+    def handle_exception(self, request: Request, exc: Exception) -> Response:
+        """Return the response for an exception, from a registered handler or the default one."""
+        handler = self._find_exception_handler(type(exc))
         if handler is not None:
             try:
-                return checked_answer(handler(request, exc), handler)
+                return check_response(handler(request, exc), handler)
             except ClientDisconnected:
                 raise
-            except Exception as failure:  # noqa: BLE001  # as in _answered
+            except Exception as failure:  # noqa: BLE001  # as in _respond
                 exc = failure
-        return default_answer(request, exc)
+        return default_response(request, exc)
 
-    def _exception_handler(self, kind: type[BaseException]) -> ExceptionHandler | None:
+    def _find_exception_handler(self, kind: type[BaseException]) -> ExceptionHandler | None:
         for each in kind.__mro__:
             if handler := self._exception_handlers.get(each):
                 return handler
@@ -167,44 +181,56 @@ class App(Routing):
         host: str = "127.0.0.1",
         port: int = 8000,
         *,
+        uds: str | None = None,
         threads: int = THREADS,
         timeout: float = TIMEOUT,
+        max_connections: int | None = None,
     ) -> None:
-        """Serve until SIGINT or SIGTERM, on the embedded engine of ``restkit[server]``.
+        """Serve until SIGINT or SIGTERM, on the embedded engine; see ``restkit.server.serve``.
 
-        ``threads`` is how many requests are answered at once; a client that keeps still for
-        ``timeout`` seconds is dropped. Raises OSError where it cannot listen.
+        Raises OSError if it cannot listen.
         """
-        run(self, host, port, threads=threads, timeout=timeout)
+        run(
+            self,
+            host,
+            port,
+            uds=uds,
+            threads=threads,
+            timeout=timeout,
+            max_connections=max_connections,
+        )
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}>" if self.name else f"<{type(self).__name__}>"
 
 
-def _judge_kind(kind: object) -> None:
+def _check_exception_type(kind: object) -> None:
     if not (isinstance(kind, type) and issubclass(kind, Exception)):
-        raise TypeError(f"{kind!r} is no class of exceptions: @app.exception(ValueError)")
+        raise TypeError(
+            f"@app.exception takes exception classes, as in @app.exception(ValueError); "
+            f"got {kind!r}"
+        )
 
 
-class _Closing:
-    """What goes to the server, and the request that is let go when that is out."""
+class _ClosingIterable:
+    """The chunks of a response; closes the request after them."""
 
-    def __init__(self, pieces: Iterable[bytes], request: Request) -> None:
-        self._pieces = pieces
+    def __init__(self, chunks: Iterable[bytes], request: Request) -> None:
+        self._chunks = chunks
         self._request = request
 
     def __iter__(self) -> Iterator[bytes]:
-        return iter(self._pieces)
+        return iter(self._chunks)
 
     def close(self) -> None:
         try:
-            close_if_it_can(self._pieces)
+            close_if_possible(self._chunks)
         finally:
             self._request.close()
 
 
-class _Start:
-    """A server's ``start_response``, and whether it was called: answers do that as they leave."""
+class _StartResponse:
+    """The ``start_response`` of a server; records whether a response has called it."""
 
     def __init__(self, start_response: StartResponse) -> None:
         self._start_response = start_response
@@ -215,3 +241,43 @@ class _Start:
     ) -> Callable[[bytes], object]:
         self.called = True
         return self._start_response(status, headers, exc_info)
+
+
+def check_response(response: object, handler: object) -> Response:
+    """Return the response of a handler; raise TypeError, which becomes a 500, for anything else."""
+    if isinstance(response, Response):
+        return response
+    if isinstance(response, Coroutine):
+        response.close()  # or Python warns that it was never awaited
+    raise TypeError(
+        f"the handler {handler_name(handler)} returned {type(response).__name__}; it must return "
+        "a response: text(...), json(...), stream(...) or another of restkit.server.response"
+    )
+
+
+def default_response(request: Request, exc: Exception) -> Response:
+    """Return the response for an exception that no handler took.
+
+    An exception that is no HTTPError and not the fault of the client is logged with its
+    traceback; the client gets no details.
+    """
+    error = exc if isinstance(exc, HTTPError) else _as_client_error(exc)
+    if error is not None:
+        return Response(f"Error: {error.message}".encode(), error.status, error.headers, PLAIN_TEXT)
+    path = redact_url(request.encoded_path)
+    _logger.error("%s %s: %s", request.method, path, type(exc).__name__, exc_info=exc)
+    return Response(b"Error: Internal Server Error", 500, None, PLAIN_TEXT)
+
+
+def _as_client_error(exc: Exception) -> HTTPError | None:
+    """Return the HTTPError for a malformed request body; None for other exceptions.
+
+    An error with a request is about a response that this application asked another server for.
+    """
+    if not isinstance(exc, Error) or exc.request is not None:
+        return None
+    if isinstance(exc, BodyTooLarge):
+        return PayloadTooLarge(f"Payload Too Large: {exc.message}")
+    if isinstance(exc, ParserError | DecodingError):
+        return InvalidUsage(exc.message)
+    return None

@@ -1,88 +1,107 @@
-"""Exceptions that become answers: what a handler raises to answer with an error status."""
+"""Exceptions that become error responses, and the text of a status line.
+
+The reason phrases are those of RFC 9110 15 on every interpreter; ``http.HTTPStatus`` has older
+ones for some statuses before Python 3.13.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Iterable, Mapping
+from http import HTTPStatus
+from typing import TypeAlias
 
-from restkit.server.statuses import checked_status, reason_of
+from restkit.headers import HeaderValue
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+__all__ = [
+    "Forbidden",
+    "HTTPError",
+    "InvalidUsage",
+    "LengthRequired",
+    "MethodNotAllowed",
+    "NotFound",
+    "PayloadTooLarge",
+    "ServerError",
+    "ServiceUnavailable",
+    "Unauthorized",
+    "UnsupportedMediaType",
+]
 
-    from restkit.headers import HeaderValue
-
-    HeaderFields = Mapping[str, HeaderValue] | Iterable[tuple[str, HeaderValue]]
+HeaderFields: TypeAlias = "Mapping[str, HeaderValue] | Iterable[tuple[str, HeaderValue]]"
 
 
 class HTTPError(Exception):
-    """Raised by a handler, it is the answer: ``status``, ``headers``, and ``Error: {message}``.
+    """An error response: ``status``, ``headers``, and the text ``Error: {message}``.
 
-    Without a message the status says its reason. ``@app.exception(HTTPError)`` makes another
-    answer of it.
+    Raise it in a handler. The message is the reason phrase of the status by default.
+    ``@app.exception(HTTPError)`` registers a handler that makes another response.
+
+    >>> error = HTTPError(404)
+    >>> error.status, error.message
+    (404, 'Not Found')
     """
+
+    status: int
 
     def __init__(
         self, status: int, message: str | None = None, headers: HeaderFields | None = None
     ) -> None:
         super().__init__(status, message, headers)
-        self.status = checked_status(status)
-        self.message = reason_of(self.status) if message is None else message
+        self.status = check_status(status)
+        self.message = reason_phrase(self.status) if message is None else message
         self.headers = headers
 
     def __str__(self) -> str:
         return f"{self.status}: {self.message}"
 
 
-class _OneStatus(HTTPError):
-    """An error whose class says the status."""
-
-    answers: ClassVar[int]
+class _StatusError(HTTPError):
+    """An error whose class has the status."""
 
     def __init__(self, message: str | None = None, headers: HeaderFields | None = None) -> None:
-        super().__init__(self.answers, message, headers)
-        self.args = (message, headers)  # what a copy, or a pickle, calls the class with
+        super().__init__(self.status, message, headers)
+        self.args = (message, headers)  # a copy, or a pickle, calls the class with these
 
 
-class InvalidUsage(_OneStatus):
-    """400: the request is not one that can be answered as it was meant."""
+class InvalidUsage(_StatusError):
+    """400: the request is malformed, or cannot be handled as sent."""
 
-    answers = 400
-
-
-class Unauthorized(_OneStatus):
-    """401: it wants credentials; ``headers`` should have a ``WWW-Authenticate``."""
-
-    answers = 401
+    status = 400
 
 
-class Forbidden(_OneStatus):
-    """403."""
+class Unauthorized(_StatusError):
+    """401: the request needs credentials; ``headers`` should have a ``WWW-Authenticate``."""
 
-    answers = 403
-
-
-class NotFound(_OneStatus):
-    """404."""
-
-    answers = 404
+    status = 401
 
 
-class MethodNotAllowed(_OneStatus):
-    """405: the URL is there, and the method is not; the headers have ``Allow``."""
+class Forbidden(_StatusError):
+    """403: the request is not allowed."""
 
-    answers = 405
-
-
-class LengthRequired(_OneStatus):
-    """411: the body came in a way that says no length, and a length is needed."""
-
-    answers = 411
+    status = 403
 
 
-class PayloadTooLarge(_OneStatus):
-    """413: the body is larger than is taken."""
+class NotFound(_StatusError):
+    """404: there is nothing at this URL."""
 
-    answers = 413
+    status = 404
+
+
+class MethodNotAllowed(_StatusError):
+    """405: the URL does not support the method; ``headers`` should have an ``Allow``."""
+
+    status = 405
+
+
+class LengthRequired(_StatusError):
+    """411: the length of the body is needed, and the request does not declare it."""
+
+    status = 411
+
+
+class PayloadTooLarge(_StatusError):
+    """413: the body is larger than the limit."""
+
+    status = 413
 
     def __init__(
         self, message: str | None = "Payload Too Large", headers: HeaderFields | None = None
@@ -90,19 +109,49 @@ class PayloadTooLarge(_OneStatus):
         super().__init__(message, headers)
 
 
-class UnsupportedMediaType(_OneStatus):
-    """415: the body's type, or its coding, is not one that is understood."""
+class UnsupportedMediaType(_StatusError):
+    """415: the content type or the content coding of the body is not supported."""
 
-    answers = 415
-
-
-class ServerError(_OneStatus):
-    """500, on purpose and with a message that the client may read."""
-
-    answers = 500
+    status = 415
 
 
-class ServiceUnavailable(_OneStatus):
-    """503."""
+class ServerError(_StatusError):
+    """500: an error of the server, with a message that the client may read."""
 
-    answers = 503
+    status = 500
+
+
+class ServiceUnavailable(_StatusError):
+    """503: the service is overloaded or down for maintenance."""
+
+    status = 503
+
+
+_REASONS = {each.value: each.phrase for each in HTTPStatus} | {
+    413: "Content Too Large",
+    414: "URI Too Long",
+    416: "Range Not Satisfiable",
+    422: "Unprocessable Content",
+}
+_CLASSES = {2: "Success", 3: "Redirection", 4: "Client Error", 5: "Server Error"}
+
+
+def reason_phrase(status: int) -> str:
+    """Return the reason phrase of a status; an unregistered one has that of its class."""
+    return _REASONS.get(status) or _CLASSES.get(status // 100, "Unknown")
+
+
+def format_status(status: int) -> str:
+    """Return a status as WSGI needs it.
+
+    >>> format_status(404)
+    '404 Not Found'
+    """
+    return f"{status} {reason_phrase(status)}"
+
+
+def check_status(status: object) -> int:
+    """Return the status of a response as a plain int; raise ValueError unless it is a final one."""
+    if not isinstance(status, int) or not 200 <= status <= 599:
+        raise ValueError(f"status must be an int from 200 to 599; got {status!r}")
+    return int(status)  # a member of HTTPStatus would be formatted by its name

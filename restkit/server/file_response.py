@@ -1,43 +1,46 @@
-"""Files as answers: whole or a part, or no more than that the client has it already.
+"""Send a file, with conditions and ranges (RFC 9110 13 and 14).
 
-The entity tag is made of the file's size and the time of its last change to the nanosecond, as
-file systems keep it. The file is looked at, and opened, when the answer is made, so that what is
-said of it is true of the bytes that are sent.
+The entity tag is made of the size of the file and the time of its last change in nanoseconds.
+The file is opened and examined when the response is sent, so that its headers describe the bytes
+that are sent.
+
+As the RFC asks, a date that cannot be parsed (13.1.3) and a range that is malformed or of an
+unknown unit (14.2) are ignored. A request for several ranges gets the whole file, which 14.2
+leaves to the server: so no client has to parse multipart/byteranges, and none can ask for
+thousands of overlapping ranges.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import stat
-from email.utils import formatdate
+from calendar import timegm
+from collections.abc import Iterable, Iterator
+from email.utils import formatdate, parsedate_to_datetime
+from enum import Enum
 from errno import EISDIR
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, NamedTuple, TypeAlias
 from urllib.parse import quote
 
-from restkit.files import BLOCK, Region
-from restkit.files import content_type as content_type_of
-from restkit.server.conditions import Outcome, Part, Validators, decided
-from restkit.server.reply import Response, sendable
-from restkit.server.request_fields import headers_of
-from restkit.server.statuses import status_text
+from restkit.headers import Headers
+from restkit.io.files import CHUNK_SIZE, Region
+from restkit.payload.files import guess_content_type
+from restkit.server.environ import read_headers
+from restkit.server.exceptions import HeaderFields, format_status
+from restkit.server.responses import Response, to_wsgi_headers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
-
-    from restkit.headers import Headers
-    from restkit.server.conditions import Decision
-    from restkit.server.exceptions import HeaderFields
 
 
 class FileResponse(Response):
-    """An answer that is a file, opened anew for each request that is answered with it.
+    """A response with a file, which is opened for each request.
 
-    A GET may ask for a part of it (``Range``, ``If-Range``), and a GET or HEAD for it only as it
-    has changed (``If-None-Match``, ``If-Modified-Since``, ``If-Match``, ``If-Unmodified-Since``);
-    a status other than 200 is given as it is. An ``ETag`` or ``Last-Modified`` of the headers
-    stands, and what it says is not looked at.
+    A GET may request a part of it (``Range``, ``If-Range``). A GET or HEAD may have conditions
+    (``If-None-Match``, ``If-Modified-Since``, ``If-Match``, ``If-Unmodified-Since``). With a
+    status other than 200 both are ignored. An ``ETag`` or ``Last-Modified`` in the headers is
+    sent, and not used for conditions.
     """
 
     def __init__(
@@ -49,43 +52,43 @@ class FileResponse(Response):
     ) -> None:
         self.path = os.fsdecode(path)
         super().__init__(b"", status, headers, content_type)
-        for name, value in content_type_of(self.path):
+        for name, value in guess_content_type(self.path):
             self.headers.setdefault(name, value)
-        _judge(os.stat(self.path), self.path)
+        _check_regular_file(os.stat(self.path), self.path)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer a request; the engine closes the file."""
-        file = open(self.path, "rb", buffering=0)  # noqa: SIM115  # closed with what is returned
+        """Respond to a request; the engine closes the file."""
+        file = open(self.path, "rb", buffering=0)  # noqa: SIM115  # closed with the returned body
         try:
             found = os.fstat(file.fileno())
-            _judge(found, self.path)
-            now = Validators(f'"{found.st_mtime_ns:x}-{found.st_size:x}"', int(found.st_mtime))
-            decision = self._decided(environ, now, found.st_size)
-            status, headers = self._head(decision, now, found.st_size)
-            start_response(status_text(status), sendable(headers, status))
-            part = _part_of(decision, found.st_size)
+            _check_regular_file(found, self.path)
+            current = Validators(f'"{found.st_mtime_ns:x}-{found.st_size:x}"', int(found.st_mtime))
+            decision = self._decide(environ, current, found.st_size)
+            status, headers = self._make_head(decision, current, found.st_size)
+            start_response(format_status(status), to_wsgi_headers(headers, status))
+            part = _range_to_send(decision, found.st_size)
             if environ["REQUEST_METHOD"] == "HEAD" or part.start == part.end:
                 file.close()
                 return ()
             file.seek(part.start)
-            return _body(environ, file, part, found.st_size)
+            return _wrap_file(environ, file, part, found.st_size)
         except BaseException:
             file.close()
             raise
 
-    def _decided(self, environ: WSGIEnvironment, now: Validators, size: int) -> Decision:
+    def _decide(self, environ: WSGIEnvironment, current: Validators, size: int) -> Decision:
         if self.status != 200:
             return Outcome.WHOLE
-        return decided(environ["REQUEST_METHOD"], headers_of(environ), now, size)
+        return evaluate_conditions(environ["REQUEST_METHOD"], read_headers(environ), current, size)
 
-    def _head(self, decision: Decision, now: Validators, size: int) -> tuple[int, Headers]:
+    def _make_head(self, decision: Decision, current: Validators, size: int) -> tuple[int, Headers]:
         headers = self.headers.copy()
-        headers.setdefault("ETag", now.etag)
-        headers.setdefault("Last-Modified", formatdate(now.modified, usegmt=True))
+        headers.setdefault("ETag", current.etag)
+        headers.setdefault("Last-Modified", formatdate(current.modified, usegmt=True))
         headers["Accept-Ranges"] = "bytes"
-        part = _part_of(decision, size)
+        part = _range_to_send(decision, size)
         headers["Content-Length"] = part.end - part.start
-        if isinstance(decision, Part):
+        if isinstance(decision, ByteRange):
             headers["Content-Range"] = f"bytes {part.start}-{part.end - 1}/{size}"
             return 206, headers
         if decision is Outcome.UNSATISFIABLE:
@@ -93,7 +96,7 @@ class FileResponse(Response):
         return (self.status if decision is Outcome.WHOLE else decision.value), headers
 
     def __repr__(self) -> str:
-        return f"<FileResponse {status_text(self.status)}: {self.path!r}>"
+        return f"<FileResponse {format_status(self.status)}: {self.path!r}>"
 
 
 def file(
@@ -103,25 +106,28 @@ def file(
     content_type: str | None = None,
     filename: str | None = None,
 ) -> FileResponse:
-    """A file by its path, with its ranges, its entity tag and its time; sent by the system.
+    r"""Respond with a file, with ranges, entity tag and time; sent by the system if possible.
 
-    The content type is by its name where none is given. With ``filename`` it is offered to be
-    saved under that name (``Content-Disposition``). Raises FileNotFoundError, or another OSError,
-    at once. A path that a client has a say in is the caller's to check.
+    The content type is guessed from the name unless it is given. With ``filename`` the client is
+    asked to save it under that name (``Content-Disposition``). Raises FileNotFoundError, or
+    another OSError, at the call. If a client has influence on the path, the caller must check it.
+
+    >>> file(__file__, filename='grüße.py').headers['Content-Disposition']
+    'attachment; filename="gr??e.py"; filename*=UTF-8\'\'gr%C3%BC%C3%9Fe.py'
     """
     response = FileResponse(path, status, headers, content_type)
     if filename is not None:
-        response.headers["Content-Disposition"] = _attachment(filename)
+        response.headers["Content-Disposition"] = _content_disposition(filename)
     return response
 
 
-def _judge(found: os.stat_result, path: str) -> None:
+def _check_regular_file(found: os.stat_result, path: str) -> None:
     if not stat.S_ISREG(found.st_mode):
         raise IsADirectoryError(EISDIR, "not a regular file", path)
 
 
-def _attachment(filename: str) -> str:
-    """The name in ASCII for who knows no other (RFC 6266 appendix D), and all of it beside that."""
+def _content_disposition(filename: str) -> str:
+    """Return the name in ASCII for old clients (RFC 6266 appendix D), then the whole name."""
     plain = filename.encode("ascii", "replace").decode().replace("\\", "_").replace('"', "_")
     plain = "".join(c if c.isprintable() else "_" for c in plain)
     if plain == filename:
@@ -130,31 +136,147 @@ def _attachment(filename: str) -> str:
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{extended}"
 
 
-def _part_of(decision: Decision, size: int) -> Part:
-    """What of the file is sent."""
-    if isinstance(decision, Part):
+def _range_to_send(decision: Decision, size: int) -> ByteRange:
+    if isinstance(decision, ByteRange):
         return decision
-    return Part(0, size if decision is Outcome.WHOLE else 0)
+    return ByteRange(0, size if decision is Outcome.WHOLE else 0)
 
 
-def _body(environ: WSGIEnvironment, file: IO[bytes], part: Part, size: int) -> Iterable[bytes]:
-    """The engine's own way of sending a file: to its end, since not all stop where they should."""
+def _wrap_file(
+    environ: WSGIEnvironment, file: IO[bytes], part: ByteRange, size: int
+) -> Iterable[bytes]:
+    """Return a body that the engine sends in its own way.
+
+    Only if the part ends with the file, since not every engine stops where it should.
+    """
     wrapper = environ.get("wsgi.file_wrapper")
     if wrapper is None or part.end < size:
-        return _Blocks(file, part)
-    body: Iterable[bytes] = wrapper(file, BLOCK)
+        return _FileChunks(file, part)
+    body: Iterable[bytes] = wrapper(file, CHUNK_SIZE)
     return body
 
 
-class _Blocks:
-    """A part of a file, which is closed with it."""
+class _FileChunks:
+    """The chunks of a part of a file; closing it closes the file."""
 
-    def __init__(self, file: IO[bytes], part: Part) -> None:
+    def __init__(self, file: IO[bytes], part: ByteRange) -> None:
         self._file = file
         self._part = part
 
     def __iter__(self) -> Iterator[bytes]:
-        return Region(self._file, self._part.start, self._part.end - self._part.start).blocks()
+        return Region(self._file, self._part.start, self._part.end - self._part.start).chunks()
 
     def close(self) -> None:
         self._file.close()
+
+
+# Conditions and ranges: pure decisions
+
+_ENTITY_TAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
+_BYTES = re.compile(
+    r"bytes[ \t]*=[ \t]*(?:([0-9]{1,19})[ \t]*-[ \t]*([0-9]{1,19})?|-([0-9]{1,19}))", re.IGNORECASE
+)
+
+
+class Validators(NamedTuple):
+    """The entity tag of a resource and the second of its last change."""
+
+    etag: str
+    modified: int
+
+
+class ByteRange(NamedTuple):
+    """The bytes from ``start`` up to and without ``end``."""
+
+    start: int
+    end: int
+
+
+class Outcome(Enum):
+    """A response that is not a part; the value is its status."""
+
+    WHOLE = 200
+    NOT_MODIFIED = 304
+    FAILED = 412
+    """A condition does not hold, and the method must not be performed."""
+    UNSATISFIABLE = 416
+
+
+Decision: TypeAlias = "ByteRange | Outcome"
+
+
+def evaluate_conditions(method: str, headers: Headers, current: Validators, size: int) -> Decision:
+    """Decide how to respond for a resource of ``size`` bytes, in the order of RFC 9110 13.2.2.
+
+    >>> headers = Headers({'Range': 'bytes=0-9'})
+    >>> evaluate_conditions('GET', headers, Validators('"a"', 0), 100)
+    ByteRange(start=0, end=10)
+    """
+    reads = method in ("GET", "HEAD")
+    if not _precondition_holds(headers, current):
+        return Outcome.FAILED
+    if _is_unmodified(headers, current, reads=reads):
+        return Outcome.NOT_MODIFIED if reads else Outcome.FAILED
+    if method == "GET" and "range" in headers and _if_range_holds(headers, current):
+        return _parse_range(headers["range"], size)
+    return Outcome.WHOLE
+
+
+def _precondition_holds(headers: Headers, current: Validators) -> bool:
+    if "if-match" in headers:
+        # Strong comparison (8.8.3.2): a weak tag matches nothing.
+        return _matches_tag(headers["if-match"], current.etag, weak=False)
+    since = _parse_date(headers.get("if-unmodified-since"))
+    return since is None or current.modified <= since
+
+
+def _is_unmodified(headers: Headers, current: Validators, *, reads: bool) -> bool:
+    if "if-none-match" in headers:
+        # Weak comparison (8.8.3.2): tags are compared without W/.
+        return _matches_tag(headers["if-none-match"], current.etag, weak=True)
+    since = _parse_date(headers.get("if-modified-since")) if reads else None
+    return since is not None and current.modified <= since
+
+
+def _matches_tag(value: str, etag: str, *, weak: bool) -> bool:
+    if value == "*":
+        return True
+    tags = _ENTITY_TAG.findall(value)
+    if weak:
+        return etag.removeprefix("W/") in [tag.removeprefix("W/") for tag in tags]
+    return etag in tags and not etag.startswith("W/")
+
+
+def _if_range_holds(headers: Headers, current: Validators) -> bool:
+    """Tell whether the range is of the state that the client has (13.1.5)."""
+    value = headers.get("if-range")
+    if value is None:
+        return True
+    if _ENTITY_TAG.fullmatch(value):
+        return value == current.etag and not value.startswith("W/")
+    return _parse_date(value) == current.modified
+
+
+def _parse_date(value: str | None) -> int | None:
+    if value is None:
+        return None
+    try:
+        return timegm(parsedate_to_datetime(value).utctimetuple())
+    except (ValueError, OverflowError):
+        return None
+
+
+def _parse_range(value: str, size: int) -> Decision:
+    match = _BYTES.fullmatch(value)
+    if match is None:
+        return Outcome.WHOLE
+    first, last, suffix = match.groups()
+    if suffix is not None:
+        start, end = max(0, size - int(suffix)), size
+    else:
+        start, end = int(first), size
+        if last is not None:
+            if int(last) < start:
+                return Outcome.WHOLE  # 14.1.1: invalid, so it is ignored
+            end = min(int(last) + 1, size)
+    return ByteRange(start, end) if start < end else Outcome.UNSATISFIABLE

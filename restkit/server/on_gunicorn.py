@@ -1,4 +1,6 @@
-"""gunicorn's configuration, with which it keeps what restkit's server promises on the wire::
+"""Run under gunicorn.
+
+gunicorn's configuration, with which it keeps what restkit's server promises on the wire::
 
     gunicorn -c python:restkit.server.on_gunicorn --workers 4 module:app
 
@@ -32,12 +34,13 @@ import threading
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from restkit.server.gunicorn_exchange import GunicornExchange
+from restkit.server.engine.gunicorn_exchange import GunicornExchange
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
 
 __all__ = ["keepalive", "post_worker_init", "pre_request", "threads", "worker_class"]
 

@@ -1,8 +1,8 @@
-"""An App that takes files: each is decoded, hashed and written while it arrives.
+"""Receive uploads into a directory: decode, hash and write each file while it arrives.
 
-A body is held to what its request says of it (framing, content codings, digests) before the file is
-in place. What the head shows to be impossible is refused before the body is asked for, so that a
-client that waits for 100 Continue sends nothing in vain.
+A body is checked against its head (framing, content codings, digests) before the file is moved
+in place. A request that its head shows to be impossible is rejected before the body is read, so
+that a client that waits for 100 Continue sends nothing in vain.
 """
 
 from __future__ import annotations
@@ -10,33 +10,34 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from errno import EDQUOT, EEXIST, EFBIG, EISDIR, ENAMETOOLONG, ENOSPC
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from restkit.coding import DecodedSource
+from restkit.content_digest.checking import CheckedSource, make_check
+from restkit.content_encoding.decoding import DecodedSource
 from restkit.errors import IntegrityError
+from restkit.headers import Headers
 from restkit.server.app import App
+from restkit.server.environ import has_body, read_content_length
 from restkit.server.exceptions import HTTPError, InvalidUsage, LengthRequired, PayloadTooLarge
-from restkit.server.request_digests import held_to_digests
-from restkit.server.request_stream import parse_known
+from restkit.server.request import Request
+from restkit.server.request_stream import RequestStream, parse_supported_codings
 from restkit.server.response import text
-from restkit.server.upload_names import UnusableName, name_in_field, name_in_path
-from restkit.server.uploads import Upload, remove_abandoned
-from restkit.server.wsgi_input import declared_length, has_body
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from restkit.coding import ByteSource
-    from restkit.headers import Headers
-    from restkit.server.reply import Response
-    from restkit.server.request import Request
+from restkit.server.responses import Response
+from restkit.server.uploads import (
+    UnusableName,
+    Upload,
+    name_from_header,
+    name_from_path,
+    remove_abandoned,
+)
 
 _logger = logging.getLogger("restkit.server")
 
 _METHODS = ("PUT", "POST")
-_REFUSALS = {
+_ERROR_STATUSES = {
     ENOSPC: 507,
     EDQUOT: 507,
     EFBIG: 507,
@@ -49,108 +50,122 @@ _REFUSALS = {
 def receive(
     directory: str | os.PathLike[str], *, max_size: int | None = None, fsync: bool = False
 ) -> App:
-    """An App that keeps what is sent to it by PUT or POST as files in a directory.
+    """Return an App that stores uploads, sent by PUT or POST to any path, in a directory.
 
-    Any path will do. A file is called what ``X-Filename`` says, or else by the last part of the
-    path; folders in either are left out. ``Content-Encoding`` is taken off, and a file that has
-    more than ``max_size`` bytes without it is refused. Once the file is in place the answer is 201
-    ``OK``, with its SHA-256 as ``X-SHA-256``. Until then there is only a hidden ``.part`` beside
-    it, which is removed when anything goes wrong. An older file of that name is replaced,
-    unless the request says ``If-None-Match: *``. With ``fsync`` a file is on the disk before it is
-    answered for.
+    A file is named by ``X-Filename``, or by the last segment of the path; folders in either are
+    removed. ``Content-Encoding`` is decoded; a file of more than ``max_size`` decoded bytes is
+    rejected. When the file is in place the response is 201 ``OK``, with its SHA-256 as
+    ``X-SHA-256``. Until then there is only a hidden ``.part`` file in the directory, which is
+    removed if anything fails. An older file of that name is replaced, unless the request has
+    ``If-None-Match: *``. With ``fsync`` a file is on the disk before the response is sent.
 
-    The directory is made, with its parents, if it is not there. What a killed process has left in
-    it, and nobody has written to for a day, is removed.
+    The directory is created, with its parents. Files left in it by a killed process, which nobody
+    has written to for a day, are removed.
+
+    >>> app = receive('received_files', max_size=10 * 2**30)  # doctest: +SKIP
+    >>> app.run(port=8000)                                    # doctest: +SKIP
     """
     folder = os.path.abspath(os.fsdecode(directory))
     os.makedirs(folder, exist_ok=True)
     remove_abandoned(folder)
     app = App("receiver")
     receiver = Receiver(folder, max_size, fsync)
-    app.add_route(receiver.take, "/<path:.*>", methods=_METHODS, stream=True)
+    app.add_route(receiver.receive_file, "/<path:.*>", methods=_METHODS, stream=True)
     return app
 
 
 class Receiver(NamedTuple):
-    """Where files go, and how large they may be."""
+    """A directory for uploads, and the limit of their size."""
 
     directory: str
     max_size: int | None
     fsync: bool
 
-    def take(self, request: Request, path: str) -> Response:  # noqa: ARG002  # of its route
-        """Receive one file: the handler of a route with ``stream=True``."""
+    def receive_file(self, request: Request, path: str) -> Response:  # noqa: ARG002  # of its route
+        """Receive one file; the handler of a route with ``stream=True``."""
         assert request.stream is not None
-        name = _name_for(request)
-        codings = parse_known(request.headers.get_all("content-encoding"))
-        checked = held_to_digests(request.stream, request.headers)
+        name = _read_name(request)
+        codings = parse_supported_codings(request.headers.get_all("content-encoding"))
+        checked = _check_digests(request.stream, request.headers)
         source = DecodedSource(checked, codings) if codings else checked
-        with _refusals():
-            self._refuse_what_cannot_be(request, codings)
-            self._refuse_by_what_is_there(request.headers, name)
+        with _http_errors():
+            self._check_head(request, codings)
+            self._check_target(request.headers, name)
             new = request.headers.get("if-none-match") == "*"
             with Upload(self.directory, name, new=new, fsync=self.fsync) as upload:
-                digest = self._take_all(source, upload)
+                digest = self._write_file(source, upload)
         _logger.info("received %r, %d bytes", name, upload.size)
         return text("OK\n", 201, {"X-SHA-256": digest}, content_type="text/plain")
 
-    def _refuse_what_cannot_be(self, request: Request, codings: Sequence[str]) -> None:
+    def _check_head(self, request: Request, codings: Sequence[str]) -> None:
         if "content-range" in request.headers:
-            # RFC 9110 14.5: a part may not be taken for the whole.
-            raise InvalidUsage("a part of a file (Content-Range) is not taken, only a whole one")
+            # RFC 9110 14.5: a part must not be stored as the whole.
+            raise InvalidUsage("Content-Range is not supported: send the whole file")
         if not has_body(request.environ):
-            raise LengthRequired("a Content-Length, or chunks, must say where the file ends")
-        length = declared_length(request.environ)
+            raise LengthRequired("the request has no body: send a Content-Length, or chunks")
+        length = read_content_length(request.environ)
         if length is not None and not codings:
-            self._refuse_more_than_limit(length)
+            self._check_size(length)
 
-    def _refuse_more_than_limit(self, size: int) -> None:
+    def _check_size(self, size: int) -> None:
         if self.max_size is not None and size > self.max_size:
-            raise PayloadTooLarge(
-                f"the file has more than the {self.max_size} bytes that are taken"
-            )
+            raise PayloadTooLarge(f"the file is larger than the limit of {self.max_size} bytes")
 
-    def _refuse_by_what_is_there(self, headers: Headers, name: str) -> None:
+    def _check_target(self, headers: Headers, name: str) -> None:
         target = os.path.join(self.directory, name)
         if os.path.isdir(target) and not os.path.islink(target):
             raise IsADirectoryError(EISDIR, os.strerror(EISDIR), target)
-        there = os.path.lexists(target)
+        exists = os.path.lexists(target)
         # RFC 9110 13.1; files here have no entity tags that a condition could name.
-        if "if-match" in headers and not (there and headers["if-match"] == "*"):
-            raise HTTPError(412, "there is no file that If-Match could mean")
-        if there and headers.get("if-none-match") == "*":
+        if "if-match" in headers and not (exists and headers["if-match"] == "*"):
+            raise HTTPError(412, "no file matches If-Match")
+        if exists and headers.get("if-none-match") == "*":
             raise FileExistsError(EEXIST, os.strerror(EEXIST), target)
 
-    def _take_all(self, source: ByteSource, upload: Upload) -> str:
-        """Write the file, and move it in place when all of it was right; its SHA-256."""
+    def _write_file(
+        self, source: RequestStream | CheckedSource | DecodedSource, upload: Upload
+    ) -> str:
+        """Write the file and move it in place after all checks; return its SHA-256."""
         hashed = hashlib.sha256()
-        while piece := source.read_piece():
-            self._refuse_more_than_limit(upload.size + len(piece))
-            hashed.update(piece)
-            upload.write(piece)
+        while chunk := source.read_chunk():
+            self._check_size(upload.size + len(chunk))
+            hashed.update(chunk)
+            upload.write(chunk)
         upload.finish()
         return hashed.hexdigest()
 
 
-def _name_for(request: Request) -> str:
+def _read_name(request: Request) -> str:
     field = request.headers.get("x-filename")
     try:
         if field is None:
-            return name_in_path(request.environ["PATH_INFO"])
-        return name_in_field(field)
+            return name_from_path(request.environ["PATH_INFO"])
+        return name_from_header(field)
     except UnusableName as exc:
         raise InvalidUsage(str(exc)) from exc
 
 
+def _check_digests(stream: RequestStream, headers: Headers) -> RequestStream | CheckedSource:
+    """Return the stream, checked against the digests in its head or trailers (RFC 9530).
+
+    Both fields are of the bytes as sent, with their content codings: the representation that a
+    PUT or POST encloses is all of its content, and Content-Encoding is a part of it (2 and 3).
+    Malformed fields and unknown algorithms are ignored, and so are trailers that no ``Trailer``
+    field has announced.
+    """
+    check = make_check(("Content-Digest", "Repr-Digest"), headers)
+    return stream if check is None else CheckedSource(stream, check, stream)
+
+
 @contextmanager
-def _refusals() -> Iterator[None]:
-    """What the body turns out to be, or the file system refuses, as the answer that says so."""
+def _http_errors() -> Iterator[None]:
+    """Convert a wrong digest, and errors of the file system, to HTTP errors."""
     try:
         yield
     except IntegrityError as exc:
         raise InvalidUsage(exc.message) from exc
     except OSError as exc:
-        if exc.errno not in _REFUSALS:
+        if exc.errno not in _ERROR_STATUSES:
             raise
-        why = f"the file cannot be kept: {os.strerror(exc.errno)}"
-        raise HTTPError(_REFUSALS[exc.errno], why) from exc
+        reason = f"the file cannot be stored: {os.strerror(exc.errno)}"
+        raise HTTPError(_ERROR_STATUSES[exc.errno], reason) from exc

@@ -1,37 +1,52 @@
-"""A body as it arrives: the pieces that are there, one pass, nothing kept.
+"""The body of a request as a stream, on any WSGI server.
 
-What reads through it asks for what is there and not for a full block, so that a dialogue in small
-pieces does not stand still.
+Reads return the bytes that are there and do not wait for a full buffer, so that a dialogue of
+small chunks does not stall.
+
+restkit's engines pass a ``RequestFile``, which ends only where the body ends. For other servers
+(PEP 3333, and the measurements in docs/server.rst) it is unknown whether ``wsgi.input`` ends by
+itself, and most of them return a truncated body as if it were complete. So the bytes are counted
+against ``CONTENT_LENGTH``. A body without one is read to its end only if
+``wsgi.input_terminated`` says that it has an end.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import codecs
+import io
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
-from restkit.coding import DecodedSource, accept_encoding, parse_codings
-from restkit.errors import BodyTooLarge, DecodingError
-from restkit.payload import OCTET_STREAM, Payload
-from restkit.server.exceptions import UnsupportedMediaType
-from restkit.server.wire.request_body import RequestFile
+from restkit.content_encoding.decoding import DecodedSource, accept_encoding, parse_codings
+from restkit.errors import BodyTooLarge, ClientDisconnected, DecodingError, Error
+from restkit.io.buffers import Buffer
+from restkit.payload.base import OCTET_STREAM, Payload, format_size
+from restkit.server.engine.request_body import RequestFile
+from restkit.server.environ import read_content_length
+from restkit.server.exceptions import LengthRequired, UnsupportedMediaType
 
 if TYPE_CHECKING:
-    import io
-    from collections.abc import Iterator, Sequence
+    from _typeshed import WriteableBuffer
+    from _typeshed.wsgi import WSGIEnvironment
 
-    from restkit.payload import Buffer
 
-_BLOCK = 256 * 1024
+_READ_SIZE = 256 * 1024
+_BUFFER_SIZE = 64 * 1024
 
 
 class RequestStream:
-    """``request.stream``: the body of the request, to be taken once, as it arrives.
+    """``request.stream``: the body of the request as it arrives, to be read once.
 
-    Every way to read blocks until there is something, and raises ``ClientDisconnected`` when the
-    client goes away before the body is whole, ``ParserError`` when its framing is broken, and
-    ``BodyTooLarge`` once more than ``max_size`` bytes have come. An exception that a handler does
-    not catch is the right answer to the client. ``length`` is what the body was announced with,
-    None where that is unknown. As a payload it is sent on as it arrives, once, and said to be in
-    the content codings that it came in.
+    Every read blocks until there are bytes. It raises ``ClientDisconnected`` when the client
+    disconnects before the end of the body, ``ParserError`` when the framing is malformed, and
+    ``BodyTooLarge`` after more than ``max_size`` bytes. If a handler does not catch them, the
+    client gets the right response. ``length`` is the declared length, None if it is unknown.
+
+    It can be sent on as a payload, once, as it arrives and in the content codings it came in.
+
+    >>> stream = RequestStream(io.BufferedReader(io.BytesIO(b'some text')))
+    >>> stream.read(4), stream.get(), stream.get()
+    (b'some', b' text', None)
     """
 
     def __init__(
@@ -42,133 +57,196 @@ class RequestStream:
         length: int | None = None,
     ) -> None:
         self.length = length
-        self._file = file
         self.content_encodings = content_encodings
+        self._file = file
         self._max_size = max_size
-        self._come = 0
+        self._received = 0
 
     @property
     def trailers(self) -> list[tuple[str, str]]:
-        """The fields behind a chunked body, once that has been read; of other servers, none."""
+        """The fields after a chunked body, once it has been read; empty on other servers."""
         return list(self._file.trailers) if isinstance(self._file, RequestFile) else []
 
     def get(self) -> bytes | None:
-        """The next piece, of whatever size; None at the end, and at every later call."""
-        return self.read_piece() or None
+        """Return the next chunk, of any size; None at the end, and at every later call."""
+        return self.read_chunk() or None
 
-    def read_piece(self) -> bytes:
-        """The next piece, of whatever size; ``b''`` at the end."""
-        return self._counted(self._file.read1(_BLOCK))
+    def read_chunk(self) -> bytes:
+        """Return the next chunk, of any size; ``b''`` at the end."""
+        return self._counted(self._file.read1(_READ_SIZE))
+
+    read_piece = read_chunk  # the documented name; the other makes this a Source
 
     def read(self, size: int | None = -1) -> bytes:
-        """So many bytes, fewer only at the end; without a size, all that is still to come."""
+        """Return ``size`` bytes, fewer only at the end; without a size, the whole rest."""
         if size is None or size < 0:
             return b"".join(self)
         if self._max_size is not None:
-            size = min(size, self._max_size + 1 - self._come)
+            size = min(size, self._max_size + 1 - self._received)
         return self._counted(self._file.read(size)) if size > 0 else self._counted(b"")
 
     def readinto(self, view: memoryview) -> int:
-        """Fill some of ``view`` with what is there; 0 at the end."""
+        """Fill some of ``view`` with available bytes; return their number, 0 at the end."""
         count = self._file.readinto1(view)
         self._count(count)
         return count
 
     def __iter__(self) -> Iterator[bytes]:
-        """The pieces, as ``get()`` gives them."""
-        while piece := self.read_piece():
-            yield piece
+        """Yield the chunks that ``get()`` returns."""
+        while chunk := self.read_chunk():
+            yield chunk
 
     def iter_text(self, encoding: str = "utf-8", max_size: int | None = None) -> Iterator[str]:
-        """The body as text, as it arrives and without its content codings.
+        """Yield the body as text, as it arrives and without its content codings.
 
-        A character that is cut in two comes whole. Bytes that are no such text raise
-        DecodingError; so do faults of a coding, as with ``iter_decoded``.
+        A character that is split between chunks is joined. Bytes that do not decode raise
+        DecodingError, and so does a malformed content coding, as in ``iter_decoded``.
         """
-        import codecs
-
         decoder = codecs.getincrementaldecoder(encoding)()
         try:
-            for piece in self.iter_decoded(max_size):
-                if text := decoder.decode(piece):
+            for chunk in self.iter_decoded(max_size):
+                if text := decoder.decode(chunk):
                     yield text
             if text := decoder.decode(b"", final=True):
                 yield text
         except UnicodeDecodeError as exc:
-            raise DecodingError(f"the body is no {encoding} text: {exc.reason}") from exc
+            raise DecodingError(f"the body is not {encoding} text: {exc.reason}") from exc
 
     def iter_decoded(self, max_size: int | None = None) -> Iterator[bytes]:
-        """The body without its content codings, as it arrives.
+        """Yield the body without its content codings, as it arrives.
 
-        At its end the last stream was whole: what is cut short or no such stream raises
-        DecodingError. More than ``max_size`` decoded bytes are BodyTooLarge. A coding that is
-        not known here is ``UnsupportedMediaType``, raised by the call itself.
+        A coding that is malformed or incomplete at the end of the body raises DecodingError. More
+        than ``max_size`` decoded bytes raise BodyTooLarge. An unknown coding raises
+        ``UnsupportedMediaType``, already at the call.
         """
-        return self._iter_decoded(parse_known(self.content_encodings), max_size)
+        return self._iter_decoded(parse_supported_codings(self.content_encodings), max_size)
 
     def _iter_decoded(self, codings: Sequence[str], max_size: int | None) -> Iterator[bytes]:
         source = DecodedSource(self, codings) if codings else self
-        come = 0
-        while piece := source.read_piece():
-            come += len(piece)
-            if max_size is not None and come > max_size:
-                raise _too_large(max_size, decoded=bool(codings))
-            yield piece
+        received = 0
+        while chunk := source.read_chunk():
+            received += len(chunk)
+            if max_size is not None and received > max_size:
+                raise _too_large_error(max_size, decoded=bool(codings))
+            yield chunk
 
     def __payload__(self) -> Payload:
-        length = None if self.length is None else self.length - self._come
-        return _RequestPayload(self, length, fields_to_send_on(self.content_encodings))
+        length = None if self.length is None else self.length - self._received
+        return _RequestPayload(self, length, payload_headers(self.content_encodings))
 
     def close(self) -> None:
-        """Nothing: what was not read is seen to when the answer is out."""
+        """Do nothing: the engine handles an unread rest after the response."""
 
-    def _counted(self, piece: bytes) -> bytes:
-        self._count(len(piece))
-        return piece
+    def _counted(self, chunk: bytes) -> bytes:
+        self._count(len(chunk))
+        return chunk
 
     def _count(self, size: int) -> None:
-        self._come += size
-        if self._max_size is not None and self._come > self._max_size:
-            raise _too_large(self._max_size, decoded=False)
+        self._received += size
+        if self._max_size is not None and self._received > self._max_size:
+            raise _too_large_error(self._max_size, decoded=False)
 
     def __repr__(self) -> str:
-        return f"<RequestStream, {self._come} bytes so far>"
+        return f"<RequestStream, {self._received} bytes so far>"
 
 
 class _RequestPayload(Payload):
-    """What is still to come of a body, to be sent on."""
+    """The rest of a request body, to be sent on."""
 
     source = "of a request's body"
 
     def __init__(
-        self, stream: RequestStream, length: int | None, fields: Sequence[tuple[str, str]]
+        self, stream: RequestStream, length: int | None, headers: Sequence[tuple[str, str]]
     ) -> None:
         self.length = length
-        self.headers = fields
+        self.headers = headers
         self._stream = stream
 
     def chunks(self) -> Iterator[Buffer]:
         return iter(self._stream)
 
 
-def fields_to_send_on(content_encodings: Sequence[str]) -> Sequence[tuple[str, str]]:
-    """What bytes in these codings are announced with when they are sent on as they came."""
-    return *OCTET_STREAM, *(("Content-Encoding", said) for said in content_encodings)
+def payload_headers(content_encodings: Sequence[str]) -> Sequence[tuple[str, str]]:
+    """Return the header fields for sending on bytes in these content codings."""
+    return *OCTET_STREAM, *(("Content-Encoding", value) for value in content_encodings)
 
 
-def parse_known(content_encodings: Sequence[str]) -> Sequence[str]:
-    """The codings that the fields name; UnsupportedMediaType, with what is known, for another."""
+def parse_supported_codings(content_encodings: Sequence[str]) -> Sequence[str]:
+    """Parse Content-Encoding fields; raise UnsupportedMediaType for an unknown coding."""
     codings = parse_codings(content_encodings)
     if codings is None:
-        named = ", ".join(content_encodings)
-        known = accept_encoding()
+        names = ", ".join(content_encodings)
+        supported = accept_encoding()
         raise UnsupportedMediaType(
-            f"Content-Encoding: {named} is not understood here; these are: {known}",
-            {"Accept-Encoding": known},
+            f"Content-Encoding: {names} is not supported; use one of {supported}",
+            {"Accept-Encoding": supported},
         )
     return codings
 
 
-def _too_large(max_size: int, *, decoded: bool) -> BodyTooLarge:
-    what = "the decoded body" if decoded else "the body"
-    return BodyTooLarge(f"{what} is larger than the {max_size} bytes that are taken")
+def _too_large_error(max_size: int, *, decoded: bool) -> BodyTooLarge:
+    body = "the decoded body" if decoded else "the body"
+    return BodyTooLarge(f"{body} is larger than the limit of {max_size} bytes")
+
+
+def open_body(environ: WSGIEnvironment) -> io.BufferedReader:
+    """Open the body, to be read once; ``read1`` returns the bytes that are there.
+
+    A read raises ClientDisconnected if the client disconnects before the end of the body. Raises
+    LengthRequired for a chunked body on a server that does not mark its end.
+    """
+    source = environ["wsgi.input"]
+    if isinstance(source, RequestFile):
+        return source
+    length = read_content_length(environ)
+    if length is None and not environ.get("wsgi.input_terminated"):
+        if environ.get("HTTP_TRANSFER_ENCODING"):
+            raise LengthRequired(
+                "this server does not support chunked bodies: send a Content-Length"
+            )
+        length = 0
+    return io.BufferedReader(_CountedInput(source, length), _BUFFER_SIZE)
+
+
+class _CountedInput(io.RawIOBase):
+    """The ``wsgi.input`` of a server, up to ``length`` bytes, or to its end if that is None.
+
+    It belongs to the server: closing this does not close it.
+    """
+
+    def __init__(self, source: Any, length: int | None) -> None:
+        self._read = getattr(source, "read1", source.read)
+        self._length = length
+        self._received = 0
+        self._failure: str | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        with memoryview(buffer) as view, view.cast("B") as flat:
+            size = min(len(flat), _BUFFER_SIZE)
+            if self._length is not None:
+                size = min(size, self._length - self._received)
+            data = self._read_some(size) if size else b""
+            flat[: len(data)] = data
+        self._received += len(data)
+        return len(data)
+
+    def _read_some(self, size: int) -> bytes:
+        if self._failure is not None:
+            raise ClientDisconnected(self._failure)
+        try:
+            data: bytes = self._read(size)
+        except Error:
+            raise
+        except (OSError, ValueError) as exc:  # cheroot raises ValueError for half a chunk
+            raise self._disconnected_error(f": {exc}") from exc
+        if not data and self._length is not None:
+            raise self._disconnected_error("")
+        return data
+
+    def _disconnected_error(self, reason: str) -> ClientDisconnected:
+        total = "" if self._length is None else f" of {format_size(self._length)}"
+        self._failure = f"the client went away after {self._received}{total} of its body{reason}"
+        return ClientDisconnected(self._failure)

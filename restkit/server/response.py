@@ -1,28 +1,29 @@
-"""What handlers return: text, JSON, HTML, bytes, a file, a redirect, a stream."""
+"""Functions that make responses: text, JSON, HTML, bytes, a file, a redirect, a stream."""
 
 from __future__ import annotations
 
 import inspect
 import os
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from urllib.parse import quote
 
-from restkit.door import as_payload
-from restkit.json_body import json_payload
-from restkit.payload import Payload, exported
+from restkit.io.buffers import flat_view
+from restkit.payload.base import Payload
+from restkit.payload.convert import as_payload
+from restkit.payload.values import json_payload
+from restkit.server.exceptions import HeaderFields
 from restkit.server.file_response import file
-from restkit.server.handlers import refuse_async
-from restkit.server.reply import Response, as_bytes
-from restkit.server.streamed import (
-    TEXT,
+from restkit.server.responses import (
+    PLAIN_TEXT,
     IteratedResponse,
     PayloadResponse,
+    Response,
     StreamingFunction,
     StreamingHTTPResponse,
+    as_bytes,
 )
-
-if TYPE_CHECKING:
-    from restkit.server.exceptions import HeaderFields
+from restkit.server.routing import check_not_async
 
 __all__ = [
     "Response",
@@ -36,6 +37,7 @@ __all__ = [
     "text",
 ]
 
+_HTML = "text/html; charset=utf-8"
 _REDIRECTS = (301, 302, 303, 307, 308)
 
 
@@ -43,9 +45,15 @@ def text(
     body: object,
     status: int = 200,
     headers: HeaderFields | None = None,
-    content_type: str = TEXT,
+    content_type: str = PLAIN_TEXT,
 ) -> Response:
-    """Text, as UTF-8; of what is neither text nor bytes, its ``str()``; TypeError for None."""
+    """Respond with text, as UTF-8; other values are converted by ``str()``.
+
+    Raises TypeError for None.
+
+    >>> text('grüße').body.decode()
+    'grüße'
+    """
     return Response(as_bytes(body), status, headers, content_type)
 
 
@@ -54,8 +62,12 @@ def html(
     status: int = 200,
     headers: HeaderFields | None = None,
 ) -> Response:
-    """HTML, as UTF-8; nothing in it is escaped."""
-    return Response(as_bytes(body), status, headers, "text/html; charset=utf-8")
+    """Respond with HTML, as UTF-8; nothing is escaped.
+
+    >>> html('<p>Hello</p>').headers['Content-Type']
+    'text/html; charset=utf-8'
+    """
+    return Response(as_bytes(body), status, headers, _HTML)
 
 
 def json(
@@ -64,9 +76,13 @@ def json(
     headers: HeaderFields | None = None,
     content_type: str = "application/json",
 ) -> Response:
-    """A value as compact JSON, in UTF-8; PayloadError for what JSON cannot say."""
+    """Respond with a value as compact JSON; raise PayloadError if it cannot be serialized.
+
+    >>> json({'count': 3}).body
+    b'{"count":3}'
+    """
     payload = json_payload(body, "json()")
-    return Response(b"".join(bytes(piece) for piece in payload), status, headers, content_type)
+    return Response(b"".join(bytes(chunk) for chunk in payload), status, headers, content_type)
 
 
 def raw(
@@ -75,22 +91,27 @@ def raw(
     headers: HeaderFields | None = None,
     content_type: str = "application/octet-stream",
 ) -> Response:
-    """Bytes as they are; TypeError for a str, which is text."""
-    with exported(body) as view:
+    r"""Respond with bytes; raise TypeError for a str.
+
+    >>> raw(b'\x89PNG', content_type='image/png')
+    <Response 200 OK>
+    """
+    with flat_view(body) as view:
         data = body if isinstance(body, bytes) else bytes(view)
     return Response(data, status, headers, content_type)
 
 
 def redirect(to: str, status: int = 302, headers: HeaderFields | None = None) -> Response:
-    """Send the client to another URL; what a URL cannot hold is percent-encoded.
+    """Redirect the client to another URL; characters that a URL cannot have are percent-encoded.
 
-    Raises ValueError for a status that is no redirect.
+    Raises ValueError unless the status is that of a redirect.
+
+    >>> redirect('/grüße').headers['Location']
+    '/gr%C3%BC%C3%9Fe'
     """
-    from urllib.parse import quote
-
     if status not in _REDIRECTS:
-        raise ValueError(f"status={status!r}: a redirect has one of {_REDIRECTS}")
-    response = Response(b"", status, headers, "text/html; charset=utf-8")
+        raise ValueError(f"the status of a redirect must be one of {_REDIRECTS}; got {status!r}")
+    response = Response(b"", status, headers, _HTML)
     response.headers["Location"] = quote(to, safe="!#$%&'()*+,/:;=?@[]~")
     return response
 
@@ -101,40 +122,42 @@ def stream(
     headers: HeaderFields | None = None,
     content_type: str | None = None,
 ) -> Response:
-    """An answer that is made while it is sent.
+    """Respond with a body that is made while it is sent.
 
-    From a function, which is called with the answer and does ``response.write(...)``; from an
-    iterable of what ``write()`` takes; or from anything else that a client could send: an open
-    file, a path, bytes, a payload such as a gzip or zip stream, an answer of another server. The
-    content type is plain text for the first two, and for the others what they say. What can be
-    closed is closed at the end. Raises TypeError for what is none of these, or asynchronous.
+    ``source`` is a function, which is called with the response and calls ``response.write(...)``;
+    an iterable of values that ``write()`` takes; or any payload that a client can send: an open
+    file, a path, bytes, a gzip or zip stream, the response of another server. The content type is
+    plain text for the first two, and that of the payload otherwise. The source is closed at the
+    end, if it can be. Raises TypeError for any other source, and for an asynchronous one.
+
+    >>> stream(letter.upper() for letter in 'abc')
+    <IteratedResponse 200 OK>
     """
-    _refuse_async(source)
-    if _is_for_a_payload(source):
+    _check_source_not_async(source)
+    if _is_payload_source(source):
         payload = as_payload(source)
         assert payload is not None
         return PayloadResponse(payload, source, status, headers, content_type)
     if callable(source):
-        return StreamingHTTPResponse(source, status, headers, content_type or TEXT)
+        return StreamingHTTPResponse(source, status, headers, content_type or PLAIN_TEXT)
     if isinstance(source, Iterable) and not isinstance(source, Mapping):
-        return IteratedResponse(source, status, headers, content_type or TEXT)
+        return IteratedResponse(source, status, headers, content_type or PLAIN_TEXT)
     raise TypeError(
         f"stream() takes a function that writes, an iterable, a file or another payload; "
-        f"{source!r} is none"
+        f"got {source!r}"
     )
 
 
-def _refuse_async(source: object) -> None:
+def _check_source_not_async(source: object) -> None:
     if callable(source):
-        refuse_async(source, "the function")
+        check_not_async(source, "the function")
     elif hasattr(source, "__aiter__") or inspect.isawaitable(source):
         raise TypeError(
-            f"{source!r} is asynchronous, and restkit.server is blocking: take its async and "
-            "await out"
+            f"{source!r} is asynchronous, but restkit.server is blocking: remove async and await"
         )
 
 
-def _is_for_a_payload(source: object) -> bool:
+def _is_payload_source(source: object) -> bool:
     return (
         isinstance(source, Payload | str | bytes | bytearray | memoryview | os.PathLike)
         or hasattr(type(source), "__payload__")

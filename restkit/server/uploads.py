@@ -1,8 +1,8 @@
-"""A file on its way into a folder: hidden and unfinished, or in place and whole.
+"""Write an uploaded file, and get its name from a request.
 
-It is written as ``.name.1a2b3c4d.part`` beside its target, under a name of its own and for its
-owner's eyes only, and moved over the target in one step. Whoever reads the target sees the older
-file or the new one; of several uploads to one name the last that is complete stays.
+A file is written as ``.name.1a2b3c4d.part`` beside its target, under a unique name and readable
+by its owner only, and then moved over the target in one step. A reader of the target sees the
+older file or the new one. Of several uploads to one name, the last that is complete remains.
 """
 
 from __future__ import annotations
@@ -12,27 +12,30 @@ import re
 import stat
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from types import TracebackType
+from urllib.parse import unquote_to_bytes
 
-from restkit.replacing import create_part
-from restkit.spool import write_all
-
-if TYPE_CHECKING:
-    from types import TracebackType
-
-    from restkit.payload import Buffer
+from restkit.io.buffers import Buffer
+from restkit.io.files import create_part_file, write_all
 
 _PART = re.compile(r"\..+\.[0-9a-f]{8}\.part", re.DOTALL)
-_ABANDONED = 24 * 60 * 60.0  # seconds; one that lives is written to more often than that
+_ABANDONED_AFTER = 24 * 60 * 60.0  # seconds; an active upload is written to more often
 
 
 class Upload:
-    """A new file in a folder, which is there once ``finish()`` has returned.
+    """A new file in a folder, which is in place when ``finish()`` has returned.
 
-    A context manager; ``close()`` removes what was not finished, and may be called twice. Errors
-    are the ``OSError`` that the system gives: FileExistsError where ``new`` is asked for and there
-    is a file of that name. With ``fsync`` the file, and its name, are on the disk when
-    ``finish()`` returns.
+    A context manager; ``close()`` removes an unfinished file, and is idempotent. Errors are the
+    ``OSError`` of the system: FileExistsError if ``new`` is set and the file already exists. With
+    ``fsync`` the file and its name are on the disk when ``finish()`` returns.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with Upload(folder, 'a.txt') as upload:
+    ...         upload.write(b'some text')
+    ...         upload.finish()
+    ...     os.listdir(folder)
+    ['a.txt']
     """
 
     __slots__ = ("_directory", "_file", "_fsync", "_mode", "_new", "_part", "name", "size")
@@ -46,24 +49,24 @@ class Upload:
         self._new = new
         self._fsync = fsync
         self._part: str | None
-        self._part, number = create_part(directory, name, name)
+        self._part, number = create_part_file(directory, name, name)
         self._file = open(number, "wb", buffering=0)  # noqa: SIM115  # closed by close()
-        # What the umask leaves can only be seen of a file: to ask for it is to change it.
+        # The mode by the umask is read from the file: the umask itself is only read by changing it.
         self._mode = stat.S_IMODE(os.fstat(number).st_mode)
         self._set_mode(0o600)
 
     def write(self, data: Buffer) -> None:
-        """Add these bytes, all of them."""
+        """Append all of these bytes."""
         write_all(self._file, data)
         self.size += len(data)
 
     def finish(self) -> None:
-        """Move the file in place, over an older one of its name unless ``new`` was asked for."""
+        """Move the file in place, over an older one of its name unless ``new`` is set."""
         assert self._part is not None, "an upload is finished once"
         self._set_mode(self._mode)
         if self._fsync:
             os.fsync(self._file.fileno())
-        # First: file systems of a network may say only now that there was no room.
+        # Before the move: network file systems may report only now that the disk is full.
         self._file.close()
         target = os.path.join(self._directory, self.name)
         if self._new:
@@ -76,11 +79,11 @@ class Upload:
             _sync_folder(self._directory)
 
     def _set_mode(self, mode: int) -> None:
-        with suppress(PermissionError):  # as file systems without modes may say
+        with suppress(PermissionError):  # raised by file systems without modes
             os.fchmod(self._file.fileno(), mode)
 
     def close(self) -> None:
-        """Let go of the file, and remove it unless it is finished."""
+        """Close the file, and remove it unless it is finished."""
         part, self._part = self._part, None
         try:
             self._file.close()
@@ -101,22 +104,21 @@ class Upload:
         self.close()
 
     def __repr__(self) -> str:
-        state = "on its way" if self._part else "closed"
+        state = "unfinished" if self._part else "closed"
         return f"<Upload of {self.name!r}, {self.size} bytes, {state}>"
 
 
-def remove_abandoned(directory: str, age: float = _ABANDONED) -> list[str]:
-    """Remove unfinished files that nobody has written to for so many seconds; their names.
+def remove_abandoned(directory: str, age: float = _ABANDONED_AFTER) -> list[str]:
+    """Remove unfinished files not written to for ``age`` seconds; return their names.
 
-    A process that is killed leaves them. Those of other processes that are at work stay, because
-    they are younger.
+    A killed process leaves them. Files of other running processes stay, because they are newer.
     """
     oldest = time.time() - age
     removed = []
     with os.scandir(directory) as entries:
         for entry in entries:
             if _PART.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
-                # Another process may be removing the same ones.
+                # Another process may be removing the same files.
                 with suppress(FileNotFoundError, PermissionError):
                     if entry.stat(follow_symlinks=False).st_mtime < oldest:
                         os.unlink(entry.path)
@@ -130,3 +132,68 @@ def _sync_folder(directory: str) -> None:
         os.fsync(number)
     finally:
         os.close(number)
+
+
+# Names. They come from outside: folders in them are removed, those of Windows too. A name that is
+# empty, hidden, or too long for file systems is rejected, so that the result is always a name in
+# a folder.
+
+_MAX_NAME_BYTES = 255  # of the file systems of Linux and macOS
+_EXTENDED = re.compile(r"(?i)utf-8'[a-z0-9-]*'((?:[a-z0-9!#$&+.^_`|~-]|%[0-9a-f]{2})*)")
+_FOLDERS = re.compile(r".*[/\\]", re.DOTALL)
+_CONTROL = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+class UnusableName(ValueError):
+    """A name under which no file can be received; the message has the reason."""
+
+
+def name_from_header(value: str) -> str:
+    r"""Return the name in a header field such as X-Filename; raise UnusableName.
+
+    Header text is latin-1 (PEP 3333). It is decoded as UTF-8 if it is valid UTF-8, which curl
+    sends. Otherwise it stays latin-1, which http.client, and so requests, use for every name that
+    latin-1 can encode. ``UTF-8''b%C5%B1n.txt`` (RFC 8187 3.2) encodes any name in ASCII.
+
+    >>> name_from_header('C:\\photos\\me.jpg'), name_from_header("UTF-8''b%C5%B1n.txt")
+    ('me.jpg', 'bűn.txt')
+    """
+    extended = _EXTENDED.fullmatch(value)
+    if extended:
+        return _check_name(_decode_utf_8(unquote_to_bytes(extended[1])))
+    try:
+        return _check_name(value.encode("latin-1").decode())
+    except UnicodeDecodeError:
+        return _check_name(value)
+
+
+def name_from_path(path: str) -> str:
+    """Return the last segment of a path of WSGI, which has no percent-encoding; raise UnusableName.
+
+    >>> name_from_path('/some/README.md')
+    'README.md'
+    """
+    return _check_name(_decode_utf_8(path.encode("latin-1")))
+
+
+def _decode_utf_8(data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as exc:
+        raise UnusableName("the file name is not UTF-8") from exc
+
+
+def _check_name(text: str) -> str:
+    name = _FOLDERS.sub("", text)
+    if name in ("", ".", "..") or name.isspace():
+        raise UnusableName(f"{text[:_MAX_NAME_BYTES]!r} does not name a file")
+    if _CONTROL.search(name):
+        shown = name[:_MAX_NAME_BYTES]
+        raise UnusableName(f"the file name has a control character: {shown!r}")
+    if name.startswith("."):
+        raise UnusableName(
+            f"{name[:_MAX_NAME_BYTES]!r} is the name of a hidden file, which is not allowed"
+        )
+    if len(name.encode()) > _MAX_NAME_BYTES:
+        raise UnusableName(f"the file name is longer than {_MAX_NAME_BYTES} bytes")
+    return name

@@ -1,49 +1,60 @@
-"""Handlers for several methods of one route: a class with a method for each, or a composition."""
+"""Views: handlers for several methods of one route, as a class or as a composition."""
 
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, ClassVar, TypeVar
 
 from restkit.server.exceptions import InvalidUsage, MethodNotAllowed
-from restkit.server.handlers import check_handler, name_of
-from restkit.server.reply import Response
-from restkit.server.routes import METHODS, Handler, checked_method
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from restkit.server.request import Request
+from restkit.server.request import Request
+from restkit.server.responses import Response
+from restkit.server.routing import METHODS, Handler, check_handler, check_method, handler_name
 
 _H = TypeVar("_H", bound="Callable[..., Response]")
 
 
 def stream(handler: _H) -> _H:
-    """Mark a method of an ``HTTPMethodView``, or a handler, as one that takes its body live."""
+    """Mark a method of an ``HTTPMethodView``, or a handler, to read its body as a stream.
+
+    >>> class Uploads(HTTPMethodView):
+    ...     @stream
+    ...     def put(self, request):
+    ...         return Response(request.stream.read())
+    """
     handler.is_stream = True  # type: ignore[attr-defined]  # a function takes any attribute
     return handler
 
 
+stream_body = stream
+"""The name of ``stream`` that does not look like a response."""
+
+
 class HTTPMethodView:
-    """A handler as a class: ``get``, ``post`` and so on answer the methods of their names::
+    """A handler as a class: its methods ``get``, ``post`` and so on handle those of HTTP.
 
-        class Documents(HTTPMethodView):
-            def get(self, request, name): ...
+    Each request gets an instance of its own. ``decorators`` are applied to the whole view, the
+    last one outermost. ``get`` also handles HEAD if there is no ``head``.
 
-            @stream
-            def put(self, request, name): ...
-
-        app.add_route(Documents.as_view(), '/documents/<name>')
-
-    Each request has an instance of its own. ``decorators`` are put around the whole, the last
-    one outermost. A HEAD is answered by ``get`` where there is no ``head``.
+    >>> from restkit.server import App
+    >>> from restkit.server.response import text
+    >>> class Documents(HTTPMethodView):
+    ...     def get(self, request, name):
+    ...         return text(name)
+    ...
+    ...     @stream
+    ...     def put(self, request, name):
+    ...         return text(''.join(request.stream.iter_text()), 201)
+    >>> app = App()
+    >>> app.add_route(Documents.as_view(), '/documents/<name>')
     """
 
     decorators: ClassVar[list[Callable[[Handler], Handler]]] = []
 
     @classmethod
     def as_view(cls, *args: Any, **kwargs: Any) -> Handler:
-        """A handler for ``add_route``; the arguments are those of the class."""
+        """Return a handler for ``add_route``; the arguments go to the class."""
 
         def view(request: Request, *view_args: Any, **view_kwargs: Any) -> Response:
             return cls(*args, **kwargs).dispatch_request(request, *view_args, **view_kwargs)
@@ -53,28 +64,27 @@ class HTTPMethodView:
         handler: Handler = view
         for decorator in cls.decorators:
             handler = decorator(handler)
-        handler.view_class = cls  # type: ignore[attr-defined]  # methods_of() asks for it
+        handler.view_class = cls  # type: ignore[attr-defined]  # view_methods() reads it
         return handler
 
     def dispatch_request(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """Answer one request: the method of its name does."""
-        handler = _implementing(self, request.method)
-        if handler is None and request.method == "HEAD":
-            handler = _implementing(self, "GET")
-        if handler is None:
-            raise MethodNotAllowed(f"Method {request.method} not allowed")
+        """Call the method for a request; raise MethodNotAllowed if there is none."""
+        handler = _find_handler(partial(_get_method, self), request.method)
         return handler(request, *args, **kwargs)
 
 
 class CompositionView:
-    """A handler made of others, each for some methods::
+    """A handler composed of others, each for some methods.
 
-        view = CompositionView()
-        view.add(['GET'], show)
-        view.add(['POST', 'PUT'], store, stream=True)
-        app.add_route(view, '/documents')
+    It responds with 405 to a method without a handler.
 
-    A method that none was added for is answered with 405.
+    >>> from restkit.server import App
+    >>> from restkit.server.response import text
+    >>> view = CompositionView()
+    >>> view.add(['GET'], lambda request: text('a document'))
+    >>> view.add(['POST', 'PUT'], lambda request: text(request.stream.read()), stream=True)
+    >>> app = App()
+    >>> app.add_route(view, '/documents')
     """
 
     def __init__(self) -> None:
@@ -82,49 +92,44 @@ class CompositionView:
         self._streams: dict[str, bool] = {}
 
     def add(self, methods: Iterable[str], handler: Handler, stream: bool = False) -> None:
-        """Let the handler answer the methods; with ``stream`` it takes the body live.
+        """Add a handler for some methods; with ``stream`` it reads the body as a stream.
 
-        Raises InvalidUsage for a method that is none, or that has a handler.
+        Raises InvalidUsage for an invalid method, or one that already has a handler.
         """
-        wanted = methods_as_given(methods)
-        for method in wanted:
-            if checked_method(method) in self.handlers:
+        methods = as_method_list(methods)
+        for method in methods:
+            if check_method(method) in self.handlers:
                 raise InvalidUsage(f"Method {method} is already registered.")
         check_handler(handler)
-        streams = stream or is_marked(handler)
-        for method in wanted:
+        streams = stream or is_stream_handler(handler)
+        for method in methods:
             self.handlers[method], self._streams[method] = handler, streams
 
     def methods(self) -> dict[str, bool]:
-        """Each method that has a handler, and whether that takes the body live."""
+        """Return the methods that have a handler, and whether it reads the body as a stream."""
         return dict(self._streams)
 
     def __call__(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        handler = self.handlers.get(request.method)
-        if handler is None and request.method == "HEAD":
-            handler = self.handlers.get("GET")
-        if handler is None:
-            raise MethodNotAllowed(f"Method {request.method} not allowed")
-        return handler(request, *args, **kwargs)
+        return _find_handler(self.handlers.get, request.method)(request, *args, **kwargs)
 
     def __repr__(self) -> str:
         return f"<CompositionView of {', '.join(self.handlers) or 'no method'}>"
 
 
-def is_marked(handler: object) -> bool:
-    """Whether ``stream`` has marked it."""
+def is_stream_handler(handler: object) -> bool:
+    """Tell whether ``stream`` has marked the handler."""
     return bool(getattr(handler, "is_stream", False))
 
 
-def methods_as_given(methods: Iterable[str]) -> list[str]:
-    """The methods as a list; TypeError for one string, whose letters are no methods."""
+def as_method_list(methods: Iterable[str]) -> list[str]:
+    """Return the methods as a list; raise TypeError for one string, whose letters are none."""
     if isinstance(methods, str):
-        raise TypeError(f"methods={methods!r}: a list is wanted, [{methods!r}]")
+        raise TypeError(f"methods must be a list, such as [{methods!r}]; got {methods!r}")
     return list(methods)
 
 
-def methods_of(view: Handler) -> dict[str, bool] | None:
-    """The methods that a view answers, and which take the body live; None of a plain function."""
+def view_methods(view: Handler) -> dict[str, bool] | None:
+    """Return the methods of a view, and which read the body as a stream; None for a function."""
     if isinstance(view, CompositionView):
         methods = view.methods()
     else:
@@ -133,26 +138,38 @@ def methods_of(view: Handler) -> dict[str, bool] | None:
             return None
         methods = {}
         for method in METHODS:
-            if (handler := _implementing(cls, method)) is not None:
-                _refuse_answer(cls, method, handler)
+            if (handler := _get_method(cls, method)) is not None:
+                _check_is_no_response(cls, method, handler)
                 static = inspect.getattr_static(cls, method.lower())
                 called_with = ("self", "request") if inspect.isfunction(static) else ("request",)
                 check_handler(handler, *called_with)
-                methods[method] = is_marked(handler)
+                methods[method] = is_stream_handler(handler)
     if not methods:
-        raise ValueError(f"{name_of(view)} answers no method")
+        raise ValueError(f"the view {handler_name(view)} handles no method")
     return methods
 
 
-def _refuse_answer(cls: type, method: str, handler: object) -> None:
-    """An answer can be called, too, as a WSGI application: what marks a method was mistaken."""
+def _check_is_no_response(cls: type, method: str, handler: object) -> None:
+    """Raise TypeError for a method decorated with the wrong ``stream``.
+
+    A response can be called too, as a WSGI application.
+    """
     if isinstance(handler, Response):
         raise TypeError(
-            f"{cls.__qualname__}.{method.lower()} is an answer, and no method: the stream of "
-            "restkit.server.views marks one, that of restkit.server.response makes an answer"
+            f"{cls.__qualname__}.{method.lower()} is a response, not a method: decorate it with "
+            "restkit.server.views.stream, not with restkit.server.response.stream"
         )
 
 
-def _implementing(view: object, method: str) -> Handler | None:
+def _find_handler(get: Callable[[str], Handler | None], method: str) -> Handler:
+    handler = get(method)
+    if handler is None and method == "HEAD":
+        handler = get("GET")
+    if handler is None:
+        raise MethodNotAllowed(f"Method {method} not allowed")
+    return handler
+
+
+def _get_method(view: object, method: str) -> Handler | None:
     handler: Handler | None = getattr(view, method.lower(), None)
     return handler

@@ -3,9 +3,8 @@
 With pytest, the fixture ``restkit_server`` is a ``LocalServer`` for one test.
 """
 
-from restkit.testing.app_client import AppClient
-from restkit.testing.arrivals import Received
 from restkit.testing.faults import Delay, Drop, Fault, Reset, Truncate
-from restkit.testing.local_server import LocalServer
+from restkit.testing.local_server import AppClient, LocalServer
+from restkit.testing.recording import Received
 
 __all__ = ["AppClient", "Delay", "Drop", "Fault", "LocalServer", "Received", "Reset", "Truncate"]

@@ -1,6 +1,6 @@
 """Applications that note what they read, and what is to become of any bytes that are sent to one.
 
-``expected`` only asks ``restkit.wire`` about them, request by request; so a server that does as it
+``expected`` only asks ``restkit.http1`` about them, request by request; so a server that does as it
 says judges no head and no body in a way of its own.
 """
 
@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote
 
-from restkit.server.embedded import Server, serve
-from restkit.wire.framing import stays_open
-from restkit.wire.request_head import MalformedRequest, request_deframer_for, take_request_head
+from restkit.http1.framing import keeps_alive, request_body_reader
+from restkit.http1.request_head import MalformedRequest, parse_request_head
+from restkit.server.serving import Server, serve
 
 from .peer import HANG_BOUND
 from .raw_client import heard
@@ -75,13 +75,13 @@ def expected(data: bytes) -> Expected:
     methods: list[str] = []
     while True:
         try:
-            taken = take_request_head(data)
+            taken = parse_request_head(data)
             if taken is None:
                 return Expected(seen, methods)
             head, end = taken
-            deframer = request_deframer_for(head)
+            deframer = request_body_reader(head)
         except MalformedRequest as exc:
-            return Expected(seen, methods, exc.answer)
+            return Expected(seen, methods, exc.response_status)
         if head.method == "CONNECT":
             return Expected(seen, methods, 501)
         methods.append(head.method)
@@ -91,9 +91,9 @@ def expected(data: bytes) -> Expected:
         if not deframer.done:
             return Expected(seen, methods)
         seen.append(Seen(head.method, path_of(head.local_target), body))
-        if not stays_open(head):
+        if not keeps_alive(head):
             return Expected(seen, methods)
-        data = bytes(deframer.rest)
+        data = bytes(deframer.leftover)
 
 
 def path_of(target: str) -> str:

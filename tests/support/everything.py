@@ -103,7 +103,7 @@ def call(client: Client, name: str) -> list[int]:
 
 def at_rest(client: Client) -> int:
     """How many connections rest."""
-    found = re.search(r"(\d+) connections at rest", repr(client))
+    found = re.search(r"(\d+) idle connections", repr(client))
     assert found
     return int(found[1])
 

@@ -1,4 +1,4 @@
-"""How the work for an input grows with the size of the input."""
+"""Check how the work for an input grows with the size of the input."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-TIMES = 8
-# Linear work takes 8 times as much for 8 times the input, quadratic work 64 times as much.
+FACTOR = 8
+# For 8 times the input, linear work takes 8 times as long, and quadratic work 64 times.
 _LIMIT = 24
-_LEAST = 0.001  # seconds that one measurement takes
-_ENOUGH = 2.0  # seconds of measuring, after which no more of them helps
+_MIN_MEASUREMENT = 0.001  # seconds that one measurement takes at least
+_MAX_MEASURING = 2.0  # seconds of measuring, after which no more of them helps
 
 
 def assert_linear(work: Callable[[T], object], make: Callable[[int], T], size: int) -> None:
-    """Check that work on `make(TIMES * size)` takes at most `_LIMIT` times that on `make(size)`.
+    """Check that work on `make(FACTOR * size)` takes at most `_LIMIT` times that on `make(size)`.
 
-    Compares the CPU time of this thread, which the load of the machine hardly changes, and of
-    each the least of several measurements. Fails where the work grows with the square.
+    Compares the CPU time of this thread, because the load of the machine hardly changes it. Takes
+    the shortest of several measurements of each. Fails if the work grows with the square.
     """
-    small, large = make(size), make(TIMES * size)
+    small, large = make(size), make(FACTOR * size)
     little = much = float("inf")
     work(small)  # warm up
     began = time.thread_time()
@@ -31,9 +31,9 @@ def assert_linear(work: Callable[[T], object], make: Callable[[int], T], size: i
         much = min(much, _seconds(work, large))
         if number > 1 and much <= _LIMIT * little:
             return
-        if number > 1 and time.thread_time() - began > _ENOUGH:
+        if number > 1 and time.thread_time() - began > _MAX_MEASURING:
             break
-    raise AssertionError(f"{TIMES} times the input takes {much / little:.0f} times the work")
+    raise AssertionError(f"{FACTOR} times the input takes {much / little:.0f} times the work")
 
 
 def _seconds(work: Callable[[T], object], value: T) -> float:
@@ -42,5 +42,5 @@ def _seconds(work: Callable[[T], object], value: T) -> float:
         work(value)
         calls += 1
         took = time.thread_time() - began
-        if took >= _LEAST:
+        if took >= _MIN_MEASUREMENT:
             return took / calls

@@ -29,7 +29,9 @@ class Gunicorn:
         self._options = options
         self._environ = dict(os.environ)
         if pythonpath is not None:
-            self._environ["PYTHONPATH"] = str(pythonpath)
+            inherited = self._environ.get("PYTHONPATH")
+            paths = [str(pythonpath), *([inherited] if inherited else [])]
+            self._environ["PYTHONPATH"] = os.pathsep.join(paths)
 
     def __enter__(self) -> Gunicorn:
         with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:

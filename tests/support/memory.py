@@ -62,7 +62,7 @@ def descriptors() -> dict[int, str]:
 
 
 def unnamed_files() -> dict[int, os.stat_result]:
-    """The open files of this process that have no name, by descriptor."""
+    """Return the status of each open file of this process without a name, by descriptor."""
     found = {}
     for number in descriptors():
         try:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import NamedTuple
 
-from restkit.wire.answer import Answer
+from restkit.http1.response_reader import ResponseReader
 
 from .peer import HANG_BOUND
 
@@ -67,13 +67,13 @@ def replies(data: bytes, methods: Iterable[str]) -> list[Reply]:
     told = []
     asked = iter(methods)
     while data:
-        answer = Answer(next(asked, "GET"))
+        answer = ResponseReader(next(asked, "GET"))
         body = b"".join(bytes(piece) for piece in answer.feed(data))
         if not answer.done:
             answer.end()
         assert answer.head is not None
-        assert answer.deframer is not None
+        assert answer.body_reader is not None
         headers = {name.lower(): value for name, value in answer.head.headers.pairs()}
         told.append(Reply(answer.head.status, headers, body))
-        data = bytes(answer.deframer.rest)
+        data = bytes(answer.body_reader.leftover)
     return told

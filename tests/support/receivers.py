@@ -1,4 +1,4 @@
-"""The receiver on each engine, with a folder that is empty for every test."""
+"""Run a receiver on each engine, with a folder that every test finds empty."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from restkit.server import receive, serve
 from .engines import EMBEDDED, Served, served
 
 
-class Receiving(NamedTuple):
-    """Where a receiver answers, and where its files go."""
+class RunningReceiver(NamedTuple):
+    """A running receiver and its folder."""
 
     server: Served
     folder: Path
 
     def clear(self) -> None:
-        """Remove all that was received, and folders that a test has put there."""
+        """Remove received files, and folders that a test has created."""
         for path in self.folder.iterdir():
             if path.is_dir():
                 path.rmdir()
@@ -28,12 +28,12 @@ class Receiving(NamedTuple):
 
 
 @contextmanager
-def receiving_on(engine: str, folder: Path) -> Iterator[Receiving]:
-    """A receiver on one of ENGINES, in a folder that is its own."""
+def run_receiver(engine: str, folder: Path) -> Iterator[RunningReceiver]:
+    """Run a receiver on one of ENGINES, in a folder of its own."""
     files = folder / "received_files"
     if engine == EMBEDDED:
         with serve(receive(files)) as server:
-            yield Receiving(Served(EMBEDDED, server.port), files)
+            yield RunningReceiver(Served(EMBEDDED, server.port), files)
         return
     with served(engine, "support.apps.receiving:app", folder) as where:
-        yield Receiving(where, files)
+        yield RunningReceiver(where, files)

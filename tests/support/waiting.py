@@ -1,4 +1,4 @@
-"""Wait for a state by looking at it, not by sleeping until it is likely."""
+"""Wait for a state by checking it, not by sleeping until it is likely."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ def until(state: Callable[[], T], what: str = "the expected state") -> T:
     """Return the first true value of `state()`. Raises AssertionError after the hang bound."""
     end = time.monotonic() + HANG_BOUND
     while not (found := state()):
-        assert time.monotonic() < end, f"{what} did not come about; last: {found!r}"
+        assert time.monotonic() < end, f"{what} was not reached; last result: {found!r}"
         time.sleep(0.005)
     return found
 
 
 def until_polling(thread: threading.Thread) -> None:
-    """Return when a thread waits in `poll`, or has ended."""
+    """Wait until a thread waits in `poll`, or has ended."""
     until(lambda: not thread.is_alive() or _stays_in_poll(thread), f"{thread.name} in poll")
 
 
 def until_taken(here: int, there: int) -> None:
-    """Return when the socket at port `there` has read what the one at port `here` has sent."""
+    """Wait until the socket at port `there` has read all that the one at port `here` sent."""
     if not Path(_TABLES[0]).exists():
         time.sleep(0.1)
         return
-    until(lambda: _queued(here, there) == 0, "the reading of what was sent")
+    until(lambda: _queued(here, there) == 0, "the end of reading")
 
 
 def _stays_in_poll(thread: threading.Thread) -> bool:
@@ -55,7 +55,7 @@ def _poll_call(thread: threading.Thread) -> tuple[int, int] | None:
 
 
 def _queued(here: int, there: int) -> int:
-    # Each row has the addresses of both ends, the state, and the bytes that wait at this end.
+    # Each row has the addresses of both ends, the state, and the number of bytes queued here.
     queued = 0
     for table in _TABLES:
         if not Path(table).exists():

@@ -1,6 +1,6 @@
-"""A WSGI application called without a server, under ``wsgiref.validate``: held to PEP 3333.
+"""Call a WSGI application without a server, under ``wsgiref.validate``, which checks PEP 3333.
 
-``wsgi.input`` is a plain one: no ``read1``, and it does not end by itself.
+``wsgi.input`` is a plain one: it has no ``read1`` and no defined end.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from urllib.parse import unquote_to_bytes
 from wsgiref.validate import validator
 
 
-class Answer:
-    """What an application answered: ``pieces`` are its writes and items, in their order."""
+class RecordedResponse:
+    """The response of an application; ``chunks`` are its writes and items, in order."""
 
     def __init__(self) -> None:
         self.status = ""
         self.headers: list[tuple[str, str]] = []
-        self.pieces: list[bytes] = []
-        self.left = False
-        """Whether the head has left."""
+        self.chunks: list[bytes] = []
+        self.head_sent = False
+        """Whether the head was sent."""
 
     def start_response(
         self, status: str, headers: list[tuple[str, str]], exc_info: Any = None
     ) -> Any:
-        if exc_info is not None and self.left:
+        if exc_info is not None and self.head_sent:
             raise exc_info[1]
         assert exc_info is not None or not self.status, "start_response was called twice"
         self.status, self.headers = status, headers
@@ -35,15 +35,15 @@ class Answer:
     def write(self, data: bytes) -> None:
         assert type(data) is bytes, data
         assert self.status
-        self.left = self.left or bool(data)
-        self.pieces.append(data)
+        self.head_sent = self.head_sent or bool(data)
+        self.chunks.append(data)
 
     @property
     def body(self) -> bytes:
-        return b"".join(self.pieces)
+        return b"".join(self.chunks)
 
     def header(self, name: str) -> str | None:
-        """The one value of a name, or None."""
+        """Return the only value of a name, or None."""
         values = [value for key, value in self.headers if key.lower() == name.lower()]
         assert len(values) <= 1, values
         return values[0] if values else None
@@ -53,14 +53,14 @@ class Answer:
         return self.body.decode()
 
 
-def environ_of(
+def make_environ(
     method: str = "GET",
     target: str = "/",
     body: bytes | None = None,
     headers: Mapping[str, str] | None = None,
     **more: Any,
 ) -> dict[str, Any]:
-    """An environ of PEP 3333 and no more; ``more`` replaces its values."""
+    """Return a minimal environ of PEP 3333; ``more`` replaces its values."""
     path, _, query = target.partition("?")
     environ: dict[str, Any] = {
         "REQUEST_METHOD": method,
@@ -91,22 +91,22 @@ def environ_of(
     return environ | more
 
 
-def call(
+def call_app(
     app: Any,
     method: str = "GET",
     target: str = "/",
     body: bytes | None = None,
     headers: Mapping[str, str] | None = None,
     **more: Any,
-) -> Answer:
-    """The application's answer, all of it; what it raises comes out."""
-    answer = Answer()
+) -> RecordedResponse:
+    """Call an application and return its whole response; its exceptions pass through."""
+    response = RecordedResponse()
     items: Iterable[bytes] = validator(app)(
-        environ_of(method, target, body, headers, **more), answer.start_response
+        make_environ(method, target, body, headers, **more), response.start_response
     )
     try:
         for item in items:
-            answer.write(item)
+            response.write(item)
     finally:
         items.close()  # type: ignore[attr-defined]  # the validator's has one
-    return answer
+    return response

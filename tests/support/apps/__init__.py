@@ -1,1 +1,1 @@
-"""WSGI applications that several files of tests serve."""
+"""WSGI applications that several test files serve."""

@@ -1,4 +1,4 @@
-"""An application of what the cases N01 to N24 ask for beyond the program of the seed."""
+"""An application for the cases N01 to N24 that the program of seed 002 does not cover."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import threading
 
 from restkit.server import App, HTTPError, Request
 from restkit.server.blueprints import Blueprint
-from restkit.server.response import Response, StreamingHTTPResponse, json, stream, text
+from restkit.server.response import json, stream, text
+from restkit.server.responses import Response, StreamingHTTPResponse
 from restkit.server.views import CompositionView, HTTPMethodView
 from restkit.server.views import stream as stream_decorator
 
 app = App("more", max_body=1024 * 1024)
 
 go_on = threading.Event()
-"""What ``/paused`` waits for between its two writes."""
+"""Set by ``/go_on``; ``/paused`` waits for it between its two writes."""
 
 
 @app.get("/csv")
@@ -28,8 +29,8 @@ def csv(request: Request) -> Response:
 @app.get("/empty_writes")
 def empty_writes(request: Request) -> Response:
     def write(response: StreamingHTTPResponse) -> None:
-        for piece in ("a", "", b"", "b"):
-            response.write(piece)
+        for chunk in ("a", "", b"", "b"):
+            response.write(chunk)
 
     return stream(write)
 
@@ -37,8 +38,8 @@ def empty_writes(request: Request) -> Response:
 @app.get("/kinds")
 def kinds(request: Request) -> Response:
     def write(response: StreamingHTTPResponse) -> None:
-        for piece in ("é", b"b", bytearray(b"ba"), memoryview(b"mv"), 12):
-            response.write(piece)
+        for chunk in ("é", b"b", bytearray(b"ba"), memoryview(b"mv"), 12):
+            response.write(chunk)
 
     return stream(write)
 
@@ -59,9 +60,9 @@ def paused(request: Request) -> Response:
 
 
 @app.get("/go_on")
-def let_it_go_on(request: Request) -> Response:
+def set_go_on(request: Request) -> Response:
     go_on.set()
-    return text("it goes on")
+    return text("set")
 
 
 @app.get("/nothing")
@@ -71,20 +72,20 @@ def nothing(request: Request) -> Response:
 
 @app.get("/fail/<when>")
 def fail(request: Request, when: str) -> Response:
-    """Fails before the answer, before its first write, after it, and by way of an iterable."""
+    """Fail in the handler, before the first write, after it, or in an iterable."""
 
     def write(response: StreamingHTTPResponse) -> None:
         if when == "after":
             response.write("a")
         raise RuntimeError(when)
 
-    def pieces() -> object:
+    def chunks() -> object:
         yield "a"
         raise RuntimeError(when)
 
     if when == "handler":
         raise RuntimeError(when)
-    return stream(pieces() if when == "iterable" else write)
+    return stream(chunks() if when == "iterable" else write)
 
 
 @app.get("/refuse/<status:int>")
@@ -94,25 +95,25 @@ def refuse(request: Request, status: int) -> Response:
 
 @app.post("/refuse", stream=True)
 def refuse_upload(request: Request) -> Response:
-    """Answers without having read."""
+    """Respond with an error without reading the body."""
     raise HTTPError(403)
 
 
 @app.post("/ignore", stream=True)
 def ignore(request: Request) -> Response:
-    """Answers well, without having read."""
+    """Respond with success without reading the body."""
     return text("ignored")
 
 
 @app.route("/body", methods=["POST", "PUT"])
 def body(request: Request) -> Response:
-    """Everything that an ordinary handler sees of a body."""
+    """Respond with what an ordinary handler gets of a body."""
     return json({"stream": request.stream is None, "size": len(request.body)})
 
 
 @app.post("/gets", stream=True)
 def gets(request: Request) -> Response:
-    """Whether get() gives None for ever."""
+    """Read to the end, then call get() twice more."""
     assert request.stream is not None
     size = sum(map(len, request.stream))
     return json({"size": size, "after": [request.stream.get(), request.stream.get()]})
@@ -120,41 +121,34 @@ def gets(request: Request) -> Response:
 
 @app.post("/echo", stream=True)
 def echo(request: Request) -> Response:
-    """Sends what comes, as it comes."""
+    """Stream the body back."""
     assert request.stream is not None
     return stream(request.stream, content_type="application/octet-stream")
 
 
 @app.post("/echo_by_write", stream=True)
 def echo_by_write(request: Request) -> Response:
-    """The same through write()."""
+    """Stream the body back through write()."""
     source = request.stream
     assert source is not None
 
     def write(response: StreamingHTTPResponse) -> None:
-        for piece in source:
-            response.write(piece)
+        for chunk in source:
+            response.write(chunk)
 
     return stream(write, content_type="application/octet-stream")
 
 
-@app.post("/after_all", stream=True)
-def after_all(request: Request) -> Response:
-    """Reads all of it and says how much it was."""
-    assert request.stream is not None
-    return json(sum(map(len, request.stream)))
-
-
 @app.post("/letters", stream=True)
 def letters(request: Request) -> Response:
-    """The text, a list of what iter_text() gave."""
+    """Respond with the list of texts from iter_text()."""
     assert request.stream is not None
     return json(list(request.stream.iter_text()))
 
 
 @app.post("/decoded", stream=True, max_body=1024 * 1024)
 def decoded(request: Request) -> Response:
-    """How much it is without its content codings, at most 1 MiB of it."""
+    """Respond with the decoded size, limited to 1 MiB."""
     assert request.stream is not None
     return json(sum(map(len, request.stream.iter_decoded(max_size=1024 * 1024))))
 

@@ -1,4 +1,4 @@
-"""A plain WSGI application of what an engine has to get right, faults of applications among it."""
+"""A plain WSGI application that tests an engine, with the faults that applications have."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _closed = {"count": 0}
 
 
 class Closing:
-    """Pieces, and whether they were closed."""
+    """Chunks; counts in ``_closed`` that they were closed."""
 
-    def __init__(self, pieces: Iterable[bytes]) -> None:
-        self._pieces = pieces
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = chunks
 
     def __iter__(self) -> Iterator[bytes]:
-        return iter(self._pieces)
+        return iter(self._chunks)
 
     def close(self) -> None:
         _closed["count"] += 1
@@ -46,7 +46,7 @@ def _hello(environ: Any, start: Any, rest: str) -> Iterable[bytes]:
 
 
 def _state(environ: Any, start: Any, rest: str) -> Iterable[bytes]:
-    """What this process holds, and how often an iterable was closed."""
+    """Respond with the resources of this process and the number of closed iterables."""
     numbers = len(os.listdir("/proc/self/fd"))
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     found = {
@@ -66,14 +66,14 @@ def _read(environ: Any, start: Any, rest: str) -> Iterable[bytes]:
 
 
 def _some(environ: Any, start: Any, rest: str) -> Iterable[bytes]:
-    """Reads three bytes and answers with plenty."""
+    """Read three bytes of the body and respond with many."""
     environ["wsgi.input"].read(3)
     start("200 OK", [TEXT])
     return [PIECE] * int(rest or 1)
 
 
 def _big(environ: Any, start: Any, rest: str) -> Iterable[bytes]:
-    """So many MiB in one piece, with their length."""
+    """Respond with ``rest`` MiB in one chunk, with their length."""
     data = bytes(int(rest) << 20)
     start("200 OK", [TEXT, ("Content-Length", str(len(data)))])
     return Closing([data])
@@ -86,7 +86,7 @@ def _echo(environ: Any, start: Any, rest: str) -> Iterable[bytes]:
 
 
 def _declares(environ: Any, start: Any, rest: str) -> Iterable[bytes]:
-    """Content-Length of the path, and ten bytes of body."""
+    """Declare the Content-Length in the path and send ten bytes."""
     start("200 OK", [TEXT, ("Content-Length", rest)])
     return Closing([b"01234", b"56789"])
 
@@ -97,14 +97,14 @@ def _bodiless(environ: Any, start: Any, rest: str) -> Iterable[bytes]:
 
 
 def _both(environ: Any, start: Any, rest: str) -> Iterable[Any]:
-    """write() first, then the iterable."""
+    """Call write(), then return an iterable."""
     write = start("200 OK", [TEXT])
     write(b"one,")
     return iter([b"", b"two,", bytearray(b"three,"), memoryview(b"four")])
 
 
 def _late(environ: Any, start: Any, rest: str) -> Iterable[bytes]:
-    """A generator, which calls start_response only when it is asked for a piece."""
+    """Yield a chunk; start_response is called only at the first one."""
     start("200 OK", [TEXT])
     yield b"late"
 
@@ -121,7 +121,7 @@ def _twice(environ: Any, start: Any, rest: str) -> Iterable[bytes]:
 
 
 def _wrong(environ: Any, start: Any, rest: str) -> Iterable[Any]:
-    """What cannot be sent: a header with a line of its own, a piece that is text, no answer."""
+    """Send what is invalid: a header with a line break, a chunk of text, no response."""
     if rest == "header":
         start("200 OK", [("X-A", "a\r\nSet-Cookie: b=c")])
     elif rest == "status":
@@ -142,7 +142,7 @@ def _wrong(environ: Any, start: Any, rest: str) -> Iterable[Any]:
 
 
 def _raises(environ: Any, start: Any, rest: str) -> Iterable[bytes]:
-    """Raises before start_response, behind it, in iteration, behind a piece, and in close()."""
+    """Raise before start_response, after it, in iteration, after a chunk, or in close()."""
     if rest == "before":
         raise RuntimeError(rest)
     start("200 OK", [TEXT])
@@ -171,7 +171,7 @@ class Raising:
 
 
 def _file(environ: Any, start: Any, rest: str) -> Iterable[bytes]:
-    """A file: whole, from its middle, without a length, cut off when its length has been told."""
+    """Send a file: whole, from its middle, without a length, or truncated after the head."""
     file = tempfile.TemporaryFile()  # noqa: SIM115  # the engine closes it
     file.write(PIECE * 64)
     size = file.seek(0, os.SEEK_END)
@@ -188,7 +188,7 @@ def _file(environ: Any, start: Any, rest: str) -> Iterable[bytes]:
 
 
 def _socket(environ: Any, start: Any, rest: str) -> Iterable[bytes]:
-    """Talks on by itself, as a websocket does on gunicorn's gthread."""
+    """Use the socket of gunicorn directly, as a websocket does on gthread."""
     with environ["gunicorn.socket"].dup() as sock:
         sock.sendall(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")
         while data := sock.recv(100):
@@ -197,13 +197,13 @@ def _socket(environ: Any, start: Any, rest: str) -> Iterable[bytes]:
 
 
 def _count(environ: Any, start: Any, rest: str) -> Iterable[bytes]:
-    """How many bytes came, which are not kept."""
+    """Respond with the size of the body, without keeping it."""
     size = sum(map(len, iter(lambda: environ["wsgi.input"].read(65536), b"")))
     start("200 OK", [TEXT])
     return [b"%d bytes" % size]
 
 
 def _pieces(environ: Any, start: Any, rest: str) -> Iterable[bytes]:
-    """So many MiB in pieces."""
+    """Respond with ``rest`` MiB in chunks."""
     start("200 OK", [TEXT])
     return (PIECE for _ in range(int(rest) * 16))

@@ -1,4 +1,4 @@
-"""The receiver of a server that is started in a folder of its own."""
+"""A receiver for a server that is started in a folder of its own."""
 
 from __future__ import annotations
 

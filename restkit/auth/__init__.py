@@ -1,0 +1,1 @@
+"""Credentials: Basic, Bearer, Digest, OAuth 1 and netrc."""

@@ -1,0 +1,316 @@
+"""A received body: read from its source once, and kept in a spool or not at all."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from enum import Enum
+from threading import RLock
+
+from restkit.errors import AlreadyRead, BodyTooLarge, Error, TransportError, copy_without_traceback
+from restkit.io.buffers import Buffer, Source
+from restkit.io.files import CHUNK_SIZE
+from restkit.io.spool import Spool
+
+
+class _Mode(Enum):
+    """The state of a body: unread, read through the spool, or read live and not kept."""
+
+    UNREAD = 0
+    SPOOLED = 1
+    LIVE = 2
+
+
+class Body:
+    """The bytes of a body that have arrived, in a spool, and the source of the rest.
+
+    Each reader has a position of its own; readers may be in different threads. ``length`` is the
+    length of the whole body if it is known in advance; ``payload_headers`` are sent with the body
+    when it becomes a payload; ``annotate_error`` completes an error before it is raised.
+
+    The first read decides: a body that is read through the spool can be read again by everyone;
+    the bytes of a live read are discarded after it.
+    """
+
+    def __init__(
+        self,
+        spool: Spool,
+        source: Source | None,
+        *,
+        length: int | None = None,
+        max_size: int | None = None,
+        payload_headers: Sequence[tuple[str, str]] = (),
+        annotate_error: Callable[[Error], None] | None = None,
+    ) -> None:
+        self.length = spool.size if source is None else length
+        self.payload_headers = payload_headers
+        self._spool = spool
+        self._source = source
+        self._max_size = max_size
+        self._mode = _Mode.UNREAD
+        self._live_reader: object = None
+        self._discarded = 0
+        self._error: BaseException | None = None
+        self._closed = False
+        # _lock guards the state and is held briefly; _pulling is held while the source is waited
+        # for: spooled bytes can be read meanwhile. If both are taken, _pulling comes first.
+        self._lock = RLock()
+        self._pulling = RLock()
+        self._annotate_error = annotate_error
+        if max_size is not None and max(spool.size, self.length or 0) > max_size:
+            self._fail_as_too_large()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the whole body is in the spool."""
+        arrived = self._source is None or self._spool.size == self.length
+        return arrived and not self._discarded and not self._closed
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether nothing of the body was read."""
+        return self._mode is _Mode.UNREAD
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether the body can be read from its beginning: not discarded and not closed."""
+        return self._mode is not _Mode.LIVE and not self._discarded and not self._closed
+
+    @property
+    def spooled_size(self) -> int:
+        """The number of bytes in the spool."""
+        return self._spool.size
+
+    def check_readable(self) -> None:
+        """Raise the error of a body that cannot be read from its beginning."""
+        if not self.is_readable:
+            raise self._unavailable_error()
+
+    # Through the spool
+
+    def read_into(self, position: int, view: memoryview) -> int:
+        """Fill ``view`` from ``position`` on, reading the source if needed; return 0 at the end."""
+        count = self._read_spooled(position, view)
+        if count:
+            return count
+        with self._pulling:
+            # Another reader may have spooled it meanwhile.
+            while not (count := self._read_spooled(position, view)):
+                if position == self._spool.size:
+                    return self._pull_into(view)
+                if not self._pull_into(memoryview(bytearray(CHUNK_SIZE))):
+                    return 0
+            return count
+
+    def spool_all(self) -> int:
+        """Read the whole body into the spool; return its size."""
+        with self._pulling:
+            with self._lock:
+                self._claim_for_spool()
+            if self._source is not None or self._discarded or self._error is not None:
+                view = memoryview(bytearray(CHUNK_SIZE))
+                while self._pull_into(view):
+                    pass
+            return self._spool.size
+
+    def read_all(self) -> bytes:
+        """Return the whole body."""
+        size = self.spool_all()
+        with self._lock:
+            self._claim_for_spool()
+            return self._spool.read_at(0, size)
+
+    def _read_spooled(self, position: int, view: memoryview) -> int:
+        with self._lock:
+            self._claim_for_spool()
+            return self._spool.read_into(position, view) if position < self._spool.size else 0
+
+    def _claim_for_spool(self) -> None:
+        if self._closed or self._mode is _Mode.LIVE:
+            raise self._unavailable_error()
+        if self._mode is _Mode.UNREAD:
+            self._mode = _Mode.SPOOLED
+
+    def _pull_into(self, view: memoryview) -> int:
+        if self._discarded:
+            raise self._unavailable_error()
+        try:
+            # One guard for both: an interrupt between them must not lose the bytes.
+            count = self._read_source(view)
+            with self._lock:
+                self._claim_for_spool()  # it may have been closed meanwhile
+                self._spool.append(view[:count])
+        except BaseException as exc:
+            self._fail(exc)
+            raise
+        return count
+
+    # Live
+
+    def read_live_into(self, reader: object, position: int, view: memoryview) -> int:
+        """Fill ``view`` from ``position`` on, from the spool or live; return 0 at the end."""
+        with self._lock:
+            if position < self._spool.size and self._mode is _Mode.SPOOLED:
+                return self._spool.read_into(position, view)
+        with self._pulling:
+            with self._lock:
+                self._claim_for_live(reader)
+                if position < self._spool.size:
+                    return self._spool.read_into(position, view)
+            self._check_nothing_missed(position)
+            try:
+                count = self._read_source(view)
+            except BaseException as exc:
+                self._fail(exc)
+                raise
+            self._discarded += count
+            return count
+
+    def read_live_chunk(self, reader: object, position: int) -> Buffer:
+        """Return the next chunk from ``position`` on, spooled or live; ``b''`` at the end."""
+        with self._lock:
+            if position < self._spool.size and self._mode is _Mode.SPOOLED:
+                return self._spool.read_at(position, CHUNK_SIZE)
+        with self._pulling:
+            with self._lock:
+                self._claim_for_live(reader)
+                if position < self._spool.size:
+                    return self._spool.read_at(position, CHUNK_SIZE)
+            self._check_nothing_missed(position)
+            source = self._open_source()
+            chunk = self._read_source_chunk(source) if source is not None else b""
+            self._discarded += len(chunk)
+            return chunk
+
+    def _check_nothing_missed(self, position: int) -> None:
+        """Raise if an interrupt made the reader lose bytes that were read for it."""
+        if position != self._spool.size + self._discarded:
+            raise self._unavailable_error()
+
+    def _claim_for_live(self, reader: object) -> None:
+        if self._closed:
+            raise self._unavailable_error()
+        if self._mode is _Mode.UNREAD:
+            self._mode = _Mode.LIVE
+            self._live_reader = reader
+        elif self._mode is _Mode.SPOOLED:
+            if self._discarded and self._live_reader is not reader:
+                raise self._unavailable_error()
+            self._live_reader = reader
+        elif self._live_reader is not reader:
+            raise self._unavailable_error()
+
+    # The source
+
+    def _open_source(self) -> Source | None:
+        """Return the source, None after its end; raise the error of a broken or closed one."""
+        source = self._source
+        if self._error is not None or self._closed:
+            raise self._unavailable_error()
+        return source
+
+    def _read_source(self, view: memoryview) -> int:
+        source = self._open_source()
+        if source is None:
+            return 0
+        count = source.readinto(view)
+        self._check_size(self._spool.size + self._discarded + count)
+        if not count:
+            self._source = None
+        return count
+
+    def _read_source_chunk(self, source: Source) -> Buffer:
+        try:
+            chunk = source.read_chunk()
+            self._check_size(self._spool.size + self._discarded + len(chunk))
+        except BaseException as exc:
+            self._fail(exc)
+            raise
+        if not chunk:
+            self._source = None
+        return chunk
+
+    def _check_size(self, size: int) -> None:
+        if self._max_size is not None and size > self._max_size:
+            raise BodyTooLarge(f"the body is larger than max_body, {self._max_size} bytes")
+
+    def _fail_as_too_large(self) -> None:
+        """Keep nothing, and raise BodyTooLarge at every read."""
+        self._spool.close()
+        try:
+            self._check_size(sys.maxsize)
+        except BodyTooLarge as exc:
+            self._fail(exc)
+
+    def _fail(self, exc: BaseException) -> None:
+        """Keep the error for every later call, and close the source."""
+        if not isinstance(exc, (Error, OSError)):
+            exc = TransportError("reading the body was interrupted")
+        self._annotate(exc)
+        # A copy is kept: the error that is raised holds its frames, and may hold the response,
+        # and so this body.
+        self._error = copy_without_traceback(exc)
+        if isinstance(self._error, Error):
+            self._error.response = None
+        source = self._source
+        if source is not None:
+            source.close()
+
+    # The end
+
+    def close_live_reader(self, reader: object) -> None:
+        """Close the body if this is its live reader and bytes are left that nobody can read."""
+        only_reader = self._mode is _Mode.LIVE or self._discarded
+        if only_reader and self._live_reader is reader and self._source is not None:
+            self.close()
+
+    def skip(self, limit: int) -> None:
+        """Discard the rest if it is not much longer than ``limit``; otherwise close.
+
+        The body cannot be read after it, even if nothing was left; a body that is complete in the
+        spool is kept.
+        """
+        with self._pulling:
+            if self._mode is _Mode.SPOOLED and self.is_complete:
+                return
+            with self._lock:
+                self._mode = _Mode.LIVE
+                self._live_reader = None
+            arrived = self._spool.size + self._discarded
+            if self.length is not None and self.length - arrived > limit:
+                self.close()
+            end = self._discarded + limit
+            try:
+                while (source := self._source) and (chunk := self._read_source_chunk(source)):
+                    self._discarded += len(chunk)
+                    if self._discarded > end:
+                        self.close()
+            except Error:
+                self.close()  # the caller wants no more of it
+
+    def close(self) -> None:
+        """Close the source, from any thread, even while another thread reads; and a spool file.
+
+        A complete body in memory is kept: it holds nothing open.
+        """
+        source = self._source
+        if source is not None:
+            source.close()
+        with self._lock:
+            if not self.is_complete or not self._spool.in_memory:
+                self._closed = True
+                self._source = None
+                self._spool.close()
+
+    def _unavailable_error(self) -> BaseException:
+        """Return the reason for which the body cannot be read (any more)."""
+        if self._error is not None:
+            return self._annotate(copy_without_traceback(self._error))
+        if self._closed:
+            return self._annotate(AlreadyRead("the body cannot be read: it was closed"))
+        return self._annotate(AlreadyRead("the body was read live, in one pass, and was not kept"))
+
+    def _annotate(self, exc: BaseException) -> BaseException:
+        if isinstance(exc, Error) and self._annotate_error is not None:
+            self._annotate_error(exc)
+        return exc

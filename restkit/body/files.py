@@ -1,0 +1,311 @@
+"""Files, streams and payloads over a received body; save a body to a file.
+
+The files are ``io.BufferedReader`` objects, which run at C speed, over raw files whose
+``readinto`` reads the body from a position. A call that needs more bytes than arrived before the
+source failed raises, and so does every later call. The ``BufferedReader`` drops the bytes that it
+held, but the spool keeps them: after ``seek`` they can be read.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+from collections.abc import Iterator
+from functools import partial
+from typing import IO, TYPE_CHECKING
+
+from restkit.body.body import Body
+from restkit.errors import PayloadError
+from restkit.io.buffers import Buffer
+from restkit.io.files import CHUNK_SIZE, replace_file
+from restkit.payload.base import Payload
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+FILE_BUFFER = 128 * 1024
+LONGEST_LINE = 1024 * 1024
+
+
+class _RawFile(io.RawIOBase):
+    """A position in a body."""
+
+    def __init__(self, body: Body) -> None:
+        self._body = body
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        with memoryview(buffer) as view, view.cast("B") as flat:
+            count = self._fill(flat) if flat else 0
+        self._position += count
+        return count
+
+    def _fill(self, view: memoryview) -> int:
+        return self._body.read_live_into(self, self._position, view)
+
+
+class _SeekableRawFile(_RawFile):
+    """A position in a body that is spooled."""
+
+    def _fill(self, view: memoryview) -> int:
+        return self._body.read_into(self._position, view)
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        if whence == io.SEEK_CUR:
+            offset += self._position
+        elif whence == io.SEEK_END:
+            offset += self._body.spool_all()
+        elif whence != io.SEEK_SET:
+            raise ValueError(f"whence must be 0, 1 or 2; got {whence!r}")
+        if offset < 0:
+            # As for a file on disk: zipfile looks for an end record that may not be there.
+            raise OSError(errno.EINVAL, f"the position {offset} is before the beginning")
+        self._position = offset
+        return offset
+
+
+class _LineReader(io.BufferedReader):
+    """A reader whose iteration never holds more of a line than ``LONGEST_LINE``."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(partial(self.readline, LONGEST_LINE), b"")
+
+    def __next__(self) -> bytes:
+        line = self.readline(LONGEST_LINE)
+        if not line:
+            raise StopIteration
+        return line
+
+    def readlines(self, hint: int | None = -1) -> list[bytes]:
+        """Return the next lines, each whole, until they have more than ``hint`` bytes."""
+        lines: list[bytes] = []
+        left = hint if hint and hint > 0 else None
+        for line in iter(self.readline, b""):
+            lines.append(line)
+            if left is not None and (left := left - len(line)) < 0:
+                break
+        return lines
+
+
+class BodyFile(_LineReader):
+    r"""A body as a file that can seek: read it, iterate over its lines, read it again.
+
+    Iteration cuts lines longer than 1 MiB into chunks of 1 MiB. One thread at a time may use a
+    file. Closing it does not close the body.
+
+    >>> from restkit import get
+    >>> from restkit.server.response import text
+    >>> from restkit.testing import LocalServer
+    >>> with LocalServer() as server:
+    ...     @server.app.get('/')
+    ...     def lines(request):
+    ...         return text('one\ntwo\n')
+    ...     file = get(server.url).body_file
+    ...     list(file), file.seek(4), file.read()
+    ([b'one\n', b'two\n'], 4, b'two\n')
+    """
+
+    def __init__(self, body: Body) -> None:
+        super().__init__(_SeekableRawFile(body), FILE_BUFFER)
+        self._body = body
+
+    def __payload__(self) -> Payload:
+        """Return a replayable payload of the rest, with its length if that is known."""
+        if self.closed:
+            raise PayloadError(f"{self!r} is closed; r.body_file and r.tee() return another one")
+        return SpooledBodyPayload(self._body, self.tell())
+
+    def __repr__(self) -> str:
+        state = ", closed" if self.closed else ""
+        return f"<BodyFile over {self._body.spooled_size} bytes so far{state}>"
+
+
+class BodyStream(_LineReader):
+    r"""A body as a file that is read once, directly from the connection; it cannot seek.
+
+    >>> from restkit import get
+    >>> from restkit.server.response import text
+    >>> from restkit.testing import LocalServer
+    >>> with LocalServer() as server:
+    ...     @server.app.get('/')
+    ...     def lines(request):
+    ...         return text('one\ntwo\n')
+    ...     with get(server.url).body_stream() as stream:
+    ...         stream.readline(), stream.seekable()
+    (b'one\n', False)
+    """
+
+    def __init__(self, body: Body) -> None:
+        self._live = _RawFile(body)
+        self._body = body
+        super().__init__(self._live, FILE_BUFFER)
+
+    def close(self) -> None:
+        super().close()
+        self._body.close_live_reader(self._live)
+
+    def __repr__(self) -> str:
+        return f"<BodyStream, {'closed' if self.closed else _describe(self._body)}>"
+
+
+class PayloadStream:
+    r"""The decoded chunks of a body, as they arrive: one pass, which begins at its first item.
+
+    A pass that is broken off closes the connection: nobody else could read the rest.
+
+    >>> from restkit import get
+    >>> from restkit.server.response import text
+    >>> from restkit.testing import LocalServer
+    >>> with LocalServer() as server:
+    ...     @server.app.get('/')
+    ...     def lines(request):
+    ...         return text('one\ntwo\n')
+    ...     b''.join(get(server.url).payload_stream)
+    b'one\ntwo\n'
+    """
+
+    def __init__(self, body: Body) -> None:
+        self._body = body
+
+    def __iter__(self) -> Iterator[bytes]:
+        reader = object()
+        position = 0
+        try:
+            while chunk := self._body.read_live_chunk(reader, position):
+                position += len(chunk)
+                yield bytes(chunk)
+        finally:
+            self._body.close_live_reader(reader)
+
+    def __payload__(self) -> Payload:
+        return LiveBodyPayload(self._body)
+
+    def __repr__(self) -> str:
+        return f"<PayloadStream, {_describe(self._body)}>"
+
+
+def _describe(body: Body) -> str:
+    if body.is_unread:
+        return "not begun"
+    return f"over {body.spooled_size} bytes so far" if body.is_readable else "one pass, begun"
+
+
+def body_as_payload(body: Body) -> Payload:
+    """Return a payload of the whole body: live if nothing was read, replayable otherwise."""
+    return LiveBodyPayload(body) if body.is_unread else SpooledBodyPayload(body)
+
+
+class SpooledBodyPayload(Payload):
+    """The rest of a body from a position on, spooled while it is sent, and so replayable."""
+
+    replayable = True
+    source = "of a body"
+
+    def __init__(self, body: Body, start: int = 0) -> None:
+        body.check_readable()
+        self._body = body
+        self._start = start
+        self.length = None if body.length is None else max(0, body.length - start)
+        self.headers = body.payload_headers
+
+    def chunks(self) -> Iterator[Buffer]:
+        position = self._start
+        # One buffer for all chunks: a chunk is valid until the next one is requested.
+        view = memoryview(bytearray(CHUNK_SIZE))
+        while count := self._body.read_into(position, view):
+            position += count
+            yield view[:count]
+
+
+class LiveBodyPayload(Payload):
+    """A body sent as it arrives: one pass, nothing kept; an error closes its connection."""
+
+    source = "of a body"
+
+    def __init__(self, body: Body) -> None:
+        body.check_readable()
+        self._body = body
+        self.length = body.length
+        self.headers = body.payload_headers
+
+    def chunks(self) -> Iterator[Buffer]:
+        position = 0
+        complete = False
+        try:
+            while chunk := self._body.read_live_chunk(self, position):
+                position += len(chunk)
+                yield chunk
+            complete = True
+        finally:
+            if not complete:
+                self._body.close()
+
+
+_COPIED = 128 * 1024  # it stays in the cache of a processor between the two copies
+
+
+def save_body(body: Body, target: str | os.PathLike[str] | IO[bytes]) -> int:
+    """Write the body to a path or a file open for writing; return the number of bytes.
+
+    The bytes for a path are written to another file in its folder, which replaces the path when
+    all are there. After an error an older file is unchanged and nothing else is left. The new
+    file has the mode of the older one. A link stays, and its target is replaced; a device or a
+    pipe is written to.
+    """
+    if not isinstance(target, (str, os.PathLike)):
+        _check_takes_bytes(target)
+        return _copy(body, target)
+    name = os.fsdecode(target)
+    path = os.path.realpath(name)
+    if not os.path.basename(name) or os.path.isdir(path):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), name)
+    if os.path.exists(path) and not os.path.isfile(path):
+        with open(path, "wb", buffering=0) as file:
+            return _copy(body, file)
+    with replace_file(path, name) as file:
+        return _copy(body, file)
+
+
+def _check_takes_bytes(file: IO[bytes]) -> None:
+    """Raise if bytes cannot be written, before any of the body is read for it."""
+    if not hasattr(file, "write"):
+        raise TypeError(
+            f"a body is saved to a path or a file open for writing; got {type(file).__name__}"
+        )
+    file.write(b"")
+
+
+def _copy(body: Body, file: IO[bytes]) -> int:
+    reader = object()
+    live = body.is_unread
+    view = memoryview(bytearray(_COPIED))
+    done = 0
+    while True:
+        count = body.read_live_into(reader, done, view) if live else body.read_into(done, view)
+        if not count:
+            return done
+        try:
+            _write_all(file, view[:count])
+        except BaseException:
+            body.close_live_reader(reader)  # what it has read is lost to every other reader
+            raise
+        done += count
+
+
+def _write_all(file: IO[bytes], view: memoryview) -> None:
+    """Write all bytes; a raw file may take fewer in one call."""
+    while view:
+        taken: object = file.write(view)
+        if taken is None and isinstance(file, io.RawIOBase):
+            raise BlockingIOError(errno.EAGAIN, "the file to save to must be in blocking mode")
+        view = view[taken if isinstance(taken, int) else len(view) :]

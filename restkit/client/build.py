@@ -1,0 +1,130 @@
+"""Turn the arguments of a call into the parts of a Request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from restkit.client.options import GivenHeaders, Settings
+from restkit.content_digest.payloads import add_content_digest
+from restkit.content_encoding.payloads import compress_payload
+from restkit.errors import InvalidHeader, RequestError
+from restkit.forms.form_data import apply_content_type, as_form
+from restkit.forms.multipart import add_boundary
+from restkit.headers import Headers, HeaderValue, check_name
+from restkit.message.request import Request
+from restkit.payload.base import Payload
+from restkit.payload.convert import as_payload
+from restkit.payload.spooled import SpooledPayload, SpoolMode, spool_payload
+from restkit.payload.values import json_payload
+
+
+def merge_headers(defaults: Headers, given: GivenHeaders) -> tuple[Headers, frozenset[str]]:
+    """Return the defaults, replaced by what a call gives, and the names that it gives as None.
+
+    Fields of these names are not sent, whether they are defaults or the payload's own.
+    """
+    pairs = header_pairs(given)
+    names = {check_name(name).lower() for name, _ in pairs}
+    headers = defaults.copy()
+    for name in names:
+        headers.pop(name, None)
+    for name, value in pairs:
+        if value is not None:
+            headers.add(name, value)
+    if len(headers.get_all("host")) > 1:
+        raise InvalidHeader("Host is given twice; a request must have one (RFC 9112 3.2)")
+    if "range" in headers and "accept-encoding" not in names:
+        # A range is part of the encoded bytes: parts of two encodings cannot be joined.
+        headers["Accept-Encoding"] = "identity"
+    return headers, frozenset(names - headers.names())
+
+
+def header_pairs(given: GivenHeaders) -> list[tuple[str, HeaderValue | None]]:
+    """Return given headers as pairs; raise InvalidHeader for other types."""
+    if isinstance(given, Headers):
+        return list(given.pairs())  # items() joins the values of a name
+    try:
+        fields = given.items() if isinstance(given, Mapping) else given
+        return [(name, value) for name, value in fields]
+    except (TypeError, ValueError) as exc:
+        raise InvalidHeader(
+            f"headers must be a mapping or pairs of (name, value); got {given!r:.60}"
+        ) from exc
+
+
+def pop_payload(payload: object, given: dict[str, Any]) -> Payload | None:
+    """Return the one payload of a call, and remove its option; raise TypeError for two.
+
+    ``body``, ``data`` and ``json`` are other names for it.
+    """
+    found = {"payload": payload} if payload is not None else {}
+    for name in ("body", "data", "json"):
+        if name in given:
+            value = given.pop(name)
+            if name == "json" or value is not None:
+                found[name] = value
+    if len(found) > 1:
+        raise TypeError(f"{' and '.join(found)} are both given; a request has one payload")
+    if "json" in found:
+        return json_payload(found["json"])
+    return to_payload(next(iter(found.values()), None))
+
+
+def to_payload(value: object) -> Payload | None:
+    """Convert a value to a payload; a mapping or a list of pairs becomes a form."""
+    if value is None:
+        return None
+    form = as_form(value)
+    return as_payload(value if form is None else form)
+
+
+def apply_payload_options(request: Request, settings: Settings) -> None:
+    """Wrap the payload of a request as its headers and options ask.
+
+    A Content-Type among the headers gets the boundary of a form.
+    """
+    payload = request.payload
+    if payload is None:
+        return
+    if "content-type" in request.headers.names():
+        payload = _declare_content_type(request.headers, payload)
+    if settings.compress is not None:
+        _check_compressible(request, settings.compress)
+        payload = compress_payload(payload, settings.compress)
+    if settings.content_digest and "content-digest" not in request.given_names:
+        # Before it is spooled: then its digest is known together with its length.
+        payload = add_content_digest(payload)
+    request.payload = _spool(payload, settings)
+
+
+def _declare_content_type(headers: Headers, payload: Payload) -> Payload:
+    given = headers["content-type"]
+    payload = apply_content_type(payload, given)
+    declared = add_boundary(given, payload)
+    if declared != given:
+        headers["Content-Type"] = declared
+    return payload
+
+
+def _check_compressible(request: Request, coding: str) -> None:
+    if "content-encoding" in request.suppressed_headers:
+        raise RequestError(
+            f"compress={coding!r} needs the header Content-Encoding, which is given as None"
+        )
+    for name in ("content-encoding", "content-length"):
+        if name in request.headers.names():
+            raise RequestError(
+                f"compress={coding!r} and a {name.title()} header are both given; compress= sets "
+                "that header"
+            )
+
+
+def _spool(payload: Payload, settings: Settings) -> Payload:
+    if settings.spool_mode is SpoolMode.OFF:
+        return payload
+    new_spool = settings.read_options.new_spool
+    if settings.spool_mode is SpoolMode.BEFORE_SENDING:
+        sendable = payload.replayable and payload.length is not None
+        return payload if sendable else spool_payload(payload, new_spool)
+    return payload if payload.replayable else SpooledPayload(payload, new_spool)

@@ -1,0 +1,298 @@
+"""Run one call: send the request, and follow redirects, challenges and retries.
+
+This is the only loop that sends a request again. The policies beside it decide (redirects,
+retries, credentials, cookies); ``Call`` asks them in order. Earlier attempts are in the
+``history`` of the response or of the error.
+"""
+
+from __future__ import annotations
+
+from copy import copy
+from logging import DEBUG
+from time import perf_counter
+
+from restkit.client.options import Settings
+from restkit.client.redirects import redirect_request
+from restkit.client.retries import RetryCounter
+from restkit.client.serialize import serialize_request
+from restkit.connections.pool import ConnectionPool
+from restkit.connections.reply import Reply
+from restkit.cookies.cookies import Cookies
+from restkit.errors import Error, PayloadNotReplayable, TransportError, drop_tracebacks
+from restkit.log import get_logger
+from restkit.message.request import Request
+from restkit.message.response import HttpResponse
+from restkit.payload.base import Payload, can_send
+from restkit.payload.spooled import spool_payload
+from restkit.redaction import redact_url
+from restkit.timeouts import Deadline
+
+_MAX_CHALLENGES = 3
+_EXPECTATION_FAILED = 417
+_LENGTH_REQUIRED = frozenset((411, 501))  # 501: the server does not know chunks (RFC 9112 6.1)
+_CHUNKED_FIELDS = ("transfer-encoding", "trailer")
+
+
+class Call:
+    """One call, from its first attempt to its final response."""
+
+    __slots__ = (
+        "_challenges",
+        "_cookies",
+        "_deadline",
+        "_fresh",
+        "_history",
+        "_may_expect",
+        "_pool",
+        "_redirects",
+        "_request",
+        "_retries",
+        "_settings",
+    )
+
+    def __init__(
+        self, request: Request, settings: Settings, pool: ConnectionPool, cookies: Cookies | None
+    ) -> None:
+        self._request = request
+        self._settings = settings
+        self._pool = pool
+        self._cookies = cookies
+        self._deadline = Deadline(settings.timeout, request.url.authority)
+        self._history: list[HttpResponse | Error] = []
+        self._retries: RetryCounter | None = None
+        self._redirects = 0
+        self._challenges = 0
+        self._fresh = False
+        self._may_expect = True
+
+    def run(self) -> HttpResponse:
+        """Return the final response; raise the error that no policy retries."""
+        try:
+            while True:
+                attempt = self._add_credentials()
+                try:
+                    response = self._send(attempt)
+                except Error as error:
+                    self._log(attempt, error)
+                    if not self._retry_after_error(attempt, error):
+                        raise
+                    continue
+                if response is None:
+                    continue
+                self._fresh = False
+                self._log(attempt, response)
+                if not self._needs_another_request(attempt, response):
+                    response.history = tuple(self._history)
+                    return response
+        except Error as error:
+            error.history = tuple(self._history)
+            raise
+
+    def _add_credentials(self) -> Request:
+        """Return the request of this attempt: itself, or a copy with credentials or cookies."""
+        request, cookies, auth = self._request, self._cookies, self._settings.auth
+        if auth is None and (cookies is None or cookies.empty):
+            return request
+        attempt = copy(request)
+        if auth is not None and _may_set_authorization(request):
+            auth.authorize(attempt)
+        if cookies is not None:
+            cookies.add_to_request(attempt)
+        return attempt
+
+    # One attempt
+
+    def _send(self, attempt: Request) -> HttpResponse | None:
+        """Send an attempt and return its response; None for a 417 that must be sent again."""
+        try:
+            route = self._settings.route_to(attempt)
+            outgoing = serialize_request(
+                attempt, self._settings, route.proxy, may_expect=self._may_expect
+            )
+            reply = self._pool.send(outgoing, route, self._deadline, fresh=self._fresh)
+        except Error as error:
+            if error.request is None:
+                error.request = attempt
+            elif error.out_of_payload:
+                _add_target_to_message(error, attempt)
+            raise
+        if (
+            reply.head.status == _EXPECTATION_FAILED
+            and outgoing.expects_continue
+            and can_send(attempt.payload)
+        ):
+            # Nothing of the payload was sent: send the request without Expect.
+            reply.close()
+            self._may_expect, self._fresh = False, True
+            return None
+        self._may_expect = True
+        if reply.failure is None:
+            return self._make_response(attempt, reply)
+        failure, reply.failure = reply.failure, None
+        failure.request = attempt
+        failure.response = self._make_response(attempt, reply)
+        try:
+            raise failure
+        finally:
+            del failure, reply  # a traceback and this frame would keep each other alive
+
+    def _make_response(self, attempt: Request, reply: Reply) -> HttpResponse:
+        make = self._settings.response_class or HttpResponse
+        return make(attempt, reply, self._deadline.started)
+
+    def _log(self, request: Request, outcome: HttpResponse | Error) -> None:
+        """Log the outcome of one attempt, with the seconds since the call began."""
+        logger = get_logger()
+        if logger.isEnabledFor(DEBUG):
+            text = type(outcome).__name__ if isinstance(outcome, Error) else outcome.status_line
+            seconds = perf_counter() - self._deadline.started
+            url = redact_url(str(request.url))
+            logger.debug("%s %s: %s, %.3f s", request.method, url, text, seconds)
+
+    # After a response
+
+    def _needs_another_request(self, attempt: Request, response: HttpResponse) -> bool:
+        """Whether a policy asks for another request after this response, and prepare that."""
+        auth = self._settings.auth
+        if auth is not None:
+            auth.learn(attempt, response)
+        if self._cookies is not None and response.sets_cookies:
+            self._cookies.store_from_response(attempt, response)
+        if response.status < 300 and self._settings.retries is None:
+            return False
+        return (
+            self._answer_challenge(attempt, response)
+            or self._resend_with_length(response)
+            or self._follow_redirect(response)
+            or self._retry_status(response)
+        )
+
+    def _answer_challenge(self, attempt: Request, response: HttpResponse) -> bool:
+        auth = self._settings.auth
+        if response.status != 401 or auth is None or not auth.answers_challenges:
+            return False
+        if not _may_set_authorization(self._request):
+            return False
+        if self._challenges >= _MAX_CHALLENGES or not auth.answer(attempt, response):
+            return False
+        self._challenges += 1
+        self._continue_with(self._request, response, "with credentials")
+        return True
+
+    def _resend_with_length(self, response: HttpResponse) -> bool:
+        following = request_with_length(self._request, self._settings, response)
+        if following is None:
+            return False
+        self._continue_with(following, response, "with its length")
+        return True
+
+    def _follow_redirect(self, response: HttpResponse) -> bool:
+        redirect = redirect_request(self._request, self._settings, response, self._redirects)
+        if redirect is None:
+            return False
+        following, settings = redirect
+        self._continue_with(following, response, f"to {redact_url(str(following.url))}")
+        self._settings = settings
+        self._redirects += 1
+        self._challenges = 0
+        self._deadline.peer = following.url.authority
+        return True
+
+    def _retry_status(self, response: HttpResponse) -> bool:
+        if self._settings.retries is None:
+            return False
+        delay = self._count_retries().delay_after_status(self._request, response)
+        if delay is None or not self._has_time_for(delay):
+            return False
+        self._continue_with(self._request, response, "in another attempt")
+        self._pool.wait_or_closed(delay)  # the next attempt reports a closed Client
+        return True
+
+    def _continue_with(self, following: Request, response: HttpResponse, how: str) -> None:
+        """Discard a response and continue with a request; raise when its payload was spent."""
+        release_for_resend(response, following.payload, how)
+        self._history.append(response)
+        self._request = following
+
+    # After an error
+
+    def _retry_after_error(self, attempt: Request, error: Error) -> bool:
+        """Whether to send again after an error; the delay before it is over then."""
+        if self._pool.closed or error.out_of_payload:
+            return False
+        delay = self._count_retries().delay_after_error(attempt, error)
+        if delay is None or not self._has_time_for(delay) or self._pool.wait_or_closed(delay):
+            return False
+        drop_tracebacks(error)
+        self._history.append(error)
+        # The server may have closed its other idle connections, too.
+        self._fresh = isinstance(error, TransportError) and error.on_reused_connection
+        return True
+
+    def _count_retries(self) -> RetryCounter:
+        if self._retries is None:
+            self._retries = RetryCounter(self._settings.retry_policy())
+        return self._retries
+
+    def _has_time_for(self, delay: float) -> bool:
+        left = self._deadline.remaining("waiting for another attempt")
+        return left is None or delay < left
+
+
+def release_for_resend(response: HttpResponse, payload: Payload | None, how: str) -> None:
+    """Discard a response, so that its payload can be sent again.
+
+    Raises PayloadNotReplayable where the payload was sent and cannot be sent again.
+    """
+    if not can_send(payload):
+        raise PayloadNotReplayable(
+            f"got {response.status_line}: {payload!r} must be sent again {how}, but it "
+            "can be sent only once; replay='spool' keeps it for another attempt",
+            sent=response.sent,
+            request=response.request,
+            response=response,
+        )
+    response.skip_body()
+
+
+def request_with_length(
+    request: Request, settings: Settings, response: HttpResponse
+) -> Request | None:
+    """Return the request with its payload spooled, so that its length is known.
+
+    This follows 411 (RFC 9110 15.5.12), or 501, to a chunked payload; None otherwise. A
+    ``Transfer-Encoding: chunked`` from the caller is removed, because the server refused it.
+    Trailers that were announced become headers. Reads the payload now, and raises what its
+    source raises.
+    """
+    payload = request.payload
+    if response.status not in _LENGTH_REQUIRED or not _is_chunked(request):
+        return None
+    if not can_send(payload):
+        return None
+    following = copy(request)
+    for name in _CHUNKED_FIELDS:
+        following.headers.pop(name, None)
+    if payload is not None and payload.length is None:
+        following.payload = spool_payload(payload, settings.read_options.new_spool)
+    return following
+
+
+def _is_chunked(request: Request) -> bool:
+    names = request.headers.names()
+    if "transfer-encoding" in names:
+        return True
+    payload = request.payload
+    return payload is not None and payload.length is None and "content-length" not in names
+
+
+def _may_set_authorization(request: Request) -> bool:
+    """Whether the caller has neither given nor suppressed the Authorization header."""
+    return "authorization" not in request.given_names
+
+
+def _add_target_to_message(error: Error, request: Request) -> None:
+    """Name the request that did not get the end of a response body that was sent on."""
+    target = f"{request.method} {redact_url(str(request.url))}"
+    error.message += f"; it was the payload of {target}, which did not get its end"
+    error.args = (error.message,)

@@ -1,0 +1,285 @@
+"""The Client: its options, its connections and its cookies."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from restkit._version import __version__
+from restkit.auth.auth import Auth, BasicAuth
+from restkit.client.build import apply_payload_options, merge_headers, pop_payload, to_payload
+from restkit.client.call import Call
+from restkit.client.environment import (
+    apply_environment,
+    make_network,
+    parse_base_url,
+    parse_resolve,
+)
+from restkit.client.filters import call_on_request, call_on_response
+from restkit.client.options import (
+    CommonOptions,
+    GivenHeaders,
+    RequestOptions,
+    Settings,
+    apply_options,
+    check_bool,
+    check_count,
+    check_positive,
+    check_seconds,
+)
+from restkit.connections.pool import MAX_IDLE, ConnectionPool
+from restkit.content_encoding.decoding import accept_encoding
+from restkit.cookies.cookies import Cookies, as_cookies
+from restkit.headers import Headers
+from restkit.message.request import NO_NAMES, Request
+from restkit.message.response import HttpResponse
+from restkit.network.dial import get_ready
+from restkit.network.options import Connect, SocketOption
+from restkit.url.query import Params, copy_params, merge_params
+from restkit.url.url import URL, join_uri, parse_url
+
+if TYPE_CHECKING:
+    from http.cookiejar import CookieJar
+
+    from typing_extensions import Unpack
+
+USER_AGENT = f"restkit/{__version__}"
+
+
+class Client:
+    """Sends requests, and keeps connections and cookies. May be shared by threads.
+
+    Takes the options of a call as defaults for its calls, and these for all calls together:
+    ``headers``, ``params``, ``base_url`` (the start of relative URLs), ``cookies`` (a jar, or
+    False for none), ``trust_env`` (read proxies and trusted certificates from the environment),
+    ``uds`` (the path of a Unix socket), ``source_address``, ``socket_options``, ``connect`` (a
+    function that opens sockets), ``resolve`` (addresses by host), and ``pool_size``, ``max_idle``
+    and ``max_connections`` for the connections it keeps. Leaving ``with`` closes it.
+
+    >>> from restkit.testing import LocalServer
+    >>> with LocalServer() as server, Client(base_url=server.url, timeout=5) as client:
+    ...     client.get("/nowhere").status
+    404
+    """
+
+    def __init__(
+        self,
+        *,
+        pool_size: int = 10,
+        max_idle: float = MAX_IDLE,
+        max_connections: int | None = None,
+        headers: GivenHeaders | None = None,
+        params: Params | None = None,
+        base_url: str | URL | None = None,
+        cookies: Cookies | CookieJar | bool | None = True,
+        trust_env: bool = True,
+        uds: str | os.PathLike[str] | None = None,
+        source_address: tuple[str, int] | None = None,
+        socket_options: Iterable[SocketOption] = (),
+        connect: Connect | None = None,
+        resolve: Mapping[str, str] | None = None,
+        **options: Unpack[CommonOptions],
+    ) -> None:
+        get_ready()
+        network = make_network(uds, source_address, socket_options, connect)
+        settings = Settings(network=network, resolve=parse_resolve(resolve))
+        if check_bool("trust_env", trust_env):
+            settings = apply_environment(settings, os.environ)
+        self._settings = apply_options(settings, dict(options))
+        self._pool = ConnectionPool(
+            check_count("pool_size", pool_size),
+            check_seconds("max_idle", max_idle),
+            None if max_connections is None else check_positive("max_connections", max_connections),
+        )
+        self.cookies = as_cookies(cookies)
+        self._params = copy_params(params)
+        self._base = parse_base_url(base_url)
+        self._headers, self._suppressed = _default_headers(headers)
+
+    def request(
+        self,
+        url: str | URL,
+        method: str = "GET",
+        payload: object = None,
+        headers: GivenHeaders | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> HttpResponse:
+        """Send one request; return its response once the head is received and the payload sent.
+
+        Blocks. Raises a subclass of ``restkit.Error``, and whatever the payload's own source
+        raises. A status of 400 or more is a response; ``raise_for_status()`` turns it into an
+        error.
+        """
+        settings, params = self._settings, self._params
+        if options:
+            given: dict[str, Any] = dict(options)
+            params = merge_params(params, given.pop("params", None))
+            body = pop_payload(payload, given)
+            settings = apply_options(settings, given)
+        else:
+            body = to_payload(payload)
+        if self._base is not None and isinstance(url, str):
+            url = join_uri(self._base, url)
+        target = parse_url(url, params)
+        has_auth = "auth" in options
+        if target.username is not None and _uses_url_credentials(settings.auth, has_auth):
+            has_auth = True
+            auth = BasicAuth(target.username, target.password or "")
+            settings = settings.replace(auth=auth)
+        fields, suppressed = self._merge_headers(headers, has_auth=has_auth)
+        request = Request(
+            method,
+            target,
+            fields,
+            body,
+            suppressed_headers=suppressed,
+            read_options=settings.read_options,
+        )
+        if body is not None:
+            apply_payload_options(request, settings)
+        if settings.filters:
+            return self._send_filtered(request, settings)
+        return self._send(request, settings)
+
+    def send(self, request: Request) -> HttpResponse:
+        """Send a request that exists already, with the default options of this Client."""
+        return self._send_filtered(request, self._settings)
+
+    def _send_filtered(self, request: Request, settings: Settings) -> HttpResponse:
+        payload = request.payload
+        response = call_on_request(settings.filters, request)
+        if response is None:
+            if request.payload is not payload:
+                request.payload = to_payload(request.payload)
+                apply_payload_options(request, settings)
+            response = self._send(request, settings)
+        return call_on_response(settings.filters, response, request)
+
+    def _send(self, request: Request, settings: Settings) -> HttpResponse:
+        if settings.progress is not None:
+            progress = settings.progress.for_payload(request.payload)
+            settings = settings.replace(progress=progress)
+            request.read_options = settings.read_options
+        return Call(request, settings, self._pool, self.cookies).run()
+
+    def _merge_headers(
+        self, given: GivenHeaders | None, *, has_auth: bool
+    ) -> tuple[Headers, frozenset[str]]:
+        """Return the headers of a call; its ``auth=`` replaces a default Authorization."""
+        defaults = self._headers
+        if has_auth and "authorization" in defaults.names():
+            defaults = defaults.copy()
+            del defaults["authorization"]
+        if given is None:
+            return defaults.copy(), self._suppressed
+        headers, suppressed = merge_headers(defaults, given)
+        return headers, suppressed | (self._suppressed - headers.names())
+
+    def get(
+        self,
+        url: str | URL,
+        payload: object = None,
+        headers: GivenHeaders | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> HttpResponse:
+        """Send a GET request; see ``request``."""
+        return self.request(url, "GET", payload, headers, **options)
+
+    def head(
+        self,
+        url: str | URL,
+        payload: object = None,
+        headers: GivenHeaders | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> HttpResponse:
+        """Send a HEAD request; see ``request``."""
+        return self.request(url, "HEAD", payload, headers, **options)
+
+    def post(
+        self,
+        url: str | URL,
+        payload: object = None,
+        headers: GivenHeaders | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> HttpResponse:
+        """Send a POST request; see ``request``."""
+        return self.request(url, "POST", payload, headers, **options)
+
+    def put(
+        self,
+        url: str | URL,
+        payload: object = None,
+        headers: GivenHeaders | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> HttpResponse:
+        """Send a PUT request; see ``request``."""
+        return self.request(url, "PUT", payload, headers, **options)
+
+    def patch(
+        self,
+        url: str | URL,
+        payload: object = None,
+        headers: GivenHeaders | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> HttpResponse:
+        """Send a PATCH request; see ``request``."""
+        return self.request(url, "PATCH", payload, headers, **options)
+
+    def delete(
+        self,
+        url: str | URL,
+        payload: object = None,
+        headers: GivenHeaders | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> HttpResponse:
+        """Send a DELETE request; see ``request``."""
+        return self.request(url, "DELETE", payload, headers, **options)
+
+    def options(
+        self,
+        url: str | URL,
+        payload: object = None,
+        headers: GivenHeaders | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> HttpResponse:
+        """Send an OPTIONS request; see ``request``."""
+        return self.request(url, "OPTIONS", payload, headers, **options)
+
+    # The end
+
+    @property
+    def closed(self) -> bool:
+        """Whether the Client was closed: it sends nothing then."""
+        return self._pool.closed
+
+    def close(self) -> None:
+        """Close every connection, from any thread; a thread that waits on one gets an error."""
+        self._pool.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        if self.closed:
+            return "<Client, closed>"
+        return f"<Client, {self._pool.count_idle()} idle connections>"
+
+
+def _default_headers(given: GivenHeaders | None) -> tuple[Headers, frozenset[str]]:
+    headers = Headers([("User-Agent", USER_AGENT), ("Accept-Encoding", accept_encoding())])
+    suppressed = NO_NAMES
+    if given is not None:
+        headers, suppressed = merge_headers(headers, given)
+    # Every request gets a copy: render them once.
+    headers.lines()
+    headers.names()
+    return headers, suppressed
+
+
+def _uses_url_credentials(auth: Auth | None, has_auth: bool) -> bool:
+    """Whether user info in a URL is used: not with ``auth=`` of the call, but before netrc."""
+    return not has_auth if auth is None else auth.every_origin

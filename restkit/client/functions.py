@@ -1,0 +1,152 @@
+"""Functions that send one request each, with a Client that the process shares."""
+
+from __future__ import annotations
+
+import atexit
+import os
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from restkit.client.client import Client
+from restkit.client.options import GivenHeaders, RequestOptions
+from restkit.message.response import HttpResponse
+from restkit.url.url import URL
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+class _Shared:
+    """The shared Client of this process, once it was used."""
+
+    client: Client | None = None
+    lock = Lock()
+
+
+def default_client() -> Client:
+    """Return the Client that the functions of this module share; it is made at the first call.
+
+    It keeps no cookies, and reads the environment once, when it is made. After it was closed, the
+    next call makes another one.
+
+    >>> default_client() is default_client()
+    True
+    """
+    client = _Shared.client
+    if client is None or client.closed:
+        with _Shared.lock:
+            client = _Shared.client
+            if client is None or client.closed:
+                client = _Shared.client = Client(cookies=False)
+    return client
+
+
+def request(
+    url: str | URL,
+    method: str = "GET",
+    payload: object = None,
+    headers: GivenHeaders | None = None,
+    **options: Unpack[RequestOptions],
+) -> HttpResponse:
+    """Send one request and return its response; see ``Client.request``.
+
+    ``payload`` may be bytes, text, a file, a pipe, a generator, a form, a response, and more. A
+    payload with a length is sent with Content-Length, any other one in chunks.
+
+    >>> from restkit.testing import LocalServer
+    >>> with LocalServer() as server:
+    ...     response = request(server.url, "POST", payload=b"data")
+    ...     response.status
+    404
+    """
+    return default_client().request(url, method, payload, headers, **options)
+
+
+def get(
+    url: str | URL,
+    payload: object = None,
+    headers: GivenHeaders | None = None,
+    **options: Unpack[RequestOptions],
+) -> HttpResponse:
+    """Send a GET request; see ``request``.
+
+    >>> from restkit.testing import LocalServer
+    >>> with LocalServer() as server:
+    ...     get(server.url, params={"page": 2}).status
+    404
+    """
+    return default_client().request(url, "GET", payload, headers, **options)
+
+
+def head(
+    url: str | URL,
+    payload: object = None,
+    headers: GivenHeaders | None = None,
+    **options: Unpack[RequestOptions],
+) -> HttpResponse:
+    """Send a HEAD request; see ``request``."""
+    return default_client().request(url, "HEAD", payload, headers, **options)
+
+
+def post(
+    url: str | URL,
+    payload: object = None,
+    headers: GivenHeaders | None = None,
+    **options: Unpack[RequestOptions],
+) -> HttpResponse:
+    """Send a POST request; see ``request``."""
+    return default_client().request(url, "POST", payload, headers, **options)
+
+
+def put(
+    url: str | URL,
+    payload: object = None,
+    headers: GivenHeaders | None = None,
+    **options: Unpack[RequestOptions],
+) -> HttpResponse:
+    """Send a PUT request; see ``request``."""
+    return default_client().request(url, "PUT", payload, headers, **options)
+
+
+def patch(
+    url: str | URL,
+    payload: object = None,
+    headers: GivenHeaders | None = None,
+    **options: Unpack[RequestOptions],
+) -> HttpResponse:
+    """Send a PATCH request; see ``request``."""
+    return default_client().request(url, "PATCH", payload, headers, **options)
+
+
+def delete(
+    url: str | URL,
+    payload: object = None,
+    headers: GivenHeaders | None = None,
+    **options: Unpack[RequestOptions],
+) -> HttpResponse:
+    """Send a DELETE request; see ``request``."""
+    return default_client().request(url, "DELETE", payload, headers, **options)
+
+
+def options(
+    url: str | URL,
+    payload: object = None,
+    headers: GivenHeaders | None = None,
+    **options: Unpack[RequestOptions],
+) -> HttpResponse:
+    """Send an OPTIONS request; see ``request``."""
+    return default_client().request(url, "OPTIONS", payload, headers, **options)
+
+
+def _close_shared() -> None:
+    if _Shared.client is not None:
+        _Shared.client.close()
+
+
+def _forget_shared() -> None:
+    """In the child of a fork: connections belong to the parent, and the lock may be held."""
+    _Shared.client, _Shared.lock = None, Lock()
+
+
+atexit.register(_close_shared)
+os.register_at_fork(after_in_child=_forget_shared)

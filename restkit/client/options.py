@@ -1,0 +1,441 @@
+"""Every option of a call: its type, its default and its check.
+
+A new option is one line in ``CommonOptions`` (its type for callers) and one in ``Settings`` (its
+default and its check).
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypedDict, TypeVar, cast
+
+from restkit.auth.auth import Auth, as_auth
+from restkit.client.filters import Filter, as_filters
+from restkit.client.retries import RetryPolicy, as_retries, default_policy
+from restkit.content_encoding.compressors import CODINGS
+from restkit.cookies.cookies import Cookies
+from restkit.errors import RequestError
+from restkit.headers import HeaderValue
+from restkit.io.spool import DEFAULT_MEMORY_SIZE
+from restkit.message.request import ReadOptions, Request
+from restkit.message.response import HttpResponse
+from restkit.network.options import (
+    AddressCheck,
+    Connect,
+    Network,
+    SocketOption,
+    TLSOptions,
+    as_tls_version,
+    check_tls_options,
+)
+from restkit.network.proxy import Proxy, as_proxy
+from restkit.network.route import Route
+from restkit.payload.spooled import SpoolMode
+from restkit.progress import Progress, ProgressCallback, as_progress
+from restkit.timeouts import Timeout, as_timeout
+from restkit.url.query import Params
+from restkit.url.url import URL
+
+if TYPE_CHECKING:
+    from http.cookiejar import CookieJar
+
+    import urllib3
+
+GivenHeaders: TypeAlias = (
+    "Mapping[str, HeaderValue | None] | Iterable[tuple[str, HeaderValue | None]]"
+)
+
+_MAX_SECONDS = 1e9
+_Value = TypeVar("_Value")
+
+
+class CommonOptions(TypedDict, total=False):
+    """The options that a Client takes as defaults, and a call for itself."""
+
+    timeout: float | tuple[float | None, float | None] | Timeout | urllib3.Timeout | None
+    decompress: bool
+    spool_size: int
+    spool_dir: str | os.PathLike[str] | None
+    max_body: int | None
+    verify: bool | str | os.PathLike[str]
+    cert: str | tuple[str, str] | tuple[str, str, str] | None
+    ssl_context: ssl.SSLContext | None
+    fingerprint: str | None
+    min_tls: str | ssl.TLSVersion | None
+    expect_continue: bool | None
+    follow_redirect: bool
+    max_follow_redirect: int
+    force_follow_redirect: bool
+    follow_downgrade: bool
+    keep_headers: Iterable[str]
+    max_tries: int
+    wait_tries: float
+    max_wait: float
+    retry_unsafe: bool
+    retries: urllib3.Retry | int | None
+    replay: str | None
+    spool: bool
+    compress: str | None
+    content_digest: bool | None
+    auth: Auth | tuple[str, str] | Callable[..., object] | str | None
+    proxy: Proxy | str | None
+    check_address: AddressCheck | None
+    filters: object
+    progress: Progress | ProgressCallback | None
+    response_class: type[HttpResponse] | None
+
+
+class RequestOptions(CommonOptions, total=False):
+    """The options of a call: the common ones, and those that a Client does not take."""
+
+    params: Params | None
+    json: Any
+    body: Any
+    data: Any
+
+
+class ClientOptions(CommonOptions, total=False):
+    """The options of a Client: the common ones, and those that a call does not take."""
+
+    pool_size: int
+    max_idle: float
+    max_connections: int | None
+    headers: GivenHeaders | None
+    params: Params | None
+    base_url: str | URL | None
+    cookies: Cookies | CookieJar | bool | None
+    trust_env: bool
+    uds: str | os.PathLike[str] | None
+    source_address: tuple[str, int] | None
+    socket_options: Iterable[SocketOption]
+    connect: Connect | None
+    resolve: Mapping[str, str] | None
+
+
+# Checks: the name of an option and the given value, to the value that Settings holds
+
+
+def check_bool(name: str, value: object) -> bool:
+    """Return True or False; raise RequestError for anything else."""
+    if not isinstance(value, bool):
+        raise RequestError(f"{name} must be True or False; got {value!r:.60}")
+    return value
+
+
+def check_count(name: str, value: object, *, least: int = 0, unit: str = "a number") -> int:
+    """Return an int of at least ``least``; raise RequestError for anything else."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise RequestError(f"{name} must be {unit}, {least} or more; got {value!r:.60}")
+    return value
+
+
+def check_positive(name: str, value: object) -> int:
+    """Return an int of 1 or more; raise RequestError for anything else."""
+    return check_count(name, value, least=1)
+
+
+def check_size(name: str, value: object) -> int:
+    """Return a number of bytes; raise RequestError for anything else."""
+    return check_count(name, value, unit="a number of bytes")
+
+
+def check_seconds(name: str, value: object) -> float:
+    """Return a number of seconds; raise RequestError for anything else."""
+    if isinstance(value, (int, float)) and type(value) is not bool and 0 <= value <= _MAX_SECONDS:
+        return value
+    raise RequestError(
+        f"{name} must be a number of seconds from 0 to {_MAX_SECONDS:g}; got {value!r:.60}"
+    )
+
+
+def check_path(name: str, value: object) -> str | None:
+    """Return a path as a str, or None; raise RequestError for anything else."""
+    if value is None:
+        return None
+    if not isinstance(value, (str, os.PathLike)):
+        raise RequestError(f"{name} must be a path or None; got {value!r:.60}")
+    return os.fsdecode(value)
+
+
+def _optional(check: Callable[[str, object], _Value]) -> Callable[[str, object], _Value | None]:
+    return lambda name, value: None if value is None else check(name, value)
+
+
+def _check_coding(name: str, value: object) -> str:
+    if value not in CODINGS or not isinstance(value, str):
+        raise RequestError(
+            f"{name} must be one of {', '.join(CODINGS)}, or None; got {value!r:.60}"
+        )
+    return value
+
+
+def _check_names(name: str, value: object) -> frozenset[str]:
+    names = [value] if isinstance(value, str) else value
+    found = list(names) if isinstance(names, Iterable) else [names]
+    if not all(isinstance(each, str) for each in found):
+        raise RequestError(f"{name} must be names of headers; got {value!r:.60}")
+    return frozenset(str(each).lower() for each in found)
+
+
+def _check_response_class(name: str, value: object) -> type[HttpResponse] | None:
+    if value is None or (isinstance(value, type) and issubclass(value, HttpResponse)):
+        return value
+    raise RequestError(f"{name} must be HttpResponse or a subclass of it; got {value!r:.60}")
+
+
+def _check_address_check(name: str, value: object) -> AddressCheck | None:
+    if value is not None and not callable(value):
+        raise RequestError(
+            f"{name} must be a function of an IP address, or None; got {value!r:.60}"
+        )
+    return value
+
+
+def _check_proxy(_: str, value: object) -> Callable[[URL], Proxy | None] | None:
+    proxy = as_proxy(value)
+    return None if proxy is None else lambda _: proxy
+
+
+class _Option(NamedTuple):
+    default: Any
+    check: Callable[[str, object], Any]
+
+
+def _option(default: _Value, check: Callable[[str, object], _Value]) -> _Value:
+    """Declare an option of Settings; ``_declare_options`` takes the check out."""
+    return cast("_Value", _Option(default, check))
+
+
+class Settings:
+    """The checked options of one call. Immutable: ``replace`` returns a copy.
+
+    The class holds the defaults, an instance only what differs from them.
+    """
+
+    timeout: Timeout = _option(Timeout(), lambda _, value: as_timeout(value))
+
+    decompress: bool = _option(True, check_bool)
+    spool_size: int = _option(DEFAULT_MEMORY_SIZE, check_size)
+    spool_dir: str | None = _option(None, check_path)
+    max_body: int | None = _option(None, _optional(check_size))
+
+    proxy: Callable[[URL], Proxy | None] | None = _option(None, _check_proxy)
+
+    expect_continue: bool | None = _option(None, _optional(check_bool))
+    compress: str | None = _option(None, _optional(_check_coding))
+    content_digest: bool | None = _option(None, _optional(check_bool))
+    progress: Progress | None = _option(None, lambda _, value: as_progress(value))
+
+    follow_redirect: bool = _option(True, check_bool)
+    max_follow_redirect: int = _option(10, check_count)
+    force_follow_redirect: bool = _option(False, check_bool)
+    follow_downgrade: bool = _option(True, check_bool)
+    keep_headers: frozenset[str] = _option(frozenset(), _check_names)
+
+    max_tries: int = _option(3, check_positive)
+    wait_tries: float = _option(0.3, check_seconds)
+    max_wait: float = _option(60.0, check_seconds)
+    retry_unsafe: bool = _option(False, check_bool)
+    retries: RetryPolicy | None = _option(None, lambda _, value: as_retries(value))
+
+    auth: Auth | None = _option(None, lambda _, value: as_auth(value))
+    response_class: type[HttpResponse] | None = _option(None, _check_response_class)
+
+    # Made of several options, or only of a Client's; apply_options() fills them in.
+    tls: TLSOptions = TLSOptions()
+    network: Network = Network()
+    resolve: Mapping[str, str] | None = None
+    spool_mode: SpoolMode = SpoolMode.OFF
+    filters: tuple[Filter, ...] = ()
+    read_options: ReadOptions = ReadOptions()
+
+    def __init__(self, **changes: Any) -> None:
+        self.__dict__.update(changes)
+        if not _READ_FIELDS.isdisjoint(changes):
+            self.read_options = ReadOptions(
+                self.decompress,
+                self.spool_size,
+                self.spool_dir,
+                self.max_body,
+                self.content_digest is not False,
+                None if self.progress is None else self.progress.received,
+            )
+
+    def replace(self, **changes: Any) -> Settings:
+        """Return these settings with some of them changed."""
+        return Settings(**{**self.__dict__, **changes}) if changes else self
+
+    def route_to(self, request: Request) -> Route:
+        """Return the route of a request; raise RequestError for one that is forbidden."""
+        scheme, host, port = request.url.origin
+        if self.proxy is None and self.resolve is None:
+            return Route(scheme, host, port, self.tls, None, self.network)
+        proxy = None
+        # The URL of a CONNECT request names the proxy itself.
+        if self.proxy is not None and request.method != "CONNECT":
+            proxy = self.proxy(request.url)
+        if proxy is not None and proxy.looks_up and self.network.address_check is not None:
+            raise RequestError(
+                f"check_address= has no effect here, because {proxy} resolves the names of hosts. "
+                "Use Proxy(..., check_address=) to check the proxy's own address, or proxy=None",
+                request=request,
+            )
+        address = None
+        if self.resolve is not None:
+            address = self.resolve.get(f"{host}:{port}") or self.resolve.get(host)
+        return Route(scheme, host, port, self.tls, proxy, self.network, address)
+
+    def retry_policy(self) -> RetryPolicy:
+        """Return the rules for another attempt, made of all retry options."""
+        policy = self.retries or default_policy(self.max_tries)
+        return policy._replace(
+            wait=self.wait_tries,
+            max_wait=self.max_wait,
+            methods=None if self.retry_unsafe else policy.methods,
+        )
+
+
+_READ_FIELDS = frozenset(
+    ("decompress", "spool_size", "spool_dir", "max_body", "content_digest", "progress")
+)
+
+
+def _declare_options() -> dict[str, Callable[[str, object], Any]]:
+    """Leave the default of each option in Settings, and return its check."""
+    checks = {}
+    for name, option in list(vars(Settings).items()):
+        if isinstance(option, _Option):
+            checks[name] = option.check
+            setattr(Settings, name, option.default)
+    return checks
+
+
+def _fspath(value: Any) -> Any:
+    if isinstance(value, (tuple, list)):
+        return tuple(_fspath(part) for part in value)
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+_CHECKS = _declare_options()
+_TLS_OPTIONS: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "verify": ("verify", _fspath),
+    "cert": ("cert", _fspath),
+    "ssl_context": ("context", _fspath),
+    "fingerprint": ("fingerprint", _fspath),
+    "min_tls": ("min_version", as_tls_version),
+}
+_REPLACED_BY_CONTEXT = frozenset(("verify", "cert", "min_version"))
+_SPOOL_OPTIONS = frozenset(("replay", "spool"))
+_ALL_OPTIONS = sorted([*_CHECKS, *_TLS_OPTIONS, *_SPOOL_OPTIONS, "check_address", "filters"])
+
+
+def apply_options(settings: Settings, given: Mapping[str, Any]) -> Settings:
+    """Return the settings with the given options; raise TypeError or RequestError for bad ones."""
+    changes: dict[str, Any] = {}
+    tls: dict[str, Any] = {}
+    for name, value in given.items():
+        if name in _CHECKS:
+            changes[name] = _CHECKS[name](name, value)
+        elif name in _TLS_OPTIONS:
+            field, convert = _TLS_OPTIONS[name]
+            tls[field] = convert(value)
+        elif name == "check_address":
+            check = _check_address_check(name, value)
+            changes["network"] = settings.network._replace(address_check=check)
+        elif name == "filters":
+            changes[name] = settings.filters + as_filters(value)
+        elif name not in _SPOOL_OPTIONS:
+            raise TypeError(unknown_option(name, _ALL_OPTIONS))
+    if tls:
+        changes["tls"] = check_tls_options(_drop_conflicting(settings.tls, tls)._replace(**tls))
+    if not _SPOOL_OPTIONS.isdisjoint(given):
+        changes["spool_mode"] = _spool_mode(settings.spool_mode, given)
+    return settings.replace(**changes)
+
+
+def _drop_conflicting(options: TLSOptions, given: dict[str, Any]) -> TLSOptions:
+    """Remove earlier options that the given ones replace: a context, or what a context has."""
+    if given.get("context") is not None:
+        return options._replace(verify=True, cert=None, min_version=None)
+    return options if _REPLACED_BY_CONTEXT.isdisjoint(given) else options._replace(context=None)
+
+
+def _spool_mode(before: SpoolMode, given: Mapping[str, Any]) -> SpoolMode:
+    """Combine ``spool`` and ``replay``; the one that is not given keeps its earlier value."""
+    spool = check_bool("spool", given.get("spool", before is SpoolMode.BEFORE_SENDING))
+    replay = given.get("replay", "spool" if before is SpoolMode.WHILE_SENDING else None)
+    if replay not in (None, "spool"):
+        raise RequestError(f"replay must be 'spool' or None; got {replay!r:.60}")
+    if spool:
+        return SpoolMode.BEFORE_SENDING
+    return SpoolMode.WHILE_SENDING if replay else SpoolMode.OFF
+
+
+_CLIENT_ONLY = "it is an option of a Client, not of a call"
+_CALL_ONLY = "it is an option of a call, not of a Client"
+_ALWAYS_STREAMS = "a response always streams: read body_file, body_stream() or payload_stream"
+
+# Names of other libraries, and options of restkit in the wrong place.
+_HINTS = {
+    "files": "payload= takes a file as it is, and a dict or a FormData with files in it",
+    "content": "restkit calls it payload",
+    "stream": _ALWAYS_STREAMS,
+    "preload_content": _ALWAYS_STREAMS,
+    "verify_ssl": "restkit calls it verify",
+    "ssl_verify": "restkit calls it verify",
+    "ca_certs": "restkit calls it verify, with the path of the file",
+    "ssl": "restkit calls it ssl_context",
+    "assert_fingerprint": "restkit calls it fingerprint",
+    "ssl_minimum_version": "restkit calls it min_tls",
+    "allow_redirects": "restkit calls it follow_redirect",
+    "follow_redirects": "restkit calls it follow_redirect",
+    "redirect": "restkit calls it follow_redirect",
+    "max_redirects": "restkit calls it max_follow_redirect",
+    "proxies": "restkit calls it proxy: one URL, or the environment's by itself",
+    "proxy_url": "restkit calls it proxy",
+    "use_proxy": "restkit uses the environment's proxies by itself; trust_env=False at a Client",
+    "max_retries": "restkit calls it max_tries, or retries= with urllib3's Retry",
+    "retry": "restkit calls it max_tries, or retries= with urllib3's Retry",
+    "event_hooks": "restkit calls them filters",
+    "hooks": "restkit calls them filters",
+    "decode_content": "restkit calls it decompress",
+    "fields": "restkit calls it params in the URL, payload in the body",
+    "query": "restkit calls it params",
+    "chunked": "restkit chunks what has no length; the header Transfer-Encoding: chunked forces it",
+    "read_timeout": "restkit calls it timeout=Timeout(idle=...)",
+    "connect_timeout": "restkit calls it timeout=Timeout(connect=...)",
+    "maxsize": "restkit calls it pool_size, at a Client",
+    "pool_maxsize": "restkit calls it pool_size, at a Client",
+    "pool_connections": "restkit calls it pool_size, at a Client",
+    "limits": "restkit calls them pool_size and max_connections, at a Client",
+    "unix_socket": "restkit calls it uds, at a Client",
+    "local_address": "restkit calls it source_address, at a Client",
+    "http2": "restkit speaks HTTP/1.1",
+    "pool_size": _CLIENT_ONLY,
+    "max_idle": _CLIENT_ONLY,
+    "max_connections": _CLIENT_ONLY,
+    "base_url": _CLIENT_ONLY,
+    "cookies": f"{_CLIENT_ONLY}: its jar is client.cookies, and a call can give a Cookie header",
+    "trust_env": _CLIENT_ONLY,
+    "uds": _CLIENT_ONLY,
+    "source_address": _CLIENT_ONLY,
+    "socket_options": _CLIENT_ONLY,
+    "connect": _CLIENT_ONLY,
+    "resolve": _CLIENT_ONLY,
+    "json": _CALL_ONLY,
+    "body": _CALL_ONLY,
+    "data": _CALL_ONLY,
+    "payload": _CALL_ONLY,
+    "method": _CALL_ONLY,
+    "url": f"{_CALL_ONLY}; a Client's is base_url",
+}
+
+
+def unknown_option(name: str, known: Iterable[str]) -> str:
+    """Return the message for an unknown option: restkit's name for it, or the known options."""
+    hint = _HINTS.get(name)
+    if hint is None:
+        hint = f"the options are {', '.join(known)}, and for one call params, json, body and data"
+    return f"{name}= is not an option here: {hint}"

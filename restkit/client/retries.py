@@ -1,0 +1,284 @@
+"""Decide whether and when to send a request again.
+
+By default restkit repeats what another attempt may well repair: a connection that could not be
+opened, where the system may succeed the next time, and a connection lost before one byte of a
+response, with an idempotent method. Statuses and timeouts are not retried. ``retries=`` takes
+urllib3's ``Retry`` for more, and then its counts decide. Only the public attributes of a ``Retry``
+are read (urllib3 2.2 to 2.8), so that a subclass works too; its methods are not called.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+import warnings
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+from restkit.errors import (
+    ConnectError,
+    ConnectTimeout,
+    Error,
+    IdleTimeout,
+    ProxyError,
+    RequestError,
+    RequestTimeout,
+    ResponseError,
+    TLSError,
+    TransportError,
+)
+from restkit.headers import Headers
+from restkit.message.request import IDEMPOTENT_METHODS, Request
+from restkit.message.response import HttpResponse
+from restkit.payload.base import can_send
+
+Kind: TypeAlias = Literal["connect", "read", "status", "other"]
+
+_JITTER = 0.25
+_MAX_DOUBLINGS = 60
+
+
+class RetryPolicy(NamedTuple):
+    """What may be sent again, how often, and after which delay. A count of None is no limit.
+
+    The fields are those of urllib3's ``Retry``, and these: ``methods`` None allows any method;
+    ``backoff_factor`` None doubles ``wait``, up to ``max_wait``; ``only_unanswered`` excludes
+    timeouts and failures after the first byte of a response.
+    """
+
+    total: int | None
+    connect: int | None = None
+    read: int | None = None
+    status: int | None = None
+    other: int | None = None
+    statuses: frozenset[int] = frozenset()
+    methods: frozenset[str] | None = IDEMPOTENT_METHODS
+    backoff_factor: float | None = None
+    backoff_max: float = 120.0
+    backoff_jitter: float = 0.0
+    respect_retry_after: bool = True
+    retry_after_statuses: frozenset[int] = frozenset((413, 429, 503))
+    retry_after_max: float | None = None
+    wait: float = 0.3
+    max_wait: float = 60.0
+    only_unanswered: bool = False
+
+    def covers_status(self, response: HttpResponse) -> bool:
+        """Whether the status of a response, or its Retry-After, asks for another attempt."""
+        if response.status in self.statuses:
+            return True
+        return bool(
+            self.total
+            and self.respect_retry_after
+            and response.status in self.retry_after_statuses
+            and "retry-after" in response.headers
+        )
+
+    def covers_error(self, error: Error) -> bool:
+        """Whether failures of this kind are retried at all."""
+        if self.only_unanswered:
+            unanswered = isinstance(error, TransportError) and not error.response_started
+            return unanswered and not isinstance(error, RequestTimeout)
+        # An idle timeout is only retried where a count of its own asks for it.
+        return not isinstance(error, IdleTimeout) or self.read is not None
+
+    def covers_method(self, request: Request) -> bool:
+        """Whether the method may be repeated."""
+        return self.methods is None or request.method.upper() in self.methods
+
+
+def default_policy(max_tries: int) -> RetryPolicy:
+    """Return the policy of a call without ``retries=``."""
+    return RetryPolicy(max_tries - 1, respect_retry_after=False, only_unanswered=True)
+
+
+class RetryCounter:
+    """Counts the failures of one call, and says whether another attempt follows."""
+
+    __slots__ = ("_failed", "_policy")
+
+    def __init__(self, policy: RetryPolicy) -> None:
+        self._policy = policy
+        self._failed: dict[Kind, int] = {}
+
+    def delay_after_error(self, request: Request, error: Error) -> float | None:
+        """Count a failure; return the seconds before the next attempt, or None for no attempt.
+
+        There is none without the whole payload, and none where the error has a response: the
+        server stopped reading after it.
+        """
+        kind = _kind_of(error)
+        if kind is None or error.response is not None or not can_send(request.payload):
+            return None
+        if error.out_of_payload or not self._policy.covers_error(error):
+            return None
+        if error.sent != "nothing" and not self._policy.covers_method(request):
+            return None
+        if not self._count(kind):
+            return None
+        reused = isinstance(error, TransportError) and error.on_reused_connection
+        return 0.0 if reused else self._backoff()
+
+    def delay_after_status(self, request: Request, response: HttpResponse) -> float | None:
+        """Count a response; return the seconds before the next attempt, or None for no attempt.
+
+        Does not look at the payload.
+        """
+        policy = self._policy
+        if not policy.covers_status(response) or not policy.covers_method(request):
+            return None
+        if not self._count("status"):
+            return None
+        delay = retry_after_seconds(response.headers) if policy.respect_retry_after else None
+        if delay is None:
+            return self._backoff()
+        if policy.retry_after_max is not None:
+            delay = min(delay, policy.retry_after_max)
+        return delay if delay <= policy.max_wait else None
+
+    def _count(self, kind: Kind) -> bool:
+        """Count one more failure; return whether the limits allow another attempt."""
+        self._failed[kind] = self._failed.get(kind, 0) + 1
+        total, limit = self._policy.total, getattr(self._policy, kind)
+        return (total is None or self._failures <= total) and (
+            limit is None or self._failed[kind] <= limit
+        )
+
+    @property
+    def _failures(self) -> int:
+        return sum(self._failed.values())
+
+    def _backoff(self) -> float:
+        """Return the seconds before the next attempt, where the server names none."""
+        from random import uniform  # slow to import, and most calls do not fail
+
+        policy = self._policy
+        doubled = 2.0 ** min(self._failures - 1, _MAX_DOUBLINGS)
+        if policy.backoff_factor is None:
+            jitter = uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311  # not a secret
+            return min(policy.wait * doubled * jitter, policy.max_wait)
+        if self._failures == 1:
+            return 0.0  # as in urllib3: the first retry follows at once
+        jitter = uniform(0.0, policy.backoff_jitter)  # noqa: S311  # not a secret
+        return max(0.0, min(policy.backoff_factor * doubled + jitter, policy.backoff_max))
+
+
+def _kind_of(error: Error) -> Kind | None:
+    """Return which count of a Retry an error belongs to; None where no attempt would help."""
+    if isinstance(error, (ConnectTimeout, IdleTimeout)):
+        return "connect" if isinstance(error, ConnectTimeout) else "read"
+    if isinstance(error, (ConnectError, TLSError, ProxyError)):
+        if not _is_transient(error.__cause__):
+            return None
+        return "other" if isinstance(error, TLSError) else "connect"
+    if isinstance(error, RequestTimeout) or not isinstance(error, (TransportError, ResponseError)):
+        return None
+    return "read"
+
+
+def _is_transient(cause: BaseException | None) -> bool:
+    """Whether the system or the server failed, and not a name or a certificate."""
+    if isinstance(cause, socket.gaierror):
+        return cause.errno == socket.EAI_AGAIN
+    if isinstance(cause, ssl.SSLError):
+        return isinstance(cause, ssl.SSLEOFError)
+    return isinstance(cause, OSError) and isinstance(cause.errno, int)
+
+
+def as_retries(value: object) -> RetryPolicy | None:
+    """Convert ``retries=``: urllib3's Retry, a number of retries, False for none, or None.
+
+    ``redirect`` and ``raise_on_*`` of a Retry are ignored, with a warning. Raises RequestError
+    for anything else.
+    """
+    if value is None or isinstance(value, RetryPolicy):
+        return value
+    if value is False:
+        return RetryPolicy(0)
+    if isinstance(value, int) and value is not True and value >= 0:
+        return RetryPolicy(value)
+    from urllib3.util.retry import Retry
+
+    if not isinstance(value, Retry):
+        raise RequestError(
+            "retries must be urllib3's Retry, a number of retries (0 or more), False or None; "
+            f"got {value!r:.60}"
+        )
+    _warn_about_ignored(value)
+    return _from_urllib3(value)
+
+
+def _from_urllib3(retry: Any) -> RetryPolicy:
+    # Counts may be False, which is 0; methods may be False or empty, which allows any.
+    methods = retry.allowed_methods
+    return RetryPolicy(
+        total=_to_count(retry.total),
+        connect=_to_count(retry.connect),
+        read=_to_count(retry.read),
+        status=_to_count(retry.status),
+        other=_to_count(retry.other),
+        statuses=frozenset(retry.status_forcelist or ()),
+        methods=frozenset(each.upper() for each in methods) if methods else None,
+        backoff_factor=retry.backoff_factor,
+        backoff_max=retry.backoff_max,
+        backoff_jitter=retry.backoff_jitter,
+        respect_retry_after=bool(retry.respect_retry_after_header),
+        retry_after_statuses=frozenset(retry.RETRY_AFTER_STATUS_CODES),
+        retry_after_max=getattr(retry, "retry_after_max", None),
+    )
+
+
+def _to_count(value: int | None) -> int | None:
+    return None if value is None else int(value)
+
+
+def _warn_about_ignored(retry: Any) -> None:
+    # With total=False, Retry sets the other two.
+    of_redirects = retry.total is not False
+    ignored = {
+        "redirect": of_redirects and retry.redirect is not None,
+        "raise_on_redirect": of_redirects and not retry.raise_on_redirect,
+        "raise_on_status": not retry.raise_on_status,
+    }
+    names = ", ".join(name for name, is_set in ignored.items() if is_set)
+    if names:
+        warnings.warn(
+            f"retries=: restkit ignores {names} of urllib3's Retry. Use follow_redirect= and "
+            "max_follow_redirect= for redirects, and raise_for_status() to raise a status",
+            UserWarning,
+            stacklevel=2,
+        )
+
+
+_SECONDS = re.compile(r"[0-9]+")
+
+
+def retry_after_seconds(headers: Headers) -> float | None:
+    """Return the seconds of a Retry-After (RFC 9110 10.2.3); None without a valid one.
+
+    A date in the past gives 0; more seconds than a float can hold give ``inf``.
+
+    >>> retry_after_seconds(Headers([("Retry-After", "120")]))
+    120.0
+    """
+    value = headers.get("retry-after", "").strip()
+    if _SECONDS.fullmatch(value):
+        return float(value)
+    if not value:
+        return None
+    from time import time
+
+    date = _parse_date(value)
+    return None if date is None else max(0.0, date - time())
+
+
+def _parse_date(value: str) -> float | None:
+    from calendar import timegm
+    from email.utils import parsedate_tz  # slow to import, and dates are rare
+
+    try:
+        parts = parsedate_tz(value)
+        # Without a zone, as in the asctime form, it is GMT (RFC 9110 5.6.7).
+        return None if parts is None else timegm(parts[:9]) - (parts[9] or 0)
+    except (ValueError, OverflowError):
+        return None  # an impossible year or zone

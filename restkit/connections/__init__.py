@@ -1,0 +1,1 @@
+"""Connections: the pool, and one exchange on a connection."""

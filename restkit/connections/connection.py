@@ -1,0 +1,200 @@
+"""One socket, and one exchange after the other on it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from time import monotonic, perf_counter
+from typing import Protocol
+from weakref import ref
+
+from restkit.connections.exchange import Exchange
+from restkit.connections.outgoing import OutgoingRequest
+from restkit.connections.reply import LiveBody, Reply
+from restkit.errors import Error, TransportError
+from restkit.http1.framing import keeps_alive
+from restkit.http1.response_head import ResponseHead
+from restkit.io.buffers import Buffer
+from restkit.network.dial import Dialed
+from restkit.network.route import Route
+from restkit.network.transport import make_transport
+from restkit.timeouts import Deadline
+
+
+class ConnectionOwner(Protocol):
+    """The pool, as its connections see it."""
+
+    def track(self, connection: Connection) -> None:
+        """Register a connection that is about to be used; abort it when the pool is closed."""
+
+    def release(self, connection: Connection) -> None:
+        """Take back a connection that may be used again."""
+
+    def forget(self, connection: Connection) -> None:
+        """Drop a connection that is closed."""
+
+    def track_upgraded(self, connection: Connection) -> None:
+        """Register a connection that is handed over to the caller."""
+
+
+class Connection:
+    """A connection that is in use or idle. Any thread may call ``close()`` at any time.
+
+    ``used`` counts its exchanges; ``idle_since`` is a time of ``time.monotonic``.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_in_use",
+        "_opened",
+        "_owner",
+        "_transport",
+        "closed",
+        "exchange",
+        "idle_since",
+        "route",
+        "used",
+    )
+
+    def __init__(self, dialed: Dialed, route: Route, owner: ConnectionOwner) -> None:
+        self._transport = make_transport(dialed.sock, route.description)
+        # A weak reference: an unused pool ends at once, and its idle connections with it.
+        self._owner = ref(owner)
+        self._opened: tuple[float | None, float | None] = (dialed.connected, dialed.secured)
+        self._in_use = True
+        self.route = route
+        self.closed = False
+        self.used = 0
+        self.idle_since = 0.0
+        self.exchange: Exchange | None = None
+
+    # One exchange
+
+    def is_idle(self) -> bool:
+        """Whether the idle connection is fit for use: still open, and nothing was received."""
+        return not self.closed and self._transport.is_idle()
+
+    def send(self, request: OutgoingRequest, deadline: Deadline) -> Reply:
+        """Send a request and read until its final head is received.
+
+        On any exception, the payload's own included, the connection is closed. ``exchange`` then
+        says how much was sent.
+        """
+        exchange = Exchange(self._transport, request, deadline, reused=self.used > 0)
+        self.exchange = exchange
+        self.used += 1
+        try:
+            owner = self._owner()
+            if owner is not None:
+                owner.track(self)
+            head = exchange.run()
+            return self._make_reply(exchange, head, request.method, deadline)
+        except BaseException as exc:
+            self.close()
+            if isinstance(exc, Error):
+                # ``sent`` is about this request, also where the payload's source raised an Error.
+                exc.sent = exchange.sent
+                exc.out_of_payload = exchange.in_source
+            if isinstance(exc, TransportError):
+                exc.response_started = exchange.response.started
+            raise
+
+    def _make_reply(
+        self, exchange: Exchange, head: ResponseHead, method: str, deadline: Deadline
+    ) -> Reply:
+        body_reader = exchange.response.body_reader
+        assert body_reader is not None
+        reply = Reply(head, body_reader)
+        reply.sent, reply.early = exchange.sent, exchange.early
+        reply.sent_at, reply.first_byte_at = exchange.sent_at, exchange.first_byte_at
+        (reply.connected_at, reply.secured_at), self._opened = self._opened, (None, None)
+        if exchange.response.done:
+            reply.done_at = perf_counter()
+        if _is_upgrade(head.status, method):
+            owner = self._owner()
+            if owner is not None:
+                owner.track_upgraded(self)
+            reply.upgraded = self
+        elif exchange.response.done:
+            reply.content = _join(exchange.received)
+            self.finish()
+        else:
+            reply.live = LiveBody(
+                self, self._transport, body_reader, exchange.received, deadline, exchange.sent
+            )
+        reply.failure, exchange.failure = exchange.failure, None
+        if reply.failure is not None:
+            self.close()
+        return reply
+
+    def finish(self) -> None:
+        """End the exchange: release the connection, or close it if it cannot be used again."""
+        exchange = self.exchange
+        assert exchange is not None
+        head, body_reader = exchange.response.head, exchange.response.body_reader
+        owner = self._owner()
+        if (
+            owner is not None
+            and exchange.keeps_alive
+            and head is not None
+            and body_reader is not None
+            and not body_reader.leftover
+            and body_reader.bytes_expected == 0
+            and keeps_alive(head)
+        ):
+            self.exchange = None
+            self.idle_since = monotonic()
+            self._in_use = False
+            owner.release(self)
+        else:
+            self.close()
+
+    # The end
+
+    @property
+    def aborted(self) -> bool:
+        """Whether another thread has aborted the connection."""
+        return self._transport.aborted
+
+    def mark_in_use(self) -> None:
+        """Mark an idle connection as taken by this thread."""
+        self._in_use = True
+
+    def abort(self) -> None:
+        """Close from another thread: a thread that waits in the connection gets an error."""
+        self._transport.abort()
+        if not self._in_use:
+            self.close()
+
+    def close(self) -> None:
+        """Close the connection. Idempotent."""
+        if not self.closed:
+            self.closed = True
+            self._transport.close()
+            self._leave_owner()
+
+    def detach(self) -> tuple[socket.socket, bytes]:
+        """Return the socket, made blocking, and the bytes received after the head."""
+        self.closed = True
+        self._leave_owner()
+        body_reader = self.exchange and self.exchange.response.body_reader
+        return self._transport.detach(), body_reader.leftover if body_reader else b""
+
+    def _leave_owner(self) -> None:
+        owner = self._owner()
+        if owner is not None:
+            owner.forget(self)
+
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else "in use" if self._in_use else "idle"
+        return f"<Connection to {self.route.host_and_port}, {state}, {self.used} exchanges>"
+
+
+def _is_upgrade(status: int, method: str) -> bool:
+    return status == 101 or (method == "CONNECT" and status < 300)
+
+
+def _join(chunks: Sequence[Buffer]) -> bytes:
+    if len(chunks) == 1 and isinstance(chunks[0], bytes):
+        return chunks[0]
+    return b"".join(chunks)

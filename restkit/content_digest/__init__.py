@@ -1,0 +1,1 @@
+"""Digest fields (RFC 9530): compute, send and check them."""

@@ -1,0 +1,1 @@
+"""Content codings: gzip, deflate, brotli and zstd, in both directions."""

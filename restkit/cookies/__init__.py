@@ -1,0 +1,1 @@
+"""Cookies: parse, store and send them."""

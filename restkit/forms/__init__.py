@@ -1,0 +1,1 @@
+"""Forms: urlencoded and multipart."""

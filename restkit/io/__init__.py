@@ -1,0 +1,1 @@
+"""Bytes, files, sockets and the spool."""

@@ -1,0 +1,157 @@
+"""Make a body from a reply: decoded, checked, bounded, spooled."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from restkit.body.body import Body
+from restkit.connections.reply import Reply
+from restkit.content_digest.checking import CheckedSource, DigestCheck, make_response_check
+from restkit.content_encoding.decoding import DecodedSource, parse_codings
+from restkit.errors import DecodingError, Error, IntegrityError, copy_without_traceback
+from restkit.http1.response_head import ResponseHead
+from restkit.io.buffers import Buffer, Source
+from restkit.io.spool import Spool
+from restkit.message.request import Request
+from restkit.progress import ProgressCallback, ProgressSource
+
+_CHUNK = 256 * 1024
+
+
+class ErrorAnnotator(Protocol):
+    """Completes the errors of a body."""
+
+    def annotate(self, error: Error) -> None:
+        """Set what the error does not know yet."""
+
+
+def is_coded(head: ResponseHead) -> bool:
+    """Whether the body has a Content-Encoding."""
+    return head.has(b"\r\ncontent-encoding:")
+
+
+def may_have_digests(head: ResponseHead) -> bool:
+    """Whether the body may have a digest to check."""
+    return head.has(b"-digest")
+
+
+def codings_of(head: ResponseHead) -> tuple[str, ...] | None:
+    """Return the content codings in the order applied; None when one of them is unknown."""
+    return parse_codings(head.headers.get_all("content-encoding")) if is_coded(head) else ()
+
+
+def make_body(
+    reply: Reply,
+    request: Request,
+    errors: ErrorAnnotator,
+    *,
+    decoded: bool = False,
+    report_progress: bool = True,
+) -> Body:
+    """Return the body of a reply as the options of its request ask.
+
+    A body that is discarded, with ``report_progress=False``, is not checked either.
+    """
+    options = request.read_options
+    arrived = reply.early or options.new_spool()
+    if reply.content:
+        arrived.append(reply.content)
+    try:
+        codings = codings_of(reply.head) if options.decompress and not decoded else ()
+    except DecodingError as exc:
+        return broken_body(exc, errors, reply.live)
+    live: Source | None = reply.live
+    if report_progress and options.on_received is not None:
+        live = _report(reply, arrived.size, options.on_received)
+    if report_progress and not decoded and options.check_digest and may_have_digests(reply.head):
+        check = make_response_check(request.method, reply.head.status, reply.head.headers)
+        if check is not None:
+            try:
+                live = _check(check, reply, arrived, live)
+            except IntegrityError as exc:
+                return broken_body(exc, errors)
+    headers = [("Content-Type", reply.head.headers.get("content-type"))]
+    if codings:
+        spool = options.new_spool()
+        source: Source | None = DecodedSource(_Arrived(arrived, live), codings)
+        length = None
+    else:
+        spool, source, length = arrived, live, reply.body_reader.length
+        if not decoded:
+            headers.append(("Content-Encoding", reply.head.headers.get("content-encoding")))
+    return Body(
+        spool,
+        source,
+        length=length,
+        max_size=options.max_body,
+        payload_headers=[(name, value) for name, value in headers if value is not None],
+        annotate_error=errors.annotate,
+    )
+
+
+def _check(check: DigestCheck, reply: Reply, arrived: Spool, live: Source | None) -> Source | None:
+    """Return the rest of a body with digests; raise IntegrityError if it is complete and wrong."""
+    while chunk := arrived.read_at(check.received, _CHUNK):
+        check.update(chunk)
+    if live is not None:
+        return CheckedSource(live, check, reply.body_reader)
+    check.verify(reply.body_reader.trailers)
+    return None
+
+
+def _report(reply: Reply, received: int, on_received: ProgressCallback) -> Source | None:
+    """Return the rest of a body with a progress callback; report a complete body at once."""
+    total = reply.body_reader.length
+    if reply.live is not None:
+        return ProgressSource(reply.live, on_received, received, total)
+    on_received(received, total)
+    return None
+
+
+def broken_body(error: Error, errors: ErrorAnnotator, live: Source | None = None) -> Body:
+    """Return a body that raises an error whenever it is read."""
+    return Body(Spool(), _Broken(error, live), annotate_error=errors.annotate)
+
+
+class _Broken:
+    """A source that raises its error, in front of the source that it keeps from being read."""
+
+    def __init__(self, error: Error, live: Source | None) -> None:
+        self._error = copy_without_traceback(error)
+        self._live = live
+
+    def read_chunk(self) -> Buffer:
+        raise copy_without_traceback(self._error)
+
+    def readinto(self, view: memoryview) -> int:  # noqa: ARG002  # as every source
+        raise copy_without_traceback(self._error)
+
+    def close(self) -> None:
+        if self._live is not None:
+            self._live.close()
+
+
+class _Arrived:
+    """The part of a body that was received early, and then the rest, as one source."""
+
+    def __init__(self, spool: Spool, live: Source | None) -> None:
+        self._spool = spool
+        self._live = live
+        self._position = 0
+
+    def read_chunk(self) -> Buffer:
+        chunk = self._spool.read_at(self._position, _CHUNK)
+        if chunk:
+            self._position += len(chunk)
+            return chunk
+        return self._live.read_chunk() if self._live is not None else b""
+
+    def readinto(self, view: memoryview) -> int:
+        count = self._spool.read_into(self._position, view)
+        self._position += count
+        return count or (self._live.readinto(view) if self._live is not None else 0)
+
+    def close(self) -> None:
+        self._spool.close()
+        if self._live is not None:
+            self._live.close()

@@ -1,0 +1,374 @@
+"""Open a connection and translate what fails.
+
+From a route to a connected socket: addresses, TCP, proxies and TLS, through urllib3's own classes.
+
+Facts that the code depends on. urllib3 2.2 to 2.8: ``connect()`` gets its TCP socket from
+``self._new_conn()`` only, as urllib3's own contrib/socks.py relies on, and sets no timeout
+itself. A name is looked up with its trailing dot and verified without it; IPv6 is verified
+without its zone. Nothing closes a socket that was taken out of the connection object. A socket's
+timeout bounds its TLS handshake as a whole (CPython, Modules/_ssl.c); nothing bounds
+``getaddrinfo``.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Callable
+from time import monotonic, perf_counter
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from restkit.errors import (
+    ConnectError,
+    ConnectTimeout,
+    Error,
+    InvalidUrl,
+    ProxyError,
+    RequestError,
+    RequestTimeout,
+    TLSError,
+    TotalTimeout,
+)
+from restkit.network.options import Connect, Network, SocketOption
+from restkit.network.proxy import Proxy
+from restkit.network.race import (
+    CallerError,
+    Race,
+    allowed_addresses,
+    close_on_failure,
+    connect_by_caller,
+    describe_os_error,
+    is_own_timeout,
+    resolve,
+)
+from restkit.network.route import Route
+from restkit.network.socks import open_socks_tunnel
+from restkit.network.tls import Handshake
+from restkit.network.tunnel import open_tunnel
+from restkit.timeouts import Deadline
+
+if TYPE_CHECKING:
+    from urllib3.connection import HTTPConnection  # loaded at the first use only
+
+
+# poll() counts its milliseconds in a C int.
+_MAX_SECONDS = (2**31 - 1) / 1000
+
+
+class Dialed(NamedTuple):
+    """A connected socket after its TLS handshake; its timeout is the time left for connecting.
+
+    ``connected`` and ``secured`` are times of ``time.perf_counter``. If requests are handed to an
+    https proxy, ``secured`` is the handshake with the proxy: there is no other one.
+    """
+
+    sock: socket.socket
+    connected: float
+    secured: float | None
+
+
+def dial(route: Route, clock: Deadline) -> Dialed:
+    """Open a connection. Blocks; nothing bounds the look-up of a name.
+
+    Raises ConnectError (with each address and its failure), TLSError (with the failed check),
+    ProxyError (the same for the proxy, and refusals by it), ConnectTimeout or TotalTimeout, and
+    RequestError if the route itself is invalid. No exception leaves a socket open.
+    """
+    try:
+        return _dial(DialProgress(route, clock))
+    except CallerError as exc:
+        error = exc.error
+    try:
+        raise error  # unchanged, and without the exception that carried it as its context
+    finally:
+        del error  # or it would keep itself alive, by its traceback and this frame
+
+
+def get_ready() -> None:
+    """Import the modules that the first dial and the first URL need; called by each new Client.
+
+    A thread that is importing when another one forks leaves an import lock in the child that
+    nobody releases. So no import may be left for the time of the requests.
+    """
+    import encodings.idna  # noqa: F401  # getaddrinfo loads it
+
+    import urllib3.connection
+    import urllib3.util.ssl_match_hostname
+    import urllib3.util.url  # noqa: F401  # all of them, to have them loaded
+
+
+class DialProgress:
+    """The state of one dial: its route and deadline, how far it has come, and what has failed.
+
+    ``peer`` is the name of the server, or of the proxy if ``to_proxy``, for messages. ``proxy``
+    is the proxy that has been connected to, and is asked for the origin now.
+    """
+
+    def __init__(self, route: Route, clock: Deadline, *, to_proxy: bool = False) -> None:
+        self.route = route
+        self.clock = clock
+        self.to_proxy = to_proxy
+        self.peer = f"the proxy {route.description}" if to_proxy else route.description
+        self.socket_options: tuple[SocketOption, ...] = ()
+        self.connected = 0.0
+        self.secured_to_proxy: float | None = None
+        self.failures: dict[str, str] = {}
+        self.handshake: Handshake | None = None
+        self.proxy: Proxy | None = None
+        self.deadline: float | None = None
+
+    @property
+    def is_securing(self) -> bool:
+        """Whether TCP is connected, and the TLS handshake has started."""
+        return self.handshake is not None and self.handshake.started
+
+    def start_deadline(self) -> None:
+        """Start the time for connecting, unless the dial of a proxy has started it."""
+        if self.deadline is None:
+            seconds = self.clock.connect_seconds()
+            self.deadline = None if seconds is None else monotonic() + min(seconds, _MAX_SECONDS)
+
+    def seconds_left(self) -> float | None:
+        """Return the seconds left for connecting, None for no bound; raise TimeoutError at 0."""
+        if self.deadline is None:
+            return None
+        left = self.deadline - monotonic()
+        if left <= 0:
+            raise TimeoutError
+        return left
+
+    def timeout_error(self) -> RequestTimeout:
+        """Return the error for the deadline that is over."""
+        doing, to = "connecting", "to"
+        if self.is_securing:
+            doing, to = "in the TLS handshake", "with"
+        elif self.proxy is not None:
+            doing = f"waiting for the proxy {self.proxy.where}"
+        try:
+            self.clock.remaining(f"{doing} {to} {self.peer}" if self.to_proxy else doing)
+        except TotalTimeout as total:
+            return total
+        return ConnectTimeout(
+            f"{self.peer}: still {doing} when the {self.clock.timeout.connect:g} s of "
+            f"Timeout.connect were over{self.list_failures()}"
+        )
+
+    def error(self, kind: type[Error], message: str) -> Error:
+        """Return an error of this kind, or a ProxyError for the dial of a proxy."""
+        return (ProxyError if self.to_proxy else kind)(message)
+
+    def list_failures(self) -> str:
+        """Return each address and its failure; an address that the URL has itself is left out."""
+        if self.is_securing or self.proxy is not None:
+            return ""
+        named = self.route.description.split(" at ")
+        failures = self.failures.items()
+        return ": " + "; ".join(why if at in named else f"{at} {why}" for at, why in failures)
+
+
+def _dial(progress: DialProgress) -> Dialed:
+    try:
+        sock = _connect_with_urllib3(progress)
+    except Error as exc:
+        exc.sent = "nothing"
+        if progress.to_proxy and isinstance(exc, ConnectError):
+            raise progress.error(ConnectError, f"the proxy {exc.message}") from exc
+        raise
+    except Exception as exc:
+        translated = _translate(exc, progress)
+        if translated is None:
+            raise
+        translated.sent = "nothing"
+        try:
+            raise translated from exc
+        finally:
+            del translated  # or it would keep itself alive, by its traceback and this frame
+    secured = perf_counter() if progress.is_securing else progress.secured_to_proxy
+    return Dialed(sock, progress.connected, secured)
+
+
+def _connect_with_urllib3(progress: DialProgress) -> socket.socket:
+    connection = _make_urllib3_connection(progress)
+    try:
+        connection.connect()
+    except BaseException:
+        connection.close()
+        raise
+    sock, connection.sock = connection.sock, None
+    assert sock is not None
+    return sock
+
+
+def _make_urllib3_connection(progress: DialProgress) -> HTTPConnection:
+    # Not at the top: `import restkit` has a budget, and these load http.client. See get_ready().
+    from urllib3.connection import HTTPConnection, HTTPSConnection
+
+    route = progress.route
+    connection: HTTPConnection
+    if route.scheme == "http":
+        connection = HTTPConnection(route.host, route.port)
+    else:
+        progress.handshake = Handshake(route.tls)
+        context = progress.handshake.as_context()
+        # urllib3 would match names itself if the context has been told not to.
+        names: Literal[False] | None = None if context.check_hostname else False
+        connection = HTTPSConnection(
+            route.host, route.port, ssl_context=context, assert_hostname=names
+        )
+    progress.socket_options = (*(connection.socket_options or ()), *route.network.socket_options)
+    # The only source of its sockets, as the facts at the top say.
+    connection._new_conn = lambda: _connect(progress)  # type: ignore[method-assign]
+    return connection
+
+
+def _connect(progress: DialProgress) -> socket.socket:
+    """Return a socket that leads to the host, with the time left as its timeout."""
+    proxy = progress.route.proxy
+    if proxy is None:
+        return _connect_directly(progress)
+    if proxy.is_socks:
+        return _connect_through_socks(progress, proxy)
+    sock = _connect_to_proxy(progress, proxy)
+    if proxy.forwards(progress.route.scheme):
+        return sock
+    with close_on_failure(sock):
+        target = _without_zone(progress.route).host_and_port
+        open_tunnel(sock, proxy, target, progress.seconds_left)
+        sock.settimeout(progress.seconds_left())
+    progress.secured_to_proxy = None
+    return sock
+
+
+def _connect_directly(progress: DialProgress) -> socket.socket:
+    """Return a socket connected to an address of the host, or by the caller's own function."""
+    network = progress.route.network
+    if network.connect is not None:
+        return _connect_by_caller(progress, network.connect)
+    addresses = allowed_addresses(resolve(progress.route), progress.route)
+    progress.start_deadline()
+    with Race(progress.socket_options, network.source_address, progress.seconds_left) as race:
+        progress.failures = race.failures
+        try:
+            sock = race.connect(addresses)
+        except OSError as exc:
+            if is_own_timeout(exc):
+                raise
+            message = f"cannot connect to {progress.peer}{progress.list_failures()}"
+            raise progress.error(ConnectError, message) from exc
+        sock.settimeout(progress.seconds_left())
+        race.release(sock)
+    progress.connected = perf_counter()
+    return sock
+
+
+def _connect_by_caller(progress: DialProgress, connect: Connect) -> socket.socket:
+    progress.start_deadline()
+    try:
+        sock = connect_by_caller(connect, progress.route, progress.socket_options)
+    except OSError as exc:
+        # Also for a TimeoutError: it is not of our deadline.
+        raise _connection_error(exc, progress) from exc
+    with close_on_failure(sock):
+        sock.settimeout(progress.seconds_left())
+    progress.connected = perf_counter()
+    return sock
+
+
+def _connect_to_proxy(progress: DialProgress, proxy: Proxy) -> socket.socket:
+    """Return a socket connected to the proxy, after its TLS; it uses the same deadline."""
+    scheme = "https" if proxy.scheme == "https" else "http"
+    network = progress.route.network._replace(address_check=proxy.address_check)
+    route = Route(scheme, proxy.host, proxy.port, proxy.tls, None, network)
+    hop = DialProgress(route, progress.clock, to_proxy=True)
+    dialed = _dial(hop)
+    progress.connected, progress.secured_to_proxy = dialed.connected, dialed.secured
+    progress.proxy, progress.deadline = proxy, hop.deadline
+    return dialed.sock
+
+
+def _connect_through_socks(progress: DialProgress, proxy: Proxy) -> socket.socket:
+    target = _socks_target(progress.route, proxy)
+    sock = open_socks_tunnel(
+        _connect_to_proxy(progress, proxy),
+        proxy.scheme,
+        (proxy.host, proxy.port),
+        (proxy.username, proxy.password),
+        target,
+        progress.seconds_left,
+    )
+    with close_on_failure(sock):
+        sock.settimeout(progress.seconds_left())
+    return sock
+
+
+def _socks_target(route: Route, proxy: Proxy) -> tuple[str, int]:
+    """Return the host and port to ask a SOCKS proxy for: the name, or its first address."""
+    is_socks4 = proxy.scheme.startswith("socks4")
+    bare = _without_zone(route)
+    if is_socks4 and ":" in bare.host:
+        raise RequestError(
+            f"SOCKS4 has no IPv6, and {bare.host_and_port} is an IPv6 address; use socks5://"
+        )
+    if proxy.looks_up:
+        return bare.host, bare.port
+    # The Unix socket, if there is one, leads to the proxy and not to the origin.
+    route = route._replace(network=Network(address_check=route.network.address_check))
+    for address in allowed_addresses(resolve(route), route):
+        if address.family == socket.AF_INET or not is_socks4:
+            return address.place[0].partition("%")[0], route.port
+    raise ConnectError(f"{route.host_and_port}: no IPv4 address, and SOCKS4 needs one")
+
+
+def _without_zone(route: Route) -> Route:
+    # A zone names an interface of this machine.
+    return route._replace(host=route.host.partition("%")[0])
+
+
+def _translate(exc: Exception, progress: DialProgress) -> Error | None:
+    """Return our error for one of urllib3, ssl or a socket; None for any other exception."""
+    from urllib3.exceptions import HTTPError
+    from urllib3.util.ssl_match_hostname import CertificateError
+
+    table: tuple[tuple[type[Exception], Callable[[Any, DialProgress], Error]], ...] = (
+        (ssl.SSLError, _tls_error),
+        (CertificateError, _tls_error),
+        (TimeoutError, _timeout_error),
+        (socket.gaierror, _resolver_error),
+        (UnicodeError, _host_error),
+        (OSError, _connection_error),
+        (HTTPError, _connection_error),
+    )
+    for kind, translate in table:
+        if isinstance(exc, kind):
+            return translate(exc, progress)
+    return None
+
+
+def _tls_error(exc: ssl.SSLError | ValueError, progress: DialProgress) -> Error:
+    assert progress.handshake is not None
+    why = progress.handshake.describe_failure(exc, progress.route.host.rstrip("."))
+    return progress.error(TLSError, f"{progress.peer}: {why}")
+
+
+def _timeout_error(exc: TimeoutError, progress: DialProgress) -> Error:
+    # A TimeoutError with a number is of the system, which has given up before our deadline.
+    return progress.timeout_error() if is_own_timeout(exc) else _connection_error(exc, progress)
+
+
+def _resolver_error(exc: socket.gaierror, progress: DialProgress) -> Error:
+    given = progress.route.address
+    name = "this name" if given is None else f"{given}, given for it by resolve="
+    why = describe_os_error(exc)
+    return progress.error(ConnectError, f"{progress.peer}: no address for {name}: {why}")
+
+
+def _host_error(exc: UnicodeError, progress: DialProgress) -> Error:
+    return InvalidUrl(f"{progress.route.host!r} cannot be a host name: {exc}")
+
+
+def _connection_error(exc: Exception, progress: DialProgress) -> Error:
+    why = describe_os_error(exc) if isinstance(exc, OSError) else str(exc)
+    if progress.is_securing:
+        message = f"{progress.peer}: the TLS handshake was broken off: {why}"
+        return progress.error(TLSError, message)
+    return progress.error(ConnectError, f"cannot connect to {progress.peer}: {why}")

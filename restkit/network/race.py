@@ -1,0 +1,273 @@
+"""Resolve a name and race its addresses (RFC 8305).
+
+Fact that the code depends on: a non-blocking connect to a Unix socket whose queue is full fails
+with EAGAIN, and no event tells when there is room again (connect(2)).
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from errno import EINPROGRESS, EINTR
+from itertools import zip_longest
+from select import POLLOUT, poll
+from time import monotonic, sleep
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from restkit.errors import ConnectError, Error, RequestError
+from restkit.network.options import Connect, SecondsLeft, SocketOption, socket_path
+from restkit.network.route import Route
+from restkit.url.host import join_host_port
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Address, IPv6Address  # loaded at the first use only
+
+
+# The seconds for which an address is tried alone (RFC 8305 section 5).
+_HEAD_START = 0.25
+_IN_PROGRESS = (0, EINPROGRESS, EINTR)
+_QUEUE_PAUSE = 0.01
+
+
+class Address(NamedTuple):
+    """One address of a host, as sockets take it; ``place`` is a path for AF_UNIX.
+
+    >>> str(Address(socket.AF_INET, ('127.0.0.1', 80)))
+    '127.0.0.1:80'
+    """
+
+    family: int
+    place: tuple[Any, ...] | str
+
+    def __str__(self) -> str:
+        if isinstance(self.place, str):
+            return socket_path(self.place)
+        host, port, *v6 = self.place
+        zone = f"%{v6[1]}" if v6 and v6[1] else ""
+        return join_host_port(f"{host}{zone}", port)
+
+
+def resolve(route: Route) -> list[Address]:
+    """Return the addresses in the system's order, families alternating. Blocks.
+
+    The order is that of RFC 6724; for the alternation see RFC 8305 section 4.
+    """
+    if route.network.uds is not None:
+        return [Address(socket.AF_UNIX, route.network.uds)]
+    host = route.host if route.address is None else route.address
+    found = socket.getaddrinfo(host, route.port, type=socket.SOCK_STREAM)
+    addresses = list(dict.fromkeys(Address(each[0], each[4]) for each in found))
+    if not addresses:
+        raise ConnectError(f"{route.host_and_port}: the name has no address")
+    preferred = [each for each in addresses if each.family == addresses[0].family]
+    others = [each for each in addresses if each.family != addresses[0].family]
+    turns = zip_longest(preferred, others)
+    return [each for turn in turns for each in turn if each is not None]
+
+
+class CallerError(BaseException):
+    """Carries an exception of a caller's function past the code that translates exceptions."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+def allowed_addresses(addresses: list[Address], route: Route) -> list[Address]:
+    """Return the addresses that the route's check allows.
+
+    Raises ConnectError if it allows none, and CallerError if the check itself fails.
+    """
+    check = route.network.address_check
+    if check is None:
+        return addresses
+    if route.network.uds is not None:
+        raise RequestError(
+            f"check_address= cannot be applied: the socket {route.network.uds!r} has no IP address"
+        )
+    try:
+        allowed = [each for each in addresses if check(_as_ip(each))]
+    except Exception as exc:
+        raise CallerError(exc) from exc
+    if not allowed:
+        forbidden = ", ".join(dict.fromkeys(str(_as_ip(each)) for each in addresses))
+        raise ConnectError(f"{route.host_and_port}: check_address= forbids {forbidden}")
+    return allowed
+
+
+def connect_by_caller(
+    connect: Connect, route: Route, socket_options: Iterable[SocketOption]
+) -> socket.socket:
+    """Return the socket that the caller's function opens, with its options set.
+
+    An OSError of the function counts as one of connecting; another exception is a CallerError.
+    """
+    if route.network.address_check is not None:
+        raise RequestError("check_address= cannot be applied: connect= opens sockets itself")
+    try:
+        sock: object = connect(route.host if route.address is None else route.address, route.port)
+        if not isinstance(sock, socket.socket):
+            raise TypeError(f"connect= must return a connected socket; got a {type(sock).__name__}")
+    except (Error, OSError):
+        raise
+    except Exception as exc:
+        raise CallerError(exc) from exc
+    with close_on_failure(sock):
+        for option in () if sock.family == socket.AF_UNIX else socket_options:
+            sock.setsockopt(*option)
+    return sock
+
+
+@contextmanager
+def close_on_failure(sock: socket.socket) -> Iterator[None]:
+    """Close the socket if the block raises."""
+    try:
+        yield
+    except BaseException:
+        sock.close()
+        raise
+
+
+def _as_ip(address: Address) -> IPv4Address | IPv6Address:
+    """Return the bare address: without a zone, and IPv4 in IPv6 as IPv4."""
+    from ipaddress import ip_address
+
+    ip = ip_address(address.place[0].partition("%")[0])
+    return (ip.version == 6 and ip.ipv4_mapped) or ip
+
+
+class Race:
+    """Sockets that connect to one host; in the end all but the released one are closed.
+
+    ``failures`` describes for each address why it failed.
+    """
+
+    def __init__(
+        self,
+        socket_options: Iterable[SocketOption],
+        source_address: tuple[str, int] | None,
+        seconds_left: SecondsLeft,
+    ) -> None:
+        self._socket_options = socket_options
+        self._source_address = source_address
+        self._seconds_left = seconds_left
+        self._running: dict[Address, socket.socket] = {}
+        self._poll = poll()
+        # In words: exceptions that are kept would keep the frames that they went through.
+        self.failures: dict[str, str] = {}
+        self._last: OSError | None = None
+
+    def __enter__(self) -> Race:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for address in list(self._running):
+            self._drop(address, TimeoutError("no answer"))
+        self._last = None
+
+    def connect(self, addresses: Sequence[Address]) -> socket.socket:
+        """Return the first socket that is connected. Blocks; raises the last error of a socket."""
+        if len(addresses) == 1:
+            return self._connect_only(addresses[0])
+        return self._run(addresses)
+
+    def _connect_only(self, address: Address) -> socket.socket:
+        try:
+            sock = self._open(address)
+            self._connect(sock, address)
+        except OSError as exc:
+            if not is_own_timeout(exc):
+                self._drop(address, exc)
+            raise
+        return sock
+
+    def _run(self, addresses: Sequence[Address]) -> socket.socket:
+        """Connect to several addresses, each a head start after the one before."""
+        waiting = deque(addresses)
+        next_start = 0.0
+        while waiting or self._running:
+            if waiting and monotonic() >= next_start:
+                started = self._start(waiting.popleft())
+                next_start = monotonic() + _HEAD_START if started else 0.0
+                continue
+            for number, _ in self._poll.poll(self._pause(next_start if waiting else None)):
+                sock = self._finish(number)
+                if sock is not None:
+                    return sock
+                next_start = 0.0
+        assert self._last is not None
+        raise self._last
+
+    def release(self, winner: socket.socket) -> None:
+        """Leave a socket to the caller."""
+        self._running = {a: sock for a, sock in self._running.items() if sock is not winner}
+
+    def _connect(self, sock: socket.socket, address: Address) -> None:
+        while True:
+            sock.settimeout(self._seconds_left())
+            try:
+                return sock.connect(address.place)
+            except BlockingIOError:
+                if address.family != socket.AF_UNIX:
+                    raise
+                sleep(_QUEUE_PAUSE)
+
+    def _open(self, address: Address) -> socket.socket:
+        sock = self._running[address] = socket.socket(address.family, socket.SOCK_STREAM)
+        if address.family == socket.AF_UNIX:
+            return sock
+        for option in self._socket_options:
+            sock.setsockopt(*option)
+        if self._source_address is not None:
+            sock.bind(self._source_address)
+        return sock
+
+    def _start(self, address: Address) -> bool:
+        try:
+            sock = self._open(address)
+            sock.setblocking(False)
+            code = sock.connect_ex(address.place)
+        except OSError as exc:
+            self._drop(address, exc)
+            return False
+        if code not in _IN_PROGRESS:
+            self._drop(address, OSError(code, os.strerror(code)))
+            return False
+        self._poll.register(sock, POLLOUT)
+        return True
+
+    def _pause(self, next_start: float | None) -> float | None:
+        """Return the milliseconds to wait for a socket, until the next start or the deadline."""
+        left = self._seconds_left()
+        if next_start is not None:
+            pause = max(next_start - monotonic(), 0.0)
+            left = pause if left is None else min(left, pause)
+        return None if left is None else left * 1000
+
+    def _finish(self, number: int) -> socket.socket | None:
+        address, sock = next(each for each in self._running.items() if each[1].fileno() == number)
+        code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code == 0:
+            return sock
+        self._poll.unregister(number)
+        self._drop(address, OSError(code, os.strerror(code)))
+        return None
+
+    def _drop(self, address: Address, why: OSError) -> None:
+        self.failures[str(address)] = describe_os_error(why)
+        self._last = why
+        if address in self._running:
+            self._running.pop(address).close()
+
+
+def describe_os_error(exc: OSError) -> str:
+    """Return the system's words for an error, without its number."""
+    return exc.strerror or str(exc)
+
+
+def is_own_timeout(exc: OSError) -> bool:
+    """Return whether a TimeoutError is of our deadline; one of the system has a number."""
+    return isinstance(exc, TimeoutError) and exc.errno is None

@@ -1,0 +1,40 @@
+"""The key of a connection in the pool."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from restkit.network.options import Network, TLSOptions, socket_path
+from restkit.network.proxy import Proxy
+from restkit.url.host import join_host_port
+
+
+class Route(NamedTuple):
+    """The place that ``dial`` connects to, and the way there; the key of idle connections.
+
+    A connection of one route is never used for another. ``host`` and ``port`` are written as in
+    the URL: ASCII, IPv6 without brackets and with its zone, a trailing dot kept. ``address``
+    replaces the look-up of the host's name.
+
+    >>> Route('https', '::1', 443).host_and_port
+    '[::1]:443'
+    """
+
+    scheme: str
+    host: str
+    port: int
+    tls: TLSOptions = TLSOptions()
+    proxy: Proxy | None = None
+    network: Network = Network()
+    address: str | None = None
+
+    @property
+    def host_and_port(self) -> str:
+        """Host and port as one text."""
+        return join_host_port(self.host, self.port)
+
+    @property
+    def description(self) -> str:
+        """Host and port for messages, with the Unix socket if there is one."""
+        uds = self.network.uds
+        return self.host_and_port if uds is None else f"{self.host_and_port} at {socket_path(uds)}"

@@ -1,0 +1,350 @@
+"""SSL contexts and the TLS handshake.
+
+Facts that the code depends on. OpenSSL asks at the terminal for the password of an encrypted key
+that came without one, unless it has a function to call instead. ``SSLContext.load_cert_chain``
+does not say which of its two files is missing (CPython 3.10 to 3.14). A folder of certificates is
+read while a peer certificate is verified, by file names that are hashes
+(SSL_CTX_load_verify_locations(3)). urllib3 2.2 to 2.8 warns of ``verify=False`` in its pools only,
+not in its connections.
+
+``ssl`` closes a socket whose handshake failed, but not one whose handshake a KeyboardInterrupt
+ended (Lib/ssl.py, ``SSLSocket._create``, CPython 3.10 to 3.14). urllib3 2.2 to 2.8 writes to a
+context at every connection: ``verify_mode`` (its old value) and the ALPN list, which OpenSSL may be
+copying for another thread (CPython up to 3.12 calls SSL_new without the GIL).
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import warnings
+from contextlib import suppress
+from threading import Lock
+from typing import Any, NoReturn, cast
+
+from restkit.errors import RequestError
+from restkit.network.options import SYSTEM, TLSOptions, check_tls_options, redact_cert
+from restkit.network.tls_in_tls import TLSInTLS
+
+_MAX_CONTEXTS = 256
+
+
+def get_ssl_context(options: TLSOptions) -> ssl.SSLContext:
+    """Return the context of these options, made at their first use and kept.
+
+    Files are read once in a process; later changes to them are not seen. Raises RequestError,
+    naming the option and the path, if one cannot be used. A context that verifies no certificate
+    warns when it is made (urllib3's InsecureRequestWarning), unless there is a fingerprint.
+
+    >>> get_ssl_context(TLSOptions()) is get_ssl_context(TLSOptions(verify=True))
+    True
+    """
+    options = check_tls_options(options)
+    if options.context is not None:
+        return options.context
+    # One context serves all fingerprints, except with verify=False, where only some warn.
+    return _contexts.get(options if options.verify is False else options._replace(fingerprint=None))
+
+
+class _ContextCache:
+    """The contexts made so far; a lock keeps threads from making one twice."""
+
+    def __init__(self) -> None:
+        self._made: dict[TLSOptions, ssl.SSLContext] = {}
+        self.reset_lock()
+
+    def reset_lock(self) -> None:
+        self._lock = Lock()
+
+    def get(self, options: TLSOptions) -> ssl.SSLContext:
+        with self._lock:
+            if options not in self._made:
+                made = _make_context(options)
+                # Programs with a certificate for each of their customers make many.
+                if len(self._made) >= _MAX_CONTEXTS:
+                    del self._made[next(iter(self._made))]
+                self._made[options] = made
+            return self._made[options]
+
+
+_contexts = _ContextCache()
+# A thread that held the lock in the parent does not exist in the child to release it.
+os.register_at_fork(after_in_child=_contexts.reset_lock)
+
+
+def _make_context(options: TLSOptions) -> ssl.SSLContext:
+    # Not at the top: see dial.py.
+    from urllib3.util.ssl_ import create_urllib3_context
+
+    verify = options.verify is not False
+    context = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED if verify else ssl.CERT_NONE)
+    context.set_alpn_protocols(["http/1.1"])
+    if options.min_version is not None:
+        context.minimum_version = options.min_version
+    if verify:
+        _load_trusted(context, options.verify)
+    elif options.fingerprint is None:
+        _warn_unverified()
+    if options.cert is not None:
+        _load_own(context, options.cert)
+    return context
+
+
+def _warn_unverified() -> None:
+    # The category is the one that urllib3's users, and urllib3.disable_warnings(), know already.
+    from urllib3.exceptions import InsecureRequestWarning
+
+    warnings.warn(
+        "verify=False: any server is trusted, also one that only claims to be the one meant. "
+        "verify can also be the path of a CA file, and fingerprint the one certificate to trust",
+        InsecureRequestWarning,
+        stacklevel=2,
+    )
+
+
+def _load_trusted(context: ssl.SSLContext, verify: bool | str | tuple[str, ...]) -> None:
+    if verify == SYSTEM:
+        context.load_default_certs()
+    elif isinstance(verify, tuple):
+        for path in verify:
+            _load_path(context, path)
+    else:
+        _load_path(context, verify if isinstance(verify, str) else _certifi_path())
+
+
+def _load_path(context: ssl.SSLContext, path: str) -> None:
+    try:
+        if os.path.isdir(path):
+            context.load_verify_locations(capath=path)
+        else:
+            context.load_verify_locations(cafile=path)
+    except (OSError, ValueError) as exc:
+        option = f"verify={path!r}{_variable_hint(path)}"
+        _raise_option_error(option, exc, "not a PEM file with certificates")
+
+
+def _variable_hint(path: str) -> str:
+    """Return the variable that a path is from, for callers who never gave ``verify``."""
+    if path == os.environ.get("SSL_CERT_FILE"):
+        return " (SSL_CERT_FILE in the environment)"
+    if path in os.environ.get("SSL_CERT_DIR", "").split(os.pathsep):
+        return " (SSL_CERT_DIR in the environment)"
+    return ""
+
+
+def _certifi_path() -> str:
+    import certifi
+
+    return certifi.where()
+
+
+def _load_own(context: ssl.SSLContext, cert: str | tuple[str, str] | tuple[str, str, str]) -> None:
+    def raise_encrypted() -> str:
+        raise RequestError(
+            f"{option}: the key is encrypted; give cert=(certificate, key, password)"
+        )
+
+    option = f"cert={redact_cert(cert)}"
+    parts = (cert,) if isinstance(cert, str) else cert
+    try:
+        for path in parts[:2]:
+            with open(path, "rb"):
+                pass
+        context.load_cert_chain(
+            parts[0],
+            parts[1] if len(parts) > 1 else None,
+            parts[2] if len(parts) > 2 else raise_encrypted,
+        )
+    except (OSError, ValueError) as exc:
+        _raise_option_error(option, exc, "not a PEM certificate with its key")
+
+
+def _raise_option_error(option: str, exc: OSError | ValueError, fault: str) -> NoReturn:
+    if isinstance(exc, ssl.SSLError):
+        why = f"{fault} ({exc.reason or exc.strerror})"
+    elif isinstance(exc, OSError):
+        why = f"{exc.strerror}: {exc.filename!r}" if exc.filename else f"{exc.strerror}"
+    else:
+        why = str(exc)
+    raise RequestError(f"{option}: {why}") from exc
+
+
+class Handshake:
+    """One TLS handshake: the context that urllib3 borrows for it, and a description of failures.
+
+    A fingerprint is compared as soon as there is a certificate, before anything is sent.
+    ``started`` is True after TCP is connected. Raises RequestError for options that cannot be
+    used.
+    """
+
+    def __init__(self, options: TLSOptions) -> None:
+        self.started = False
+        self._options = check_tls_options(options)
+        self._context = get_ssl_context(options)
+        self._certificate_names: list[str] = []
+
+    def as_context(self) -> ssl.SSLContext:
+        """Return this as the context for urllib3; its changes do not reach the real one."""
+        return cast("ssl.SSLContext", self)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+    def set_alpn_protocols(self, names: list[str]) -> None:
+        """Ignore the call: our contexts have their protocols, and a caller's is left alone."""
+
+    def wrap_socket(self, sock: socket.socket, server_hostname: str | None = None) -> ssl.SSLSocket:
+        """Do the handshake; close the socket on any exception."""
+        self.started = True
+        secure = self._wrap(sock, server_hostname)
+        if self._options.fingerprint is not None:
+            try:
+                _check_fingerprint(secure, self._options.fingerprint)
+            except BaseException:
+                secure.close()
+                raise
+        return secure
+
+    def _wrap(self, sock: socket.socket, server_hostname: str | None) -> ssl.SSLSocket:
+        if type(self._context).wrap_socket is not ssl.SSLContext.wrap_socket:
+            # A subclass, such as that of truststore, may verify after its own handshake.
+            if isinstance(sock, ssl.SSLSocket):
+                sock.close()
+                raise RequestError(
+                    "an ssl_context of a class of its own cannot be used through an https proxy: "
+                    "it verifies sockets, and TLS inside TLS is not one"
+                )
+            return self._context.wrap_socket(sock, server_hostname=server_hostname)
+        secure = self._wrap_without_handshake(sock, server_hostname)
+        try:
+            secure.do_handshake()
+        except BaseException as exc:
+            if isinstance(exc, ssl.SSLCertVerificationError):
+                self._certificate_names = _read_certificate_names(secure)
+            secure.close()
+            raise
+        return secure
+
+    def _wrap_without_handshake(
+        self, sock: socket.socket, server_hostname: str | None
+    ) -> ssl.SSLSocket:
+        if isinstance(sock, ssl.SSLSocket):
+            return cast("ssl.SSLSocket", TLSInTLS(self._context, sock, server_hostname))
+        return self._context.wrap_socket(
+            sock, server_hostname=server_hostname, do_handshake_on_connect=False
+        )
+
+    def describe_failure(self, exc: ssl.SSLError | ValueError, host: str) -> str:
+        """Return which check the server's certificate failed, or what else went wrong."""
+        if isinstance(exc, _FingerprintError):
+            return str(exc.args[0])
+        if isinstance(exc, ssl.SSLCertVerificationError):
+            return self._describe_check(exc, host)
+        if not isinstance(exc, ssl.SSLError):
+            return f"its certificate is not for this host: {exc}"
+        return f"the TLS handshake failed: {describe_ssl_error(exc, _oldest(self._options))}"
+
+    def _describe_check(self, exc: ssl.SSLCertVerificationError, host: str) -> str:
+        code = exc.verify_code
+        if code in _HOST_CODES:
+            names = ", ".join(self._certificate_names[:5]) or "another host"
+            others = len(self._certificate_names) - 5
+            more = f" and {others} more" if others > 0 else ""
+            return f"its certificate is for {names}{more}, not for {host}"
+        if code not in _FAILED_CHECKS:
+            return f"its certificate failed a check: {exc.verify_message}"
+        trusted = f" ({_describe_trust(self._options)})" if code in _TRUST_CODES else ""
+        return f"its certificate {_FAILED_CHECKS[code]}{trusted}"
+
+
+# By the numbers of X509_STORE_CTX_get_error(3).
+_FAILED_CHECKS = {
+    9: "is not valid yet, by this machine's clock",
+    10: "has expired, by this machine's clock",
+    18: "is self-signed and not trusted",
+    19: "has a self-signed certificate at the end of its chain, which is not trusted",
+    2: "was issued by an authority that is not trusted",
+    20: "was issued by an authority that is not trusted",
+    21: "was issued by an authority that is not trusted",
+}
+_TRUST_CODES = (2, 18, 19, 20, 21)
+_HOST_CODES = (62, 64)
+
+_NO_TLS = "the server does not seem to use TLS: should the URL begin with http://?"
+_NO_VERSION = "the server does not support TLS {oldest}"
+_REFUSED = "the server does not accept the client's certificate, given as cert"
+_HINTS = {
+    "WRONG_VERSION_NUMBER": _NO_TLS,
+    "HTTP_REQUEST": _NO_TLS,
+    "PACKET_LENGTH_TOO_LONG": _NO_TLS,
+    "RECORD_LAYER_FAILURE": _NO_TLS,
+    "UNSUPPORTED_PROTOCOL": _NO_VERSION,
+    "TLSV1_ALERT_PROTOCOL_VERSION": _NO_VERSION,
+    "SSLV3_ALERT_HANDSHAKE_FAILURE": "the server accepts no offered option, or requires a cert",
+    "UNEXPECTED_EOF_WHILE_READING": "the server closed the connection",
+    # Alerts about the client's certificate: with TLS 1.3 at our first read, after the handshake
+    # (RFC 8446 section 4.4.2.4, and section 6.2 for the names).
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "the server requires a client certificate: give cert",
+    "SSLV3_ALERT_BAD_CERTIFICATE": _REFUSED,
+    "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE": _REFUSED,
+    "SSLV3_ALERT_CERTIFICATE_REVOKED": _REFUSED,
+    "SSLV3_ALERT_CERTIFICATE_EXPIRED": _REFUSED,
+    "SSLV3_ALERT_CERTIFICATE_UNKNOWN": _REFUSED,
+    "TLSV1_ALERT_UNKNOWN_CA": _REFUSED,
+    "TLSV1_ALERT_ACCESS_DENIED": _REFUSED,
+}
+
+
+def describe_ssl_error(exc: ssl.SSLError, oldest: str = "1.2 or later") -> str:
+    """Return OpenSSL's name for a failure, and a hint about the server."""
+    reason = exc.reason or "UNEXPECTED_EOF_WHILE_READING"
+    words = reason.replace("_", " ").lower()
+    hint = _HINTS.get(reason)
+    return words if hint is None else f"{words}; {hint.format(oldest=oldest)}"
+
+
+def _oldest(options: TLSOptions) -> str:
+    if options.context is not None:
+        return "in a version that the ssl_context allows"
+    if options.min_version is ssl.TLSVersion.TLSv1_3:
+        return "1.3, the oldest version that min_tls allows"
+    return "1.2 or later"
+
+
+class _FingerprintError(ssl.SSLError):
+    """The server's certificate is not the one of the fingerprint."""
+
+
+def _check_fingerprint(secure: ssl.SSLSocket, fingerprint: str) -> None:
+    from hashlib import sha256
+
+    certificate = secure.getpeercert(binary_form=True)
+    found = sha256(certificate or b"").hexdigest()
+    if found != fingerprint:
+        raise _FingerprintError(
+            f"its certificate has the SHA-256 fingerprint {found}, but fingerprint= requires "
+            f"{fingerprint}"
+        )
+
+
+def _read_certificate_names(secure: ssl.SSLSocket) -> list[str]:
+    # No public method gives the certificate of a handshake that failed. If this private one
+    # (CPython 3.10 to 3.14) does not exist, only the message lacks these names.
+    with suppress(AttributeError, LookupError, TypeError, ValueError, ssl.SSLError):
+        inner = getattr(secure, "inner", secure)
+        chain = inner._sslobj.get_unverified_chain()  # type: ignore[union-attr]  # private
+        return [name for _, name in chain[0].get_info()["subjectAltName"]]
+    return []
+
+
+def _describe_trust(options: TLSOptions) -> str:
+    verify = options.verify
+    if options.context is not None:
+        return "trusted are the certificates in the ssl_context"
+    if verify is True:
+        return "trusted are the authorities of certifi; verify can be a path to others"
+    if verify == SYSTEM:
+        return "trusted are the authorities of the system"
+    paths = verify if isinstance(verify, tuple) else (verify,)
+    return f"trusted are the certificates in {' and '.join(map(repr, paths))}"

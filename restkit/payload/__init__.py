@@ -1,0 +1,1 @@
+"""Payloads: everything that is sent."""

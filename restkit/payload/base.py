@@ -1,0 +1,228 @@
+"""The base class of payloads, and wrappers around another payload.
+
+To iterate a payload is to send it; to iterate it again is to send it again. A sender reads
+``length`` and ``headers``, iterates once, and calls ``trailers()`` after the last chunk. Before
+another attempt it calls ``can_send()``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Iterator, Sequence
+
+from restkit.errors import PayloadLengthError, PayloadNotReplayable
+from restkit.io.buffers import Buffer, close_if_possible, flat_view
+
+OCTET_STREAM: tuple[tuple[str, str], ...] = (("Content-Type", "application/octet-stream"),)
+
+_MAX_COPIED = 64 * 1024
+
+
+class Payload(ABC):
+    r"""Base class of everything that can be sent.
+
+    A subclass writes ``chunks()`` and may set these, on the class or on the instance:
+
+    ``length``: the number of bytes; None if unknown, 0 if empty. ``replayable``: whether it can
+    be iterated again, from the same first byte. ``headers``: fields for the head, where the
+    caller gives none. ``source``: the origin of the bytes, for ``repr`` and errors; never the
+    bytes themselves. ``trailer_names``: the fields that ``trailers()`` will return and the head
+    announces; they go into the head itself if the whole payload is read before it is sent.
+
+    >>> class Lines(Payload):
+    ...     replayable = True
+    ...     headers = (('Content-Type', 'text/plain'),)
+    ...     def chunks(self):
+    ...         yield from (b'%d\n' % number for number in range(3))
+    >>> b''.join(Lines())
+    b'0\n1\n2\n'
+    """
+
+    length: int | None = None
+    replayable: bool = False
+    headers: Sequence[tuple[str, str]] = OCTET_STREAM
+    source: str = ""
+    trailer_names: Sequence[str] = ()
+    _started = False
+    _has_sent = False
+
+    @abstractmethod
+    def chunks(self) -> Iterator[Buffer]:
+        """Yield the bytes from the first one on; close in ``finally`` what was opened.
+
+        Chunks may be empty, and of any size. A chunk may be changed or released as soon as the
+        next one is requested.
+        """
+
+    def trailers(self) -> Sequence[tuple[str, str]]:
+        """Return the fields to send after the last byte. Called then, for chunked bodies only."""
+        return ()
+
+    @property
+    def started(self) -> bool:
+        """Whether a pass has begun: its first chunk was requested."""
+        return self._started
+
+    @property
+    def waits_on(self) -> int | None:
+        """A file descriptor that becomes readable when the next chunk is available.
+
+        None if no descriptor shows that. It may change between two chunks.
+        """
+        return None
+
+    def __iter__(self) -> Iterator[Buffer]:
+        """Yield the chunks that are not empty, counted against ``length``.
+
+        The chunk that reaches ``length`` is held back until ``chunks()`` has ended, so that a
+        payload that is too long never completes a request. A chunk is valid until the next one
+        is requested. Raises PayloadNotReplayable for a second pass over a payload that has only
+        one, PayloadLengthError for another length, and any exception of the source.
+        """
+        # One generator for all checks: every further one costs a call for each chunk.
+        self._start_pass()
+        length = left = self.length
+        empty, last = True, b""
+        chunks = self.chunks()
+        try:
+            for chunk in chunks:
+                data, view = chunk, None
+                if type(chunk) is not bytes and type(chunk) is not bytearray:
+                    data = view = flat_view(chunk)
+                try:
+                    if not data:
+                        continue
+                    # Set at once: a pass that is broken off has sent something too.
+                    empty, self._has_sent = False, True
+                    if left is not None and (left := left - len(data)) < 0:
+                        raise PayloadLengthError(
+                            f"{self!r} gave more than {format_size(length or 0)}"
+                        )
+                    if left == 0:
+                        last = yield from _all_but_last(data)
+                    else:
+                        yield data
+                finally:
+                    if view is not None:
+                        view.release()
+            self._check_end(length, left, empty=empty)
+            if last:
+                yield last
+        finally:
+            close_if_possible(chunks)
+
+    def _check_end(self, length: int | None, left: int | None, *, empty: bool) -> None:
+        if length is not None and left:
+            raise PayloadLengthError(f"{self!r} gave {length - left} of {format_size(length)}")
+        if length is None and empty and self._has_sent:
+            raise PayloadNotReplayable(
+                f"{self!r} gave nothing, though it gave something before: it cannot be sent again"
+            )
+
+    def _start_pass(self) -> None:
+        check_sendable(self)
+        mine = object()
+        # One atomic step instead of a lock, which a fork could leave held: one of two threads wins.
+        if self.__dict__.setdefault("_first_pass", mine) is not mine and not self.replayable:
+            raise _spent_error(self)
+        self._started = True
+
+    def __repr__(self) -> str:
+        source = f" {self.source}" if self.source else ""
+        size = "of unknown length" if self.length is None else format_size(self.length)
+        once = "one pass, begun" if self.started else "one pass"
+        again = "replayable" if self.replayable else once
+        return f"<{type(self).__name__}{source} {size}, {again}>"
+
+
+def _all_but_last(data: Buffer) -> Generator[Buffer, None, bytes]:
+    """Yield most of a large chunk, and return the rest of it as a copy.
+
+    The source may fill the same buffer again before the last chunk is sent: only what is copied
+    can be held back.
+    """
+    if type(data) is bytes:
+        return data
+    with memoryview(data) as view:
+        at = max(0, len(view) - _MAX_COPIED)
+        if at:
+            with view[:at] as early:
+                yield early
+        return bytes(view[at:])
+
+
+def check_sendable(payload: Payload) -> None:
+    """Raise PayloadNotReplayable if the payload has only one pass and that has begun."""
+    if payload.started and not payload.replayable:
+        raise _spent_error(payload)
+
+
+def _spent_error(payload: Payload) -> PayloadNotReplayable:
+    return PayloadNotReplayable(
+        f"{payload!r} can be sent once, and was sent already: it cannot be sent again"
+    )
+
+
+def can_send(payload: Payload | None) -> bool:
+    """Whether the payload can be sent, or sent again, from its first byte."""
+    return payload is None or payload.replayable or not payload.started
+
+
+def format_size(length: int) -> str:
+    """Return '1 byte' or '20 bytes'."""
+    return "1 byte" if length == 1 else f"{length} bytes"
+
+
+class PayloadWrapper(Payload):
+    """A payload made from another one; it can be sent, and sent again, when that one can."""
+
+    def __init__(self, payload: Payload) -> None:
+        self.length = payload.length
+        self.replayable = payload.replayable
+        self.headers = payload.headers
+        self.trailer_names = payload.trailer_names
+        self.source = f"of {payload!r}"
+        self._payload = payload
+
+    @property
+    def started(self) -> bool:
+        return self._payload.started
+
+    @property
+    def waits_on(self) -> int | None:
+        return self._payload.waits_on
+
+    def trailers(self) -> Sequence[tuple[str, str]]:
+        return self._payload.trailers()
+
+    def chunks(self) -> Iterator[Buffer]:
+        return iter(self._payload)
+
+
+class TransparentWrapper(PayloadWrapper):
+    """The bytes of another payload, unchanged; for subclasses that change or observe the rest."""
+
+    def __iter__(self) -> Iterator[Buffer]:
+        # The inner payload counts, and raises for a pass that it does not have.
+        return self.chunks()
+
+
+class DeclaredLength(PayloadWrapper):
+    """A payload held to the ``Content-Length`` that the caller has declared.
+
+    Raises PayloadLengthError at once if the payload knows another length of itself. A payload of
+    unknown length is counted while it is sent: its last chunk is sent only after it has ended.
+    """
+
+    def __init__(self, payload: Payload, length: int) -> None:
+        if payload.length is not None and payload.length != length:
+            raise PayloadLengthError(
+                f"{payload!r} does not have the declared length of {format_size(length)}"
+            )
+        super().__init__(payload)
+        self.length = length
+        self.source = f"for {payload!r}"
+
+    def __iter__(self) -> Iterator[Buffer]:
+        # A payload that knows its length counts already.
+        return super().__iter__() if self._payload.length is None else iter(self._payload)

@@ -1,1 +1,0 @@
-"""The client's judgement, one policy a file: given this request and this answer, what next?"""

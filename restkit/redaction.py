@@ -1,0 +1,85 @@
+"""Hide credentials in URLs, logs, errors and reprs."""
+
+from __future__ import annotations
+
+import re
+
+_MAX_LENGTH = 200
+_SCHEME = re.compile("https?|socks(?:4a?|5h?)", re.IGNORECASE)
+_BEFORE_PORT = re.compile(r"(?:[^/?#]*://)?(\[[^\]/?#]*\]|[^:\[/?#]*):")
+_PORT = re.compile("[^/?#]*")
+_PORT_NUMBER = re.compile("[0-9]{0,5}")
+_IPV6_ADDRESS = re.compile("[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
+_PARAM = re.compile("([?&;])([^=&;]+)=[^&;]+")
+# A name is secret by a part of it, by one of its words, or as a whole. "sort_key" is hidden without
+# need, which is a small loss; "country_code", "author" and "keyword" are shown.
+_SECRET_PART = re.compile(
+    "token|secret|passw|passphrase|pwd|signature|credential|sess(?:ion|id)|jwt|hmac|authoriz|cookie|"
+    "verifier|(?:api|app|access|auth|private|subscription)key"
+)
+_SECRET_WORDS = frozenset("assertion auth bearer key otp pass pin sid sig sign".split())
+_SECRET_NAMES = frozenset("code ticket".split())
+_WORD = re.compile("[A-Z]?[a-z0-9]+|[A-Z0-9]+")
+
+
+def redact_url(url: str) -> str:
+    """Return a URL that has no user info without its fragment and its secret parameters.
+
+    A secret in the path is not found: it looks like the rest of the path.
+
+    >>> redact_url('http://host/path?page=2&api_key=abc#top')
+    'http://host/path?page=2&api_key=***'
+    """
+    text = url.partition("#")[0]
+    return _PARAM.sub(_redact_param, text) if "?" in text else text
+
+
+def redact_text(text: str) -> str:
+    """Return the ``repr`` of a text that may not be a URL, for an error: bounded, without secrets.
+
+    All text before an ``@`` is hidden, wherever the ``@`` is: a password may have a raw /, # or @
+    in it. Without an ``@``, text in the place of a port that is not a number may be a password too.
+
+    >>> redact_text('http://user:pa/ss@host/')
+    "'http://***@host/'"
+    """
+    before, at, after = text.rpartition("@")
+    if at:
+        scheme, slashes, _ = before.partition("://")
+        # Any other text before "://" may be part of a password.
+        kept = f"{scheme}{slashes}" if _SCHEME.fullmatch(scheme) else ""
+        text = f"{kept}***@{after}"
+    else:
+        text = _redact_port(text)
+    text = redact_url(text)
+    return repr(text if len(text) <= _MAX_LENGTH else f"{text[:_MAX_LENGTH]}...")
+
+
+def is_secret(name: str) -> bool:
+    """Whether the name of a parameter or header looks like that of a credential.
+
+    >>> is_secret('X-Api-Key'), is_secret('Content-Type')
+    (True, False)
+    """
+    if "%" in name:
+        from urllib.parse import unquote
+
+        name = unquote(name)
+    low = name.lower()
+    if low in _SECRET_NAMES or _SECRET_PART.search(low):
+        return True
+    return any(word.lower() in _SECRET_WORDS for word in _WORD.findall(name))
+
+
+def _redact_port(text: str) -> str:
+    before = _BEFORE_PORT.match(text)
+    port = before and _PORT.match(text, before.end())
+    if not before or not port or _PORT_NUMBER.fullmatch(port[0]):
+        return text
+    if _IPV6_ADDRESS.fullmatch(text, before.start(1), port.end()):
+        return text  # an IPv6 address without its brackets
+    return f"{before[0]}***{text[port.end() :]}"
+
+
+def _redact_param(param: re.Match[str]) -> str:
+    return f"{param[1]}{param[2]}=***" if is_secret(param[2]) else param[0]

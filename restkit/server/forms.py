@@ -1,0 +1,214 @@
+"""Parse the forms of requests: urlencoded, or multipart by the package ``multipart``.
+
+A file is held in memory only up to the first MiB of its spool. The text of all fields together
+is limited, and so is the number of parts: each costs more than its bytes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from functools import partial
+from types import ModuleType
+from typing import IO, TYPE_CHECKING, NamedTuple, cast
+from urllib.parse import unquote_to_bytes
+
+from restkit.body.body import Body
+from restkit.body.files import BodyFile
+from restkit.errors import BodyTooLarge, DecodingError
+from restkit.io.files import CHUNK_SIZE, replace_file, write_all
+from restkit.io.spool import Spool
+
+if TYPE_CHECKING:
+    from multipart import MultipartSegment, PushMultipartParser
+
+
+MAX_TEXT = 8 * 1024 * 1024
+MAX_PARTS = 10_000
+
+_URLENCODED = "application/x-www-form-urlencoded"
+_MULTIPART = "multipart/form-data"
+
+
+class UploadedFile:
+    """A file of a form: its name, type and size, and its bytes, which can be read repeatedly.
+
+    ``filename`` is sent by the client: it may contain slashes, so do not use it as a path. After
+    the end of the request, reading a file that was on disk raises AlreadyRead.
+    """
+
+    def __init__(self, name: str, filename: str, content_type: str, spool: Spool) -> None:
+        self.name = name
+        self.filename = filename
+        self.content_type = content_type
+        self.size = spool.size
+        # A closed Body raises; a closed Spool would return no bytes.
+        self._body = Body(spool, None)
+
+    @property
+    def file(self) -> BodyFile:
+        """A new binary file over the bytes, at their start."""
+        return BodyFile(self._body)
+
+    def read(self) -> bytes:
+        """Return the whole content."""
+        return self._body.read_all()
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the file to a path, replacing an older one atomically."""
+        with replace_file(os.fsdecode(path)) as target:
+            for chunk in iter(partial(self.file.read, CHUNK_SIZE), b""):
+                write_all(target, chunk)
+
+    def close(self) -> None:
+        """Discard the bytes; called automatically at the end of the request."""
+        self._body.close()
+
+    def __repr__(self) -> str:
+        return f"<UploadedFile {self.name!r}: {self.filename!r}, {self.size} bytes>"
+
+
+class Form(NamedTuple):
+    """The fields and files of a form, in order."""
+
+    fields: list[tuple[str, str]]
+    files: list[tuple[str, UploadedFile]]
+
+
+def parse_form(source: IO[bytes], content_type: str) -> Form:
+    """Parse a form; a body of any other content type has no fields.
+
+    Raises DecodingError for a malformed form, BodyTooLarge for too much text or too many parts.
+
+    >>> import io
+    >>> parse_form(io.BytesIO(b'a=1&b=2'), 'application/x-www-form-urlencoded').fields
+    [('a', '1'), ('b', '2')]
+    """
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind == _URLENCODED:
+        return Form(_parse_urlencoded(source), [])
+    if kind == _MULTIPART:
+        return _parse_multipart(source, content_type)
+    return Form([], [])
+
+
+def _parse_urlencoded(source: IO[bytes]) -> list[tuple[str, str]]:
+    text = source.read(MAX_TEXT + 1)
+    _check_text_size(len(text))
+    if text.count(b"&") >= MAX_PARTS:  # before it is split: "a&a&a" grows fortyfold
+        raise BodyTooLarge(f"the form has more than {MAX_PARTS} fields")
+    pairs = [pair.partition(b"=") for pair in text.replace(b"+", b" ").split(b"&") if pair]
+    return [
+        (
+            _decode(unquote_to_bytes(name), "a field name"),
+            _decode(unquote_to_bytes(value), "a field"),
+        )
+        for name, _, value in pairs
+    ]
+
+
+def _import_multipart() -> ModuleType:
+    """Return the package ``multipart`` of the extra restkit[server]: only such forms need it."""
+    try:
+        import multipart
+    except ModuleNotFoundError as exc:
+        raise ModuleNotFoundError(
+            "multipart/form-data is parsed by the package multipart, which is not installed: "
+            "pip install 'restkit[server]'",
+            name=exc.name,
+        ) from exc
+    return cast("ModuleType", multipart)
+
+
+def _parse_multipart(source: IO[bytes], content_type: str) -> Form:
+    multipart = _import_multipart()
+    boundary = multipart.parse_options_header(content_type)[1].get("boundary")
+    if not boundary:
+        raise DecodingError("the Content-Type of the multipart form has no boundary")
+    form = _FormBuilder()
+    try:
+        with multipart.PushMultipartParser(boundary, max_segment_count=MAX_PARTS) as parser:
+            for item in _parse_items(parser, source):
+                form.add(item)
+    except multipart.MultipartError as exc:
+        form.close()
+        raise _form_error(exc) from exc
+    except BaseException:
+        form.close()
+        raise
+    return Form(form.fields, form.files)
+
+
+def _parse_items(
+    parser: PushMultipartParser, source: IO[bytes]
+) -> Iterator[MultipartSegment | bytes | bytearray | None]:
+    """Yield the head of each part, its chunks, and None at its end."""
+    while not parser.closed:
+        chunk = source.read(CHUNK_SIZE)
+        yield from parser.parse(chunk)
+        if not chunk:
+            return
+
+
+class _FormBuilder:
+    """A form that is built of the items of a multipart parser."""
+
+    def __init__(self) -> None:
+        self.fields: list[tuple[str, str]] = []
+        self.files: list[tuple[str, UploadedFile]] = []
+        self._text_size = 0
+        self._head: MultipartSegment | None = None
+        self._spool = Spool()
+
+    def add(self, item: MultipartSegment | bytes | bytearray | None) -> None:
+        if item is None:
+            self._end_part()
+        elif isinstance(item, (bytes, bytearray)):
+            self._add_chunk(item)
+        else:
+            self._head, self._spool = item, Spool()
+
+    def _add_chunk(self, chunk: bytes | bytearray) -> None:
+        if self._head is not None and self._head.filename is None:
+            self._text_size += len(chunk)
+            _check_text_size(self._text_size)
+        self._spool.append(chunk)
+
+    def _end_part(self) -> None:
+        head, spool = self._head, self._spool
+        if head is None:
+            return
+        name = head.name or ""
+        if head.filename is None:
+            self.fields.append((name, _decode(spool.read_at(0, spool.size), f"the field {name!r}")))
+            spool.close()
+        else:
+            content_type = head.header("Content-Type") or "application/octet-stream"
+            self.files.append((name, UploadedFile(name, head.filename, content_type, spool)))
+        self._head = None
+
+    def close(self) -> None:
+        self._spool.close()
+        for _, file in self.files:
+            file.close()
+
+
+def _form_error(exc: Exception) -> DecodingError | BodyTooLarge:
+    import multipart
+
+    reason = exc.args[0] if exc.args else type(exc).__name__  # later arguments are for programs
+    if isinstance(exc, multipart.ParserLimitReached):
+        return BodyTooLarge(f"the multipart form is too large: {reason}")
+    return DecodingError(f"the multipart form cannot be parsed: {reason}")
+
+
+def _decode(data: bytes, name: str) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as exc:
+        raise DecodingError(f"{name} of the form is not UTF-8 at byte {exc.start}") from exc
+
+
+def _check_text_size(size: int) -> None:
+    if size > MAX_TEXT:
+        raise BodyTooLarge(f"the text fields of the form have more than {MAX_TEXT} bytes")

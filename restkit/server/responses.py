@@ -1,0 +1,275 @@
+"""Responses: status, headers and body, each a WSGI application.
+
+PEP 3333 requires a reason with every status and no hop-by-hop headers (RFC 9110 7.6.1), which
+belong to the engine. With 204 and 304 there is no body, no Content-Type and no Content-Length.
+
+A streamed response passes its head to the engine with the first bytes that are not empty, or at
+the end. A failure before that can still become an error response. A later failure breaks the
+connection, so that no client takes a part of the body for the whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Iterator
+from copy import copy
+from itertools import chain
+from numbers import Number
+from typing import TYPE_CHECKING, TypeAlias
+
+from restkit.headers import HOP_BY_HOP_HEADERS, Headers
+from restkit.io.buffers import close_if_possible, flat_view
+from restkit.payload.base import Payload
+from restkit.server.exceptions import HeaderFields, check_status, format_status
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+
+PLAIN_TEXT = "text/plain; charset=utf-8"
+StreamingFunction: TypeAlias = "Callable[[StreamingHTTPResponse], object]"
+
+_BODILESS = (204, 304)
+
+
+class Response:
+    """A response with a body of bytes, for a handler to return.
+
+    ``status``, ``headers`` (``restkit.Headers``) and ``body`` may be changed until then.
+    ``content_type`` is used if the headers have none. ``Content-Length`` is computed; a given one
+    is only sent in response to HEAD, and only if the body is empty. Raises InvalidHeader for an
+    invalid header, ValueError for a status below 200, TypeError for a body that is not bytes.
+
+    >>> response = Response(b'{}', 201, content_type='application/json')
+    >>> response.headers['X-Count'] = 0
+    >>> response
+    <Response 201 Created>
+    """
+
+    def __init__(
+        self,
+        body: bytes = b"",
+        status: int = 200,
+        headers: HeaderFields | None = None,
+        content_type: str | None = None,
+    ) -> None:
+        if not isinstance(body, bytes):
+            raise TypeError(f"the body of a Response must be bytes; got {type(body).__name__}")
+        self.status = check_status(status)
+        self.headers = Headers(headers)
+        self.body = body
+        if content_type is not None and "content-type" not in self.headers:
+            self.headers["Content-Type"] = content_type
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Respond to a request, as a WSGI application."""
+        headers, is_head = self.headers.copy(), environ["REQUEST_METHOD"] == "HEAD"
+        if self.body or not is_head or "content-length" not in headers:
+            headers["Content-Length"] = len(self.body)
+        start_response(format_status(self.status), to_wsgi_headers(headers, self.status))
+        return () if is_head or not self.body or self.status in _BODILESS else (self.body,)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {format_status(self.status)}>"
+
+
+def to_wsgi_headers(headers: Headers, status: int) -> list[tuple[str, str]]:
+    """Return the fields for the engine, without those that it must not get."""
+    excluded = HOP_BY_HOP_HEADERS
+    if status in _BODILESS:
+        excluded |= {"content-length", "content-type"}
+    return [pair for pair in headers.pairs() if pair[0].lower() not in excluded]
+
+
+def as_bytes(value: object) -> bytes:
+    r"""Return a value as sent: bytes-like values unchanged, str as UTF-8, ``str()`` of others.
+
+    Raises TypeError for None, which is rarely meant as the text 'None'.
+
+    >>> as_bytes('é'), as_bytes(12)
+    (b'\xc3\xa9', b'12')
+    """
+    if type(value) is bytes:  # not a subclass: servers ask for exactly bytes
+        return value
+    if isinstance(value, str):
+        return value.encode()
+    if value is None:
+        raise TypeError("None cannot be sent; for an empty text use ''")
+    if not isinstance(value, Number):  # a number of numpy has a buffer too
+        try:
+            with flat_view(value) as view:
+                return bytes(view)
+        except TypeError:
+            pass
+    return str(value).encode()
+
+
+class StreamingHTTPResponse(Response):
+    """A response written by a function, which is called with it once for each request.
+
+    It is a writable file as far as ``csv.writer``, ``zipfile`` and ``shutil.copyfileobj`` need
+    one. ``status`` and ``headers`` may be changed before the first write. A given
+    ``Content-Length`` is dropped, since the length is not known.
+    """
+
+    def __init__(
+        self,
+        streaming_fn: StreamingFunction,
+        status: int = 200,
+        headers: HeaderFields | None = None,
+        content_type: str = PLAIN_TEXT,
+    ) -> None:
+        super().__init__(b"", status, headers, content_type)
+        self.streaming_fn = streaming_fn
+        self._start_response: StartResponse | None = None
+        self._send: Callable[[bytes], object] | None = None
+
+    def write(self, data: object) -> int:
+        """Send bytes, a str as UTF-8, or ``str()`` of another value; return the number of bytes.
+
+        An empty chunk sends nothing. Blocks while the client does not read, and raises the error
+        of the engine after the client has disconnected. Raises TypeError for None, before
+        anything is sent.
+        """
+        chunk = as_bytes(data)
+        if self._start_response is None:
+            raise ValueError(f"{self!r} can only be written to while its function runs")
+        if chunk:
+            if self._send is None:
+                self._send = _send_head(self, self._start_response)
+            self._send(chunk)
+        return len(chunk)
+
+    def flush(self) -> None:
+        """Do nothing: every write is sent at once."""
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if _has_no_body(self, environ):
+            _send_head(self, start_response)
+        else:
+            # A copy, since several requests may get the same response at the same time.
+            running = copy(self)
+            running.headers = self.headers.copy()
+            running._run(start_response)
+        return ()
+
+    def _run(self, start_response: StartResponse) -> None:
+        self._start_response = start_response
+        try:
+            self.streaming_fn(self)
+            if self._send is None:
+                _send_head(self, start_response)
+        finally:
+            self._start_response = None
+
+
+class IteratedResponse(Response):
+    """A response of the items of an iterable, each sent as by ``write()``.
+
+    The head is sent with the first item that is not empty. The iterable is closed at the end, if
+    it can be, whether it was exhausted or not. An iterator can be sent only once: raises
+    RuntimeError the second time.
+    """
+
+    def __init__(
+        self,
+        items: Iterable[object],
+        status: int = 200,
+        headers: HeaderFields | None = None,
+        content_type: str = PLAIN_TEXT,
+    ) -> None:
+        super().__init__(b"", status, headers, content_type)
+        self.items = items
+        self._started = False
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if _has_no_body(self, environ):
+            close_if_possible(self.items)
+            _send_head(self, start_response)
+            return ()
+        return _start_chunks(self, self._encode_items(), start_response)
+
+    def _encode_items(self) -> Generator[bytes, None, None]:
+        if self._started and isinstance(self.items, Iterator):
+            raise RuntimeError(f"{self.items!r} was already sent: an iterator can be sent once")
+        self._started = True
+        try:
+            for item in self.items:
+                yield as_bytes(item)
+        finally:
+            close_if_possible(self.items)
+
+
+class PayloadResponse(Response):
+    """A response of a payload, as a client would send it: with its length if it has one.
+
+    The Content-Type and Content-Encoding of the payload are used if neither the headers nor
+    ``content_type`` define them. ``source`` is closed at the end, if it can be.
+    """
+
+    def __init__(
+        self,
+        payload: Payload,
+        source: object = None,
+        status: int = 200,
+        headers: HeaderFields | None = None,
+        content_type: str | None = None,
+    ) -> None:
+        super().__init__(b"", status, headers, content_type)
+        self.payload = payload
+        self.source = source
+        for name, value in payload.headers:
+            self.headers.setdefault(name, value)
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        length = self.payload.length
+        if _has_no_body(self, environ):
+            close_if_possible(self.source)
+            _send_head(self, start_response, length)
+            return ()
+        return _start_chunks(self, self._chunks(), start_response, length)
+
+    def _chunks(self) -> Generator[bytes, None, None]:
+        try:
+            for chunk in self.payload:
+                yield bytes(chunk)
+        finally:
+            close_if_possible(self.source)
+
+
+class _Chunks:
+    """Chunks for the engine; creating it waits for the first one that is not empty."""
+
+    def __init__(self, chunks: Generator[bytes, None, None]) -> None:
+        self._chunks = chunks
+        self._first = next(filter(None, chunks), b"")
+
+    def __iter__(self) -> Iterator[bytes]:
+        return filter(None, chain((self._first,), self._chunks))
+
+    def close(self) -> None:
+        self._chunks.close()
+
+
+def _has_no_body(response: Response, environ: WSGIEnvironment) -> bool:
+    return environ["REQUEST_METHOD"] == "HEAD" or response.status in _BODILESS
+
+
+def _send_head(
+    response: Response, start_response: StartResponse, length: int | None = None
+) -> Callable[[bytes], object]:
+    headers = response.headers.copy()
+    headers.pop("Content-Length", None)
+    if length is not None:
+        headers["Content-Length"] = length
+    return start_response(format_status(response.status), to_wsgi_headers(headers, response.status))
+
+
+def _start_chunks(
+    response: Response,
+    chunks: Generator[bytes, None, None],
+    start_response: StartResponse,
+    length: int | None = None,
+) -> Iterable[bytes]:
+    body = _Chunks(chunks)
+    _send_head(response, start_response, length)
+    return body

@@ -1,0 +1,178 @@
+"""The embedded engine: serve a WSGI application in this process, until it is closed."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from contextlib import ExitStack, contextmanager
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+from restkit.server.engine.accept_loop import AcceptLoop
+from restkit.server.engine.connection import ClientConnection, Setup
+from restkit.server.engine.listener import address_of, open_listener
+from restkit.url.host import join_host_port
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Iterator
+    from types import TracebackType
+
+    from _typeshed.wsgi import WSGIApplication
+
+_logger = logging.getLogger("restkit.server")
+
+THREADS = 64
+TIMEOUT = 30.0
+
+
+class Server:
+    """A server that responds, in threads of its own, until ``close()``; a context manager.
+
+    ``url`` is its address (``http://127.0.0.1:4711``), ``host`` and ``port`` are parts of it. On a
+    Unix socket they are those that the application sees: ``localhost`` and 80.
+    """
+
+    def __init__(
+        self,
+        app: WSGIApplication,
+        listener: socket.socket,
+        host: str,
+        *,
+        threads: int,
+        timeout: float,
+        max_connections: int | None,
+    ) -> None:
+        self.host: str
+        self.port: int
+        self.host, self.port = address_of(listener)
+        setup = Setup(app, "http", host, self.port, timeout)
+        self._closed = False
+        self._over: SimpleQueue[None] = SimpleQueue()
+        self._loop = AcceptLoop(
+            listener,
+            lambda sock, client: ClientConnection(sock, client, setup),
+            threads=threads,
+            max_connections=max_connections,
+            when_stopped=self.wake,
+        )
+        self._loop.start()
+
+    @property
+    def url(self) -> str:
+        """The address of the server, without a slash at its end."""
+        return f"http://{join_host_port(self.host, self.port)}"
+
+    def wait(self) -> None:
+        """Block until the server has stopped, or ``wake()`` is called."""
+        self._over.get()
+        self._over.put(None)
+
+    def wake(self) -> None:
+        """End every ``wait()``. A signal handler may call it."""
+        # SimpleQueue.put() is safe in a signal handler (docs of ``queue``). Raising there is not:
+        # after that, join() takes a running thread for an ended one (Python 3.10 and 3.11).
+        self._over.put(None)
+
+    def close(self) -> None:
+        """Stop, and wait for every thread. Idempotent.
+
+        Requests in progress have half a second; then their connections are cut off, and the
+        application finds its client gone. An application that neither reads nor writes is
+        waited for.
+        """
+        self._closed = True
+        self._loop.stop()
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Server at {self.url}, {'closed' if self._closed else 'open'}>"
+
+
+def serve(
+    app: WSGIApplication,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    *,
+    uds: str | None = None,
+    threads: int = THREADS,
+    timeout: float = TIMEOUT,
+    max_connections: int | None = None,
+) -> Server:
+    """Serve a WSGI application in threads of its own; it accepts connections on return.
+
+    ``port=0`` takes a free one. ``uds`` is the path of a Unix socket, in place of host and port.
+    ``threads`` bounds the requests that are in progress at once. ``timeout`` is the number of
+    seconds without a byte after which a client is dropped. ``max_connections`` bounds the open
+    connections: half of the descriptors that the process may have, and at most 10,000, unless it
+    is given. One more takes the place of the one that has been idle longest. Raises OSError if it
+    cannot listen. Close the server, or use it as a context manager.
+
+    >>> with serve(app) as server:                     # doctest: +SKIP
+    ...     print(server.url)
+    http://127.0.0.1:4711
+    """
+    if not callable(app):
+        raise TypeError(f"app must be a WSGI application, which can be called; got {app!r}")
+    for name, value in (("threads", threads), ("max_connections", max_connections)):
+        if value is not None and value < 1:
+            raise ValueError(f"{name} must be at least 1; got {value!r}")
+    if timeout <= 0:
+        raise ValueError(f"timeout must be a number of seconds above 0; got {timeout!r}")
+    return Server(
+        app,
+        open_listener(host, port, uds),
+        "localhost" if uds else host,
+        threads=threads,
+        timeout=timeout,
+        max_connections=max_connections,
+    )
+
+
+def run(
+    app: WSGIApplication,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    *,
+    uds: str | None = None,
+    threads: int = THREADS,
+    timeout: float = TIMEOUT,
+    max_connections: int | None = None,
+) -> None:
+    """Serve a WSGI application until SIGINT (Ctrl-C) or SIGTERM comes; see ``serve``."""
+    server = serve(
+        app,
+        host,
+        port,
+        uds=uds,
+        threads=threads,
+        timeout=timeout,
+        max_connections=max_connections,
+    )
+    with server, _on_signals(server.wake):
+        _logger.info("serving at %s", server.url)
+        server.wait()
+
+
+@contextmanager
+def _on_signals(act: Callable[[], None]) -> Iterator[None]:
+    """Act when a signal asks for the end; only the main thread may say what a signal does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    with ExitStack() as before:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            handler = signal.signal(number, lambda *_: act())
+            before.callback(signal.signal, number, handler)
+        yield

@@ -1,1 +1,0 @@
-"""WSGI made true on one accepted socket, for any application and under any engine."""

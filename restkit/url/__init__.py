@@ -1,0 +1,1 @@
+"""URLs, hosts and query parameters."""

@@ -1,0 +1,1 @@
+"""Zip archives that are written while they are sent."""

@@ -1,0 +1,261 @@
+"""Filters: what they see, change and answer, in which order, and what happens when they fail."""
+
+from __future__ import annotations
+
+import gc
+
+import pytest
+
+import restkit
+from restkit import (
+    Client,
+    HttpResponse,
+    InvalidHeader,
+    InvalidUrl,
+    PayloadError,
+    RequestError,
+    TransportError,
+)
+from restkit.client.filters import Filter, as_filters
+from support import ScriptedServer, body_of, field, refusing, response
+
+
+class Noting(Filter):
+    """Writes down what it is asked, and by which name."""
+
+    def __init__(self, name, notes):
+        self.name = name
+        self.notes = notes
+
+    def on_request(self, request):
+        self.notes.append(f"{self.name} asked {request.method}")
+
+    def on_response(self, response, request):
+        self.notes.append(f"{self.name} told {response.status}")
+
+
+class Answering:
+    def on_request(self, request):
+        return HttpResponse.made(request, 203, {"X-From": "filter"}, b"made up")
+
+
+def test_R20_a_filter_that_answers_is_seen_by_the_others_and_nothing_is_connected():
+    notes = []
+    filters = [Noting("first", notes), Answering(), Noting("last", notes)]
+    with refusing() as port, Client(filters=filters) as client:
+        got = client.post(f"http://127.0.0.1:{port}/", b"payload")
+    assert (got.status, got.body, got["x-from"]) == (203, b"made up", "filter")
+    assert notes == ["first asked POST", "first told 203", "last told 203"]
+
+
+def test_an_answer_that_is_made_up_has_a_body_of_bytes_or_text(server):
+    request = restkit.get(server.url()).request
+    made = HttpResponse.made(request, 200, {"Content-Type": "text/plain"}, "gr\u00fc\u00dfe")
+    assert (made.body, made.text) == ("gr\u00fc\u00dfe".encode(), "gr\u00fc\u00dfe")
+    assert HttpResponse.made(request, body=b"gr\xfc").body == b"gr\xfc"
+    with pytest.raises(TypeError, match="body must be bytes or str; got dict"):
+        HttpResponse.made(request, body={"a": 1})
+    with pytest.raises(PayloadError, match="body= has a lone surrogate"):
+        HttpResponse.made(request, body="\ud800")
+
+
+def test_R20_filters_are_asked_in_order_those_of_the_client_before_those_of_the_call(server):
+    notes = []
+    with Client(filters=[Noting("a", notes), Noting("b", notes)]) as client:
+        client.get(server.url(), filters=[Noting("c", notes)])
+        assert notes == [
+            "a asked GET", "b asked GET", "c asked GET", "a told 200", "b told 200", "c told 200",
+        ]  # fmt: skip
+        notes.clear()
+        client.get(server.url())
+        assert notes == ["a asked GET", "b asked GET", "a told 200", "b told 200"]
+
+
+def test_R20_a_filter_may_change_the_request(server):
+    class Changing:
+        def on_request(self, request):
+            request.method = "put"
+            request.url = request.url.join("/elsewhere")
+            request.headers["X-Added"] = "yes"
+            request.payload = b"changed"
+            return request
+
+    got = restkit.post(server.url(), b"payload", filters=[Changing()])
+    assert server.request.startswith(b"PUT /elsewhere HTTP/1.1\r\n")
+    assert field(server.request, "x-added") == "yes"
+    assert body_of(server.request) == b"changed"
+    assert got.request.method == "PUT"
+
+
+def test_R20_a_filter_may_put_another_answer_in_the_place_of_one(server):
+    seen = []
+
+    class Upper:
+        def on_response(self, response, request):
+            return HttpResponse.made(request, 299, response.headers, response.body.upper())
+
+    class Last:
+        def on_response(self, response, request):
+            seen.append(response)
+
+    got = restkit.get(server.url(), filters=[Upper(), Last()])
+    assert (got.status, got.body) == (299, b"ANSWER")
+    assert seen == [got]
+
+
+def test_a_filter_is_asked_once_a_call_however_many_exchanges_that_takes():
+    notes = []
+    answers = (
+        response(b"", "Location: /there", status="302 Found"),
+        response(b"there"),
+    )
+    with ScriptedServer.serving(*answers) as server:
+        got = restkit.get(server.url(), filters=[Noting("it", notes)])
+        assert got.body == b"there"
+        assert len(server.requests) == 2
+    assert notes == ["it asked GET", "it told 200"]
+
+
+def test_what_cannot_be_sent_is_told_to_nobody():
+    notes = []
+    with refusing() as port, pytest.raises(TransportError):
+        restkit.get(f"http://127.0.0.1:{port}/", filters=[Noting("it", notes)], max_tries=1)
+    assert notes == ["it asked GET"]
+
+
+# What fails
+
+
+class Trouble(Exception):
+    pass
+
+
+def test_what_a_filter_raises_before_the_request_reaches_the_caller_and_nothing_is_sent(server):
+    class Raising:
+        def on_request(self, request):
+            raise Trouble
+
+    with pytest.raises(Trouble):
+        restkit.post(server.url(), b"payload", filters=[Raising()])
+    assert server.connections == 0
+
+
+def test_what_a_filter_raises_at_an_answer_reaches_the_caller_and_the_answer_is_closed():
+    kept = []
+
+    class Raising:
+        def on_response(self, response, request):
+            kept.append(response)
+            raise Trouble
+
+    def script(peer):
+        peer.read_request()
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n", b"x" * 1000)
+        peer.read_to_end()
+
+    with ScriptedServer(script) as server, Client(filters=[Raising()]) as client:
+        with pytest.raises(Trouble):
+            client.get(server.url())
+        server.join()  # though the response is still held
+        assert server.peers[0].closed_by_client
+        with pytest.raises(restkit.AlreadyRead):
+            _ = kept[0].body
+
+
+@pytest.mark.parametrize("wrong", ["a text", 0, False, object()])
+@pytest.mark.parametrize("hook", ["on_request", "on_response"])
+def test_a_hook_that_gives_something_else_is_a_type_error_that_names_its_filter(
+    hook, wrong, server
+):
+    class Wrong:
+        def __repr__(self):
+            return "<the wrong one>"
+
+    setattr(Wrong, hook, lambda *args: wrong)
+    expected = (
+        f"^{hook} of <the wrong one> must return .*; got a value of type {type(wrong).__name__}"
+    )
+    with pytest.raises(TypeError, match=expected):
+        restkit.get(server.url(), filters=[Wrong()])
+    gc.collect()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "wrong", "wanted"),
+    [
+        (
+            "url",
+            "http://us:hunter2@host/",
+            InvalidUrl,
+            "got a value of type str",
+        ),
+        ("url", None, InvalidUrl, "got a value of type NoneType"),
+        (
+            "headers",
+            {"X-Added": "yes"},
+            InvalidHeader,
+            "got a value of type dict",
+        ),
+    ],
+)
+def test_a_filter_that_sets_what_a_request_cannot_have_is_named(name, value, wrong, wanted, server):
+    class Setting:
+        def on_request(self, request):
+            setattr(request, name, value)
+
+        def __repr__(self):
+            return "<the wrong one>"
+
+    with pytest.raises(wrong) as caught:
+        restkit.get(server.url(), filters=[Setting(), Noting("next", notes := [])])
+    assert str(caught.value).startswith(f"on_request of <the wrong one> must set request.{name} to")
+    assert wanted in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+    assert notes == []
+    assert server.connections == 0
+
+
+# The door
+
+
+class OnlyAsks:
+    def on_request(self, request):
+        return None
+
+
+class OnlyTold:
+    def on_response(self, response, request):
+        return None
+
+
+def test_what_the_option_takes(server):
+    whole, one, other = Filter(), OnlyAsks(), OnlyTold()
+    assert as_filters(None) == as_filters(()) == as_filters([]) == ()
+    assert as_filters(whole) == as_filters([whole]) == (whole,)
+    assert len(as_filters(one)) == 1
+    assert [repr(kept) for kept in as_filters(iter([one, other]))] == [repr(one), repr(other)]
+    assert restkit.get(server.url(), filters=[whole, one, other]).body == b"answer"
+
+
+def test_an_object_with_more_than_hooks_is_a_filter_even_if_it_can_be_iterated(server):
+    class Many(list):
+        def on_request(self, request):
+            self.append(request.method)
+
+    many = Many()
+    restkit.get(server.url(), filters=many)
+    assert many == ["GET"]
+
+
+@pytest.mark.parametrize("wrong", [1, "text", [1], [Filter(), None], print, [OnlyAsks], OnlyTold])
+def test_what_has_no_hooks_is_refused_at_the_door(wrong):
+    with pytest.raises(RequestError, match=r"(a filter must have|filters must be objects)"):
+        as_filters(wrong)
+
+
+def test_a_hook_that_cannot_be_called_is_refused_at_the_door():
+    class Odd:
+        on_request = "no method"
+
+    with pytest.raises(RequestError, match=r"(a filter must have|filters must be objects)"):
+        Client(filters=[Odd()])

@@ -1,0 +1,447 @@
+"""What a user writes: the functions and the Client, their arguments, and what they share."""
+
+from __future__ import annotations
+
+import gc
+import inspect
+import json
+import os
+import subprocess
+import sys
+import threading
+
+import pytest
+import urllib3
+
+import restkit
+from restkit import Client, Headers, InvalidHeader, Payload, RequestError, Timeout, default_client
+from restkit.client.options import RequestOptions
+from support import ScriptedServer, body_of, chunked_response, field, fields_of, head_of, response
+
+pytestmark = [pytest.mark.smoke, pytest.mark.lowest]
+
+VERBS = ("get", "head", "post", "put", "patch", "delete", "options")
+
+
+@pytest.fixture
+def client():
+    with Client(timeout=10) as client:
+        yield client
+
+
+# The surface
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_each_verb_is_a_request_with_its_method(verb, server, client):
+    for owner in (restkit, client):
+        for send in (
+            getattr(owner, verb),
+            lambda url, *a, o=owner: o.request(url, verb.upper(), *a),
+        ):
+            got = send(server.url("/p?q=1"), b"payload", {"X": "1"})
+            assert got.status == 200
+            assert got.body == (b"" if verb == "head" else b"answer")
+            request = server.requests[-1]
+            assert request.startswith(b"%b /p?q=1 HTTP/1.1\r\n" % verb.upper().encode())
+            assert body_of(request) == b"payload"
+            assert field(request, "x") == "1"
+    assert server.connections == 2
+
+
+def test_the_method_is_get_unless_it_is_given(server, client):
+    client.request(server.url())
+    restkit.request(server.url())
+    assert {request.split()[0] for request in server.requests} == {b"GET"}
+
+
+@pytest.mark.parametrize(
+    ("method", "sent"), [("get", "GET"), ("Post", "POST"), ("purge", "purge"), ("M-SEARCH",) * 2]
+)
+def test_a_known_method_is_in_capitals_and_another_as_it_was_written(method, sent, server, client):
+    client.request(server.url(), method)
+    assert server.request.startswith(sent.encode() + b" / ")
+
+
+@pytest.mark.parametrize("method", ["", "G ET", "GET\r\n", "GÉT", "GET\0", b"GET", None, 1])
+def test_W16_what_is_no_method_is_a_request_error(method, server, client):
+    with pytest.raises(RequestError, match="the method must be a word"):
+        client.request(server.url(), method)
+    assert server.connections == 0
+
+
+@pytest.mark.parametrize("verb", ["request", *VERBS])
+def test_functions_and_methods_take_the_same_arguments(verb):
+    function, method = getattr(restkit, verb), getattr(Client, verb)
+    of_function = [*inspect.signature(function).parameters.values()]
+    of_method = [*inspect.signature(method).parameters.values()][1:]
+    assert of_function == of_method
+    assert function.__doc__
+    assert method.__doc__
+
+
+def test_an_ordinary_request_says_no_more_than_it_must(server, client):
+    client.get(server.url("/x"))
+    head = head_of(server.request)
+    assert head.split(b"\r\n")[0] == b"GET /x HTTP/1.1"
+    assert fields_of(head)[:2] == [
+        ("host", f"127.0.0.1:{server.port}"),
+        ("user-agent", f"restkit/{restkit.__version__}"),
+    ]
+    assert [name for name, _ in fields_of(head)] == ["host", "user-agent", "accept-encoding"]
+    assert field(head, "accept-encoding").startswith("gzip, deflate")
+
+
+# The payload and its other names
+
+
+@pytest.mark.parametrize("name", ["payload", "body", "data"])
+def test_R08_body_and_data_are_other_names_of_payload(name, server, client):
+    for send in (client.post, restkit.post):
+        send(server.url(), **{name: b"abc"})
+        assert body_of(server.requests[-1]) == b"abc"
+    client.post(server.url(), **{name: None})
+    assert field(server.requests[-1], "content-length") == "0"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"payload": b"a", "body": b"b"},
+        {"payload": b"a", "data": b"b"},
+        {"body": b"a", "data": b"a"},
+        {"payload": b"a", "json": 1},
+        {"data": b"", "json": None},
+    ],
+)
+def test_R08_two_payloads_are_a_type_error(given, server, client):
+    with pytest.raises(TypeError, match=f"{' and '.join(given)} are both given"):
+        client.post(server.url(), **given)
+    assert server.connections == 0
+
+
+def test_R08_one_name_beside_an_empty_other_is_one_payload(server, client):
+    client.post(server.url(), None, body=None, data=b"abc")
+    assert body_of(server.request) == b"abc"
+
+
+@pytest.mark.parametrize(
+    "value", [{"a": [1, 2.5, None, True]}, [], "grün", 0, None, {"ключ": "€"}, "\u2028"]
+)
+def test_json_is_sent_compactly_in_utf_8(value, server, client):
+    client.post(server.url(), json=value)
+    assert json.loads(body_of(server.request)) == value
+    assert field(server.request, "content-type") == "application/json"
+    assert field(server.request, "content-length") == str(len(body_of(server.request)))
+    assert b" " not in body_of(server.request)
+    assert b"\\u" not in body_of(server.request) or value == "\u2028"
+
+
+def test_the_callers_content_type_wins_over_that_of_json(server, client):
+    client.patch(server.url(), json=[], headers={"content-type": "application/merge-patch+json"})
+    assert field(server.request, "content-type") == "application/merge-patch+json"
+
+
+def test_params_are_added_to_the_query(server, client):
+    client.get(server.url("/x?a=1"), params={"b": ["2", 3], "c": "ü&="})
+    assert server.request.startswith(b"GET /x?a=1&b=2&b=3&c=%C3%BC%26%3D HTTP/1.1\r\n")
+
+
+# Headers
+
+
+def test_C12_a_header_given_as_none_takes_a_default_away(server, client):
+    client.get(server.url(), headers={"user-AGENT": None, "Accept-Encoding": None, "X": None})
+    assert [name for name, _ in fields_of(server.request)] == ["host"]
+
+
+def test_a_header_of_the_callers_takes_the_place_of_a_default(server, client):
+    client.get(server.url(), headers={"user-agent": "mine", "Host": "other.example"})
+    assert field(server.request, "user-agent") == "mine"
+    assert field(server.request, "host") == "other.example"
+
+
+@pytest.mark.parametrize(
+    "make", [list, tuple, iter, Headers, urllib3.HTTPHeaderDict], ids=lambda make: make.__name__
+)
+def test_several_values_of_a_name_are_sent_as_they_were_given(make, server, client):
+    pairs = [("X", "1"), ("Y", "2"), ("x", "3"), ("Cookie", "a"), ("Cookie", "b")]
+    client.get(server.url(), headers=make(pairs))
+    sent = [pair for pair in fields_of(server.request) if pair[0] in ("x", "y", "cookie")]
+    if make is urllib3.HTTPHeaderDict:  # keeps the values of a name together
+        pairs.sort(key=lambda pair: "XYC".index(pair[0][0].upper()))
+    assert sent == [(name.lower(), value) for name, value in pairs]
+
+
+def test_the_callers_headers_are_left_alone(server, client):
+    headers = Headers({"X": "1"})
+    given = {"X": "1"}
+    client.post(server.url(), b"abc", headers)
+    client.post(server.url(), b"abc", given)
+    assert (headers.pairs(), given) == ([("X", "1")], {"X": "1"})
+
+
+def test_no_header_of_one_request_is_on_the_next(server, client):
+    client.post(server.url(), b"abc", {"X": "1", "User-Agent": "mine"})
+    client.get(server.url())
+    names = [name for name, _ in fields_of(server.requests[-1])]
+    assert names == ["host", "user-agent", "accept-encoding"]
+    assert field(server.requests[-1], "user-agent").startswith("restkit/")
+
+
+@pytest.mark.parametrize(
+    "headers", ["X: 1", [("X",)], [1], 5, [(5, "x")], {"X": 1.5}, {1: "x"}, {"": "x"}]
+)
+def test_what_cannot_be_headers_is_refused_before_any_connection(headers, server, client):
+    with pytest.raises((TypeError, ValueError, InvalidHeader)):
+        client.get(server.url(), headers=headers)
+    assert server.connections == 0
+
+
+@pytest.mark.parametrize("field", [("X", "a\r\nY: b"), ("X\r\nY", "b"), ("X", "€")])
+def test_W16_a_payloads_own_headers_are_held_to_the_same_rules(field, server, client):
+    class Own(Payload):
+        length = 1
+        headers = (field,)
+
+        def chunks(self):
+            yield b"x"
+
+    with pytest.raises(InvalidHeader) as caught:
+        client.post(server.url(), Own())
+    assert caught.value.sent == "nothing"
+    assert server.connections == 0
+
+
+def test_a_range_is_asked_for_without_a_coding_unless_the_caller_says_otherwise(server, client):
+    client.get(server.url(), headers={"Range": "bytes=0-1"})
+    client.get(server.url(), headers={"range": "bytes=0-1", "accept-encoding": "gzip"})
+    assert [field(request, "accept-encoding") for request in server.requests] == [
+        "identity",
+        "gzip",
+    ]
+
+
+# Options
+
+
+@pytest.mark.parametrize(
+    ("options", "fault"),
+    [
+        ({"timeout": "5"}, "timeout must be .*; got '5'"),
+        ({"timeout": 0}, "Timeout.connect must be .*; got 0"),
+        ({"timeout": -1}, "above 0"),
+        ({"timeout": True}, "timeout must be .*; got True"),
+        ({"timeout": Timeout(idle=0)}, "Timeout.idle must be .*; got 0"),
+        ({"timeout": Timeout(total="x")}, "Timeout.total must be .*; got 'x'"),
+        ({"decompress": 1}, "decompress must be True or False"),
+        ({"spool_size": -1}, "spool_size=-1"),
+        ({"spool_size": 1.5}, "spool_size=1.5"),
+        ({"spool_dir": 5}, "spool_dir=5"),
+        ({"max_body": "1"}, "max_body='1'"),
+        ({"expect_continue": "yes"}, "expect_continue='yes'"),
+    ],
+)
+def test_an_option_of_the_wrong_kind_is_a_request_error_that_names_it(
+    options, fault, server, client
+):
+    with pytest.raises(RequestError, match=fault):
+        client.get(server.url(), **options)
+    with pytest.raises(RequestError, match=fault):
+        Client(**options)
+    assert server.connections == 0
+
+
+@pytest.mark.parametrize(
+    "timeout",
+    [
+        5,
+        0.5,
+        None,
+        (5, 10),
+        (None, 1),
+        Timeout(1, 2, 3),
+        urllib3.Timeout(connect=5, read=5),
+        10**9,
+    ],
+)
+def test_every_kind_of_timeout_is_taken(timeout, server, client):
+    assert client.get(server.url(), timeout=timeout).body == b"answer"
+
+
+@pytest.mark.parametrize("name", ["pool_size", "max_idle", "base_url", "cookies", "uds"])
+def test_what_belongs_to_a_client_is_refused_in_a_call(name, server, client):
+    with pytest.raises(TypeError, match=f"{name}= .*is an option of a Client"):
+        client.get(server.url(), **{name: 5})
+
+
+@pytest.mark.parametrize("name", ["json", "body", "data", "payload", "method", "url"])
+def test_what_belongs_to_a_call_is_refused_at_a_client(name):
+    with pytest.raises(TypeError, match=f"{name}= .*is an option of a call"):
+        Client(**{name: 5})
+
+
+def test_the_options_of_a_client_are_those_of_its_calls_unless_they_say_otherwise(server):
+    with Client(max_body=3) as client:
+        with pytest.raises(restkit.BodyTooLarge):
+            assert not client.get(server.url()).body
+        assert client.get(server.url(), max_body=None).body == b"answer"
+        with pytest.raises(restkit.BodyTooLarge):
+            assert not client.get(server.url()).body
+
+
+def test_the_typed_options_are_the_ones_that_are_taken(server, client):
+    values = {
+        "timeout": 5,
+        "decompress": True,
+        "spool_size": 10,
+        "spool_dir": None,
+        "max_body": 100,
+        "verify": False,
+        "cert": None,
+        "ssl_context": None,
+        "fingerprint": None,
+        "min_tls": "1.2",
+        "expect_continue": False,
+        "follow_redirect": False,
+        "max_follow_redirect": 3,
+        "force_follow_redirect": True,
+        "follow_downgrade": False,
+        "keep_headers": ["X-Kept"],
+        "max_tries": 1,
+        "wait_tries": 0,
+        "max_wait": 1,
+        "retry_unsafe": True,
+        "retries": 1,
+        "replay": "spool",
+        "spool": True,
+        "compress": "gzip",
+        "content_digest": True,
+        "auth": ("user", "pass"),
+        "proxy": None,
+        "check_address": lambda address: True,
+        "filters": [],
+        "progress": None,
+        "response_class": restkit.HttpResponse,
+        "params": {"a": 1},
+        "json": None,
+        "body": None,
+        "data": None,
+    }
+    assert set(RequestOptions.__annotations__) == set(values)
+    for name, value in values.items():
+        assert client.get(server.url(), **{name: value}).body == b"answer"
+
+
+# The shared Client
+
+
+def test_bare_calls_go_on_after_somebody_has_closed_their_client(server):
+    first = default_client()
+    first.close()
+    assert restkit.get(server.url()).body == b"answer"
+    assert default_client() is not first
+
+
+def test_R22_bare_calls_share_one_client(server):
+    for _ in range(3):
+        assert restkit.get(server.url()).body == b"answer"
+    assert server.connections == 1
+    assert default_client() is default_client()
+    assert repr(default_client()) == "<Client, 1 idle connections>"
+
+
+def test_R22_threads_that_begin_at_once_share_one_client(server):
+    start, found = threading.Barrier(8), []
+
+    def ask():
+        start.wait()
+        found.append(default_client())
+        restkit.get(server.url())
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert len(set(map(id, found))) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_R22_W12_after_a_fork_the_child_has_a_client_of_its_own_and_the_parents_stays(tmp_path):
+    def script(peer):
+        while peer.next_request():
+            peer.send(response(b"%d" % peer.sock.getpeername()[1]))
+
+    code = """
+import os, sys, restkit
+url = sys.argv[1]
+mine = restkit.get(url).body
+before = restkit.default_client()
+child = os.fork()
+if not child:
+    other = restkit.get(url).body
+    good = other != mine and restkit.default_client() is not before
+    os._exit(0 if good and restkit.get(url).body == other else 1)
+assert os.waitpid(child, 0)[1] == 0
+assert restkit.default_client() is before
+assert restkit.get(url).body == mine
+"""
+    with ScriptedServer(script) as server:
+        # A process of its own: a fork of this one, which has threads, warns from Python 3.12 on.
+        run = [sys.executable, "-W", "error", "-c", code, server.url()]
+        subprocess.run(run, check=True, timeout=60, cwd=tmp_path)
+        assert server.connections == 2
+
+
+def test_the_shared_client_is_closed_when_the_interpreter_ends(server, tmp_path):
+    code = "import restkit, sys; restkit.get(sys.argv[1]); restkit.get(sys.argv[1])"
+    run = [sys.executable, "-W", "error", "-X", "dev", "-c", code, server.url()]
+    done = subprocess.run(run, check=True, timeout=60, capture_output=True, text=True, cwd=tmp_path)
+    assert (done.stdout, done.stderr) == ("", "")
+    server.until(lambda: server.peers[0].closed_by_client, "the end of the connection")
+
+
+# The end
+
+
+def test_a_client_is_closed_by_with_and_by_close_and_twice(server):
+    with Client() as client:
+        assert client.get(server.url()).body == b"answer"
+        kept = client.get(server.url())
+    client.close()
+    server.until(lambda: server.peers[0].closed_by_client, "the end of the connection")
+    assert kept.body == b"answer"
+    with pytest.raises(RequestError, match="closed"):
+        client.get(server.url())
+
+
+def test_a_client_that_is_closed_lets_go_of_a_body_half_way():
+    def script(peer):
+        peer.read_request()
+        peer.send(chunked_response(b"abc")[:-5])
+        peer.read_to_end()
+
+    with ScriptedServer(script) as server:
+        with Client() as client:
+            got = client.get(server.url())
+            assert got.body_file.read1(10) == b"abc"
+        server.until(lambda: server.peers[0].finished, "the end of the connection")
+        with pytest.raises(restkit.TransportError):
+            got.body_file.read()
+        got.close()
+
+
+def test_a_client_dropped_without_close_closes_its_connections(server):
+    client = Client()
+    client.get(server.url())
+    del client
+    gc.collect()
+    server.until(lambda: server.peers[0].closed_by_client, "the end of the connection")
+
+
+def test_two_clients_share_nothing(server):
+    with Client() as one, Client() as other:
+        one.get(server.url())
+        other.get(server.url())
+        assert server.connections == 2

@@ -1,0 +1,151 @@
+"""The policies against httpbin, an application that knows nothing of restkit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+import restkit
+from restkit import Client, DigestAuth, RedirectLimit
+from support.httpbin import Httpbin
+
+pytestmark = pytest.mark.peer(name="httpbin")
+
+
+@pytest.fixture(scope="module")
+def httpbin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Httpbin]:
+    with Httpbin(tmp_path_factory.mktemp("httpbin")) as server:
+        yield server
+
+
+# Redirects
+
+
+@pytest.mark.parametrize("kind", ["redirect", "relative-redirect", "absolute-redirect"])
+def test_R15_redirects_lead_to_their_end(httpbin, client, kind):
+    answer = client.get(httpbin.url(f"/{kind}/6"))
+    assert answer.status == 200
+    assert answer.json()["url"] == answer.final_url == httpbin.url("/get")
+    assert [each.status for each in answer.history] == [302] * 6
+
+
+def test_R15_the_eleventh_redirect_is_one_too_many(httpbin, client):
+    assert len(client.get(httpbin.url("/redirect/10")).history) == 10
+    with pytest.raises(RedirectLimit):
+        client.get(httpbin.url("/redirect/11"))
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_R16_the_payload_arrives_where_the_method_is_kept(httpbin, client, status):
+    url = httpbin.url(f"/redirect-to?url=/anything&status_code={status}")
+    seen = client.post(url, b"payload").json()
+    kept = status in (307, 308)
+    assert seen["method"] == ("POST" if kept else "GET")
+    assert seen["data"] == ("payload" if kept else "")
+    assert ("Content-Type" in seen["headers"]) == kept
+
+
+def test_R15_redirects_can_be_left_alone(httpbin, client):
+    answer = client.get(httpbin.url("/redirect/1"), follow_redirect=False)
+    assert (answer.status, answer.location) == (302, httpbin.url("/get"))
+
+
+# Credentials
+
+
+def test_R17_basic_by_option_and_by_url(httpbin, client):
+    url = httpbin.url("/basic-auth/us%40er/p%3Aw")
+    assert client.get(url).status == 401
+    assert client.get(url, auth=("us@er", "p:w")).json()["authenticated"] is True
+    assert client.get(url.replace("//", "//us%40er:p%3Aw@", 1)).json()["user"] == "us@er"
+    assert client.get(url, auth=("us@er", "wrong")).status == 401
+
+
+def test_a_bearer_token(httpbin, client):
+    assert client.get(httpbin.url("/bearer")).status == 401
+    answer = client.get(httpbin.url("/bearer"), auth=restkit.BearerAuth("t0k"))
+    assert answer.json() == {"authenticated": True, "token": "t0k"}
+
+
+@pytest.mark.parametrize("algorithm", ["MD5", "SHA-256", "SHA-512"])
+@pytest.mark.parametrize("qop", ["auth", "auth-int"])
+def test_digest(httpbin, client, qop, algorithm):
+    url = httpbin.url(f"/digest-auth/{qop}/user/pass/{algorithm}")
+    if algorithm == "SHA-512":
+        # RFC 7616 has SHA-512-256, and httpbin a digest of its own invention by this name.
+        assert client.get(url, auth=DigestAuth("user", "pass")).status == 401
+        return
+    answer = client.get(url, auth=DigestAuth("user", "pass"))
+    assert answer.json() == {"authenticated": True, "user": "user"}
+    assert [each.status for each in answer.history] == [401]
+    assert client.get(url, auth=DigestAuth("user", "wrong")).status == 401
+
+
+def test_digest_with_a_stale_nonce(httpbin):
+    url = httpbin.url("/digest-auth/auth/user/pass/MD5/1")
+    with Client(auth=DigestAuth("user", "pass")) as client:
+        assert [client.get(url).status for _ in range(4)] == [200] * 4
+
+
+# Cookies
+
+
+def test_cookies_come_back(httpbin, client):
+    answer = client.get(httpbin.url("/cookies/set?a=1&b=two"))
+    assert answer.json() == {"cookies": {"a": "1", "b": "two"}}
+    assert answer.history[0].cookies == {"a": "1", "b": "two"}
+    client.get(httpbin.url("/cookies/delete?a"))
+    assert client.get(httpbin.url("/cookies")).json() == {"cookies": {"b": "two"}}
+
+
+def test_bare_calls_share_no_cookies(httpbin):
+    restkit.get(httpbin.url("/cookies/set?a=1"))
+    assert restkit.get(httpbin.url("/cookies")).json() == {"cookies": {}}
+
+
+# Codings
+
+
+@pytest.mark.parametrize(
+    ("page", "said"), [("gzip", "gzipped"), ("deflate", "deflated"), ("brotli", "brotli")]
+)
+def test_codings_are_taken_off(httpbin, client, page, said):
+    answer = client.get(httpbin.url(f"/{page}"))
+    assert answer.json()[said] is True
+    assert list(client.get(httpbin.url(f"/{page}"), decompress=False).body[:1]) != [ord("{")]
+
+
+# Statuses
+
+
+@pytest.mark.parametrize("status", [200, 201, 204, 304, 400, 404, 410, 418, 429, 500, 503])
+def test_statuses_are_answers(httpbin, client, status):
+    answer = client.get(httpbin.url(f"/status/{status}"))
+    assert (answer.status, answer.ok) == (status, status < 400)
+    if status >= 400:
+        with pytest.raises(restkit.ResourceError):
+            answer.raise_for_status()
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
+def test_methods_params_headers_and_payloads_arrive(httpbin, client, method):
+    answer = client.request(
+        httpbin.url(f"/{method.lower()}"), method, params={"a": ["1", "2"]}, headers={"X-Mine": "x"}
+    )
+    seen = answer.json()
+    assert seen["args"] == {"a": ["1", "2"]}
+    assert seen["headers"]["X-Mine"] == "x"
+
+
+def test_a_generator_arrives_in_chunks(httpbin, client):
+    seen = client.post(httpbin.url("/post"), (b"%d\n" % n for n in range(3))).json()
+    assert seen["data"] == "0\n1\n2\n"
+    assert seen["headers"]["Transfer-Encoding"] == "chunked"
+
+
+def test_bodies_as_they_are_streamed(httpbin, client):
+    answer = client.get(httpbin.url("/stream-bytes/100000?seed=1&chunk_size=1000"))
+    assert sum(map(len, answer.payload_stream)) == 100000
+    assert len(list(client.get(httpbin.url("/stream/7")).iter_lines())) == 7
+    assert len(client.get(httpbin.url("/drip?duration=0.2&numbytes=50")).body) == 50

@@ -1,0 +1,586 @@
+"""How a request is framed and what its head says: whole messages on real sockets."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from enum import Enum
+
+import pytest
+
+import restkit
+from restkit import (
+    Headers,
+    InvalidHeader,
+    Payload,
+    PayloadError,
+    PayloadLengthError,
+    RequestError,
+)
+from restkit.content_encoding.decoding import accept_encoding
+from support import LAST_CHUNK, ScriptedServer, body_of, chunks, fields_of, head_of, response
+from support.peer import Peer
+
+OK = response(b"ok")
+OCTETS = "Content-Type: application/octet-stream"
+CHUNKED = "Transfer-Encoding: chunked"
+
+# Without what a Client adds by itself, a message is all the payload's and the caller's.
+BARE = [("User-Agent", None), ("Accept-Encoding", None)]
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    with ScriptedServer.serving(OK) as server:
+        yield server
+
+
+def ask(client, server, method="POST", payload=None, headers=(), **options):
+    given = headers.items() if isinstance(headers, dict) else headers
+    return client.request(server.url("/x"), method, payload, [*BARE, *given], **options)
+
+
+def message(server: ScriptedServer, method: str, *fields: str, body: bytes = b"") -> bytes:
+    lines = [f"{method} /x HTTP/1.1", f"Host: 127.0.0.1:{server.port}", *fields, "", ""]
+    return "\r\n".join(lines).encode("latin-1") + body
+
+
+def go_on(peer: Peer) -> None:
+    """Take one request that asks whether it may send its body."""
+    head = peer.read_head()
+    peer.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+    peer.read_body(head)
+    peer.send(OK)
+
+
+def nothing_left(server: ScriptedServer, error: restkit.Error) -> bool:
+    assert error.request is not None
+    return error.sent == "nothing" and server.connections == 0
+
+
+# The seeds
+
+
+def test_R01_a_file_goes_with_its_size(client, server, tmp_path):
+    path = tmp_path / "some.file"
+    path.write_bytes(b"0123456789\r\n")
+    with path.open("rb") as file:
+        ask(client, server, payload=file)
+    assert server.request == message(
+        server, "POST", OCTETS, "Content-Length: 12", body=b"0123456789\r\n"
+    )
+
+
+def test_R01_the_seeds_own_call_sends_a_file(server, tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"line\n")
+    with path.open() as f:
+        restkit.request(server.url("/path"), "POST", payload=f)
+    assert server.request.startswith(b"POST /path HTTP/1.1\r\n")
+    assert server.request.endswith(b"\r\nContent-Length: 5\r\n\r\nline\n")
+    assert b"Transfer-Encoding" not in server.request
+
+
+def test_R03_a_list_of_lines_is_a_chunk_each(client, server):
+    ask(client, server, payload=["line 1", "line 2"])
+    body = b"6\r\nline 1\r\n6\r\nline 2\r\n0\r\n\r\n"
+    assert server.request == message(server, "POST", OCTETS, CHUNKED, body=body)
+
+
+def test_S03_a_generator_is_a_chunk_for_each_item(client, server):
+    def items() -> Iterator[bytes]:
+        yield b"hello\n"
+        yield b"there\n"
+
+    ask(client, server, data=items())
+    body = b"6\r\nhello\n\r\n6\r\nthere\n\r\n0\r\n\r\n"
+    assert server.request == message(server, "POST", OCTETS, CHUNKED, body=body)
+
+
+def test_S04_an_empty_item_is_not_the_last_chunk(client, server):
+    ask(client, server, payload=iter([b"x", b"", b"yy", "", bytearray()]))
+    body = b"1\r\nx\r\n2\r\nyy\r\n0\r\n\r\n"
+    assert server.request == message(server, "POST", OCTETS, CHUNKED, body=body)
+
+
+def test_S06_an_error_of_the_generator_leaves_its_body_without_an_end(client):
+    def items() -> Iterator[bytes]:
+        yield b"abc"
+        raise KeyError("abc")
+
+    def answer(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(OK)
+
+    with ScriptedServer(Peer.read_to_end, answer) as server:
+        with pytest.raises(KeyError, match="abc"):
+            ask(client, server, payload=items())
+        server.join()
+        begun = message(server, "POST", OCTETS, CHUNKED, body=b"3\r\nabc\r\n")
+        assert server.wire == [begun]
+        assert ask(client, server, payload=b"next").body == b"ok"
+        assert server.requests == [
+            message(server, "POST", OCTETS, "Content-Length: 4", body=b"next")
+        ]
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
+def test_R08_no_payload_where_one_is_usual_has_length_0(method, client, server):
+    ask(client, server, method)
+    assert server.request == message(server, method, "Content-Length: 0")
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "DELETE", "TRACE", "PROPFIND"])
+def test_R08_no_payload_where_none_is_usual_is_no_length(method, client, server):
+    ask(client, server, method)
+    assert server.request == message(server, method)
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "GET", "DELETE"])
+def test_R08_empty_text_is_a_payload_of_length_0(method, client, server):
+    ask(client, server, method, "")
+    kind = "Content-Type: text/plain; charset=utf-8"
+    assert server.request == message(server, method, kind, "Content-Length: 0")
+
+
+@pytest.mark.parametrize("name", ["payload", "body", "data"])
+@pytest.mark.parametrize("call", ["request", "post"])
+def test_R08_a_payload_has_three_names(call, name, client, server):
+    if call == "request":
+        client.request(server.url("/x"), "POST", headers=BARE, **{name: b"abc"})
+    else:
+        client.post(server.url("/x"), headers=BARE, **{name: b"abc"})
+    assert server.request == message(server, "POST", OCTETS, "Content-Length: 3", body=b"abc")
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        ({"payload": b"a", "data": b"a"}, "payload and data"),
+        ({"payload": b"", "body": ""}, "payload and body"),
+        ({"body": [], "data": []}, "body and data"),
+        ({"payload": b"a", "json": None}, "payload and json"),
+        ({"payload": b"a", "body": b"b", "data": b"c", "json": 1}, "payload and body and data"),
+    ],
+)
+def test_R08_two_payloads_are_a_type_error(given, names, client, server):
+    with pytest.raises(TypeError, match=names):
+        client.post(server.url(), **given)
+    assert server.connections == 0
+
+
+def test_R08_none_by_one_name_leaves_room_for_another(client, server):
+    client.post(server.url("/x"), None, BARE, body=None, data=b"abc")
+    assert server.request == message(server, "POST", OCTETS, "Content-Length: 3", body=b"abc")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(None, b"null"), ({"ä": [1, ""]}, b'{"\xc3\xa4":[1,""]}')]
+)
+def test_R08_json_is_a_payload_too(value, text, client, server):
+    ask(client, server, json=value)
+    fields = ("Content-Type: application/json", f"Content-Length: {len(text)}")
+    assert server.request == message(server, "POST", *fields, body=text)
+
+
+# The caller's Content-Length
+
+SPELLINGS = [
+    ("content-Length", 12, "content-Length: 12"),
+    ("CONTENT-LENGTH", "12", "CONTENT-LENGTH: 12"),
+    ("content-length", b"12", "content-length: 12"),
+    ("Content-Length", " 12\t", "Content-Length: 12"),
+    ("Content-Length", "0012", "Content-Length: 0012"),
+]
+TWELVE = {
+    "a list": lambda: ["line 1", "line 2"],
+    "a generator": lambda: (line for line in [b"", b"line 1", b"line 2", b""]),
+    "a callable": lambda: lambda: ["line 1", "line 2"],
+    "bytes": lambda: b"line 1line 2",
+    "text": lambda: "line 1line 2",
+    "what can seek": lambda: io.BufferedReader(io.BytesIO(b"line 1line 2")),
+}
+
+
+@pytest.mark.parametrize(("name", "value", "field"), SPELLINGS)
+@pytest.mark.parametrize("source", TWELVE)
+def test_R04_the_callers_length_in_any_spelling_is_the_only_one(
+    source, name, value, field, client, server
+):
+    ask(client, server, payload=TWELVE[source](), headers={name: value})
+    kind = "Content-Type: text/plain; charset=utf-8" if source == "text" else OCTETS
+    assert server.request == message(server, "POST", field, kind, body=b"line 1line 2")
+
+
+@pytest.mark.parametrize("payload", [None, b"abc", ["abc"]], ids=repr)
+@pytest.mark.parametrize(("length", "coding"), [(3, "chunked"), ("3", "Chunked"), (0, "gzip")])
+def test_R04_length_and_chunks_together_are_an_error(length, coding, payload, client, server):
+    headers = {"content-length": length, "TRANSFER-encoding": coding}
+    with pytest.raises(
+        RequestError, match="Content-Length and Transfer-Encoding are both given"
+    ) as caught:
+        ask(client, server, payload=payload, headers=headers)
+    assert nothing_left(server, caught.value)
+
+
+@pytest.mark.parametrize("payload", [None, b"abc", ["abc"]], ids=repr)
+@pytest.mark.parametrize(
+    "length",
+    ["-3", -3, "+3", "3 3", "0x3", "3.0", "1e3", "three", "", "3, 3", "3,", "9" * 20, "²"],
+)
+def test_R04_what_is_no_length_is_an_error(length, payload, client, server):
+    with pytest.raises(
+        RequestError, match="Content-Length must be a number of bytes in digits"
+    ) as caught:
+        ask(client, server, payload=payload, headers={"Content-Length": length})
+    assert nothing_left(server, caught.value)
+
+
+def test_R04_two_lengths_are_an_error_also_when_they_agree(client, server):
+    headers = [("Content-Length", 3), ("content-length", "3")]
+    with pytest.raises(
+        RequestError, match="must be a number of bytes in digits; got '3, 3'"
+    ) as caught:
+        ask(client, server, payload=b"abc", headers=headers)
+    assert nothing_left(server, caught.value)
+
+
+@pytest.mark.parametrize("length", [True, 3.0, ["3"], "٣"], ids=ascii)
+def test_R04_what_is_no_text_of_a_header_is_an_invalid_one(length, client, server):
+    with pytest.raises(InvalidHeader):
+        ask(client, server, payload=b"abc", headers={"Content-Length": length})
+    assert server.connections == 0
+
+
+@pytest.mark.parametrize("length", [2, 4, 0, 10**18])
+def test_R04_a_length_that_is_known_to_be_another_is_an_error_at_once(
+    length, client, server, tmp_path
+):
+    path = tmp_path / "x"
+    path.write_bytes(b"abc")
+    with path.open("rb") as file:
+        for payload in (b"abc", "abc", bytearray(b"abc"), file, path, io.BytesIO(b"abc")):
+            with pytest.raises(PayloadLengthError, match="declared") as caught:
+                ask(client, server, payload=payload, headers={"Content-Length": length})
+            assert nothing_left(server, caught.value)
+
+
+@pytest.mark.parametrize(
+    ("items", "length", "out", "said"),
+    [
+        ([b"line 1", b"line 2"], 13, b"line 1line 2", "gave 12 of 13 bytes"),
+        ([b"line 1", b"line 2"], 11, b"line 1", "gave more than 11 bytes"),
+        ([b"line 1", b"line 2"], 6, b"", "gave more than 6 bytes"),
+        ([b"line 1", b"line 2"], 5, b"", "gave more than 5 bytes"),
+        ([b"line 1"], 0, b"", "gave more than 0 bytes"),
+        ([], 1, b"", "gave 0 of 1 byte"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["a generator", "a list"])
+def test_R04_a_payload_of_another_length_never_completes_a_request(
+    kind, items, length, out, said, client
+):
+    def answer(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(OK)
+
+    with ScriptedServer(Peer.read_to_end, answer) as server:
+        payload = iter(items) if kind == "a generator" else [b"", *items]
+        with pytest.raises(PayloadLengthError, match=said) as caught:
+            ask(client, server, payload=payload, headers={"Content-Length": length})
+        server.join()
+        begun = message(server, "POST", f"Content-Length: {length}", OCTETS, body=out)
+        # A list is asked for its first item before anything goes: there may be nothing to close.
+        kept_back = kind == "a list" and not out
+        assert server.wire == [b"" if kept_back else begun]
+        assert caught.value.sent == ("nothing" if kept_back else "part")
+        assert len(begun) - len(head_of(begun)) < max(1, length)
+        assert ask(client, server, payload=b"next").body == b"ok"
+        assert server.connections == 2
+
+
+def test_R04_no_payload_may_be_declared_as_one_of_length_0(client, server):
+    for method in ("POST", "GET", "DELETE"):
+        ask(client, server, method, headers={"content-length": 0})
+    assert server.requests == [
+        message(server, method, "content-length: 0") for method in ("POST", "GET", "DELETE")
+    ]
+
+
+def test_R04_no_payload_is_not_one_of_another_length(client, server):
+    with pytest.raises(PayloadLengthError, match="is 3, and there is no payload") as caught:
+        ask(client, server, headers={"Content-Length": 3})
+    assert nothing_left(server, caught.value)
+
+
+def test_R04_a_generator_of_nothing_may_be_declared_as_length_0(client, server):
+    ask(client, server, payload=iter([b"", b""]), headers={"Content-Length": 0})
+    ask(client, server, payload=b"next")
+    first, second = server.requests
+    assert first == message(server, "POST", "Content-Length: 0", OCTETS)
+    assert second == message(server, "POST", OCTETS, "Content-Length: 4", body=b"next")
+    assert server.connections == 1
+
+
+# The caller's Transfer-Encoding
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "field"),
+    [
+        ("Transfer-Encoding", "chunked", CHUNKED),
+        ("transfer-encoding", "Chunked", "transfer-encoding: Chunked"),
+        ("TRANSFER-ENCODING", b" chunked ", "TRANSFER-ENCODING: chunked"),
+    ],
+)
+def test_P11_chunks_are_forced_by_the_callers_header(name, value, field, client, server, tmp_path):
+    path = tmp_path / "x"
+    path.write_bytes(b"abc")
+    with path.open("rb") as file:
+        for payload in (b"abc", bytearray(b"abc"), path, file, ["abc"], io.BytesIO(b"abc")):
+            ask(client, server, payload=payload, headers={name: value})
+    body = chunks(b"abc") + LAST_CHUNK
+    assert server.requests == [message(server, "POST", field, OCTETS, body=body)] * 6
+
+
+@pytest.mark.parametrize("payload", [b"", [], bytearray()], ids=repr)
+def test_P11_nothing_in_chunks_is_the_last_one(payload, client, server):
+    ask(client, server, payload=payload, headers={"Transfer-Encoding": "chunked"})
+    assert server.request == message(server, "POST", CHUNKED, OCTETS, body=LAST_CHUNK)
+
+
+def test_P11_no_payload_in_chunks_is_the_last_one(client, server):
+    ask(client, server, headers={"Transfer-Encoding": "chunked"})
+    assert server.request == message(server, "POST", CHUNKED, body=LAST_CHUNK)
+
+
+def test_P11_a_big_file_goes_in_chunks_when_they_are_asked_for(client, server, tmp_path):
+    path = tmp_path / "x"
+    path.write_bytes(data := bytes(range(251)) * 3000)
+    ask(client, server, payload=path, headers={"Transfer-Encoding": "chunked"})
+    blocks = [data[at : at + 256 * 1024] for at in range(0, len(data), 256 * 1024)]
+    body = chunks(*blocks) + LAST_CHUNK
+    assert server.request == message(server, "POST", CHUNKED, OCTETS, body=body)
+
+
+@pytest.mark.parametrize("payload", [None, b"abc", ["abc"]], ids=repr)
+@pytest.mark.parametrize(
+    "coding", ["gzip", "gzip, chunked", "chunked, gzip", "identity", "", "chunked;q=1", "chunk"]
+)
+def test_P11_another_transfer_coding_is_an_error(coding, payload, client, server):
+    with pytest.raises(RequestError, match="Transfer-Encoding must be chunked") as caught:
+        ask(client, server, payload=payload, headers={"Transfer-Encoding": coding})
+    assert nothing_left(server, caught.value)
+
+
+def test_P11_chunked_twice_is_an_error(client, server):
+    headers = [("Transfer-Encoding", "chunked"), ("transfer-encoding", "chunked")]
+    with pytest.raises(RequestError, match="'chunked, chunked'") as caught:
+        ask(client, server, payload=b"abc", headers=headers)
+    assert nothing_left(server, caught.value)
+
+
+class Odd(Payload):
+    """A payload of a user's, that says of itself what no payload can say."""
+
+    def __init__(self, length):
+        self.length = length
+
+    def chunks(self):
+        yield b"abc"
+
+
+@pytest.mark.parametrize("length", [-1, 3.0, True, "3"])
+@pytest.mark.parametrize("headers", [{}, {"Content-Length": 3}, {"Transfer-Encoding": "chunked"}])
+def test_a_payload_whose_length_is_no_number_of_bytes_is_an_error(headers, length, client, server):
+    reason = f"of a Odd must be an int of 0 or more, or None; got {length!r}"
+    with pytest.raises(PayloadError, match=reason) as caught:
+        ask(client, server, payload=Odd(length), headers=headers)
+    assert nothing_left(server, caught.value)
+
+
+# Methods
+
+
+def test_a_known_method_goes_in_capitals(client, server):
+    ask(client, server, "post")
+    assert server.request == message(server, "POST", "Content-Length: 0")
+
+
+class Word(str, Enum):
+    """Of a member, ``str()`` is the name of the member."""
+
+    GET = "GET"
+    PURGE = "PURGE"
+    LOW = "post"
+    AGENT = "user-agent"
+    __str__ = Enum.__str__
+
+
+@pytest.mark.parametrize("method", [Word.GET, Word.PURGE, Word.LOW])
+def test_a_method_or_a_name_that_is_a_member_of_an_enum_goes_as_what_it_holds(method):
+    with ScriptedServer.serving(response()) as server, restkit.Client() as client:
+        client.request(server.url(), method, headers={Word.AGENT: "mine"})
+    word = method.value.upper()
+    assert head_of(server.request).startswith(f"{word} / HTTP/1.1\r\n".encode())
+    assert [value for name, value in fields_of(server.request) if name == "user-agent"] == ["mine"]
+
+
+@pytest.mark.parametrize("method", [None, b"GET", 1, ["GET"], "", "G T"])
+def test_what_is_no_method_is_an_error(method, client, server):
+    with pytest.raises(RequestError, match="the method must be a word") as caught:
+        client.request(server.url(), method)
+    assert (caught.value.sent, server.connections) == ("nothing", 0)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE", "OPTIONS", "PROPFIND", "x-own"])
+def test_P12_any_method_may_have_a_payload(method, client):
+    with ScriptedServer.serving(response()) as server:
+        ask(client, server, method, b"abc")
+        ask(client, server, method, iter([b"abc"]))
+        ask(client, server, method, [b"abc"], headers={"Content-Length": 3})
+        assert server.requests == [
+            message(server, method, OCTETS, "Content-Length: 3", body=b"abc"),
+            message(server, method, OCTETS, CHUNKED, body=chunks(b"abc") + LAST_CHUNK),
+            message(server, method, "Content-Length: 3", OCTETS, body=b"abc"),
+        ]
+        assert server.connections == 1
+
+
+@pytest.mark.parametrize("method", ["TRACE", "CONNECT"])
+@pytest.mark.parametrize(
+    ("payload", "headers"),
+    [
+        (b"abc", {}),
+        (b"", {}),
+        (["abc"], {}),
+        (b"abc", {"Content-Length": 3}),
+        (b"abc", {"Transfer-Encoding": "chunked"}),
+        (None, {"transfer-encoding": "chunked"}),
+        (None, {"content-length": 0}),
+    ],
+)
+def test_P12_a_method_that_has_no_payload_gets_none(method, payload, headers, client, server):
+    with pytest.raises(RequestError, match=f"a {method} request cannot have a payload") as caught:
+        ask(client, server, method, payload, headers)
+    assert nothing_left(server, caught.value)
+
+
+def test_P12_connect_names_its_target_and_nothing_more(client, server):
+    with client.request(server.url("/example.com:443"), "CONNECT", headers=BARE) as answer:
+        assert answer.status == 200
+    assert server.request == b"CONNECT example.com:443 HTTP/1.1\r\nHost: example.com:443\r\n\r\n"
+
+
+# The fields of a head
+
+
+def test_fields_are_in_order_the_clients_the_callers_the_payloads(client):
+    headers = [("X-One", "1"), ("x-two", "é"), ("X-One", 11), ("x-three", b"\xff")]
+    with ScriptedServer(go_on) as server:
+        client.post(server.url("/x"), ["abc"], headers, expect_continue=True)
+        fields = (
+            f"User-Agent: restkit/{restkit.__version__}",
+            f"Accept-Encoding: {accept_encoding()}",
+            "X-One: 1",
+            "x-two: é",
+            "X-One: 11",
+            "x-three: ÿ",
+            OCTETS,
+            CHUNKED,
+            "Expect: 100-continue",
+        )
+        body = chunks(b"abc") + LAST_CHUNK
+        assert server.wire == [message(server, "POST", *fields, body=body)]
+
+
+GIVEN = {
+    "a dict": lambda: {"X-A": "1", "x-b": 2},
+    "pairs": lambda: [("X-A", "1"), ("x-b", 2)],
+    "a generator of pairs": lambda: iter([("X-A", "1"), ("x-b", 2)]),
+    "Headers": lambda: Headers([("X-A", "1"), ("x-b", 2)]),
+}
+
+
+@pytest.mark.parametrize("kind", GIVEN)
+def test_fields_come_in_any_collection(kind, client, server):
+    client.get(server.url(), headers=GIVEN[kind]())
+    assert fields_of(server.request)[-2:] == [("x-a", "1"), ("x-b", "2")]
+
+
+@pytest.mark.parametrize("name", ["Host", "host", "HOST"])
+def test_the_callers_host_is_the_only_one(name, client, server):
+    client.get(server.url("/x"), headers=[*BARE, ("X-A", "1"), (name, "other.example:8080")])
+    expected = f"GET /x HTTP/1.1\r\nX-A: 1\r\n{name}: other.example:8080\r\n\r\n"
+    assert server.request == expected.encode()
+
+
+@pytest.mark.parametrize("name", ["User-Agent", "user-agent"])
+def test_the_callers_field_takes_the_place_of_a_default(name, client, server):
+    client.get(server.url(), headers={name: "mine", "ACCEPT-encoding": "br"})
+    assert fields_of(server.request)[1:] == [("user-agent", "mine"), ("accept-encoding", "br")]
+
+
+def test_none_takes_a_default_away_for_one_call(client, server):
+    client.get(server.url(), headers={"user-agent": None, "ACCEPT-ENCODING": None, "X-A": None})
+    client.get(server.url(), headers=[("user-agent", None), ("User-Agent", "mine")])
+    client.get(server.url())
+    host = ("host", f"127.0.0.1:{server.port}")
+    coding = ("accept-encoding", accept_encoding())
+    assert [fields_of(request) for request in server.requests] == [
+        [host],
+        [host, coding, ("user-agent", "mine")],
+        [host, ("user-agent", f"restkit/{restkit.__version__}"), coding],
+    ]
+
+
+def test_none_leaves_host_where_a_request_must_have_one(client, server):
+    client.get(server.url("/x"), headers=[*BARE, ("Host", None)])
+    assert server.request == message(server, "GET")
+
+
+@pytest.mark.parametrize("name", ["Content-Type", "content-type"])
+def test_the_callers_content_type_wins(name, client, server, tmp_path):
+    path = tmp_path / "x.json"
+    path.write_bytes(b"abc")
+    for payload in (b"abc", "abc", path):
+        ask(client, server, payload=payload, headers={name: "text/x-mine"})
+    fields = (f"{name}: text/x-mine", "Content-Length: 3")
+    assert server.requests == [message(server, "POST", *fields, body=b"abc")] * 3
+
+
+@pytest.mark.parametrize("name", ["Range", "range"])
+def test_a_range_is_asked_for_of_the_bytes_as_they_are(name, client, server):
+    client.get(server.url(), headers={name: "bytes=1-"})
+    fields = dict(fields_of(server.request))
+    assert (fields["range"], fields["accept-encoding"]) == ("bytes=1-", "identity")
+
+
+def test_a_range_leaves_the_callers_own_accept_encoding(client, server):
+    client.get(server.url(), headers={"Range": "bytes=1-", "accept-encoding": "gzip"})
+    client.get(server.url(), headers={"accept-encoding": None, "Range": "bytes=1-"})
+    first, second = map(dict, map(fields_of, server.requests))
+    assert first["accept-encoding"] == "gzip"
+    assert "accept-encoding" not in second
+
+
+# Expect
+
+
+@pytest.mark.parametrize("name", ["Expect", "expect"])
+@pytest.mark.parametrize("asked", [False, True], ids=["", "and by the option"])
+def test_the_callers_expectation_stands_where_it_was_given(name, asked, client):
+    with ScriptedServer(go_on) as server:
+        headers = [(name, "100-continue"), ("X-A", "1")]
+        ask(client, server, payload=b"abc", headers=headers, expect_continue=asked)
+        fields = (f"{name}: 100-continue", "X-A: 1", OCTETS, "Content-Length: 3")
+        assert server.wire == [message(server, "POST", *fields, body=b"abc")]
+
+
+@pytest.mark.parametrize("payload", [None, b"", [], ""], ids=repr)
+@pytest.mark.parametrize("headers", [{}, {"expect": "100-continue"}], ids=["", "by the header"])
+def test_nothing_is_asked_for_where_nothing_is_to_be_sent(payload, headers, client, server):
+    ask(client, server, payload=payload, headers=headers, expect_continue=True)
+    assert "expect" not in dict(fields_of(server.request))
+    assert b"\r\nContent-Length: 0\r\n" in server.request
+    assert body_of(server.request) == b""

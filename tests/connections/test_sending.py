@@ -1,0 +1,910 @@
+"""Requests on real sockets: early answers, expectations, full duplex, interruptions.
+
+An echo is of 256 MiB, so that the whole suite stays short; ``RESTKIT_ECHO_MIB=1024 pytest
+tests/connections/test_sending.py -k W04`` is the case as it is written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+import re
+import select
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from restkit import (
+    HttpResponse,
+    PayloadNotReplayable,
+    Timeout,
+    TotalTimeout,
+    TransportError,
+)
+from restkit.connections import exchange
+from restkit.network.transport import RECORD
+from support import (
+    LAST_CHUNK,
+    ScriptedServer,
+    body_of,
+    chunked_response,
+    chunks,
+    field,
+    head_of,
+    payload_of,
+    response,
+)
+from support.memory import MIB, descriptors, peak_memory
+from support.peer import HANG_BOUND, Peer
+from support.waiting import until_polling
+
+PATIENT = Timeout(connect=HANG_BOUND, idle=HANG_BOUND)
+GIB = 1 << 30
+ECHOED = int(os.environ.get("RESTKIT_ECHO_MIB", "64")) * MIB
+BLOCK = b"restkit " * 8192
+GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
+OK = response(b"ok")
+
+
+@pytest.fixture
+def sparse(tmp_path) -> Callable[[int], object]:
+    """Files of any size that take no room on the disk."""
+
+    def make(size: int) -> object:
+        path = tmp_path / f"sparse {size}"
+        with path.open("wb") as file:
+            file.truncate(size)
+        return path
+
+    return make
+
+
+class Counted:
+    """A generator's items, and how many of them were asked for."""
+
+    def __init__(self, items: Iterator[bytes]) -> None:
+        self.asked = 0
+        self._items = items
+
+    def __iter__(self) -> Iterator[bytes]:
+        for item in self._items:
+            self.asked += 1
+            yield item
+
+
+def endless() -> Counted:
+    return Counted(itertools.repeat(BLOCK))
+
+
+def nothing_comes(peer: Peer, seconds: float = 0.05) -> bool:
+    return not select.select([peer.sock], [], [], seconds)[0]
+
+
+def take_a_little(peer: Peer) -> None:
+    """Read some of an upload; what is said from now on leaves at once, before any reset."""
+    peer.without_delay()
+    peer.read_head()
+    peer.drop(64 * 1024)
+
+
+def answer_all(peer: Peer) -> None:
+    """What a kept connection gets after a script's first act: OK, again and again."""
+    while peer.next_request() is not None:
+        peer.send(OK)
+
+
+# A refusal ends the sending
+
+
+LARGE = {
+    "sized": (response(b"too large", status="413 Content Too Large"), b"too large"),
+    "chunked": (
+        chunked_response(b"too ", b"large", status="413 Content Too Large"),
+        b"too large",
+    ),
+    "empty": (response(status="413 Content Too Large"), b""),
+}
+
+
+@pytest.mark.parametrize("answer", LARGE)
+@pytest.mark.parametrize("source", ["file", "generator", "bytes"])
+def test_W01_a_refusal_that_comes_early_is_the_answer(source, answer, tls, client, sparse):
+    message, body = LARGE[answer]
+
+    def refuse(peer: Peer) -> None:
+        take_a_little(peer)
+        peer.send(message)
+        # Closed with bytes unread: what the client sends from now on is met by a reset.
+
+    payload = {"file": lambda: sparse(GIB), "generator": endless, "bytes": lambda: b"x" * 64 * MIB}
+    with ScriptedServer(refuse, answer_all, ssl_context=tls) as server:
+        sent = payload[source]()
+        refusal = client.post(server.url(), sent)
+        assert (refusal.status, refusal.body) == (413, body)
+        assert client.get(server.url()).body == b"ok"
+        assert server.connections == 2
+    if isinstance(sent, Counted):
+        assert sent.asked * len(BLOCK) < 64 * MIB
+
+
+def test_W01_a_server_that_refuses_and_lingers_sees_the_sending_end(tls, client, sparse):
+    read: list[int] = []
+
+    def linger(peer: Peer) -> None:
+        take_a_little(peer)
+        peer.send(response(b"too large", "Connection: close", status="413 Content Too Large"))
+        read.append(peer.drop())
+
+    with ScriptedServer(linger, answer_all, ssl_context=tls) as server:
+        assert client.put(server.url(), sparse(GIB)).body == b"too large"
+        server.join()
+        assert read[0] < 64 * MIB
+        assert client.get(server.url()).body == b"ok"
+
+
+def test_W01_a_refusal_with_a_body_still_to_come_is_read_at_leisure(tls, client):
+    rest = threading.Event()
+
+    def refuse(peer: Peer) -> None:
+        peer.read_head()
+        peer.send(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 9\r\n\r\nnot ")
+        peer.wait(rest)
+        peer.send(b"yours")
+        peer.drop()
+
+    with ScriptedServer(refuse, ssl_context=tls) as server:
+        refusal = client.post(server.url(), endless())
+        assert refusal.status == 403
+        assert refusal.body_file.read1() == b"not "
+        rest.set()
+        assert refusal.body == b"not yours"
+        server.join()
+        assert server.peers[0].closed_by_client
+
+
+def test_W01_a_server_that_goes_away_without_an_answer_is_a_transport_error(tls, client):
+    with ScriptedServer(take_a_little, answer_all, ssl_context=tls) as server:
+        with pytest.raises(TransportError) as caught:
+            client.post(server.url(), endless())
+        assert caught.value.sent == "part"
+        assert caught.value.response is None
+        assert client.get(server.url()).body == b"ok"
+
+
+@pytest.mark.parametrize("spoken", [b"", b"first words"])
+def test_W01_a_refusal_does_not_wait_for_a_source_that_is_silent(spoken, tls, client):
+    def refuse(peer: Peer) -> None:
+        peer.read_head()
+        if spoken:
+            peer.read_until(spoken)
+        assert nothing_comes(peer)
+        peer.send(response(b"too large", status="413 Content Too Large"))
+        peer.read_to_end()
+
+    reader, writer = os.pipe()
+    with open(reader, "rb", buffering=0) as pipe, open(writer, "wb", buffering=0) as silent:
+        silent.write(spoken)
+        with ScriptedServer(refuse, answer_all, ssl_context=tls) as server:
+            assert client.post(server.url(), pipe).body == b"too large"
+            assert client.get(server.url()).body == b"ok"
+            assert server.connections == 2
+
+
+# An early 2xx is none
+
+
+@pytest.mark.parametrize("fields", [[], ["Connection: close"]])
+@pytest.mark.parametrize("source", ["file", "generator", "bytes"])
+def test_W02_after_an_early_200_the_payload_goes_on_to_its_end(
+    source, fields, tls, client, tmp_path
+):
+    data = BLOCK * 64
+    (tmp_path / "data").write_bytes(data)
+    payload = {"file": tmp_path / "data", "bytes": data, "generator": iter([BLOCK] * 64)}[source]
+    uploads: list[bytes] = []
+
+    def answer_first(peer: Peer) -> None:
+        head = peer.read_head()
+        peer.send(response(b"taken", *fields))
+        uploads.append(payload_of(head + peer.read_body(head)))
+        if fields:
+            return
+        answer_all(peer)
+
+    with ScriptedServer(answer_first, answer_all, ssl_context=tls) as server:
+        early = client.put(server.url(), payload)
+        assert (early.status, early.body) == (200, b"taken")
+        assert client.get(server.url()).body == b"ok"
+        assert server.connections == (2 if fields else 1)
+        server.until(lambda: uploads)
+    assert uploads == [data]
+
+
+@pytest.mark.parametrize("framing", ["sized", "chunked", "to the end"])
+def test_W02_an_early_answer_may_go_on_after_the_payload(framing, tls, client):
+    begin, end = {
+        "sized": (response(b"before after")[:-5], b"after"),
+        "chunked": (
+            chunked_response(b"before ")[: -len(LAST_CHUNK)],
+            chunks(b"after") + LAST_CHUNK,
+        ),
+        "to the end": (b"HTTP/1.1 200 OK\r\n\r\nbefore ", b"after"),
+    }[framing]
+
+    def both_sides(peer: Peer) -> None:
+        head = peer.read_head()
+        peer.send(begin)
+        peer.read_body(head)
+        peer.send(end)
+        if framing != "to the end":
+            answer_all(peer)
+
+    with ScriptedServer(both_sides, answer_all, ssl_context=tls) as server:
+        assert client.post(server.url(), iter([BLOCK] * 64)).body == b"before after"
+        assert client.get(server.url()).body == b"ok"
+        assert server.connections == (2 if framing == "to the end" else 1)
+
+
+def test_W02_a_server_that_has_said_all_and_reads_on_gets_all(client):
+    # In the clear only: TLS has no half-closed connections.
+    uploads: list[bytes] = []
+
+    def half_close(peer: Peer) -> None:
+        head = peer.read_head()
+        peer.send(b"HTTP/1.1 200 OK\r\n\r\ntaken")
+        peer.shutdown_write()
+        uploads.append(payload_of(head + peer.read_body(head)))
+
+    with ScriptedServer(half_close) as server:
+        assert client.post(server.url(), iter([BLOCK] * 64)).body == b"taken"
+        server.join()
+    assert uploads == [BLOCK * 64]
+
+
+@pytest.mark.parametrize("path", ["/drop-one", "/drop"])
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_W02_nginx_answers_at_once_and_takes_the_whole_payload(path, scheme, nginx, client, sparse):
+    url = nginx.tls_url if scheme == "https" else nginx.url
+    size, tag = 32 * MIB, f"{path}?{scheme}"
+    early = client.post(url(tag), sparse(size))
+    assert (early.status, early.body) == (200, b"dropped")
+    assert early["connection"] == ("close" if path == "/drop-one" else "keep-alive")
+    requests = client.get(url("/connection")).body.split()[1]
+    assert requests == (b"1" if path == "/drop-one" else b"2")
+
+
+@pytest.mark.parametrize("source", ["file", "generator", "bytes"])
+def test_W02_a_server_that_answers_200_and_goes_away_is_an_error_with_the_answer(
+    source, tls, client, sparse
+):
+    def answer_and_leave(peer: Peer) -> None:
+        take_a_little(peer)
+        peer.send(response(b"enough"))
+
+    size = 64 * MIB
+    payload = {"file": lambda: sparse(size), "bytes": lambda: b"x" * size, "generator": endless}
+    of_all = "" if source == "generator" else f" of {size}"
+    with ScriptedServer(answer_and_leave, answer_all, ssl_context=tls) as server:
+        with pytest.raises(TransportError) as caught:
+            client.post(server.url(), payload[source]())
+        error = caught.value
+        assert re.search(f"responded 200 after [0-9]+{of_all} bytes of the payload", str(error))
+        assert error.sent == "part"
+        assert isinstance(error.response, HttpResponse)
+        assert error.response.status == 200
+        assert error.response.body == b"enough"
+        assert error.__cause__ is not None
+        assert client.get(server.url()).body == b"ok"
+
+
+def test_W02_a_server_that_answers_200_and_stops_reading_is_an_error_with_the_answer(
+    tls, client, sparse
+):
+    over = threading.Event()
+
+    def answer_and_sleep(peer: Peer) -> None:
+        peer.read_head()
+        peer.send(response(b"enough"))
+        peer.wait(over)
+
+    with ScriptedServer(answer_and_sleep, ssl_context=tls, receive_buffer=4096) as server:
+        with pytest.raises(TransportError) as caught:
+            client.post(server.url(), sparse(64 * MIB), timeout=Timeout(HANG_BOUND, idle=0.3))
+        over.set()
+    assert isinstance(caught.value.response, HttpResponse)
+    assert caught.value.response.body == b"enough"
+    assert caught.value.sent == "part"
+
+
+@pytest.fixture(params=["pipe", "socket"])
+def silent(request: pytest.FixtureRequest) -> Iterator[object]:
+    """A source that gives nothing, and does not end."""
+    if request.param == "pipe":
+        reader, writer = os.pipe()
+        with open(reader, "rb", buffering=0) as pipe, open(writer, "wb"):
+            yield pipe
+    else:
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            yield ours
+
+
+EARLY = {"whole": response(b"enough"), "in part": response(b"enough")[:-2]}
+
+
+@pytest.mark.parametrize("answer", EARLY)
+def test_W02_a_server_that_goes_away_is_noticed_while_the_source_is_silent(
+    answer, silent, tls, client
+):
+    def answer_and_go(peer: Peer) -> None:
+        peer.read_head()
+        peer.without_delay()
+        peer.send(EARLY[answer])
+        peer.until_taken()  # what comes next is the end
+        peer.reset()
+
+    with ScriptedServer(answer_and_go, answer_all, ssl_context=tls) as server:
+        with pytest.raises(TransportError, match="responded 200 after 0 bytes") as caught:
+            client.post(server.url(), silent)
+        error = caught.value
+        assert error.sent == "part"
+        assert isinstance(error.response, HttpResponse)
+        assert error.response.status == 200
+        if answer == "whole":
+            assert error.response.body == b"enough"
+        else:
+            assert error.response.body_file.read1(100) == b"enou"
+        assert client.get(server.url()).body == b"ok"
+
+
+@pytest.mark.parametrize("end", ["total", "close"])
+@pytest.mark.parametrize("answer", EARLY)
+def test_W13_W24_after_an_early_200_a_silent_source_is_not_waited_for_beyond_the_end(
+    end, answer, silent, tls, client
+):
+    def answer_and_close(peer: Peer) -> None:
+        peer.read_head()
+        peer.send(EARLY[answer])
+        if tls is None:
+            peer.shutdown_write()  # of a half-closed connection nobody can say it takes no more
+        peer.read_to_end()
+
+    with ScriptedServer(answer_and_close, ssl_context=tls) as server:
+        timer = threading.Timer(0.3, client.close)
+        if end == "close":
+            timer.start()
+        timeout = Timeout(HANG_BOUND, HANG_BOUND, 0.3 if end == "total" else None)
+        with pytest.raises(TransportError) as caught:
+            client.post(server.url(), silent, timeout=timeout)
+        assert isinstance(caught.value, TotalTimeout) == (end == "total")
+        assert ("closed from this side" in str(caught.value)) == (end == "close")
+        if end == "close":
+            timer.join()
+
+
+# A body that waits to be asked for
+
+
+def asked(head: bytes) -> bool:
+    return field(head, "expect") == "100-continue"
+
+
+@pytest.mark.parametrize("source", ["bytes", "generator"])
+@pytest.mark.parametrize("before", [b"", b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"])
+def test_W03_the_body_is_sent_when_the_server_says_so_and_not_before(before, source, tls, client):
+    def continue_at_last(peer: Peer) -> None:
+        head = peer.read_head()
+        assert asked(head)
+        peer.send(before)
+        assert nothing_comes(peer)
+        peer.send_slowly(GO_ON)
+        assert payload_of(head + peer.read_body(head)) == b"the body"
+        peer.send(OK)
+        answer_all(peer)
+
+    payload = b"the body" if source == "bytes" else iter([b"the ", b"body"])
+    with ScriptedServer(continue_at_last, ssl_context=tls) as server:
+        assert client.post(server.url(), payload, expect_continue=True).body == b"ok"
+        assert client.get(server.url()).body == b"ok"
+        assert server.connections == 1
+
+
+REFUSALS = {
+    401: response(b"who?", 'WWW-Authenticate: Basic realm="x"', status="401 Unauthorized"),
+    413: response(b"no", status="413 Content Too Large"),
+    307: response(b"", "Location: /there", status="307 Temporary Redirect"),
+    403: b"HTTP/1.1 403 Forbidden\r\nContent-Length: 1000000\r\n\r\nlong",
+    500: chunked_response(b"oh", status="500 Internal Server Error"),
+}
+
+
+@pytest.mark.parametrize("status", REFUSALS)
+def test_W03_a_refused_body_is_never_sent_and_still_whole(status, tls, client):
+    def refuse(peer: Peer) -> None:
+        peer.read_head()
+        peer.send(REFUSALS[status])
+        peer.read_to_end()
+
+    def take(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(OK)
+
+    rows = (row for row in [b"one ", b"pass"])
+    with ScriptedServer(refuse, take, ssl_context=tls) as server:
+        with client.put(server.url(), rows, expect_continue=True, follow_redirect=False) as refusal:
+            assert refusal.status == status
+        server.join(1)
+        assert server.wire[0] == head_of(server.wire[0])
+        assert server.peers[0].closed_by_client
+        assert client.put(server.url(), rows).body == b"ok"
+    assert payload_of(server.request) == b"one pass"
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        response(b"no expectations", status="417 Expectation Failed"),
+        chunked_response(b"no expectations", status="417 Expectation Failed"),
+        b"HTTP/1.1 417 Expectation Failed\r\nContent-Length: 1000000\r\n\r\nlong",
+        b"HTTP/1.1 417 Expectation Failed\r\n\r\nto the end",
+    ],
+    ids=["sized", "chunked", "half there", "to the end"],
+)
+@pytest.mark.parametrize("source", ["bytes", "generator"])
+def test_W03_after_a_417_it_goes_once_more_without_the_question(source, refusal, tls, client):
+    def refuse(peer: Peer) -> None:
+        assert asked(peer.read_head())
+        peer.send(refusal)
+        assert peer.read_to_end() == b""
+
+    def take(peer: Peer) -> None:
+        request = peer.read_request()
+        assert field(head_of(request), "expect") is None
+        peer.send(OK)
+
+    payload = b"the body" if source == "bytes" else (part for part in [b"the ", b"body"])
+    with ScriptedServer(refuse, take, ssl_context=tls) as server:
+        assert client.post(server.url(), payload, expect_continue=True).body == b"ok"
+        server.join(2)
+    assert payload_of(server.request) == b"the body"
+
+
+EXPECTATION_FAILED = response(b"no", status="417 Expectation Failed")
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchange, "CONTINUE_SECONDS", 0.1)
+
+
+def test_W03_a_server_that_says_417_without_being_asked_is_answered_no_more(impatient, client):
+    with ScriptedServer.serving(EXPECTATION_FAILED) as server:
+        refusal = client.post(server.url(), b"x", expect_continue=True)
+        assert (refusal.status, refusal.body) == (417, b"no")
+        assert len(server.requests) == 2
+        assert client.post(server.url(), b"x").status == 417
+        assert len(server.requests) == 3
+
+
+def test_W03_a_417_after_the_body_sends_again_what_can_go_again(impatient, client):
+    with ScriptedServer.serving(EXPECTATION_FAILED, OK) as server:
+        assert client.post(server.url(), b"again", expect_continue=True).body == b"ok"
+    assert [asked(request) for request in server.requests] == [True, False]
+    assert [payload_of(request) for request in server.requests] == [b"again"] * 2
+
+
+def test_W03_a_417_after_a_body_that_cannot_go_again_is_the_answer(impatient, client):
+    with ScriptedServer.serving(EXPECTATION_FAILED, OK) as server:
+        rows = (row for row in [b"once"])
+        refusal = client.post(server.url(), rows, expect_continue=True)
+        assert (refusal.status, refusal.body) == (417, b"no")
+        assert client.get(server.url()).body == b"ok"
+    assert payload_of(server.requests[0]) == b"once"
+
+
+@pytest.mark.parametrize("late", [b"", GO_ON])
+def test_W03_without_an_answer_the_body_goes_after_a_second(late, client):
+    def say_nothing(peer: Peer) -> None:
+        head = peer.read_head()
+        assert nothing_comes(peer, 0.5)
+        peer.read_body(head)
+        peer.send(late + OK)
+
+    with ScriptedServer(say_nothing) as server:
+        idle = Timeout(HANG_BOUND, idle=1.5)
+        answer = client.post(server.url(), iter([b"x"]), expect_continue=True, timeout=idle)
+        assert answer.body == b"ok"
+
+
+def test_W03_hints_do_not_prolong_the_wait_for_ever(impatient, client):
+    sent = threading.Event()
+
+    def hint(peer: Peer) -> None:
+        head = peer.read_head()
+        # Each well within the patience for one byte: it is the whole wait that has an end.
+        hints = b"HTTP/1.1 102 Processing\r\n\r\n" * 20
+        for at in range(len(hints)):
+            peer.send(hints[at : at + 1])
+            peer.pause(0.02)
+            if not nothing_comes(peer, 0):
+                sent.set()
+                break
+        peer.send(hints[at + 1 :])
+        peer.read_body(head)
+        peer.send(OK)
+
+    with ScriptedServer(hint) as server:
+        assert client.post(server.url(), b"x", expect_continue=True).body == b"ok"
+    assert sent.is_set()
+
+
+def test_W03_an_early_200_is_no_refusal_here_either(tls, client):
+    def answer_first(peer: Peer) -> None:
+        head = peer.read_head()
+        peer.send(OK)
+        assert payload_of(head + peer.read_body(head)) == b"all the same"
+        answer_all(peer)
+
+    with ScriptedServer(answer_first, ssl_context=tls) as server:
+        answer = client.post(server.url(), iter([b"all the same"]), expect_continue=True)
+        assert answer.body == b"ok"
+        assert client.get(server.url()).body == b"ok"
+        assert server.connections == 1
+
+
+def test_W03_a_caller_asks_by_the_header_too(client):
+    def refuse(peer: Peer) -> None:
+        assert asked(peer.read_head())
+        peer.send(REFUSALS[413])
+        assert peer.read_to_end() == b""
+
+    with ScriptedServer(refuse) as server:
+        assert client.put(server.url(), b"x", {"expect": "100-continue"}).status == 413
+        server.join()
+
+
+@pytest.mark.parametrize("payload", [None, b"", []])
+def test_W03_where_there_is_no_body_nothing_is_asked(payload, client):
+    with ScriptedServer.serving(OK) as server:
+        assert client.post(server.url(), payload, expect_continue=True).body == b"ok"
+    assert field(server.request, "expect") is None
+    assert body_of(server.request) == b""
+
+
+def test_W03_a_server_that_goes_away_instead_leaves_the_generator_whole(tls, client):
+    rows = (row for row in [b"one ", b"pass"])
+    with ScriptedServer(lambda peer: peer.read_head(), answer_all, ssl_context=tls) as server:
+        with pytest.raises(TransportError) as caught:
+            client.post(server.url(), rows, expect_continue=True)
+        assert caught.value.sent == "part"
+        assert client.post(server.url(), rows).body == b"ok"
+    assert payload_of(server.request) == b"one pass"
+
+
+def test_W03_what_has_begun_is_refused_a_second_time(client):
+    rows = (row for row in [b"a", b"b"])
+    with ScriptedServer.serving(REFUSALS[413]) as server:
+        assert client.post(server.url(), rows).status == 413
+        with pytest.raises(PayloadNotReplayable):
+            client.post(server.url(), rows)
+        assert client.post(server.url(), b"next").status == 413
+
+
+# Sending and receiving at the same time
+
+
+def echo(peer: Peer) -> None:
+    """Answers as it reads, in the framing it reads, and reads nothing while it answers."""
+    head = peer.read_head()
+    length = field(head, "content-length")
+    framing = f"Content-Length: {length}" if length else "Transfer-Encoding: chunked"
+    peer.send(f"HTTP/1.1 200 OK\r\n{framing}\r\n\r\n".encode())
+    left = int(length) if length else None
+    tail = b""
+    while left != 0 and not tail.endswith(LAST_CHUNK):
+        data = peer.read_some(1 << 18)
+        if not data:
+            return
+        peer.wire.clear()  # there is no need to keep a gigabyte
+        peer.send(data)
+        left = None if left is None else left - len(data)
+        tail = (tail + data)[-len(LAST_CHUNK) :]
+
+
+SETUP = """
+import hashlib, itertools, os
+from restkit import Client, Timeout
+client = Client(timeout=Timeout(60, 60), verify=ca)
+block = bytes(range(256)) * 256 + b'a prime number of bytes, say'
+
+def pieces(size):
+    whole, rest = divmod(size, len(block))
+    yield from itertools.repeat(block, whole)
+    yield block[:rest]
+
+def made(size):
+    if source == 'generator':
+        return pieces(size)
+    with open(path, 'wb') as file:
+        file.writelines(pieces(size))
+    return open(path, 'rb')
+
+def digest(pieces):
+    sha = hashlib.sha256()
+    for piece in pieces:
+        sha.update(piece)
+    return sha.hexdigest()
+
+payload = made(2 << 20)
+assert digest(client.post(url, payload).body_file) == digest(pieces(2 << 20))
+payload = made(size)
+expected = digest(pieces(size))
+"""
+
+WORK = """
+echoed = client.post(url, payload)
+result = digest(iter(lambda: echoed.body_file.read(1 << 16), b'')) == expected
+client.close()
+"""
+
+
+@pytest.mark.parametrize("source", ["file", "generator"])
+def test_W04_an_echo_of_any_size_is_identical_and_flat_in_memory(source, tls, certs, tmp_path):
+    with ScriptedServer(echo, ssl_context=tls) as server:
+        measured = peak_memory(
+            SETUP,
+            WORK,
+            url=server.url(),
+            ca=str(certs.ca_file),
+            source=source,
+            path=str(tmp_path / "file"),
+            size=ECHOED,
+        )
+    assert measured.result is True
+    assert measured.growth < 16 * MIB, measured
+
+
+EDGES = [RECORD - 200, RECORD, MIB - 1, MIB, MIB + 1, 2 * MIB + RECORD, 5 * MIB + 3]
+
+
+@pytest.mark.parametrize("size", EDGES)
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_a_big_item_over_tls_is_whole_however_it_is_cut(kind, size, certs, client):
+    data = bytes(itertools.islice(itertools.cycle(range(251)), size))
+    with ScriptedServer.serving(OK, ssl_context=certs.server) as server:
+        client.post(server.url(), iter([b"a", kind(data), kind(data), b"b"]))
+        client.post(server.url(), iter([kind(data)]), headers={"X": "y" * 40_000})
+    assert body_of(server.requests[0]) == chunks(b"a", data, data, b"b") + LAST_CHUNK
+    assert body_of(server.requests[1]) == chunks(data) + LAST_CHUNK
+
+
+def test_a_big_item_over_tls_is_not_copied(certs):
+    def take(peer: Peer) -> None:
+        peer.read_head()
+        peer.drop(64 * MIB)
+        peer.send(OK)
+        peer.drop()
+
+    with ScriptedServer(take, ssl_context=certs.server) as server:
+        measured = peak_memory(
+            """
+            import restkit
+            client = restkit.Client(verify=ca)
+            item = b"x" * size
+            """,
+            "result = client.post(url, iter([item])).status",
+            url=server.url(),
+            ca=str(certs.ca_file),
+            size=64 * MIB,
+        )
+    assert measured.result == 200
+    assert measured.growth < 16 * MIB, measured
+
+
+@pytest.mark.parametrize("size", [1, 100, 70_001, 3 * MIB])
+def test_W04_an_echo_of_many_small_pieces_comes_back_in_order(size, tls, client):
+    data = bytes(itertools.islice(itertools.cycle(range(251)), size))
+    with ScriptedServer(echo, ssl_context=tls) as server:
+        step = max(1, size // 1000)
+        pieces = (data[at : at + step] for at in range(0, size, step))
+        answer = client.post(server.url(), pieces)
+        assert hashlib.sha256(answer.body).digest() == hashlib.sha256(data).digest()
+
+
+# What the caller's source raises
+
+
+class Broken(KeyError):
+    pass
+
+
+def breaking() -> Iterator[bytes]:
+    yield b"abc"
+    raise Broken("x")
+
+
+def test_S06_an_exception_of_the_generator_passes_and_nothing_pretends_to_be_whole(tls, client):
+    def read_all(peer: Peer) -> None:
+        peer.read_head()
+        peer.read_to_end()
+
+    with ScriptedServer(read_all, answer_all, ssl_context=tls) as server:
+        with pytest.raises(Broken):
+            client.post(server.url(), breaking())
+        server.join(1)
+        assert body_of(server.wire[0]) == b"3\r\nabc\r\n"
+        assert client.post(server.url(), b"next").body == b"ok"
+        assert server.connections == 2
+    assert body_of(server.request) == b"next"
+
+
+def test_S06_a_source_may_raise_what_the_network_raises_and_it_is_not_taken_for_it(client):
+    def lost() -> Iterator[bytes]:
+        yield b"abc"
+        raise ConnectionResetError("of a pipe, say")
+
+    def lost_by_restkit() -> Iterator[bytes]:
+        yield b"abc"
+        raise TransportError("of another request")
+
+    with ScriptedServer(lambda peer: peer.read_to_end()) as server:
+        with pytest.raises(ConnectionResetError, match="of a pipe, say"):
+            client.put(server.url(), lost())
+        with pytest.raises(TransportError, match="of another request"):
+            client.put(server.url(), lost_by_restkit())
+        server.join(2)
+
+
+def test_S06_on_a_rested_connection_too_nothing_is_sent_again(client):
+    asked = 0
+
+    def broken() -> Iterator[bytes]:
+        nonlocal asked
+        asked += 1
+        raise TransportError("of another request")
+        yield b""
+
+    def rest_and_read(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(OK)
+        peer.read_to_end()
+
+    with ScriptedServer(rest_and_read) as server:
+        client.get(server.url())
+        with pytest.raises(TransportError, match="of another request"):
+            client.put(server.url(), broken)
+        server.join()
+        assert (asked, server.connections) == (1, 1)
+
+
+# An interruption
+
+
+@pytest.fixture
+def interrupt() -> Iterator[Callable[[], None]]:
+    """A function that does in the main thread what Ctrl-C does."""
+
+    def handler(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    main = threading.get_ident()
+    before = signal.signal(signal.SIGALRM, handler)
+    yield lambda: signal.pthread_kill(main, signal.SIGALRM)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize("source", ["file", "generator", "bytes"])
+def test_P14_an_interrupted_send_is_raised_and_its_connection_closed(
+    source, tls, client, sparse, interrupt
+):
+    def rest_then_interrupt(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(OK)
+        peer.read_head()
+        peer.drop(64 * 1024)
+        interrupt()
+        peer.drop()
+
+    payload = {"file": lambda: sparse(GIB), "generator": endless, "bytes": lambda: b"x" * 64 * MIB}
+    with ScriptedServer(rest_then_interrupt, answer_all, ssl_context=tls) as server:
+        client.get(server.url())
+        sent = payload[source]()
+        before = len(descriptors())
+        with pytest.raises(KeyboardInterrupt):
+            client.post(server.url(), sent)
+        server.join(1)
+        assert server.peers[0].closed_by_client
+        assert len(descriptors()) < before
+        assert repr(client) == "<Client, 0 idle connections>"
+        assert client.get(server.url()).body == b"ok"
+        assert server.connections == 2
+
+
+@pytest.mark.parametrize("moment", ["sending", "asking", "waiting", "reading"])
+def test_P14_an_interruption_at_any_moment_poisons_nothing(moment, tls, client, interrupt):
+    def script(peer: Peer) -> None:
+        head = peer.read_head()
+        if moment == "sending":
+            until_polling(threading.main_thread())  # for room
+            interrupt()
+        elif moment == "waiting":
+            peer.read_body(head)
+            interrupt()
+        elif moment == "reading":
+            peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf ")
+            peer.wait(reading)
+            until_polling(threading.main_thread())
+            interrupt()
+        peer.drop()
+
+    def stopped() -> Iterator[bytes]:
+        yield b"x"
+        interrupt()
+        while True:
+            threading.Event().wait(HANG_BOUND)
+
+    reading = threading.Event()
+    payload = {"sending": endless(), "asking": stopped()}.get(moment, b"x")
+    with ScriptedServer(script, answer_all, ssl_context=tls) as server:
+        with pytest.raises(KeyboardInterrupt):
+            answer = client.post(server.url(), payload)
+            reading.set()
+            print(answer.body)
+        server.join(1)
+        assert server.peers[0].closed_by_client
+        assert client.get(server.url()).body == b"ok"
+        assert server.connections == 2
+
+
+def test_P14_a_body_that_was_interrupted_is_not_taken_for_whole_afterwards(client, interrupt):
+    reading = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf ")
+        peer.wait(reading)
+        until_polling(threading.main_thread())
+        interrupt()
+        peer.drop()
+
+    with ScriptedServer(script) as server:
+        answer = client.get(server.url())
+        assert answer.body_file.read1() == b"half "
+        with pytest.raises(KeyboardInterrupt):
+            reading.set()
+            answer.body_file.read1()
+        with pytest.raises(TransportError, match="interrupted"):
+            print(answer.body)
+
+
+# How much had left
+
+
+def test_the_error_says_that_part_had_left_also_under_tls(tls, client):
+    def lose(peer: Peer) -> None:
+        take_a_little(peer)
+        peer.reset()
+
+    with ScriptedServer(lose, ssl_context=tls) as server:
+        with pytest.raises(TransportError) as caught:
+            client.post(server.url(), b"x" * 16 * MIB)
+    assert caught.value.sent == "part"
+
+
+def test_a_payload_that_began_to_leave_on_a_rested_connection_is_posted_once(tls, client):
+    def rest_and_lose(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(OK)
+        take_a_little(peer)
+        peer.reset()
+
+    with ScriptedServer(rest_and_lose, ssl_context=tls) as server:
+        client.get(server.url())
+        with pytest.raises(TransportError) as caught:
+            client.post(server.url(), b"x" * 16 * MIB)
+        assert caught.value.sent == "part"
+        assert server.connections == 1

@@ -1,0 +1,153 @@
+"""The Link header: what RFC 8288 shows, what servers send, and anything else without an error."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from restkit.message.header_values import parse_links
+from restkit.url.url import parse_url
+from support.growth import assert_linear
+
+BASE = parse_url("http://host/dir/page?n=1#here")
+
+
+def test_C14_the_links_of_a_page_are_found_by_relation():
+    value = '<http://host/p?n=2>; rel="next", </p?n=9>; rel="last"; title="the, last; one"'
+    assert parse_links([value], BASE) == {
+        "next": {"rel": "next", "url": "http://host/p?n=2"},
+        "last": {"rel": "last", "title": "the, last; one", "url": "http://host/p?n=9"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("values", "links"),
+    [
+        ([], {}),
+        ([""], {}),
+        (["<x>; rel=next"], {"next": {"rel": "next", "url": "http://host/dir/x"}}),
+        (["<?n=2>;rel=next"], {"next": {"rel": "next", "url": "http://host/dir/page?n=2"}}),
+        (["<>; rel=self"], {"self": {"rel": "self", "url": "http://host/dir/page?n=1"}}),
+        (["<#f>; rel=x"], {"x": {"rel": "x", "url": "http://host/dir/page?n=1#f"}}),
+        (["<//other/x>; rel=x"], {"x": {"rel": "x", "url": "http://other/x"}}),
+        (["<ü x>; rel=x"], {"x": {"rel": "x", "url": "http://host/dir/%C3%BC%20x"}}),
+        (["<a,b;c>; rel=x"], {"x": {"rel": "x", "url": "http://host/dir/a,b;c"}}),
+        (["<mailto:a@b>; rel=author"], {"author": {"rel": "author", "url": "mailto:a@b"}}),
+        (["</x>"], {"http://host/x": {"url": "http://host/x"}}),
+        (['</x>; rel=""'], {"http://host/x": {"rel": "", "url": "http://host/x"}}),
+        (["</x>; REL=Next"], {"next": {"rel": "Next", "url": "http://host/x"}}),
+        (["</a>; rel=x; rel=y"], {"x": {"rel": "x", "url": "http://host/a"}}),
+        (
+            ["</a>; rel=x", "</b>; rel=x, </c>; rel=y"],
+            {"x": {"rel": "x", "url": "http://host/a"}, "y": {"rel": "y", "url": "http://host/c"}},
+        ),
+        (
+            ['</a>; rel="start http://example.net/relation/other"'],
+            {
+                name: {"rel": "start http://example.net/relation/other", "url": "http://host/a"}
+                for name in ("start", "http://example.net/relation/other")
+            },
+        ),
+        (
+            ["</a>; rel=http://rels/x; crossorigin"],
+            {"http://rels/x": {"rel": "http://rels/x", "crossorigin": "", "url": "http://host/a"}},
+        ),
+        (
+            [r'</a>; title="say \"so\", \\ ok"; rel=x'],
+            {"x": {"title": r'say "so", \ ok', "rel": "x", "url": "http://host/a"}},
+        ),
+        (
+            ["</a>; rel=x; title=plain; title*=UTF-8'de'n%c3%a4chstes%20Kapitel"],
+            {"x": {"rel": "x", "title": "nächstes Kapitel", "url": "http://host/a"}},
+        ),
+        (
+            ["</a>; title*=iso-8859-1'en'%A3%20rates; rel=x"],
+            {"x": {"rel": "x", "title": "£ rates", "url": "http://host/a"}},
+        ),
+        (
+            ["</a>; rel=x; title=plain; title*=UTF-8''%ff; b*=nonsense; c*=koi8-r''%41"],
+            {"x": {"rel": "x", "title": "plain", "url": "http://host/a"}},
+        ),
+        (["</a>; url=evil; rel=x"], {"x": {"rel": "x", "url": "http://host/a"}}),
+        (
+            ["</a> ;rel = x;; ;hreflang=de ;"],
+            {"x": {"rel": "x", "hreflang": "de", "url": "http://host/a"}},
+        ),
+        ([" , ,</a>;rel=x, ,"], {"x": {"rel": "x", "url": "http://host/a"}}),
+    ],
+)
+def test_C14_a_link_field_is_read_as_rfc_8288_has_it(values, links):
+    assert parse_links(values, BASE) == links
+
+
+@pytest.mark.parametrize(
+    "malformed",
+    [
+        "no angle; rel=y",
+        '"</y>; rel=y"',
+        "<http://h:x/>; rel=y",
+        "<http:///>; rel=y",
+        "<//[>; rel=y",
+        "</\x07>; rel=y",
+        "=,;",
+        '"a, </y>; rel=y"',
+    ],
+)
+def test_C14_what_is_malformed_is_left_out_and_the_rest_is_read(malformed):
+    expected = {"x": {"rel": "x", "url": "http://host/a"}}
+    assert parse_links([f"{malformed}, </a>; rel=x"], BASE) == expected
+    assert parse_links([f"</a>; rel=x, {malformed}"], BASE) == expected
+    assert parse_links([malformed, "</a>; rel=x"], BASE) == expected
+
+
+@pytest.mark.parametrize(
+    "cut", ["</a>; rel=x; t", '</a>; rel=x; t="', '</a>; rel=x; t="\\', "</a>; rel=x; t="]
+)
+def test_C14_a_field_that_was_cut_short_gives_what_is_there(cut):
+    assert parse_links([cut], BASE)["x"]["url"] == "http://host/a"
+
+
+def test_C14_the_links_are_not_shared():
+    links = parse_links(['</a>; rel="x y"'], BASE)
+    links["x"]["url"] = "changed"
+    assert links["y"]["url"] == "http://host/a"
+
+
+@pytest.mark.parametrize(
+    "make_field",
+    [
+        lambda size: "<" * size,
+        lambda size: ';"\\' * (size // 3),
+        lambda size: "<a>" + ";a" * (size // 2),
+        lambda size: '<a>;a="' + "\\" * size,
+        lambda size: "<a> " * (size // 4),
+        lambda size: "," * size,
+        lambda size: ", " * (size // 2),
+        lambda size: "<," * (size // 2),
+    ],
+    ids=lambda make: make(12),
+)
+def test_C14_long_field_takes_linear_time(make_field):
+    assert_linear(lambda field: parse_links([field], BASE), make_field, 8000)
+
+
+PIECES = st.sampled_from(
+    ["<", ">", "/x", ";", ",", "=", '"', "\\", "rel", "next", "*", "UTF-8''%", " ", "http:", "ü"]
+)
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.text(),
+            st.lists(PIECES).map("".join),
+            st.lists(PIECES).map("".join).map("</a>;rel=x".__add__),
+        )
+    )
+)
+def test_C14_any_field_gives_links_and_never_an_error(values):
+    for relation, link in parse_links(values, BASE).items():
+        assert relation
+        assert link["url"]
+        assert all(isinstance(name, str) and isinstance(text, str) for name, text in link.items())
