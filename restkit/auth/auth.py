@@ -5,16 +5,12 @@ from __future__ import annotations
 import os
 import re
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, NoReturn
+from collections.abc import Callable
+from typing import NoReturn
 
 from restkit.errors import RequestError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from restkit.message.request import Request
-    from restkit.message.response import HttpResponse
-
+from restkit.message.request import Request
+from restkit.message.response import HttpResponse
 
 _NOT_SENDABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 _NOT_VISIBLE = re.compile("[^!-~]")
@@ -102,7 +98,7 @@ class BasicAuth(_HeaderAuth):
 
 
 class BearerAuth(_HeaderAuth):
-    """A token that authorizes whoever has it (RFC 6750).
+    """A token that authorizes its bearer (RFC 6750).
 
     Raises RequestError if the token is not visible ASCII, for example if it ends with a newline.
 

@@ -16,22 +16,19 @@ counter: starting at one again would be a replay (section 3.4.5).
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
 from restkit.auth.auth import Auth, check_credential
-from restkit.auth.challenges import parse_challenges, parse_parameters
+from restkit.auth.challenges import Challenge, parse_challenges, parse_parameters
 from restkit.errors import InvalidUrl, PayloadNotReplayable
+from restkit.message.request import Request
+from restkit.message.response import HttpResponse
+from restkit.payload.base import Payload
+from restkit.url.url import URL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from restkit.auth.challenges import Challenge
-    from restkit.message.request import Request
-    from restkit.message.response import HttpResponse
-    from restkit.payload.base import Payload
-    from restkit.url.url import URL
-
     Origin = tuple[str, str, int]
 
 

@@ -9,17 +9,13 @@ draft, and it does not sign a GET or HEAD with a form.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import Any
 
 from restkit.auth.auth import Auth, check_credential
 from restkit.errors import RequestError
+from restkit.message.request import Request
 from restkit.payload.values import BufferPayload, BytesPayload
-
-if TYPE_CHECKING:
-    from types import ModuleType
-
-    from restkit.message.request import Request
-
 
 _FORM = "application/x-www-form-urlencoded"
 _METHODS = "HMAC-SHA1 HMAC-SHA256 HMAC-SHA512 RSA-SHA1 RSA-SHA256 RSA-SHA512 PLAINTEXT".split()

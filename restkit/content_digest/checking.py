@@ -10,17 +10,16 @@ announced them, because received bytes cannot be hashed later.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from restkit.content_digest.fields import ALGORITHMS, format_digest, make_hash, parse_digests
 from restkit.errors import IntegrityError
 from restkit.headers import Headers
+from restkit.io.buffers import Buffer, Source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
     from typing import Protocol
-
-    from restkit.io.buffers import Buffer, Source
 
     class Framing(Protocol):
         """The length and trailers of a body."""

@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import select
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
-from restkit.content_encoding.compressors import get_compressor_factory
+from restkit.content_encoding.compressors import Compressor, get_compressor_factory
 from restkit.content_encoding.decoding import Decoder
 from restkit.content_encoding.worker import BackgroundWorker
 from restkit.errors import BodyTooLarge, DecodingError
-from restkit.io.buffers import close_if_possible
-from restkit.payload.base import OCTET_STREAM, PayloadWrapper
+from restkit.io.buffers import Buffer, close_if_possible
+from restkit.payload.base import OCTET_STREAM, Payload, PayloadWrapper
 from restkit.payload.convert import as_payload
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from restkit.content_encoding.compressors import Compressor
-    from restkit.io.buffers import Buffer
-    from restkit.payload.base import Payload
-
 
 _T = TypeVar("_T")
 

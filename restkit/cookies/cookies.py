@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import ItemsView, Mapping, ValuesView
+from collections.abc import ItemsView, Iterator, Mapping, ValuesView
 from contextlib import suppress
 from itertools import count
 from threading import RLock
@@ -32,14 +32,12 @@ from restkit.cookies.jar_policy import (
 )
 from restkit.cookies.set_cookie import SetCookie, accept_cookie, parse_set_cookie
 from restkit.errors import RequestError
+from restkit.message.request import Request
+from restkit.message.response import HttpResponse
 
 if TYPE_CHECKING:
     import urllib.request
-    from collections.abc import Iterator
     from http.cookiejar import Cookie, CookieJar
-
-    from restkit.message.request import Request
-    from restkit.message.response import HttpResponse
 
 
 _MAX_PER_DOMAIN = 180  # as in browsers; then the oldest is deleted

@@ -14,13 +14,12 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING
 
+from restkit.cookies.set_cookie import SetCookie
 from restkit.url.url import URL
 
 if TYPE_CHECKING:
     from http.cookiejar import Cookie, CookieJar, DefaultCookiePolicy
     from urllib.request import Request
-
-    from restkit.cookies.set_cookie import SetCookie
 
 
 # A jar compares paths that are quoted in this way.

@@ -14,11 +14,9 @@ from __future__ import annotations
 
 import re
 from calendar import timegm
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from restkit.url.url import URL
-
+from restkit.url.url import URL
 
 _MAX_LENGTH = 4096
 _MAX_ATTRIBUTE_LENGTH = 1024

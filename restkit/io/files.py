@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from restkit.io.buffers import Buffer
+
 if TYPE_CHECKING:
     import io
-
-    from restkit.io.buffers import Buffer
 
 
 CHUNK_SIZE = 256 * 1024

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from restkit.io.buffers import Buffer
 from restkit.io.files import write_all
 
 if TYPE_CHECKING:
     import io
-
-    from restkit.io.buffers import Buffer
 
 
 DEFAULT_MEMORY_SIZE = 1024 * 1024

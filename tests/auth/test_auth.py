@@ -348,8 +348,8 @@ def set_name(request):
 )
 def test_C01_redirect_keeps_credentials_within_the_origin_only(auth, name, client):
     with ScriptedServer.serving(OK) as other:
-        answers = moved_to("/second"), moved_to(other.url())
-        with ScriptedServer.serving(*answers) as server:
+        responses = moved_to("/second"), moved_to(other.url())
+        with ScriptedServer.serving(*responses) as server:
             client.get(server.url(), auth=auth)
     assert all(field(request, name) for request in server.requests)
     assert len(server.requests) == 2
@@ -389,12 +389,12 @@ def test_netrc_is_used_again_for_the_host_of_a_redirect(netrc):
     auth = NetrcAuth(netrc(logins))
     addresses = dict.fromkeys(("a.test", "b.test", "c.test"), "127.0.0.1")
 
-    def answer(peer):
+    def respond(peer):
         while request := peer.next_request():
             following = {"a.test": "b.test", "b.test": "c.test"}.get(host_of(request))
             peer.send(moved_to(f"http://{following}:{server.port}/") if following else OK)
 
-    with ScriptedServer(answer) as server, Client(auth=auth, resolve=addresses) as client:
+    with ScriptedServer(respond) as server, Client(auth=auth, resolve=addresses) as client:
         client.get(f"http://a.test:{server.port}/")
     sent = [field(request, "authorization") for request in server.requests]
     assert sent == [basic("at-a", "a"), basic("at-b", "b"), None]
@@ -405,12 +405,12 @@ def test_C02_netrc_default_is_not_used_after_a_redirect(netrc):
     auth = NetrcAuth(netrc(logins))
     addresses = dict.fromkeys(("a.test", "b.test", "c.test"), "127.0.0.1")
 
-    def answer(peer):
+    def respond(peer):
         while request := peer.next_request():
             following = {"a.test": "b.test", "b.test": "c.test"}.get(host_of(request))
             peer.send(moved_to(f"http://{following}:{server.port}/") if following else OK)
 
-    with ScriptedServer(answer) as server, Client(auth=auth, resolve=addresses) as client:
+    with ScriptedServer(respond) as server, Client(auth=auth, resolve=addresses) as client:
         client.get(f"http://a.test:{server.port}/")
         client.get(f"http://c.test:{server.port}/")
     sent = [field(request, "authorization") for request in server.requests]
@@ -420,12 +420,12 @@ def test_C02_netrc_default_is_not_used_after_a_redirect(netrc):
 def test_netrc_ignores_user_info_in_a_location(netrc):
     auth = NetrcAuth(netrc(LOGINS))
 
-    def answer(peer):
+    def respond(peer):
         while request := peer.next_request():
             there = f"http://evil:pw@127.0.0.1:{server.port}/b"
             peer.send(OK if b" /b " in request else moved_to(there))
 
-    with ScriptedServer(answer) as server, Client(auth=auth) as client:
+    with ScriptedServer(respond) as server, Client(auth=auth) as client:
         client.get(server.url("/a"))
     assert [field(request, "authorization") for request in server.requests] == [None, None]
 

@@ -388,11 +388,11 @@ def test_any_user_name_is_accepted(user, extra, client):
 def test_wrong_password_is_sent_once_and_the_401_is_the_response(client):
     guard = DigestServer()
     with ScriptedServer(guard.serve) as server:
-        answer = client.get(server.url(), auth=DigestAuth(USER, "wrong"))
-        assert (answer.status, answer.body) == (401, b"who?")
-        assert [r.status for r in answer.history] == [401]
+        result = client.get(server.url(), auth=DigestAuth(USER, "wrong"))
+        assert (result.status, result.body) == (401, b"who?")
+        assert [r.status for r in result.history] == [401]
     assert len(server.requests) == 2
-    assert "wrong" not in repr(answer.request) + str(server.requests)
+    assert "wrong" not in repr(result.request) + str(server.requests)
 
 
 def test_stale_nonce_is_replaced_and_the_request_is_sent_again(client):
@@ -401,8 +401,8 @@ def test_stale_nonce_is_replaced_and_the_request_is_sent_again(client):
     with ScriptedServer(guard.serve) as server:
         client.get(server.url(), auth=auth)
         guard.stale.append("nonce1")
-        answer = client.post(server.url(), b"payload", auth=auth)
-    assert answer.body == b"in"
+        result = client.post(server.url(), b"payload", auth=auth)
+    assert result.body == b"in"
     assert sent_nonces(server) == [None, "nonce1", "nonce1", "nonce2"]
     assert guard.counts == [("nonce1", "00000001"), ("nonce2", "00000001")]
     assert [payload_of(request) for request in server.requests[2:]] == [b"payload"] * 2
@@ -481,13 +481,13 @@ def test_redirect_to_another_origin_gets_no_credentials(client):
 
         def script(peer):
             while request := peer.next_request():
-                answer = guard.respond(request)
+                result = guard.respond(request)
                 moved = response(b"", f"Location: {other.url()}", status="302 Found")
-                peer.send(answer if b" 401 " in answer[:20] else moved)
+                peer.send(result if b" 401 " in result[:20] else moved)
 
         with ScriptedServer(script) as server:
-            answer = client.get(server.url(), auth=auth)
-    assert answer.status == 401, "the challenge of the other origin is ignored"
+            result = client.get(server.url(), auth=auth)
+    assert result.status == 401, "the challenge of the other origin is ignored"
     assert sent_nonces(server) == [None, "nonce1"]
     assert sent_nonces(other) == [None]
 
@@ -497,15 +497,15 @@ def test_redirect_within_the_origin_needs_no_second_401(client):
 
     def script(peer):
         while request := peer.next_request():
-            answer = guard.respond(request)
-            if b" 401 " not in answer[:20] and request.startswith(b"GET / "):
-                answer = response(b"", "Location: /there", status="302 Found")
-            peer.send(answer)
+            result = guard.respond(request)
+            if b" 401 " not in result[:20] and request.startswith(b"GET / "):
+                result = response(b"", "Location: /there", status="302 Found")
+            peer.send(result)
 
     with ScriptedServer(script) as server:
-        answer = client.get(server.url(), auth=DigestAuth(USER, PASSWORD))
-    assert answer.body == b"in"
-    assert [r.status for r in answer.history] == [401, 302]
+        result = client.get(server.url(), auth=DigestAuth(USER, PASSWORD))
+    assert result.body == b"in"
+    assert [r.status for r in result.history] == [401, 302]
     assert sent_nonces(server) == [None, "nonce1", "nonce1"]
     assert guard.faults == []
 
@@ -741,8 +741,8 @@ def test_W20_one_shot_payload_is_sent_after_the_401(client):
 
     got = []
     with ScriptedServer(script, then) as server:
-        answer = client.post(server.url(), rows(), auth=auth)
-    assert answer.body == b"in"
+        result = client.post(server.url(), rows(), auth=auth)
+    assert result.body == b"in"
     assert got == [b"1\r\na\r\n1\r\nb\r\n1\r\nc\r\n0\r\n\r\n"]
 
 
@@ -793,8 +793,8 @@ def test_auth_int_covers_a_spooled_payload(client):
     guard = DigestServer(qop="auth-int")
     with ScriptedServer(guard.serve) as server:
         auth = DigestAuth(USER, PASSWORD)
-        answer = client.post(server.url(), one_shot(b"a", b"b"), auth=auth, spool=True)
-    assert answer.body == b"in"
+        result = client.post(server.url(), one_shot(b"a", b"b"), auth=auth, spool=True)
+    assert result.body == b"in"
     assert guard.faults == []
     assert [payload_of(request) for request in server.requests] == [b"ab", b"ab"]
 

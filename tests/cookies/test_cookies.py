@@ -27,25 +27,25 @@ NOW = 1_800_000_000  # 2027-01-15 08:00:00 UTC
 HTTPS = "https://www.example.com/a/b?q=/x/"
 
 
-def make_request(url, headers=(), withheld=frozenset()):
-    return Request("GET", parse_url(url), Headers(headers), suppressed_headers=withheld)
+def make_request(url, headers=(), suppressed=frozenset()):
+    return Request("GET", parse_url(url), Headers(headers), suppressed_headers=suppressed)
 
 
 def cookies_after(*fields, url=HTTPS, cookies=None):
     """Store the cookies of one response with these Set-Cookie fields."""
     cookies = Cookies() if cookies is None else cookies
-    got = make_request(url)
+    made = make_request(url)
     cookies.store_from_response(
-        got, HttpResponse.made(got, 200, [("Set-Cookie", one) for one in fields])
+        made, HttpResponse.made(made, 200, [("Set-Cookie", one) for one in fields])
     )
     return cookies
 
 
 def cookie_header(cookies, url, **given):
     """Return the Cookie header of a request to this URL, or None."""
-    got = make_request(url, **given)
-    cookies.add_to_request(got)
-    return got.headers.get("cookie")
+    made = make_request(url, **given)
+    cookies.add_to_request(made)
+    return made.headers.get("cookie")
 
 
 # One field
@@ -312,7 +312,7 @@ def test_value_is_sent_back_unchanged(value):
 def test_given_or_suppressed_cookie_header_is_kept():
     cookies = cookies_after("a=1")
     assert cookie_header(cookies, HTTPS, headers=[("cookie", "mine=2")]) == "mine=2"
-    assert cookie_header(cookies, HTTPS, withheld=frozenset({"cookie"})) is None
+    assert cookie_header(cookies, HTTPS, suppressed=frozenset({"cookie"})) is None
 
 
 def test_host_keeps_180_cookies_and_drops_the_oldest():
@@ -654,13 +654,13 @@ def test_http_cookiejar_is_imported_by_the_client_and_not_by_a_request():
 
 
 def test_client_stores_cookies_and_each_response_has_its_own():
-    answers = (
+    responses = (
         response(b"", "Set-Cookie: sid=1; Path=/; HttpOnly", "Set-Cookie: t=2"),
         response(b""),
         response(b"", "Set-Cookie: sid=; Max-Age=0; Path=/"),
         response(b""),
     )
-    with ScriptedServer.serving(*answers) as server, Client() as client:
+    with ScriptedServer.serving(*responses) as server, Client() as client:
         first, second, *_ = [client.get(server.url("/a/b")) for _ in range(3)]
         client.get(server.url("/"))
         client.get(server.url("/a"), headers={"Cookie": "own=1"})
@@ -676,9 +676,9 @@ def test_client_stores_cookies_and_each_response_has_its_own():
 def test_request_given_to_send_is_not_changed():
     with ScriptedServer.serving(response(b"", "Set-Cookie: a=1")) as server, Client() as client:
         client.get(server.url())
-        got = make_request(server.url())
-        client.send(got)
-        assert "cookie" not in got.headers
+        made = make_request(server.url())
+        client.send(made)
+        assert "cookie" not in made.headers
         assert field(server.requests[-1], "cookie") == "a=1"
 
 
@@ -710,11 +710,11 @@ def test_C08_client_stores_secure_cookies_over_https_only(certs):
 def test_S13_redirect_stores_cookies_and_sends_those_of_its_own_origin():
     with ScriptedServer.serving(response(b"")) as other:
         away = f"http://localhost:{other.port}/"
-        answers = (
+        responses = (
             response(b"", "Set-Cookie: a=1", "Location: /there", status="302 Found"),
             response(b"", f"Location: {away}", status="303 See Other"),
         )
-        with ScriptedServer.serving(*answers) as server, Client() as client:
+        with ScriptedServer.serving(*responses) as server, Client() as client:
             client.cookies.set("b", "2", domain="localhost")
             client.post(server.url(), b"payload")
             assert [field(one, "cookie") for one in server.requests] == [None, "a=1"]
@@ -725,11 +725,11 @@ def test_S13_redirect_stores_cookies_and_sends_those_of_its_own_origin():
 
 
 def test_cookies_of_retried_and_error_responses_are_stored():
-    answers = (
+    responses = (
         response(b"", "Set-Cookie: a=1", status="503 Unavailable"),
         response(b"", "Set-Cookie: b=2", status="404 Not Found"),
     )
-    with ScriptedServer.serving(*answers) as server, Client() as client:
+    with ScriptedServer.serving(*responses) as server, Client() as client:
         client.get(server.url())
         client.get(server.url())
         assert sorted(client.cookies) == ["a", "b"]
