@@ -9,7 +9,6 @@ import pickle
 import socket
 import subprocess
 import sys
-import time
 import zlib
 
 import brotli
@@ -461,7 +460,8 @@ def test_an_answer_that_came_whole_is_done_when_its_last_byte_has_come():
         peer.read_request()
         peer.without_delay()
         peer.send(b"HTTP/1.1 103 Early Hints\r\n\r\n")
-        time.sleep(0.2)
+        peer.until_taken()
+        peer.pause(0.3)
         peer.send(response(b"small"))
 
     with ScriptedServer(script) as server, Client(timeout=10) as client:

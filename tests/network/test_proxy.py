@@ -243,9 +243,7 @@ def proxy_url(
 @pytest.fixture
 def client(proxy_url, certs) -> Iterator[restkit.Client]:
     ca = str(certs.ca_file)
-    with restkit.Client(
-        proxy=Proxy(proxy_url, verify=ca), verify=ca, trust_env=False, max_tries=1
-    ) as client:
+    with restkit.Client(proxy=Proxy(proxy_url, verify=ca), verify=ca, trust_env=False) as client:
         yield client
 
 
