@@ -54,7 +54,7 @@ def measured(engine: Engine, probes: Sequence[Probe]) -> list[str]:
 
 def table(probes: Sequence[Probe], columns: Sequence[Sequence[str]]) -> str:
     """A list-table, as the documentation has it."""
-    rows = [["what happens", *(engine.name for engine in ENGINES)]]
+    rows = [["situation", *(engine.name for engine in ENGINES)]]
     rows += [[probe.title, *cells] for probe, *cells in zip(probes, *columns, strict=True)]
     lines = [".. list-table::", "   :header-rows: 1", "   :widths: 28 18 18 18 18", ""]
     for row in rows:

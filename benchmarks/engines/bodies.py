@@ -79,7 +79,7 @@ def all_before_reading(engine: Running) -> str:
         except OSError as exc:
             return judged(f"{taken >> 20} MiB taken, then {_named(exc)}", good=False)
         text = drained(sock)
-    return judged(f"all taken; back: {text}", good=text == "64 MiB")
+    return judged(f"all sent; received: {text}", good=text == "64 MiB")
 
 
 def unread(engine: Running) -> str:
@@ -151,7 +151,7 @@ def _waited(engine: Running, path: str, framing: object, size: int) -> str:
         try:
             answer = response(sock).read()
         except OSError:
-            return judged("no answer in 2 s", good=False)
+            return judged("no response in 2 s", good=False)
     if answer == b"no read1":
         return judged("no read1", good=False)
     return judged(f"{int(answer)} bytes", good=int(answer) == size)
@@ -207,20 +207,20 @@ def _named(exc: OSError) -> str:
 
 
 PROBES = (
-    Probe("``read(1024)`` when 1 KiB of 2 is there: with a length / in chunks", first_bytes),
-    Probe("``read1(65536)`` when 10 bytes are there: with a length / in chunks", short_reads),
-    Probe("20 pieces of 10 bytes to and fro, one after the other", small_pieces),
-    Probe("an upload cut short, read by ``read()``: with a length / in chunks", truncated),
-    Probe("the same read by an ``App`` of restkit", truncated_under_app),
+    Probe("``read(1024)`` when 1 KiB of 2 has arrived: sized / chunked", first_bytes),
+    Probe("``read1(65536)`` when 10 bytes have arrived: sized / chunked", short_reads),
+    Probe("20 chunks of 10 bytes, each echoed before the next is sent", small_pieces),
+    Probe("a truncated upload, read by ``read()``: sized / chunked", truncated),
+    Probe("the same, read by an ``App`` of restkit", truncated_under_app),
     Probe(
-        "an echo of 64 MiB, client reads while it sends: with a length / in chunks; memory", echoes
+        "an echo of 64 MiB to a client that reads while it sends: sized / chunked; memory", echoes
     ),
-    Probe("an echo of 64 MiB, client sends all before it reads", all_before_reading),
-    Probe("5 unread bytes, with a length / in chunks, then another request", unread),
-    Probe("413 at once, while 20 MB come at full speed", early_refusal),
+    Probe("an echo of 64 MiB to a client that sends all before it reads", all_before_reading),
+    Probe("5 unread bytes, sized / chunked, then another request", unread),
+    Probe("413 at once, while the client sends 20 MB at full speed", early_refusal),
     Probe("``100 Continue`` for an application that reads after 0.5 s", asked_to_go_on),
-    Probe("``Expect: 100-continue`` for one that refuses without reading", not_asked_to_go_on),
+    Probe("``Expect: 100-continue`` for an application that refuses without reading", not_asked_to_go_on),
     Probe(
-        "the client leaves an answer without end: ``close()`` of the iterable", gone_while_it_reads
+        "the client leaves an endless response: ``close()`` of the iterable", gone_while_it_reads
     ),
 )

@@ -38,7 +38,7 @@ def refused(
 
 def _of_refusal(answers: list[str], raw: bytes) -> str:
     if not answers:
-        return "no answer, stays open" if b"stays open" in raw else "closed, no answer"
+        return "no response, stays open" if b"stays open" in raw else "closed, no response"
     return ", ".join(answers) + (", stays open" if b"stays open" in raw else "")
 
 
@@ -80,7 +80,7 @@ def fails_later(engine: Running) -> str:
 def fails_later_for_old(engine: Running) -> str:
     """The end of the connection is all that such a client sees of the end."""
     raw = said(engine, head("GET /fails/later", version="HTTP/1.0"))
-    return judged("reset", good=True) if b"(reset)" in raw else judged("looks whole", good=False)
+    return judged("reset", good=True) if b"(reset)" in raw else judged("looks complete", good=False)
 
 
 def wrong_lengths(engine: Running) -> str:
@@ -90,7 +90,7 @@ def wrong_lengths(engine: Running) -> str:
     alone = statuses(short) == ["200"]
     long = said(engine, head("GET /long") + behind)
     cut = b"abcdefg" not in long
-    few = judged("broken off" if alone else "the next answer for its rest", good=alone)
+    few = judged("broken off" if alone else "the next response as its rest", good=alone)
     many = "500" if statuses(long)[:1] == ["500"] else "cut" if cut else "all 7"
     return f"{few} / {judged(many, good=cut)}"
 
@@ -104,7 +104,7 @@ def one_after_the_other(engine: Running) -> str:
 def _failure(engine: Running, path: str) -> str:
     raw = said(engine, head(f"GET {path}"))
     found = statuses(raw)
-    text = ", ".join(found) or "closed, no answer"
+    text = ", ".join(found) or "closed, no response"
     if found == ["200"]:
         text = "200, complete" if raw.endswith(LAST) else "200, broken off"
     return judged(text, good=found == ["500"])
@@ -116,13 +116,13 @@ def _shown(raw: bytes) -> str:
 
 PROBES = (
     Probe("the application fails before ``start_response``", fails_early),
-    Probe("it fails behind that, before the first piece", fails_at_first),
-    Probe("it fails behind the first piece, in chunks", fails_later),
-    Probe("the same for a client of HTTP/1.0", fails_later_for_old),
-    Probe("3 bytes / 7 bytes where it announced 5", wrong_lengths),
-    Probe("an answer without a length to HTTP/1.0", old_client),
-    Probe("body sent in answer to HEAD", body_of_head),
-    Probe("three requests sent at once", one_after_the_other),
+    Probe("it fails after that, before the first chunk", fails_at_first),
+    Probe("it fails after the first chunk, chunked", fails_later),
+    Probe("the same for an HTTP/1.0 client", fails_later_for_old),
+    Probe("it sends 3 bytes / 7 bytes, and announced 5", wrong_lengths),
+    Probe("a response without a length to HTTP/1.0", old_client),
+    Probe("body sent in response to HEAD", body_of_head),
+    Probe("three pipelined requests", one_after_the_other),
     Probe(
         "Content-Length beside Transfer-Encoding",
         refused(_request(b"Content-Length: 5\r\n", _CHUNKED, body=LAST)),
@@ -161,7 +161,7 @@ PROBES = (
         ),
     ),
     Probe(
-        "no Host / two",
+        "no Host / two Host fields",
         refused(
             b"GET / HTTP/1.1\r\n\r\n",
             b"GET / HTTP/1.1\r\n" + _HOST + b"Host: other\r\n\r\n",

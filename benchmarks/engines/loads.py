@@ -31,7 +31,7 @@ def behind_stalled(half: bytes) -> Callable[[Running], str]:
             raw = said(engine, head("GET /", "Connection: close"), quiet=3)
             waited = time.perf_counter() - began
         if statuses(raw) != ["200"]:
-            return judged("no answer in 3 s", good=False)
+            return judged("no response in 3 s", good=False)
         return judged(f"{waited * 1000:.0f} ms", good=waited < 1)
 
     return look
@@ -105,12 +105,12 @@ PROBES = (
         last=True,
     ),
     Probe("small GETs on one connection; CPU of each", small_answers),
-    Probe("512 MiB up, with a length; CPU", curl("-T", "FILE", "URL/read?up")),
+    Probe("512 MiB up, sized; CPU", curl("-T", "FILE", "URL/read?up")),
     Probe(
-        "512 MiB up, in chunks; CPU",
+        "512 MiB up, chunked; CPU",
         curl("-H", "Transfer-Encoding: chunked", "-T", "FILE", "URL/read?up"),
     ),
-    Probe("512 MiB down, blocks of 64 KiB; CPU", curl(f"URL/give?{_MIB}")),
+    Probe("512 MiB down, chunks of 64 KiB; CPU", curl(f"URL/give?{_MIB}")),
     Probe("start", begun),
     Probe("stop, nothing open", stopped, last=True),
     Probe("stop, an upload open", stopped_with_upload, last=True),

@@ -85,7 +85,7 @@ def _of_its_own(name: str) -> Callable[[Path], Running]:
         assert process.stdout is not None
         with process.stdout as told:
             port, milliseconds = told.readline().split()
-        return Running(process, int(port), f"{int(milliseconds)} ms, in a process that runs")
+        return Running(process, int(port), f"{int(milliseconds)} ms, in a running process")
 
     return start
 
@@ -101,7 +101,7 @@ def _gunicorn(*options: str) -> Callable[[Path], Running]:
         with running.connect() as sock:
             sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
             assert sock.recv(1), (folder / "log").read_text()
-        running.begun = f"{(time.perf_counter() - began) * 1000:.0f} ms, a process"
+        running.begun = f"{(time.perf_counter() - began) * 1000:.0f} ms, a new process"
         return running
 
     return start
