@@ -1,6 +1,6 @@
-"""A blocking REST client toolkit in which streams are the first-class thing.
+"""A blocking HTTP client toolkit in which streams are first-class.
 
-``request(url, method, payload=anything)`` sends; ``response.body_file`` is what came, as a
+``request(url, method, payload=anything)`` sends anything; ``response.body_file`` is the body as a
 file. See ``restkit.request``, ``restkit.Client`` and ``restkit.HttpResponse``.
 """
 
@@ -34,6 +34,7 @@ from restkit.errors import (
     IdleTimeout,
     IntegrityError,
     InvalidHeader,
+    InvalidURL,
     InvalidUrl,
     ParserError,
     PayloadError,
@@ -48,6 +49,7 @@ from restkit.errors import (
     ResourceGone,
     ResourceNotFound,
     ResponseError,
+    StatusError,
     TLSError,
     TotalTimeout,
     TransportError,
@@ -90,6 +92,7 @@ __all__ = [
     "IdleTimeout",
     "IntegrityError",
     "InvalidHeader",
+    "InvalidURL",
     "InvalidUrl",
     "NetrcAuth",
     "OAuth1",
@@ -111,6 +114,7 @@ __all__ = [
     "ResourceGone",
     "ResourceNotFound",
     "ResponseError",
+    "StatusError",
     "TLSError",
     "Timeout",
     "TotalTimeout",

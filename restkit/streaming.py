@@ -1,4 +1,4 @@
-"""Streams made of streams: made again, zipped, compressed, taken apart, summed up."""
+"""Public names for streams: replayable ones, zip archives, gzip files, digests."""
 
 from restkit.content_digest.payloads import hashing
 from restkit.content_encoding.payloads import gunzip_stream, gzip_stream

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from restkit.client.options import GivenHeaders, Settings
-from restkit.content_digest.payloads import digested
-from restkit.content_encoding.payloads import compressed
+from restkit.content_digest.payloads import add_content_digest
+from restkit.content_encoding.payloads import compress_payload
 from restkit.errors import InvalidHeader, RequestError
-from restkit.forms.form_data import as_declared, as_form
-from restkit.forms.multipart import with_boundary
+from restkit.forms.form_data import apply_content_type, as_form
+from restkit.forms.multipart import add_boundary
 from restkit.headers import Headers, HeaderValue, checked_name
 from restkit.message.request import Request
 from restkit.payload.base import Payload
@@ -91,17 +91,17 @@ def apply_payload_options(request: Request, settings: Settings) -> None:
         payload = _declare_content_type(request.headers, payload)
     if settings.compress is not None:
         _check_compressible(request, settings.compress)
-        payload = compressed(payload, settings.compress)
+        payload = compress_payload(payload, settings.compress)
     if settings.content_digest and "content-digest" not in request.given_names:
         # Before it is spooled: then its digest is known together with its length.
-        payload = digested(payload)
+        payload = add_content_digest(payload)
     request.payload = _spool(payload, settings)
 
 
 def _declare_content_type(headers: Headers, payload: Payload) -> Payload:
     given = headers["content-type"]
-    payload = as_declared(payload, given)
-    declared = with_boundary(given, payload)
+    payload = apply_content_type(payload, given)
+    declared = add_boundary(given, payload)
     if declared != given:
         headers["Content-Type"] = declared
     return payload

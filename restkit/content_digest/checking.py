@@ -1,127 +1,124 @@
-"""Check the digest of received bytes.
+"""Check received bytes against the digests that came with them (RFC 9530).
 
-What is received, checked against the digests that came with it (RFC 9530).
-
-``Content-Digest`` is of the content of this message as it came: with its content codings, without
-chunks (2). ``Repr-Digest`` is of the selected representation (3), which is the same in the answer
-to a GET that is no part of it; for other methods the two may be different things (3.1), and it is
-not looked at. Where there is no content, as in the answer to HEAD, the fields are of what is
-not there. In trailers, digests are checked where a ``Trailer`` field announced them: what was not
-hashed on its way cannot be any more.
+``Content-Digest`` covers the content of this message as received: with its content codings,
+without HTTP chunk framing (section 2). ``Repr-Digest`` covers the selected representation
+(section 3). In a response to GET that is not partial this is the same content; for other methods
+it may differ (3.1), so it is not checked. A response without content, such as one to HEAD,
+describes content that was not sent. Digests in trailers are checked if a ``Trailer`` field
+announced them, because received bytes cannot be hashed later.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from restkit.content_digest.fields import digest_field, known_algorithms, new_hash, parse_digests
+from restkit.content_digest.fields import ALGORITHMS, format_digest, make_hash, parse_digests
 from restkit.errors import IntegrityError
 from restkit.headers import Headers
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from typing import Protocol
 
-    from restkit.io.buffers import Buffer
-
-    class Source(Protocol):
-        """Where the rest of a body comes from; ``body.py`` says what is asked of it."""
-
-        def read_piece(self) -> Buffer:
-            """The next piece as it comes."""
-
-        def readinto(self, view: memoryview) -> int:
-            """Fill ``view`` with what comes next."""
-
-        def close(self) -> None:
-            """Let go of what is still to come."""
+    from restkit.io.buffers import Buffer, Source
 
     class Framing(Protocol):
-        """What the framing of a body tells."""
+        """The length and trailers of a body."""
 
         @property
         def length(self) -> int | None:
-            """The length of the whole, where the head told it."""
+            """The length of the whole body, if the head declares it."""
 
         @property
         def trailers(self) -> list[tuple[str, str]]:
-            """The fields behind it, once it has ended."""
+            """The fields after the body, available when it has ended."""
 
 
 _PARTIAL = frozenset((206, 226))
 
 
 class DigestCheck:
-    """The digests that a body is to have, and the hashes of what has come of it."""
+    """The expected digests of a body, and the hashes of the bytes received so far."""
 
-    __slots__ = ("_hashes", "_names", "_wanted", "came")
+    __slots__ = ("_expected", "_field_names", "_hashes", "received")
 
     def __init__(
-        self, names: Sequence[str], wanted: list[tuple[str, str, bytes]], algorithms: set[str]
+        self,
+        field_names: Sequence[str],
+        expected: list[tuple[str, str, bytes]],
+        algorithms: Iterable[str],
     ) -> None:
-        self.came = 0
-        self._names = names
-        self._wanted = wanted
-        self._hashes: dict[str, Any] = {name: new_hash(name) for name in algorithms}
+        self.received = 0
+        self._field_names = field_names
+        self._expected = expected
+        self._hashes: dict[str, Any] = {name: make_hash(name) for name in algorithms}
 
     def update(self, data: Buffer) -> None:
-        """Take note of what has come."""
-        self.came += len(data)
-        for hashed in self._hashes.values():
-            hashed.update(data)
+        """Hash received bytes."""
+        self.received += len(data)
+        for hasher in self._hashes.values():
+            hasher.update(data)
 
     def verify(self, trailers: Sequence[tuple[str, str]]) -> None:
-        """Raise IntegrityError unless what has come is the body that the digests are of."""
-        said_behind = _digests_in(Headers.of_trusted(list(trailers)), self._names)
-        for name, algorithm, wanted in [*self._wanted, *said_behind]:
-            hashed = self._hashes.get(algorithm)
-            if hashed is not None and hashed.digest() != wanted:
-                found = digest_field(algorithm, hashed.digest())
+        """Raise IntegrityError unless the received bytes match every expected digest."""
+        in_trailers = _find_digests(Headers.of_trusted(list(trailers)), self._field_names)
+        for field_name, algorithm, expected in [*self._expected, *in_trailers]:
+            hasher = self._hashes.get(algorithm)
+            if hasher is not None and hasher.digest() != expected:
                 raise IntegrityError(
-                    f"the body is not the one that its {name} is of: that says "
-                    f"{digest_field(algorithm, wanted)}, and {self.came} bytes came, of {found}"
+                    f"the body does not match its {field_name}: expected "
+                    f"{format_digest(algorithm, expected)}, got "
+                    f"{format_digest(algorithm, hasher.digest())} for {self.received} bytes"
                 )
 
 
-def digest_check(method: str, status: int, headers: Headers) -> DigestCheck | None:
-    """What the body of an answer to this method can be held to; None where that is nothing."""
+def make_response_check(method: str, status: int, headers: Headers) -> DigestCheck | None:
+    """Return the check for the body of a response, or None if there is nothing to check."""
     if method in ("HEAD", "CONNECT") or status < 200 or status in (204, 304):
         return None
-    names = ["Content-Digest"]
+    field_names = ["Content-Digest"]
     if method == "GET" and status not in _PARTIAL:
-        names.append("Repr-Digest")
-    return check_by(names, headers)
+        field_names.append("Repr-Digest")
+    return make_check(field_names, headers)
 
 
-def check_by(names: Sequence[str], headers: Headers) -> DigestCheck | None:
-    """What a body is held to by these fields, in its head or announced to come behind it."""
-    wanted = _digests_in(headers, names)
-    algorithms = {algorithm for _, algorithm, _ in wanted}
-    if _announced(headers) & {name.lower() for name in names}:
-        algorithms.update(known_algorithms())
-    return DigestCheck(names, wanted, algorithms) if algorithms else None
+def make_check(field_names: Sequence[str], headers: Headers) -> DigestCheck | None:
+    """Return the check for these fields in the head or in announced trailers, or None.
+
+    >>> digest = 'sha-256=:ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=:'
+    >>> headers = Headers({'Content-Digest': digest})
+    >>> check = make_check(['Content-Digest'], headers)
+    >>> check.update(b'abc')
+    >>> check.verify(trailers=[])
+    """
+    expected = _find_digests(headers, field_names)
+    algorithms = {algorithm for _, algorithm, _ in expected}
+    if _announced_trailers(headers) & {name.lower() for name in field_names}:
+        algorithms.update(ALGORITHMS)
+    return DigestCheck(field_names, expected, algorithms) if algorithms else None
 
 
-def _announced(headers: Headers) -> set[str]:
-    """The names, in lower case, of the trailers that are to come."""
+def _announced_trailers(headers: Headers) -> set[str]:
+    """Return the lowercase names in the Trailer field."""
     names = ",".join(headers.get_all("trailer")).split(",")
     return {name.strip(" \t").lower() for name in names}
 
 
-def _digests_in(headers: Headers, names: Sequence[str]) -> list[tuple[str, str, bytes]]:
-    """Field, algorithm and digest of each one that is known."""
+def _find_digests(headers: Headers, field_names: Sequence[str]) -> list[tuple[str, str, bytes]]:
+    """Return field name, algorithm and digest for each known algorithm."""
     return [
         (name, algorithm, digest)
-        for name in names
+        for name in field_names
         for algorithm, digest in parse_digests(headers.get_all(name)).items()
     ]
 
 
 class CheckedSource:
-    """The rest of a body, which raises IntegrityError in place of an end that is not the right one.
+    """The rest of a body, checked against its digests.
 
-    Where the length is known, in place of the last piece: a body that does not match is never
-    whole. It raises the same at every later call. ``close()`` closes the other source.
+    Raises IntegrityError at the end if a digest does not match, and again at each later call. If
+    the length is known, it raises in place of the last chunk, so that a body that does not match
+    is never complete. ``close()`` closes the inner source.
     """
 
     __slots__ = ("_check", "_fault", "_framing", "_source")
@@ -133,21 +130,23 @@ class CheckedSource:
         self._fault: str | None = None
 
     def read_piece(self) -> Buffer:
-        self._refuse_if_faulty()
-        piece = self._source.read_piece()
-        self._note(piece)
-        return piece
+        """Return the next chunk, or b'' at the end of a body that matches."""
+        self._check_no_fault()
+        chunk = self._source.read_piece()
+        self._update(chunk)
+        return chunk
 
     def readinto(self, view: memoryview) -> int:
-        self._refuse_if_faulty()
+        """Fill ``view`` with the next bytes and return the count, or 0 at the end."""
+        self._check_no_fault()
         count = self._source.readinto(view)
-        with view[:count] as part:
-            self._note(part)
+        with view[:count] as filled:
+            self._update(filled)
         return count
 
-    def _note(self, data: Buffer) -> None:
+    def _update(self, data: Buffer) -> None:
         self._check.update(data)
-        if data and self._check.came != self._framing.length:
+        if data and self._check.received != self._framing.length:
             return
         try:
             self._check.verify(self._framing.trailers)
@@ -155,13 +154,14 @@ class CheckedSource:
             self._fault = exc.message
             raise
 
-    def _refuse_if_faulty(self) -> None:
+    def _check_no_fault(self) -> None:
         if self._fault is not None:
             raise IntegrityError(self._fault)
 
     def close(self) -> None:
+        """Close the inner source."""
         self._source.close()
 
     def __repr__(self) -> str:
-        state = "faulty" if self._fault else f"{self._check.came} bytes so far"
+        state = "faulty" if self._fault else f"{self._check.received} bytes so far"
         return f"<CheckedSource, {state}>"

@@ -1,6 +1,6 @@
-"""Payloads that carry the digest of their bytes.
+"""Payloads that compute a digest while they are sent.
 
-Digests of what is sent: for the caller to look at, or for the receiver to check (RFC 9530).
+The digest is for the caller, or for the receiver in a Content-Digest field (RFC 9530).
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
-from restkit.content_digest.fields import SHA_256, digest_field, new_hash
+from restkit.content_digest.fields import SHA_256, format_digest, make_hash
 from restkit.errors import Error, PayloadError, RequestError
 from restkit.io.buffers import close_if_it_can
 from restkit.payload.base import TransparentWrapper
@@ -22,13 +22,14 @@ if TYPE_CHECKING:
     from restkit.payload.base import Payload
 
 
-_FIELD = "Content-Digest"
+_FIELD_NAME = "Content-Digest"
 
 
 def hashing(source: object, algorithm: str = "sha256") -> HashingPayload:
-    """Whatever can be sent, hashed while it is sent.
+    """Return a payload that is hashed while it is sent.
 
-    ``algorithm`` is a name of hashlib's. Raises RequestError for one that is not there.
+    ``source`` is anything that can be a payload, ``algorithm`` is a name in hashlib. Raises
+    RequestError for an unknown algorithm.
 
     >>> payload = hashing('some words', 'md5')
     >>> b''.join(payload), payload.hexdigest()
@@ -36,110 +37,104 @@ def hashing(source: object, algorithm: str = "sha256") -> HashingPayload:
     """
     payload = as_payload(source)
     if payload is None:
-        raise TypeError("None is no payload to hash; b'' is an empty one")
-    return HashingPayload(payload, _hash_named(algorithm))
+        raise TypeError("None cannot be hashed; pass b'' for an empty payload")
+    return HashingPayload(payload, _find_hash(algorithm))
 
 
-def digested(payload: Payload) -> Payload:
-    """The payload with its SHA-256 as ``Content-Digest`` (RFC 9530 2).
+def add_content_digest(payload: Payload) -> Payload:
+    """Return the payload with its SHA-256 as ``Content-Digest`` (RFC 9530 2).
 
-    In its headers, where it has a length and can be sent again: for that it is read through once,
-    here, at about a second for each GB. Else in a trailer; then its length, if it has one, is not
-    told, since trailers go only with chunks. One that has the field already stays as it is.
+    A payload that is replayable and has a length is read once here, at about one second per GB,
+    and gets a header. Any other payload gets a trailer. Its length is then dropped, because
+    trailers need chunked framing. A payload that has the field already is returned unchanged.
+
+    >>> add_content_digest(as_payload('abc')).headers[-1]
+    ('Content-Digest', 'sha-256=:ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=:')
     """
     if any(name.lower() == "content-digest" for name, _ in payload.headers):
         return payload
     if payload.length is None or not payload.replayable:
         return DigestedPayload(payload)
-    headers = (*payload.headers, (_FIELD, _field_of(payload)))
-    if isinstance(payload, RegularPayload):
-        # The same file, of a type that the system sends by itself.
-        announced = copy(payload)
-        announced.headers = headers
-        return announced
-    return _AnnouncedPayload(payload, headers)
+    headers = (*payload.headers, (_FIELD_NAME, _read_digest(payload)))
+    # A copy of a file payload keeps its type, which the system can send with sendfile().
+    is_file = isinstance(payload, RegularPayload)
+    announced = copy(payload) if is_file else TransparentWrapper(payload)
+    announced.headers = headers
+    return announced
 
 
 class HashingPayload(TransparentWrapper):
-    """A payload, and the digest of what was sent of it.
+    """A payload that computes the digest of the bytes sent.
 
-    The digest is there once a pass has come to its end, and goes when the next one begins.
+    The digest is available after a complete pass, until the next pass begins.
     """
 
-    def __init__(self, payload: Payload, new: Callable[[], Any]) -> None:
+    def __init__(self, payload: Payload, make_hasher: Callable[[], Any]) -> None:
         super().__init__(payload)
-        self._new = new
+        self._make_hasher = make_hasher
         self._digest: bytes | None = None
 
     def digest(self) -> bytes:
-        """The digest of all that was sent; raises PayloadError until that is so."""
+        """Return the digest of all bytes. Raises PayloadError before a pass is complete."""
         if self._digest is None:
-            raise PayloadError(f"{self!r} has no digest yet: it has not been sent to its end")
+            raise PayloadError(f"{self!r} has no digest yet: it must be sent completely first")
         return self._digest
 
     def hexdigest(self) -> str:
-        """The same in hexadecimal digits."""
+        """Return the digest in hexadecimal digits."""
         return self.digest().hex()
 
     def chunks(self) -> Iterator[Buffer]:
         self._digest = None
-        hashed = self._new()
-        pieces = iter(self._payload)
+        hasher = self._make_hasher()
+        chunks = iter(self._payload)
         try:
-            for piece in pieces:
-                hashed.update(piece)
-                yield piece
-            self._digest = hashed.digest()
+            for chunk in chunks:
+                hasher.update(chunk)
+                yield chunk
+            self._digest = hasher.digest()
         finally:
-            close_if_it_can(pieces)
+            close_if_it_can(chunks)
 
 
 class DigestedPayload(HashingPayload):
-    """A payload that ends with its Content-Digest, in a trailer."""
+    """A payload that ends with its Content-Digest in a trailer."""
 
     def __init__(self, payload: Payload) -> None:
-        super().__init__(payload, _new_sha_256)
+        super().__init__(payload, _make_sha_256)
         self.length = None
-        self.trailer_names = (*payload.trailer_names, _FIELD)
+        self.trailer_names = (*payload.trailer_names, _FIELD_NAME)
 
     def trailers(self) -> Sequence[tuple[str, str]]:
-        return [*super().trailers(), (_FIELD, digest_field(SHA_256, self.digest()))]
+        return [*super().trailers(), (_FIELD_NAME, format_digest(SHA_256, self.digest()))]
 
 
-class _AnnouncedPayload(TransparentWrapper):
-    """A payload with other headers."""
-
-    def __init__(self, payload: Payload, headers: Sequence[tuple[str, str]]) -> None:
-        super().__init__(payload)
-        self.headers = headers
-
-
-def _field_of(payload: Payload) -> str:
-    """The value of Content-Digest, for which a payload is read through."""
-    hashed = HashingPayload(payload, _new_sha_256)
+def _read_digest(payload: Payload) -> str:
+    """Read a payload and return the value of its Content-Digest."""
+    hashed = HashingPayload(payload, _make_sha_256)
     try:
         for _ in hashed:
             pass
     except Error as error:
         error.sent, error.out_of_payload = "nothing", True
         raise
-    return digest_field(SHA_256, hashed.digest())
+    return format_digest(SHA_256, hashed.digest())
 
 
-def _new_sha_256() -> Any:
-    return new_hash(SHA_256)
+def _make_sha_256() -> Any:
+    return make_hash(SHA_256)
 
 
-def _hash_named(name: str) -> Callable[[], Any]:
-    """What makes hashes of this name; RequestError where hashlib has none of a fixed length."""
+def _find_hash(name: str) -> Callable[[], Any]:
+    """Return the constructor of a hash. Raises RequestError without a hash of fixed length."""
     import hashlib
     from functools import partial
 
-    new = partial(hashlib.new, name)
+    make_hasher = partial(hashlib.new, name)
     try:
-        size = new().digest_size
+        size = make_hasher().digest_size
     except (ValueError, TypeError) as exc:
         raise RequestError(f"algorithm={name!r}: hashlib has no such hash here") from exc
     if not size:
-        raise RequestError(f"algorithm={name!r} has no length of its own; sha256 is one that has")
-    return new
+        raise RequestError(f"algorithm={name!r} has no fixed length; use one that has, as sha256")
+    return make_hasher

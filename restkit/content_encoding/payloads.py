@@ -1,9 +1,4 @@
-"""Payloads that are compressed or decompressed while they are sent.
-
-A payload compressed while it is sent: on the way from its source to whoever sends it.
-
-Payloads compressed and decompressed as they go: what is sent through gzip, deflate or zstd.
-"""
+"""Payloads that are compressed or decompressed while they are sent."""
 
 from __future__ import annotations
 
@@ -12,7 +7,7 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
 
-from restkit.content_encoding.compressors import compressing
+from restkit.content_encoding.compressors import get_compressor_factory
 from restkit.content_encoding.decoding import Decoder
 from restkit.content_encoding.worker import BackgroundWorker
 from restkit.errors import BodyTooLarge, DecodingError
@@ -28,36 +23,84 @@ if TYPE_CHECKING:
     from restkit.payload.base import Payload
 
 
-# What goes into a compressor at once, however the source cuts its pieces: what comes out of igzip,
-# zlib-ng and zlib's level 0 depends on that, and the pieces of a response are cut anew each time.
-_BLOCK = 128 * 1024
-# For how long a source that says nothing of itself may keep back what is in the compressor; and
-# how long a pipe must be empty to count as waited for: whoever writes it may be about to.
-_PATIENCE = 0.5
-_MOMENT_MS = 5
+_T = TypeVar("_T")
+
+# The input of a compressor is cut to one size, whatever the chunks of the source. The output of
+# igzip, zlib-ng and zlib's level 0 depends on it, and each pass over a response cuts other chunks.
+_INPUT_SIZE = 128 * 1024
+# How long, in seconds, bytes may stay in the compressor if the source has no descriptor to poll.
+_FLUSH_INTERVAL = 0.5
+# How long a pipe must be empty before it counts as pausing: its writer may be about to write.
+_PAUSE_MS = 5
+_GZIP_HEADERS = (("Content-Type", "application/gzip"),)
+
+
+def gzip_stream(source: object, level: int = 6) -> Payload:
+    """Return a payload as a gzip file, of Content-Type ``application/gzip``.
+
+    ``source`` is anything that can be a payload. The file is one member without name and time; its
+    length is not known. It is replayable if the source is, and then every pass gives the same
+    bytes. Compression runs on a thread of its own if there is more than a little; the source is
+    only read on the thread that sends. To send a payload with a Content-Encoding instead, use the
+    option ``compress='gzip'`` of a request.
+
+    >>> import gzip
+    >>> gzip.decompress(b''.join(gzip_stream('some words')))
+    b'some words'
+    """
+    return CompressedPayload(_as_payload(source), "gzip", level, _GZIP_HEADERS)
+
+
+def gunzip_stream(source: object, limit: int | None = None) -> Payload:
+    """Return the decompressed content of a gzip file, which may have several members.
+
+    ``source`` is anything that can be a payload. More than ``limit`` bytes raise BodyTooLarge. A
+    file that is malformed or incomplete raises DecodingError, after the bytes before the fault. An
+    empty file gives no bytes. The payload is replayable if the source is. Memory use is bounded,
+    however far the data expands.
+
+    >>> b''.join(gunzip_stream(gzip_stream('some words')))
+    b'some words'
+    """
+    return GunzippedPayload(_as_payload(source), limit)
+
+
+def compress_payload(payload: Payload, coding: str, level: int | None = None) -> Payload:
+    """Return the payload in a content coding, with its Content-Encoding.
+
+    ``coding`` is 'gzip', 'deflate' or 'zstd'; it is applied after the codings that the payload
+    already has. Raises RequestError for an unknown coding or level, or a missing package.
+
+    >>> compress_payload(gzip_stream('some words'), 'deflate').headers
+    [('Content-Type', 'application/gzip'), ('Content-Encoding', 'deflate')]
+    """
+    encodings = [value for name, value in payload.headers if name.lower() == "content-encoding"]
+    others = [field for field in payload.headers if field[0].lower() != "content-encoding"]
+    headers = [*others, ("Content-Encoding", ", ".join([*encodings, coding]))]
+    return CompressedPayload(payload, coding, level, headers)
 
 
 class RecodedPayload(PayloadWrapper):
-    """Another payload's bytes in another form, of a length that nobody knows."""
+    """The bytes of another payload in another form, of unknown length."""
 
     def __init__(self, payload: Payload) -> None:
         super().__init__(payload)
         self.length = None
         self.headers = OCTET_STREAM
-        self._settled = True
+        self._has_no_output = True
 
     @property
     def waits_on(self) -> int | None:
-        """The source's, once all that came of it has been given."""
-        return super().waits_on if self._settled else None
+        """The descriptor of the source, unless there is output left to send."""
+        return super().waits_on if self._has_no_output else None
 
 
 class CompressedPayload(RecodedPayload):
     """Another payload, compressed while it is sent.
 
-    What has been compressed leaves before the source is asked for more. A source that is sent
-    once is flushed where it pauses: an empty pipe, or half a second gone by since it was flushed
-    last. One that can be sent again is not, since each pass is to give the same bytes.
+    All finished output leaves before more input is read. A source that can be sent only once is
+    flushed when it pauses: when its pipe is empty, or half a second after the last flush. A
+    replayable source is not flushed, because each pass must give the same bytes.
     """
 
     def __init__(
@@ -70,190 +113,146 @@ class CompressedPayload(RecodedPayload):
         super().__init__(payload)
         self.headers = headers
         self.source = f"{coding} of {payload!r}"
-        self._begin_stream = compressing(coding, level)
+        self._open_compressor = get_compressor_factory(coding, level)
 
     def chunks(self) -> Iterator[Buffer]:
-        pieces = iter(self._payload)
+        chunks = iter(self._payload)
         try:
-            with BackgroundWorker() as overlap:
-                yield from self._pressed(pieces, CompressPass(self._begin_stream(), overlap))
+            with BackgroundWorker() as worker:
+                yield from self._compress(chunks, CompressPass(self._open_compressor(), worker))
         finally:
-            self._settled = True
-            close_if_it_can(pieces)
+            self._has_no_output = True
+            close_if_it_can(chunks)
 
-    def _pressed(self, pieces: Iterator[Buffer], press: CompressPass) -> Iterator[bytes]:
-        settled_at = monotonic()
+    def _compress(self, chunks: Iterator[Buffer], compress_pass: CompressPass) -> Iterator[bytes]:
+        flushed_at = monotonic()
         while True:
-            if self._pauses(settled_at):
-                rest = b"".join(press.settle(flushing=not self.replayable))
-                # Known before it is given: then the source is waited for before the next is asked.
-                self._settled = True
-                if rest:
-                    yield rest
-                settled_at = monotonic()
-            piece = next(pieces, None)
-            self._settled = False
-            if piece is None:
+            if self._is_pausing(flushed_at):
+                output = b"".join(compress_pass.flush_ready(force=not self.replayable))
+                # Set before the output leaves: the sender then waits for the source, not for us.
+                self._has_no_output = True
+                if output:
+                    yield output
+                flushed_at = monotonic()
+            chunk = next(chunks, None)
+            self._has_no_output = False
+            if chunk is None:
                 break
-            yield from press.take(piece)
-        yield from press.finish()
+            yield from compress_pass.add(chunk)
+        yield from compress_pass.finish()
 
-    def _pauses(self, settled_at: float) -> bool:
-        number = self._payload.waits_on
-        if number is None:
-            return monotonic() - settled_at > _PATIENCE
-        return not _readable(number)
+    def _is_pausing(self, flushed_at: float) -> bool:
+        descriptor = self._payload.waits_on
+        if descriptor is None:
+            return monotonic() - flushed_at > _FLUSH_INTERVAL
+        return not _is_readable(descriptor)
 
 
 class CompressPass:
-    """One pass through a compressor, in blocks of one size."""
+    """One pass through a compressor, with input of one size. Methods return finished output."""
 
-    __slots__ = ("_compressor", "_held", "_overlap", "_unflushed")
+    __slots__ = ("_compressor", "_held", "_needs_flush", "_worker")
 
-    def __init__(self, compressor: Compressor, overlap: BackgroundWorker) -> None:
+    def __init__(self, compressor: Compressor, worker: BackgroundWorker) -> None:
         self._compressor = compressor
-        self._overlap = overlap
+        self._worker = worker
         self._held = bytearray()
-        self._unflushed = False
+        self._needs_flush = False
 
-    def take(self, piece: Buffer) -> Iterator[bytes]:
-        """Compress a piece; what has come out by now."""
-        if len(self._held) + len(piece) < _BLOCK:
-            self._held += piece
+    def add(self, chunk: Buffer) -> Iterator[bytes]:
+        """Compress a chunk."""
+        if len(self._held) + len(chunk) < _INPUT_SIZE:
+            self._held += chunk
             return
-        # A copy stays as it is, whatever the owner of the piece does with it.
-        with memoryview(piece) as view:
-            at = _BLOCK - len(self._held)
+        # Copy the chunk: its owner may change it after this call.
+        with memoryview(chunk) as view:
+            at = _INPUT_SIZE - len(self._held)
             self._held += view[:at]
-            while len(self._held) == _BLOCK:
-                yield from self._push_held()
-                self._held += view[at : at + _BLOCK]
-                at += _BLOCK
+            while len(self._held) == _INPUT_SIZE:
+                yield from self._compress_held()
+                self._held += view[at : at + _INPUT_SIZE]
+                at += _INPUT_SIZE
 
-    def settle(self, *, flushing: bool) -> Iterator[bytes]:
-        """All that is under way; when flushing, all that was taken."""
-        if flushing:
-            yield from self._push_held()
-            if self._unflushed:
-                yield from self._overlap.do(self._compressor.flush, 0)
-                self._unflushed = False
-        yield from self._overlap.drain()
+    def flush_ready(self, *, force: bool) -> Iterator[bytes]:
+        """Wait for the output of all pending jobs; with ``force``, flush the compressor too."""
+        if force:
+            yield from self._compress_held()
+            if self._needs_flush:
+                yield from self._worker.run(self._compressor.flush, 0)
+                self._needs_flush = False
+        yield from self._worker.drain()
 
     def finish(self) -> Iterator[bytes]:
-        yield from self._push_held()
-        yield from self._overlap.do(self._compressor.finish, 0)
-        yield from self._overlap.drain()
+        """Compress the rest, and end the stream."""
+        yield from self._compress_held()
+        yield from self._worker.run(self._compressor.finish, 0)
+        yield from self._worker.drain()
 
-    def _push_held(self) -> Iterator[bytes]:
+    def _compress_held(self) -> Iterator[bytes]:
         held, self._held = self._held, bytearray()
         if held:
-            self._unflushed = True
-            yield from self._overlap.do(partial(self._compressor.compress, held), len(held))
-
-
-def _readable(number: int) -> bool:
-    poll = select.poll()
-    poll.register(number, select.POLLIN)
-    return bool(poll.poll(_MOMENT_MS))
-
-
-_T = TypeVar("_T")
-
-_GZIP = (("Content-Type", "application/gzip"),)
-
-
-def gzip_stream(source: object, level: int = 6) -> Payload:
-    """Whatever can be sent, as a gzip file: data, of Content-Type ``application/gzip``.
-
-    One member without name and time. Replayable if the source is, and then every pass gives
-    the same bytes. The length is not known. Compression runs on a thread of its own once there
-    is more than a little; the source is only asked on the thread that sends. ``compress='gzip'``
-    of a request is the other thing: it compresses on the way, and says so in Content-Encoding.
-
-    >>> import gzip
-    >>> gzip.decompress(b''.join(gzip_stream('some words')))
-    b'some words'
-    """
-    return CompressedPayload(_payload_of(source), "gzip", level, _GZIP)
-
-
-def compressed(payload: Payload, coding: str, level: int | None = None) -> Payload:
-    """The payload in a content coding, and with the Content-Encoding that says so.
-
-    ``coding`` is 'gzip', 'deflate' or 'zstd', over those that the payload has already. Raises
-    RequestError where there is no such coding, level, or package.
-    """
-    encodings = [value for name, value in payload.headers if name.lower() == "content-encoding"]
-    others = [field for field in payload.headers if field[0].lower() != "content-encoding"]
-    headers = [*others, ("Content-Encoding", ", ".join([*encodings, coding]))]
-    return CompressedPayload(payload, coding, level, headers)
-
-
-def gunzip_stream(source: object, limit: int | None = None) -> Payload:
-    """What a gzip file of several members or one was made of, as it comes.
-
-    More than ``limit`` bytes are BodyTooLarge; what is no gzip file, or not whole, is a
-    DecodingError, after the bytes that could be had. Nothing at all is nothing. Replayable if
-    the source is. Memory stays flat, whatever the bytes would swell to.
-
-    >>> b''.join(gunzip_stream(gzip_stream('some words')))
-    b'some words'
-    """
-    return GunzippedPayload(_payload_of(source), limit)
+            self._needs_flush = True
+            yield from self._worker.run(partial(self._compressor.compress, held), len(held))
 
 
 class GunzippedPayload(RecodedPayload):
-    """The bytes that a payload of gzip members was made of."""
+    """The decompressed bytes of a payload of gzip members."""
 
     def __init__(self, payload: Payload, limit: int | None) -> None:
         super().__init__(payload)
         self._limit = limit
 
     def chunks(self) -> Iterator[Buffer]:
-        pieces = iter(self._payload)
+        chunks = iter(self._payload)
         decoder = Decoder("gzip")
-        given = 0
+        size = 0
         try:
-            for piece in pieces:
-                decoder.feed(piece)
-                for out in self._decoded(decoder):
-                    given += len(out)
-                    self._refuse_more_than_limit(given)
-                    yield out
-            self._step(decoder.finish)
+            for chunk in chunks:
+                decoder.feed(chunk)
+                for output in self._decode(decoder):
+                    size += len(output)
+                    self._check_limit(size)
+                    yield output
+            self._add_source_to_error(decoder.finish)
         finally:
-            self._settled = True
-            close_if_it_can(pieces)
+            self._has_no_output = True
+            close_if_it_can(chunks)
 
-    def _decoded(self, decoder: Decoder) -> Iterator[bytes]:
-        """All that comes of one piece; of the last it is known, before it is given, to be that."""
-        out = self._step(decoder.produce)
-        while out:
-            following, fault = b"", None
+    def _decode(self, decoder: Decoder) -> Iterator[bytes]:
+        """Yield all output of one chunk, one step ahead, so that the last one is known as such."""
+        output = self._add_source_to_error(decoder.produce)
+        while output:
+            following, error = b"", None
             try:
-                following = self._step(decoder.produce)
+                following = self._add_source_to_error(decoder.produce)
             except DecodingError as exc:
-                fault = exc
-            self._settled = not following and fault is None
-            yield out
-            if fault is not None:
-                raise fault
-            out = following
+                error = exc
+            self._has_no_output = not following and error is None
+            yield output
+            if error is not None:
+                raise error
+            output = following
 
-    def _step(self, step: Callable[[], _T]) -> _T:
-        """A step of the decoder's; what it raises says that it is not about the answer's body."""
+    def _add_source_to_error(self, step: Callable[[], _T]) -> _T:
+        """Call a method of the decoder; name this payload in its error, not the response's body."""
         try:
             return step()
         except DecodingError as exc:
             raise DecodingError(f"{self!r}: {exc.message}") from exc
 
-    def _refuse_more_than_limit(self, size: int) -> None:
+    def _check_limit(self, size: int) -> None:
         if self._limit is not None and size > self._limit:
-            raise BodyTooLarge(f"{self!r} gives more than limit={self._limit} bytes")
+            raise BodyTooLarge(f"{self!r} has more than limit={self._limit} bytes")
 
 
-def _payload_of(source: object) -> Payload:
+def _is_readable(descriptor: int) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(_PAUSE_MS))
+
+
+def _as_payload(source: object) -> Payload:
     payload = as_payload(source)
     if payload is None:
-        raise TypeError("None is no payload to compress or to decompress; b'' is an empty one")
+        raise TypeError("None cannot be compressed or decompressed; pass b'' for an empty payload")
     return payload

@@ -1,9 +1,8 @@
 """Run jobs on a background thread, in order.
 
-Work done beside its caller: on a thread of its own from some size on, in order, never far ahead.
-
-The thread does nothing but its jobs: it never touches the caller's source, and it holds no
-reference to whoever waits for it, so that a pass that nobody holds any more still ends.
+The thread is only used from some size on, and never runs far ahead of its caller. It only runs
+jobs: it never touches the caller's source, and it holds no reference to its caller, so that an
+abandoned pass still ends.
 """
 
 from __future__ import annotations
@@ -22,56 +21,60 @@ if TYPE_CHECKING:
 
 Job: TypeAlias = "Callable[[], bytes]"
 
-# What is less than this is done before a thread would have begun.
-ALONE = 256 * 1024
-# With one job under way while the next is fetched, the thread always has something to do.
-_AHEAD = 1
-# For how long the end of the thread is waited for, in seconds: no job takes as long.
-LONGEST_JOB = 5.0
+INLINE_SIZE = 256 * 1024
+"""Fewer bytes than this are finished before a thread would have begun."""
+JOIN_TIMEOUT = 5.0
+"""How long to wait for the end of the thread, in seconds. No job takes as long."""
+
+_MAX_AHEAD = 1  # with one job running while the next one is fetched, the thread is always busy
 
 
 class BackgroundWorker:
-    """Jobs in their order: done by the caller while they are few, then by a thread.
+    """Runs jobs in order: in the caller's thread while they are few, then on a thread.
 
-    Their results come in the same order; what a job raises is raised in place of its result.
-    ``close()`` ends the thread, once the jobs it was given are done; it may be called twice.
+    Results are returned in the same order. An exception of a job is raised in place of its result.
+
+    >>> with BackgroundWorker() as worker:
+    ...     list(worker.run(lambda: b'result', size=100))
+    [b'result']
     """
 
-    __slots__ = ("_size", "_thread", "_under_way")
+    __slots__ = ("_pending", "_size", "_thread")
 
     def __init__(self) -> None:
         self._size = 0
         self._thread: _JobThread | None = None
-        self._under_way = 0
+        self._pending = 0
 
-    def do(self, job: Job, size: int) -> Iterator[bytes]:
-        """Do a job on so many bytes; the results that are there once no job but this is under way.
+    def run(self, job: Job, size: int) -> Iterator[bytes]:
+        """Run a job on ``size`` bytes. Yields results, until only this job may be pending.
 
-        A job on none is no reason for a thread.
+        A job with ``size`` 0 never starts a thread.
         """
         thread = self._thread
-        if thread is None and size and self._size >= ALONE:
+        if thread is None and size and self._size >= INLINE_SIZE:
             thread = self._thread = _JobThread()
             thread.start()
         self._size += size
-        if thread is None or not thread.takes_jobs:
+        if thread is None or not thread.is_started:
             yield job()
             return
         thread.put(job)
-        self._under_way += 1
-        yield from self._results(thread, _AHEAD)
+        self._pending += 1
+        yield from self._take_results(thread, _MAX_AHEAD)
 
     def drain(self) -> Iterator[bytes]:
-        """The results of all that is under way."""
-        return iter(()) if self._thread is None else self._results(self._thread, 0)
+        """Yield the results of all pending jobs."""
+        return iter(()) if self._thread is None else self._take_results(self._thread, 0)
 
-    def _results(self, thread: _JobThread, left: int) -> Iterator[bytes]:
-        while self._under_way > left or (self._under_way and thread.has_result):
-            result = thread.result()
-            self._under_way -= 1
+    def _take_results(self, thread: _JobThread, max_pending: int) -> Iterator[bytes]:
+        while self._pending > max_pending or (self._pending and thread.has_result):
+            result = thread.take_result()
+            self._pending -= 1
             yield result
 
     def close(self) -> None:
+        """End the thread after its pending jobs. Idempotent."""
         thread, self._thread = self._thread, None
         if thread is not None:
             thread.close()
@@ -83,44 +86,44 @@ class BackgroundWorker:
         self.close()
 
     def __repr__(self) -> str:
-        where = "the caller's thread" if self._thread is None else "a thread of its own"
-        return f"<Overlap on {where}, {self._under_way} under way>"
+        where = "the caller's thread" if self._thread is None else "a background thread"
+        return f"<BackgroundWorker on {where}, {self._pending} pending>"
 
 
 class _JobThread:
-    """The thread, and the two queues between it and its caller."""
+    """A thread, with a queue for its jobs and one for their results."""
 
-    __slots__ = ("_jobs", "_pid", "_results", "_thread", "takes_jobs")
+    __slots__ = ("_jobs", "_pid", "_results", "_thread", "is_started")
 
     def __init__(self) -> None:
-        from queue import SimpleQueue  # only what is large comes here
+        from queue import SimpleQueue  # only large payloads need it
 
         self._pid = os.getpid()
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._results: SimpleQueue[bytes | BaseException] = SimpleQueue()
-        # One of a pass that is never finished must not keep the program from ending.
+        # A daemon: the thread of an unfinished pass must not keep the program running.
         self._thread = Thread(
-            target=_work, args=(self._jobs, self._results), name="restkit-overlap", daemon=True
+            target=_run_jobs, args=(self._jobs, self._results), name="restkit-worker", daemon=True
         )
-        self.takes_jobs = False
+        self.is_started = False
 
     def start(self) -> None:
         try:
             self._thread.start()
         except RuntimeError:
-            return  # no thread can be had, by a limit or at the program's end: it goes without
-        self.takes_jobs = True
+            return  # there is a limit of threads, or the program ends: the caller runs the jobs
+        self.is_started = True
 
     def put(self, job: Job) -> None:
-        self._refuse_in_a_child()
+        self._check_process()
         self._jobs.put(job)
 
     @property
     def has_result(self) -> bool:
         return not self._results.empty()
 
-    def result(self) -> bytes:
-        self._refuse_in_a_child()
+    def take_result(self) -> bytes:
+        self._check_process()
         result = self._results.get()
         if isinstance(result, BaseException):
             raise result
@@ -128,26 +131,26 @@ class _JobThread:
 
     def close(self) -> None:
         self._jobs.put(None)
-        # A child has no such thread, and at the program's end it does not run any more; one that
-        # was interrupted while it started ends by itself.
+        # A child process does not have the thread, and at the end of the program it runs no more.
+        # A thread whose start was interrupted ends without a join.
         if self._pid != os.getpid() or not self._thread.is_alive() or sys.is_finalizing():
             return
-        # A pass in a cycle is closed by the collector, wherever that runs: on this very thread, or
-        # on one that holds a lock of threading's that is taken when a thread ends.
+        # The garbage collector may close a pass in a reference cycle on any thread: on this very
+        # thread, or on one that holds a lock of threading that the end of a thread needs.
         if self._thread.ident != get_ident():
-            self._thread.join(LONGEST_JOB)
+            self._thread.join(JOIN_TIMEOUT)
 
-    def _refuse_in_a_child(self) -> None:
+    def _check_process(self) -> None:
         if self._pid != os.getpid():
             raise PayloadError(
-                "this pass began before a fork, and the thread it works with is the parent's: "
-                "begin another in the child"
+                "this pass began before a fork, and its thread belongs to the parent process: "
+                "begin another pass in the child"
             )
 
 
-def _work(jobs: SimpleQueue[Job | None], results: SimpleQueue[bytes | BaseException]) -> None:
+def _run_jobs(jobs: SimpleQueue[Job | None], results: SimpleQueue[bytes | BaseException]) -> None:
     for job in iter(jobs.get, None):
         try:
             results.put(job())
-        except BaseException as exc:  # noqa: BLE001  # raised again, where the result is taken
+        except BaseException as exc:  # noqa: BLE001  # raised again in take_result()
             results.put(exc)

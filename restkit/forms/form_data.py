@@ -1,9 +1,4 @@
-"""Forms, and what their fields may be.
-
-Forms: fields of text, files and streams, sent urlencoded where they are text and no more.
-
-From what a caller gives for a field of a form to the part that it becomes, checked.
-"""
+"""Forms, and the checks of their fields."""
 
 from __future__ import annotations
 
@@ -14,12 +9,12 @@ from restkit.forms.multipart import (
     URLENCODED,
     MultipartPayload,
     Part,
-    checked_content_type,
-    checked_name,
-    media_type,
-    own_file_name,
+    check_content_type,
+    check_name,
+    find_file_name,
+    parse_media_type,
 )
-from restkit.forms.transfer_encodings import checked_encoding, transfer_encoded
+from restkit.forms.transfer_encodings import check_transfer_encoding, encode_payload
 from restkit.headers import Headers
 from restkit.payload.base import OCTET_STREAM, Payload
 from restkit.payload.convert import as_payload
@@ -29,12 +24,12 @@ from restkit.url.query import text_of
 
 
 class FormData:
-    """The fields of a form, in their order, with text, files and streams for values.
+    """The fields of a form in their order. A value is text, a file or a stream.
 
-    It goes as ``application/x-www-form-urlencoded`` while every field is text and nothing more,
-    and as ``multipart/form-data`` otherwise: by its exact length where every value has one, in
-    chunks where one has none; and again where every value can go again. Its boundary stays the
-    same until another field is added.
+    It is sent as ``application/x-www-form-urlencoded`` if every field is only text, and as
+    ``multipart/form-data`` otherwise. It has an exact length if every value has one, and is sent
+    with chunked framing if not. It is replayable if every value is. Its boundary stays the same
+    until another field is added.
 
     >>> form = FormData.from_fields({'a': [1, 2], 'b': 'ü'})
     >>> form.add_field('c', b'GIF89a', file_name='logo.gif')
@@ -42,26 +37,26 @@ class FormData:
     <FormData of 4 fields, multipart>
     """
 
-    __slots__ = ("_made", "_parts")
+    __slots__ = ("_parts", "_payload")
 
     def __init__(self) -> None:
         self._parts: list[Part] = []
-        self._made: dict[str, Payload] = {}
+        self._payload: dict[str, Payload] = {}
 
     @classmethod
     def from_fields(
         cls, fields: FormData | Mapping[str, object] | Iterable[tuple[str, object]]
     ) -> FormData:
-        """A form of a mapping, of pairs of name and value, or of another form's fields.
+        """Return a form of a mapping, of pairs of name and value, or of another form's fields.
 
-        A list or a tuple gives its name once for each item, what is None is left out, and bytes
-        are text as they are: it is ``add_field`` that makes a file of them. Raises as that does.
+        A list or a tuple repeats its name for each item, and None is left out. Bytes are text here,
+        and a file in ``add_field``, which also lists the errors.
 
         >>> b''.join(FormData.from_fields([('a', '1'), ('b', None), ('c', True)]).__payload__())
         b'a=1&c=true'
         """
         form = cls()
-        form._parts.extend(fields._parts if isinstance(fields, FormData) else fields_of(fields))
+        form._parts.extend(fields._parts if isinstance(fields, FormData) else make_parts(fields))
         return form
 
     def add_field(
@@ -72,38 +67,45 @@ class FormData:
         file_name: str | None = None,
         transfer_encoding: str | None = None,
     ) -> None:
-        """Put one more field at the end.
+        """Add one field at the end.
 
-        Text is a str, and a number or a truth as in ``params=``: ``12``, ``true``. Whatever else
-        can be a payload is a file, called by ``file_name``, or its own name without the folders,
-        or that of the field. Its type is ``content_type``, or what its ``file_name`` tells, or
-        the payload's own. ``transfer_encoding`` is 'base64', 'quoted-printable' or 'binary'.
-        Nothing of the value is read, but where it begins, and how long it is, is seen now.
-        Raises TypeError for what cannot be sent, ValueError for another encoding, PayloadError
-        for a name or a type that cannot stand in a part's head.
+        A str, number or bool is text as in ``params=``: ``12``, ``true``. Any other payload is a
+        file. Its name is ``file_name``, or its own name without the folders, or that of the field.
+        Its type is ``content_type``, or the one for its ``file_name``, or that of the payload.
+        ``transfer_encoding`` is 'base64', 'quoted-printable' or 'binary'. The value is not read,
+        but its position and length are taken now. Raises TypeError for a value that cannot be
+        sent, ValueError for an unknown encoding, PayloadError for a name or a type that the head
+        of a part cannot have.
+
+        >>> form = FormData()
+        >>> form.add_field('report', b'a,b', content_type='text/csv', file_name='report.csv')
         """
-        self._add(field(name, value, content_type, file_name, transfer_encoding))
+        self._add(make_part(name, value, content_type, file_name, transfer_encoding))
 
     def add_json(self, name: str, value: object) -> None:
-        """Put a value at the end as JSON, made now; PayloadError for what JSON cannot say."""
-        self._add(json_field(name, value))
+        """Add a value as JSON, encoded now. Raises PayloadError for a value that JSON cannot hold.
+
+        >>> form = FormData()
+        >>> form.add_json('report', {'rows': 3})
+        """
+        self._add(make_json_part(name, value))
 
     def _add(self, part: Part) -> None:
         self._parts.append(part)
-        self._made = {}
+        self._payload = {}
 
     @property
     def _is_plain(self) -> bool:
         return all(part.is_plain for part in self._parts)
 
     def __payload__(self) -> Payload:
-        made = self._made
-        if not made:
+        cached = self._payload
+        if not cached:
             parts = tuple(self._parts)
             payload = UrlencodedPayload(parts) if self._is_plain else MultipartPayload(parts)
-            # The first is that of all threads: its boundary is made with it.
-            return made.setdefault("payload", payload)
-        return made["payload"]
+            # Atomic: all threads get the first payload, and so the same boundary.
+            return cached.setdefault("payload", payload)
+        return cached["payload"]
 
     def __len__(self) -> int:
         return len(self._parts)
@@ -114,7 +116,7 @@ class FormData:
 
 
 class UrlencodedPayload(BytesPayload):
-    """Fields of text as ``a=1&b=2``, in UTF-8; it can also be had as multipart."""
+    """Fields of text as ``a=1&b=2``, in UTF-8."""
 
     def __init__(self, parts: Sequence[Part]) -> None:
         from urllib.parse import quote_plus
@@ -124,158 +126,162 @@ class UrlencodedPayload(BytesPayload):
         self._parts = parts
 
     def as_multipart(self) -> MultipartPayload:
-        """The same fields, each as a part."""
+        """Return the same fields as multipart."""
         return MultipartPayload(self._parts)
 
 
-_NEVER_FORMS = frozenset((type(None), bytes, str))  # most payloads: told from forms at once
+_NEVER_FORMS = frozenset((type(None), bytes, str))  # the types of most payloads
 
 
 def as_form(value: object) -> FormData | None:
-    """The form that a mapping, or a list or tuple of pairs, stands for; None for anything else.
+    """Return the form of a mapping, or of a list or tuple of pairs; None for any other value.
 
-    What says itself how it is sent, by ``__payload__()``, is nothing else. Raises as
-    ``FormData.from_fields`` does.
+    An object with ``__payload__()`` is no form. Raises the errors of ``FormData.from_fields``.
+
+    >>> as_form([('a', '1')]), as_form(['a', '1'])
+    (<FormData of 1 field, urlencoded>, None)
     """
     if type(value) in _NEVER_FORMS:
         return None
     if isinstance(value, list | tuple):
-        is_form = bool(value) and is_pair(value[0])
+        is_form = bool(value) and _is_pair(value[0])
     else:
         is_form = isinstance(value, Mapping)
-    if not is_form or hasattr(type(value), "__payload__"):
+    if not is_form or _has_payload_method(value):
         return None
-    return FormData.from_fields(value)  # type: ignore[arg-type]  # of its items is asked there
+    return FormData.from_fields(value)  # type: ignore[arg-type]  # its items are checked there
 
 
-def as_declared(payload: Payload, content_type: str) -> Payload:
-    """The payload as the caller's own Content-Type wants it: fields of text as multipart, too."""
-    if isinstance(payload, UrlencodedPayload) and media_type(content_type) == MULTIPART:
+def apply_content_type(payload: Payload, content_type: str) -> Payload:
+    """Return fields of text as multipart if the caller's Content-Type asks for it.
+
+    >>> apply_content_type(as_form({'a': '1'}).__payload__(), 'multipart/form-data').source
+    'of 1 field'
+    """
+    if isinstance(payload, UrlencodedPayload) and parse_media_type(content_type) == MULTIPART:
         return payload.as_multipart()
     return payload
 
 
-def field(
+def make_part(
     name: object,
     value: object,
     content_type: object = None,
     file_name: object = None,
     transfer_encoding: object = None,
 ) -> Part:
-    """The part that ``FormData.add_field`` makes of these; it says what of them is wrong."""
-    name = _field_name(name)
-    given = None
+    """Return the part of a field. See ``FormData.add_field`` for the values and errors."""
+    name = _check_field_name(name)
+    given_name = None
     if file_name is not None:
-        given = checked_name(file_name, f"the file name of the field {name!r}")
+        given_name = check_name(file_name, f"the file name of the field {name!r}")
     if content_type is not None:
-        content_type = checked_content_type(content_type, f"the content type of the field {name!r}")
-    encoding = checked_encoding(transfer_encoding, f"the transfer encoding of the field {name!r}")
+        content_type = check_content_type(content_type, f"the content type of the field {name!r}")
+    encoding = check_transfer_encoding(
+        transfer_encoding, f"the transfer encoding of the field {name!r}"
+    )
     text = text_of(value)
-    called: str | None = given
+    part_name: str | None = given_name
     if text is not None:
         payload: Payload = BytesPayload(utf_8(text, f"the field {name!r}"), TEXT_PLAIN)
     else:
-        payload = _file_of(name, value)
-        if called is None:
-            called = _own_name(name, value)
-    if content_type is None and called is not None:
-        content_type = _type_of(payload, given, f"the content type of the field {name!r}")
-    coded = transfer_encoded(payload, encoding)
-    only = None if payload.replayable else value
-    return Part(name, coded, called, content_type, encoding, only)
+        payload = _as_file_payload(name, value)
+        if part_name is None:
+            part_name = _choose_file_name(name, value)
+    if content_type is None and part_name is not None:
+        content_type = _choose_type(payload, given_name, f"the content type of the field {name!r}")
+    encoded = encode_payload(payload, encoding)
+    one_shot_source = None if payload.replayable else value
+    return Part(name, encoded, part_name, content_type, encoding, one_shot_source)
 
 
-def json_field(name: object, value: object) -> Part:
-    """A value as the JSON that it is; PayloadError for what JSON cannot say."""
+def make_json_part(name: object, value: object) -> Part:
+    """Return a part of JSON. Raises PayloadError for a value that JSON cannot hold."""
     payload = json_payload(value, f"the field {name!r}")
-    return Part(_field_name(name), payload, content_type="application/json")
+    return Part(_check_field_name(name), payload, content_type="application/json")
 
 
-def fields_of(fields: Mapping[str, object] | Iterable[tuple[str, object]]) -> Iterator[Part]:
-    """The parts that a mapping or pairs stand for."""
+def make_parts(fields: Mapping[str, object] | Iterable[tuple[str, object]]) -> Iterator[Part]:
+    """Yield the parts of a mapping or of pairs."""
     for index, pair in enumerate(fields.items() if isinstance(fields, Mapping) else fields):
-        if not is_pair(pair):
-            raise TypeError(f"item {index} of the fields is no pair of a name and a value")
-        name = _field_name(pair[0])
-        for value in _each(name, pair[1]):
+        if not _is_pair(pair):
+            raise TypeError(f"item {index} of the fields must be a pair of a name and a value")
+        name = _check_field_name(pair[0])
+        for value in _list_values(name, pair[1]):
             if isinstance(value, bytes | bytearray | memoryview):
                 yield Part(name, BytesPayload(bytes(value)))
             elif value is not None:
-                yield field(name, value)
+                yield make_part(name, value)
 
 
-def is_pair(item: object) -> bool:
-    """Whether it is two things in a tuple or a list."""
+def _check_field_name(name: object) -> str:
+    return check_name(name, "the name of a field")
+
+
+def _is_pair(item: object) -> bool:
     return isinstance(item, tuple | list) and len(item) == 2
 
 
-def _field_name(name: object) -> str:
-    return checked_name(name, "the name of a field")
-
-
-def _file_of(name: str, value: object) -> Payload:
-    if isinstance(value, Mapping | list | tuple) and not _says_how(value):
+def _list_values(name: str, value: object) -> Iterable[object]:
+    """Return the values for which a name is repeated."""
+    if not isinstance(value, list | tuple) or _has_payload_method(value):
+        return (value,)
+    if isinstance(value, tuple) and _looks_like_named_file(value):
         raise TypeError(
-            f"the field {name!r} is of type {_kind(value)}: add_json() sends that as JSON, and of "
-            "a list from_fields() makes a field for each item, as_payload() one stream of all"
+            f"the field {name!r} is a tuple of a text and a {type(value[1]).__name__}: for a file "
+            "with a name use add_field(name, file, file_name=...), and for several values a list"
+        )
+    return value
+
+
+def _looks_like_named_file(value: tuple[object, ...]) -> bool:
+    """Whether it looks like the (name, file) tuple of other libraries.
+
+    As two values it would silently be sent as a text and a file.
+    """
+    name, file, *_ = (*value, None, None)
+    return isinstance(name, str | None) and not isinstance(file, str | int | float | None)
+
+
+def _as_file_payload(name: str, value: object) -> Payload:
+    if isinstance(value, Mapping | list | tuple) and not _has_payload_method(value):
+        raise TypeError(
+            f"the field {name!r} is of type {type(value).__name__}: add_json() sends it as JSON; "
+            "for a list, from_fields() makes a field of each item, and as_payload() one stream"
         )
     try:
         payload = as_payload(value)
     except TypeError as exc:
         raise TypeError(f"the field {name!r}: {exc}") from exc
     if payload is None:
-        raise TypeError(f"the field {name!r} is None: leave it out, or give '' for no text")
+        raise TypeError(f"the field {name!r} is None: leave it out, or pass '' for an empty text")
     return payload
 
 
-def _own_name(name: str, value: object) -> str:
-    """What a file is called that nobody has given a name: its own, or that of its field."""
-    own = own_file_name(value)
-    if own is None:
+def _choose_file_name(name: str, value: object) -> str:
+    """Return the own name of a file, or that of its field."""
+    own_name = find_file_name(value)
+    if own_name is None:
         return name
-    return checked_name(own, f"the file's own name, where the field {name!r} has no file_name=,")
+    return check_name(
+        own_name, f"the own name of the file in the field {name!r}, without file_name=,"
+    )
 
 
-def _each(name: str, value: object) -> Iterable[object]:
-    """The values that a name is repeated for."""
-    if not isinstance(value, list | tuple) or _says_how(value):
-        return (value,)
-    if isinstance(value, tuple) and _names_a_file(value):
-        raise TypeError(
-            f"the field {name!r} is a tuple of a text and a {_kind(value[1])}: a file "
-            "with a name is add_field(name, file, file_name=...), and several values are a list"
-        )
-    return value
-
-
-def _names_a_file(value: tuple[object, ...]) -> bool:
-    """Whether it looks like a file with its name, as other libraries take it.
-
-    Taken for two values it would go, without a word, as a text and a file.
-    """
-    name, what, *_ = (*value, None, None)
-    return isinstance(name, str | None) and not isinstance(what, str | int | float | None)
-
-
-def _type_of(payload: Payload, given_name: str | None, what: str) -> str:
-    """The content type of a file: by the name that the caller has given it, or its payload's."""
-    kind = type_by_name(given_name)[0][1]
-    if kind != OCTET_STREAM[0][1]:
-        # Text was encoded here, and a type by its name does not know that.
-        is_text = payload.headers is TEXT_PLAIN and kind.startswith("text/")
-        return f"{kind}; charset=utf-8" if is_text else kind
+def _choose_type(payload: Payload, given_name: str | None, what: str) -> str:
+    """Return the type for the name that the caller has given, or the payload's own type."""
+    by_name = type_by_name(given_name)[0][1]
+    if by_name != OCTET_STREAM[0][1]:
+        # The payload encoded the text as UTF-8, which a type by name does not say.
+        is_text = payload.headers is TEXT_PLAIN and by_name.startswith("text/")
+        return f"{by_name}; charset=utf-8" if is_text else by_name
     own = Headers(payload.headers)
     coding = own.get("content-encoding", "identity").lower()
     if coding != "identity":
-        # A part has no Content-Encoding (RFC 7578 4.8): its type is that of the coded bytes.
+        # A part has no Content-Encoding (RFC 7578 4.8), so its type is that of the coded bytes.
         return "application/gzip" if coding in ("gzip", "x-gzip") else OCTET_STREAM[0][1]
-    return checked_content_type(own.get("content-type", OCTET_STREAM[0][1]), what)
+    return check_content_type(own.get("content-type", OCTET_STREAM[0][1]), what)
 
 
-def _says_how(value: object) -> bool:
-    """Whether it says itself how it is sent, whatever else it is."""
+def _has_payload_method(value: object) -> bool:
     return hasattr(type(value), "__payload__")
-
-
-def _kind(value: object) -> str:
-    return type(value).__name__

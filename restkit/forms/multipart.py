@@ -1,18 +1,13 @@
 """Encode multipart/form-data (RFC 7578).
 
-The fields of a form as one payload of many parts (RFC 7578).
+A boundary has 128 random bits and is made after the parts were given. That a part contains it is as
+unlikely as guessing a key, so the parts are not searched for it. The head of a part has the fields
+that RFC 7578 4.8 allows, in the order of browsers; a length is not among them.
 
-A boundary is 128 random bits, made after the parts were given: that it occurs in one of them is
-as likely as to guess a key, and the parts need not be searched for it. A part's head has what
-RFC 7578 4.8 allows and no more, in the order in which browsers write it; the length of a part is
-not among that.
-
-Names and types as they stand in the head of a part of a form: looked at, and quoted.
-
-Quoted as browsers do it (WHATWG HTML, "multipart/form-data encoding algorithm"): a quote, CR and
-LF percent-encoded, UTF-8 for what is not ASCII, and everything else as it is. So a ``%22`` that
-stands in a name already is read as a quote by whoever knows the rule. The ``filename*=`` of
-RFC 5987 is forbidden here (RFC 7578 4.2), and a backslash escapes nothing.
+Names are quoted as in browsers (WHATWG HTML, "multipart/form-data encoding algorithm"): a quote, CR
+and LF are percent-encoded, other characters are UTF-8. A ``%22`` in a name is therefore read as a
+quote by servers that know this rule. The ``filename*=`` of RFC 5987 is forbidden here (RFC 7578
+4.2), and a backslash is no escape.
 """
 
 from __future__ import annotations
@@ -34,16 +29,18 @@ if TYPE_CHECKING:
 URLENCODED = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
 
+# Parts in memory join the head before them up to this size, so that a small form is one chunk.
+_MAX_JOINED = 64 * 1024
 _BOUNDARY = re.compile(r';[ \t]*boundary=("?)([^";]*)\1', re.IGNORECASE)
-
-# Parts in memory join the head before them up to this size: a form of a few words is one piece.
-_JOINED = 64 * 1024
+_QUOTED = str.maketrans({'"': "%22", "\r": "%0D", "\n": "%0A"})
+_CONTROLS = re.compile("[\0-\x08\x0a-\x1f\x7f]")  # a tab may stand between parameters
+_NO_FILE_NAME = re.compile("<.*>")  # the name of sys.stdin and of files from os.fdopen()
 
 
 class Part(NamedTuple):
-    """One field, checked: the payload as it goes, and what the head before it says.
+    """One field, checked: its payload, and the values of its head.
 
-    ``only`` is what the payload was made of, where that has one pass to give.
+    ``one_shot_source`` is the value behind a payload that can be sent once.
     """
 
     name: str
@@ -51,16 +48,20 @@ class Part(NamedTuple):
     file_name: str | None = None
     content_type: str | None = None
     transfer_encoding: str | None = None
-    only: object = None
+    one_shot_source: object = None
 
     @property
     def is_plain(self) -> bool:
-        """Whether it is text and nothing more, so that it can also go urlencoded."""
+        """Whether it is only text, so that it can also be sent urlencoded."""
         return self.file_name is self.content_type is self.transfer_encoding is None
 
-    def head(self) -> bytes:
-        """Its head, with the empty line."""
-        lines = [disposition(self.name, self.file_name)]
+    def encode_head(self) -> bytes:
+        r"""Return the head with the empty line.
+
+        >>> Part('a', BytesPayload(b'1')).encode_head()
+        b'Content-Disposition: form-data; name="a"\r\n\r\n'
+        """
+        lines = [_format_disposition(self.name, self.file_name)]
         if self.content_type is not None:
             lines.append(f"Content-Type: {self.content_type}")
         if self.transfer_encoding is not None:
@@ -69,53 +70,53 @@ class Part(NamedTuple):
 
 
 class _Step(NamedTuple):
-    """What goes before a payload, delimiter and head and maybe whole parts; and the payload."""
+    """A payload, and the bytes before it: delimiters, heads, and perhaps complete small parts."""
 
     before: bytes
     payload: Payload
 
 
 class MultipartPayload(Payload):
-    """The parts of a form, one after the other, with one boundary for as long as it lives.
+    """The parts of a form, with one boundary for its whole life.
 
-    It has a length when every part has one, which is known without reading any; it is replayable
-    when every part is. Trailers of parts have no place in a form. One pipe or one generator in
-    two parts is PayloadNotReplayable: the second would be empty.
+    It has a length if every part has one, which is known without reading any. It is replayable if
+    every part is. Trailers of parts are not sent. Raises PayloadNotReplayable for a pipe or
+    generator in two parts, because the second part would be empty.
     """
 
     def __init__(self, parts: Sequence[Part]) -> None:
-        _refuse_the_same_twice(parts)
+        _check_sources(parts)
         self.boundary = os.urandom(16).hex()
         self.headers = (("Content-Type", f"{MULTIPART}; boundary={self.boundary}"),)
         self.source = "of 1 field" if len(parts) == 1 else f"of {len(parts)} fields"
         self.replayable = all(part.payload.replayable for part in parts)
-        self._steps, self._end = _steps(parts, self.boundary)
-        self.length = self._measured()
-        self._under_way: Payload | None = None
+        self._steps, self._end = _make_steps(parts, self.boundary)
+        self.length = self._compute_length()
+        self._current: Payload | None = None
 
     @property
     def started(self) -> bool:
-        """Whether it, or a part of it that can be sent once, has begun."""
+        """Whether it has begun, or a part that can be sent once has."""
         payloads = (step.payload for step in self._steps)
         return self._started or any(each.started and not each.replayable for each in payloads)
 
     @property
     def waits_on(self) -> int | None:
-        """That of the part under way; passes that are side by side would see each other's."""
-        return None if self.replayable or not self._under_way else self._under_way.waits_on
+        """The descriptor of the current part; None if several passes may run at the same time."""
+        return None if self.replayable or not self._current else self._current.waits_on
 
     def chunks(self) -> Iterator[Buffer]:
         try:
             for before, payload in self._steps:
-                # Before the head goes, since what is waited for behind it is the part's.
-                self._under_way = payload
+                # Set before the head is sent, as the sender then waits for the part.
+                self._current = payload
                 yield before
                 yield from payload
             yield self._end
         finally:
-            self._under_way = None
+            self._current = None
 
-    def _measured(self) -> int | None:
+    def _compute_length(self) -> int | None:
         length = len(self._end)
         for before, payload in self._steps:
             if payload.length is None:
@@ -124,57 +125,26 @@ class MultipartPayload(Payload):
         return length
 
 
-def with_boundary(content_type: str, payload: Payload) -> str:
-    """The Content-Type that a caller has given, made to fit the payload it is given with.
-
-    A multipart type without a boundary gets that of a MultipartPayload. Raises RequestError for
-    one that names another boundary, or says that many parts are urlencoded. What is neither is
-    the caller's, and stays as it is.
-    """
-    if not isinstance(payload, MultipartPayload):
-        return content_type
-    kind = media_type(content_type)
-    if kind == URLENCODED:
-        raise RequestError(
-            f"Content-Type is given as {kind}, and a form with a file or a stream in it goes as "
-            f"{MULTIPART}: leave the header out"
-        )
-    if not kind.startswith("multipart/"):
-        return content_type
-    given = _BOUNDARY.search(content_type)
-    if given is None:
-        return f"{content_type.rstrip('; ')}; boundary={payload.boundary}"
-    if given[2] != payload.boundary:
-        raise RequestError(
-            f"Content-Type is given with the boundary {given[2]!r}, and the form has its own: "
-            "leave the boundary out, it is added"
-        )
-    return content_type
-
-
-def media_type(content_type: str) -> str:
-    """A Content-Type without its parameters, in lower case."""
-    return content_type.partition(";")[0].strip().lower()
-
-
-def _refuse_the_same_twice(parts: Sequence[Part]) -> None:
+def _check_sources(parts: Sequence[Part]) -> None:
+    """Raise PayloadNotReplayable if two parts share a source that can be sent once."""
     first: dict[int, Part] = {}
     for part in parts:
-        if part.only is not None and first.setdefault(id(part.only), part) is not part:
+        source = part.one_shot_source
+        if source is not None and first.setdefault(id(source), part) is not part:
             raise PayloadNotReplayable(
-                f"the fields {first[id(part.only)].name!r} and {part.name!r} are of the same "
-                f"{type(part.only).__name__}, which can be sent once: give each its own"
+                f"the fields {first[id(source)].name!r} and {part.name!r} have the same "
+                f"{type(source).__name__}, which can be sent once: give each field its own"
             )
 
 
-def _steps(parts: Sequence[Part], boundary: str) -> tuple[list[_Step], bytes]:
-    """The parts with what goes before each, and what goes behind the last."""
+def _make_steps(parts: Sequence[Part], boundary: str) -> tuple[list[_Step], bytes]:
+    """Return the payloads with the bytes before them, and the bytes after the last one."""
     steps: list[_Step] = []
     before = bytearray()
     for part in parts:
-        before += b"--%b\r\n%b" % (boundary.encode(), part.head())
+        before += b"--%b\r\n%b" % (boundary.encode(), part.encode_head())
         payload = part.payload
-        if isinstance(payload, BytesPayload) and len(before) + (payload.length or 0) <= _JOINED:
+        if isinstance(payload, BytesPayload) and len(before) + (payload.length or 0) <= _MAX_JOINED:
             before += b"".join(payload.chunks())
         else:
             steps.append(_Step(bytes(before), payload))
@@ -184,51 +154,84 @@ def _steps(parts: Sequence[Part], boundary: str) -> tuple[list[_Step], bytes]:
     return steps, bytes(before)
 
 
-_QUOTED = str.maketrans({'"': "%22", "\r": "%0D", "\n": "%0A"})
-_CONTROLS = re.compile("[\0-\x08\x0a-\x1f\x7f]")  # a tab may stand between parameters
-_OF_NO_FILE = re.compile("<.*>")  # what sys.stdin and os.fdopen() call themselves
-
-
-def checked_name(name: object, what: str) -> str:
-    """The name as plain text; TypeError for what is no str, PayloadError for what cannot go."""
-    text = _plain(name, what)
-    if "\0" in text:
-        raise PayloadError(f"{what} has a NUL at {text.index(chr(0))}: no name may have one")
-    return text
-
-
-def checked_content_type(value: object, what: str) -> str:
-    """The content type as plain text of one line; TypeError or PayloadError for what is none."""
-    text = _plain(value, what)
-    fault = _CONTROLS.search(text)
-    if fault:
-        raise PayloadError(f"{what} has {fault[0]!a} at {fault.start()}: it is one line of text")
-    if not text.strip():
-        raise PayloadError(f"{what} is empty: a type such as 'text/csv' is wanted, or None")
-    return text
-
-
-def disposition(name: str, file_name: str | None) -> str:
-    """The Content-Disposition of a part; both names have been checked."""
+def _format_disposition(name: str, file_name: str | None) -> str:
+    """Return the Content-Disposition of a part with checked names."""
     line = f'Content-Disposition: form-data; name="{name.translate(_QUOTED)}"'
     if file_name is None:
         return line
     return f'{line}; filename="{file_name.translate(_QUOTED)}"'
 
 
-def own_file_name(value: object) -> str | None:
-    """What a path, or a file that was opened by its name, is called, without its folders."""
-    name = value if isinstance(value, os.PathLike) else getattr(value, "name", None)
-    if not isinstance(name, str | bytes | os.PathLike):
-        return None  # a temporary file's is a number
-    base = os.path.basename(os.fsdecode(name))
-    return None if _OF_NO_FILE.fullmatch(base) else base or None
+def add_boundary(content_type: str, payload: Payload) -> str:
+    """Return the caller's Content-Type, with the boundary of the payload if it needs one.
+
+    A multipart type without a boundary gets that of a MultipartPayload. Raises RequestError for
+    another boundary, and for the urlencoded type with a MultipartPayload. Any other type, or
+    payload, is the caller's choice.
+
+    >>> payload = MultipartPayload([Part('a', BytesPayload(b'1'))])
+    >>> payload.boundary in add_boundary('multipart/form-data', payload)
+    True
+    """
+    if not isinstance(payload, MultipartPayload):
+        return content_type
+    media_type = parse_media_type(content_type)
+    if media_type == URLENCODED:
+        raise RequestError(
+            f"the Content-Type is {media_type}, but a form with a file or a stream is sent as "
+            f"{MULTIPART}: leave the header out"
+        )
+    if not media_type.startswith("multipart/"):
+        return content_type
+    given = _BOUNDARY.search(content_type)
+    if given is None:
+        return f"{content_type.rstrip('; ')}; boundary={payload.boundary}"
+    if given[2] != payload.boundary:
+        raise RequestError(
+            f"the Content-Type has the boundary {given[2]!r}, but the form has its own: leave the "
+            "boundary out, it is added"
+        )
+    return content_type
 
 
-def _plain(value: object, what: str) -> str:
+def parse_media_type(content_type: str) -> str:
+    """Return a Content-Type in lower case, without its parameters.
+
+    >>> parse_media_type('Text/Plain; charset=utf-8')
+    'text/plain'
+    """
+    return content_type.partition(";")[0].strip().lower()
+
+
+def check_name(name: object, what: str) -> str:
+    """Return a name as a plain str. ``what`` is its name in errors.
+
+    Raises TypeError for a value that is no str, PayloadError for one that cannot be sent.
+    """
+    text = _check_text(name, what)
+    if "\0" in text:
+        raise PayloadError(f"{what} has a NUL at {text.index(chr(0))}; remove it")
+    return text
+
+
+def check_content_type(value: object, what: str) -> str:
+    """Return a content type as a plain str of one line.
+
+    Raises TypeError for a value that is no str, PayloadError for one that cannot be sent.
+    """
+    text = _check_text(value, what)
+    fault = _CONTROLS.search(text)
+    if fault:
+        raise PayloadError(f"{what} must be one line of text; got {fault[0]!a} at {fault.start()}")
+    if not text.strip():
+        raise PayloadError(f"{what} is empty; it must be a type such as 'text/csv', or None")
+    return text
+
+
+def _check_text(value: object, what: str) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{what} is of type {type(value).__name__}; str is wanted")
-    text = str.__str__(value)  # a member of an enum would write itself in its own way
+        raise TypeError(f"{what} must be str; got {type(value).__name__}")
+    text = str.__str__(value)  # the str() of an enum member would be something else
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as exc:
@@ -236,3 +239,12 @@ def _plain(value: object, what: str) -> str:
             f"{what} has a lone surrogate, {text[exc.start]!a}, at {exc.start}: it cannot be UTF-8"
         ) from exc
     return text
+
+
+def find_file_name(value: object) -> str | None:
+    """Return the name of a path or of an opened file, without its folders; None without one."""
+    name = value if isinstance(value, os.PathLike) else getattr(value, "name", None)
+    if not isinstance(name, str | bytes | os.PathLike):
+        return None  # the name of a temporary file is a number
+    base = os.path.basename(os.fsdecode(name))
+    return None if _NO_FILE_NAME.fullmatch(base) else base or None

@@ -1,11 +1,9 @@
-"""Encode parts as base64 or quoted-printable.
+"""Encode the parts of a form as base64 or quoted-printable (RFC 2045 6).
 
-Payloads in base64 and quoted-printable, for the parts of a form (RFC 2045 6).
-
-Base64 comes in one line: HTTP knows no longest line, and not every decoder of forms skips line
-ends (python-multipart 0.0.34 takes four characters at a time, whatever they are). In
-quoted-printable every CR and LF is encoded, as 6.7 wants it of what may not be text, so that any
-bytes come back; its lines have at most 76 characters.
+Base64 is one line: HTTP has no maximum line length, and not every decoder of forms skips line ends
+(python-multipart 0.0.34 takes four characters at a time, whatever they are). In quoted-printable
+every CR and LF is encoded, as 6.7 requires for data that may not be text, so that all bytes are
+preserved. Its lines have at most 76 characters.
 """
 
 from __future__ import annotations
@@ -25,67 +23,95 @@ if TYPE_CHECKING:
     from restkit.payload.base import Payload
 
 
-_NOT_PLAIN = re.compile(rb"[^ !-<>-~]")
-# As much as fits, no escape cut in two, and something behind it. The last line has no such mark
-# and may need two more for a space at its end, hence 73 and not 75.
+_NEEDS_ESCAPE = re.compile(rb"[^ !-<>-~]")
+# As much as fits without cutting an escape, if something follows. The last line has no "=" at its
+# end, but may need two characters more for a final space, hence 73 and not 75.
 _SOFT_LINE = re.compile(rb".{71}(?:[^=]{2}|[^=](?==)|(?==))(?=.)")
 
 
-class _Encoded(PayloadWrapper):
-    """Another payload in an encoding; it is sent, and sent again, as that one is."""
+def check_transfer_encoding(value: object, what: str) -> str | None:
+    """Return the name of a transfer encoding, or None for none. ``what`` is its name in errors.
+
+    Raises TypeError for a value that is no str, ValueError for an unknown encoding.
+    """
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str):
+        raise TypeError(f"{what} must be str; got {type(value).__name__}")
+    if value.lower() not in _ENCODERS:
+        raise ValueError(f"{what} must be one of {', '.join(_ENCODERS)}; got {value!r}")
+    return value.lower()
+
+
+def encode_payload(payload: Payload, encoding: str | None) -> Payload:
+    """Return the payload in an encoding that was checked.
+
+    >>> encode_payload(BytesPayload(b'some words'), 'base64')
+    <Base64Payload of <BytesPayload 10 bytes, replayable> 16 bytes, replayable>
+    """
+    encoder = _ENCODERS[encoding] if encoding else None
+    return encoder(payload) if encoder else payload
+
+
+class _EncodedPayload(PayloadWrapper):
+    """Another payload in an encoding."""
 
     def __init__(self, payload: Payload) -> None:
         super().__init__(payload)
         self.length = None
 
     def chunks(self) -> Iterator[Buffer]:
-        pieces = iter(self._payload)
+        chunks = iter(self._payload)
         try:
-            yield from self._encoded(pieces)
+            yield from self._encode(chunks)
         finally:
-            close_if_it_can(pieces)
+            close_if_it_can(chunks)
 
     @abstractmethod
-    def _encoded(self, pieces: Iterator[Buffer]) -> Generator[Buffer, None, None]:
-        """These pieces, encoded."""
+    def _encode(self, chunks: Iterator[Buffer]) -> Generator[Buffer, None, None]:
+        """Yield these chunks, encoded."""
 
 
-class Base64Payload(_Encoded):
-    """Base64, in one line; of exact length where the payload has one."""
+class Base64Payload(_EncodedPayload):
+    """Base64 in one line. Its length is known if the payload has one."""
 
     def __init__(self, payload: Payload) -> None:
         super().__init__(payload)
         if payload.length is not None:
             self.length = (payload.length + 2) // 3 * 4
 
-    def _encoded(self, pieces: Iterator[Buffer]) -> Generator[Buffer, None, None]:
+    def _encode(self, chunks: Iterator[Buffer]) -> Generator[Buffer, None, None]:
         from binascii import b2a_base64
 
         held = b""
-        for piece in pieces:
-            held += piece
-            whole = len(held) - len(held) % 3
-            yield b2a_base64(memoryview(held)[:whole], newline=False)
-            held = held[whole:]
+        for chunk in chunks:
+            held += chunk
+            size = len(held) - len(held) % 3
+            yield b2a_base64(memoryview(held)[:size], newline=False)
+            held = held[size:]
         yield b2a_base64(held, newline=False)
 
 
-class QuotedPrintablePayload(_Encoded):
-    """Quoted-printable; of exact length where the payload is in memory, and can be looked at."""
+class QuotedPrintablePayload(_EncodedPayload):
+    """Quoted-printable. Its length is known if the payload is in memory."""
 
     def __init__(self, payload: Payload) -> None:
         super().__init__(payload)
         if isinstance(payload, BytesPayload):
             self.length = sum(map(len, self.chunks()))
 
-    def _encoded(self, pieces: Iterator[Buffer]) -> Generator[Buffer, None, None]:
+    def _encode(self, chunks: Iterator[Buffer]) -> Generator[Buffer, None, None]:
         held = b""
-        for piece in pieces:
-            held += _NOT_PLAIN.sub(_escape, bytes(piece))
+        for chunk in chunks:
+            held += _NEEDS_ESCAPE.sub(_escape, bytes(chunk))
             lines = _SOFT_LINE.findall(held)
             yield b"".join([line + b"=\r\n" for line in lines])
             held = held[sum(map(len, lines)) :]
         yield held[:-1] + b"=20" if held.endswith(b" ") else held
+
+
+def _escape(match: re.Match[bytes]) -> bytes:
+    return b"=%02X" % match[0][0]
 
 
 _ENCODERS: dict[str, Callable[[Payload], Payload] | None] = {
@@ -93,24 +119,3 @@ _ENCODERS: dict[str, Callable[[Payload], Payload] | None] = {
     "quoted-printable": QuotedPrintablePayload,
     "binary": None,
 }
-
-
-def checked_encoding(value: object, what: str) -> str | None:
-    """The name of a transfer encoding, None for none; TypeError or ValueError for what is none."""
-    if value is None or value == "":
-        return None
-    if not isinstance(value, str):
-        raise TypeError(f"{what} is of type {type(value).__name__}; str is wanted")
-    if value.lower() not in _ENCODERS:
-        raise ValueError(f"{what} is {value!r}; one of {', '.join(_ENCODERS)} is wanted")
-    return value.lower()
-
-
-def transfer_encoded(payload: Payload, encoding: str | None) -> Payload:
-    """The payload in an encoding that has been checked."""
-    encoder = _ENCODERS[encoding] if encoding else None
-    return encoder(payload) if encoder else payload
-
-
-def _escape(found: re.Match[bytes]) -> bytes:
-    return b"=%02X" % found[0][0]

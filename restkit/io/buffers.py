@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -12,6 +12,21 @@ if TYPE_CHECKING:
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 """Bytes as they go on the wire: ``len()`` of it is their number (a memoryview is flat, of 'B')."""
+
+
+class Source(Protocol):
+    """The rest of a received body: one pass, blocking."""
+
+    def read_piece(self) -> Buffer:
+        """Return the next chunk, or b'' at the end. It is only valid until the next call."""
+
+    def readinto(self, view: memoryview) -> int:
+        """Fill ``view`` with at least one byte and return the count, or 0 at the end."""
+
+    def close(self) -> None:
+        """Close what the bytes come from. Idempotent."""
+
+
 _FIELD_NAMES = re.compile(":[^:]*:")  # in the format of a structure, PEP 3118
 
 

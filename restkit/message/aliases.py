@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from restkit.body.files import PayloadStream
+
 
 class _Response(Protocol):
     status: int
+
+    @property
+    def payload_stream(self) -> PayloadStream | None: ...
 
     @property
     def text(self) -> str: ...
@@ -24,3 +29,8 @@ class Aliases:
     def unicode_body(self: _Response) -> str:
         """The body as text: ``text``."""
         return self.text
+
+    @property
+    def body_chunks(self: _Response) -> PayloadStream | None:
+        """The chunks of the body as they arrive: ``payload_stream``."""
+        return self.payload_stream

@@ -1,37 +1,26 @@
-"""Read Link, Set-Cookie and charset from header values.
+"""Read Link, Set-Cookie and the charset from header values.
 
-The Link header (RFC 8288), read forgivingly: what is malformed is left out, never an error.
-
-Parameters are read as appendix B.3 of the RFC has it: a name's first occurrence counts, and a
-value without quotes runs to the next separator, whatever its characters. ``name*`` (RFC 8187)
-wins over ``name``, decoded, and takes its place.
-
-What the text of a header says beyond its letters.
-
-The cookies that one answer sets, as its Set-Cookie fields name them.
+The Link header (RFC 8288) is read leniently: malformed parts are left out, and are never an error.
+Parameters are read as in appendix B.3 of the RFC: the first of a name counts, and a value without
+quotes runs to the next separator. ``name*`` (RFC 8187) replaces ``name``, decoded.
 """
 
 from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Sequence
+from urllib.parse import unquote
 
 from restkit.errors import InvalidUrl
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from restkit.url.url import URL
-
+from restkit.url.url import URL
 
 _SEPARATORS = re.compile(r"[\s,]*")
 _PARAMETER = re.compile(
     r"\s*;\s*([^\s=;,\"<>]*)\s*(?:=\s*(?:\"((?:[^\"\\]|\\.)*)(?:\"|\\?$)|([^;,\"]*)))?",
     re.DOTALL,
 )
-# To the comma before the next link, over quoted strings as one.
+# Up to the comma before the next link; a quoted string may have commas inside.
 _REST = re.compile(r"(?:[^,\"]|\"(?:[^\"\\]|\\.)*(?:\"|\\?$))*", re.DOTALL)
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _EXTENDED = re.compile(r"(utf-8|iso-8859-1)'[^']*'([!#$&+\-.^_`|~0-9A-Za-z%]*)", re.IGNORECASE)
@@ -39,15 +28,19 @@ _OTHER_SCHEME = re.compile("(?!https?:)[A-Za-z][A-Za-z0-9+.-]*:", re.IGNORECASE)
 
 
 def parse_links(values: Sequence[str], base: URL) -> dict[str, dict[str, str]]:
-    """The links of Link fields by relation, each its parameters and its ``url``, made absolute.
+    """Return the links of Link fields by relation: their parameters and their absolute ``url``.
 
-    Relations are in lower case, since they are compared so (RFC 8288 2.1); a link of several is
-    under each, one of none under its URL. Where a relation comes twice, its first link stays.
+    Relations are in lower case (RFC 8288 2.1). A link with several relations is under each of
+    them, a link without one under its URL. The first link of a relation counts.
+
+    >>> from restkit import parse_url
+    >>> parse_links(['</page/2>; rel="next"'], parse_url("http://host/page/1"))
+    {'next': {'rel': 'next', 'url': 'http://host/page/2'}}
     """
     links: dict[str, dict[str, str]] = {}
     for value in values:
-        for target, parameters in _each(value):
-            url = _absolute(target, base)
+        for target, parameters in _targets(value):
+            url = _make_absolute(target, base)
             if url is not None:
                 link = {**parameters, "url": url}
                 for relation in parameters.get("rel", "").lower().split() or [url]:
@@ -55,9 +48,9 @@ def parse_links(values: Sequence[str], base: URL) -> dict[str, dict[str, str]]:
     return links
 
 
-def _each(value: str) -> Iterator[tuple[str, dict[str, str]]]:
-    # Every step goes on behind what it has looked at: a field of nothing but commas, or of targets
-    # without an end, costs no more than its length.
+def _targets(value: str) -> Iterator[tuple[str, dict[str, str]]]:
+    # Every step continues after the text that it has read, so that a field of only commas, or of
+    # targets without an end, takes linear time.
     at = _end_of(_SEPARATORS, value, 0)
     while at < len(value):
         if value[at] == "<":
@@ -71,7 +64,7 @@ def _each(value: str) -> Iterator[tuple[str, dict[str, str]]]:
 
 
 def _end_of(part: re.Pattern[str], value: str, at: int) -> int:
-    """Where a part of any length, also of none, ends that begins at ``at``."""
+    """Return the end of a part that begins at ``at``; the part may be empty."""
     match = part.match(value, at)
     assert match
     return match.end()
@@ -86,32 +79,30 @@ def _parameters(value: str, at: int) -> tuple[dict[str, str], int]:
         text = (token or "").strip() if quoted is None else _ESCAPED.sub(r"\1", quoted)
         if not name.endswith("*"):
             plain.setdefault(name, text)
-        elif (decoded := _decoded(text)) is not None:
+        elif (decoded := _decode_extended(text)) is not None:
             extended.setdefault(name[:-1], decoded)
     parameters = {**plain, **extended}
     parameters.pop("", None)
     return parameters, at
 
 
-def _decoded(text: str) -> str | None:
-    """An extended value (RFC 8187 3.2) as text; None when it is none."""
+def _decode_extended(text: str) -> str | None:
+    """Decode an extended value (RFC 8187 3.2); None for anything else."""
     match = _EXTENDED.fullmatch(text)
     if not match:
         return None
-    from urllib.parse import unquote
-
     try:
         return unquote(match[2], encoding=match[1], errors="strict")
     except UnicodeDecodeError:
         return None
 
 
-def _absolute(target: str, base: URL) -> str | None:
+def _make_absolute(target: str, base: URL) -> str | None:
     try:
-        # Only a redirect hands the fragment on.
+        # A link does not inherit the fragment; only a redirect does.
         return str(base.without_fragment().join(target))
     except InvalidUrl:
-        # An author may well be a mailto:, which is absolute as it is.
+        # Other schemes are absolute already, such as the mailto: of an author.
         return target if _OTHER_SCHEME.match(target) else None
 
 
@@ -122,16 +113,20 @@ _NO_CHARSETS = frozenset(
 
 
 def charset_of(content_type: str) -> str | None:
-    """The charset parameter of a Content-Type, without its quotes; None where there is none."""
+    """Return the charset parameter of a Content-Type without quotes; None without one.
+
+    >>> charset_of("text/plain; charset=latin-1")
+    'latin-1'
+    """
     match = _CHARSET.search(content_type)
     return (match[1] or match[2] or None) if match else None
 
 
 def is_charset(name: str) -> bool:
-    """Whether a name that a peer gives is one of a charset, and not of Python's other codecs.
+    """Whether a name from a server is that of a charset, and not of another codec of Python.
 
-    Some of those take time or memory out of all proportion to what they are given. UTF-7 says the
-    same text in many ways, and browsers have dropped it for that.
+    Some other codecs need far more time or memory than their input. Browsers have dropped UTF-7
+    because it encodes the same text in several ways.
     """
     try:
         return codecs.lookup(name).name not in _NO_CHARSETS
@@ -140,7 +135,7 @@ def is_charset(name: str) -> bool:
 
 
 def as_utf_8(value: str) -> str:
-    """A URL in a header, which servers write in UTF-8, though header text is read as latin-1."""
+    """Return a URL in a header as text: servers send UTF-8, header text is read as latin-1."""
     if value.isascii():
         return value
     try:
@@ -150,10 +145,9 @@ def as_utf_8(value: str) -> str:
 
 
 def cookies_set_by(fields: Iterable[str]) -> dict[str, str]:
-    """Name and value out of each Set-Cookie field, the last of a name; no jar has judged them.
+    """Return name and value of each Set-Cookie field, without a jar's checks; the last one counts.
 
-    What has no name is left out (RFC 6265 5.2). Quotes around a value are part of it there, and
-    stay.
+    A cookie without a name is left out. Quotes are part of a value (RFC 6265 5.2).
     """
     cookies: dict[str, str] = {}
     for field in fields:

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from restkit.body.body import Body, Source
 from restkit.connections.reply import Reply
-from restkit.content_digest.checking import CheckedSource, DigestCheck, digest_check
+from restkit.content_digest.checking import CheckedSource, DigestCheck, make_response_check
 from restkit.content_encoding.decoding import DecodedSource, parse_codings
 from restkit.errors import DecodingError, Error, IntegrityError, copy_without_traceback
 from restkit.http1.response_head import ResponseHead
@@ -64,7 +64,7 @@ def make_body(
     if report_progress and options.on_received is not None:
         live = _report(reply, arrived.size, options.on_received)
     if report_progress and not decoded and options.check_digest and may_have_digests(reply.head):
-        check = digest_check(request.method, reply.head.status, reply.head.headers)
+        check = make_response_check(request.method, reply.head.status, reply.head.headers)
         if check is not None:
             try:
                 live = _check(check, reply, arrived, live)
@@ -91,7 +91,7 @@ def make_body(
 
 def _check(check: DigestCheck, reply: Reply, arrived: Spool, live: Source | None) -> Source | None:
     """Return the rest of a body with digests; raise IntegrityError if it is complete and wrong."""
-    while chunk := arrived.read_at(check.came, _CHUNK):
+    while chunk := arrived.read_at(check.received, _CHUNK):
         check.update(chunk)
     if live is not None:
         return CheckedSource(live, check, reply.body_reader)
@@ -145,6 +145,11 @@ class _Arrived:
             self._position += len(chunk)
             return chunk
         return self._live.read_piece() if self._live is not None else b""
+
+    def readinto(self, view: memoryview) -> int:
+        count = self._spool.read_into(self._position, view)
+        self._position += count
+        return count or (self._live.readinto(view) if self._live is not None else 0)
 
     def close(self) -> None:
         self._spool.close()

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from errno import EDQUOT, EEXIST, EFBIG, EISDIR, ENAMETOOLONG, ENOSPC
 from typing import NamedTuple
 
-from restkit.content_digest.checking import CheckedSource, check_by
+from restkit.content_digest.checking import CheckedSource, make_check
 from restkit.content_encoding.decoding import DecodedSource
 from restkit.errors import IntegrityError
 from restkit.headers import Headers
@@ -153,7 +153,7 @@ def _check_digests(stream: RequestStream, headers: Headers) -> RequestStream | C
     Malformed fields and unknown algorithms are ignored, and so are trailers that no ``Trailer``
     field has announced.
     """
-    check = check_by(("Content-Digest", "Repr-Digest"), headers)
+    check = make_check(("Content-Digest", "Repr-Digest"), headers)
     return stream if check is None else CheckedSource(stream, check, stream)
 
 

@@ -27,6 +27,10 @@ def stream(handler: _H) -> _H:
     return handler
 
 
+stream_body = stream
+"""The name of ``stream`` that does not look like a response."""
+
+
 class HTTPMethodView:
     """A handler as a class: its methods ``get``, ``post`` and so on handle those of HTTP.
 

@@ -1,7 +1,4 @@
-"""Zip archives that are written while they are sent.
-
-Archives that do not exist: made while they are sent, as often as their files can be.
-"""
+"""Zip archives that are written while they are sent."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ from restkit.errors import PayloadNotReplayable
 from restkit.io.files import BLOCK
 from restkit.payload.base import Payload, check_sendable
 from restkit.zip.entry import ZipStreamFile
-from restkit.zip.folder import files_of
+from restkit.zip.folder import find_files
 from restkit.zip.member import Member
 from restkit.zip.names import name_deduplicator_default, unique_names
 from restkit.zip.records import COMPRESSION_METHOD_DEFLATE, Directory
@@ -25,21 +22,21 @@ if TYPE_CHECKING:
     from restkit.zip.names import Deduplication
 
 
-_GATHERED = 64 * 1024  # smaller pieces go together: each by itself is a packet of its own
+_MIN_CHUNK = 64 * 1024  # smaller chunks are joined, as each one would be a packet of its own
 
 
 class ZipStream(Payload):
-    """A zip archive of ZipStreamFiles, made anew for each pass.
+    """A zip archive of ZipStreamFiles, written for each pass.
 
-    The files are asked for, and their names decided, when it is made, so that a generator of files
-    and a deduplicator that is a generator serve every pass. ``name_deduplicator``: a generator
-    (see ``name_deduplicator_default``), or a function that makes one; None keeps names that
-    occur twice. The archive is replayable when every file is, and two passes over the same data
-    give the same bytes. Its length is known where all files are stored and of known length. What a
-    source raises passes through, and leaves an archive without an end.
+    The constructor takes all files and decides their names, so that a generator of files and a
+    deduplicator that is a generator serve every pass. ``name_deduplicator``: a generator (see
+    ``name_deduplicator_default``), or a function that makes one; None keeps duplicate names. The
+    archive is replayable if every file is, and two passes over the same data give the same bytes.
+    Its length is known if all files are stored and have a known length. An exception of a source
+    passes through, and leaves an archive without an end.
 
     >>> ZipStream([ZipStreamFile('a.txt', b'some text', compression_method=0)])
-    <ZipStream of 1 file 143 bytes, replayable>
+    <ZipStream of 1 file 135 bytes, replayable>
     """
 
     headers = (("Content-Type", "application/zip"),)
@@ -51,13 +48,13 @@ class ZipStream(Payload):
         name_deduplicator: Deduplication = name_deduplicator_default,
     ) -> None:
         self._members: list[Member] = []
-        self._asked: Payload | None = None
+        self._current: Payload | None = None
         names = []
-        for file in _checked(files):
+        for file in _check_files(files):
             self._members.append(Member(file))
             names.append(file.name)
         self._rename(names, unique_names(names, name_deduplicator))
-        self.length = _length_of(self._members)
+        self.length = _compute_length(self._members)
         self.replayable = all(member.payload.replayable for member in self._members)
         count = len(self._members)
         self.source = "of 1 file" if count == 1 else f"of {count} files"
@@ -70,48 +67,53 @@ class ZipStream(Payload):
         compression_method: int = COMPRESSION_METHOD_DEFLATE,
         symlinks: Symlinks = "follow",
     ) -> ZipStream:
-        """What is in a folder, at any depth, sorted, with times and modes, empty folders too.
+        """Return an archive of a folder at any depth: sorted, with times, modes, empty folders.
 
-        It is looked through now; a file is opened when its turn comes, and has to be the one that
-        was seen, of at least the size that it had. ``symlinks``: ``'follow'`` takes what a link
-        leads to, which must be in the folder; ``'keep'`` stores the link itself; ``'skip'`` leaves
-        it out. Pipes, sockets and devices are left out. Raises the OSError of what cannot be
-        looked at, PayloadError for a link that leads out of the folder.
+        The folder is searched now. Each file is opened when it is sent; it must still be the same
+        file, with at least the same size. ``symlinks``: ``'follow'`` stores the target of a link,
+        which must be in the folder; ``'keep'`` stores the link itself; ``'skip'`` leaves it out.
+        Pipes, sockets and devices are left out. Raises OSError for a file that cannot be read,
+        PayloadError for a link that leads out of the folder.
+
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     ZipStream.from_path(folder)
+        <ZipStream of 0 files 22 bytes, replayable>
         """
-        return cls(files_of(folder, compression_method, symlinks), name_deduplicator=None)
+        return cls(find_files(folder, compression_method, symlinks), name_deduplicator=None)
 
     @property
     def waits_on(self) -> int | None:
-        return None if self._asked is None else self._asked.waits_on
+        return None if self._current is None else self._current.waits_on
 
     def chunks(self) -> Iterator[Buffer]:
-        return _gathered(self._pieces())
+        return _join_small(self._archive_chunks())
 
     def _rename(self, names: Sequence[str], unique: Sequence[str]) -> None:
         for member, old, new in zip(self._members, names, unique, strict=True):
             if new != old:
                 member.rename(new)
 
-    def _pieces(self) -> Generator[Buffer, None, None]:
-        """All that the archive has; an empty piece says what it says in ``Member.pieces()``."""
+    def _archive_chunks(self) -> Generator[Buffer, None, None]:
+        """Yield the archive; for an empty chunk see ``Member.chunks()``."""
         directory = Directory()
         try:
             for member in self._members:
-                self._asked = member.payload if member.may_wait else None
-                if member.may_wait:
+                self._current = member.payload if member.may_block else None
+                if member.may_block:
                     yield b""
-                if member.small:
-                    header, data, sums = member.whole()
+                if member.is_small:
+                    header, data, summary = member.read_small()
                     yield header
                     if data:
                         yield data
-                    around = len(header)
+                    overhead = len(header)
                 else:
-                    sums, around = yield from member.pieces()
-                directory.add(member.entry, sums, around)
+                    summary, overhead = yield from member.chunks()
+                directory.add(member.entry, summary, overhead)
         finally:
-            self._asked = None
-        end = directory.whole()
+            self._current = None
+        end = directory.encode()
         for at in range(0, len(end), BLOCK):
             yield end[at : at + BLOCK]
 
@@ -121,7 +123,7 @@ def stream_zip(
     *,
     name_deduplicator: Deduplication = name_deduplicator_default,
 ) -> ZipStream:
-    """The archive of these files, as a payload, and as an iterable of bytes: a ``ZipStream``.
+    """Return a ``ZipStream`` of the files, which is a payload and an iterable of bytes.
 
     >>> archive = b''.join(stream_zip([ZipStreamFile('a.txt', 'some text')]))
     """
@@ -133,55 +135,57 @@ def create_zip_stream_resource(
     *,
     name_deduplicator: Deduplication = name_deduplicator_default,
 ) -> ZipStream:
-    """The original's name for an archive that can be sent again, if its files can: a ``ZipStream``.
+    """Return a ``ZipStream`` of the files.
 
-    With ``stream_zip`` the original had one pass; here both are the same.
+    In restkit 1 to 4, only this function made an archive that could be sent again, if its files
+    could. ``stream_zip`` now does the same.
+
+    >>> create_zip_stream_resource([ZipStreamFile('a.txt', 'some text')]).replayable
+    True
     """
     return ZipStream(files, name_deduplicator=name_deduplicator)
 
 
-def _checked(files: Iterable[ZipStreamFile]) -> Iterator[ZipStreamFile]:
-    """These, if they are files, and what can be sent once is asked for once."""
-    once: dict[int, object] = {}
+def _check_files(files: Iterable[ZipStreamFile]) -> Iterator[ZipStreamFile]:
+    """Yield the files. Check their type, and that a one-shot stream occurs only once."""
+    one_shot: dict[int, object] = {}
     for index, file in enumerate(files):
         if not isinstance(file, ZipStreamFile):
-            raise TypeError(
-                f"file {index} is of type {type(file).__name__}; ZipStreamFile is wanted"
-            )
+            raise TypeError(f"file {index} must be a ZipStreamFile; got {type(file).__name__}")
         if not file.payload.replayable:
             check_sendable(file.payload)
-            if id(file.stream) in once:
+            if id(file.stream) in one_shot:
                 raise PayloadNotReplayable(
-                    f"the stream of {file.name!r} can be sent once, and is another file's already"
+                    f"the stream of {file.name!r} can be sent once, and another file uses it too"
                 )
-            once[id(file.stream)] = file.stream
+            one_shot[id(file.stream)] = file.stream
         yield file
 
 
-def _length_of(members: Iterable[Member]) -> int | None:
-    """How long the archive will be, by making all of it but the data; None if that is not known."""
+def _compute_length(members: Iterable[Member]) -> int | None:
+    """Return the length of the archive, or None if that of an entry is unknown."""
     directory = Directory()
     for member in members:
-        if member.foreseen is None:
+        if member.known_summary is None:
             return None
-        directory.add(member.entry, member.foreseen, member.around())
-    return directory.archive_length()
+        directory.add(member.entry, member.known_summary, member.compute_overhead())
+    return directory.compute_archive_length()
 
 
-def _gathered(pieces: Generator[Buffer, None, None]) -> Iterator[Buffer]:
-    """The pieces, small ones together, as long as none of them has to leave."""
+def _join_small(chunks: Generator[Buffer, None, None]) -> Iterator[Buffer]:
+    """Yield the chunks; join small ones until one is large or empty."""
     held = bytearray()
     try:
-        for piece in pieces:
-            if piece and len(piece) + len(held) < _GATHERED:
-                held += piece
+        for chunk in chunks:
+            if chunk and len(chunk) + len(held) < _MIN_CHUNK:
+                held += chunk
                 continue
             if held:
                 yield held
                 held = bytearray()
-            if piece:
-                yield piece
+            if chunk:
+                yield chunk
         if held:
             yield held
     finally:
-        pieces.close()
+        chunks.close()

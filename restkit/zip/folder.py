@@ -1,7 +1,4 @@
-"""Add the files of a folder.
-
-The files of a folder, for an archive: sorted, with their times and modes, and no others.
-"""
+"""Find the files of a folder for an archive: sorted, with their times and modes."""
 
 from __future__ import annotations
 
@@ -10,6 +7,7 @@ import os
 import stat
 from contextlib import contextmanager
 from datetime import datetime, timezone
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
@@ -27,53 +25,56 @@ if TYPE_CHECKING:
 
 
 Symlinks: TypeAlias = Literal["follow", "keep", "skip"]
-"""What becomes of symbolic links in a folder."""
+"""The treatment of symbolic links in a folder."""
 
 _Identity: TypeAlias = tuple[int, int, int]
-"""Of a file, whatever its name: device, number there, and kind; numbers are used again."""
+"""The identity of a file: device, inode and type. The type is included as inodes are reused."""
 
-_CHOICES = ("follow", "keep", "skip")
-_ARCHIVED = (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK)
-_LAST_SECOND = 4354819198  # that of 2107 in which archives' clocks stop
+_SYMLINK_CHOICES = ("follow", "keep", "skip")
+_ARCHIVED_TYPES = (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK)
+_LAST_SECOND = 4354819198  # 2107-12-31 23:59:58, the last time in an archive
 
 
-def files_of(
+def find_files(
     folder: str | os.PathLike[str], compression_method: int, symlinks: Symlinks
 ) -> Iterator[ZipStreamFile]:
-    """Every file and folder beneath a folder, by name; what is neither is left out.
+    """Yield all files and folders in a folder, sorted by name.
 
-    Raises the OSError of what cannot be read, PayloadError for a link that is to be followed out
-    of the folder, or round and round in it.
+    Raises OSError for a file that cannot be read. Raises PayloadError for a link that leads out of
+    the folder, or back into a folder that contains it.
     """
-    if symlinks not in _CHOICES:
-        raise PayloadError(f"symlinks={symlinks!r}: one of {', '.join(_CHOICES)} is wanted")
+    if symlinks not in _SYMLINK_CHOICES:
+        choices = ", ".join(_SYMLINK_CHOICES)
+        raise PayloadError(f"symlinks must be one of {choices}; got {symlinks!r}")
     root = os.path.realpath(os.fsdecode(folder))
-    walk = _Walk(root, compression_method, symlinks)
-    todo = walk.inside(_found("", root, os.stat(root), ()))
-    while todo:
-        found = todo.pop()
-        yield walk.file(found)
+    search = _Search(root, compression_method, symlinks)
+    pending = search.list_folder(_make_found("", root, os.stat(root), ()))
+    while pending:
+        found = pending.pop()
+        yield search.make_file(found)
         if stat.S_ISDIR(found.mode):
-            todo += walk.inside(found)
+            pending += search.list_folder(found)
 
 
 class _Found(NamedTuple):
-    """``above``: which folders it is in, so that no link leads back into one of them.
+    """A file that was found. A ``stat_result`` would double the memory that an archive uses.
 
-    A whole ``stat_result`` would take as much memory as all else that an archive keeps of a file.
+    ``parents``: the folders that contain it, so that no link leads back into one of them.
     """
 
     name: str
     path: str
     mode: int
     size: int
-    on_disk: bool
-    seconds: int
+    has_blocks: bool
+    modified: int
     identity: _Identity
-    above: tuple[_Identity, ...]
+    parents: tuple[_Identity, ...]
 
 
-def _found(name: str, path: str, status: os.stat_result, above: tuple[_Identity, ...]) -> _Found:
+def _make_found(
+    name: str, path: str, status: os.stat_result, parents: tuple[_Identity, ...]
+) -> _Found:
     return _Found(
         name,
         path,
@@ -81,74 +82,91 @@ def _found(name: str, path: str, status: os.stat_result, above: tuple[_Identity,
         status.st_size,
         status.st_blocks > 0,
         int(status.st_mtime),
-        _identity(status),
-        above,
+        _get_identity(status),
+        parents,
     )
 
 
-class _Walk(NamedTuple):
+class _Search(NamedTuple):
+    """The search of one folder, with its options."""
+
     root: str
     compression_method: int
     symlinks: Symlinks
 
-    def inside(self, folder: _Found) -> list[_Found]:
-        """What is in a folder, the last name first."""
-        above = (*folder.above, folder.identity)
-        number = os.open(folder.path, os.O_RDONLY | os.O_DIRECTORY)
+    def list_folder(self, folder: _Found) -> list[_Found]:
+        """Return the content of a folder, sorted by name in reverse."""
+        parents = (*folder.parents, folder.identity)
+        descriptor = os.open(folder.path, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            _refuse_another(number, folder.path, folder.identity)
-            with os.scandir(number) as entries:
-                # While the folder is open, these ask in it, and not by a path.
-                found = [self._entry(folder, above, entry) for entry in entries]
+            _check_identity(descriptor, folder.path, folder.identity)
+            with os.scandir(descriptor) as entries:
+                # While the descriptor is open, an entry's stat() uses it instead of a path.
+                found = [self._find(folder, parents, entry) for entry in entries]
         finally:
-            os.close(number)
-        return sorted(filter(None, found), key=_name, reverse=True)
+            os.close(descriptor)
+        return sorted(filter(None, found), key=attrgetter("name"), reverse=True)
 
-    def _entry(
-        self, folder: _Found, above: tuple[_Identity, ...], entry: os.DirEntry[str]
+    def _find(
+        self, folder: _Found, parents: tuple[_Identity, ...], entry: os.DirEntry[str]
     ) -> _Found | None:
         path = f"{folder.path}/{entry.name}"
         name = folder.name + entry.name
         if entry.is_symlink() and self.symlinks != "keep":
             if self.symlinks == "skip":
                 return None
-            path = self._followed(path)
+            path = self._resolve_link(path)
             status = os.stat(path)
         else:
             status = entry.stat(follow_symlinks=False)
-        kind = stat.S_IFMT(status.st_mode)
-        if kind not in _ARCHIVED:
+        file_type = stat.S_IFMT(status.st_mode)
+        if file_type not in _ARCHIVED_TYPES:
             return None
-        if kind == stat.S_IFDIR:
+        if file_type == stat.S_IFDIR:
             name += "/"
-        found = _found(name, path, status, above)
-        if found.identity in above:
-            raise PayloadError(f"the link {name!r} in {self.root!r} leads back above itself")
+        found = _make_found(name, path, status, parents)
+        if found.identity in parents:
+            raise PayloadError(
+                f"the link {name!r} in {self.root!r} leads back to a folder that contains it"
+            )
         return found
 
-    def _followed(self, path: str) -> str:
-        real = os.path.realpath(path, strict=True)
-        if os.path.commonpath((self.root, real)) != self.root:
+    def _resolve_link(self, path: str) -> str:
+        target = os.path.realpath(path, strict=True)
+        if os.path.commonpath((self.root, target)) != self.root:
             raise PayloadError(
-                f"the link {path!r} leads out of {self.root!r}, to {real!r}: symlinks='keep' "
-                "stores the link itself, symlinks='skip' leaves it out"
+                f"the link {path!r} leads out of {self.root!r}, to {target!r}: use symlinks='keep' "
+                "to store the link itself, or symlinks='skip' to leave it out"
             )
-        return real
+        return target
 
-    def file(self, found: _Found) -> ZipStreamFile:
-        # Some disks hold times that datetime does not; no archive has any beyond these.
-        seconds = min(max(found.seconds, 0), _LAST_SECOND)
+    def make_file(self, found: _Found) -> ZipStreamFile:
+        # Some disks hold times that datetime does not, and an archive ends in 2107.
+        seconds = min(max(found.modified, 0), _LAST_SECOND)
         return ZipStreamFile(
             found.name,
-            _payload_of(found),
+            _make_payload(found),
             compression_method=self.compression_method,
             modified_at=datetime.fromtimestamp(seconds, timezone.utc),
             mode=found.mode,
         )
 
 
+def _make_payload(found: _Found) -> Payload | bytes:
+    if stat.S_ISDIR(found.mode):
+        return b""
+    if stat.S_ISLNK(found.mode):
+        return os.fsencode(os.readlink(found.path))
+    if not found.has_blocks:
+        # A file without blocks is empty, or its size says nothing, as in /proc.
+        payload = as_payload(Path(found.path))
+        if payload is not None and payload.length is None:
+            return payload
+    return _FolderFile(found)
+
+
 class _FolderFile(RegularPayload):
-    """A file that was found in a folder: opened for each pass, if it is the same still."""
+    """A file found in a folder. Each pass opens it, and checks that it is the same file."""
 
     def __init__(self, found: _Found) -> None:
         self.length = found.size
@@ -161,55 +179,38 @@ class _FolderFile(RegularPayload):
 
     @contextmanager
     def region(self) -> Iterator[Region]:
-        with io.FileIO(self._path, opener=_at_once) as file:
-            _refuse_another(file.fileno(), self._path, self._identity)
+        with io.FileIO(self._path, opener=_open_nonblocking) as file:
+            _check_identity(file.fileno(), self._path, self._identity)
             yield Region(file, 0, self.length)
 
     def __iter__(self) -> Iterator[Buffer]:
         if self.length <= BLOCK:
-            data = self._small()
+            data = self._read_small()
             if len(data) == self.length:
                 self._started = True
                 return iter((data,) if data else ())
         return super().__iter__()
 
-    def _small(self) -> bytes:
-        """All of it, by one read: what goes around that would cost more than the reading."""
-        number = _at_once(self._path, os.O_RDONLY)
+    def _read_small(self) -> bytes:
+        """Return the whole file from one read: the checked pass would cost more than the read."""
+        descriptor = _open_nonblocking(self._path, os.O_RDONLY)
         try:
-            _refuse_another(number, self._path, self._identity)
-            return os.read(number, self.length)
+            _check_identity(descriptor, self._path, self._identity)
+            return os.read(descriptor, self.length)
         finally:
-            os.close(number)
+            os.close(descriptor)
 
 
-def _payload_of(found: _Found) -> Payload | bytes:
-    if stat.S_ISDIR(found.mode):
-        return b""
-    if stat.S_ISLNK(found.mode):
-        return os.fsencode(os.readlink(found.path))
-    if not found.on_disk:
-        # Without a block of its own: it is empty, or of /proc, and has no size to tell.
-        payload = as_payload(Path(found.path))
-        if payload is not None and payload.length is None:
-            return payload
-    return _FolderFile(found)
-
-
-def _at_once(path: str, flags: int) -> int:
-    """Open a file, or what has taken its place: a pipe would be waited for."""
+def _open_nonblocking(path: str, flags: int) -> int:
+    """Open a file without blocking, in case a pipe has taken its place."""
     return os.open(path, flags | os.O_NONBLOCK)
 
 
-def _refuse_another(number: int, path: str, identity: _Identity) -> None:
-    """A path may lead elsewhere by now: out of the folder, if a link has been put on it."""
-    if _identity(os.fstat(number)) != identity:
-        raise PayloadError(f"{path!r} is not what it was when its folder was looked through")
+def _check_identity(descriptor: int, path: str, identity: _Identity) -> None:
+    """Raise PayloadError if the path leads to another file now, perhaps outside of the folder."""
+    if _get_identity(os.fstat(descriptor)) != identity:
+        raise PayloadError(f"{path!r} was replaced after its folder was searched")
 
 
-def _identity(status: os.stat_result) -> _Identity:
+def _get_identity(status: os.stat_result) -> _Identity:
     return status.st_dev, status.st_ino, stat.S_IFMT(status.st_mode)
-
-
-def _name(found: _Found) -> str:
-    return found.name

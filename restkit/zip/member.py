@@ -1,10 +1,8 @@
 """Write one file of a zip archive.
 
-One entry on its way into an archive: how it is laid out, and one pass over its bytes.
-
-What is small, and of known length, is read whole, so that its sums stand in front of it; so does
-the CRC of stored bytes that are in memory anyway. Readers that take an archive as it comes (Java's,
-``stream-unzip``) can then open stored entries, and need no descriptor of small ones.
+Small data of known length are read completely first, so that their CRC and sizes stand in front of
+them. The same holds for the CRC of stored bytes that are already in memory. Streaming readers
+(Java's, ``stream-unzip``) can then open stored entries, and need no descriptor for small ones.
 """
 
 from __future__ import annotations
@@ -12,7 +10,7 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from restkit.content_encoding.compressors import crc_32, deflated, deflating
+from restkit.content_encoding.compressors import crc32, deflate_raw, open_raw_deflate
 from restkit.content_encoding.payloads import CompressPass
 from restkit.content_encoding.worker import BackgroundWorker
 from restkit.errors import PayloadError
@@ -23,14 +21,14 @@ from restkit.zip.entry import check_name
 from restkit.zip.records import (
     COMPRESSION_METHOD_DEFLATE,
     COMPRESSION_METHOD_NONE,
+    DataSummary,
     Entry,
-    Sums,
-    clock_of,
-    descriptor,
-    flags_of,
-    local_header,
-    outgrows,
-    stamp_of,
+    encode_descriptor,
+    encode_dos_time,
+    encode_flags,
+    encode_local_header,
+    encode_timestamp,
+    may_need_zip64,
 )
 
 if TYPE_CHECKING:
@@ -41,113 +39,115 @@ if TYPE_CHECKING:
     from restkit.zip.entry import ZipStreamFile
 
 
-_SMALL = 1024 * 1024
-_LEVEL = 5  # the original's; 6 takes half as much time again, for one per cent less
-_FOLDER = 0x10  # of the attributes that DOS had
+_MAX_SMALL = 1024 * 1024
+_LEVEL = 5  # of restkit 1 to 4; level 6 takes 50 % more time for 1 % less output
+_DOS_FOLDER = 0x10  # the attribute of a folder
 
 _IN_MEMORY = (BytesPayload, BufferPayload)
-_AT_HAND = (BytesPayload, RegularPayload, BufferPayload)  # the frequent ones first
+_NEVER_BLOCKS = (BytesPayload, RegularPayload, BufferPayload)  # the most frequent ones first
 
 
 class Member:
-    """What an archive keeps of a file: its payload, and what its records say.
+    """A file in an archive: its payload, and the fields of its records.
 
-    ``foreseen``: its sizes, where they are known before anything is read. ``may_wait``: its
-    source may let whoever asks wait. ``small``: it goes by ``whole()``, else by ``pieces()``.
+    ``known_summary``: the sizes, if they are known before anything is read. ``may_block``: the
+    source may block. ``is_small``: call ``read_small()``, else ``chunks()``.
     """
 
-    __slots__ = ("entry", "foreseen", "may_wait", "payload", "small")
+    __slots__ = ("entry", "is_small", "known_summary", "may_block", "payload")
 
     def __init__(self, file: ZipStreamFile) -> None:
         self.payload = payload = file.payload
         size = payload.length
         method = file.compression_method if size != 0 else COMPRESSION_METHOD_NONE
-        stored = method == COMPRESSION_METHOD_NONE
-        self.foreseen = Sums(0, size, size) if stored and size is not None else None
-        self.may_wait = not isinstance(payload, _AT_HAND)
-        self.small = size is not None and size <= _SMALL
-        described = not (self.small or (self.foreseen and isinstance(payload, _IN_MEMORY)))
+        is_stored = method == COMPRESSION_METHOD_NONE
+        self.known_summary = DataSummary(0, size, size) if is_stored and size is not None else None
+        self.may_block = not isinstance(payload, _NEVER_BLOCKS)
+        self.is_small = size is not None and size <= _MAX_SMALL
+        can_precede = self.is_small or (self.known_summary and isinstance(payload, _IN_MEMORY))
         name, comment, when = file.name.encode(), file.comment.encode(), file.modified_at
-        # By place: with names it takes as long as all of the above.
+        # Positional: keyword arguments would take as long as all of the above.
         self.entry = Entry(
             name,
             comment,
-            flags_of(name, comment, described=described),
+            encode_flags(name, comment, has_descriptor=not can_precede),
             method,
-            described,
-            file.zip64 if size is None else outgrows(size, method),
-            clock_of(when),
-            stamp_of(when),
-            file.mode << 16 | (_FOLDER if name.endswith(b"/") else 0),
+            not can_precede,
+            file.zip64 if size is None else may_need_zip64(size, method),
+            encode_dos_time(when),
+            encode_timestamp(when),
+            file.mode << 16 | (_DOS_FOLDER if name.endswith(b"/") else 0),
         )
 
     def rename(self, name: str) -> None:
-        """Give it another name than its file's."""
+        """Use another name than that of the file."""
         check_name(name)
         entry, data = self.entry, name.encode()
-        flags = flags_of(data, entry.comment, described=entry.described)
+        flags = encode_flags(data, entry.comment, has_descriptor=entry.has_descriptor)
         self.entry = entry._replace(name=data, flags=flags)
 
-    def around(self) -> int:
-        """How many bytes go around data of foreseen sizes."""
-        assert self.foreseen is not None
-        header = local_header(self.entry, self.foreseen)
-        return len(header) + len(descriptor(self.entry, self.foreseen))
+    def compute_overhead(self) -> int:
+        """Return the size of the records around data of known size."""
+        assert self.known_summary is not None
+        header = encode_local_header(self.entry, self.known_summary)
+        return len(header) + len(encode_descriptor(self.entry, self.known_summary))
 
-    def whole(self) -> tuple[bytes, bytes, Sums]:
-        """One pass over what is small: its header, its data as they stand there, its sums."""
-        data = b"".join([bytes(piece) for piece in self.payload])
-        deflate = self.entry.method == COMPRESSION_METHOD_DEFLATE
-        packed = deflated(data, _LEVEL) if deflate else data
-        sums = Sums(crc_32(data), len(packed), len(data))
-        return local_header(self.entry, sums), packed, sums
+    def read_small(self) -> tuple[bytes, bytes, DataSummary]:
+        """Read small data. Return its header, the data as stored in the archive, its summary."""
+        data = b"".join([bytes(chunk) for chunk in self.payload])
+        is_deflated = self.entry.method == COMPRESSION_METHOD_DEFLATE
+        stored = deflate_raw(data, _LEVEL) if is_deflated else data
+        summary = DataSummary(crc32(data), len(stored), len(data))
+        return encode_local_header(self.entry, summary), stored, summary
 
-    def pieces(self) -> Generator[Buffer, None, tuple[Sums, int]]:
-        """One pass; an empty piece says that what came before it may not be held back any more.
+    def chunks(self) -> Generator[Buffer, None, tuple[DataSummary, int]]:
+        """Yield one pass. Return the summary, and the size of the records around the data.
 
-        Returns the sums, and how many bytes went around the data.
+        An empty chunk means that the chunks before it must not be held back any longer.
         """
-        return self._described() if self.entry.described else self._summed_before()
+        if self.entry.has_descriptor:
+            return self._chunks_with_descriptor()
+        return self._chunks_with_crc_first()
 
-    def _summed_before(self) -> Generator[Buffer, None, tuple[Sums, int]]:
-        """Stored, and in memory: its bytes are passed over twice."""
-        promised = 0
-        for piece in self.payload:
-            promised = crc_32(piece, promised)
-        assert self.foreseen is not None
-        sums = self.foreseen._replace(crc=promised)
-        header = local_header(self.entry, sums)
+    def _chunks_with_crc_first(self) -> Generator[Buffer, None, tuple[DataSummary, int]]:
+        """Read bytes in memory twice: first for the CRC, then to store them."""
+        crc = 0
+        for chunk in self.payload:
+            crc = crc32(chunk, crc)
+        assert self.known_summary is not None
+        summary = self.known_summary._replace(crc=crc)
+        header = encode_local_header(self.entry, summary)
         yield header
-        if sums != (yield from self._data()):
+        if summary != (yield from self._data_chunks()):
             raise PayloadError(f"{self.payload!r} was changed while it was sent")
-        return sums, len(header)
+        return summary, len(header)
 
-    def _described(self) -> Generator[Buffer, None, tuple[Sums, int]]:
-        header = local_header(self.entry, self.foreseen or Sums())
+    def _chunks_with_descriptor(self) -> Generator[Buffer, None, tuple[DataSummary, int]]:
+        header = encode_local_header(self.entry, self.known_summary or DataSummary())
         yield header
-        if self.may_wait:
+        if self.may_block:
             yield b""
-        sums = yield from self._data()
-        behind = descriptor(self.entry, sums)
-        yield behind
-        return sums, len(header) + len(behind)
+        summary = yield from self._data_chunks()
+        descriptor = encode_descriptor(self.entry, summary)
+        yield descriptor
+        return summary, len(header) + len(descriptor)
 
-    def _data(self) -> Generator[Buffer, None, Sums]:
-        """The data as they stand in the archive."""
-        pieces = _Summed(self.payload)
-        deflate = self.entry.method == COMPRESSION_METHOD_DEFLATE
+    def _data_chunks(self) -> Generator[Buffer, None, DataSummary]:
+        """Yield the data as stored in the archive."""
+        source = _SummedChunks(self.payload)
+        is_deflated = self.entry.method == COMPRESSION_METHOD_DEFLATE
         compressed = 0
-        with closing(_pressed(pieces) if deflate else _copied(pieces)) as packed:
-            for piece in packed:
-                compressed += len(piece)
-                yield piece
-                if self.may_wait:
+        with closing(_deflate(source) if is_deflated else _copy(source)) as chunks:
+            for chunk in chunks:
+                compressed += len(chunk)
+                yield chunk
+                if self.may_block:
                     yield b""
-        return Sums(pieces.crc, compressed, pieces.size)
+        return DataSummary(source.crc, compressed, source.size)
 
 
-class _Summed:
-    """One pass over a payload's pieces, and what they come to."""
+class _SummedChunks:
+    """One pass over a payload's chunks, with their CRC and size so far."""
 
     __slots__ = ("_payload", "crc", "size")
 
@@ -157,25 +157,25 @@ class _Summed:
         self.size = 0
 
     def __iter__(self) -> Generator[Buffer, None, None]:
-        pieces = iter(self._payload)
+        chunks = iter(self._payload)
         try:
-            for piece in pieces:
-                self.crc = crc_32(piece, self.crc)
-                self.size += len(piece)
-                yield piece
+            for chunk in chunks:
+                self.crc = crc32(chunk, self.crc)
+                self.size += len(chunk)
+                yield chunk
         finally:
-            close_if_it_can(pieces)
+            close_if_it_can(chunks)
 
 
-def _copied(summed: _Summed) -> Generator[bytes, None, None]:
-    """As bytes, and not as views that end with the next piece."""
-    with closing(iter(summed)) as pieces:
-        yield from map(bytes, pieces)
+def _copy(source: _SummedChunks) -> Generator[bytes, None, None]:
+    """Yield copies: a view is only valid until the next chunk."""
+    with closing(iter(source)) as chunks:
+        yield from map(bytes, chunks)
 
 
-def _pressed(summed: _Summed) -> Generator[bytes, None, None]:
-    with closing(iter(summed)) as pieces, BackgroundWorker() as overlap:
-        press = CompressPass(deflating(_LEVEL), overlap)
-        for piece in pieces:
-            yield from filter(None, press.take(piece))
-        yield from filter(None, press.finish())
+def _deflate(source: _SummedChunks) -> Generator[bytes, None, None]:
+    with closing(iter(source)) as chunks, BackgroundWorker() as worker:
+        compress_pass = CompressPass(open_raw_deflate(_LEVEL), worker)
+        for chunk in chunks:
+            yield from filter(None, compress_pass.add(chunk))
+        yield from filter(None, compress_pass.finish())

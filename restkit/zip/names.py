@@ -1,9 +1,7 @@
-"""Give each file of an archive a name of its own.
+"""Give each file of an archive its own name: ``a.txt``, ``a (1).txt``, ``a (2).txt``.
 
-Names that occur twice in an archive, told apart: ``a.txt``, ``a (1).txt``, ``a (2).txt``.
-
-A deduplicator is a generator: it is started with ``send(None)``, is sent one name after the other
-in the order of the files, gives a name for each, and is closed when all have theirs.
+A deduplicator is a generator. It is started with ``send(None)``, receives one name after the other
+in the order of the files, yields a name for each, and is closed after the last one.
 """
 
 from __future__ import annotations
@@ -17,23 +15,27 @@ from typing import TypeAlias
 from restkit.errors import PayloadError
 
 NameDeduplicator: TypeAlias = Generator[str | None, str, None]
-"""What gives names: primed with ``send(None)``, then sent each name in turn."""
+"""A generator of names: started with ``send(None)``, then sent each name in turn."""
 
 Deduplication: TypeAlias = NameDeduplicator | Callable[[], NameDeduplicator] | None
-"""A deduplicator, or a function that makes one for each archive; None is to keep names."""
+"""A deduplicator, or a function that makes one for each archive; None keeps duplicate names."""
 
 NameReconstructor: TypeAlias = Callable[[str, int, str | None], str]
-"""From path, index and extension (without its dot, None where there is none) to a name."""
+"""From path, index and extension (without its dot, None without an extension) to a name."""
 
-# The extension begins at the first dot of the last component. DOTALL: a name with a line break in
-# it is a name like others, and without it such names took time by the cube of their length.
+# The extension begins at the first dot of the last component. DOTALL: a line break in a name is a
+# character like others; without the flag such names took time by the cube of their length.
 _NAME = re.compile(r"((?:.*/)?.*?)(?: \((\d+)\))?(?:\.(.*?))?", re.DOTALL)
 
-_LONGEST_INDEX = 18  # digits; int() refuses thousands of them, and no archive has so many files
+_MAX_INDEX_DIGITS = 18  # more than any archive needs; int() refuses thousands of digits
 
 
 def numbered_name(path: str, index: int, extension: str | None) -> str:
-    """``path (index).extension``; index 0 is the plain name."""
+    """Return ``path (index).extension``; index 0 is the plain name.
+
+    >>> numbered_name('a', 2, 'txt'), numbered_name('a', 0, None)
+    ('a (2).txt', 'a')
+    """
     suffix = f" ({index})" if index else ""
     return f"{path}{suffix}" if extension is None else f"{path}{suffix}.{extension}"
 
@@ -41,44 +43,77 @@ def numbered_name(path: str, index: int, extension: str | None) -> str:
 def name_deduplicator_default(
     regex: re.Pattern[str] = _NAME, reconstructor: NameReconstructor = numbered_name
 ) -> NameDeduplicator:
-    """A deduplicator that numbers the names of one archive, each of them given once.
+    """Return a deduplicator that numbers the duplicate names of one archive.
 
-    ``regex`` must match a whole name, and has three groups: path, index, extension; a name that it
-    does not match is all path. ``reconstructor(path, index, extension)`` puts them together again:
-    plain names pass through it with index 0, so that the two have to agree. A name whose own
-    index is free is kept as it is; any other gets the lowest index that is. PayloadError where the
-    reconstructor makes no new names of new indexes.
+    ``regex`` must match a whole name and has three groups: path, index, extension. A name that it
+    does not match is all path. ``reconstructor(path, index, extension)`` makes a name from the
+    parts. Plain names pass through it with index 0, so the two must agree. A name with a free index
+    of its own is kept; any other name gets the lowest free index. Raises PayloadError if the
+    reconstructor returns no new names for new indexes.
 
     >>> names = name_deduplicator_default()
     >>> names.send(None)
     >>> names.send('a.txt'), names.send('a.txt'), names.send('b.txt')
     ('a.txt', 'a (1).txt', 'b.txt')
     """
-    given = _UsedNames(regex, reconstructor)
+    used_names: set[str] = set()
+    used_parts: set[tuple[str, str | None, int]] = set()
+    next_index: dict[tuple[str, str | None], int] = {}
     name = yield None
     while True:
-        name = yield given.another(name)
+        path, index, extension = _split_name(name, regex)
+        if not index or name in used_names or (path, extension, index) in used_parts:
+            # Other parts may give the same name: `a (1)` with 0, and `a` with 1. Among one more
+            # new names than there are used ones, at least one is free.
+            attempts = len(used_names) + 1
+            for index in count(next_index.get((path, extension), 0)):
+                if (path, extension, index) in used_parts:
+                    continue
+                name = reconstructor(path, index, extension)
+                if name not in used_names:
+                    break
+                attempts -= 1
+                if not attempts:
+                    raise PayloadError(
+                        "the name reconstructor must return a new name for each index; got names "
+                        f"that are used already, such as {name!r}"
+                    )
+            next_index[path, extension] = index + 1
+        used_parts.add((path, extension, index))
+        used_names.add(name)
+        name = yield name
+
+
+def _split_name(name: str, regex: re.Pattern[str]) -> tuple[str, int, str | None]:
+    """Return path, index and extension."""
+    match = regex.fullmatch(name)
+    if match is None:
+        return name, 0, None
+    path, index, extension = match.groups()
+    if index is not None and len(index) > _MAX_INDEX_DIGITS:
+        return name, 0, None
+    return path, int(index or 0), extension
 
 
 def unique_names(names: Sequence[str], deduplicator: Deduplication) -> Sequence[str]:
-    """What a deduplicator, or one that a function makes, gives for these names; it is closed then.
+    """Return the names that a deduplicator gives for these names, and close it.
 
-    None leaves them as they are. Of a folder's name, with the slash at its end, the deduplicator
-    sees what is before that. Raises PayloadError for a deduplicator that ends too early, TypeError
-    for a name that is no text, and whatever the deduplicator raises.
+    ``deduplicator`` may be a function that makes one; None keeps the names. The slash at the end
+    of a folder's name is removed before and added after. Raises PayloadError for a deduplicator
+    that ends too early, TypeError for a name that is no str, and every error of the deduplicator.
     """
     if deduplicator is None:
         return names
-    if deduplicator is name_deduplicator_default and _are_plain(names):
+    if deduplicator is name_deduplicator_default and _are_unique_and_plain(names):
         return names
     generator = deduplicator() if callable(deduplicator) else deduplicator
     with closing(generator):
-        _sent(generator, None)
-        return [_another(generator, name) for name in names]
+        _send(generator, None)
+        return [_deduplicate(generator, name) for name in names]
 
 
-def _are_plain(names: Iterable[str]) -> bool:
-    """Whether each occurs once, and none has what could be an index: the default keeps these."""
+def _are_unique_and_plain(names: Iterable[str]) -> bool:
+    """Whether the default deduplicator keeps all names: no duplicates, and no index in any."""
     seen = set()
     for name in names:
         plain = name.removesuffix("/")
@@ -88,76 +123,28 @@ def _are_plain(names: Iterable[str]) -> bool:
     return True
 
 
-def _another(generator: NameDeduplicator, name: str) -> str:
+def _deduplicate(generator: NameDeduplicator, name: str) -> str:
     slash = "/" if name.endswith("/") else ""
-    given = _sent(generator, name.removesuffix("/"))
-    if not isinstance(given, str):
+    new_name = _send(generator, name.removesuffix("/"))
+    if not isinstance(new_name, str):
         raise TypeError(
-            f"the name deduplicator gave {type(given).__name__} for {name!r}; str is wanted"
+            f"the name deduplicator must yield str; got {type(new_name).__name__} for {name!r}"
         )
-    if given.endswith("/") and not slash:
+    if new_name.endswith("/") and not slash:
         raise PayloadError(
-            f"the name deduplicator gave {given!r} for {name!r}, which is no folder: a name with a "
-            "slash at its end is a folder's"
+            f"the name deduplicator gave {new_name!r} for {name!r}: a slash at the end would make "
+            "it a folder"
         )
-    return given + slash
+    return new_name + slash
 
 
-def _sent(generator: NameDeduplicator, name: str | None) -> object:
+def _send(generator: NameDeduplicator, name: str | None) -> object:
     try:
-        return generator.send(name)  # type: ignore[arg-type]  # None is what primes a generator
+        return generator.send(name)  # type: ignore[arg-type]  # None starts a generator
     except StopIteration as exc:
         raise PayloadError(
             f"the name deduplicator ended before the name {name!r}"
             if name is not None
-            else "the name deduplicator has ended: a generator serves one archive; the function "
-            "that makes it, without a call, serves any number"
+            else "the name deduplicator has ended: a generator serves one archive; pass the "
+            "function that makes it, without calling it, to serve any number of archives"
         ) from exc
-
-
-class _UsedNames:
-    """The names that were given so far, and what is known of the next free indexes."""
-
-    def __init__(self, regex: re.Pattern[str], reconstructor: NameReconstructor) -> None:
-        self._regex = regex
-        self._reconstructor = reconstructor
-        self._names: set[str] = set()
-        self._taken: set[tuple[str, str | None, int]] = set()
-        self._next: dict[tuple[str, str | None], int] = {}
-
-    def another(self, name: str) -> str:
-        path, index, extension = self._parts(name)
-        free = (path, extension, index) not in self._taken and name not in self._names
-        if not (index and free):
-            index, name = self._next_free(path, extension)
-        self._taken.add((path, extension, index))
-        self._names.add(name)
-        return name
-
-    def _parts(self, name: str) -> tuple[str, int, str | None]:
-        match = self._regex.fullmatch(name)
-        if match is None:
-            return name, 0, None
-        path, index, extension = match.groups()
-        if index is not None and len(index) > _LONGEST_INDEX:
-            return name, 0, None
-        return path, int(index or 0), extension
-
-    def _next_free(self, path: str, extension: str | None) -> tuple[int, str]:
-        # The same name may come of other parts: `a (1)` with 0, and `a` with 1. Among one more new
-        # names than there are given ones, one is free.
-        tries = len(self._names) + 1
-        for index in count(self._next.get((path, extension), 0)):
-            if (path, extension, index) in self._taken:
-                continue
-            name = self._reconstructor(path, index, extension)
-            if name not in self._names:
-                self._next[path, extension] = index + 1
-                return index, name
-            tries -= 1
-            if not tries:
-                break
-        raise PayloadError(
-            f"the name reconstructor gives names that are taken, such as {name!r}, whatever the "
-            "index: a new one is wanted for each"
-        )

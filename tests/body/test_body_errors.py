@@ -408,7 +408,7 @@ SPOILED = {
     "no gzip at all": ("gzip", b"some words", None),
     "deflate cut": ("deflate", DEFLATED[:-3], "ends early"),
     "deflate with a wrong sum": ("deflate", DEFLATED[:-4] + b"\0\0\0\0", None),
-    "deflate with rubbish": ("deflate", DEFLATED + b"x", "something follows"),
+    "deflate with rubbish": ("deflate", DEFLATED + b"x", "data follows"),
     "brotli cut": ("br", BROTLI[:-3], "ends early"),
     "brotli with rubbish": ("br", BROTLI + b"x", None),
     "zstd cut": ("zstd", ZSTD, "ends early"),

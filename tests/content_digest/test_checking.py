@@ -1,424 +1,217 @@
-"""Digests on the wire: what is sent with a payload, and what is checked of an answer (RFC 9530)."""
+"""Received bytes, checked against digests, without a network."""
 
 from __future__ import annotations
 
-import gzip
-import hashlib
-import pickle
-from collections.abc import Iterator
+import random
+from itertools import pairwise
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from restkit import Client, IntegrityError, Request, RequestError
-from restkit.content_digest.payloads import digested
-from restkit.content_encoding.payloads import compressed
-from restkit.io.buffers import Buffer
-from restkit.payload.base import Payload
-from restkit.payload.convert import as_payload
-from support import (
-    ScriptedServer,
-    body_of,
-    chunked_response,
-    chunks,
-    digest_of,
-    field,
-    head_of,
-    payload_of,
-    response,
-)
+from restkit.content_digest.checking import CheckedSource, DigestCheck, make_response_check
+from restkit.errors import IntegrityError, UnexpectedEOF
+from restkit.headers import Headers
+from support import digest_of
 from support.memory import MIB
-from support.peer import Peer
 
-OK = response(b"ok")
-WORDS = b"some words, and then some more words; " * 100
-
-
-def with_digest(source: object) -> Payload:
-    payload = as_payload(source)
-    assert payload is not None
-    return digested(payload)
+WORDS = b'{"hello": "world"}\n'
+# From RFC 9530 B.1.
+SHA_256 = "sha-256=:RK/0qy18MlBSVnWgjwz6lZEWjP/lF5HF9bvEF8FabDg=:"
+SHA_512 = (
+    "sha-512=:YMAam51Jz/jOATT6/zvHrLVgOYTGFy1d6GJiOHTohq4"
+    "yP+pgk4vf2aCsyRZOtw8MjkM7iw7yZ/WkppmM44T3qg==:"
+)
 
 
-# Sent
+class FakeFraming:
+    """Length and trailers."""
+
+    def __init__(self, length: int | None, *trailers: tuple[str, str]) -> None:
+        self.length = length
+        self.trailers = list(trailers)
 
 
-@pytest.mark.parametrize("source", [WORDS, "a path"])
-def test_what_has_a_length_is_sent_with_its_digest_in_the_head(client, tmp_path, source):
-    if source == "a path":
-        source = tmp_path / "words"
-        source.write_bytes(WORDS)
-    with ScriptedServer.serving(OK) as server:
-        client.request(server.url(), "PUT", payload=with_digest(source))
-    head = head_of(server.request)
-    assert field(head, "content-digest") == digest_of(WORDS)
-    assert field(head, "content-length") == str(len(WORDS))
-    assert field(head, "trailer") is None
-    assert body_of(server.request) == WORDS
+class FakeSource:
+    """A source of these chunks."""
+
+    def __init__(self, *chunks: bytes, failure: Exception | None = None) -> None:
+        self._chunks = iter(chunks)
+        self._failure = failure
+        self.closed = 0
+
+    def read_piece(self) -> bytes:
+        chunk = next(self._chunks, b"")
+        if not chunk and self._failure:
+            raise self._failure
+        return chunk
+
+    def readinto(self, view: memoryview) -> int:
+        chunk = self.read_piece()
+        view[: len(chunk)] = chunk
+        return len(chunk)
+
+    def close(self) -> None:
+        self.closed += 1
 
 
-@pytest.mark.parametrize("source", [[b"one ", b"two"], iter([b"one ", b"two"])], ids=["list", "it"])
-def test_what_goes_in_chunks_ends_with_its_digest(client, source):
-    source = list(source)
-    for each in (source, iter(source)):
-        with ScriptedServer.serving(OK) as server:
-            client.request(server.url(), "PUT", payload=with_digest(each))
-        head = head_of(server.request)
-        assert field(head, "trailer") == "Content-Digest"
-        assert field(head, "content-digest") is None
-        assert body_of(server.request) == (
-            chunks(b"one ", b"two")
-            + b"0\r\nContent-Digest: "
-            + digest_of(b"one two").encode()
-            + b"\r\n\r\n"
-        )
+def make_check(*fields: tuple[str, str], method: str = "GET", status: int = 200) -> DigestCheck:
+    check = make_response_check(method, status, Headers(fields))
+    assert check is not None
+    return check
 
 
-def test_the_digest_is_of_what_is_sent_after_it_was_compressed(client):
-    with ScriptedServer.serving(OK) as server:
-        payload = digested(compressed(as_payload(WORDS), "gzip"))
-        client.request(server.url(), "PUT", payload=payload)
-    sent = payload_of(server.request)
-    assert gzip.decompress(sent) == WORDS
-    assert field(head_of(server.request), "content-encoding") == "gzip"
-    assert body_of(server.request).endswith(digest_of(sent).encode() + b"\r\n\r\n")
+def read_chunks(source: CheckedSource) -> bytes:
+    return b"".join(bytes(chunk) for chunk in iter(source.read_piece, b""))
 
 
-def test_a_length_of_the_callers_leaves_no_place_for_it(client):
-    with ScriptedServer.serving(OK) as server:
-        with pytest.raises(RequestError, match="only be sent behind chunks"):
-            headers = {"Content-Length": 3}
-            client.request(
-                server.url(), "PUT", payload=with_digest(iter([b"abc"])), headers=headers
-            )
-        assert server.requests == []
+def read_into(source: CheckedSource) -> bytes:
+    view, found = memoryview(bytearray(100)), b""
+    while count := source.readinto(view):
+        found += view[:count]
+    return found
 
 
-def test_chunks_that_the_caller_asks_for_carry_it_in_the_head_or_behind(client):
-    headers = {"Transfer-Encoding": "chunked"}
-    with ScriptedServer.serving(OK) as server:
-        for source in (b"abc", iter([b"abc"])):
-            client.request(server.url(), "PUT", payload=with_digest(source), headers=headers)
-    sized, unsized = server.requests
-    assert field(head_of(sized), "content-digest") == digest_of(b"abc")
-    assert field(head_of(sized), "trailer") is None
-    assert body_of(sized) == chunks(b"abc") + b"0\r\n\r\n"
-    assert field(head_of(unsized), "trailer") == "Content-Digest"
-    assert digest_of(b"abc").encode() in body_of(unsized)
+@pytest.mark.parametrize("read_all", [read_chunks, read_into])
+@pytest.mark.parametrize("length", [len(WORDS), None])
+@pytest.mark.parametrize("field", [SHA_256, SHA_512, f"{SHA_512}, {SHA_256}, md5=:AAAA:"])
+def test_body_that_matches_its_digests_is_read_to_its_end(read_all, length, field):
+    check = make_check(("Content-Digest", field))
+    source = CheckedSource(FakeSource(WORDS[:5], WORDS[5:]), check, FakeFraming(length))
+    assert read_all(source) == WORDS
+    assert read_all(source) == b""
 
 
-def test_a_trailer_field_of_the_callers_wins(client):
-    with ScriptedServer.serving(OK) as server:
-        payload = with_digest(iter([b"abc"]))
-        client.request(server.url(), "PUT", payload=payload, headers={"Trailer": "X-Mine"})
-    assert field(head_of(server.request), "trailer") == "X-Mine"
-
-
-@pytest.mark.parametrize("options", [{"spool": True}, {"replay": "spool"}, {}])
-def test_what_is_spooled_for_its_length_has_the_digest_in_the_head(client, options):
-    wanted = response(status="411 Length Required")
-    answers = (OK,) if "spool" in options else (wanted, OK)
-    with ScriptedServer.serving(*answers) as server:
-        payload = with_digest([b"one ", b"two"] if not options else iter([b"one ", b"two"]))
-        client.request(server.url(), "PUT", payload=payload, **options)
-    head = head_of(server.requests[-1])
-    assert field(head, "content-digest") == digest_of(b"one two")
-    assert field(head, "content-length") == "7"
-    assert field(head, "trailer") is None
-    assert body_of(server.requests[-1]) == b"one two"
-
-
-def test_what_is_kept_as_it_goes_ends_with_its_digest_at_each_try(client):
-    moved = response(b"", "Location: /there", status="307 Temporary Redirect")
-    with ScriptedServer.serving(moved, OK) as server:
-        payload = with_digest(iter([b"one ", b"two"]))
-        client.request(server.url(), "PUT", payload=payload, replay="spool")
-    for request in server.requests:
-        assert field(head_of(request), "trailer") == "Content-Digest"
-        assert body_of(request).endswith(digest_of(b"one two").encode() + b"\r\n\r\n")
-
-
-def test_the_option_sends_it_of_whatever_goes_out(client, tmp_path):
-    path = tmp_path / "words"
-    path.write_bytes(WORDS)
-    with ScriptedServer.serving(OK) as server:
-        for payload in (WORDS, path, {"a": "b"}, iter([WORDS])):
-            client.request(server.url(), "PUT", payload=payload, content_digest=True)
-        client.request(server.url(), "PUT", payload=path, compress="zstd", content_digest=True)
-        client.request(server.url(), content_digest=True)
-    for request in server.requests[:-1]:
-        said = digest_of(payload_of(request))
-        ahead = field(head_of(request), "content-digest")
-        assert ahead == said or body_of(request).endswith(f"{said}\r\n\r\n".encode())
-    assert field(head_of(server.requests[-1]), "content-digest") is None
-
-
-def test_a_digest_of_the_callers_is_the_one_that_is_sent(client):
-    headers = {"Content-Digest": "sha-512=:YWJj:"}
-    with ScriptedServer.serving(OK) as server:
-        for payload in (b"abc", iter([b"abc"])):
-            client.request(
-                server.url(), "PUT", payload=payload, content_digest=True, headers=headers
-            )
-    for request in server.requests:
-        assert field(head_of(request), "content-digest") == "sha-512=:YWJj:"
-        assert b"sha-256" not in request
-
-
-def test_a_digest_that_the_caller_withholds_is_not_sent(client):
-    with ScriptedServer.serving(OK) as server:
-        for payload in (b"abc", iter([b"abc"])):
-            headers = {"Content-Digest": None}
-            client.put(server.url(), payload, headers, content_digest=True)
-    for request in server.requests:
-        assert b"digest" not in request.lower()
-        assert b"sha-256" not in request
-
-
-@pytest.mark.parametrize("by", ["call", "client"])
-def test_compressed_bytes_are_not_sent_without_the_header_that_says_so(by):
-    none = {"Content-Encoding": None}
-    with ScriptedServer.serving(OK) as server:
-        with Client(headers=none if by == "client" else None, compress="gzip") as client:
-            with pytest.raises(RequestError, match="Content-Encoding=None are given") as caught:
-                client.put(server.url(), b"abc", none if by == "call" else None)
-            assert caught.value.sent == "nothing"
-            assert client.get(server.url()).status == 200  # where nothing is compressed
-
-
-class SizedOnce(Payload):
-    """One that says how long it is, and can be sent once."""
-
-    length = 3
-
-    def __init__(self) -> None:
-        self.asked = 0
-
-    def chunks(self) -> Iterator[Buffer]:
-        for piece in (b"a", b"b", b"c"):
-            self.asked += 1
-            yield piece
-
-
-def test_what_is_kept_as_it_goes_is_not_read_beforehand(client):
-    source = SizedOnce()
-    seen = []
-
-    class Looking:
-        def on_request(self, request: Request) -> None:
-            seen.append(source.asked)
-
-    with ScriptedServer.serving(OK) as server:
-        client.request(
-            server.url(),
-            "PUT",
-            payload=source,
-            content_digest=True,
-            replay="spool",
-            filters=[Looking()],
-        )
-    assert seen == [0]
-    assert body_of(server.request).endswith(digest_of(b"abc").encode() + b"\r\n\r\n")
-
-
-# Received
-
-
-def sized(body: bytes, *fields: str) -> bytes:
-    return response(body, *fields)
-
-
-def in_chunks(body: bytes, *fields: str) -> bytes:
-    half = len(body) // 2
-    return chunked_response(*filter(None, (body[:half], body[half:])), fields=fields)
-
-
-@pytest.fixture(params=[sized, in_chunks])
-def answering(request):
-    """What makes an answer of a body and fields, by its length and in chunks."""
-    return request.param
-
-
-@pytest.mark.parametrize("body", [b"", WORDS, WORDS * 400], ids=len)
+@pytest.mark.parametrize("read_all", [read_chunks, read_into])
+@pytest.mark.parametrize("length", [len(WORDS), None])
 @pytest.mark.parametrize("name", ["Content-Digest", "Repr-Digest"])
-def test_a_body_that_is_the_one_of_its_digest_is_read(client, answering, body, name):
-    answer = answering(body, f"{name}: {digest_of(body)}, {digest_of(body, 'sha-512')}")
-    with ScriptedServer.serving(answer) as server:
-        for _ in range(2):
-            assert client.request(server.url()).body == body
-    assert server.connections == 1
-
-
-VIEWS = {
-    "body": lambda r: r.body,
-    "text": lambda r: r.text,
-    "read": lambda r: r.body_file.read(),
-    "lines": lambda r: list(r.body_file),
-    "tee": lambda r: r.tee().readlines(),
-    "stream": lambda r: r.body_stream().read(),
-    "pieces": lambda r: list(r.payload_stream),
-    "blocks": lambda r: list(r.iter_blocks()),
-}
-
-
-@pytest.mark.parametrize("size", [1, 400], ids=["small", "large"])
-@pytest.mark.parametrize("view", VIEWS)
-def test_a_body_that_is_another_cannot_be_read_to_its_end(client, answering, view, size):
-    body = WORDS * size
-    answer = answering(body, f"Content-Digest: {digest_of(b'other')}")
-    with ScriptedServer.serving(answer, OK) as server:
-        wrong = client.request(server.url())
-        assert wrong.status == 200
-        for _ in range(2):
-            with pytest.raises(IntegrityError, match="Content-Digest") as caught:
-                VIEWS[view](wrong)
-            assert caught.value.request is wrong.request
-            assert caught.value.response is wrong
-            if view in ("stream", "pieces"):
-                break
-        wrong.close()
-        assert client.request(server.url()).body == b"ok"
-    assert server.connections == 1  # all of it came, and the connection is as good as before
-
-
-def test_a_body_that_is_another_is_read_where_nobody_wants_it_checked(client, answering):
-    wrong = answering(WORDS, f"Content-Digest: {digest_of(b'other')}")
-    with ScriptedServer.serving(wrong) as server:
-        response = client.put(server.url(), WORDS, content_digest=False)
-        assert response.body == WORDS
-        assert response.headers["Content-Digest"] == digest_of(b"other")
-        assert field(head_of(server.request), "content-digest") is None
-        with pytest.raises(IntegrityError):
-            client.put(server.url(), WORDS, content_digest=None).body_file.read()
-
-
-def test_a_body_that_is_another_is_not_saved(client, answering, tmp_path):
-    answer = answering(WORDS, f"Content-Digest: {digest_of(b'other')}")
-    with ScriptedServer.serving(answer) as server, pytest.raises(IntegrityError):
-        client.request(server.url()).save(tmp_path / "saved")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_S05_a_body_that_is_another_ends_no_request_it_is_sent_on_with(client, answering):
-    body = WORDS * 400
-    answer = answering(body, f"Content-Digest: {digest_of(b'other')}")
-
-    def script(peer: Peer) -> None:
-        peer.read_to_end()
-
-    with ScriptedServer.serving(answer) as source, ScriptedServer(script) as target:
+def test_body_that_does_not_match_raises_at_every_read(read_all, length, name):
+    check = make_check((name, SHA_256))
+    wrong = WORDS.replace(b"w", b"v")
+    source = CheckedSource(FakeSource(wrong[:5], wrong[5:]), check, FakeFraming(length))
+    for _ in range(3):
         with pytest.raises(IntegrityError) as caught:
-            client.request(target.url(), "PUT", payload=client.request(source.url()))
-        target.join()
-    assert caught.value.out_of_payload
-    assert str(source.port) in str(caught.value)
-    (wire,) = target.wire
-    if answering is sized:
-        assert len(body_of(wire)) < len(body)
-    assert not wire.endswith(b"0\r\n\r\n")
+            read_all(source)
+        assert SHA_256 in caught.value.message
+        assert digest_of(wrong) in caught.value.message
+        assert name in caught.value.message
+        assert "for 19 bytes" in caught.value.message
 
 
-@pytest.mark.parametrize("decompress", [True, False])
-def test_the_digest_is_of_the_body_as_it_came(client, answering, decompress):
-    coded = gzip.compress(WORDS, mtime=0)
-    fields = ["Content-Encoding: gzip", f"Content-Digest: {digest_of(coded)}"]
-    wrong = ["Content-Encoding: gzip", f"Content-Digest: {digest_of(WORDS)}"]
-    answers = answering(coded, *fields), answering(coded, *wrong)
-    with ScriptedServer.serving(*answers) as server:
-        body = client.request(server.url(), decompress=decompress).body
-        assert body == (WORDS if decompress else coded)
-        with pytest.raises(IntegrityError):
-            _ = client.request(server.url(), decompress=decompress).body
+def test_last_chunk_of_a_known_length_is_held_back_if_the_body_does_not_match():
+    check = make_check(("Content-Digest", SHA_256))
+    source = CheckedSource(FakeSource(b"first", b"last"), check, FakeFraming(9))
+    assert source.read_piece() == b"first"
+    with pytest.raises(IntegrityError):
+        source.read_piece()
 
 
-@pytest.mark.parametrize("right", [True, False])
-@pytest.mark.parametrize("size", [1, 400], ids=["small", "large"])
-def test_a_digest_behind_the_body_is_checked_where_it_was_announced(client, right, size):
-    body = WORDS * size
-    said = digest_of(body if right else b"other").encode()
-    answer = (
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: Content-Digest\r\n\r\n"
-        + chunks(body)
-        + b"0\r\nContent-Digest: "
-        + said
-        + b"\r\n\r\n"
-    )
-    with ScriptedServer.serving(answer) as server:
-        came = client.request(server.url())
-        if right:
-            assert came.body == body
-            assert came.trailers["content-digest"] == said.decode()
-        else:
-            with pytest.raises(IntegrityError):
-                _ = came.body
+def test_every_known_digest_must_match():
+    check = make_check(("Content-Digest", f"{SHA_256}, {digest_of(b'other', 'sha-512')}"))
+    with pytest.raises(IntegrityError, match="sha-512"):
+        read_chunks(CheckedSource(FakeSource(WORDS), check, FakeFraming(None)))
+    check = make_check(("Content-Digest", SHA_256), ("Repr-Digest", digest_of(b"other")))
+    with pytest.raises(IntegrityError, match="Repr-Digest"):
+        read_chunks(CheckedSource(FakeSource(WORDS), check, FakeFraming(None)))
 
 
-def test_the_answer_to_head_and_a_part_are_not_held_to_the_digest_of_the_whole(client):
-    said = f"Repr-Digest: {digest_of(WORDS)}"
-    head = b"HTTP/1.1 200 OK\r\nContent-Length: 3800\r\n" + said.encode() + b"\r\n\r\n"
-    part = response(WORDS[:10], said, "Content-Range: bytes 0-9/3800", status="206 Partial Content")
-    not_modified = b"HTTP/1.1 304 Not Modified\r\n" + said.encode() + b"\r\n\r\n"
-    with ScriptedServer.serving(head, part, not_modified) as server:
-        assert client.request(server.url(), "HEAD").body == b""
-        assert client.request(server.url(), headers={"Range": "bytes=0-9"}).body == WORDS[:10]
-        assert client.request(server.url()).body == b""
+def test_digest_of_a_wrong_length_does_not_match():
+    check = make_check(("Content-Digest", "sha-256=::"))
+    with pytest.raises(IntegrityError):
+        check.verify([])
 
 
-def test_what_is_no_digest_is_ignored(client, answering):
-    fields = ("Content-Digest: sha-256=nonsense", "Repr-Digest: md5=:AAAA:")
-    with ScriptedServer.serving(answering(WORDS, *fields)) as server:
-        assert client.request(server.url()).body == WORDS
+def test_error_of_the_source_passes_through():
+    check = make_check(("Content-Digest", SHA_256))
+    broken = FakeSource(WORDS[:5], failure=UnexpectedEOF("the body ended after 5 of 19 bytes"))
+    source = CheckedSource(broken, check, FakeFraming(len(WORDS)))
+    with pytest.raises(UnexpectedEOF):
+        read_chunks(source)
+    source.close()
+    assert broken.closed == 1
 
 
-def test_a_body_that_is_let_go_is_not_checked(client, answering):
-    answer = answering(WORDS, f"Content-Digest: {digest_of(b'other')}")
-    with ScriptedServer.serving(answer) as server:
-        client.request(server.url()).close()
-        client.request(server.url()).skip_body()
-
-
-def test_an_answer_that_was_checked_pickles(client, answering):
-    coded = gzip.compress(WORDS, mtime=0)
-    for body, fields in ((WORDS, ()), (coded, ("Content-Encoding: gzip",))):
-        for right in (True, False):
-            said = f"Content-Digest: {digest_of(body if right else b'other')}"
-            with ScriptedServer.serving(answering(body, said, *fields)) as server:
-                again = pickle.loads(pickle.dumps(client.request(server.url())))
+def test_announced_digests_are_checked_in_trailers():
+    for trailer in ("Content-Digest", "x-other, repr-digest", " CONTENT-DIGEST ,"):
+        for field, right in ((SHA_256, True), (SHA_512, True), (digest_of(b"other"), False)):
+            check = make_check(("Trailer", trailer))
+            name = "Repr-Digest" if "repr" in trailer else "Content-Digest"
+            source = CheckedSource(FakeSource(WORDS), check, FakeFraming(None, (name, field)))
             if right:
-                assert again.body == WORDS
+                assert read_chunks(source) == WORDS
             else:
                 with pytest.raises(IntegrityError):
-                    _ = again.body
+                    read_chunks(source)
 
 
-def test_a_large_body_is_checked_as_it_is_streamed(client):
-    block = hashlib.sha512(b"block").digest() * (MIB // 64)
-
-    def script(peer: Peer) -> None:
-        peer.read_request()
-        said = digest_of(block * 20).encode()
-        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n" % (20 * MIB))
-        peer.send(b"Content-Digest: " + said + b"\r\n\r\n", *[block] * 20)
-
-    with ScriptedServer(script) as server:
-        came = client.request(server.url())
-        assert sum(map(len, came.payload_stream)) == 20 * MIB
+def test_trailer_that_was_not_announced_is_not_checked():
+    check = make_check(("Content-Digest", SHA_256))
+    trailer = ("Content-Digest", digest_of(b"other", "sha-512"))
+    assert read_chunks(CheckedSource(FakeSource(WORDS), check, FakeFraming(None, trailer))) == WORDS
 
 
-class Summed(Payload):
-    """One with a trailer of its own, which it announces."""
+@pytest.mark.parametrize(
+    ("method", "status", "content", "representation"),
+    [
+        ("GET", 200, True, True),
+        ("GET", 404, True, True),
+        ("GET", 206, True, False),
+        ("GET", 226, True, False),
+        ("POST", 200, True, False),
+        ("PUT", 201, True, False),
+        ("DELETE", 500, True, False),
+        ("HEAD", 200, False, False),
+        ("GET", 304, False, False),
+        ("PUT", 204, False, False),
+        ("GET", 101, False, False),
+        ("CONNECT", 200, False, False),
+    ],
+)
+def test_method_and_status_decide_which_fields_are_checked(method, status, content, representation):
+    checked = {
+        name: make_response_check(method, status, Headers([(name, SHA_256)])) is not None
+        for name in ("Content-Digest", "Repr-Digest")
+    }
+    assert checked == {"Content-Digest": content, "Repr-Digest": representation}
 
-    trailer_names = ("X-Sum",)
 
-    def chunks(self) -> Iterator[Buffer]:
-        yield b"abc"
+@pytest.mark.parametrize(
+    "field",
+    [
+        ("Content-Type", "text/plain"),
+        ("Content-Digest", "md5=:AAAA:"),
+        ("Content-Digest", "rubbish"),
+        ("Unencoded-Digest", SHA_256),
+        ("Digest", "SHA-256=RK/0qy18MlBSVnWgjwz6lZEWjP/lF5HF9bvEF8FabDg="),
+        ("Trailer", "X-Rows"),
+    ],
+)
+def test_response_without_a_known_digest_has_no_check(field):
+    assert make_response_check("GET", 200, Headers([field])) is None
 
-    def trailers(self) -> list[tuple[str, str]]:
-        return [("X-Sum", "6")]
+
+@given(st.binary(max_size=2000), st.lists(st.integers(0, 2000)), st.booleans())
+def test_cuts_between_chunks_do_not_matter(data, places, right):
+    bounds = sorted({0, len(data), *(place % (len(data) + 1) for place in places)})
+    chunks = [data[a:b] for a, b in pairwise(bounds)]
+    field = digest_of(data if right else data + b"!")
+    source = CheckedSource(
+        FakeSource(*chunks), make_check(("Content-Digest", field)), FakeFraming(None)
+    )
+    if right:
+        assert read_chunks(source) == data
+    else:
+        with pytest.raises(IntegrityError):
+            read_chunks(source)
 
 
-def test_the_trailers_of_a_payload_are_announced_through_what_is_made_of_it(client):
-    with ScriptedServer.serving(OK) as server:
-        payload = digested(compressed(Summed(), "gzip"))
-        client.request(server.url(), "PUT", payload=payload, progress=lambda *_: None)
-    assert field(head_of(server.request), "trailer") == "X-Sum, Content-Digest"
-    assert b"\r\nX-Sum: 6\r\nContent-Digest: sha-256=:" in body_of(server.request)
+def test_large_body_is_hashed_chunk_by_chunk():
+    block = random.Random(9).randbytes(MIB)
+    check = make_check(("Content-Digest", digest_of(block * 20)))
+    assert (
+        len(read_chunks(CheckedSource(FakeSource(*[block] * 20), check, FakeFraming(20 * MIB))))
+        == 20 * MIB
+    )
+    assert repr(CheckedSource(FakeSource(), check, FakeFraming(None))) == (
+        "<CheckedSource, 20971520 bytes so far>"
+    )

@@ -1,4 +1,4 @@
-"""Parts one after the other: what three parsers of others' make of them, lengths, encodings."""
+"""Multipart forms: read by three other parsers, their lengths, waiting and transfer encodings."""
 
 from __future__ import annotations
 
@@ -29,34 +29,34 @@ from support.memory import MIB, peak_memory
 GIB = 1 << 30
 
 
-class Parsed(NamedTuple):
-    """A part as a parser gives it back; what of it a parser does not tell is None."""
+class ParsedPart(NamedTuple):
+    """A part from a parser; a value that the parser does not give is None."""
 
     name: str
     file_name: str | None
     data: bytes
 
 
-def by_multipart(content_type: str, body: bytes) -> list[Parsed]:
-    """PyPI's multipart, which knows what browsers write; strict about everything else."""
+def parse_with_multipart(content_type: str, body: bytes) -> list[ParsedPart]:
+    """Use multipart from PyPI, which knows the quoting of browsers and is strict otherwise."""
     _, options = multipart.parse_options_header(content_type)
     parser = multipart.MultipartParser(io.BytesIO(body), options["boundary"], strict=True)
-    return [Parsed(part.name, part.filename, part.raw) for part in parser]
+    return [ParsedPart(part.name, part.filename, part.raw) for part in parser]
 
 
-def by_python_multipart(content_type: str, body: bytes) -> list[Parsed]:
-    """PyPI's python-multipart; it undoes a Content-Transfer-Encoding."""
-    found: list[Parsed] = []
+def parse_with_python_multipart(content_type: str, body: bytes) -> list[ParsedPart]:
+    """Use python-multipart from PyPI, which decodes a Content-Transfer-Encoding."""
+    found: list[ParsedPart] = []
     files = []
 
     def on_field(got):
-        found.append(Parsed(got.field_name.decode(), None, got.value or b""))
+        found.append(ParsedPart(got.field_name.decode(), None, got.value or b""))
 
     def on_file(got):
-        files.append(got)  # older ones are not done with it yet
+        files.append(got)  # older versions still write to it
         got.file_object.seek(0)
         found.append(
-            Parsed(got.field_name.decode(), got.file_name.decode(), got.file_object.read())
+            ParsedPart(got.field_name.decode(), got.file_name.decode(), got.file_object.read())
         )
 
     headers = {"Content-Type": content_type.encode()}
@@ -66,33 +66,33 @@ def by_python_multipart(content_type: str, body: bytes) -> list[Parsed]:
     return found
 
 
-def by_email(content_type: str, body: bytes) -> list[Parsed]:
-    """The standard library's email; names come as they are on the wire, not decoded."""
+def parse_with_email(content_type: str, body: bytes) -> list[ParsedPart]:
+    """Use email of the standard library, which does not decode names."""
     text = f"Content-Type: {content_type}\r\n\r\n{body.decode('latin-1')}"
     parts = email.message_from_string(text).get_payload()
     return [
-        Parsed(
-            _utf_8(part.get_param("name", header="content-disposition")),
-            _utf_8(part.get_param("filename", header="content-disposition")),
+        ParsedPart(
+            _decode_utf_8(part.get_param("name", header="content-disposition")),
+            _decode_utf_8(part.get_param("filename", header="content-disposition")),
             part.get_payload().encode("latin-1"),
         )
         for part in parts
     ]
 
 
-def _utf_8(name: str | None) -> str | None:
+def _decode_utf_8(name: str | None) -> str | None:
     return None if name is None else name.encode("latin-1").decode()
 
 
-EVERY_PARSER = {
-    "multipart": by_multipart,
-    "python-multipart": by_python_multipart,
-    "email": by_email,
+PARSERS = {
+    "multipart": parse_with_multipart,
+    "python-multipart": parse_with_python_multipart,
+    "email": parse_with_email,
 }
 
 
-def wire(form: FormData) -> tuple[str, bytes]:
-    """What goes: the type and the body, the same at both passes where there are two."""
+def encode(form: FormData) -> tuple[str, bytes]:
+    """Return type and body. A replayable payload must give the same body twice."""
     payload = form.__payload__()
     assert isinstance(payload, MultipartPayload)
     body = b"".join(payload)
@@ -104,52 +104,54 @@ def wire(form: FormData) -> tuple[str, bytes]:
     return content_type, body
 
 
-# What comes back
+# Other parsers
 
 
-@pytest.mark.parametrize("parser", EVERY_PARSER)
-def test_S22_plain_names_and_any_bytes_come_back_from_three_parsers(parser):
+@pytest.mark.parametrize("parser", PARSERS)
+def test_S22_three_parsers_restore_plain_names_and_any_bytes(parser):
     form = FormData()
     form.add_field("files[0]", b"--\r\n\0\xff\r\n", file_name="sister.txt")
     form.add_field("grüße €", "ü\r\n", file_name="bűn (1).txt")
     form.add_field("empty", b"")
     form.add_field("f", iter([b"a", b"", b"b"]), file_name="100%.txt")
     form.add_field("no file", "text")
-    assert EVERY_PARSER[parser](*wire(form)) == [
-        Parsed("files[0]", "sister.txt", b"--\r\n\0\xff\r\n"),
-        Parsed("grüße €", "bűn (1).txt", b"\xc3\xbc\r\n"),
-        Parsed("empty", "empty", b""),
-        Parsed("f", "100%.txt", b"ab"),
-        Parsed("no file", None, b"text"),
+    assert PARSERS[parser](*encode(form)) == [
+        ParsedPart("files[0]", "sister.txt", b"--\r\n\0\xff\r\n"),
+        ParsedPart("grüße €", "bűn (1).txt", b"\xc3\xbc\r\n"),
+        ParsedPart("empty", "empty", b""),
+        ParsedPart("f", "100%.txt", b"ab"),
+        ParsedPart("no file", None, b"text"),
     ]
 
 
-def test_S22_other_names_come_back_from_those_who_know_the_quoting():
+def test_S22_quoted_names_are_restored_by_a_parser_that_knows_the_quoting():
     form = FormData()
     form.add_field('a"\r\nX: y', "value", file_name='bűn "x".txt')
-    content_type, body = wire(form)
+    content_type, body = encode(form)
     head, _, _ = body.partition(b"\r\n\r\n")
     assert head.split(b"\r\n")[1:] == [
         b'Content-Disposition: form-data; name="a%22%0D%0AX: y"; filename="b\xc5\xb1n %22x%22.txt"',
         b"Content-Type: text/plain; charset=utf-8",
     ]
-    assert by_multipart(content_type, body) == [Parsed('a"\r\nX: y', 'bűn "x".txt', b"value")]
-    # The others give what stands there, and no line more.
-    encoded = Parsed("a%22%0D%0AX: y", "bűn %22x%22.txt", b"value")
-    assert by_python_multipart(content_type, body) == [encoded]
-    assert by_email(content_type, body) == [encoded]
+    assert parse_with_multipart(content_type, body) == [
+        ParsedPart('a"\r\nX: y', 'bűn "x".txt', b"value")
+    ]
+    # The others return the quoted name, and no additional header line.
+    encode_field = ParsedPart("a%22%0D%0AX: y", "bűn %22x%22.txt", b"value")
+    assert parse_with_python_multipart(content_type, body) == [encode_field]
+    assert parse_with_email(content_type, body) == [encode_field]
 
 
-# A percent sign, where what follows it would be read as quoted, does not come back from anyone;
-# of a backslash each parser makes something else, and one takes what is before it for a folder.
+# No parser restores a percent sign before text that looks quoted. Each parser treats a backslash
+# in another way, and one takes the text before it for a folder.
 ANY_NAME = st.text(st.characters(exclude_characters="\0%\\", exclude_categories=["Cs"]), min_size=1)
-# What a parser of mail takes for white space or for the end of a line is no plain name.
+# The email parser treats many characters as white space or line ends.
 PLAIN_NAME = st.text(
     st.characters(exclude_characters='"%\\', exclude_categories=["C", "Z"]), min_size=1
 )
 
 
-def form_of(fields: list[tuple[str, str | None, bytes]]) -> tuple[FormData, list[Parsed]]:
+def make_form(fields: list[tuple[str, str | None, bytes]]) -> tuple[FormData, list[ParsedPart]]:
     form = FormData()
     for name, file_name, data in fields:
         if file_name is None:
@@ -157,41 +159,41 @@ def form_of(fields: list[tuple[str, str | None, bytes]]) -> tuple[FormData, list
         else:
             form.add_field(name, iter([data[:3], data[3:]]), file_name=file_name)
     return form, [
-        Parsed(name, file_name, data.decode("latin-1").encode() if file_name is None else data)
+        ParsedPart(name, file_name, data.decode("latin-1").encode() if file_name is None else data)
         for name, file_name, data in fields
     ]
 
 
-def fields(names):
+def field_lists(names):
     return st.lists(st.tuples(names, st.none() | names, st.binary()), min_size=1, max_size=4)
 
 
-@given(fields(ANY_NAME))
-def test_S22_any_names_and_values_come_back_from_a_parser_that_knows_the_quoting(given_fields):
-    form, wanted = form_of(given_fields)
-    assert by_multipart(*wire(form)) == wanted
+@given(field_lists(ANY_NAME))
+def test_S22_any_names_and_values_are_restored_by_a_parser_that_knows_the_quoting(given_fields):
+    form, expected = make_form(given_fields)
+    assert parse_with_multipart(*encode(form)) == expected
 
 
-@pytest.mark.parametrize("parser", EVERY_PARSER)
-@given(fields(PLAIN_NAME))
-def test_S22_plain_names_and_any_values_come_back_from_every_parser(parser, given_fields):
-    form, wanted = form_of(given_fields)
-    assert EVERY_PARSER[parser](*wire(form)) == wanted
+@pytest.mark.parametrize("parser", PARSERS)
+@given(field_lists(PLAIN_NAME))
+def test_S22_every_parser_restores_plain_names_and_any_values(parser, given_fields):
+    form, expected = make_form(given_fields)
+    assert PARSERS[parser](*encode(form)) == expected
 
 
-def test_a_form_in_a_form_has_a_boundary_of_its_own():
+def test_form_in_a_form_has_its_own_boundary():
     form = FormData.from_fields({"f": io.BytesIO(b"x")})
-    inner_type, inner_body = wire(form)
+    inner_type, inner_body = encode(form)
     form.add_field("itself", form)
-    content_type, body = wire(form)
+    content_type, body = encode(form)
     assert inner_type != content_type
-    first, nested = by_multipart(content_type, body)
-    assert first == Parsed("f", "f", b"x")
-    assert nested == Parsed("itself", "itself", inner_body)
+    first, nested = parse_with_multipart(content_type, body)
+    assert first == ParsedPart("f", "f", b"x")
+    assert nested == ParsedPart("itself", "itself", inner_body)
     assert f"Content-Type: {inner_type}\r\n".encode() in body
 
 
-def test_every_form_has_a_boundary_of_128_bits_and_keeps_it():
+def test_form_keeps_its_own_boundary_of_128_bits():
     form = FormData.from_fields({"f": io.BytesIO(b"x")})
     boundary = form.__payload__().boundary
     assert len(bytes.fromhex(boundary)) == 16
@@ -202,7 +204,7 @@ def test_every_form_has_a_boundary_of_128_bits_and_keeps_it():
 # Lengths
 
 
-def test_a_large_file_beside_others_is_measured_and_not_read(tmp_path):
+def test_length_of_a_large_file_is_known_without_reading(tmp_path):
     with (tmp_path / "sparse").open("w+b") as file:
         file.truncate(5 * GIB)
         form = FormData.from_fields({"a": "text", "b": io.BytesIO(b"bytes")})
@@ -218,51 +220,51 @@ def test_a_large_file_beside_others_is_measured_and_not_read(tmp_path):
         assert payload.replayable
 
 
-class Told(Payload):
-    """Says what it is told to say of itself."""
+class FakePayload(Payload):
+    """A payload with the given length, replay and data."""
 
-    def __init__(self, length, *, replayable=True, gives=b""):
+    def __init__(self, length, *, replayable=True, data=b""):
         self.length = length
         self.replayable = replayable
-        self._gives = gives
+        self._data = data
 
     def chunks(self):
-        yield self._gives
+        yield self._data
 
 
-def test_a_length_needs_one_of_every_part_and_a_replay_too():
+def test_form_has_a_length_and_replays_only_if_every_part_does():
     def form(*payloads):
         return FormData.from_fields({"x": list(payloads)}).__payload__()
 
-    assert form(Told(5 * GIB), Told(0)).length > 5 * GIB
-    assert form(Told(1), Told(None), Told(1)).length is None
-    assert form(Told(1), Told(1)).replayable
-    assert not form(Told(1), Told(1, replayable=False)).replayable
+    assert form(FakePayload(5 * GIB), FakePayload(0)).length > 5 * GIB
+    assert form(FakePayload(1), FakePayload(None), FakePayload(1)).length is None
+    assert form(FakePayload(1), FakePayload(1)).replayable
+    assert not form(FakePayload(1), FakePayload(1, replayable=False)).replayable
 
 
-def test_a_part_that_does_not_keep_its_length_is_an_error_and_the_form_never_ends():
-    form = FormData.from_fields({"x": Told(5, gives=b"four")})
+def test_part_with_a_wrong_length_raises_and_the_form_never_ends():
+    form = FormData.from_fields({"x": FakePayload(5, data=b"four")})
     given_so_far = []
-    with pytest.raises(PayloadLengthError, match="Told 5 bytes, replayable> gave 4 of 5"):
+    with pytest.raises(PayloadLengthError, match="FakePayload 5 bytes, replayable> gave 4 of 5"):
         given_so_far.extend(form.__payload__())
     assert b"".join(given_so_far).endswith(b"\r\n\r\nfour")
 
 
-def test_a_form_in_memory_is_one_piece_and_a_large_value_is_not_copied_into_one():
+def test_small_form_is_one_chunk_and_a_large_value_is_not_joined():
     form = FormData.from_fields({"a": "1", "b": ["2", b"3"]})
     form.add_field("f", b"x" * 1000)
     assert len(list(form.__payload__())) == 1
     large = b"x" * (3 * MIB)
     form.add_field("large", large)
-    head, *blocks, _end = map(bytes, form.__payload__())
+    head, *data, _end = map(bytes, form.__payload__())
     assert head.count(b"Content-Disposition") == 5
-    assert b"".join(blocks) == large
+    assert b"".join(data) == large
 
 
-# One pass, and what it waits for
+# Passes, and waiting for a pipe
 
 
-def test_a_form_has_begun_when_a_part_of_it_that_can_be_sent_once_has():
+def test_form_has_started_if_a_one_shot_part_has():
     stream = as_payload(iter([b"x"]))
     form = FormData.from_fields({"a": "1", "s": stream})
     payload = form.__payload__()
@@ -274,21 +276,21 @@ def test_a_form_has_begun_when_a_part_of_it_that_can_be_sent_once_has():
 
 
 @pytest.mark.parametrize("encoding", [None, "base64"])
-def test_what_can_be_sent_once_cannot_be_two_fields(encoding):
-    once = (piece for piece in [b"x"])
+def test_one_shot_source_in_two_fields_raises(encoding):
+    once = (chunk for chunk in [b"x"])
     for source in (once, as_payload(once)):
         form = FormData()
         form.add_field("a", source)
         form.add_field("b", io.BytesIO(b"between"))
         form.add_field("c", source, transfer_encoding=encoding)
-        with pytest.raises(PayloadNotReplayable, match="'a' and 'c' are of the same"):
+        with pytest.raises(PayloadNotReplayable, match="'a' and 'c' have the same"):
             form.__payload__()
     again = as_payload([b"x"])
     form = FormData.from_fields({"a": [again, again]})
-    assert [part.data for part in by_multipart(*wire(form))] == [b"x", b"x"]
+    assert [part.data for part in parse_with_multipart(*encode(form))] == [b"x", b"x"]
 
 
-def test_a_pass_that_is_broken_off_closes_the_part_under_way():
+def test_closing_a_pass_closes_the_current_part():
     closed = []
 
     def stream():
@@ -301,15 +303,15 @@ def test_a_pass_that_is_broken_off_closes_the_part_under_way():
     for encoding in (None, "base64", "quoted-printable"):
         form = FormData()
         form.add_field("s", stream(), transfer_encoding=encoding)
-        pieces = iter(form.__payload__())
-        assert b"Content-Disposition" in bytes(next(pieces))
-        next(pieces)
-        pieces.close()
+        chunks = iter(form.__payload__())
+        assert b"Content-Disposition" in bytes(next(chunks))
+        next(chunks)
+        chunks.close()
         assert closed.pop()
 
 
-def test_a_pipe_in_a_form_is_waited_on_beside_the_connection(client):
-    # The answer comes while the pipe says nothing: it can only be seen if both are looked at.
+def test_early_response_is_read_while_a_pipe_in_the_form_is_empty(client):
+    # The response arrives while the pipe is empty, so both must be polled.
     reading, writing = os.pipe()
 
     def script(peer):
@@ -320,46 +322,46 @@ def test_a_pipe_in_a_form_is_waited_on_beside_the_connection(client):
     with os.fdopen(reading, "rb", 0) as pipe, ScriptedServer(script) as server:
         form = FormData.from_fields({"text": "before the pipe", "pipe": pipe})
         assert form.__payload__().waits_on is None
-        answer = client.post(server.url(), form)
-        assert answer.status == 413
+        early_response = client.post(server.url(), form)
+        assert early_response.status == 413
         os.close(writing)
 
 
-def test_a_form_waits_on_the_pipe_whose_turn_it_is():
+def test_form_waits_on_the_pipe_that_is_current():
     (one, one_in), (two, two_in) = os.pipe(), os.pipe()
     with os.fdopen(one, "rb", 0) as first, os.fdopen(two, "rb", 0) as second:
         form = FormData()
         form.add_field("a", first)
         form.add_field("b", second, transfer_encoding="base64")
         payload = form.__payload__()
-        pieces = iter(payload)
+        chunks = iter(payload)
         assert payload.waits_on is None
-        next(pieces)
+        next(chunks)
         assert payload.waits_on == first.fileno()
         os.write(one_in, b"1")
-        assert bytes(next(pieces)) == b"1"
+        assert bytes(next(chunks)) == b"1"
         assert payload.waits_on == first.fileno()
         os.close(one_in)
-        assert b'name="b"' in bytes(next(pieces))
+        assert b'name="b"' in bytes(next(chunks))
         assert payload.waits_on == second.fileno()
         os.write(two_in, b"123")
-        assert bytes(next(pieces)) == b"MTIz"
+        assert bytes(next(chunks)) == b"MTIz"
         os.close(two_in)
-        assert bytes(next(pieces)).endswith(b"--\r\n")
-        pieces.close()
+        assert bytes(next(chunks)).endswith(b"--\r\n")
+        chunks.close()
         assert payload.waits_on is None
 
 
-def test_what_can_be_sent_side_by_side_waits_on_nothing():
-    class Waiting(Told):
+def test_replayable_form_waits_on_nothing():
+    class Waiting(FakePayload):
         waits_on = 0
 
-    payload = FormData.from_fields({"a": Waiting(None, gives=b"x")}).__payload__()
+    payload = FormData.from_fields({"a": Waiting(None, data=b"x")}).__payload__()
     for _ in payload:
         assert payload.waits_on is None
 
 
-def test_two_passes_side_by_side_do_not_mix(tmp_path):
+def test_two_passes_at_once_do_not_mix(tmp_path):
     path = tmp_path / "x"
     path.write_bytes(os.urandom(MIB))
     payload = FormData.from_fields({"a": "1", "p": path, "s": lambda: [b"s"] * 9}).__payload__()
@@ -369,19 +371,19 @@ def test_two_passes_side_by_side_do_not_mix(tmp_path):
     assert b"".join(a for a, _ in mixed) == b"".join(b for _, b in mixed) == whole
 
 
-def test_a_large_file_in_a_form_goes_out_in_little_memory(tmp_path):
+def test_large_file_in_a_form_is_sent_in_little_memory(tmp_path):
     with (tmp_path / "sparse").open("w+b") as file:
         file.truncate(256 * MIB)
-    came = []
+    sizes = []
 
     def sink(peer):
         for _ in range(2):
-            announced = int(field(peer.read_head(), "content-length"))
-            came.append(peer.drop(announced))
+            length = int(field(peer.read_head(), "content-length"))
+            sizes.append(peer.drop(length))
             peer.send(response(b"thanks"))
 
     with ScriptedServer(sink) as server:
-        cost = peak_memory(
+        measured = peak_memory(
             """
             import restkit
             from restkit.forms.form_data import FormData
@@ -399,46 +401,46 @@ def test_a_large_file_in_a_form_goes_out_in_little_memory(tmp_path):
             url=server.url(),
             path=str(tmp_path / "sparse"),
         )
-    assert came[1] - came[0] == 256 * MIB - 1024
-    assert cost.growth < 8 * MIB
+    assert sizes[1] - sizes[0] == 256 * MIB - 1024
+    assert measured.growth < 8 * MIB
 
 
 # Transfer encodings
 
 
-def encoded(value, encoding: str) -> bytes:
+def encode_field(value, encoding: str) -> bytes:
     form = FormData()
     form.add_field("f", value, transfer_encoding=encoding)
-    content_type, body = wire(form)
+    content_type, body = encode(form)
     assert f"\r\nContent-Transfer-Encoding: {encoding.lower()}\r\n".encode() in body
-    (part,) = by_multipart(content_type, body)
+    (part,) = parse_with_multipart(content_type, body)
     return part.data
 
 
-def test_S19_base64_carries_what_is_left_over_from_piece_to_piece():
-    assert encoded(iter([b"z", b"yy"]), "base64") == b"enl5"
-    assert encoded(iter([b"z", b"y"]), "base64") == b"enk="
-    assert encoded(iter([]), "base64") == b""
-    assert encoded(b"zyy", "BASE64") == b"enl5"
-    assert encoded("zyy", "base64") == b"enl5"
+def test_S19_base64_continues_across_chunks():
+    assert encode_field(iter([b"z", b"yy"]), "base64") == b"enl5"
+    assert encode_field(iter([b"z", b"y"]), "base64") == b"enk="
+    assert encode_field(iter([]), "base64") == b""
+    assert encode_field(b"zyy", "BASE64") == b"enl5"
+    assert encode_field("zyy", "base64") == b"enl5"
 
 
-PIECES = st.lists(st.binary(max_size=300), max_size=6)
+CHUNKS = st.lists(st.binary(max_size=300), max_size=6)
 
 
-@given(PIECES)
-def test_base64_is_one_line_of_known_length_however_it_is_cut(pieces):
-    data = b"".join(pieces)
-    assert b"".join(Base64Payload(as_payload(iter(pieces)))) == base64.b64encode(data)
+@given(CHUNKS)
+def test_base64_is_one_line_of_known_length_for_any_chunks(chunks):
+    data = b"".join(chunks)
+    assert b"".join(Base64Payload(as_payload(iter(chunks)))) == base64.b64encode(data)
     whole = Base64Payload(as_payload(data))
     assert whole.length == len(b"".join(whole)) == len(b"".join(whole))
     assert whole.replayable
 
 
-@given(PIECES | st.lists(st.text(st.sampled_from("a =\r\n\t."), max_size=300).map(str.encode)))
-def test_quoted_printable_comes_back_byte_for_byte_in_lines_of_76(pieces):
-    data = b"".join(pieces)
-    result = b"".join(QuotedPrintablePayload(as_payload(iter(pieces))))
+@given(CHUNKS | st.lists(st.text(st.sampled_from("a =\r\n\t."), max_size=300).map(str.encode)))
+def test_quoted_printable_restores_all_bytes_with_lines_of_76(chunks):
+    data = b"".join(chunks)
+    result = b"".join(QuotedPrintablePayload(as_payload(iter(chunks))))
     assert result == b"".join(QuotedPrintablePayload(as_payload([data])))
     assert binascii.a2b_qp(result) == quopri.decodestring(result) == data
     lines = result.split(b"\r\n")
@@ -448,20 +450,23 @@ def test_quoted_printable_comes_back_byte_for_byte_in_lines_of_76(pieces):
 
 
 @given(st.binary(max_size=300))
-def test_quoted_printable_has_a_length_where_the_source_is_in_memory(data):
+def test_quoted_printable_has_a_length_if_the_source_is_in_memory(data):
     payload = QuotedPrintablePayload(as_payload(data))
     assert payload.length == len(b"".join(payload))
     assert QuotedPrintablePayload(as_payload(iter([data]))).length is None
 
 
-def test_quoted_printable_as_it_stands():
-    assert encoded("Grüße, 1+1=2\r\n ", "quoted-printable") == b"Gr=C3=BC=C3=9Fe, 1+1=3D2=0D=0A=20"
-    # Lines of 73 and a mark, and none inside of an escape.
-    assert encoded("x" * 72 + "==", "quoted-printable") == b"x" * 72 + b"=\r\n=3D=3D"
+def test_quoted_printable_escapes_and_soft_line_ends():
+    assert (
+        encode_field("Grüße, 1+1=2\r\n ", "quoted-printable")
+        == b"Gr=C3=BC=C3=9Fe, 1+1=3D2=0D=0A=20"
+    )
+    # Lines have 73 characters and '=', and never end inside an escape.
+    assert encode_field("x" * 72 + "==", "quoted-printable") == b"x" * 72 + b"=\r\n=3D=3D"
 
 
-def test_binary_is_as_it_is_and_nothing_is_no_encoding():
-    assert encoded(b"\0\xff", "binary") == b"\0\xff"
+def test_binary_keeps_the_bytes_and_empty_means_no_encoding():
+    assert encode_field(b"\0\xff", "binary") == b"\0\xff"
     form = FormData()
     form.add_field("f", "x", transfer_encoding="")
     assert b"".join(form.__payload__()) == b"f=x"
@@ -469,17 +474,17 @@ def test_binary_is_as_it_is_and_nothing_is_no_encoding():
 
 @pytest.mark.parametrize("encoding", ["base64", "quoted-printable", "binary"])
 @given(data=st.binary(max_size=200), text=st.text(max_size=50))
-def test_a_parser_that_undoes_transfer_encodings_gives_the_bytes_back(encoding, data, text):
+def test_python_multipart_decodes_transfer_encodings(encoding, data, text):
     form = FormData()
     form.add_field("d", io.BytesIO(data), transfer_encoding=encoding)
     form.add_field("t", text, transfer_encoding=encoding)
-    assert by_python_multipart(*wire(form)) == [
-        Parsed("d", "d", data),
-        Parsed("t", None, text.encode()),
+    assert parse_with_python_multipart(*encode(form)) == [
+        ParsedPart("d", "d", data),
+        ParsedPart("t", None, text.encode()),
     ]
 
 
-def test_an_encoded_file_has_its_length_beforehand_and_goes_again(client, tmp_path):
+def test_base64_file_has_a_length_and_is_sent_again(client, tmp_path):
     path = tmp_path / "x.bin"
     path.write_bytes(os.urandom(1_000_001))
     form = FormData()
@@ -493,7 +498,7 @@ def test_an_encoded_file_has_its_length_beforehand_and_goes_again(client, tmp_pa
         assert base64.b64encode(path.read_bytes()) in payload_of(first)
 
 
-def test_an_encoded_stream_has_begun_when_its_source_has():
+def test_base64_payload_has_started_when_its_source_has():
     source = as_payload(iter([b"x"]))
     payload = Base64Payload(source)
     assert not payload.started
@@ -502,17 +507,19 @@ def test_an_encoded_stream_has_begun_when_its_source_has():
     assert repr(payload).startswith("<Base64Payload of <IteratorPayload of list_iterator ")
 
 
-def test_a_part_may_be_made_by_itself():
+def test_multipart_payload_accepts_a_part_without_a_form():
     payload = MultipartPayload([Part("a", as_payload(b"x"))])
-    assert by_multipart(payload.headers[0][1], b"".join(payload)) == [Parsed("a", None, b"x")]
+    assert parse_with_multipart(payload.headers[0][1], b"".join(payload)) == [
+        ParsedPart("a", None, b"x")
+    ]
 
 
-def test_threads_that_ask_for_a_payload_at_once_each_have_a_whole_one():
+def test_threads_that_encode_one_form_at_once_all_get_a_complete_payload():
     form = FormData.from_fields({"f": io.BytesIO(b"x")})
     found = []
-    threads = [threading.Thread(target=lambda: found.append(wire(form))) for _ in range(8)]
+    threads = [threading.Thread(target=lambda: found.append(encode(form))) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert [by_multipart(*each) for each in found] == [[Parsed("f", "f", b"x")]] * 8
+    assert [parse_with_multipart(*each) for each in found] == [[ParsedPart("f", "f", b"x")]] * 8

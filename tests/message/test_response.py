@@ -635,7 +635,7 @@ IMPORTS = [
     "import restkit.message.request",
     "import restkit.client.functions",
     "import restkit.http1.fields",
-    "import restkit.settings",
+    "import restkit.client.options",
 ]
 
 

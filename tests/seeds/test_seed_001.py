@@ -1,7 +1,7 @@
-"""The snippets of "Streaming", the document that asked for chains, forms and zips, made blocking.
+"""The snippets of the document "Streaming" on chains, forms and zips, without async.
 
-Letter for letter, but that nothing is awaited, that names come from restkit, and that URLs are
-replaced as the snippet is run.
+They are unchanged, except that nothing is awaited, names come from restkit, and URLs are replaced
+when a snippet runs.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ for retry in range(5):
         # Repeat on internal server error up to 4 more times
         if response.status < 500:
             break
-"""  # noqa: E501  # as it stands
+"""  # noqa: E501  # unchanged
 
 FORM = """
 from restkit import FormData
@@ -140,7 +140,7 @@ for retry in range(5):
             break
 """
 
-OF_ZIPS = """
+ZIP_IMPORTS = """
 from restkit.streaming import create_zip_stream_resource
 """
 
@@ -215,8 +215,8 @@ zip_stream = create_zip_stream_resource(
 TEXTS = {"/": b"hello there", "/0": b"she is my sister\n" * 5000, "/1": b"love, in chunks\n" * 5000}
 
 
-def texts():
-    """A server of TEXTS: one by its length, the others in chunks, under the names of the seed."""
+def serve_texts():
+    """Return a server of TEXTS: the one at / with a length, the others chunked."""
 
     def script(peer):
         while request := peer.next_request():
@@ -227,14 +227,14 @@ def texts():
     return ScriptedServer(script)
 
 
-def failing(count):
-    """A server that fails so many times before it takes what it is sent."""
+def serve_errors_first(count):
+    """Return a server that sends ``count`` errors before it accepts a request."""
     errors = [response(b"no", status="500 Internal Server Error")] * count
     return ScriptedServer.serving(*errors, response(b"thanks"))
 
 
 def run(snippet, get="", post="", names=None):
-    """The names that the snippet leaves, as a program of its own or after another."""
+    """Run a snippet alone, or after another with its ``names``. Return its names."""
     code = snippet
     for number in "01":
         code = code.replace(f"'get_url_{number}'", repr(f"{get}{number}"))
@@ -244,21 +244,21 @@ def run(snippet, get="", post="", names=None):
     return names
 
 
-def test_the_stream_of_a_response_is_printed(capsys):
-    with texts() as source:
+def test_stream_of_a_response_is_printed(capsys):
+    with serve_texts() as source:
         run(PRINTING, source.url())["http"].close()
     assert "".join(capsys.readouterr().out.split("'")[1::2]) == "hello there"
 
 
 @pytest.mark.parametrize("status", ["204 No Content", "304 Not Modified"])
-def test_S02_there_is_no_stream_where_there_is_no_body(status, capsys):
-    answer = f"HTTP/1.1 {status}\r\n\r\n".encode()
-    with ScriptedServer.serving(answer) as source:
+def test_S02_response_without_a_body_has_no_stream(status, capsys):
+    raw_response = f"HTTP/1.1 {status}\r\n\r\n".encode()
+    with ScriptedServer.serving(raw_response) as source:
         run(PRINTING, source.url())["http"].close()
     assert capsys.readouterr().out == ""
 
 
-def test_S03_a_generator_is_sent_in_chunks():
+def test_S03_generator_is_sent_chunked():
     with ScriptedServer.serving(response(b"")) as sink:
         run(SENDING, post=sink.url())["http"].close()
     assert field(sink.request, "content-type") == "application/octet-stream"
@@ -266,35 +266,35 @@ def test_S03_a_generator_is_sent_in_chunks():
     assert body_of(sink.request) == b"6\r\nhello\n\r\n6\r\nthere\n\r\n0\r\n\r\n"
 
 
-def test_S05_the_stream_of_a_response_is_sent_on():
-    with texts() as source, ScriptedServer.serving(response(b"")) as sink:
+def test_S05_stream_of_a_response_is_sent():
+    with serve_texts() as source, ScriptedServer.serving(response(b"")) as sink:
         run(CHAINING, source.url(), sink.url())["http"].close()
     assert field(sink.request, "transfer-encoding") == "chunked"
     assert payload_of(sink.request) == b"hello there"
 
 
 @pytest.mark.parametrize("errors", [0, 2, 4, 5])
-def test_S11_the_stream_is_made_again_for_each_try(errors):
-    with texts() as source, failing(errors) as sink:
+def test_S11_stream_function_is_called_for_each_attempt(errors):
+    with serve_texts() as source, serve_errors_first(errors) as sink:
         names = run(REUSABLE + RETRYING, source.url(), sink.url())
         names["http"].close()
-    tries = min(errors + 1, 5)
-    assert [payload_of(each) for each in sink.requests] == [b"hello there"] * tries
-    assert len(source.requests) == tries
+    attempts = min(errors + 1, 5)
+    assert [payload_of(each) for each in sink.requests] == [b"hello there"] * attempts
+    assert len(source.requests) == attempts
     assert names["response"].status == (500 if errors == 5 else 200)
 
 
-def test_S14_a_form_of_two_streams_is_sent_again_with_both():
-    with texts() as source, failing(1) as sink:
+def test_S14_form_of_two_streams_is_sent_again():
+    with serve_texts() as source, serve_errors_first(1) as sink:
         names = run(REUSABLE)
         run(FORM, source.url(), sink.url(), names)
         names["http"].close()
     assert len(sink.requests) == 2
     for request in sink.requests:
         assert field(request, "transfer-encoding") == "chunked"
-        kind = field(request, "content-type")
+        content_type = field(request, "content-type")
         message = email.message_from_bytes(
-            f"Content-Type: {kind}\r\n\r\n".encode() + payload_of(request)
+            f"Content-Type: {content_type}\r\n\r\n".encode() + payload_of(request)
         )
         first, second = message.get_payload()
         assert first["content-disposition"] == 'form-data; name="files[0]"; filename="sister.txt"'
@@ -305,8 +305,8 @@ def test_S14_a_form_of_two_streams_is_sent_again_with_both():
         assert payload_of(request).endswith(b"\r\n--" + boundary + b"--\r\n")
 
 
-def test_S23_a_zip_of_two_streams_is_sent_again_with_both():
-    with texts() as source, failing(1) as sink:
+def test_S23_zip_of_two_streams_is_sent_again():
+    with serve_texts() as source, serve_errors_first(1) as sink:
         names = run(REUSABLE)
         run(ZIP, source.url(), sink.url(), names)
         names["http"].close()
@@ -318,33 +318,33 @@ def test_S23_a_zip_of_two_streams_is_sent_again_with_both():
         assert [archive.read(name) for name in archive.namelist()] == [TEXTS["/0"], TEXTS["/1"]]
 
 
-TAKEN = ["a.txt", "a.txt", "a~5.txt", "a~5.txt", "a (1).txt", "a (1).txt"]
-TWICE = ["sister.txt", "sister.txt"]
+TILDE_NAMES = ["a.txt", "a.txt", "a~5.txt", "a~5.txt", "a (1).txt", "a (1).txt"]
+DUPLICATE_NAMES = ["sister.txt", "sister.txt"]
 
 
 @pytest.mark.parametrize(
-    ("snippet", "given", "named"),
+    ("snippet", "names", "expected"),
     [
-        (DUPLICATES, TWICE, TWICE),
+        (DUPLICATES, DUPLICATE_NAMES, DUPLICATE_NAMES),
         (
             TILDES,
-            TAKEN,
+            TILDE_NAMES,
             ["a.txt", "a~1.txt", "a~5.txt", "a~2.txt", "a (1).txt", "a (1)~1.txt"],
         ),
-        (POSTFIXES, TWICE, ["sister_0000.txt", "sister_0001.txt"]),
+        (POSTFIXES, DUPLICATE_NAMES, ["sister_0000.txt", "sister_0001.txt"]),
     ],
-    ids=["None", "the default otherwise", "one of the caller's own"],
+    ids=["None", "default with own regex", "own deduplicator"],
 )
 @pytest.mark.filterwarnings("ignore:Duplicate name:UserWarning")
-def test_S27_names_in_a_zip_are_told_apart_as_the_caller_wants(snippet, given, named):
-    files = [ZipStreamFile(name, b"text of it") for name in given]
-    stream = run(OF_ZIPS + snippet, names={"files": files})["zip_stream"]
-    for _ in range(2):  # S1.41: a deduplicator that is a generator serves every pass
+def test_S27_duplicate_names_follow_the_deduplicator(snippet, names, expected):
+    files = [ZipStreamFile(name, b"text of it") for name in names]
+    stream = run(ZIP_IMPORTS + snippet, names={"files": files})["zip_stream"]
+    for _ in range(2):  # S1.41: a generator as deduplicator serves every pass
         with zipfile.ZipFile(io.BytesIO(b"".join(map(bytes, stream)))) as archive:
-            assert archive.namelist() == named
+            assert archive.namelist() == expected
 
 
 @pytest.mark.parametrize("snippet", [PRINTING, SENDING, CHAINING, REUSABLE + RETRYING])
-def test_the_documentation_shows_what_runs_here(snippet):
-    shown = (Path(__file__).parents[2] / "docs" / "streaming.rst").read_text()
-    assert textwrap.indent(snippet.strip("\n"), "    ") in shown
+def test_documentation_contains_the_snippet(snippet):
+    page = (Path(__file__).parents[2] / "docs" / "streaming.rst").read_text()
+    assert textwrap.indent(snippet.strip("\n"), "    ") in page

@@ -14,7 +14,7 @@ from decimal import Decimal
 import pytest
 
 from restkit import InvalidHeader, PayloadError
-from restkit.content_encoding.payloads import compressed
+from restkit.content_encoding.payloads import compress_payload
 from restkit.payload.convert import as_payload
 from restkit.server import App, serve
 from restkit.server.response import html, json, raw, redirect, stream, text
@@ -447,7 +447,7 @@ def test_sources_of_unknown_length_are_sent_without_one():
 def test_payload_sets_type_and_coding():
     response = respond(lambda: stream(gzip_stream(b"content")))
     assert response.header("Content-Type") == "application/gzip"
-    coded = compressed(as_payload(b"content"), "gzip")
+    coded = compress_payload(as_payload(b"content"), "gzip")
     response = respond(lambda: stream(coded, content_type="text/plain"))
     assert response.header("Content-Encoding") == "gzip"
     assert response.header("Content-Type") == "text/plain"

@@ -1,4 +1,4 @@
-"""The packages that are faster than zlib: each of them alone, and none of them."""
+"""Hide the packages that are faster than zlib, all or all except one."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from contextlib import contextmanager
 
 import pytest
 
-from restkit.content_encoding import compressors
+from restkit.content_encoding.decoding import import_optional
 
 FASTER = {"isal": "isal.isal_zlib", "zlib_ng": "zlib_ng.zlib_ng"}
 
 
 @contextmanager
 def without(*modules: str) -> Iterator[None]:
-    """As where these are not installed."""
+    """Hide these modules."""
     with pytest.MonkeyPatch.context() as patch:
         for name in modules:
             patch.setitem(sys.modules, name, None)
-        compressors._installed.cache_clear()
+        import_optional.cache_clear()
         yield
-    compressors._installed.cache_clear()
+    import_optional.cache_clear()
 
 
 @contextmanager
 def with_only(package: str) -> Iterator[None]:
-    """As where no faster package is installed but this one; skipped where that is not there."""
+    """Hide every faster package except this one; skip the test if it is not installed."""
     if package in FASTER:
         pytest.importorskip(FASTER[package], exc_type=ImportError)
     with without(*(module for name, module in FASTER.items() if name != package)):

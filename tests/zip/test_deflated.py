@@ -1,4 +1,4 @@
-"""Archives whose files are deflated: by which package, on which thread, and what leaves when."""
+"""Archives with deflated files: packages, threads, and when output is sent."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import threading
 import pytest
 
 from restkit.streaming import ZipStream, ZipStreamFile
-from support.archives import Sized, contents, in_pieces, joined
 from support.memory import MIB
 from support.packages import with_only
+from support.payloads import SizedPayload, join_chunks, read_archive, split
 
 STORED = {"compression_method": 0}
 NOISE = os.urandom(3 * MIB)
@@ -18,64 +18,64 @@ TEXT = b"so much to say, and all of it twice\n" * 60_000
 
 
 @pytest.mark.parametrize("package", ["zlib", "isal", "zlib_ng"])
-def test_however_a_source_cuts_its_pieces_each_pass_gives_the_same_bytes(package):
+def test_archive_does_not_depend_on_the_chunks_of_the_source(package):
     data = TEXT + NOISE[:700_000] + TEXT[:9999]
     sizes = iter([999, 100_003, 262_144, MIB])
     with with_only(package):
-        archive = ZipStream([ZipStreamFile("a", lambda: in_pieces(data, next(sizes)))])
-        passes = {joined(archive) for _ in range(4)}
+        archive = ZipStream([ZipStreamFile("a", lambda: split(data, next(sizes)))])
+        passes = {join_chunks(archive) for _ in range(4)}
 
     assert len(passes) == 1
-    assert contents(passes.pop()) == {"a": data}
+    assert read_archive(passes.pop()) == {"a": data}
 
 
 @pytest.mark.parametrize("package", ["zlib", "isal", "zlib_ng"])
-def test_every_package_makes_archives_that_are_read_back(package):
+def test_zipfile_reads_the_archives_of_every_package(package):
     data = {"text": TEXT, "noise": NOISE, "small": TEXT[:2000], "one": b"1", "none": b""}
     with with_only(package):
-        sized = [ZipStreamFile(f"{name}/sized", Sized(data[name])) for name in data]
-        others = [ZipStreamFile(f"{name}/other", in_pieces(data[name])) for name in data]
+        sized = [ZipStreamFile(f"{name}/sized", SizedPayload(data[name])) for name in data]
+        others = [ZipStreamFile(f"{name}/other", split(data[name])) for name in data]
         stored = [ZipStreamFile(f"{name}/stored", data[name], **STORED) for name in data]
-        found = contents(joined(ZipStream([*sized, *others, *stored])))
+        found = read_archive(join_chunks(ZipStream([*sized, *others, *stored])))
 
     assert found == {
         f"{name}/{kind}": data[name] for kind in ("sized", "other", "stored") for name in data
     }
 
 
-def test_a_source_is_asked_on_the_thread_that_sends_while_another_compresses():
-    asked, beside = set(), set()
+def test_source_is_read_on_the_sending_thread_while_another_compresses():
+    readers, running = set(), set()
 
     def watched():
-        for piece in in_pieces(NOISE * 3):
-            asked.add(threading.current_thread())
-            beside.update(threading.enumerate())
-            yield piece
+        for chunk in split(NOISE * 3):
+            readers.add(threading.current_thread())
+            running.update(threading.enumerate())
+            yield chunk
 
-    joined(ZipStream([ZipStreamFile("a", watched)]))
+    join_chunks(ZipStream([ZipStreamFile("a", watched)]))
 
-    assert asked == {threading.current_thread()}
-    assert "restkit-overlap" in {thread.name for thread in beside}
-    assert "restkit-overlap" not in {thread.name for thread in threading.enumerate()}
-
-
-def test_a_pass_that_is_given_up_leaves_no_thread():
-    pieces = iter(ZipStream([ZipStreamFile("a", lambda: in_pieces(NOISE * 3))]))
-    given = sum(len(next(pieces)) for _ in range(6))
-    pieces.close()
-
-    assert given > MIB // 4
-    assert "restkit-overlap" not in {thread.name for thread in threading.enumerate()}
+    assert readers == {threading.current_thread()}
+    assert "restkit-worker" in {thread.name for thread in running}
+    assert "restkit-worker" not in {thread.name for thread in threading.enumerate()}
 
 
-def test_most_of_what_came_has_left_when_its_source_pauses():
-    left, seen = 0, []
+def test_closed_pass_leaves_no_thread():
+    chunks = iter(ZipStream([ZipStreamFile("a", lambda: split(NOISE * 3))]))
+    size = sum(len(next(chunks)) for _ in range(6))
+    chunks.close()
+
+    assert size > MIB // 4
+    assert "restkit-worker" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_most_bytes_are_sent_when_their_source_pauses():
+    sent, at_pause = 0, []
 
     def pausing():
-        yield from in_pieces(NOISE[:MIB])
-        seen.append(left)
+        yield from split(NOISE[:MIB])
+        at_pause.append(sent)
 
-    for piece in ZipStream([ZipStreamFile("a", pausing)]):
-        left += len(piece)
+    for chunk in ZipStream([ZipStreamFile("a", pausing)]):
+        sent += len(chunk)
 
-    assert seen[0] > MIB // 2
+    assert at_pause[0] > MIB // 2

@@ -1,4 +1,4 @@
-"""Names in an archive: the original's tables, its protocol, and no name twice whatever comes."""
+"""Names in an archive: the tables and the protocol of restkit 4, and no duplicates."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from restkit import PayloadError
 from restkit.streaming import name_deduplicator_default
 from restkit.zip.names import numbered_name, unique_names
 
-SEED_REGEX = re.compile("((?:.*/)?.*?)(?:~(\\d+))?(?:\\.(.*?))?")
+TILDE_REGEX = re.compile("((?:.*/)?.*?)(?:~(\\d+))?(?:\\.(.*?))?")
 
 
-def seed_reconstructor(path, index, extension):
+def tilde_reconstructor(path, index, extension):
     name_parts = [path]
 
     if index:
@@ -59,11 +59,11 @@ def name_deduplicator_postfixed():
         name = yield postfix_reconstructor(path, index, extension)
 
 
-def by_default(names):
+def deduplicate(names):
     return unique_names(names, name_deduplicator_default)
 
 
-TABLES = [
+DEFAULT_NAMES = [
     ("a, a, a", "a, a (1), a (2)"),
     ("a.txt, a.txt, a.txt", "a.txt, a (1).txt, a (2).txt"),
     ("a (1), a, a", "a (1), a, a (2)"),
@@ -81,35 +81,35 @@ TABLES = [
 ]
 
 
-@pytest.mark.parametrize(("names", "expected"), TABLES)
-def test_S25_names_that_occur_twice_are_numbered_as_in_the_original(names, expected):
-    assert by_default(names.split(", ")) == expected.split(", ")
+@pytest.mark.parametrize(("names", "expected"), DEFAULT_NAMES)
+def test_S25_duplicate_names_are_numbered_as_in_restkit_4(names, expected):
+    assert deduplicate(names.split(", ")) == expected.split(", ")
 
 
-def test_S25_a_number_that_would_make_a_name_that_is_taken_is_passed_over():
+def test_S25_index_that_gives_a_used_name_is_skipped():
     names = ["a (1).txt", "a (1) (1).txt", "a (1) (1).txt", "a (1) (1).txt"]
 
-    # The original gives the first name twice.
-    assert by_default(names) == [*names[:2], "a (1) (2).txt", "a (1) (3).txt"]
+    # restkit 4 gives the first name twice.
+    assert deduplicate(names) == [*names[:2], "a (1) (2).txt", "a (1) (3).txt"]
 
 
-def test_S27_the_seeds_tilde():
+def test_S27_own_regex_and_reconstructor_with_a_tilde():
     names = [*"a.txt a.txt a~5.txt a~5.txt".split(), "a (1).txt", "a (1).txt"]
     expected = [*"a.txt a~1.txt a~5.txt a~2.txt".split(), "a (1).txt", "a (1)~1.txt"]
 
-    deduplicator = name_deduplicator_default(SEED_REGEX, seed_reconstructor)
+    deduplicator = name_deduplicator_default(TILDE_REGEX, tilde_reconstructor)
 
     assert unique_names(names, deduplicator) == expected
 
 
 @pytest.mark.parametrize("make", [name_deduplicator_postfixed, name_deduplicator_postfixed()])
-def test_S27_the_seeds_postfix_as_a_function_and_as_its_generator(make):
+def test_S27_own_deduplicator_as_function_and_as_generator(make):
     names = unique_names(["sister.txt", "sister.txt"], make)
 
     assert names == ["sister_0000.txt", "sister_0001.txt"]
 
 
-def test_S27_none_keeps_names_that_occur_twice():
+def test_S27_none_keeps_duplicate_names():
     assert unique_names(["a", "a"], None) == ["a", "a"]
 
 
@@ -117,67 +117,67 @@ NAME = st.text(alphabet="ab (1)01./\n٣", max_size=8) | st.text(max_size=12)
 
 
 @given(st.lists(NAME, max_size=40))
-def test_names_are_unique_whatever_comes(names):
-    unique = by_default(names)
+def test_any_names_become_unique(names):
+    unique = deduplicate(names)
 
     assert [name for name, times in Counter(unique).items() if times > 1] == []
     assert [new.endswith("/") for new in unique] == [old.endswith("/") for old in names]
 
 
 @given(st.lists(st.sampled_from(["a", "a~1", "a~01", "a~1~1", "a~2", "a.b", "a~1.b"]), max_size=40))
-def test_names_are_unique_by_another_regex_too(names):
-    unique = unique_names(names, name_deduplicator_default(SEED_REGEX, seed_reconstructor))
+def test_any_names_become_unique_with_another_regex(names):
+    unique = unique_names(names, name_deduplicator_default(TILDE_REGEX, tilde_reconstructor))
 
     assert len(set(unique)) == len(names)
 
 
 @given(st.lists(NAME, max_size=20))
-def test_names_that_are_not_looked_into_are_those_that_would_stay_as_they_are(names):
-    # The function may see that there is nothing to do; the generator is sent each name.
+def test_shortcut_for_plain_names_gives_the_same_names(names):
+    # For the function, plain names take a shortcut; the generator is sent each name.
     one_by_one = unique_names(names, name_deduplicator_default())
 
-    assert list(by_default(names)) == one_by_one
+    assert list(deduplicate(names)) == one_by_one
 
 
 @given(st.lists(NAME, max_size=20, unique=True))
-def test_plain_names_that_occur_once_stay_as_they_are(names):
+def test_unique_plain_names_are_kept(names):
     plain = [name for name in names if "(" not in name and "/" not in name]
 
-    assert by_default(plain) == plain
+    assert deduplicate(plain) == plain
 
 
-def test_a_folder_keeps_its_slash_and_no_file_has_its_name():
-    assert by_default(["a/", "a/", "a", "a/b"]) == ["a/", "a (1)/", "a (2)", "a/b"]
+def test_folder_keeps_its_slash_and_no_file_gets_its_name():
+    assert deduplicate(["a/", "a/", "a", "a/b"]) == ["a/", "a (1)/", "a (2)", "a/b"]
 
 
-def test_an_index_of_thousands_of_digits_is_part_of_the_name():
+def test_index_of_thousands_of_digits_is_part_of_the_name():
     name = f"a ({'9' * 5000}).txt"
 
-    assert by_default([name, name]) == [name, f"{name} (1)"]
+    assert deduplicate([name, name]) == [name, f"{name} (1)"]
 
 
-def test_a_name_with_line_breaks_and_many_slashes_takes_no_time():
+def test_name_with_line_breaks_and_many_slashes_is_fast():
     name = "./" * 20_000 + "\n"
     begun = time.monotonic()
 
-    assert by_default([name, name])[1] == name + " (1)"
+    assert deduplicate([name, name])[1] == name + " (1)"
     assert time.monotonic() - begun < 20
 
 
-def test_many_equal_names_do_not_take_the_square_of_their_number():
-    names = by_default(["a.txt"] * 50_000)
+def test_many_equal_names_take_linear_time():
+    names = deduplicate(["a.txt"] * 50_000)
 
     assert names[-1] == "a (49999).txt"
 
 
-def test_the_parts_are_put_together():
+def test_numbered_name_joins_the_parts():
     assert numbered_name("a", 0, None) == "a"
     assert numbered_name("a", 2, "b.c") == "a (2).b.c"
     assert numbered_name("a", 0, "") == "a."
 
 
-class Recorded:
-    """A deduplicator that is no generator, and tells what was done to it."""
+class RecordingDeduplicator:
+    """A deduplicator that is no generator, and records its calls."""
 
     def __init__(self, fails_at: object = "nothing") -> None:
         self.calls: list[object] = []
@@ -193,30 +193,30 @@ class Recorded:
         self.calls.append("closed")
 
 
-def test_a_deduplicator_is_primed_sent_each_name_and_closed():
-    recorded = Recorded()
+def test_deduplicator_is_started_sent_each_name_and_closed():
+    recorded = RecordingDeduplicator()
 
     assert unique_names(["a", "b", "c/"], recorded) == ["a", "b", "c/"]
     assert recorded.calls == [None, "a", "b", "c", "closed"]
 
 
-def test_what_a_deduplicator_raises_passes_through_and_it_is_closed():
-    recorded = Recorded(fails_at="b")
+def test_error_of_a_deduplicator_passes_through_and_it_is_closed():
+    recorded = RecordingDeduplicator(fails_at="b")
 
     with pytest.raises(KeyError):
         unique_names(["a", "b", "c"], recorded)
     assert recorded.calls == [None, "a", "b", "closed"]
 
 
-def test_a_deduplicator_that_was_used_says_what_would_do():
+def test_used_deduplicator_raises_and_suggests_its_function():
     used = name_deduplicator_postfixed()
     unique_names(["a"], used)
 
-    with pytest.raises(PayloadError, match="a generator serves one archive; the function"):
+    with pytest.raises(PayloadError, match="a generator serves one archive; pass the function"):
         unique_names(["a"], used)
 
 
-def test_a_deduplicator_that_ends_too_early_is_an_error():
+def test_deduplicator_that_ends_too_early_raises():
     def once():
         name = yield
         yield name
@@ -225,27 +225,27 @@ def test_a_deduplicator_that_ends_too_early_is_an_error():
         unique_names(["a", "b"], once)
 
 
-def test_a_deduplicator_that_gives_no_text_is_a_type_error():
+def test_deduplicator_that_yields_no_str_raises_type_error():
     def numbers():
         yield
         yield from count()
 
-    with pytest.raises(TypeError, match="gave int for 'a'; str is wanted"):
+    with pytest.raises(TypeError, match="must yield str; got int for 'a'"):
         unique_names(["a"], numbers)
 
 
-def test_a_deduplicator_may_not_make_a_folder_of_a_file():
+def test_deduplicator_that_makes_a_folder_of_a_file_raises():
     def as_folders():
         name = yield
         while True:
             name = yield name + "/"
 
-    with pytest.raises(PayloadError, match="gave 'a/' for 'a', which is no folder"):
+    with pytest.raises(PayloadError, match="gave 'a/' for 'a': a slash at the end"):
         unique_names(["a"], as_folders)
 
 
-def test_a_reconstructor_that_does_not_look_at_the_index_is_an_error_and_no_endless_loop():
-    deduplicator = name_deduplicator_default(SEED_REGEX, lambda path, _index, _extension: path)
+def test_reconstructor_that_ignores_the_index_raises_and_does_not_loop():
+    deduplicator = name_deduplicator_default(TILDE_REGEX, lambda path, _index, _extension: path)
 
-    with pytest.raises(PayloadError, match="gives names that are taken, such as 'a'"):
+    with pytest.raises(PayloadError, match="names that are used already, such as 'a'"):
         unique_names(["a", "a"], deduplicator)

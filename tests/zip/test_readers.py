@@ -1,4 +1,4 @@
-"""What others make of our archives: unzip, bsdtar, 7z, jar, stream-unzip and zipfile."""
+"""Archives read by other programs: unzip, bsdtar, 7z, jar, stream-unzip and zipfile."""
 
 from __future__ import annotations
 
@@ -16,29 +16,13 @@ from stream_unzip import NotStreamUnzippable, stream_unzip
 from restkit.payload.base import Payload
 from restkit.streaming import ZipStream, ZipStreamFile
 from support.memory import MIB
+from support.payloads import SizedPayload, split
 from support.proxies import needs
 
 GIB = 1 << 30
 TEXT = b"so much to say, and all of it twice\n" * 60_000
 NOISE = os.urandom(3 * MIB)
 DATA = {"none": b"", "small": b"abc", "text": TEXT, "noise": NOISE}
-
-
-class Sized(Payload):
-    """Bytes of known length that are neither a file nor in memory."""
-
-    replayable = True
-
-    def __init__(self, data: bytes) -> None:
-        self.length = len(data)
-        self.data = data
-
-    def chunks(self):
-        return in_pieces(self.data)
-
-
-def in_pieces(data):
-    return (data[at : at + 50_000] for at in range(0, len(data), 50_000))
 
 
 class Kind(NamedTuple):
@@ -49,19 +33,19 @@ class Kind(NamedTuple):
 
 KINDS = {
     "stored in memory": Kind(0, lambda data: data),
-    "stored, sized": Kind(0, Sized),
-    "stored, unsized": Kind(0, in_pieces),
-    "stored, unsized, zip64": Kind(0, in_pieces, zip64=True),
+    "stored, sized": Kind(0, SizedPayload),
+    "stored, unsized": Kind(0, split),
+    "stored, unsized, zip64": Kind(0, split, zip64=True),
     "deflated in memory": Kind(8, lambda data: data),
-    "deflated, sized": Kind(8, Sized),
-    "deflated, unsized": Kind(8, in_pieces),
-    "deflated, unsized, zip64": Kind(8, in_pieces, zip64=True),
+    "deflated, sized": Kind(8, SizedPayload),
+    "deflated, unsized": Kind(8, split),
+    "deflated, unsized, zip64": Kind(8, split, zip64=True),
 }
 
-# Of stored data whose end is in none of their headers, a reader that takes an archive as it comes
-# cannot tell where they end; Java's takes no descriptor of stored data at all, and no zip64.
-NOT_AS_IT_COMES = {"stored, unsized"}
-NOT_BY_JAVA = {
+# A streaming reader cannot find the end of stored data if no header has their size. Java accepts
+# no descriptor of stored data at all, and no zip64.
+NOT_STREAMABLE = {"stored, unsized"}
+NOT_FOR_JAVA = {
     "stored, sized",
     "stored, unsized",
     "stored, unsized, zip64",
@@ -69,12 +53,12 @@ NOT_BY_JAVA = {
 }
 
 
-class Made(NamedTuple):
+class ArchiveFile(NamedTuple):
     path: Path
     expected: dict[str, bytes]
 
 
-def archive(kinds) -> tuple[ZipStream, dict[str, bytes]]:
+def make_archive(kinds) -> tuple[ZipStream, dict[str, bytes]]:
     files, expected = [], {}
     for number, kind in enumerate(kinds):
         method, make, zip64 = KINDS[kind]
@@ -94,22 +78,22 @@ def archive(kinds) -> tuple[ZipStream, dict[str, bytes]]:
 
 
 def write(payload: ZipStream, path: Path) -> None:
-    """Into a file, with holes where it is zeros: archives of many GiB take no room."""
+    """Write to a file with holes for zeros, so that archives of many GiB take no space."""
     with path.open("wb") as file:
-        for piece in payload:
-            if len(piece) > 4096 and piece == bytes(len(piece)):
-                file.seek(len(piece), os.SEEK_CUR)
+        for chunk in payload:
+            if len(chunk) > 4096 and chunk == bytes(len(chunk)):
+                file.seek(len(chunk), os.SEEK_CUR)
             else:
-                file.write(piece)
+                file.write(chunk)
         file.truncate()
 
 
 @pytest.fixture
-def everything(tmp_path: Path) -> Made:
-    """One archive with files of every kind in it."""
-    payload, expected = archive(KINDS)
+def archive_file(tmp_path: Path) -> ArchiveFile:
+    """An archive with files of every kind."""
+    payload, expected = make_archive(KINDS)
     write(payload, tmp_path / "made.zip")
-    return Made(tmp_path / "made.zip", expected)
+    return ArchiveFile(tmp_path / "made.zip", expected)
 
 
 def run(*command: object, **options) -> bytes:
@@ -127,7 +111,7 @@ def run(*command: object, **options) -> bytes:
     return done.stdout
 
 
-def tree(folder: Path) -> dict[str, bytes]:
+def read_folder(folder: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in folder.rglob("*")
@@ -141,70 +125,70 @@ def unpacked(tmp_path: Path) -> Path:
     return tmp_path / "unpacked"
 
 
-def test_S23_zipfile_reads_files_of_every_kind(everything):
-    with zipfile.ZipFile(everything.path) as read:
+def test_S23_zipfile_reads_every_kind(archive_file):
+    with zipfile.ZipFile(archive_file.path) as read:
         assert read.testzip() is None
         found = {name: read.read(name) for name in read.namelist()}
-    assert found == everything.expected | {"folder/": b""}
+    assert found == archive_file.expected | {"folder/": b""}
 
 
-def test_S23_unzip_finds_nothing_wrong(everything, unpacked):
-    assert b"No errors detected" in run("unzip", "-tq", everything.path)
-    run("unzip", "-q", everything.path, "-d", unpacked)
-    assert tree(unpacked) == everything.expected
+def test_S23_unzip_reads_every_kind(archive_file, unpacked):
+    assert b"No errors detected" in run("unzip", "-tq", archive_file.path)
+    run("unzip", "-q", archive_file.path, "-d", unpacked)
+    assert read_folder(unpacked) == archive_file.expected
 
 
-def test_bsdtar_reads_files_of_every_kind(everything, unpacked):
-    run("bsdtar", "-xf", everything.path, "-C", unpacked)
+def test_bsdtar_reads_every_kind(archive_file, unpacked):
+    run("bsdtar", "-xf", archive_file.path, "-C", unpacked)
 
-    assert tree(unpacked) == everything.expected
+    assert read_folder(unpacked) == archive_file.expected
     assert (unpacked / "0" / "text ü.bin").stat().st_mode & 0o777 == 0o640
     assert (unpacked / "folder").is_dir()
 
 
-def test_bsdtar_reads_files_of_every_kind_as_they_come(everything, unpacked):
-    run("bsdtar", "-xf", "-", "-C", unpacked, input=everything.path.read_bytes())
+def test_bsdtar_reads_every_kind_as_a_stream(archive_file, unpacked):
+    run("bsdtar", "-xf", "-", "-C", unpacked, input=archive_file.path.read_bytes())
 
-    assert tree(unpacked) == everything.expected
+    assert read_folder(unpacked) == archive_file.expected
 
 
-def test_7z_finds_nothing_wrong(everything, unpacked):
-    assert b"Everything is Ok" in run("7z", "t", everything.path)
-    run("7z", "x", f"-o{unpacked}", everything.path)
-    assert tree(unpacked) == everything.expected
+def test_7z_reads_every_kind(archive_file, unpacked):
+    assert b"Everything is Ok" in run("7z", "t", archive_file.path)
+    run("7z", "x", f"-o{unpacked}", archive_file.path)
+    assert read_folder(unpacked) == archive_file.expected
 
 
 @pytest.mark.parametrize("jar", ["jar", "fastjar"])
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in NOT_BY_JAVA])
-def test_S24_jar_reads_as_it_comes_what_java_can(kind, jar, unpacked):
-    payload, expected = archive([kind])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in NOT_FOR_JAVA])
+def test_S24_jar_reads_a_stream_of_the_kinds_that_java_supports(kind, jar, unpacked):
+    payload, expected = make_archive([kind])
 
-    run(jar, "x", input=b"".join([bytes(piece) for piece in payload]), cwd=unpacked)
-    assert tree(unpacked) == expected
+    run(jar, "x", input=b"".join([bytes(chunk) for chunk in payload]), cwd=unpacked)
+    assert read_folder(unpacked) == expected
 
 
-def test_S24_jar_reads_files_of_every_kind_from_a_file(everything, unpacked):
-    run("jar", "--extract", "--file", everything.path, cwd=unpacked)
+def test_S24_jar_reads_every_kind_from_a_file(archive_file, unpacked):
+    run("jar", "--extract", "--file", archive_file.path, cwd=unpacked)
 
-    assert tree(unpacked) == everything.expected
+    assert read_folder(unpacked) == archive_file.expected
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_S24_stream_unzip_reads_whatever_says_where_it_ends(kind):
-    payload, expected = archive([kind])
-    pieces = (bytes(piece) for piece in payload)
-    if kind in NOT_AS_IT_COMES or kind == "stored, unsized, zip64":
+def test_S24_stream_unzip_reads_every_kind_with_a_known_end(kind):
+    payload, expected = make_archive([kind])
+    chunks = (bytes(chunk) for chunk in payload)
+    if kind in NOT_STREAMABLE or kind == "stored, unsized, zip64":
         with pytest.raises(NotStreamUnzippable):
-            read_as_it_comes(pieces)
+            unzip_stream(chunks)
     else:
-        assert read_as_it_comes(pieces) == expected | {"folder/": b""}
+        assert unzip_stream(chunks) == expected | {"folder/": b""}
 
 
-def read_as_it_comes(pieces: Iterator[bytes]) -> dict[str, bytes]:
-    return {name.decode(): b"".join(data) for name, _, data in stream_unzip(pieces)}
+def unzip_stream(chunks: Iterator[bytes]) -> dict[str, bytes]:
+    return {name.decode(): b"".join(data) for name, _, data in stream_unzip(chunks)}
 
 
-def test_times_and_links_of_a_folder_come_back(tmp_path, unpacked):
+def test_bsdtar_restores_times_and_links_of_a_folder(tmp_path, unpacked):
     folder = tmp_path / "folder"
     (folder / "b").mkdir(parents=True)
     (folder / "b" / "a.txt").write_bytes(b"x")
@@ -218,12 +202,12 @@ def test_times_and_links_of_a_folder_come_back(tmp_path, unpacked):
 
     file = unpacked / "b" / "a.txt"
     assert file.stat().st_mode & 0o777 == 0o751
-    # To the second, though the clock of an archive has every other one, and whatever the zone.
+    # Exact to the second in any time zone, though DOS times have steps of two seconds.
     assert file.stat().st_mtime == (unpacked / "b").stat().st_mtime == 1_500_000_001
     assert os.readlink(unpacked / "link") == "b/a.txt"
 
 
-def test_S29_seventy_thousand_files_are_found(tmp_path):
+def test_S29_seventy_thousand_files_are_listed(tmp_path):
     path = tmp_path / "made.zip"
     write(ZipStream([ZipStreamFile(f"{number}", b"") for number in range(70_000)]), path)
 
@@ -234,7 +218,7 @@ def test_S29_seventy_thousand_files_are_found(tmp_path):
 
 
 class Zeros(Payload):
-    """More zeros than anybody wants, out of one block."""
+    """Any number of zeros from one block."""
 
     replayable = True
 
@@ -250,7 +234,7 @@ class Zeros(Payload):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("known", [True, False])
-def test_S33_stored_files_beyond_four_gib_and_one_that_begins_there(known, tmp_path):
+def test_S33_stored_file_above_four_gib_and_one_after_it(known, tmp_path):
     size, path = 4 * GIB + 5, tmp_path / "made.zip"
     payload = ZipStream(
         [
@@ -266,7 +250,7 @@ def test_S33_stored_files_beyond_four_gib_and_one_that_begins_there(known, tmp_p
         assert read.read("behind") == b"abc"
     assert b"Everything is Ok" in run("7z", "t", path)
     assert run("bsdtar", "-xOf", path, "behind") == b"abc"
-    # All of it takes unzip 20 seconds.
+    # A test of the whole archive takes unzip 20 seconds.
     assert b"No errors detected" in run("unzip", "-tq", path, "behind" if known else "large")
 
 
@@ -283,7 +267,7 @@ def test_S33_five_gib_of_zeros_are_deflated(tmp_path):
 
 
 @pytest.mark.slow
-def test_S33_five_gib_that_were_announced_are_read_as_they_come(tmp_path):
+def test_S33_announced_zip64_of_five_gib_is_read_as_a_stream(tmp_path):
     path = tmp_path / "made.zip"
     large = ZipStreamFile("large", Zeros(5 * GIB, None), zip64=True)
     write(ZipStream([large, ZipStreamFile("behind", b"abc")]), path)

@@ -1,4 +1,4 @@
-"""Archives in tests: what they are made of, and what a reader finds in them."""
+"""Payloads, their chunks, and a reader of archives."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from collections.abc import Iterable, Iterator
 
 from restkit.io.buffers import Buffer
 from restkit.payload.base import Payload
+from restkit.payload.convert import as_payload
 
 
-class Sized(Payload):
-    """Bytes of known length from elsewhere, in small pieces: neither a file nor in memory."""
+class SizedPayload(Payload):
+    """Bytes of known length in small chunks: neither a file nor in memory."""
 
     replayable = True
 
@@ -22,18 +23,25 @@ class Sized(Payload):
 
     def chunks(self) -> Iterator[bytes]:
         self.passes += 1
-        return in_pieces(self.data)
+        return split(self.data)
 
 
-def in_pieces(data: bytes, size: int = 50_000) -> Iterator[bytes]:
+def split(data: bytes, size: int = 50_000) -> Iterator[bytes]:
     return (data[at : at + size] for at in range(0, len(data), size))
 
 
-def joined(archive: Iterable[Buffer]) -> bytes:
-    return b"".join([bytes(piece) for piece in archive])
+def make_payload(source: object) -> Payload:
+    payload = as_payload(source)
+    assert payload is not None
+    return payload
 
 
-def contents(data: bytes) -> dict[str, bytes]:
+def join_chunks(chunks: Iterable[Buffer]) -> bytes:
+    """Join the chunks of one pass. Each one is copied: it is only valid until the next."""
+    return b"".join([bytes(chunk) for chunk in chunks])
+
+
+def read_archive(data: bytes) -> dict[str, bytes]:
     with zipfile.ZipFile(io.BytesIO(data)) as read:
         assert read.testzip() is None
         return {info.filename: read.read(info) for info in read.infolist()}
