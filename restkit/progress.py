@@ -1,154 +1,144 @@
-"""Progress: who is told how many bytes have gone out or come in, and what tells them."""
+"""Report how many bytes of a payload were sent or of a body were received."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, TypeAlias
 
 from restkit.errors import RequestError
-from restkit.io.buffers import close_if_it_can
-from restkit.payload.base import TransparentWrapper
+from restkit.io.buffers import Buffer, Source, close_if_it_can
+from restkit.payload.base import Payload, TransparentWrapper
 
-if TYPE_CHECKING:
-    from restkit.io.buffers import Buffer
-    from restkit.payload.base import Payload
+ProgressCallback: TypeAlias = Callable[[int, int | None], object]
+"""Called with the number of bytes so far and the total, or None if that is unknown."""
 
-Told: TypeAlias = "Callable[[int, int | None], object]"
-"""Called with how many bytes have gone by, and of how many; None where nobody knows that."""
-
-_BLOCK = 256 * 1024
+_STEP = 256 * 1024  # bytes between two reports
 
 
 class Progress(NamedTuple):
-    """Who is told of what is sent, and who of what is received; on the thread that does it.
+    """Callbacks for bytes sent and bytes received; called on the thread that sends or receives.
 
-    Counted are the bytes of the payload as it leaves, and those of the body as it comes, before
-    it is decoded: what has gone by already, first, then each time that 256 KiB more have, in
-    however small pieces, and the whole at the end. A payload that is sent again begins again at 0.
-    An exception reaches the caller, and the connection is closed.
+    Payload bytes are counted when they have left, body bytes as they arrive, before they are
+    decoded. A callback gets the count so far first, then one each time another 256 KiB have
+    passed, however small the chunks, and the whole at the end. A payload that is sent again
+    begins again at 0. An exception of a callback reaches the caller and closes the connection.
+
+    >>> from restkit import Client
+    >>> from restkit.testing import LocalServer
+    >>> def show(done, total):
+    ...     print(f'{done} of {total} bytes')
+    >>> with LocalServer() as server, Client() as client:
+    ...     response = client.post(server.url, b'payload', progress=Progress(sent=show))
+    0 of 7 bytes
+    7 of 7 bytes
     """
 
-    sent: Told | None = None
-    received: Told | None = None
+    sent: ProgressCallback | None = None
+    received: ProgressCallback | None = None
 
-    def chosen_for(self, payload: Payload | None) -> Progress:  # noqa: ARG002  # the other asks
-        """Who is told of what, in a request with this payload."""
+    def for_payload(self, payload: Payload | None) -> Progress:  # noqa: ARG002  # see below
+        """Return the callbacks for a request with this payload."""
         return self
 
 
-class _OfOne(Progress):
-    """One who is told of the payload where there is one, and of the body where there is none."""
+class _SentOrReceived(Progress):
+    """One callback: for the payload if there is one, otherwise for the body."""
 
     __slots__ = ()
 
-    def chosen_for(self, payload: Payload | None) -> Progress:
+    def for_payload(self, payload: Payload | None) -> Progress:
         return Progress(received=self.received) if payload is None else Progress(sent=self.sent)
 
 
 def as_progress(value: object) -> Progress | None:
-    """What ``progress=`` means: a Progress, a callable, or None; RequestError for anything else."""
+    """Convert the option ``progress=``: a Progress, a callable or None; or raise RequestError."""
     if value is None:
         return None
     if isinstance(value, Progress):
-        if all(told is None or callable(told) for told in value):
+        if all(callback is None or callable(callback) for callback in value):
             return value
     elif callable(value):
-        return _OfOne(value, value)
+        return _SentOrReceived(value, value)
     raise RequestError(
-        f"progress={value!r}: a callable(done, total) is wanted, or Progress(sent=, received=)"
+        f"progress must be a callable(done, total), Progress(sent=, received=) or None; "
+        f"got {value!r}"
     )
 
 
-class ToldPayload(TransparentWrapper):
-    """A payload in blocks of at most 256 KiB, with somebody who is told when so much has left."""
+class ProgressPayload(TransparentWrapper):
+    """A payload that reports what was sent, in chunks of at most 256 KiB."""
 
-    def __init__(self, payload: Payload, told: Told) -> None:
+    def __init__(self, payload: Payload, callback: ProgressCallback) -> None:
         super().__init__(payload)
-        self._told = told
+        self._callback = callback
 
     def chunks(self) -> Iterator[Buffer]:
-        done, said, total = 0, 0, self.length
-        pieces = iter(self._payload)
-        blocks = _blocks(pieces)
+        done, reported, total = 0, 0, self.length
+        chunks = iter(self._payload)
         try:
-            self._told(0, total)
-            for block in blocks:
-                size = len(block)
-                yield block
-                # Whoever sends asks for the next when this one has left.
-                done += size
-                if done - said >= _BLOCK:
-                    self._told(said := done, total)
-            if done > said:
-                self._told(done, total)
+            self._callback(0, total)
+            for chunk in chunks:
+                for part in (chunk,) if len(chunk) <= _STEP else _split(chunk):
+                    size = len(part)
+                    yield part
+                    # The sender asks for the next part after this one has left.
+                    done += size
+                    if done - reported >= _STEP:
+                        self._callback(reported := done, total)
+            if done > reported:
+                self._callback(done, total)
         finally:
-            blocks.close()
-            close_if_it_can(pieces)
+            close_if_it_can(chunks)
 
     def __repr__(self) -> str:
         return repr(self._payload)
 
 
-def _blocks(pieces: Iterator[Buffer]) -> Generator[Buffer, None, None]:
-    for piece in pieces:
-        if len(piece) <= _BLOCK:
-            yield piece
-            continue
-        # Released one by one: the owner may resize what it lent as soon as it is asked for more.
-        with memoryview(piece) as view:
-            for start in range(0, len(view), _BLOCK):
-                with view[start : start + _BLOCK] as block:
-                    yield block
+def _split(chunk: Buffer) -> Iterator[Buffer]:
+    # Each view is released before the next part: the owner may then resize its buffer.
+    with memoryview(chunk) as view:
+        for start in range(0, len(view), _STEP):
+            with view[start : start + _STEP] as part:
+                yield part
 
 
-class LiveSource(Protocol):
-    """Where the rest of a body comes from; ``body.py`` says what is asked of it."""
+class ProgressSource:
+    """The source of a body that reports what was received."""
 
-    def read_piece(self) -> Buffer:
-        """The next piece as it comes."""
-
-    def readinto(self, view: memoryview) -> int:
-        """Fill ``view`` with what comes next."""
-
-    def close(self) -> None:
-        """Let go of what is still to come."""
-
-
-class ToldSource:
-    """A body's source, with somebody who is told of what has come so far."""
-
-    def __init__(self, source: LiveSource, told: Told, came: int, total: int | None) -> None:
+    def __init__(
+        self, source: Source, callback: ProgressCallback, received: int, total: int | None
+    ) -> None:
         self._source = source
-        self._told = told
-        self._came = came
-        self._said = came
+        self._callback = callback
+        self._received = received
+        self._reported = received
         self._total = total
-        self._begun = False
+        self._started = False
 
-    def read_piece(self) -> Buffer:
-        self._begin()
-        piece = self._source.read_piece()
-        self._count(len(piece))
-        return piece
+    def read_chunk(self) -> Buffer:
+        self._start()
+        chunk = self._source.read_chunk()
+        self._count(len(chunk))
+        return chunk
 
     def readinto(self, view: memoryview) -> int:
-        self._begin()
+        self._start()
         count = self._source.readinto(view)
         self._count(count)
         return count
 
-    def _begin(self) -> None:
-        if not self._begun:
-            self._begun = True
-            self._told(self._came, self._total)
+    def _start(self) -> None:
+        if not self._started:
+            self._started = True
+            self._callback(self._received, self._total)
 
     def _count(self, size: int) -> None:
-        self._came += size
-        # A reader that knows the total need not ask for the end of it.
-        ended = not size or self._came == self._total
-        if self._came - self._said >= (1 if ended else _BLOCK):
-            self._said = self._came
-            self._told(self._came, self._total)
+        self._received += size
+        # A reader that knows the total need not read up to the end.
+        ended = not size or self._received == self._total
+        if self._received - self._reported >= (1 if ended else _STEP):
+            self._reported = self._received
+            self._callback(self._received, self._total)
 
     def close(self) -> None:
         self._source.close()

@@ -1,4 +1,4 @@
-"""Run the examples in the docstrings of these packages."""
+"""Run the examples in the docstrings of these packages and modules."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ import pkgutil
 import pytest
 
 PACKAGES = [
+    "restkit.body",
     "restkit.content_digest",
     "restkit.content_encoding",
     "restkit.forms",
+    "restkit.payload",
     "restkit.zip",
 ]
+MODULES = ["restkit.progress"]
 
 
 def list_modules():
@@ -22,7 +25,7 @@ def list_modules():
         yield from (module.name for module in pkgutil.iter_modules(folder, f"{package}."))
 
 
-@pytest.mark.parametrize("name", [*list_modules()])
+@pytest.mark.parametrize("name", [*list_modules(), *MODULES])
 def test_docstring_examples(name):
     module = importlib.import_module(name)
     assert doctest.testmod(module).failed == 0

@@ -1,4 +1,4 @@
-"""Progress: what is told of what is sent and received, and what happens when telling fails."""
+"""Progress: reports of bytes sent and received, and callbacks that raise."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from itertools import pairwise
 import pytest
 
 from restkit import Client, Payload, RequestError, TransportError, as_payload, request
-from restkit.progress import Progress, ToldPayload, ToldSource, as_progress
+from restkit.progress import Progress, ProgressPayload, ProgressSource, as_progress
 from support import ScriptedServer, body_of, dechunk, head_of, payload_of, response
 from support.answers import FRAMINGS, answered, giving
 
-BLOCK = 256 * 1024
+STEP = 256 * 1024
 BIG = bytes(range(256)) * 4096  # 1 MiB
 
 
-class Told(list):
-    """Somebody who writes down what is told."""
+class RecordedCalls(list):
+    """A callback that records its calls."""
 
     def __call__(self, done, total):
         self.append((done, total))
 
 
-def steps(size, total="size"):
+def list_steps(size, total="size"):
     total = size if total == "size" else total
-    return [(min(done, size), total) for done in range(0, size + BLOCK, BLOCK)]
+    return [(min(done, size), total) for done in range(0, size + STEP, STEP)]
 
 
-class Lending(Payload):
-    """Gives pieces of one buffer, which it resizes between them."""
+class Resizing(Payload):
+    """A payload that resizes its buffer between two chunks."""
 
     def chunks(self):
         buffer = bytearray(BIG)
@@ -38,34 +38,34 @@ class Lending(Payload):
         yield buffer[-4:]
 
 
-class Trouble(Exception):
+class CallbackError(Exception):
     pass
 
 
-# The door
+# The option
 
 
-def test_one_callable_is_told_of_the_payload_or_else_of_the_body():
-    told = Told()
-    either = as_progress(told)
-    assert either.chosen_for(as_payload(b"x")) == Progress(sent=told)
-    assert either.chosen_for(None) == Progress(received=told)
+def test_one_callable_reports_the_payload_or_else_the_body():
+    calls = RecordedCalls()
+    either = as_progress(calls)
+    assert either.for_payload(as_payload(b"x")) == Progress(sent=calls)
+    assert either.for_payload(None) == Progress(received=calls)
 
 
-def test_two_are_told_of_what_they_are_named_for():
-    both = Progress(print, Told())
+def test_progress_reports_payload_and_body_to_two_callables():
+    both = Progress(print, RecordedCalls())
     assert as_progress(both) is both
-    assert both.chosen_for(None) is both.chosen_for(as_payload(b"x")) is both
+    assert both.for_payload(None) is both.for_payload(as_payload(b"x")) is both
     assert as_progress(None) is None
 
 
 @pytest.mark.parametrize("wrong", [1, "text", (print, print), Progress(1), Progress(received="x")])
-def test_what_cannot_be_called_is_refused(wrong):
-    with pytest.raises(RequestError, match="progress="):
+def test_a_value_that_is_not_callable_raises(wrong):
+    with pytest.raises(RequestError, match="progress must be"):
         as_progress(wrong)
 
 
-# What is sent
+# Bytes sent
 
 
 @pytest.mark.parametrize(
@@ -73,40 +73,40 @@ def test_what_cannot_be_called_is_refused(wrong):
     [
         (b"", [(0, 0)]),
         (b"abc", [(0, 3), (3, 3)]),
-        (BIG, steps(len(BIG))),
-        (BIG + b"x", steps(len(BIG) + 1)),
+        (BIG, list_steps(len(BIG))),
+        (BIG + b"x", list_steps(len(BIG) + 1)),
         ([b"abc", b"", b"de"], [(0, None), (5, None)]),
-        ([b"abc", BIG], [(0, None), *((3 + done, None) for done, _ in steps(len(BIG))[1:])]),
+        ([b"abc", BIG], [(0, None), *((3 + done, None) for done, _ in list_steps(len(BIG))[1:])]),
         ([bytes(1000)] * 600, [(0, None), (263000, None), (526000, None), (600000, None)]),
-        ([bytes(1024)] * 512, [(0, None), (BLOCK, None), (2 * BLOCK, None)]),
+        ([bytes(1024)] * 512, [(0, None), (STEP, None), (2 * STEP, None)]),
     ],
 )
-def test_C06_a_payload_is_told_in_blocks_once_each_has_left(source, expected):
-    told = Told()
+def test_C06_a_payload_is_reported_after_each_256_kib_has_left(source, expected):
+    calls = RecordedCalls()
     got = b""
-    for block in ToldPayload(as_payload(source), told):
-        assert len(block) <= BLOCK
-        assert 0 <= len(got) - told[-1][0] < BLOCK
-        got += block
-    assert told == expected
+    for chunk in ProgressPayload(as_payload(source), calls):
+        assert len(chunk) <= STEP
+        assert 0 <= len(got) - calls[-1][0] < STEP
+        got += chunk
+    assert calls == expected
     assert got == (source if isinstance(source, bytes) else b"".join(source))
 
 
-def test_C06_each_pass_begins_again_at_0():
-    told = Told()
-    payload = ToldPayload(as_payload(b"abc"), told)
+def test_C06_each_pass_is_reported_from_0():
+    calls = RecordedCalls()
+    payload = ProgressPayload(as_payload(b"abc"), calls)
     assert [b"".join(payload) for _ in range(2)] == [b"abc"] * 2
-    assert told == [(0, 3), (3, 3)] * 2
+    assert calls == [(0, 3), (3, 3)] * 2
 
 
-def test_a_source_may_resize_what_it_lent():
-    told = Told()
-    payload = ToldPayload(Lending(), told)
-    size = sum(len(block) for block in payload)
-    assert told[-1] == (size, None) == (len(BIG) + 4, None)
+def test_a_source_may_resize_the_buffer_of_a_chunk():
+    calls = RecordedCalls()
+    payload = ProgressPayload(Resizing(), calls)
+    size = sum(len(chunk) for chunk in payload)
+    assert calls[-1] == (size, None) == (len(BIG) + 4, None)
 
 
-def test_what_is_told_of_a_payload_changes_nothing_else_of_it(tmp_path):
+def test_a_progress_payload_delegates_to_its_payload(tmp_path):
     class Odd(Payload):
         length = 3
         replayable = True
@@ -120,7 +120,7 @@ def test_what_is_told_of_a_payload_changes_nothing_else_of_it(tmp_path):
             yield b"abc"
 
     odd = Odd()
-    payload = ToldPayload(odd, Told())
+    payload = ProgressPayload(odd, RecordedCalls())
     assert (payload.length, payload.replayable, payload.waits_on) == (3, True, 7)
     assert (payload.headers, payload.trailers()) == (odd.headers, odd.trailers())
     assert repr(payload) == repr(odd)
@@ -129,7 +129,7 @@ def test_what_is_told_of_a_payload_changes_nothing_else_of_it(tmp_path):
     assert payload.started
 
 
-def test_a_pass_that_is_broken_off_closes_the_source():
+def test_a_broken_off_pass_closes_the_source():
     closed = []
 
     def rows():
@@ -139,10 +139,25 @@ def test_a_pass_that_is_broken_off_closes_the_source():
         finally:
             closed.append(True)
 
-    pieces = iter(ToldPayload(as_payload(rows()), Told()))
-    next(pieces)
-    pieces.close()
+    running = iter(ProgressPayload(as_payload(rows()), RecordedCalls()))
+    next(running)
+    running.close()
     assert closed == [True]
+
+
+def test_a_pass_broken_off_in_a_large_chunk_releases_it_before_it_closes_the_source():
+    buffer = bytearray(BIG)
+
+    def rows():
+        try:
+            yield buffer
+        finally:
+            buffer.clear()  # a BufferError if a view is left
+
+    running = iter(ProgressPayload(as_payload(rows()), RecordedCalls()))
+    assert len(next(running)) == STEP
+    running.close()
+    assert buffer == b""
 
 
 @pytest.mark.parametrize(
@@ -156,38 +171,47 @@ def test_a_pass_that_is_broken_off_closes_the_source():
         (BIG, {"Transfer-Encoding": "chunked"}, len(BIG)),
     ],
 )
-def test_C06_what_is_sent_is_told_on_the_wire(source, fields, total):
-    told = Told()
+def test_C06_a_sent_payload_is_reported_in_every_framing(source, fields, total):
+    calls = RecordedCalls()
     with ScriptedServer.serving(response(b"answer")) as server:
-        got = request(server.url(), "POST", source, fields, progress=told)
+        got = request(server.url(), "POST", source, fields, progress=calls)
         assert payload_of(server.request) == BIG
         assert got.body == b"answer"
-    assert told == steps(len(BIG), total)
+    assert calls == list_steps(len(BIG), total)
 
 
-def test_C06_a_file_is_told_in_blocks_too(tmp_path):
+def test_chunked_framing_without_a_payload_is_reported_as_0_of_0():
+    calls = RecordedCalls()
+    with ScriptedServer.serving(response(b"")) as server:
+        fields = {"Transfer-Encoding": "chunked"}
+        request(server.url(), "POST", None, fields, progress=Progress(sent=calls))
+        assert payload_of(server.request) == b""
+    assert calls == [(0, 0)]
+
+
+def test_C06_a_sent_file_is_reported(tmp_path):
     path = tmp_path / "big"
     path.write_bytes(BIG)
-    told = Told()
+    calls = RecordedCalls()
     with ScriptedServer.serving(response(b"")) as server, path.open("rb") as file:
-        request(server.url(), "PUT", file, progress=Progress(sent=told))
+        request(server.url(), "PUT", file, progress=Progress(sent=calls))
         assert body_of(server.request) == BIG
-    assert told == steps(len(BIG))
+    assert calls == list_steps(len(BIG))
 
 
-def test_C06_a_redirect_that_takes_the_payload_along_begins_again_at_0():
-    told = Told()
-    answers = (
+def test_C06_a_payload_sent_to_a_redirect_is_reported_from_0():
+    calls = RecordedCalls()
+    responses = (
         response(b"moved", "Location: /b", status="307 Temporary Redirect"),
         response(b"answer"),
     )
-    with ScriptedServer.serving(*answers) as server:
-        request(server.url(), "POST", b"payload", progress=told)
+    with ScriptedServer.serving(*responses) as server:
+        request(server.url(), "POST", b"payload", progress=calls)
         assert [body_of(one) for one in server.requests] == [b"payload"] * 2
-    assert told == [(0, 7), (7, 7)] * 2
+    assert calls == [(0, 7), (7, 7)] * 2
 
 
-def test_C06_another_try_begins_again_at_0():
+def test_C06_another_attempt_is_reported_from_0():
     def hang_up(peer):
         peer.read_head()
 
@@ -195,113 +219,113 @@ def test_C06_another_try_begins_again_at_0():
         peer.read_request()
         peer.send(response(b"answer"))
 
-    told = Told()
+    calls = RecordedCalls()
     with ScriptedServer(hang_up, answer) as server:
-        got = request(server.url(), "PUT", BIG, progress=told, wait_tries=0)
+        got = request(server.url(), "PUT", BIG, progress=calls, wait_tries=0)
         assert (got.body, payload_of(server.request)) == (b"answer", BIG)
-    assert [done for done, _ in told].count(0) == 2
-    assert told[-5:] == steps(len(BIG))
+    assert [done for done, _ in calls].count(0) == 2
+    assert calls[-5:] == list_steps(len(BIG))
 
 
-def test_what_the_told_one_raises_while_sending_reaches_the_caller_and_the_connection_is_closed():
-    def told(done, total):
+def test_an_exception_of_a_callback_while_sending_reaches_the_caller_and_closes_the_connection():
+    def fail(done, total):
         if done:
-            raise Trouble
+            raise CallbackError
 
     def script(peer):
         peer.read_to_end()
 
     with ScriptedServer(script) as server, Client() as client:
-        with pytest.raises(Trouble):
-            client.post(server.url(), BIG, progress=told)
+        with pytest.raises(CallbackError):
+            client.post(server.url(), BIG, progress=fail)
         server.join()
         assert repr(client) == "<Client, 0 idle connections>"
 
 
-# What is received
+# Bytes received
 
 
-class Pieces:
-    """A source of a body, for what stands before it."""
+class ListSource:
+    """A source of a body with these chunks."""
 
-    def __init__(self, *pieces):
-        self.pieces = list(pieces)
+    def __init__(self, *chunks):
+        self.chunks_left = list(chunks)
         self.closed = False
 
-    def read_piece(self):
-        return self.pieces.pop(0) if self.pieces else b""
+    def read_chunk(self):
+        return self.chunks_left.pop(0) if self.chunks_left else b""
 
     def readinto(self, view):
-        piece = self.read_piece()
-        view[: len(piece)] = piece
-        return len(piece)
+        chunk = self.read_chunk()
+        view[: len(chunk)] = chunk
+        return len(chunk)
 
     def close(self):
         self.closed = True
 
 
-def test_a_source_is_told_from_what_had_come_to_its_end():
-    told = Told()
-    source = ToldSource(Pieces(b"abc", b"de"), told, 5, 10)
-    assert told == []
+def test_a_source_is_reported_from_the_bytes_received_before_to_its_end():
+    calls = RecordedCalls()
+    source = ProgressSource(ListSource(b"abc", b"de"), calls, 5, 10)
+    assert calls == []
     view = memoryview(bytearray(10))
-    assert (source.read_piece(), source.readinto(view)) == (b"abc", 2)
-    assert (source.read_piece(), source.readinto(view)) == (b"", 0)
-    assert told == [(5, 10), (10, 10)]
+    assert (source.read_chunk(), source.readinto(view)) == (b"abc", 2)
+    assert (source.read_chunk(), source.readinto(view)) == (b"", 0)
+    assert calls == [(5, 10), (10, 10)]
 
 
-def test_of_small_pieces_it_is_told_once_a_block_and_at_the_end():
-    told = Told()
-    source = ToldSource(Pieces(*[b"x" * 1000] * 600), told, 7, None)
-    while source.read_piece():
+def test_small_chunks_are_reported_every_256_kib_and_at_the_end():
+    calls = RecordedCalls()
+    source = ProgressSource(ListSource(*[b"x" * 1000] * 600), calls, 7, None)
+    while source.read_chunk():
         pass
-    source.read_piece()
-    assert told == [(7, None), (263007, None), (526007, None), (600007, None)]
+    source.read_chunk()
+    assert calls == [(7, None), (263007, None), (526007, None), (600007, None)]
 
 
-def test_who_knows_the_length_need_not_ask_for_the_end_to_tell_of_it():
-    told = Told()
-    source = ToldSource(Pieces(b"abc", b"de"), told, 0, 5)
-    source.read_piece()
-    source.read_piece()
-    assert told == [(0, 5), (5, 5)]
+def test_the_end_is_reported_without_reading_beyond_a_known_length():
+    calls = RecordedCalls()
+    source = ProgressSource(ListSource(b"abc", b"de"), calls, 0, 5)
+    source.read_chunk()
+    source.read_chunk()
+    assert calls == [(0, 5), (5, 5)]
 
 
-def test_C06_a_body_of_tiny_chunks_is_told_a_few_times():
-    told = Told()
+def test_C06_a_body_of_tiny_chunks_is_reported_twice_at_most():
+    calls = RecordedCalls()
     chunks = b"1\r\nx\r\n" * 20000 + b"0\r\n\r\n"
     answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks
-    with answered(giving(answer[:300], answer[300:]), progress=told) as got:
+    with answered(giving(answer[:300], answer[300:]), progress=calls) as got:
         assert len(got.body) == 20000
-    assert len(told) <= 2
-    assert told[-1] == (20000, None)
+    assert len(calls) <= 2
+    assert calls[-1] == (20000, None)
 
 
-def test_to_close_it_closes_the_source():
-    pieces = Pieces()
-    ToldSource(pieces, Told(), 0, None).close()
-    assert pieces.closed
+def test_close_closes_the_source():
+    source = ListSource()
+    ProgressSource(source, RecordedCalls(), 0, None).close()
+    assert source.closed
 
 
 @pytest.mark.parametrize("framing", FRAMINGS)
-def test_C06_what_is_received_is_told_as_it_comes_before_it_is_decoded(framing):
+def test_C06_a_body_is_reported_as_it_arrives_before_it_is_decoded(framing):
     whole = FRAMINGS[framing](BIG)
     head, body = head_of(whole), body_of(whole)
     wire = dechunk(body) if b"chunked" in head else body
     total = len(wire) if b"Content-Length" in head else None
-    told = Told()
-    with answered(giving(whole[:300], whole[300:9000], whole[9000:]), progress=told) as got:
-        assert told == []
+    calls = RecordedCalls()
+    with answered(giving(whole[:300], whole[300:9000], whole[9000:]), progress=calls) as got:
+        assert calls == []
         assert got.body == BIG
-    counts = [done for done, _ in told]
+    counts = [done for done, _ in calls]
     assert counts == sorted(set(counts))
     assert counts[-1] == len(wire)
-    assert all(after - before >= BLOCK for before, after in pairwise(counts[:-1]))
-    assert max(after - before for before, after in pairwise([0, *counts])) < 3 * BLOCK
-    assert {known for _, known in told} == {total}
+    assert all(after - before >= STEP for before, after in pairwise(counts[:-1]))
+    assert max(after - before for before, after in pairwise([0, *counts])) < 3 * STEP
+    assert {known for _, known in calls} == {total}
 
 
-TAKEN = {
+READS = {
     "body": lambda got: got.body,
     "body_file": lambda got: got.body_file.read(),
     "small reads": lambda got: b"".join(iter(lambda: got.body_file.read(1000), b"")),
@@ -311,95 +335,95 @@ TAKEN = {
 }
 
 
-@pytest.mark.parametrize("way", TAKEN)
-def test_C06_however_a_body_is_taken_each_byte_of_it_is_told_once(way):
-    told = Told()
+@pytest.mark.parametrize("name", READS)
+def test_C06_every_way_to_read_reports_each_byte_once(name):
+    calls = RecordedCalls()
     whole = FRAMINGS["length"](BIG)
     script = giving(whole[:300], whole[300:9000], whole[9000:])
-    with answered(script, progress=Progress(received=told)) as got:
-        TAKEN[way](got)
+    with answered(script, progress=Progress(received=calls)) as got:
+        READS[name](got)
         _ = got.can_read() and got.body
-    counts = [done for done, _ in told]
+    counts = [done for done, _ in calls]
     assert counts == sorted(set(counts))
-    assert told[-1] == (len(BIG), len(BIG))
+    assert calls[-1] == (len(BIG), len(BIG))
 
 
-def test_C06_a_small_body_that_came_with_its_head_is_told_once():
-    told = Told()
-    with answered(response(b"small"), progress=told) as got:
+def test_C06_a_body_received_with_its_head_is_reported_once():
+    calls = RecordedCalls()
+    with answered(response(b"small"), progress=calls) as got:
         assert (got.body, got.body, got.body_file.read(), got.text) == (b"small",) * 3 + ("small",)
-    assert told == [(5, 5)]
+    assert calls == [(5, 5)]
 
 
-def test_C06_of_an_answer_without_a_body_it_is_told_that_there_is_nothing():
-    told = Told()
-    with answered(response(b"small")[:-5], "HEAD", progress=told) as got:
+def test_C06_a_response_without_a_body_is_reported_as_0_of_0():
+    calls = RecordedCalls()
+    with answered(response(b"small")[:-5], "HEAD", progress=calls) as got:
         assert got.body == b""
-    assert told == [(0, 0)]
+    assert calls == [(0, 0)]
 
 
-def test_C06_a_body_that_came_while_the_payload_was_sent_is_told_too():
+def test_C06_a_body_received_while_sending_is_reported():
     def script(peer):
         head = peer.read_head()
         peer.send(FRAMINGS["length"](BIG))
         peer.read_body(head)
 
-    sent, received = Told(), Told()
+    sent, received = RecordedCalls(), RecordedCalls()
     with ScriptedServer(script) as server:
         progress = Progress(sent, received)
         assert request(server.url(), "POST", BIG * 8, progress=progress).body == BIG
-    assert sent == steps(8 * len(BIG))
+    assert sent == list_steps(8 * len(BIG))
     assert received[-1] == (len(BIG), len(BIG))
 
 
-def test_a_body_that_is_let_go_is_told_to_nobody():
-    told = Told()
-    with answered(response(b"small"), progress=told) as got:
+def test_a_skipped_body_is_not_reported():
+    calls = RecordedCalls()
+    with answered(response(b"small"), progress=calls) as got:
         got.skip_body()
-    assert told == []
+    assert calls == []
 
 
-def test_C06_one_callable_is_told_of_the_payload_and_not_of_the_body():
-    told = Told()
+def test_C06_one_callable_reports_the_payload_and_not_the_body():
+    calls = RecordedCalls()
     with ScriptedServer.serving(response(b"answer")) as server:
-        assert request(server.url(), "POST", b"payload", progress=told).body == b"answer"
-    assert told == [(0, 7), (7, 7)]
+        assert request(server.url(), "POST", b"payload", progress=calls).body == b"answer"
+    assert calls == [(0, 7), (7, 7)]
 
 
-def test_C06_it_is_the_call_that_decides_of_what_and_not_the_redirect():
-    told = Told()
-    answers = (
+def test_C06_a_redirect_does_not_change_what_one_callable_reports():
+    calls = RecordedCalls()
+    responses = (
         response(b"moved", "Location: /b", status="303 See Other"),
         response(b"answer"),
     )
-    with ScriptedServer.serving(*answers) as server:
-        assert request(server.url(), "POST", b"payload", progress=told).body == b"answer"
-    assert told == [(0, 7), (7, 7)]
+    with ScriptedServer.serving(*responses) as server:
+        assert request(server.url(), "POST", b"payload", progress=calls).body == b"answer"
+    assert calls == [(0, 7), (7, 7)]
 
 
-def test_C06_two_are_told_of_one_call_and_not_of_what_lies_on_the_way():
-    sent, received = Told(), Told()
-    answers = (
+def test_C06_bodies_of_redirects_are_not_reported():
+    sent, received = RecordedCalls(), RecordedCalls()
+    responses = (
         response(b"moved on", "Location: /b", status="307 Temporary Redirect"),
         response(b"answer"),
     )
-    with ScriptedServer.serving(*answers) as server:
+    with ScriptedServer.serving(*responses) as server:
         progress = Progress(sent=sent, received=received)
         assert request(server.url(), "POST", b"payload", progress=progress).body == b"answer"
     assert sent == [(0, 7), (7, 7)] * 2
     assert received == [(6, 6)]
 
 
-def test_what_the_told_one_raises_while_receiving_reaches_the_caller_and_the_connection_is_closed():
-    def told(done, total):
+def test_an_exception_of_a_callback_while_receiving_reaches_the_caller_and_closes_the_connection():
+    def fail(done, total):
         if done > 1000:
-            raise Trouble
+            raise CallbackError
 
     whole = FRAMINGS["length"](BIG)
     script = giving(whole[:300], whole[300:600_000], then=lambda peer: peer.read_to_end())
-    with ScriptedServer(script) as server, Client(progress=told) as client:
+    with ScriptedServer(script) as server, Client(progress=fail) as client:
         got = client.get(server.url())
-        with pytest.raises(Trouble):
+        with pytest.raises(CallbackError):
             _ = got.body
         server.join()
         assert repr(client) == "<Client, 0 idle connections>"
@@ -407,20 +431,20 @@ def test_what_the_told_one_raises_while_receiving_reaches_the_caller_and_the_con
             _ = got.body
 
 
-def test_C06_a_payload_spooled_for_its_length_is_told_when_it_is_sent():
-    told = Told()
-    answers = (response(b"", status="411 Length Required"), response(b"answer"))
-    with ScriptedServer.serving(*answers) as server:
-        assert request(server.url(), "POST", [b"abc", b"de"], progress=told).body == b"answer"
-    assert told == [(0, None), (5, None), (0, 5), (5, 5)]
+def test_C06_a_payload_spooled_for_its_length_is_reported_in_both_attempts():
+    calls = RecordedCalls()
+    responses = (response(b"", status="411 Length Required"), response(b"answer"))
+    with ScriptedServer.serving(*responses) as server:
+        assert request(server.url(), "POST", [b"abc", b"de"], progress=calls).body == b"answer"
+    assert calls == [(0, None), (5, None), (0, 5), (5, 5)]
 
 
-def test_C06_a_payload_that_a_filter_has_changed_is_told():
+def test_C06_a_payload_set_by_a_filter_is_reported():
     class Changing:
         def on_request(self, request):
             request.payload = b"changed"
 
-    told = Told()
+    calls = RecordedCalls()
     with ScriptedServer.serving(response(b"answer")) as server:
-        request(server.url(), "POST", progress=told, filters=[Changing()])
-    assert told == [(0, 7), (7, 7)]
+        request(server.url(), "POST", progress=calls, filters=[Changing()])
+    assert calls == [(0, 7), (7, 7)]

@@ -1,15 +1,9 @@
-"""Files, streams and payloads over a body; save a body to a file.
+"""Files, streams and payloads over a received body; save a body to a file.
 
-The files over a body: ``io.BufferedReader`` at C speed, over a raw reader of one method.
-
-All that stands below ``read(1024)``, ``readline``, ``seek`` and ``peek`` is ``readinto`` from a
-place. A call that wants more than came before the source broke raises, and so does every later
-one: the ``BufferedReader`` drops what it held, the spool does not; ``seek`` back, and what came
-can be read.
-
-One response's body as the next request's payload.
-
-A body written to a file: to a path whole or not at all.
+The files are ``io.BufferedReader`` objects, which run at C speed, over raw files whose
+``readinto`` reads the body from a position. A call that needs more bytes than arrived before the
+source failed raises, and so does every later call. The ``BufferedReader`` drops the bytes that it
+held, but the spool keeps them: after ``seek`` they can be read.
 """
 
 from __future__ import annotations
@@ -17,28 +11,25 @@ from __future__ import annotations
 import errno
 import io
 import os
+from collections.abc import Iterator
 from functools import partial
 from typing import IO, TYPE_CHECKING
 
+from restkit.body.body import Body
 from restkit.errors import PayloadError
-from restkit.io.files import replacing
+from restkit.io.buffers import Buffer
+from restkit.io.files import BLOCK, replacing
 from restkit.payload.base import Payload
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from _typeshed import WriteableBuffer
-
-    from restkit.body.body import Body
-    from restkit.io.buffers import Buffer
-
 
 FILE_BUFFER = 128 * 1024
 LONGEST_LINE = 1024 * 1024
 
 
-class _SpooledRaw(io.RawIOBase):
-    """A place in a body, for ``io.BufferedReader``."""
+class _RawFile(io.RawIOBase):
+    """A position in a body."""
 
     def __init__(self, body: Body) -> None:
         self._body = body
@@ -46,6 +37,22 @@ class _SpooledRaw(io.RawIOBase):
 
     def readable(self) -> bool:
         return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        with memoryview(buffer) as view, view.cast("B") as flat:
+            count = self._fill(flat) if flat else 0
+        self._position += count
+        return count
+
+    def _fill(self, view: memoryview) -> int:
+        return self._body.read_live_into(self, self._position, view)
+
+
+class _SeekableRawFile(_RawFile):
+    """A position in a body that is spooled."""
+
+    def _fill(self, view: memoryview) -> int:
+        return self._body.read_into(self._position, view)
 
     def seekable(self) -> bool:
         return True
@@ -57,40 +64,17 @@ class _SpooledRaw(io.RawIOBase):
         if whence == io.SEEK_CUR:
             offset += self._position
         elif whence == io.SEEK_END:
-            offset += self._body.pull_all()
+            offset += self._body.spool_all()
         elif whence != io.SEEK_SET:
-            raise ValueError(f"whence is {whence!r}; 0, 1 or 2 would do")
+            raise ValueError(f"whence must be 0, 1 or 2; got {whence!r}")
         if offset < 0:
-            # As a file on disk has it: zipfile, for one, looks for an end that may not be there.
-            raise OSError(errno.EINVAL, f"a place of {offset} is before the beginning")
+            # As for a file on disk: zipfile looks for an end record that may not be there.
+            raise OSError(errno.EINVAL, f"the position {offset} is before the beginning")
         self._position = offset
         return offset
 
-    def readinto(self, buffer: WriteableBuffer) -> int:
-        with memoryview(buffer) as view, view.cast("B") as flat:
-            count = self._body.read_into(self._position, flat) if flat else 0
-        self._position += count
-        return count
 
-
-class _LiveRaw(io.RawIOBase):
-    """The one pass over a body that keeps nothing."""
-
-    def __init__(self, body: Body) -> None:
-        self._body = body
-        self._position = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: WriteableBuffer) -> int:
-        with memoryview(buffer) as view, view.cast("B") as flat:
-            count = self._body.read_live(self, self._position, flat) if flat else 0
-        self._position += count
-        return count
-
-
-class _Lines(io.BufferedReader):
+class _LineReader(io.BufferedReader):
     """A reader whose iteration never holds more of a line than ``LONGEST_LINE``."""
 
     def __iter__(self) -> Iterator[bytes]:
@@ -103,7 +87,7 @@ class _Lines(io.BufferedReader):
         return line
 
     def readlines(self, hint: int | None = -1) -> list[bytes]:
-        """Whole lines, whatever their length: the next ones, until they are more than ``hint``."""
+        """Return the next lines, each whole, until they have more than ``hint`` bytes."""
         lines: list[bytes] = []
         left = hint if hint and hint > 0 else None
         for line in iter(self.readline, b""):
@@ -113,48 +97,81 @@ class _Lines(io.BufferedReader):
         return lines
 
 
-class BodyFile(_Lines):
-    """A body as a file: read, seek, iterate by lines, read again; one reader at a time.
+class BodyFile(_LineReader):
+    r"""A body as a file that can seek: read it, iterate over its lines, read it again.
 
-    A line longer than 1 MiB comes in pieces of 1 MiB. Closing the file lets go of this view
-    and not of the body.
+    Iteration cuts lines longer than 1 MiB into chunks of 1 MiB. One thread at a time may use a
+    file. Closing it does not close the body.
+
+    >>> from restkit import get
+    >>> from restkit.server.response import text
+    >>> from restkit.testing import LocalServer
+    >>> with LocalServer() as server:
+    ...     @server.app.get('/')
+    ...     def lines(request):
+    ...         return text('one\ntwo\n')
+    ...     file = get(server.url).body_file
+    ...     list(file), file.seek(4), file.read()
+    ([b'one\n', b'two\n'], 4, b'two\n')
     """
 
     def __init__(self, body: Body) -> None:
-        super().__init__(_SpooledRaw(body), FILE_BUFFER)
+        super().__init__(_SeekableRawFile(body), FILE_BUFFER)
         self._body = body
 
     def __payload__(self) -> Payload:
-        """Sent from where it stands, with its length where that is known, and again."""
+        """Return a replayable payload of the rest, with its length if that is known."""
         if self.closed:
-            raise PayloadError(f"{self!r} is closed; r.body_file and r.tee() give another one")
-        return self._body.spooled_payload(self.tell())
+            raise PayloadError(f"{self!r} is closed; r.body_file and r.tee() return another one")
+        return SpooledBodyPayload(self._body, self.tell())
 
     def __repr__(self) -> str:
         state = ", closed" if self.closed else ""
-        return f"<BodyFile over {self._body.spooled} bytes so far{state}>"
+        return f"<BodyFile over {self._body.spooled_size} bytes so far{state}>"
 
 
-class BodyStream(_Lines):
-    """A body as a file that is read once, straight from the wire; it cannot seek."""
+class BodyStream(_LineReader):
+    r"""A body as a file that is read once, directly from the connection; it cannot seek.
+
+    >>> from restkit import get
+    >>> from restkit.server.response import text
+    >>> from restkit.testing import LocalServer
+    >>> with LocalServer() as server:
+    ...     @server.app.get('/')
+    ...     def lines(request):
+    ...         return text('one\ntwo\n')
+    ...     with get(server.url).body_stream() as stream:
+    ...         stream.readline(), stream.seekable()
+    (b'one\n', False)
+    """
 
     def __init__(self, body: Body) -> None:
-        self._live = _LiveRaw(body)
+        self._live = _RawFile(body)
         self._body = body
         super().__init__(self._live, FILE_BUFFER)
 
     def close(self) -> None:
         super().close()
-        self._body.end_live(self._live)
+        self._body.close_live_reader(self._live)
 
     def __repr__(self) -> str:
-        return f"<BodyStream, {'closed' if self.closed else _state_of(self._body)}>"
+        return f"<BodyStream, {'closed' if self.closed else _describe(self._body)}>"
 
 
 class PayloadStream:
-    """A body as its pieces, as they arrive, decoded; one pass, claimed at its first item.
+    r"""The decoded chunks of a body, as they arrive: one pass, which begins at its first item.
 
-    A pass that is broken off closes the connection: nobody else could have the rest.
+    A pass that is broken off closes the connection: nobody else could read the rest.
+
+    >>> from restkit import get
+    >>> from restkit.server.response import text
+    >>> from restkit.testing import LocalServer
+    >>> with LocalServer() as server:
+    ...     @server.app.get('/')
+    ...     def lines(request):
+    ...         return text('one\ntwo\n')
+    ...     b''.join(get(server.url).payload_stream)
+    b'one\ntwo\n'
     """
 
     def __init__(self, body: Body) -> None:
@@ -164,35 +181,38 @@ class PayloadStream:
         reader = object()
         position = 0
         try:
-            while piece := self._body.live_piece(reader, position):
-                position += len(piece)
-                yield bytes(piece)
+            while chunk := self._body.read_live_chunk(reader, position):
+                position += len(chunk)
+                yield bytes(chunk)
         finally:
-            self._body.end_live(reader)
+            self._body.close_live_reader(reader)
 
     def __payload__(self) -> Payload:
-        return self._body.live_payload()
+        return LiveBodyPayload(self._body)
 
     def __repr__(self) -> str:
-        return f"<PayloadStream, {_state_of(self._body)}>"
+        return f"<PayloadStream, {_describe(self._body)}>"
 
 
-def _state_of(body: Body) -> str:
-    if body.untouched:
+def _describe(body: Body) -> str:
+    if body.is_unread:
         return "not begun"
-    return f"over {body.spooled} bytes so far" if body.readable else "one pass, begun"
+    return f"over {body.spooled_size} bytes so far" if body.is_readable else "one pass, begun"
 
 
-_PIECE = 256 * 1024
+def body_as_payload(body: Body) -> Payload:
+    """Return a payload of the whole body: live if nothing was read, replayable otherwise."""
+    return LiveBodyPayload(body) if body.is_unread else SpooledBodyPayload(body)
 
 
 class SpooledBodyPayload(Payload):
-    """A body from a place on, kept in its spool as it goes by, so that it can go again."""
+    """The rest of a body from a position on, spooled while it is sent, and so replayable."""
 
     replayable = True
     source = "of a body"
 
-    def __init__(self, body: Body, start: int) -> None:
+    def __init__(self, body: Body, start: int = 0) -> None:
+        body.check_readable()
         self._body = body
         self._start = start
         self.length = None if body.length is None else max(0, body.length - start)
@@ -200,90 +220,92 @@ class SpooledBodyPayload(Payload):
 
     def chunks(self) -> Iterator[Buffer]:
         position = self._start
-        # One buffer for all pieces: a piece is good until the next is asked for.
-        view = memoryview(bytearray(_PIECE))
+        # One buffer for all chunks: a chunk is valid until the next one is requested.
+        view = memoryview(bytearray(BLOCK))
         while count := self._body.read_into(position, view):
             position += count
             yield view[:count]
 
 
 class LiveBodyPayload(Payload):
-    """A body as it arrives: one pass, nothing kept; its connection is closed if that fails."""
+    """A body sent as it arrives: one pass, nothing kept; an error closes its connection."""
 
     source = "of a body"
 
     def __init__(self, body: Body) -> None:
+        body.check_readable()
         self._body = body
         self.length = body.length
         self.headers = body.payload_headers
 
     def chunks(self) -> Iterator[Buffer]:
         position = 0
-        whole = False
+        complete = False
         try:
-            while piece := self._body.live_piece(self, position):
-                position += len(piece)
-                yield piece
-            whole = True
+            while chunk := self._body.read_live_chunk(self, position):
+                position += len(chunk)
+                yield chunk
+            complete = True
         finally:
-            if not whole:
+            if not complete:
                 self._body.close()
 
 
-_BLOCK = 128 * 1024  # what stays in a processor's cache between the two copies
+_COPIED = 128 * 1024  # it stays in the cache of a processor between the two copies
 
 
 def save_body(body: Body, target: str | os.PathLike[str] | IO[bytes]) -> int:
-    """Write the body to a path or a file open for writing; how many bytes were written.
+    """Write the body to a path or a file open for writing; return the number of bytes.
 
-    A path is written under another name beside it, and moved in place when all of it is there;
-    whatever goes wrong, an older file of that name stays as it was and nothing else is left.
-    The new file has the mode of the older one. A link stays, and what it leads to is replaced;
-    a device or a pipe is written to.
+    The bytes for a path are written to another file in its folder, which replaces the path when
+    all are there. After an error an older file is unchanged and nothing else is left. The new
+    file has the mode of the older one. A link stays, and its target is replaced; a device or a
+    pipe is written to.
     """
     if not isinstance(target, (str, os.PathLike)):
-        return _copy(body, _asked(target))
-    named = os.fsdecode(target)
-    path = os.path.realpath(named)
-    if not os.path.basename(named) or os.path.isdir(path):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), named)
+        _check_takes_bytes(target)
+        return _copy(body, target)
+    name = os.fsdecode(target)
+    path = os.path.realpath(name)
+    if not os.path.basename(name) or os.path.isdir(path):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), name)
     if os.path.exists(path) and not os.path.isfile(path):
         with open(path, "wb", buffering=0) as file:
             return _copy(body, file)
-    with replacing(path, named) as whole:
-        return _copy(body, whole)
+    with replacing(path, name) as file:
+        return _copy(body, file)
 
 
-def _asked(file: IO[bytes]) -> IO[bytes]:
-    """The file, if it takes bytes at all: asked before any of the body is taken for it."""
+def _check_takes_bytes(file: IO[bytes]) -> None:
+    """Raise if bytes cannot be written, before any of the body is read for it."""
     if not hasattr(file, "write"):
-        kind = type(file).__name__
-        raise TypeError(f"a body is saved to a path or a file open for writing, not to a {kind}")
+        raise TypeError(
+            f"a body is saved to a path or a file open for writing; got {type(file).__name__}"
+        )
     file.write(b"")
-    return file
 
 
 def _copy(body: Body, file: IO[bytes]) -> int:
     reader = object()
-    live = body.untouched
-    view = memoryview(bytearray(_BLOCK))
+    live = body.is_unread
+    view = memoryview(bytearray(_COPIED))
     done = 0
     while True:
-        count = body.read_live(reader, done, view) if live else body.read_into(done, view)
+        count = body.read_live_into(reader, done, view) if live else body.read_into(done, view)
         if not count:
             return done
         try:
-            _write(file, view[:count])
+            _write_all(file, view[:count])
         except BaseException:
-            body.end_live(reader)  # what has gone by is lost to everybody else
+            body.close_live_reader(reader)  # what it has read is lost to every other reader
             raise
         done += count
 
 
-def _write(file: IO[bytes], view: memoryview) -> None:
-    """Write all of it, to a raw file too, which may take less at a time."""
+def _write_all(file: IO[bytes], view: memoryview) -> None:
+    """Write all bytes; a raw file may take fewer in one call."""
     while view:
         taken: object = file.write(view)
         if taken is None and isinstance(file, io.RawIOBase):
-            raise BlockingIOError(errno.EAGAIN, "the file to save to does not block")
+            raise BlockingIOError(errno.EAGAIN, "the file to save to must be in blocking mode")
         view = view[taken if isinstance(taken, int) else len(view) :]

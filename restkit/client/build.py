@@ -121,10 +121,10 @@ def _check_compressible(request: Request, coding: str) -> None:
 
 
 def _spool(payload: Payload, settings: Settings) -> Payload:
-    if settings.spool_mode is SpoolMode.NOTHING:
+    if settings.spool_mode is SpoolMode.OFF:
         return payload
     new_spool = settings.read_options.new_spool
-    if settings.spool_mode is SpoolMode.BEFORE:
+    if settings.spool_mode is SpoolMode.BEFORE_SENDING:
         sendable = payload.replayable and payload.length is not None
         return payload if sendable else spool_payload(payload, new_spool)
     return payload if payload.replayable else SpooledPayload(payload, new_spool)

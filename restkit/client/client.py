@@ -158,7 +158,7 @@ class Client:
 
     def _send(self, request: Request, settings: Settings) -> HttpResponse:
         if settings.progress is not None:
-            progress = settings.progress.chosen_for(request.payload)
+            progress = settings.progress.for_payload(request.payload)
             settings = settings.replace(progress=progress)
             request.read_options = settings.read_options
         return Call(request, settings, self._pool, self.cookies).run()

@@ -33,7 +33,7 @@ from restkit.network.options import (
 from restkit.network.proxy import Proxy, as_proxy
 from restkit.network.route import Route
 from restkit.payload.spooled import SpoolMode
-from restkit.progress import Progress, Told, as_progress
+from restkit.progress import Progress, ProgressCallback, as_progress
 from restkit.timeouts import Timeout, as_timeout
 from restkit.url.query import Params
 from restkit.url.url import URL
@@ -83,7 +83,7 @@ class CommonOptions(TypedDict, total=False):
     proxy: Proxy | str | None
     check_address: AddressCheck | None
     filters: object
-    progress: Progress | Told | None
+    progress: Progress | ProgressCallback | None
     response_class: type[HttpResponse] | None
 
 
@@ -247,7 +247,7 @@ class Settings:
     tls: TLSOptions = TLSOptions()
     network: Network = Network()
     resolve: Mapping[str, str] | None = None
-    spool_mode: SpoolMode = SpoolMode.NOTHING
+    spool_mode: SpoolMode = SpoolMode.OFF
     filters: tuple[Filter, ...] = ()
     read_options: ReadOptions = ReadOptions()
 
@@ -364,13 +364,13 @@ def _drop_conflicting(options: TLSOptions, given: dict[str, Any]) -> TLSOptions:
 
 def _spool_mode(before: SpoolMode, given: Mapping[str, Any]) -> SpoolMode:
     """Combine ``spool`` and ``replay``; the one that is not given keeps its earlier value."""
-    spool = check_bool("spool", given.get("spool", before is SpoolMode.BEFORE))
-    replay = given.get("replay", "spool" if before is SpoolMode.AS_IT_GOES else None)
+    spool = check_bool("spool", given.get("spool", before is SpoolMode.BEFORE_SENDING))
+    replay = given.get("replay", "spool" if before is SpoolMode.WHILE_SENDING else None)
     if replay not in (None, "spool"):
         raise RequestError(f"replay must be 'spool' or None; got {replay!r:.60}")
     if spool:
-        return SpoolMode.BEFORE
-    return SpoolMode.AS_IT_GOES if replay else SpoolMode.NOTHING
+        return SpoolMode.BEFORE_SENDING
+    return SpoolMode.WHILE_SENDING if replay else SpoolMode.OFF
 
 
 _CLIENT_ONLY = "it is an option of a Client, not of a call"

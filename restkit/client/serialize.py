@@ -14,12 +14,12 @@ from restkit.connections.outgoing import (
 from restkit.errors import Error, PayloadError, PayloadLengthError, RequestError
 from restkit.headers import Headers
 from restkit.http1.writing import request_head
-from restkit.message.request import Request, check_method
+from restkit.message.request import KNOWN_METHODS, Request, check_method
 from restkit.network.proxy import Proxy
 from restkit.payload.base import DeclaredLength, Payload, check_sendable
 from restkit.payload.files import RegularPayload
 from restkit.payload.values import BytesPayload
-from restkit.progress import Told, ToldPayload
+from restkit.progress import ProgressCallback, ProgressPayload
 
 _METHODS_WITH_PAYLOAD = frozenset(("POST", "PUT", "PATCH"))
 _METHODS_WITHOUT_PAYLOAD = frozenset(("TRACE", "CONNECT"))
@@ -36,7 +36,8 @@ def serialize_request(
     ``may_expect`` allows ``Expect: 100-continue``. Raises RequestError or PayloadError, with the
     request, for what cannot be sent.
     """
-    request.method = check_method(request.method)  # credentials may have changed it
+    if request.method not in KNOWN_METHODS:  # credentials may have changed it
+        request.method = check_method(request.method)
     try:
         on_sent = None if settings.progress is None else settings.progress.sent
         body, fields = frame_payload(request, on_sent)
@@ -93,7 +94,7 @@ def _has_close(headers: Headers) -> bool:
 
 
 def frame_payload(
-    request: Request, on_sent: Told | None = None
+    request: Request, on_sent: ProgressCallback | None = None
 ) -> tuple[FramedPayload | None, Fields]:
     """Decide the framing of the payload; return it with the header fields that announce it.
 
@@ -120,7 +121,7 @@ def frame_payload(
         if coding.lower() != "chunked":
             raise RequestError(f"Transfer-Encoding must be chunked; got {coding!r}")
         if payload is None:
-            return ChunkedOut(BytesPayload(b"")), []
+            return ChunkedOut(_with_progress(BytesPayload(b""), on_sent)), []
         fields = _payload_fields(request, payload) + _trailer_field(request, payload)
         return ChunkedOut(_with_progress(payload, on_sent)), fields
     assert payload is not None
@@ -142,7 +143,7 @@ def _check_length(payload: Payload) -> None:
 
 
 def _frame_by_declared_length(
-    request: Request, payload: Payload | None, on_sent: Told | None
+    request: Request, payload: Payload | None, on_sent: ProgressCallback | None
 ) -> tuple[FramedPayload | None, Fields]:
     declared = request.headers["content-length"]
     if not (declared.isascii() and declared.isdigit() and len(declared) <= 19):
@@ -164,8 +165,8 @@ def _frame_by_declared_length(
     return _frame_by_length(_with_progress(framed, on_sent)), fields
 
 
-def _with_progress(payload: Payload, on_sent: Told | None) -> Payload:
-    return payload if on_sent is None else ToldPayload(payload, on_sent)
+def _with_progress(payload: Payload, on_sent: ProgressCallback | None) -> Payload:
+    return payload if on_sent is None else ProgressPayload(payload, on_sent)
 
 
 def _frame_by_length(payload: Payload) -> FramedPayload:

@@ -157,7 +157,7 @@ class LiveBody:
         """Set a limit, from now on, for reading the rest of the body."""
         self._deadline = self._deadline.within(seconds)
 
-    def read_piece(self) -> Buffer:
+    def read_chunk(self) -> Buffer:
         """Return the next chunk as it arrives, or ``b''`` at the end of the body. Blocks."""
         if not self._ready and not self._reader.done:
             self._receive_chunks()
@@ -172,7 +172,7 @@ class LiveBody:
 
     def _copy_into(self, view: memoryview) -> int:
         """Copy chunks that were received already, or the next one, as far as they fit."""
-        chunk = self.read_piece()
+        chunk = self.read_chunk()
         count = 0
         while True:
             end = count + len(chunk)

@@ -129,10 +129,10 @@ class CheckedSource:
         self._framing = framing
         self._fault: str | None = None
 
-    def read_piece(self) -> Buffer:
+    def read_chunk(self) -> Buffer:
         """Return the next chunk, or b'' at the end of a body that matches."""
         self._check_no_fault()
-        chunk = self._source.read_piece()
+        chunk = self._source.read_chunk()
         self._update(chunk)
         return chunk
 

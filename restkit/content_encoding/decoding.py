@@ -121,7 +121,7 @@ class DecodedSource:
         self._ended = False
         self._closed = False
 
-    def read_piece(self) -> bytes:
+    def read_chunk(self) -> bytes:
         """Return the next decoded chunk, or b'' at the end. Blocks, and raises DecodingError."""
         if self._held:
             chunk = bytes(self._held)
@@ -142,7 +142,7 @@ class DecodedSource:
             chunk = self._decoder.produce()
             if chunk:
                 return chunk
-            data = _EMPTY if self._ended else self._source.read_piece()
+            data = _EMPTY if self._ended else self._source.read_chunk()
             if self._closed:
                 # Another thread closed it, so b'' from the source does not mean the end.
                 raise TransportError("the body was closed before its end")

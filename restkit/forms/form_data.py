@@ -18,8 +18,8 @@ from restkit.forms.transfer_encodings import check_transfer_encoding, encode_pay
 from restkit.headers import Headers
 from restkit.payload.base import OCTET_STREAM, Payload
 from restkit.payload.convert import as_payload
-from restkit.payload.files import content_type as type_by_name
-from restkit.payload.values import TEXT_PLAIN, BytesPayload, json_payload, utf_8
+from restkit.payload.files import guess_content_type
+from restkit.payload.values import TEXT_PLAIN, BytesPayload, encode_utf_8, json_payload
 from restkit.url.query import text_of
 
 
@@ -183,7 +183,7 @@ def make_part(
     text = text_of(value)
     part_name: str | None = given_name
     if text is not None:
-        payload: Payload = BytesPayload(utf_8(text, f"the field {name!r}"), TEXT_PLAIN)
+        payload: Payload = BytesPayload(encode_utf_8(text, f"the field {name!r}"), TEXT_PLAIN)
     else:
         payload = _as_file_payload(name, value)
         if part_name is None:
@@ -270,7 +270,7 @@ def _choose_file_name(name: str, value: object) -> str:
 
 def _choose_type(payload: Payload, given_name: str | None, what: str) -> str:
     """Return the type for the name that the caller has given, or the payload's own type."""
-    by_name = type_by_name(given_name)[0][1]
+    by_name = guess_content_type(given_name)[0][1]
     if by_name != OCTET_STREAM[0][1]:
         # The payload encoded the text as UTF-8, which a type by name does not say.
         is_text = payload.headers is TEXT_PLAIN and by_name.startswith("text/")

@@ -3,50 +3,39 @@
 from __future__ import annotations
 
 import re
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol, TypeAlias
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
+from typing import Protocol, TypeAlias
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 """Bytes as they go on the wire: ``len()`` of it is their number (a memoryview is flat, of 'B')."""
-
-
-class Source(Protocol):
-    """The rest of a received body: one pass, blocking."""
-
-    def read_piece(self) -> Buffer:
-        """Return the next chunk, or b'' at the end. It is only valid until the next call."""
-
-    def readinto(self, view: memoryview) -> int:
-        """Fill ``view`` with at least one byte and return the count, or 0 at the end."""
-
-    def close(self) -> None:
-        """Close what the bytes come from. Idempotent."""
-
-
 _FIELD_NAMES = re.compile(":[^:]*:")  # in the format of a structure, PEP 3118
 
 
-@contextmanager
-def flat_view(value: object) -> Iterator[memoryview]:
-    """The bytes of an object with the buffer protocol as one flat view, released at the end.
+class Source(Protocol):
+    """A source of received bytes: one pass, blocking, ``b''`` or 0 at the end."""
 
-    Nothing is copied, unless the bytes do not lie side by side in the order they are counted in.
-    Raises TypeError where there is no buffer, or one of references to Python objects.
+    def read_chunk(self) -> Buffer:
+        """Return the next chunk as soon as it arrives. It is only valid until the next call."""
+
+    def readinto(self, view: memoryview) -> int:
+        """Fill ``view`` with the next bytes, at least one; return how many."""
+
+    def close(self) -> None:
+        """Drop the rest of the bytes. Idempotent."""
+
+
+def flat_view(value: object) -> memoryview:
+    """Return the bytes of an object with the buffer protocol as one flat view, to be released.
+
+    Bytes are copied only if they are not contiguous in the order in which they are counted.
+    Raises TypeError for objects without a buffer and for arrays of Python objects.
     """
-    with memoryview(value) as view, _flat(view) as whole:  # type: ignore[arg-type]  # asked here
-        yield whole
-
-
-def _flat(view: memoryview) -> memoryview:
-    if "O" in _FIELD_NAMES.sub("", view.format):
-        raise TypeError("an array of Python objects has addresses for bytes; they are not sent")
-    if not view.nbytes:
-        return memoryview(b"")  # a shape with a zero in it cannot be cast
-    return view.cast("B") if view.c_contiguous else memoryview(view.tobytes())
+    # The view that is cast can be released at once: each of the two holds the buffer.
+    with memoryview(value) as view:  # type: ignore[arg-type]  # raises if it has none
+        if "O" in _FIELD_NAMES.sub("", view.format):
+            raise TypeError("an array of Python objects cannot be sent: its bytes are addresses")
+        if not view.nbytes:
+            return memoryview(b"")  # a shape with a zero in it cannot be cast
+        return view.cast("B") if view.c_contiguous else memoryview(view.tobytes())
 
 
 def close_if_it_can(source: object) -> None:

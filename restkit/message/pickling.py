@@ -11,7 +11,7 @@ from restkit.headers import Headers
 from restkit.http1.fields import Pairs
 from restkit.http1.framing import BodyReader, BodyToEnd, SizedBody
 from restkit.http1.response_head import ResponseHead
-from restkit.payload.values import utf_8
+from restkit.payload.values import encode_utf_8
 
 UNREAD_BODY = (AlreadyRead, "the body had not been read when this response was pickled")
 
@@ -34,7 +34,7 @@ class PickledResponse(NamedTuple):
 def make_reply(status: int, headers: Headers, body: bytes | str) -> Reply:
     """Return a reply without a server; raise TypeError for a body that is not bytes or str."""
     if isinstance(body, str):
-        body = utf_8(body, "body=")
+        body = encode_utf_8(body, "body=")
     if not isinstance(body, bytes):
         raise TypeError(f"body must be bytes or str; got {type(body).__name__}")
     reasons = {each.value: each.phrase for each in HTTPStatus}

@@ -11,13 +11,13 @@ from restkit.headers import Headers
 from restkit.io.buffers import Buffer
 from restkit.io.spool import MEMORY, Spool
 from restkit.payload.base import Payload, check_sendable
-from restkit.progress import Told
+from restkit.progress import ProgressCallback
 from restkit.redaction import is_secret, redact_url
 from restkit.url.url import URL, parse_url
 
 _METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _HOST_AND_PORT = re.compile(r"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
-_KNOWN_METHODS = frozenset(("GET", "POST", "PUT", "HEAD", "DELETE", "PATCH", "OPTIONS"))
+KNOWN_METHODS = frozenset(("GET", "POST", "PUT", "HEAD", "DELETE", "PATCH", "OPTIONS"))
 
 IDEMPOTENT_METHODS = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))
 """The methods that may be repeated without a further effect (RFC 9110 9.2.2)."""
@@ -33,7 +33,7 @@ class ReadOptions(NamedTuple):
     spool_dir: str | None = None
     max_body: int | None = None
     check_digest: bool = True
-    on_received: Told | None = None
+    on_received: ProgressCallback | None = None
 
     def new_spool(self) -> Spool:
         """Return an empty spool of the size and in the directory of these options."""
@@ -68,7 +68,8 @@ class Request:
         suppressed_headers: frozenset[str] = NO_NAMES,
         read_options: ReadOptions = DEFAULT_READ_OPTIONS,
     ) -> None:
-        self.method = check_method(method)
+        known = type(method) is str and method in KNOWN_METHODS
+        self.method = method if known else check_method(method)
         self.url = url
         self.headers = Headers() if headers is None else headers
         self.payload = payload
@@ -138,12 +139,12 @@ def check_method(method: object) -> str:
 
     Raises RequestError for anything that is not a token.
     """
-    if type(method) is str and method in _KNOWN_METHODS:
+    if type(method) is str and method in KNOWN_METHODS:
         return method
     if isinstance(method, str):
         method = str.__str__(method)  # the str() of an enum member differs from its value
         if _METHOD.fullmatch(method):
-            return method.upper() if method.upper() in _KNOWN_METHODS else method
+            return method.upper() if method.upper() in KNOWN_METHODS else method
     raise RequestError(f"the method must be a word such as GET or POST; got {method!r}")
 
 

@@ -11,7 +11,7 @@ from typing import IO, Any, NamedTuple
 from weakref import ref
 
 from restkit.body.body import Body
-from restkit.body.files import BodyFile, BodyStream, PayloadStream, save_body
+from restkit.body.files import BodyFile, BodyStream, PayloadStream, body_as_payload, save_body
 from restkit.connections.reply import Reply
 from restkit.errors import (
     DecodingError,
@@ -223,7 +223,7 @@ class HttpResponse(Aliases):
         if self._body is None and self._is_complete_in_memory():
             self._read = True
             return self._reply.content
-        return self._get_body().content()
+        return self._get_body().read_all()
 
     @property
     def text(self) -> str:
@@ -305,11 +305,10 @@ class HttpResponse(Aliases):
 
     def can_read(self) -> bool:
         """Whether the body can be read from its beginning."""
-        return self._body is None or self._body.readable
+        return self._body is None or self._body.is_readable
 
     def __payload__(self) -> Payload:
-        body = self._get_body()
-        return body.live_payload() if body.untouched else body.spooled_payload()
+        return body_as_payload(self._get_body())
 
     # The end
 
@@ -352,7 +351,7 @@ class HttpResponse(Aliases):
 
         An error that is pickled takes it along, and must not wait for the network.
         """
-        if self._reply.live is None or (self._body is not None and self._body.complete):
+        if self._reply.live is None or (self._body is not None and self._body.is_complete):
             return self
         state = self._pickle_state(b"", UNREAD_BODY, decoded=False)
         return self._unpickle(state, self.request, self.history)
@@ -413,7 +412,7 @@ class HttpResponse(Aliases):
                         report_progress=report_progress,
                     )
                     if self._read:
-                        self._body.pull_all()
+                        self._body.spool_all()
         return self._body
 
     def _is_complete_in_memory(self) -> bool:

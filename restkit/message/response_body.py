@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from restkit.body.body import Body, Source
+from restkit.body.body import Body
 from restkit.connections.reply import Reply
 from restkit.content_digest.checking import CheckedSource, DigestCheck, make_response_check
 from restkit.content_encoding.decoding import DecodedSource, parse_codings
 from restkit.errors import DecodingError, Error, IntegrityError, copy_without_traceback
 from restkit.http1.response_head import ResponseHead
-from restkit.io.buffers import Buffer
+from restkit.io.buffers import Buffer, Source
 from restkit.io.spool import Spool
 from restkit.message.request import Request
-from restkit.progress import Told, ToldSource
+from restkit.progress import ProgressCallback, ProgressSource
 
 _CHUNK = 256 * 1024
 
@@ -85,7 +85,7 @@ def make_body(
         length=length,
         max_size=options.max_body,
         payload_headers=[(name, value) for name, value in headers if value is not None],
-        blame=errors.annotate,
+        annotate_error=errors.annotate,
     )
 
 
@@ -99,18 +99,18 @@ def _check(check: DigestCheck, reply: Reply, arrived: Spool, live: Source | None
     return None
 
 
-def _report(reply: Reply, received: int, on_received: Told) -> Source | None:
+def _report(reply: Reply, received: int, on_received: ProgressCallback) -> Source | None:
     """Return the rest of a body with a progress callback; report a complete body at once."""
     total = reply.body_reader.length
     if reply.live is not None:
-        return ToldSource(reply.live, on_received, received, total)
+        return ProgressSource(reply.live, on_received, received, total)
     on_received(received, total)
     return None
 
 
 def broken_body(error: Error, errors: ErrorAnnotator, live: Source | None = None) -> Body:
     """Return a body that raises an error whenever it is read."""
-    return Body(Spool(), _Broken(error, live), blame=errors.annotate)
+    return Body(Spool(), _Broken(error, live), annotate_error=errors.annotate)
 
 
 class _Broken:
@@ -120,7 +120,7 @@ class _Broken:
         self._error = copy_without_traceback(error)
         self._live = live
 
-    def read_piece(self) -> Buffer:
+    def read_chunk(self) -> Buffer:
         raise copy_without_traceback(self._error)
 
     def readinto(self, view: memoryview) -> int:  # noqa: ARG002  # as every source
@@ -139,12 +139,12 @@ class _Arrived:
         self._live = live
         self._position = 0
 
-    def read_piece(self) -> Buffer:
+    def read_chunk(self) -> Buffer:
         chunk = self._spool.read_at(self._position, _CHUNK)
         if chunk:
             self._position += len(chunk)
             return chunk
-        return self._live.read_piece() if self._live is not None else b""
+        return self._live.read_chunk() if self._live is not None else b""
 
     def readinto(self, view: memoryview) -> int:
         count = self._spool.read_into(self._position, view)

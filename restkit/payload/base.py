@@ -1,42 +1,41 @@
-"""The base class of everything that is sent: its length, its replay, its headers, one checked pass.
+"""The base class of payloads, and wrappers around another payload.
 
-What goes out: one type that knows its length, whether it can go again, and how to give it.
-
-To iterate a payload is to send it; to iterate it again is to send it again. Whoever sends asks
-``length`` and ``headers`` before, iterates once, and asks ``trailers()`` after the last piece;
-before another try the question is ``replayable or not started``.
-
-Payloads around a payload: what one of them does not say is as the inner one says it.
+To iterate a payload is to send it; to iterate it again is to send it again. A sender reads
+``length`` and ``headers``, iterates once, and calls ``trailers()`` after the last chunk. Before
+another attempt it calls ``can_send()``.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from collections.abc import Generator, Iterator, Sequence
 
 from restkit.errors import PayloadLengthError, PayloadNotReplayable
-from restkit.io.buffers import close_if_it_can, flat_view
-
-if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
-
-    from restkit.io.buffers import Buffer
-
+from restkit.io.buffers import Buffer, close_if_it_can, flat_view
 
 OCTET_STREAM: tuple[tuple[str, str], ...] = (("Content-Type", "application/octet-stream"),)
 
-_COPIED = 64 * 1024
+_MAX_COPIED = 64 * 1024
 
 
 class Payload(ABC):
-    """Something to send: a subclass writes ``chunks()`` and says what is true of it.
+    r"""Base class of everything that can be sent.
 
-    ``length``: how many bytes it gives; None is unknown, 0 is zero. ``replayable``: it can be
-    iterated again, from the same first byte. ``headers``: what it wants in the head, where the
-    caller has not said otherwise. ``source``: what it is made of, for ``repr`` and errors; never
-    its contents. ``trailer_names``: fields that ``trailers()`` will have and the head announces;
-    they go in the head itself where all is known before it is sent. All five may be set on the
-    class or on the instance.
+    A subclass writes ``chunks()`` and may set these, on the class or on the instance:
+
+    ``length``: the number of bytes; None if unknown, 0 if empty. ``replayable``: whether it can
+    be iterated again, from the same first byte. ``headers``: fields for the head, where the
+    caller gives none. ``source``: the origin of the bytes, for ``repr`` and errors; never the
+    bytes themselves. ``trailer_names``: the fields that ``trailers()`` will return and the head
+    announces; they go into the head itself if the whole payload is read before it is sent.
+
+    >>> class Lines(Payload):
+    ...     replayable = True
+    ...     headers = (('Content-Type', 'text/plain'),)
+    ...     def chunks(self):
+    ...         yield from (b'%d\n' % number for number in range(3))
+    >>> b''.join(Lines())
+    b'0\n1\n2\n'
     """
 
     length: int | None = None
@@ -45,147 +44,137 @@ class Payload(ABC):
     source: str = ""
     trailer_names: Sequence[str] = ()
     _started = False
-    _gave_something = False
+    _has_sent = False
 
     @abstractmethod
     def chunks(self) -> Iterator[Buffer]:
-        """One pass over the bytes, from the first one; it closes what it opened, in ``finally``.
+        """Yield the bytes from the first one on; close in ``finally`` what was opened.
 
-        Pieces may be empty, and of any size. One of them may be changed or released as soon as
-        the next is asked for.
+        Chunks may be empty, and of any size. A chunk may be changed or released as soon as the
+        next one is requested.
         """
 
     def trailers(self) -> Sequence[tuple[str, str]]:
-        """Fields to send behind the last byte; asked after it, and only of a chunked body."""
+        """Return the fields to send after the last byte. Called then, for chunked bodies only."""
         return ()
 
     @property
     def started(self) -> bool:
-        """Whether a pass has begun, that is: whether a first piece was asked for."""
+        """Whether a pass has begun: its first chunk was requested."""
         return self._started
 
     @property
     def waits_on(self) -> int | None:
-        """A file number that becomes readable when the next piece can be had without waiting.
+        """A file descriptor that becomes readable when the next chunk is available.
 
-        None where no number tells the truth about that. It may change between two pieces.
+        None if no descriptor shows that. It may change between two chunks.
         """
         return None
 
     def __iter__(self) -> Iterator[Buffer]:
-        """One guarded pass: the pieces of ``chunks()`` that are not empty, counted.
+        """Yield the chunks that are not empty, counted against ``length``.
 
-        The piece that reaches ``length`` is held back until ``chunks()`` is known to give no
-        more: a payload that gives too much never completes a request. Raises
-        PayloadNotReplayable where there is no second pass, PayloadLengthError where the length
-        is not kept, and whatever the source raises. A piece is good until the next is asked for.
+        The chunk that reaches ``length`` is held back until ``chunks()`` has ended, so that a
+        payload that is too long never completes a request. A chunk is valid until the next one
+        is requested. Raises PayloadNotReplayable for a second pass over a payload that has only
+        one, PayloadLengthError for another length, and any exception of the source.
         """
-        self._begin()
-        pieces = self.chunks()
-        lent = _flat_chunks(pieces)
+        # One generator for all checks: every further one costs a call for each chunk.
+        self._start_pass()
+        length = left = self.length
+        empty, last = True, b""
+        chunks = self.chunks()
         try:
-            yield from (
-                self._uncounted(lent) if self.length is None else self._counted(lent, self.length)
-            )
+            for chunk in chunks:
+                data, view = chunk, None
+                if type(chunk) is not bytes and type(chunk) is not bytearray:
+                    data = view = flat_view(chunk)
+                try:
+                    if not data:
+                        continue
+                    # Set at once: a pass that is broken off has sent something too.
+                    empty, self._has_sent = False, True
+                    if left is not None and (left := left - len(data)) < 0:
+                        raise PayloadLengthError(
+                            f"{self!r} gave more than {format_size(length or 0)}"
+                        )
+                    if left == 0:
+                        last = yield from _all_but_last(data)
+                    else:
+                        yield data
+                finally:
+                    if view is not None:
+                        view.release()
+            self._check_end(length, left, empty=empty)
+            if last:
+                yield last
         finally:
-            lent.close()
-            close_if_it_can(pieces)
+            close_if_it_can(chunks)
 
-    def _begin(self) -> None:
+    def _check_end(self, length: int | None, left: int | None, *, empty: bool) -> None:
+        if length is not None and left:
+            raise PayloadLengthError(f"{self!r} gave {length - left} of {format_size(length)}")
+        if length is None and empty and self._has_sent:
+            raise PayloadNotReplayable(
+                f"{self!r} gave nothing, though it gave something before: it cannot be sent again"
+            )
+
+    def _start_pass(self) -> None:
         check_sendable(self)
         mine = object()
-        # One atomic step, and no lock that a fork could leave held: of two threads one begins.
+        # One atomic step instead of a lock, which a fork could leave held: one of two threads wins.
         if self.__dict__.setdefault("_first_pass", mine) is not mine and not self.replayable:
-            raise _spent(self)
+            raise _spent_error(self)
         self._started = True
-
-    def _uncounted(self, pieces: Iterator[Buffer]) -> Iterator[Buffer]:
-        gave = False
-        for piece in pieces:
-            # Known at once: a pass that is broken off has given something too.
-            gave = self._gave_something = True
-            yield piece
-        if not gave and self._gave_something:
-            raise PayloadNotReplayable(
-                f"{self!r} gave nothing, though it gave something before: it cannot go again"
-            )
-
-    def _counted(self, pieces: Iterator[Buffer], length: int) -> Iterator[Buffer]:
-        left = length
-        held = b""
-        for piece in pieces:
-            size = len(piece)
-            if size > left:
-                raise PayloadLengthError(f"{self!r} gave more than {count_of(length)}")
-            left -= size
-            if left:
-                yield piece
-            elif type(piece) is bytes:
-                held = piece
-            else:
-                held = yield from _all_but_a_copy(piece)
-        if left:
-            raise PayloadLengthError(f"{self!r} gave {length - left} of {count_of(length)}")
-        if held:
-            yield held
 
     def __repr__(self) -> str:
         source = f" {self.source}" if self.source else ""
-        size = "of unknown length" if self.length is None else count_of(self.length)
+        size = "of unknown length" if self.length is None else format_size(self.length)
         once = "one pass, begun" if self.started else "one pass"
         again = "replayable" if self.replayable else once
         return f"<{type(self).__name__}{source} {size}, {again}>"
 
 
-def _flat_chunks(pieces: Iterator[Buffer]) -> Generator[Buffer, None, None]:
-    """The pieces that are not empty, flat; a view that is made for it ends with the next piece."""
-    for piece in pieces:
-        if type(piece) is bytes or type(piece) is bytearray:
-            if piece:
-                yield piece
-        else:
-            with flat_view(piece) as view:
-                if len(view):
-                    yield view
+def _all_but_last(data: Buffer) -> Generator[Buffer, None, bytes]:
+    """Yield most of a large chunk, and return the rest of it as a copy.
 
-
-def _all_but_a_copy(piece: Buffer) -> Generator[Buffer, None, bytes]:
-    """Give what need not be held back, and return the rest as a copy.
-
-    The source may fill the same buffer anew as soon as it is asked for more, and it is asked
-    before the last piece goes out.
+    The source may fill the same buffer again before the last chunk is sent: only what is copied
+    can be held back.
     """
-    with memoryview(piece) as view:
-        if len(view) > _COPIED:
-            with view[:-_COPIED] as early:
+    if type(data) is bytes:
+        return data
+    with memoryview(data) as view:
+        at = max(0, len(view) - _MAX_COPIED)
+        if at:
+            with view[:at] as early:
                 yield early
-        return bytes(view[-_COPIED:])
+        return bytes(view[at:])
 
 
 def check_sendable(payload: Payload) -> None:
-    """Raise PayloadNotReplayable for one that can be sent once, when that has begun."""
+    """Raise PayloadNotReplayable if the payload has only one pass and that has begun."""
     if payload.started and not payload.replayable:
-        raise _spent(payload)
+        raise _spent_error(payload)
 
 
-def _spent(payload: Payload) -> PayloadNotReplayable:
+def _spent_error(payload: Payload) -> PayloadNotReplayable:
     return PayloadNotReplayable(
-        f"{payload!r} can be sent once, and that has begun: there is nothing to send again"
+        f"{payload!r} can be sent once, and was sent already: it cannot be sent again"
     )
 
 
 def can_send(payload: Payload | None) -> bool:
-    """Whether it can be sent, or sent again, from its first byte."""
+    """Whether the payload can be sent, or sent again, from its first byte."""
     return payload is None or payload.replayable or not payload.started
 
 
-def count_of(length: int) -> str:
-    """'1 byte', '20 bytes'."""
+def format_size(length: int) -> str:
+    """Return '1 byte' or '20 bytes'."""
     return "1 byte" if length == 1 else f"{length} bytes"
 
 
 class PayloadWrapper(Payload):
-    """A payload made of another one, and sent, and sent again, as that one is."""
+    """A payload made from another one; it can be sent, and sent again, when that one can."""
 
     def __init__(self, payload: Payload) -> None:
         self.length = payload.length
@@ -211,28 +200,29 @@ class PayloadWrapper(Payload):
 
 
 class TransparentWrapper(PayloadWrapper):
-    """Another payload byte for byte, for those who change or watch something else of it."""
+    """The bytes of another payload, unchanged; for subclasses that change or observe the rest."""
 
     def __iter__(self) -> Iterator[Buffer]:
-        # The payload itself counts, and refuses a pass that it does not have.
+        # The inner payload counts, and raises for a pass that it does not have.
         return self.chunks()
 
 
 class DeclaredLength(PayloadWrapper):
-    """A payload held to the ``Content-Length`` that the caller has declared for it.
+    """A payload held to the ``Content-Length`` that the caller has declared.
 
-    A payload that knows another length of itself is a PayloadLengthError at once; one that does
-    not know is counted while it is sent, and must have come to its end, not only to the length,
-    before its last piece goes out.
+    Raises PayloadLengthError at once if the payload knows another length of itself. A payload of
+    unknown length is counted while it is sent: its last chunk is sent only after it has ended.
     """
 
     def __init__(self, payload: Payload, length: int) -> None:
         if payload.length is not None and payload.length != length:
-            raise PayloadLengthError(f"{payload!r} does not give the declared {count_of(length)}")
+            raise PayloadLengthError(
+                f"{payload!r} does not have the declared length of {format_size(length)}"
+            )
         super().__init__(payload)
         self.length = length
         self.source = f"for {payload!r}"
 
     def __iter__(self) -> Iterator[Buffer]:
-        # What knows its own length counts already.
+        # A payload that knows its length counts already.
         return super().__iter__() if self._payload.length is None else iter(self._payload)

@@ -1,7 +1,4 @@
-"""Convert a value to a payload by its type.
-
-From whatever a caller has to a payload: the one place that looks at types.
-"""
+"""Convert a value to a payload by its type: the one place that looks at types."""
 
 from __future__ import annotations
 
@@ -19,31 +16,33 @@ from restkit.payload.values import (
     CallPayload,
     IterablePayload,
     IteratorPayload,
-    TextPayload,
+    text_payload,
 )
 
-_IS_A_FORM = "is a form, and a request makes one of it by itself: here, FormData.from_fields() does"
-_RUN_IT = (
-    "and restkit is blocking: run it in an event loop of yours, and pass what it gives "
+_FORM_HINT = "is a form, which only a request encodes: use FormData.from_fields() here"
+_ASYNC_HINT = (
+    "and restkit is blocking: run it in an event loop of your own, and pass the result "
     "(bytes, a list, a file)"
 )
 _ACCEPTED = (
-    "bytes or anything with a buffer, str, an os.PathLike, an open file or anything with read(), "
-    "a socket, an iterable of bytes or str, a callable that gives one of these, or an object "
-    "with __payload__()"
+    "bytes or any object with a buffer, str, an os.PathLike, an open file or any object with "
+    "read(), a socket, an iterable of bytes or str, a callable that returns one of these, or an "
+    "object with __payload__()"
 )
 
 
 def as_payload(value: object) -> Payload | None:  # noqa: C901  # one visible chain
-    """The payload that a value stands for; None stands for none.
+    """Return the payload for a value; None for None.
 
-    A Payload is itself, and an object with ``__payload__()`` says how it is sent. Nothing of the
-    value is read, but a path is looked up, and what can seek is measured. Raises TypeError for
-    what cannot be sent, PayloadError for what could be in another state, and the OSError of a
-    path that cannot be opened.
+    A Payload is returned unchanged; ``__payload__()`` of any other object returns its payload.
+    Nothing of the value is read, but a path is looked up and a seekable file is measured. Raises
+    TypeError for values that cannot be sent, PayloadError for values that cannot be sent in
+    their current state, and the OSError of a path that cannot be opened.
 
     >>> as_payload('grüße')
-    <TextPayload 7 bytes, replayable>
+    <BytesPayload 7 bytes, replayable>
+    >>> as_payload(['some ', 'words'])
+    <IterablePayload of list of unknown length, replayable>
     """
     if value is None:
         return None
@@ -54,39 +53,39 @@ def as_payload(value: object) -> Payload | None:  # noqa: C901  # one visible ch
     if hasattr(type(value), "__payload__"):
         return _from_payload_method(value)
     if isinstance(value, str):
-        return TextPayload(value)
+        return text_payload(value)
     if isinstance(value, os.PathLike):
         return payload_from_path(os.fspath(value))
-    if isinstance(value, Mapping | set | frozenset | int | float) or _is_number(value):
-        raise _refused(value)  # some of these can be iterated, or have a buffer (numpy.float64)
+    if isinstance(value, Mapping | set | frozenset | int | float) or _is_numpy_number(value):
+        raise _type_error(value)  # some can be iterated, or have a buffer (numpy.float64)
     if _has_buffer(value):
         return BufferPayload(value)
     if isinstance(value, socket.socket):
         return payload_from_socket(value)
     if isinstance(value, type):
-        return _from_callable(value)  # what its instances have it only seems to have itself
+        return _from_callable(value)  # its attributes are those of its instances, not its own
     if hasattr(value, "__aiter__") or hasattr(value, "__await__"):
-        raise TypeError(f"a payload of type {type(value).__name__} is asynchronous, {_RUN_IT}")
+        raise TypeError(f"a payload of type {type(value).__name__} is asynchronous, {_ASYNC_HINT}")
     if hasattr(value, "read"):
         return payload_from_file(value)
     if hasattr(value, "__iter__"):
         return _from_iterable(value)
     if callable(value):
         return _from_callable(value)
-    raise _refused(value)
+    raise _type_error(value)
 
 
 def _from_payload_method(value: Any) -> Payload:
     try:
         payload = value.__payload__()
     except Error as error:
-        # It may be about another request, one that was sent: of this payload nothing was.
+        # The error may be about another request, which was sent: nothing of this payload was.
         error.sent, error.out_of_payload = "nothing", True
         raise
     if not isinstance(payload, Payload):
         raise TypeError(
-            f"{type(value).__name__}.__payload__() returned {type(payload).__name__}; "
-            "a Payload is wanted"
+            f"{type(value).__name__}.__payload__() must return a Payload; "
+            f"got {type(payload).__name__}"
         )
     return payload
 
@@ -95,7 +94,7 @@ def _from_iterable(items: Any) -> Payload:
     if isinstance(items, list | tuple) and items:
         first = items[0]
         if isinstance(first, list | tuple) and len(first) == 2:
-            raise TypeError(f"a {type(items).__name__} of pairs {_IS_A_FORM}")
+            raise TypeError(f"a {type(items).__name__} of pairs {_FORM_HINT}")
     return IteratorPayload(items) if hasattr(items, "__next__") else IterablePayload(items)
 
 
@@ -106,11 +105,11 @@ def _from_callable(function: Callable[..., object]) -> Payload:
 
 
 def check_not_async(function: Callable[..., object]) -> None:
-    """Raise TypeError for a function that nobody here would wait for."""
-    import inspect  # dear to load, and no other payload asks for it
+    """Raise TypeError for a function whose result would have to be awaited."""
+    import inspect  # slow to import, and no other payload needs it
 
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-        raise TypeError(f"the payload {function!r} is asynchronous, {_RUN_IT}")
+        raise TypeError(f"the payload {function!r} is asynchronous, {_ASYNC_HINT}")
 
 
 def check_takes_no_arguments(function: Callable[..., object]) -> None:
@@ -121,15 +120,15 @@ def check_takes_no_arguments(function: Callable[..., object]) -> None:
         inspect.signature(function).bind()
     except TypeError as exc:
         raise TypeError(
-            f"the payload {function!r} is called without arguments, and it is {exc}: "
-            "functools.partial or a lambda can hold them"
+            f"the payload {function!r} is called without arguments, but is {exc}: "
+            "bind them with functools.partial or a lambda"
         ) from exc
     except ValueError:
-        pass  # some of what is written in C tells no signature; the call itself will show
+        pass  # some functions written in C have no signature; the call itself will show it
 
 
-def _is_number(value: object) -> bool:
-    """Whether it is a number of numpy's: these have a buffer and, unlike its arrays, no length."""
+def _is_numpy_number(value: object) -> bool:
+    """Whether it is a number of numpy: these have a buffer and, unlike its arrays, no length."""
     kind = type(value)
     return hasattr(kind, "__float__") and not hasattr(kind, "__len__")
 
@@ -139,13 +138,13 @@ def _has_buffer(value: Any) -> bool:
         memoryview(value).release()
     except TypeError:
         return False
-    except (ValueError, BufferError) as exc:  # a closed mmap; numpy's dates
+    except (ValueError, BufferError) as exc:  # a closed mmap; dates of numpy
         raise PayloadError(f"a {type(value).__name__} does not give its bytes: {exc}") from exc
     return True
 
 
-def _refused(value: object) -> TypeError:
+def _type_error(value: object) -> TypeError:
     kind = type(value).__name__
     if isinstance(value, Mapping):
-        return TypeError(f"a payload of type {kind} {_IS_A_FORM}")
+        return TypeError(f"a payload of type {kind} {_FORM_HINT}")
     return TypeError(f"a payload cannot be of type {kind}; it can be {_ACCEPTED}")

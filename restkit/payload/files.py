@@ -1,10 +1,8 @@
 """Payloads of files, paths, pipes, sockets and file-like objects.
 
-Payloads of files: regular ones by their size, paths, what can seek, what can only be read on.
-
-A file object that a caller gives is the caller's: it is never closed here. Only a plain file, as
-``open()`` makes it, is read underneath its layers: a wrapper's ``fileno()`` may be of a file that
-holds other bytes than the wrapper gives (gzip, members of a zip, spooled files).
+A file object that a caller passes is never closed here. Only a plain file, as ``open()`` makes
+it, is read below its layers: the ``fileno()`` of a wrapper may belong to a file that holds other
+bytes than the wrapper returns (gzip, members of a zip, spooled files).
 """
 
 from __future__ import annotations
@@ -26,15 +24,101 @@ from restkit.errors import PayloadError
 from restkit.io.buffers import Buffer
 from restkit.io.files import BLOCK, Region
 from restkit.payload.base import OCTET_STREAM, Payload
-from restkit.payload.values import BytesPayload, TextPayload, utf_8
+from restkit.payload.values import BytesPayload, encode_utf_8, text_payload
 
-_PIPE_BLOCK = 64 * 1024  # what a pipe of Linux holds
+_PIPE_CHUNK = 64 * 1024  # the capacity of a pipe on Linux
+
+_WITH_BYTE_ORDER_MARK = ("utf-16", "utf-32")
+# They read ahead of the position that tell() returns, and read(0) returns what they hold.
+_READ_AHEAD = (codecs.StreamReader, codecs.StreamReaderWriter, codecs.StreamRecoder)
+
+
+def payload_from_path(path: str | bytes) -> Payload:
+    """Return the payload of the file at a path. Raises the OSError if it cannot be read."""
+    mode = os.stat(path).st_mode
+    if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+        # Opening one of these may block or have effects: only the permission is checked.
+        if not os.access(path, os.R_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return UnsizedPathPayload(path, replayable=False, watchable=stat.S_ISFIFO(mode))
+    with io.FileIO(path) as file:
+        if _has_true_size(file):
+            return PathPayload(path, os.fstat(file.fileno()).st_size)
+    return UnsizedPathPayload(path, replayable=True, watchable=False)
+
+
+def payload_from_socket(source: socket.socket) -> Payload:
+    """Return the payload of everything that a connected socket receives."""
+    if source.fileno() < 0:
+        raise PayloadError("the socket is closed")
+
+    def receive(size: int) -> bytes | None:
+        try:
+            return source.recv(size)
+        except BlockingIOError:
+            return None
+
+    # TLS may have decrypted bytes already that the descriptor does not show.
+    return StreamPayload(source, receive, watched=source if type(source) is socket.socket else None)
+
+
+def payload_from_file(file: Any) -> Payload:
+    """Return the payload of what is left of a file or file-like object."""
+    if getattr(file, "closed", False) is True:
+        raise PayloadError(f"the file {_describe(file)} is closed")
+    if hasattr(file, "readable") and not file.readable():
+        raise PayloadError(f"the file {_describe(file)} is not open for reading")
+    if type(file) is io.BytesIO or type(file) is io.StringIO:
+        return _from_memory(file)
+    raw = _raw_file(file)
+    if raw is not None and _has_true_size(raw):
+        return FilePayload(file, _byte_position(file))
+    if raw is not None and (type(file) is not io.TextIOWrapper or _is_undecoded(file)):
+        watched = raw if _is_watchable(raw) else None
+        if file is raw:
+            return StreamPayload(file, raw.read, watched=watched)
+        return PipePayload(file, raw, watched=watched)
+    return _from_seekable(file) or StreamPayload(file, _read_method(file))
+
+
+def _from_memory(file: io.BytesIO | io.StringIO) -> Payload:
+    at, whole = file.tell(), file.getvalue()
+    headers = guess_content_type(getattr(file, "name", None))
+    if isinstance(whole, str):
+        return text_payload(whole[at:], headers)
+    return BytesPayload(memoryview(whole)[at:] if at else whole, headers)
+
+
+def _from_seekable(file: Any) -> Payload | None:
+    """Measure a file-like object; return None if it cannot seek, whatever it claims."""
+    if hasattr(file, "seekable"):
+        if not file.seekable():
+            return None
+    elif not (hasattr(file, "seek") and hasattr(file, "tell")):
+        return None
+    try:
+        start = file.tell()
+    except (OSError, ValueError):
+        return None
+    if isinstance(file, _READ_AHEAD):
+        return None if start else SeekablePayload(file, start, None)
+    if isinstance(file.read(0), str):
+        return SeekablePayload(file, start, None)
+    try:
+        file.seek(0, os.SEEK_END)
+        end = file.tell()
+    except (OSError, ValueError, NotImplementedError):
+        if file.tell() != start:
+            file.seek(start)
+        return None
+    file.seek(start)
+    return SeekablePayload(file, start, max(0, end - start))
 
 
 class RegularPayload(Payload):
-    """A region of a regular file, and of known length.
+    """A region of a regular file, of known length.
 
-    A file that shrinks is a PayloadLengthError; of one that grows, what is new is not sent.
+    A file that shrinks raises PayloadLengthError; if it grows, the new bytes are not sent.
     """
 
     length: int
@@ -42,7 +126,7 @@ class RegularPayload(Payload):
 
     @abstractmethod
     def region(self) -> AbstractContextManager[Region]:
-        """Where the bytes are, for the time of one pass."""
+        """Return the region of the file, open for one pass."""
 
     def chunks(self) -> Iterator[Buffer]:
         with self.region() as region:
@@ -50,13 +134,13 @@ class RegularPayload(Payload):
 
 
 class FilePayload(RegularPayload):
-    """What is left of a regular file, as ``open()`` gives it, from its position on.
+    """The rest of a regular file that ``open()`` returned, from its position on.
 
-    That is what is on disk, in text mode too: nothing is encoded anew. The length is taken
-    when the payload is made (after a flush, where the file can be written), and the file's own
-    position is neither moved nor looked at. So a second pass, a pass in another thread and
-    a second request with the same file all send the same bytes. The file is the caller's to
-    close; once it is closed there is no further pass.
+    The bytes on disk are sent, also in text mode: nothing is encoded again. The length is
+    measured when the payload is made, after a flush of a writable file. The position of the file
+    is neither moved nor read again. So a second pass, a pass in another thread and a second
+    request with the same file send the same bytes. The caller closes the file; after that there
+    is no further pass.
     """
 
     def __init__(self, file: Any, start: int) -> None:
@@ -64,8 +148,8 @@ class FilePayload(RegularPayload):
         self.length = max(0, os.fstat(file.fileno()).st_size - start)
         self._file = file
         self._start = start
-        self.source = source_of(file)
-        self.headers = content_type(getattr(file, "name", None))
+        self.source = _describe(file)
+        self.headers = guess_content_type(getattr(file, "name", None))
 
     @contextmanager
     def region(self) -> Iterator[Region]:
@@ -74,17 +158,16 @@ class FilePayload(RegularPayload):
 
 
 class PathPayload(RegularPayload):
-    """The regular file at a path: opened for each pass, and closed after it, however it ends.
+    """The regular file at a path: opened for each pass and always closed after it.
 
-    Its size is taken when the payload is made; a path where there is nothing to read is the
-    OSError of the system, then.
+    Its size is measured when the payload is made.
     """
 
     def __init__(self, path: str | bytes, length: int) -> None:
         self._path = path
         self.length = length
         self.source = repr(os.fsdecode(path))
-        self.headers = content_type(path)
+        self.headers = guess_content_type(path)
 
     @contextmanager
     def region(self) -> Iterator[Region]:
@@ -93,89 +176,77 @@ class PathPayload(RegularPayload):
 
 
 class StreamPayload(Payload):
-    """A file that is read on from where it is, lazily and once: what comes, as it comes.
+    """The rest of a file-like object or socket, read once, as the bytes arrive.
 
-    ``read`` is the method to ask: bytes-like, or str, which goes as UTF-8; None means that there
-    is nothing yet, and the file's number is waited on. ``watched`` is the file whose number
-    becomes readable when ``read`` would give something, if there is one. The caller closes it.
+    ``read`` returns bytes-like chunks or str, which is sent as UTF-8. If it returns None, nothing
+    has arrived yet, and the file's descriptor is waited on. ``watched`` is a file whose
+    descriptor becomes readable when ``read`` would return a chunk, if there is one. The caller
+    closes the file.
     """
 
     def __init__(
-        self, file: Any, read: Callable[[int], Any], *, watched: io.FileIO | None = None
+        self,
+        file: Any,
+        read: Callable[[int], Any],
+        *,
+        watched: io.FileIO | socket.socket | None = None,
     ) -> None:
-        self.source = source_of(file)
-        self.headers = content_type(getattr(file, "name", None), as_stored=False)
+        self.source = _describe(file)
+        self.headers = guess_content_type(getattr(file, "name", None), is_stored=False)
         self._file = file
         self._read = read
         self._watched = watched
 
     @property
     def waits_on(self) -> int | None:
-        return None if self._watched is None else self._watched.fileno()
+        number = -1 if self._watched is None else self._watched.fileno()
+        return number if number >= 0 else None
 
     def chunks(self) -> Iterator[Buffer]:
-        return _in_utf_8(self._pieces(), repr(self))
-
-    def _pieces(self) -> Iterator[Any]:
-        while piece := _read_on(self._file, self._read, _PIPE_BLOCK):
-            yield piece
+        return _encode_text(_read_chunks(self._file, self._read), repr(self))
 
 
-class PipePayload(Payload):
-    """What comes out of a pipe, a terminal or a ``/proc`` file that ``open()`` has buffered.
+class PipePayload(StreamPayload):
+    """The rest of a buffered pipe, terminal or ``/proc`` file, read once, as the bytes arrive.
 
-    Read once, lazily, and as bytes, also where it is text of which nothing has been read yet. The
-    first piece may be what was in the buffer already, of which the pipe's number knows nothing:
-    only afterwards is there something to wait on.
+    A text file that nothing was read of is sent as its bytes. The first chunk may be in the
+    buffer already, which the descriptor does not show: ``waits_on`` is set only after it.
     """
 
-    def __init__(
-        self,
-        file: io.BufferedReader | io.BufferedRandom | io.TextIOWrapper,
-        raw: io.FileIO,
-        *,
-        watchable: bool,
-    ) -> None:
-        self.source = source_of(file)
-        self.headers = content_type(getattr(file, "name", None))
-        self._file = file  # kept, since text that is dropped closes what is beneath it
-        self._buffer: Any = file.buffer if isinstance(file, io.TextIOWrapper) else file
+    def __init__(self, file: Any, raw: io.FileIO, *, watched: io.FileIO | None) -> None:
+        super().__init__(file, raw.read, watched=watched)
+        self.headers = guess_content_type(getattr(file, "name", None))
         self._raw = raw
-        self._watchable = watchable
         self._drained = False
 
     @property
     def waits_on(self) -> int | None:
-        return self._raw.fileno() if self._drained and self._watchable else None
+        return super().waits_on if self._drained else None
 
     def chunks(self) -> Iterator[Buffer]:
-        # All that the buffer has, or one read of as much as it could have: then it is empty, which
-        # no read of another size would tell.
-        piece = self._buffer.read1() or self._read_raw_unless_ended()
+        # The text file is kept: one that is dropped closes the file below it.
+        buffer = self._file.buffer if isinstance(self._file, io.TextIOWrapper) else self._file
+        # Without a size it empties the buffer or, once, reads what fits: nothing stays in it.
+        first = buffer.read1()
         self._drained = True
-        while piece:
-            yield piece
-            piece = _read_on(self._raw, self._raw.read, _PIPE_BLOCK)
-
-    def _read_raw_unless_ended(self) -> bytes:
-        # read1() gives b"" for the end, and also when a file that does not block has nothing yet
-        # (CPython 3.10 to 3.13). Nothing is in the buffer then, and the raw file tells them apart.
-        if os.get_blocking(self._raw.fileno()):
-            return b""
-        data: bytes = _read_on(self._raw, self._raw.read, _PIPE_BLOCK)
-        return data
+        if first:
+            yield first
+        # read1() returns b"" at the end, and also if a file that does not block has nothing yet
+        # (CPython 3.10 to 3.13). The buffer is empty then, and the raw file shows which it is.
+        if first or not os.get_blocking(self._raw.fileno()):
+            yield from _read_chunks(self._raw, self._read)
 
 
 class UnsizedPathPayload(Payload):
-    """A path that has no size to tell: a FIFO, a device, a file of ``/proc``.
+    """The file at a path that has no true size: a FIFO, a device, a file of ``/proc``.
 
-    It is opened when it is sent, and closed after it.
+    It is opened for each pass and closed after it.
     """
 
     def __init__(self, path: str | bytes, *, replayable: bool, watchable: bool) -> None:
         self.replayable = replayable
         self.source = repr(os.fsdecode(path))
-        self.headers = content_type(path)
+        self.headers = guess_content_type(path)
         self._path = path
         self._watchable = watchable
         self._file: io.FileIO | None = None
@@ -188,51 +259,56 @@ class UnsizedPathPayload(Payload):
         with io.FileIO(self._path) as file:
             self._file = file if self._watchable else None
             try:
-                while block := _read_on(file, file.read, _PIPE_BLOCK):
-                    yield block
+                yield from _read_chunks(file, file.read)
             finally:
                 self._file = None
 
 
-class SocketPayload(Payload):
-    """What a connected socket receives, as it comes, until its peer has no more; once."""
+def _read_chunks(file: Any, read: Callable[[int], Any]) -> Iterator[Any]:
+    while chunk := _read_or_wait(file, read, _PIPE_CHUNK):
+        yield chunk
 
-    def __init__(self, source: socket.socket, *, watched: bool) -> None:
-        self.source = f"of {type(source).__name__}"
-        self._socket = source
-        self._watched = watched
 
-    @property
-    def waits_on(self) -> int | None:
-        number = self._socket.fileno()
-        return number if self._watched and number >= 0 else None
+def _read_or_wait(file: Any, read: Callable[[int], Any], size: int) -> Any:
+    """Call ``read`` until it returns something; wait for the file while that is None."""
+    while (chunk := read(size)) is None:
+        try:
+            number = file.fileno()
+        except (AttributeError, io.UnsupportedOperation) as exc:
+            raise PayloadError(
+                f"{_describe(file)}: read() returned None, which means that nothing has arrived "
+                "yet, but there is no file descriptor to wait on"
+            ) from exc
+        poll = select.poll()
+        poll.register(number, select.POLLIN)
+        poll.poll()
+    return chunk
 
-    def chunks(self) -> Iterator[Buffer]:
-        while piece := self._receive():
-            yield piece
 
-    def _receive(self) -> bytes:
-        while True:
-            try:
-                return self._socket.recv(_PIPE_BLOCK)
-            except BlockingIOError:
-                _wait_until_readable(self._socket.fileno())
+def _encode_text(chunks: Iterator[Any], name: str) -> Iterator[Buffer]:
+    characters = 0
+    for chunk in chunks:
+        if isinstance(chunk, str):
+            yield encode_utf_8(chunk, f"{name}, after {characters} characters,")
+            characters += len(chunk)
+        else:
+            yield chunk
 
 
 class SeekablePayload(Payload):
-    """What is left of a file-like object that can seek, from its position on.
+    """The rest of a file-like object that can seek, from its position on.
 
-    Of bytes the length was measured, and no more than that is sent; text goes as UTF-8, of
-    unknown length. Each pass begins where the object stood at first, and leaves it there again.
-    Passes of this payload in several threads take turns; what the caller reads meanwhile is not
-    looked after.
+    The length of bytes is measured, and new bytes are not sent; text is sent as UTF-8, of unknown
+    length. Each pass begins at the first position of the object and leaves it there.
+    Passes of this payload in several threads take turns; reads of the caller at the same time
+    are not guarded.
     """
 
     replayable = True
 
     def __init__(self, file: Any, start: int, length: int | None) -> None:
-        self.source = source_of(file)
-        self.headers = content_type(getattr(file, "name", None), as_stored=False)
+        self.source = _describe(file)
+        self.headers = guess_content_type(getattr(file, "name", None), is_stored=False)
         self.length = length
         self._file = file
         self._start = start
@@ -240,46 +316,48 @@ class SeekablePayload(Payload):
 
     def chunks(self) -> Iterator[Buffer]:
         try:
-            yield from _in_utf_8(self._pieces(), repr(self))
+            yield from _encode_text(self._read_from_start(), repr(self))
         finally:
-            # The pass is over, and that the caller has closed the file is not its failure.
+            # The pass is over: it has not failed if the caller has closed the file.
             with self._turn, suppress(OSError, ValueError):
                 self._file.seek(self._start)
 
-    def _pieces(self) -> Iterator[Any]:
+    def _read_from_start(self) -> Iterator[Any]:
         at, left = self._start, self.length
         while size := BLOCK if left is None else min(BLOCK, left):
             with self._turn:
                 if self._file.tell() != at:
                     self._file.seek(at)
-                piece = _read_on(self._file, self._file.read, size)
+                chunk = _read_or_wait(self._file, self._file.read, size)
                 at = self._file.tell()
-            if not piece:
+            if not chunk:
                 return
             if left is not None:
-                left = max(0, left - len(piece))
-            yield piece
+                left = max(0, left - len(chunk))
+            yield chunk
 
 
-def content_type(name: object, *, as_stored: bool = True) -> Sequence[tuple[str, str]]:
-    """The Content-Type that a file's name stands for, as fields of a head.
+def guess_content_type(name: object, *, is_stored: bool = True) -> Sequence[tuple[str, str]]:
+    """Return the Content-Type for the name of a file, as header fields.
 
-    ``as_stored``: the bytes are those on disk, so that ``x.gz`` is gzip; from behind a wrapper
-    they may have been decompressed.
+    ``is_stored``: the bytes are those on disk, so that ``x.gz`` is gzip; a wrapper may return
+    decompressed bytes.
+
+    >>> guess_content_type('photo.png')
+    (('Content-Type', 'image/png'),)
     """
     if not isinstance(name, str | bytes | os.PathLike):
         return OCTET_STREAM
-    import mimetypes  # it reads the system's tables when it is first asked
+    import mimetypes  # its first call reads tables of the system
 
-    # With "./" before it, no name is taken for a URL with a scheme.
+    # With "./" in front, no name is taken for a URL with a scheme.
     kind, coding = mimetypes.guess_type("./" + os.path.basename(os.fsdecode(name)))
     if coding is not None:
-        kind = "application/gzip" if coding == "gzip" and as_stored else None
+        kind = "application/gzip" if coding == "gzip" and is_stored else None
     return (("Content-Type", kind),) if kind else OCTET_STREAM
 
 
-def source_of(file: object) -> str:
-    """A file-like object's name, or what it is where it has none."""
+def _describe(file: object) -> str:
     name = getattr(file, "name", None)
     if isinstance(name, str | bytes | os.PathLike):
         return repr(os.fsdecode(name))
@@ -291,154 +369,8 @@ def _flush(file: Any) -> None:
         file.flush()
 
 
-def _in_utf_8(pieces: Iterator[Any], what: str) -> Iterator[Buffer]:
-    characters = 0
-    for piece in pieces:
-        if isinstance(piece, str):
-            yield utf_8(piece, f"{what}, after {characters} characters,")
-            characters += len(piece)
-        else:
-            yield piece
-
-
-def _read_on(file: Any, read: Callable[[int], Any], size: int) -> Any:
-    """What ``read`` gives, once it gives something: None is waited out."""
-    while (piece := read(size)) is None:
-        try:
-            number = file.fileno()
-        except (AttributeError, io.UnsupportedOperation) as exc:
-            raise PayloadError(
-                f"{source_of(file)}: read() returned None, which is nothing yet, and there is no "
-                "file number to wait on"
-            ) from exc
-        _wait_until_readable(number)
-    return piece
-
-
-def _wait_until_readable(number: int) -> None:
-    poll = select.poll()
-    poll.register(number, select.POLLIN)
-    poll.poll()
-
-
-_MARKED = ("utf-16", "utf-32")
-
-# They read ahead of what tell() says, and give even to read(0) whatever they hold.
-_READERS_AHEAD = (codecs.StreamReader, codecs.StreamReaderWriter, codecs.StreamRecoder)
-
-
-def payload_from_path(path: str | bytes) -> Payload:
-    """The payload of what is at a path; the system's OSError where that cannot be read."""
-    mode = os.stat(path).st_mode
-    if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
-        # To open one of these can wait, or do something; it can be asked for permission.
-        if not os.access(path, os.R_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
-        return UnsizedPathPayload(path, replayable=False, watchable=stat.S_ISFIFO(mode))
-    with io.FileIO(path) as file:
-        if _tells_its_size(file):
-            return PathPayload(path, os.fstat(file.fileno()).st_size)
-    return UnsizedPathPayload(path, replayable=True, watchable=False)
-
-
-def payload_from_file(file: Any) -> Payload:
-    if getattr(file, "closed", False) is True:
-        raise PayloadError(f"the file {source_of(file)} is closed")
-    if hasattr(file, "readable") and not file.readable():
-        raise PayloadError(f"the file {source_of(file)} is not open for reading")
-    if type(file) is io.BytesIO or type(file) is io.StringIO:
-        return _of_memory(file)
-    raw = _plain_file(file)
-    if raw is not None and _tells_its_size(raw):
-        return FilePayload(file, _plain_position(file))
-    if raw is not None and (type(file) is not io.TextIOWrapper or _is_undecoded(file)):
-        return _of_pipe(file, raw)
-    if _can_seek(file):
-        return _of_seekable(file) or StreamPayload(file, _reader_of(file))
-    return StreamPayload(file, _reader_of(file))
-
-
-def _of_memory(file: io.BytesIO | io.StringIO) -> Payload:
-    at, whole = file.tell(), file.getvalue()
-    headers = content_type(getattr(file, "name", None))
-    if isinstance(whole, str):
-        return TextPayload(whole[at:], headers)
-    return BytesPayload(memoryview(whole)[at:] if at else whole, headers)
-
-
-def _plain_position(file: Any) -> int:
-    """Where in its bytes a regular file stands, in text mode too."""
-    try:
-        at: int = file.tell()
-    except OSError as exc:
-        raise _no_position(file) from exc
-    # Above these bits a text file's position holds the state of its decoder.
-    if at >> 64 or (at and _needs_its_mark(file)):
-        raise _no_position(file)
-    return at
-
-
-def _needs_its_mark(file: Any) -> bool:
-    """Whether the bytes of a file mean nothing without the byte order mark at its beginning."""
-    return isinstance(file, io.TextIOWrapper) and codecs.lookup(file.encoding).name in _MARKED
-
-
-def _no_position(file: Any) -> PayloadError:
-    return PayloadError(
-        f"{source_of(file)} has been read as text, and cannot say at which byte it is: "
-        "open it with 'rb'"
-    )
-
-
-def _of_pipe(file: Any, raw: io.FileIO) -> Payload:
-    watchable = _is_watchable(raw)
-    if file is raw:
-        return StreamPayload(file, raw.read, watched=raw if watchable else None)
-    return PipePayload(file, raw, watchable=watchable)
-
-
-def payload_from_socket(source: socket.socket) -> Payload:
-    if source.fileno() < 0:
-        raise PayloadError("the socket is closed")
-    # Of TLS, some may have come and be decrypted though the number shows nothing.
-    return SocketPayload(source, watched=type(source) is socket.socket)
-
-
-def _can_seek(file: Any) -> bool:
-    if hasattr(file, "seekable"):
-        return bool(file.seekable())
-    return hasattr(file, "seek") and hasattr(file, "tell")
-
-
-def _of_seekable(file: Any) -> Payload | None:
-    """What is left of a file-like object, measured; None where it cannot seek after all."""
-    try:
-        start = file.tell()
-    except (OSError, ValueError):
-        return None
-    if isinstance(file, _READERS_AHEAD):
-        return None if start else SeekablePayload(file, start, None)
-    if isinstance(file.read(0), str):
-        return SeekablePayload(file, start, None)
-    end = _end_of(file, start)
-    return None if end is None else SeekablePayload(file, start, max(0, end - start))
-
-
-def _end_of(file: Any, start: int) -> int | None:
-    """Where a file-like object ends, leaving it at ``start``; None where it cannot go there."""
-    try:
-        file.seek(0, os.SEEK_END)
-        end: int = file.tell()
-    except (OSError, ValueError, NotImplementedError):
-        if file.tell() != start:
-            file.seek(start)
-        return None
-    file.seek(start)
-    return end
-
-
-def _plain_file(file: Any) -> io.FileIO | None:
-    """The file under the layers that ``open()`` puts on it; None where there are others."""
+def _raw_file(file: Any) -> io.FileIO | None:
+    """Return the file below the layers that ``open()`` adds; None if there are other layers."""
     if type(file) is io.FileIO:
         return file
     if type(file) is io.TextIOWrapper:
@@ -449,21 +381,38 @@ def _plain_file(file: Any) -> io.FileIO | None:
     return None
 
 
-def _is_undecoded(text: io.TextIOWrapper) -> bool:
-    """Whether nothing of a text file has been read yet, so that its buffer still has every byte."""
+def _byte_position(file: Any) -> int:
+    """Return the position of a regular file in bytes, also in text mode."""
+    unknown = PayloadError(
+        f"{_describe(file)} was read as text and has no known position in bytes: open it with 'rb'"
+    )
     try:
-        # The one question of this kind that it answers: an encoding can be set until then.
+        at: int = file.tell()
+    except OSError as exc:
+        raise unknown from exc
+    is_text = isinstance(file, io.TextIOWrapper)
+    if at and is_text and codecs.lookup(file.encoding).name in _WITH_BYTE_ORDER_MARK:
+        raise unknown  # without the mark at their beginning its bytes mean nothing
+    if at >> 64:
+        raise unknown  # the position of a text file; these bits hold the state of its decoder
+    return at
+
+
+def _is_undecoded(text: io.TextIOWrapper) -> bool:
+    """Whether nothing was read of a text file, so that its buffer still has every byte."""
+    try:
+        # The only call that shows it: the encoding may be changed until the first read.
         text.reconfigure(encoding=text.encoding, errors=text.errors)
     except io.UnsupportedOperation:
         return False
     return True
 
 
-def _tells_its_size(file: io.FileIO) -> bool:
-    """Whether this is a regular file, of the size that the system says it has.
+def _has_true_size(file: io.FileIO) -> bool:
+    """Whether this is a regular file with the size that the system reports.
 
-    The files of ``/proc`` claim 0 bytes and those of ``/sys`` a page; as with any sparse file no
-    block of a disk is theirs, so these alone are asked where they end.
+    Files of ``/proc`` claim 0 bytes and those of ``/sys`` a page. Like sparse files they have no
+    blocks on a disk, so only files without blocks are read at their end.
     """
     status = os.fstat(file.fileno())
     if not stat.S_ISREG(status.st_mode):
@@ -472,28 +421,28 @@ def _tells_its_size(file: io.FileIO) -> bool:
         return True
     size = status.st_size
     try:
-        reached = not size or os.pread(file.fileno(), 1, size - 1)
-        return bool(reached) and not os.pread(file.fileno(), 1, size)
+        reaches_end = not size or os.pread(file.fileno(), 1, size - 1)
+        return bool(reaches_end) and not os.pread(file.fileno(), 1, size)
     except OSError:
         return False
 
 
 def _is_watchable(file: io.FileIO) -> bool:
-    """Whether ``poll`` tells the truth about this file: a pipe, a FIFO, a socket or a terminal."""
+    """Whether ``poll`` is right about this file: a pipe, a FIFO, a socket or a terminal."""
     mode = os.fstat(file.fileno()).st_mode
     return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or file.isatty()
 
 
-def _reader_of(file: Any) -> Callable[[int], Any]:
-    """The method that gives what there is, as soon as there is something."""
+def _read_method(file: Any) -> Callable[[int], Any]:
+    """Return the method that returns bytes as soon as there are some."""
     if isinstance(file, io.TextIOWrapper):
-        raw = _plain_file(file)
+        raw = _raw_file(file)
         if raw is not None and not os.get_blocking(raw.fileno()):
             raise PayloadError(
-                f"{source_of(file)} has been read as text and does not block: such text ends "
-                "wherever nothing has come yet; open it with 'rb'"
+                f"{_describe(file)} was read as text and does not block: such text ends "
+                "wherever nothing has arrived yet; open it with 'rb'"
             )
-        return file.readline  # its read() would wait for as many characters as it is asked for
-    # Of a wrapper's own: what it hands through to another object would leave its read() out.
+        return file.readline  # read() would wait until all characters have arrived
+    # Looked up on the type: a wrapper that delegates attributes must be read by its own read().
     reader: Callable[[int], Any] = file.read1 if hasattr(type(file), "read1") else file.read
     return reader

@@ -1,10 +1,8 @@
-"""Call a function again for each pass over its stream.
+"""Streams made by a function that is called again for each pass.
 
-Streams made by a function that is called anew for every pass.
-
-A generator can be sent once; the function that made it can be called again. What is sent holds the
-function and its arguments, and so it has a first byte as often as one is wanted: at a redirect, at
-another try, in a loop of the caller's own.
+A generator can be sent once, but the function that made it can be called again. A stream holds
+the function and its arguments, and so can be sent again after a redirect, in another attempt, or
+in a loop of the caller.
 """
 
 from __future__ import annotations
@@ -28,20 +26,110 @@ _Owner = TypeVar("_Owner")
 
 _URL = re.compile(r"\b\w+://[^\s'\"<>]+")
 _USER_INFO = re.compile("(?<=://)[^/?#]*@")
-_SHOWN = 200  # characters of one argument
+_MAX_REPR = 200  # characters of one argument
+
+
+class ResourceStreamFunction(Generic[_P]):
+    r"""Decorator for functions whose calls become streams that can be sent again.
+
+    It takes functions, methods, class methods and static methods. Calling the decorated function
+    binds the arguments and does not call it: each pass over the stream does. Raises TypeError
+    for objects that cannot be called, and for asynchronous functions.
+
+    >>> @ResourceStreamFunction
+    ... def numbers(end, *, start=0):
+    ...     for number in range(start, end):
+    ...         yield f'{number}\n'
+    >>> numbers(4, start=2)
+    <ResourceStream streaming numbers(4, start = 2)>
+    >>> list(numbers(4, start=2))
+    [b'2\n', b'3\n']
+    """
+
+    __hash__ = None  # type: ignore[assignment]  # as in its streams
+    __wrapped__: Callable[_P, object]
+
+    def __init__(self, function: Callable[_P, object]) -> None:
+        _check_callable(function)
+        # The attributes of a function are copied; those of a class would be its methods.
+        update_wrapper(self, function, updated=() if isinstance(function, type) else ("__dict__",))
+
+    def __call__(self, /, *args: _P.args, **kwargs: _P.kwargs) -> ResourceStream:
+        return ResourceStream(self.__wrapped__, args, kwargs)
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> ResourceStreamFunction[_P]: ...
+
+    @overload
+    def __get__(
+        self: ResourceStreamFunction[Concatenate[_Owner, _Rest]],
+        instance: _Owner,
+        owner: type | None = None,
+    ) -> ResourceStreamFunction[_Rest]: ...
+
+    def __get__(self, instance: Any, owner: type | None = None) -> ResourceStreamFunction[Any]:
+        """Bind the function as without the decorator, and decorate the result."""
+        function = self.__wrapped__
+        bind = getattr(type(function), "__get__", None)
+        bound = function if bind is None else bind(function, instance, owner)
+        return self if bound is function else ResourceStreamFunction(bound)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, ResourceStreamFunction) or type(other) is not type(self):
+            return NotImplemented
+        return bool(self.__wrapped__ == other.__wrapped__)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} wrapping {_name_of(self.__wrapped__)}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        function = self.__wrapped__
+        with suppress(AttributeError, ImportError):
+            look_up, where = _lookup_of(function)
+            found = look_up(*where)
+            if isinstance(found, ResourceStreamFunction) and found.__wrapped__ == function:
+                return look_up, where
+        return type(self), (function,)
+
+
+def replayable(factory: Callable[[], object], length: int | None = None) -> ResourceStream:
+    """Return a stream that calls a function without arguments for each pass.
+
+    For lambdas and other functions that are not decorated. A ``length`` is announced, and the
+    bytes are held to it. Raises TypeError for a callable that needs arguments.
+
+    >>> replayable(lambda: (f'{number} ' for number in range(3)), length=6).length
+    6
+    """
+    _check_callable(factory)
+    check_takes_no_arguments(factory)
+    stream = ResourceStream(factory, (), {})
+    stream.length = length
+    return stream
+
+
+def _check_callable(function: object) -> None:
+    function = getattr(function, "__func__", function)  # a class method cannot be called itself
+    if not callable(function):
+        raise TypeError(
+            f"a stream is made by calling a function; got {_redacted_repr(function)}: pass data "
+            "that can be sent again directly, or wrap it in a lambda"
+        )
+    check_not_async(function)
 
 
 class ResourceStream(CallPayload):
-    """A call that is made for each pass, with the arguments that were given once.
+    """The call of a function, with its arguments, which is made for each pass.
 
-    The function may give whatever ``as_payload`` takes: a generator, an open file, a response,
-    bytes. That belongs to the pass, and is closed at its end, however it ends; so each call has
-    to give a fresh one. A pass that gives nothing after one that gave something is
-    PayloadNotReplayable; what the function raises passes through as it is.
+    The function may return anything that ``as_payload`` accepts: a generator, an open file, a
+    response, bytes. The result belongs to the pass and is closed at its end, also after an
+    error; so each call must return a new one. A pass that returns nothing after one that
+    returned something raises PayloadNotReplayable. Exceptions of the function are not changed.
 
-    Nothing is known of it before it is called: it goes in chunks, as ``application/octet-stream``,
-    unless ``length`` and ``headers`` are set on the stream, or headers given with the request.
-    Trailers of what the function gives stay behind. Arguments are held, not copied.
+    Nothing is known about the bytes before the call: they are sent chunked, as
+    ``application/octet-stream``, unless ``length`` and ``headers`` are set on the stream, or
+    headers are given with the request. Trailers of the result are not sent. Arguments are held,
+    not copied.
     """
 
     __hash__ = None  # type: ignore[assignment]  # equal by its arguments, which may have none
@@ -66,7 +154,11 @@ class ResourceStream(CallPayload):
         positional_parameters: tuple[Any, ...],
         keyword_parameters: Mapping[str, Any],
     ) -> ResourceStream:
-        """The stream of a function, as it is without a decorator, with these arguments."""
+        """Return the stream of a function that is not decorated, with these arguments.
+
+        >>> b''.join(ResourceStream.from_fields(sorted, (['b', 'a'],), {'reverse': True}))
+        b'ba'
+        """
         return cls(function, positional_parameters, keyword_parameters)
 
     def __eq__(self, other: object) -> bool:
@@ -79,122 +171,34 @@ class ResourceStream(CallPayload):
         )
 
     def __repr__(self) -> str:
-        shown = [_shown(value) for value in self.positional_parameters]
+        arguments = [_redacted_repr(value) for value in self.positional_parameters]
         for name, value in self.keyword_parameters.items():
-            shown.append(f"{name} = {_shown(value, name)}")
-        return f"<{type(self).__name__} streaming {_name_of(self.function)}({', '.join(shown)})>"
+            arguments.append(f"{name} = {_redacted_repr(value, name)}")
+        call = f"{_name_of(self.function)}({', '.join(arguments)})"
+        return f"<{type(self).__name__} streaming {call}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A decorated function cannot be found by its name: what the decorator made is there.
+        # A decorated function is not found by its name, where its decorator's result is.
         maker = ResourceStreamFunction(self.function)
-        said = {name: vars(self)[name] for name in ("length", "headers") if name in vars(self)}
-        held = (self.positional_parameters, self.keyword_parameters)
-        return _revive, (type(self), maker, *held, said)
+        changed = {name: vars(self)[name] for name in ("length", "headers") if name in vars(self)}
+        arguments = (self.positional_parameters, self.keyword_parameters)
+        return _unpickle, (type(self), maker, *arguments, changed)
 
 
-class ResourceStreamFunction(Generic[_P]):
-    r"""Makes a function one whose calls are streams that can be sent again.
-
-    A decorator for functions, methods, class methods and static methods. To call what it makes
-    binds the arguments, and calls nothing: each pass over the stream does that, anew. Raises
-    TypeError for what cannot be called, and for an asynchronous function.
-
-    >>> @ResourceStreamFunction
-    ... def numbers(end, *, start=0):
-    ...     for number in range(start, end):
-    ...         yield f'{number}\n'
-    >>> numbers(4, start=2)
-    <ResourceStream streaming numbers(4, start = 2)>
-    >>> list(numbers(4, start=2))
-    [b'2\n', b'3\n']
-    """
-
-    __hash__ = None  # type: ignore[assignment]  # as its streams
-    __wrapped__: Callable[_P, object]
-
-    def __init__(self, function: Callable[_P, object]) -> None:
-        _refuse_uncallable(function)
-        # A class brings its methods along, where a function has what was set on it.
-        update_wrapper(self, function, updated=() if isinstance(function, type) else ("__dict__",))
-
-    def __call__(self, /, *args: _P.args, **kwargs: _P.kwargs) -> ResourceStream:
-        return ResourceStream(self.__wrapped__, args, kwargs)
-
-    @overload
-    def __get__(self, instance: None, owner: type) -> ResourceStreamFunction[_P]: ...
-
-    @overload
-    def __get__(
-        self: ResourceStreamFunction[Concatenate[_Owner, _Rest]],
-        instance: _Owner,
-        owner: type | None = None,
-    ) -> ResourceStreamFunction[_Rest]: ...
-
-    def __get__(self, instance: Any, owner: type | None = None) -> ResourceStreamFunction[Any]:
-        """The function bound as it would be without the decorator, and decorated."""
-        function = self.__wrapped__
-        bind = getattr(type(function), "__get__", None)
-        bound = function if bind is None else bind(function, instance, owner)
-        return self if bound is function else ResourceStreamFunction(bound)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, ResourceStreamFunction) or type(other) is not type(self):
-            return NotImplemented
-        return bool(self.__wrapped__ == other.__wrapped__)
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} wrapping {_name_of(self.__wrapped__)}>"
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        function = self.__wrapped__
-        with suppress(AttributeError, ImportError):
-            way, where = _way_to(function)
-            found = way(*where)
-            if isinstance(found, ResourceStreamFunction) and found.__wrapped__ == function:
-                return way, where
-        return type(self), (function,)
-
-
-def replayable(factory: Callable[[], object], length: int | None = None) -> ResourceStream:
-    """A stream of what a callable without arguments gives, called anew for each pass.
-
-    For a lambda, or whatever else is there already and not decorated; ``length``, where it is
-    known, is announced and held to. Raises TypeError for a callable that wants arguments.
-
-    >>> replayable(lambda: (f'{number} ' for number in range(3)), length=6).length
-    6
-    """
-    _refuse_uncallable(factory)
-    check_takes_no_arguments(factory)
-    stream = ResourceStream(factory, (), {})
-    stream.length = length
-    return stream
-
-
-def _refuse_uncallable(function: object) -> None:
-    function = getattr(function, "__func__", function)  # a class method cannot be called itself
-    if not callable(function):
-        raise TypeError(
-            f"a stream is made by calling a function, and {_shown(function)} is none; what can be "
-            "sent again goes as it is, or by lambda"
-        )
-    check_not_async(function)
-
-
-def _revive(
+def _unpickle(
     kind: type[ResourceStream],
     maker: ResourceStreamFunction[...],
     positional: tuple[Any, ...],
     keyword: dict[str, Any],
-    said: dict[str, Any],
+    changed: dict[str, Any],
 ) -> ResourceStream:
     stream = kind(maker.__wrapped__, positional, keyword)
-    vars(stream).update(said)
+    vars(stream).update(changed)
     return stream
 
 
-def _way_to(function: Any) -> tuple[Callable[..., Any], tuple[Any, str]]:
-    """How a function's own name leads to what stands under it: itself, or what decorates it."""
+def _lookup_of(function: Any) -> tuple[Callable[..., Any], tuple[Any, str]]:
+    """Return a call that finds what has the function's name: the function or its decorator."""
     bound_to = getattr(function, "__self__", None)
     if bound_to is not None:
         return getattr, (bound_to, function.__name__)
@@ -203,31 +207,33 @@ def _way_to(function: Any) -> tuple[Callable[..., Any], tuple[Any, str]]:
 
 def _look_up(module: str, path: str) -> Any:
     found = attrgetter(path)(import_module(module))
-    return getattr(found, "__func__", found)  # not as a class method, bound to its class
+    return getattr(found, "__func__", found)  # a class method is found bound to its class
 
 
 def _name_of(function: object) -> str:
     return str(getattr(function, "__name__", type(function).__name__))
 
 
-def _shown(value: object, name: object = "") -> str:
-    """An argument for a ``repr``: bounded, and without what looks like a credential."""
+def _redacted_repr(value: object, name: object = "") -> str:
+    """Return the ``repr`` of an argument, cut off, and without text that may be a credential."""
     if isinstance(name, str) and is_secret(name):
         return "***"
     if isinstance(value, str | bytes | bytearray):
-        value = value[: _SHOWN + 1]
-    text = _of_names(value) or _URL.sub(_without_credentials, repr(value))
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+        value = value[: _MAX_REPR + 1]
+    text = _repr_of_pairs(value) or _URL.sub(_without_credentials, repr(value))
+    return text if len(text) <= _MAX_REPR else f"{text[:_MAX_REPR]}..."
 
 
 @recursive_repr("{...}")
-def _of_names(value: object) -> str:
-    """A dict or a list of pairs, whose names tell what is secret: of headers, of options."""
+def _repr_of_pairs(value: object) -> str:
+    """Return the ``repr`` of a dict or a list of pairs, whose names show what is secret."""
     if type(value) is dict:
-        items = [f"{name!r}: {_shown(each, name)}" for name, each in value.items()]
+        items = [f"{name!r}: {_redacted_repr(each, name)}" for name, each in value.items()]
         return f"{{{', '.join(items)}}}"
     if type(value) is list and value and all(type(each) is tuple for each in value):
-        pairs = [f"({each[0]!r}, {_shown(each[1], each[0])})" for each in value if len(each) == 2]
+        pairs = [
+            f"({each[0]!r}, {_redacted_repr(each[1], each[0])})" for each in value if len(each) == 2
+        ]
         return f"[{', '.join(pairs)}]" if len(pairs) == len(value) else ""
     return ""
 

@@ -1,43 +1,33 @@
-"""Keep a payload that can be sent once, for another attempt.
-
-Payloads that can be sent once, kept so that they can be sent again.
-"""
+"""Payloads that can be sent once, kept for another attempt."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
 from threading import Lock
-from typing import TYPE_CHECKING
 
 from restkit.errors import Error, PayloadNotReplayable
-from restkit.io.buffers import close_if_it_can
+from restkit.io.buffers import Buffer, close_if_it_can
+from restkit.io.files import BLOCK
+from restkit.io.spool import Spool
 from restkit.payload.base import Payload, check_sendable
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from restkit.io.buffers import Buffer
-    from restkit.io.spool import Spool
-
-
-_BLOCK = 256 * 1024
 
 
 class SpoolMode(Enum):
-    """What of a payload that can be sent once is kept, so that it can be sent again."""
+    """Whether, and when, a payload that can be sent once is spooled for another attempt."""
 
-    NOTHING = "nothing"
-    AS_IT_GOES = "as it goes"
-    BEFORE = "before"
+    OFF = "off"
+    WHILE_SENDING = "while sending"
+    BEFORE_SENDING = "before sending"
 
 
 class SpooledPayload(Payload):
-    """A payload that is spooled while it is sent for the first time, and so can go again.
+    """A payload that is spooled during its first pass, and so can be sent again.
 
-    A pass after one that was broken off gives what is in the spool, and then goes on with the
-    source, which stays open in between. There is one pass at a time. A source that fails, and a
-    disk that is full, leave nothing that could go again. ``close()`` lets go of source and
-    spool, once the pass that is under way is over; dropping the payload does the same.
+    A pass after one that was broken off sends the spool first and continues with the source,
+    which stays open in between. Only one pass can run at a time. After an error of the source or
+    a full disk the payload cannot be sent again. ``close()`` closes source and spool as soon as
+    no pass is running; so does dropping the payload.
     """
 
     replayable = True
@@ -51,15 +41,15 @@ class SpooledPayload(Payload):
         self._payload = payload
         self._spool = new_spool()
         self._rest: Iterator[Buffer] | None = None
-        self._whole = False
+        self._complete = False
         self._measured = False
-        self._given = 0
-        self._turn = Lock()
+        self._position = 0  # of the pass that is running
+        self._running = Lock()
 
     @property
     def waits_on(self) -> int | None:
-        """The source's, where the next piece comes out of that; the spool has its own at once."""
-        if self._whole or self._given < self._spool.size:
+        """The descriptor of the source, if the next chunk is read from it, not from the spool."""
+        if self._complete or self._position < self._spool.size:
             return None
         return self._payload.waits_on
 
@@ -67,106 +57,110 @@ class SpooledPayload(Payload):
         return () if self._measured else self._payload.trailers()
 
     def measure(self) -> None:
-        """Take the rest of the source into the spool, now: then its length is known.
+        """Spool the rest of the source now, so that the length is known. Blocks.
 
-        So are its trailers: those that were announced become headers (RFC 9110 6.5.1).
+        Its trailers are known then too: announced ones become headers (RFC 9110 6.5.1).
         """
-        self._begin_turn()
+        self._start_running()
         try:
             while self._pull() is not None:
                 pass
             self.length = self._spool.size
             if not self._measured:
-                self._take_trailers_ahead()
+                self._move_trailers_to_headers()
         except Error as error:
             error.sent, error.out_of_payload = "nothing", True
             raise
         finally:
-            self._end_turn()
+            self._stop_running()
 
-    def _take_trailers_ahead(self) -> None:
+    def _move_trailers_to_headers(self) -> None:
         fields, names = self._payload.trailers(), self.trailer_names
         self.headers = (*self.headers, *(field for field in fields if field[0] in names))
         self.trailer_names = ()
         self._measured = True
 
     def chunks(self) -> Iterator[Buffer]:
-        self._begin_turn()
+        self._start_running()
         try:
-            while self._given < self._spool.size:
-                piece = self._spool.read_at(self._given, _BLOCK)
-                self._given += len(piece)
-                yield piece
-            while (fresh := self._pull()) is not None:
-                self._given = self._spool.size
-                yield fresh
+            while self._position < self._spool.size:
+                spooled = self._spool.read_at(self._position, BLOCK)
+                self._position += len(spooled)
+                yield spooled
+            while (chunk := self._pull()) is not None:
+                self._position = self._spool.size
+                yield chunk
         finally:
-            self._end_turn()
+            self._stop_running()
 
     def close(self) -> None:
-        """Let go of the source and of what is kept; it cannot be sent any more."""
-        self._spoil("which was closed")
-        self._sweep()
+        """Close the source and the spool; the payload cannot be sent any more."""
+        self._end_replay("which was closed")
+        self._close_if_ended()
 
     def _pull(self) -> Buffer | None:
-        """The next piece out of the source, spooled; None at its end."""
-        if self._whole:
+        """Spool the next chunk of the source and return it; None at its end."""
+        if self._complete:
             return None
         try:
             if self._rest is None:
                 self._rest = iter(self._payload)
-            piece = next(self._rest, None)
-            if piece is not None:
-                self._spool.append(piece)
+            chunk = next(self._rest, None)
+            if chunk is not None:
+                self._spool.append(chunk)
         except BaseException as exc:
-            # Not the exception itself: it would hold on to its frames, and so to the spool.
-            self._spoil(f"which failed by {type(exc).__name__}")
+            # Not the exception itself: it holds its frames, and so the spool.
+            self._end_replay(f"which failed by {type(exc).__name__}")
             raise
-        self._whole = piece is None
-        return piece
+        self._complete = chunk is None
+        return chunk
 
-    def _begin_turn(self) -> None:
-        if not self._turn.acquire(blocking=False):
+    def _start_running(self) -> None:
+        if not self._running.acquire(blocking=False):
             raise PayloadNotReplayable(
-                f"{self!r} is being sent already, and what is kept as it goes has one pass at a "
-                "time: give each request a payload of its own"
+                f"{self!r} is being sent already, and a spooled payload has one pass at a time: "
+                "pass another payload to each request"
             )
         try:
             check_sendable(self)
         except PayloadNotReplayable:
-            self._turn.release()
+            self._running.release()
             raise
 
-    def _end_turn(self) -> None:
-        self._given = 0
-        self._turn.release()
-        self._sweep()
+    def _stop_running(self) -> None:
+        self._position = 0
+        self._running.release()
+        self._close_if_ended()
 
-    def _spoil(self, why: str) -> None:
+    def _end_replay(self, reason: str) -> None:
         if self.replayable:
-            self.source = f"{self.source}, {why},".lstrip(", ")
+            self.source = f"{self.source}, {reason},".lstrip(", ")
             self._started = True
             self.replayable = False
 
-    def _sweep(self) -> None:
-        """Let go of everything once it is spoilt; whoever is at it does so when that is over."""
-        if self.replayable or not self._turn.acquire(blocking=False):
+    def _close_if_ended(self) -> None:
+        """Close everything if it cannot be sent again; a running pass does so at its end."""
+        if self.replayable or not self._running.acquire(blocking=False):
             return
         try:
             rest, self._rest = self._rest, None
             self._spool.close()
             close_if_it_can(rest)
         finally:
-            self._turn.release()
+            self._running.release()
 
 
 def spool_payload(payload: Payload, new_spool: Callable[[], Spool]) -> SpooledPayload:
-    """The payload read whole, now, on this thread: of exact length, and ready to go again.
+    """Read the whole payload now; return one of known length that can be sent again.
 
-    Blocks for as long as its source does; raises what that raises, and the OSError of a full
-    disk. Trailers that were announced become headers; others stay behind, since they go only with
-    chunks.
+    Blocks while the source does; raises the source's exceptions, and the OSError of a full disk.
+    Announced trailers become headers; others are dropped, since only chunked bodies have them.
+
+    >>> from restkit.io.spool import Spool
+    >>> from restkit.payload.convert import as_payload
+    >>> spool_payload(as_payload(line for line in ('one', 'two')), Spool)
+    <SpooledPayload of generator <genexpr> 6 bytes, replayable>
     """
-    kept = payload if isinstance(payload, SpooledPayload) else SpooledPayload(payload, new_spool)
-    kept.measure()
-    return kept
+    spooled = payload if isinstance(payload, SpooledPayload) else SpooledPayload(payload, new_spool)
+    spooled.measure()
+    return spooled

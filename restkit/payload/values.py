@@ -1,8 +1,6 @@
-"""Payloads of bytes, text, buffers, JSON, iterables and callables.
+"""Payloads of values in memory, and of iterables and callables.
 
-Payloads of what is in memory, or made item by item: bytes, text, iterables, callables.
-
-A value as JSON, ready to be sent.
+Bytes, text, JSON and buffers are sent from memory; items of iterables are sent one by one.
 """
 
 from __future__ import annotations
@@ -11,17 +9,22 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
 from restkit.errors import PayloadError, PayloadLengthError, PayloadNotReplayable
 from restkit.io.buffers import Buffer, close_if_it_can, flat_view
-from restkit.payload.base import OCTET_STREAM, Payload, count_of
+from restkit.payload.base import OCTET_STREAM, Payload, format_size
 
 TEXT_PLAIN = (("Content-Type", "text/plain; charset=utf-8"),)
+_JSON = (("Content-Type", "application/json"),)
 
-# What is larger goes in pieces of this size: between two of them the sender looks at its clocks,
-# and over TLS, where head and body must be joined, no more than this is copied.
-_BLOCK = 1024 * 1024
+# Larger values are sent in chunks of this size: between two of them the sender checks its
+# deadlines, and over TLS, where head and body must be joined, no more than this is copied.
+_CHUNK = 1024 * 1024
 
 
 class BytesPayload(Payload):
-    """Bytes that cannot change: they go as they are, as often as is asked for."""
+    """Immutable bytes, sent without a copy, any number of times.
+
+    >>> BytesPayload(b'a,b', (('Content-Type', 'text/csv'),))
+    <BytesPayload 3 bytes, replayable>
+    """
 
     replayable = True
 
@@ -34,30 +37,45 @@ class BytesPayload(Payload):
 
     def chunks(self) -> Iterator[Buffer]:
         data = self._data
-        if len(data) <= _BLOCK:
+        if len(data) <= _CHUNK:
             return iter((data,) if data else ())
         view = memoryview(data)
-        return (view[at : at + _BLOCK] for at in range(0, len(view), _BLOCK))
+        return (view[at : at + _CHUNK] for at in range(0, len(view), _CHUNK))
 
     def __iter__(self) -> Iterator[Buffer]:
-        # Their length holds by itself; to count them would cost a small request more than they do.
+        # The length cannot be wrong; counting would cost more than sending a small request.
         self._started = True
         return self.chunks()
 
 
-class TextPayload(BytesPayload):
-    """Text, as UTF-8. A lone surrogate, which has no UTF-8, is a PayloadError."""
+def text_payload(text: str, headers: Sequence[tuple[str, str]] = TEXT_PLAIN) -> BytesPayload:
+    """Return a payload of the text as UTF-8. Raises PayloadError for a lone surrogate."""
+    return BytesPayload(encode_utf_8(text, "the text"), headers)
 
-    def __init__(self, text: str, headers: Sequence[tuple[str, str]] = TEXT_PLAIN) -> None:
-        super().__init__(utf_8(text, "the text"), headers)
+
+def json_payload(value: object, name: str = "json=") -> BytesPayload:
+    r"""Return a payload of the value as compact JSON.
+
+    Raises PayloadError, which begins with ``name``, for a value that JSON cannot represent.
+
+    >>> b''.join(json_payload({'price': '10 €', 'count': 2}))
+    b'{"price":"10 \xe2\x82\xac","count":2}'
+    """
+    import json
+
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        return BytesPayload(text.encode(), _JSON)
+    except (TypeError, ValueError, RecursionError) as exc:
+        raise PayloadError(f"{name} cannot be sent as JSON: {exc}", sent="nothing") from exc
 
 
 class BufferPayload(Payload):
-    """The bytes of a bytearray, memoryview, array, mmap, ndarray: of whatever has a buffer.
+    """The bytes of an object with the buffer protocol: bytearray, array, mmap, ndarray.
 
-    They are not copied, and they are held only while a pass is under way: before and after it
-    their owner may resize and close what it owns. Another size than at first is a
-    PayloadLengthError before anything is given.
+    Nothing is copied. The buffer is held only during a pass: before and after it the owner may
+    resize or close the object. Another size than at first raises PayloadLengthError before
+    anything is sent.
     """
 
     replayable = True
@@ -65,35 +83,35 @@ class BufferPayload(Payload):
     def __init__(self, owner: object) -> None:
         with flat_view(owner) as view:
             self.length = len(view)
-        self.source = f"of {_kind(owner)}"
+        self.source = f"of {_type_name(owner)}"
         self._owner = owner
 
     def chunks(self) -> Iterator[Buffer]:
         with flat_view(self._owner) as view:
             if len(view) != self.length:
-                raise PayloadLengthError(f"{self!r} has {count_of(len(view))} by now")
-            for at in range(0, len(view), _BLOCK):
-                with view[at : at + _BLOCK] as block:
-                    yield block
+                raise PayloadLengthError(f"{self!r} has {format_size(len(view))} now")
+            for at in range(0, len(view), _CHUNK):
+                with view[at : at + _CHUNK] as chunk:
+                    yield chunk
 
     def __iter__(self) -> Iterator[Buffer]:
-        # The length was looked at, and nobody can change it while the view is out.
+        # chunks() checks the length, and nobody can change it while the view exists.
         self._started = True
         return self.chunks()
 
 
 class IterablePayload(Payload):
-    """Items, bytes-like or str (as UTF-8), of something that can be iterated again."""
+    """The items, bytes-like or str (sent as UTF-8), of an object that can be iterated again."""
 
     replayable = True
 
     def __init__(self, items: Iterable[object]) -> None:
-        self.source = f"of {_kind(items)}"
+        self.source = f"of {_type_name(items)}"
         self._items = items
         self._last: Iterator[object] | None = None
         if isinstance(items, list | tuple):
             for item in items[:1]:
-                _encoded(item, 0)
+                _encode_item(item, 0)
             if not items:
                 self.length = 0
 
@@ -101,51 +119,45 @@ class IterablePayload(Payload):
         items = iter(self._items)
         if items is self._last:
             raise PayloadNotReplayable(
-                f"{self!r} gave the same iterator twice, and it is used up: a fresh one is wanted"
+                f"{self!r} returned the same iterator twice, which is exhausted: return a new one "
+                "for each pass"
             )
         self._last = items
-        try:
-            yield from _all_encoded(items)
-        finally:
-            close_if_it_can(items)
+        return _encode_items(items, close=True)
 
 
 class IteratorPayload(Payload):
-    """Items, bytes-like or str (as UTF-8), of an iterator: one is asked for at a time, once.
+    """The items, bytes-like or str (sent as UTF-8), of an iterator: requested one by one, once.
 
-    A generator is closed at the end of the pass, however it ends; any other iterator is the
-    caller's to close. One that has already run to its end is PayloadNotReplayable.
+    A generator is closed at the end of the pass, also after an error; the caller closes any other
+    iterator. A generator that has ended already raises PayloadNotReplayable.
     """
 
     def __init__(self, items: Iterator[object]) -> None:
-        self.source = f"of {_kind(items)}"
+        self.source = f"of {_type_name(items)}"
         if isinstance(items, Generator):
             self.source += f" {getattr(items, '__name__', '')}".rstrip()
         self._items = items
-        self._refuse_if_over()
+        self._check_not_ended()
 
-    def _refuse_if_over(self) -> None:
+    def _check_not_ended(self) -> None:
         if getattr(self._items, "gi_frame", self) is None:
             raise PayloadNotReplayable(
-                f"{self._items!r} has run already and would give nothing: make a new one, or pass "
-                "the function itself, which is called for each try"
+                f"{self._items!r} has ended already and would give nothing: pass a new one, or "
+                "the function itself, which is called for each attempt"
             )
 
     def chunks(self) -> Iterator[Buffer]:
-        self._refuse_if_over()  # it may be that of another payload, too
-        try:
-            yield from _all_encoded(self._items)
-        finally:
-            if isinstance(self._items, Generator):
-                self._items.close()
+        self._check_not_ended()  # another payload of the same generator may have been sent
+        return _encode_items(self._items, close=isinstance(self._items, Generator))
 
 
 class CallPayload(Payload):
-    """What a callable gives, called anew for every pass.
+    """The result of a callable, which is called again for every pass.
 
-    It may give whatever ``as_payload`` takes, which comes as ``convert``. What it gave belongs
-    to the pass, and is closed at its end: each call has to give a fresh one. The same thing again,
-    where that can be sent once, is PayloadNotReplayable: a part of it has gone by.
+    The result may be anything that ``convert`` (``as_payload``) accepts. It is closed at the end
+    of the pass, so each call must return a new one. Returning the same one-shot object again
+    raises PayloadNotReplayable: some of it was sent already.
     """
 
     replayable = True
@@ -153,89 +165,68 @@ class CallPayload(Payload):
     def __init__(
         self, function: Callable[[], object], convert: Callable[[object], Payload | None]
     ) -> None:
-        self.source = f"of {getattr(function, '__qualname__', None) or _kind(function)}()"
+        self.source = f"of {getattr(function, '__qualname__', None) or _type_name(function)}()"
         self._function = function
         self._convert = convert
         self._last: object = None
 
     def chunks(self) -> Iterator[Buffer]:
-        given = self._function()
+        result = self._function()
         try:
-            yield from self._fresh(given)
+            yield from self._as_new_payload(result)
         finally:
-            close_if_it_can(given)
+            close_if_it_can(result)
 
-    def _fresh(self, given: object) -> Payload:
-        payload = self._convert(given)
+    def _as_new_payload(self, result: object) -> Payload:
+        payload = self._convert(result)
         if payload is None:
-            raise TypeError(f"{self!r}: the callable returned None, where a payload is wanted")
+            raise TypeError(f"{self!r}: the callable returned None; it must return a payload")
         if not payload.replayable:
-            if given is self._last:
+            if result is self._last:
                 raise PayloadNotReplayable(
-                    f"{self!r} was given the same {_kind(given)} twice, which can be sent once: "
-                    "a fresh one is wanted"
+                    f"{self!r}: the callable returned the same {_type_name(result)} twice, which "
+                    "can be sent once: return a new one for each pass"
                 )
-            self._last = given
+            self._last = result
         return payload
 
 
-def utf_8(text: str, what: str) -> bytes:
-    """The text as UTF-8, or a PayloadError that says where in ``what`` it cannot be."""
+def encode_utf_8(text: str, name: str) -> bytes:
+    """Return the text as UTF-8; raise PayloadError with ``name`` and position if it cannot be."""
     try:
         return text.encode("utf-8")
     except UnicodeEncodeError as exc:
         raise PayloadError(
-            f"{what} has a lone surrogate, {text[exc.start]!a}, at position {exc.start}: it cannot "
+            f"{name} has a lone surrogate, {text[exc.start]!a}, at position {exc.start}: it cannot "
             "be UTF-8; encode it yourself, and pass the bytes"
         ) from exc
 
 
-def _all_encoded(items: Iterator[object]) -> Iterator[Buffer]:
-    for index, item in enumerate(items):
-        yield item if type(item) is bytes else _encoded(item, index)
+def _encode_items(items: Iterator[object], *, close: bool) -> Iterator[Buffer]:
+    try:
+        for index, item in enumerate(items):
+            yield item if type(item) is bytes else _encode_item(item, index)
+    finally:
+        if close:
+            close_if_it_can(items)
 
 
-def _encoded(item: object, index: int) -> Buffer:
+def _encode_item(item: object, index: int) -> Buffer:
     if isinstance(item, str):
-        return utf_8(item, f"item {index}")
+        return encode_utf_8(item, f"item {index}")
     if not isinstance(item, bytes | bytearray | memoryview):
         try:
-            memoryview(item).release()  # type: ignore[arg-type]  # whether it can be is asked here
+            memoryview(item).release()  # type: ignore[arg-type]  # raises if it has none
         except TypeError:
             raise TypeError(
-                f"item {index} is of type {type(item).__name__}; bytes-like or str is wanted"
+                f"item {index} must be bytes-like or str; got {_type_name(item)}"
             ) from None
         except (ValueError, BufferError) as exc:
             raise PayloadError(
-                f"item {index}, a {type(item).__name__}, does not give its bytes: {exc}"
+                f"item {index}, a {_type_name(item)}, does not give its bytes: {exc}"
             ) from exc
-    return item  # type: ignore[return-value]  # Payload.__iter__ flattens whatever has a buffer
+    return item  # type: ignore[return-value]  # Payload.__iter__ flattens any buffer
 
 
-def _kind(value: object) -> str:
+def _type_name(value: object) -> str:
     return type(value).__name__
-
-
-class JsonPayload(Payload):
-    """The compact JSON of a value, made once."""
-
-    replayable = True
-    headers = (("Content-Type", "application/json"),)
-
-    def __init__(self, text: bytes) -> None:
-        self._text = text
-        self.length = len(text)
-
-    def chunks(self) -> Iterator[Buffer]:
-        yield self._text
-
-
-def json_payload(value: object, said: str = "json=") -> JsonPayload:
-    """The value as JSON in UTF-8; PayloadError, with who ``said`` it, for what JSON cannot say."""
-    import json
-
-    try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        return JsonPayload(text.encode())
-    except (TypeError, ValueError, RecursionError) as exc:
-        raise PayloadError(f"{said} cannot be sent as JSON: {exc}", sent="nothing") from exc

@@ -25,7 +25,7 @@ from urllib.parse import quote
 
 from restkit.headers import Headers
 from restkit.io.files import BLOCK, Region
-from restkit.payload.files import content_type as content_type_of
+from restkit.payload.files import guess_content_type
 from restkit.server.environ import read_headers
 from restkit.server.exceptions import HeaderFields, format_status
 from restkit.server.responses import Response, to_wsgi_headers
@@ -52,7 +52,7 @@ class FileResponse(Response):
     ) -> None:
         self.path = os.fsdecode(path)
         super().__init__(b"", status, headers, content_type)
-        for name, value in content_type_of(self.path):
+        for name, value in guess_content_type(self.path):
             self.headers.setdefault(name, value)
         _check_regular_file(os.stat(self.path), self.path)
 

@@ -51,7 +51,7 @@ class UploadedFile:
 
     def read(self) -> bytes:
         """Return the whole content."""
-        return self._body.content()
+        return self._body.read_all()
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the file to a path, replacing an older one atomically."""

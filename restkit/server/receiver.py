@@ -127,7 +127,7 @@ class Receiver(NamedTuple):
     ) -> str:
         """Write the file and move it in place after all checks; return its SHA-256."""
         hashed = hashlib.sha256()
-        while chunk := source.read_piece():
+        while chunk := source.read_chunk():
             self._check_size(upload.size + len(chunk))
             hashed.update(chunk)
             upload.write(chunk)

@@ -135,7 +135,7 @@ class Request:
     @property
     def body(self) -> bytes:
         """The body as sent, with its content codings."""
-        return self._whole_body().content()
+        return self._whole_body().read_all()
 
     @property
     def body_file(self) -> BodyFile:
@@ -146,14 +146,14 @@ class Request:
     def text(self) -> str:
         """The decoded body as text; raises InvalidUsage if it is not UTF-8."""
         try:
-            return self._decoded_body().content().decode()
+            return self._decoded_body().read_all().decode()
         except UnicodeDecodeError as exc:
             raise InvalidUsage(f"the body is not UTF-8 text: {exc.reason}") from exc
 
     @property
     def json(self) -> Any:
         """The decoded body as JSON, None if it is empty; raises InvalidUsage if it is not JSON."""
-        data = self._decoded_body().content()
+        data = self._decoded_body().read_all()
         try:
             return json.loads(data) if data else None
         except (ValueError, RecursionError) as exc:
@@ -223,7 +223,7 @@ class Request:
     @property
     def must_close(self) -> bool:
         """Whether there is something that ``close()`` frees."""
-        return self._body.spooled > 0 or self.stream is not None
+        return self._body.spooled_size > 0 or self.stream is not None
 
     def close(self) -> None:
         """Discard the body, and the files of a form. Idempotent."""

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from restkit.content_encoding.decoding import DecodedSource, accept_encoding, parse_codings
 from restkit.errors import BodyTooLarge, ClientDisconnected, DecodingError, Error
 from restkit.io.buffers import Buffer
-from restkit.payload.base import OCTET_STREAM, Payload, count_of
+from restkit.payload.base import OCTET_STREAM, Payload, format_size
 from restkit.server.engine.request_body import RequestFile
 from restkit.server.environ import read_content_length
 from restkit.server.exceptions import LengthRequired, UnsupportedMediaType
@@ -69,11 +69,13 @@ class RequestStream:
 
     def get(self) -> bytes | None:
         """Return the next chunk, of any size; None at the end, and at every later call."""
-        return self.read_piece() or None
+        return self.read_chunk() or None
 
-    def read_piece(self) -> bytes:
+    def read_chunk(self) -> bytes:
         """Return the next chunk, of any size; ``b''`` at the end."""
         return self._counted(self._file.read1(_READ_SIZE))
+
+    read_piece = read_chunk  # the documented name; the other makes this a Source
 
     def read(self, size: int | None = -1) -> bytes:
         """Return ``size`` bytes, fewer only at the end; without a size, the whole rest."""
@@ -91,7 +93,7 @@ class RequestStream:
 
     def __iter__(self) -> Iterator[bytes]:
         """Yield the chunks that ``get()`` returns."""
-        while chunk := self.read_piece():
+        while chunk := self.read_chunk():
             yield chunk
 
     def iter_text(self, encoding: str = "utf-8", max_size: int | None = None) -> Iterator[str]:
@@ -122,7 +124,7 @@ class RequestStream:
     def _iter_decoded(self, codings: Sequence[str], max_size: int | None) -> Iterator[bytes]:
         source = DecodedSource(self, codings) if codings else self
         received = 0
-        while chunk := source.read_piece():
+        while chunk := source.read_chunk():
             received += len(chunk)
             if max_size is not None and received > max_size:
                 raise _too_large_error(max_size, decoded=bool(codings))
@@ -245,6 +247,6 @@ class _CountedInput(io.RawIOBase):
         return data
 
     def _disconnected_error(self, reason: str) -> ClientDisconnected:
-        total = "" if self._length is None else f" of {count_of(self._length)}"
+        total = "" if self._length is None else f" of {format_size(self._length)}"
         self._failure = f"the client went away after {self._received}{total} of its body{reason}"
         return ClientDisconnected(self._failure)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from restkit.errors import PayloadError
 from restkit.payload.convert import as_payload
-from restkit.payload.values import utf_8
+from restkit.payload.values import encode_utf_8
 from restkit.zip.records import (
     COMPRESSION_METHOD_BZIP2,
     COMPRESSION_METHOD_DEFLATE,
@@ -118,7 +118,7 @@ def _make_outside_error(name: str) -> PayloadError:
 
 
 def _check_length(text: str, what: str) -> None:
-    size = len(text) if text.isascii() else len(utf_8(text, f"the {what} {text!r}"))
+    size = len(text) if text.isascii() else len(encode_utf_8(text, f"the {what} {text!r}"))
     if size > _MAX_TEXT:
         raise PayloadError(f"the {what} {text[:40]!r}... has {size} bytes; it may have {_MAX_TEXT}")
 

@@ -12,7 +12,7 @@ from restkit import Client, Headers, Request, RequestError, as_payload, parse_ur
 from restkit.auth.challenges import parse_challenges
 from restkit.auth.oauth1 import OAuth1
 from restkit.payload.base import Payload
-from restkit.payload.values import BytesPayload, TextPayload
+from restkit.payload.values import BytesPayload, text_payload
 from support import ScriptedServer, field, payload_of, response
 
 FORM = "application/x-www-form-urlencoded"
@@ -72,7 +72,7 @@ FORM_BODY = b"file=vacation.jpg&size=original"
     "payload",
     [
         BytesPayload(FORM_BODY, (("Content-Type", FORM),)),
-        TextPayload(FORM_BODY.decode(), (("Content-Type", f"{FORM.title()} ; charset=utf-8"),)),
+        text_payload(FORM_BODY.decode(), (("Content-Type", f"{FORM.title()} ; charset=utf-8"),)),
     ],
 )
 def test_a_form_in_memory_is_covered_as_the_same_query_is(payload):

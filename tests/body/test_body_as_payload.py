@@ -1,4 +1,4 @@
-"""One response as the payload of the next request: streamed through, whole, and let go."""
+"""One response as the payload of the next request: streamed, sent again, and closed."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ BODY = b"0123456789" * 20_000
 BLOCK = bytes(range(256)) * 4096
 
 
-def source(answer, first=300):
-    """A script that gives the answer in two parts, to every request."""
+def source(reply, first=300):
+    """Return a script that responds to every request, in two parts."""
 
     def script(peer):
         peer.without_delay()
         while peer.next_request():
-            peer.send(answer[:first], answer[first:])
-            if b"Content-Length" not in answer[:300] and b"chunked" not in answer[:300]:
+            peer.send(reply[:first], reply[first:])
+            if b"Content-Length" not in reply[:300] and b"chunked" not in reply[:300]:
                 return
 
     return script
@@ -34,7 +34,7 @@ def source(answer, first=300):
 
 @contextmanager
 def source_and_sink(script, sink=None):
-    """Two servers and a Client: what it takes from one it gives to the other."""
+    """Yield two servers and a Client that sends on from the first to the second."""
     sink = ScriptedServer(sink) if sink else ScriptedServer.serving(response(b"thanks"))
     with ScriptedServer(script) as first, sink, Client(timeout=10) as client:
         yield first, sink, client
@@ -56,22 +56,22 @@ def test_P08_P19_a_response_is_sent_on_with_its_length_if_it_has_one(framing, vi
     script = source(FRAMINGS[framing](BODY))
     with source_and_sink(script) as (first, sink, client):
         got = client.get(first.url())
-        answer = client.post(sink.url(), VIEWS[view](got))
-        assert answer.body == b"thanks"
+        reply = client.post(sink.url(), VIEWS[view](got))
+        assert reply.body == b"thanks"
         has_length = framing == "length" and view != "body_stream"
         assert field(sink.request, "content-length") == ("200000" if has_length else None)
         assert field(sink.request, "transfer-encoding") == (None if has_length else "chunked")
         assert payload_of(sink.request) == BODY
         assert field(sink.request, "content-encoding") is None
-        # The source's connection is back.
+        # The connection of the source is idle again.
         client.get(first.url()).close()
         assert first.connections == (2 if framing == "to the end" else 1)
 
 
-def test_P08_a_coded_response_goes_on_as_it_is_when_it_is_not_decoded():
+def test_P08_a_response_that_is_not_decoded_is_sent_on_encoded():
     raw = gzip.compress(BODY)
-    answer = response(raw, "Content-Encoding: gzip", "Content-Type: text/csv")
-    with source_and_sink(source(answer)) as (first, sink, client):
+    reply = response(raw, "Content-Encoding: gzip", "Content-Type: text/csv")
+    with source_and_sink(source(reply)) as (first, sink, client):
         for view in ("the response", "body_file", "payload_stream"):
             got = client.get(first.url(), decompress=False)
             client.put(sink.url(), VIEWS[view](got))
@@ -86,39 +86,39 @@ def test_P08_a_coded_response_goes_on_as_it_is_when_it_is_not_decoded():
         assert field(sink.requests[-1], "content-type") == "text/csv"
 
 
-def test_P08_a_response_out_of_a_pickle_goes_on_as_it_was_decoded():
-    answer = response(gzip.compress(BODY), "Content-Encoding: gzip", "Content-Type: text/csv")
-    with source_and_sink(source(answer)) as (first, sink, client):
+def test_P08_an_unpickled_response_is_sent_on_decoded():
+    reply = response(gzip.compress(BODY), "Content-Encoding: gzip", "Content-Type: text/csv")
+    with source_and_sink(source(reply)) as (first, sink, client):
         client.post(sink.url(), pickle.loads(pickle.dumps(client.get(first.url()))))
         assert body_of(sink.request) == BODY
         assert field(sink.request, "content-encoding") is None
         assert field(sink.request, "content-type") == "text/csv"
 
 
-def test_P08_a_coding_that_nobody_knows_goes_on_with_its_name():
+def test_P08_an_unknown_coding_is_sent_on_with_its_name():
     with source_and_sink(source(response(BODY, "Content-Encoding: zzz"))) as (first, sink, client):
         client.put(sink.url(), client.get(first.url()))
         assert field(sink.request, "content-encoding") == "zzz"
         assert body_of(sink.request) == BODY
 
 
-def test_the_callers_own_headers_win():
-    answer = response(BODY, "Content-Type: text/csv")
-    with source_and_sink(source(answer)) as (first, sink, client):
+def test_headers_of_the_caller_take_precedence():
+    reply = response(BODY, "Content-Type: text/csv")
+    with source_and_sink(source(reply)) as (first, sink, client):
         client.post(sink.url(), client.get(first.url()), {"Content-Type": "text/plain"})
         assert field(sink.request, "content-type") == "text/plain"
 
 
-@pytest.mark.parametrize("answer", [response(b""), b"HTTP/1.1 204 No Content\r\n\r\n"])
-def test_a_response_without_a_body_is_an_empty_payload(answer):
-    with source_and_sink(source(answer)) as (first, sink, client):
+@pytest.mark.parametrize("reply", [response(b""), b"HTTP/1.1 204 No Content\r\n\r\n"])
+def test_a_response_without_a_body_is_an_empty_payload(reply):
+    with source_and_sink(source(reply)) as (first, sink, client):
         client.post(sink.url(), client.get(first.url()))
         assert field(sink.request, "content-length") == "0"
         assert body_of(sink.request) == b""
 
 
 @pytest.mark.parametrize("read", ["body", "some of body_file", "all of body_file"])
-def test_a_response_that_was_read_through_the_spool_goes_out_whole_and_again(read):
+def test_a_response_that_was_spooled_is_sent_whole_and_again(read):
     with source_and_sink(source(response(BODY))) as (first, sink, client):
         got = client.get(first.url())
         if read == "body":
@@ -133,7 +133,7 @@ def test_a_response_that_was_read_through_the_spool_goes_out_whole_and_again(rea
             assert body_of(sink.requests[-1]) == BODY
 
 
-def test_a_body_file_goes_out_from_where_it_stands_every_time():
+def test_a_body_file_is_sent_from_its_position_every_time():
     with source_and_sink(source(response(BODY))) as (first, sink, client):
         got = client.get(first.url())
         got.body_file.seek(5)
@@ -149,19 +149,19 @@ def test_a_body_file_goes_out_from_where_it_stands_every_time():
         assert field(sink.requests[-1], "content-length") == "0"
 
 
-def test_an_unread_response_goes_out_once():
+def test_an_unread_response_is_sent_once():
     with source_and_sink(source(response(BODY))) as (first, sink, client):
         got = client.get(first.url())
         payload = as_payload(got)
         assert (payload.length, payload.replayable, payload.started) == (200_000, False, False)
         client.post(sink.url(), payload)
         for again in (got, got.body_file, got.payload_stream):
-            with pytest.raises(AlreadyRead, match="gone by"):
+            with pytest.raises(AlreadyRead, match="was read live"):
                 client.post(sink.url(), again)
         assert (len(sink.requests), sink.connections) == (1, 1)
 
 
-def test_a_closed_response_is_refused_before_anything_is_sent():
+def test_a_closed_response_raises_before_anything_is_sent():
     with source_and_sink(source(response(BODY))) as (first, sink, client):
         with client.get(first.url()) as got:
             pass
@@ -172,7 +172,7 @@ def test_a_closed_response_is_refused_before_anything_is_sent():
 
 
 @pytest.mark.parametrize("view", ["the response", "body_file", "payload_stream"])
-def test_P19_the_first_bytes_are_on_the_wire_before_the_source_is_complete(view):
+def test_P19_the_first_bytes_are_sent_before_the_source_is_complete(view):
     arrived = threading.Event()
 
     def script(peer):
@@ -195,8 +195,8 @@ def test_P19_the_first_bytes_are_on_the_wire_before_the_source_is_complete(view)
 
 
 @pytest.mark.parametrize("payload", ["r", "r.body_file"])
-def test_S05_P08_P19_bulk_goes_through_in_little_memory(payload):
-    size, told, came = 256, hashlib.sha256(), hashlib.sha256()
+def test_S05_P08_P19_a_large_response_is_sent_on_in_little_memory(payload):
+    size, expected, received = 256, hashlib.sha256(), hashlib.sha256()
 
     def script(peer):
         while peer.next_request():
@@ -210,12 +210,12 @@ def test_S05_P08_P19_bulk_goes_through_in_little_memory(payload):
         while left:
             block = peer.read_some(MIB)
             left -= len(block)
-            came.update(block)
+            received.update(block)
             peer.wire.clear()
         peer.send(response(b"thanks"))
 
     for _ in range(size):
-        told.update(BLOCK)
+        expected.update(BLOCK)
     with ScriptedServer(script) as first, ScriptedServer(sink) as second:
         cost = peak_memory(
             "import restkit; client = restkit.Client()",
@@ -227,16 +227,16 @@ def test_S05_P08_P19_bulk_goes_through_in_little_memory(payload):
             first=first.url(),
             second=second.url(),
         )
-        assert came.hexdigest() == told.hexdigest()
-        assert first.connections == 1  # it was back at rest, and used again
+        assert received.hexdigest() == expected.hexdigest()
+        assert first.connections == 1  # it was idle again, and reused
         assert cost.growth < 16 * MIB
 
 
-# What goes wrong
+# Errors
 
 
 @pytest.mark.parametrize("view", ["the response", "payload_stream"])
-def test_when_the_sending_fails_the_source_is_closed(view):
+def test_a_failed_request_closes_the_source(view):
     def sink(peer):
         peer.read_head()
         peer.send(response(b"no", status="413 Too Large"))
@@ -250,7 +250,7 @@ def test_when_the_sending_fails_the_source_is_closed(view):
             assert not got.body
 
 
-def test_when_nothing_could_be_sent_the_source_is_untouched():
+def test_a_source_of_which_nothing_was_sent_can_be_sent_again():
     with answered(giving(response(BODY))) as got, refusing() as port, Client() as client:
         with pytest.raises(ConnectError):
             client.post(f"http://127.0.0.1:{port}/", got)
@@ -261,7 +261,9 @@ def test_when_nothing_could_be_sent_the_source_is_untouched():
 
 @pytest.mark.parametrize("framing", BROKEN)
 @EVERY_VIEW
-def test_a_source_that_breaks_off_is_its_own_error_and_the_request_never_completes(framing, view):
+def test_a_source_that_breaks_off_raises_its_own_error_and_never_completes_the_request(
+    framing, view
+):
     def sink(peer):
         peer.read_head()
         peer.read_to_end()
@@ -280,7 +282,7 @@ def test_a_source_that_breaks_off_is_its_own_error_and_the_request_never_complet
         assert repr(client) == "<Client, 0 idle connections>"
 
 
-def test_a_disk_that_fills_up_while_a_body_file_is_sent_is_the_systems_error():
+def test_a_full_disk_while_a_body_file_is_sent_raises_the_os_error():
     def sink(peer):
         peer.read_head()
         peer.drop()
@@ -295,16 +297,16 @@ def test_a_disk_that_fills_up_while_a_body_file_is_sent_is_the_systems_error():
         got.close()
 
 
-def test_a_body_is_not_sent_to_itself_twice_over_one_connection():
-    # Source and sink are one server, and a Client would like to use one connection for both.
+def test_a_response_is_sent_on_to_its_own_server_over_a_second_connection():
+    # Source and sink are one server: a Client must not use one connection for both.
     def script(peer):
         peer.without_delay()
         while request := peer.next_request():
-            answer = response(BODY) if request.startswith(b"GET") else response(b"thanks")
-            peer.send(answer[:300], answer[300:])
+            reply = response(BODY) if request.startswith(b"GET") else response(b"thanks")
+            peer.send(reply[:300], reply[300:])
 
     with ScriptedServer(script) as server, Client(timeout=10) as client:
-        answer = client.post(server.url(), client.get(server.url()))
-        assert answer.body == b"thanks"
+        reply = client.post(server.url(), client.get(server.url()))
+        assert reply.body == b"thanks"
         assert body_of(server.requests[-1]) == BODY
         assert repr(client) == "<Client, 2 idle connections>"

@@ -1,4 +1,4 @@
-"""Bodies that end badly: what came can be had, what did not is an error, now and ever after."""
+"""Bodies that end badly: received bytes can be read, and every read beyond them raises."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ from support.memory import MIB, peak_memory
 
 TO_THE_END = b"HTTP/1.1 200 OK\r\n\r\n" + CAME
 
-# Every way to ask for more than came.
-WANTING_MORE = {
+# Every way to read more than was received.
+READS = {
     "body": lambda got: got.body,
     "text": lambda got: got.text,
     "json": lambda got: got.json(),
@@ -55,30 +55,30 @@ WANTING_MORE = {
     "payload": lambda got: list(as_payload(got)),
     "payload of the file": lambda got: list(as_payload(got.body_file)),
 }
-# Of these, the ways to ask for a part, which may be whole though the body is not.
+# Reads of a part, which may be complete although the body is not.
 BOUNDED = ("read 1024", "readinto", "the last line")
-EVERY_WAY = pytest.mark.parametrize("ask", WANTING_MORE.values(), ids=WANTING_MORE)
+EVERY_READ = pytest.mark.parametrize("read", READS.values(), ids=READS)
 EVERY_BREAK = pytest.mark.parametrize("framing", BROKEN)
 
 
-def now_and_ever_after(got, kind, match):
-    """Whatever is asked, and however often, it is this error."""
-    for way, ask in [*WANTING_MORE.items()] * 2:
+def assert_every_read_raises(got, kind, match):
+    """Check that every read raises this error, each time."""
+    for way, read in [*READS.items()] * 2:
         got.body_file.seek(0)
         if way not in BOUNDED:
             with pytest.raises(kind, match=match):
-                ask(got)
+                read(got)
 
 
 # B04: broken off
 
 
 @EVERY_BREAK
-@EVERY_WAY
-def test_B04_a_body_that_breaks_off_is_an_error_and_never_short(framing, ask):
+@EVERY_READ
+def test_B04_a_body_that_breaks_off_raises_and_is_never_short(framing, read):
     with answered(giving(BROKEN[framing])) as got:
         with pytest.raises(UnexpectedEOF) as caught:
-            ask(got)
+            read(got)
     error = caught.value
     assert (error.sent, error.request, error.response) == ("all", got.request, got)
     assert str(caught.value).startswith(f"GET {got.final_url}: ")
@@ -89,18 +89,18 @@ def test_B04_a_body_that_breaks_off_is_an_error_and_never_short(framing, ask):
 
 
 @EVERY_BREAK
-def test_B04_what_came_before_the_break_can_be_had(framing):
+def test_B04_bytes_before_the_break_can_be_read(framing):
     with answered(giving(BROKEN[framing])) as got:
         file = got.body_file
         assert CAME.startswith(file.peek(1))
-        came = file.read1(10)
-        while len(came) < 60:
-            came += file.read1(100)
-        assert came == CAME
+        received = file.read1(10)
+        while len(received) < 60:
+            received += file.read1(100)
+        assert received == CAME
         for _ in range(2):
-            for ask in (lambda: file.read(1024), file.readline, file.read, lambda: got.body):
+            for read in (lambda: file.read(1024), file.readline, file.read, lambda: got.body):
                 with pytest.raises(UnexpectedEOF):
-                    ask()
+                    read()
         for _ in range(2):
             with pytest.raises(UnexpectedEOF):
                 file.read1(1)
@@ -114,46 +114,46 @@ def test_B04_what_came_before_the_break_can_be_had(framing):
 
 
 @EVERY_BREAK
-def test_B04_the_live_pass_gives_what_came_and_then_the_error(framing):
+def test_B04_a_live_pass_yields_the_received_bytes_and_then_raises(framing):
     with answered(giving(BROKEN[framing])) as got:
-        came = []
+        received = []
         with pytest.raises(UnexpectedEOF):
-            came.extend(got.payload_stream)
-        pieces = iter(got.payload_stream)
+            received.extend(got.payload_stream)
+        chunks = iter(got.payload_stream)
         with pytest.raises(UnexpectedEOF):
-            next(pieces)
+            next(chunks)
     with answered(giving(BROKEN[framing])) as got:
-        pieces, came = iter(got.payload_stream), b""
+        chunks, received = iter(got.payload_stream), b""
         with pytest.raises(UnexpectedEOF):
             while True:
-                came += next(pieces)
-        assert came == CAME
+                received += next(chunks)
+        assert received == CAME
     with answered(giving(BROKEN[framing])) as got:
-        stream, came = got.body_stream(), b""
+        stream, received = got.body_stream(), b""
         with pytest.raises(UnexpectedEOF):
             while True:
-                came += stream.read1(7)
-        assert came == CAME
+                received += stream.read1(7)
+        assert received == CAME
         for _ in range(2):
             with pytest.raises(UnexpectedEOF):
                 stream.read(1)
 
 
 @EVERY_BREAK
-def test_B11_the_error_is_the_same_whatever_is_asked_afterwards(framing):
+def test_B11_every_later_read_raises_the_same_error(framing):
     with answered(giving(BROKEN[framing])) as got:
         with pytest.raises(UnexpectedEOF):
             got.body_file.read(1024)
-        for ask in WANTING_MORE.values():
+        for read in READS.values():
             with pytest.raises(UnexpectedEOF):
-                ask(got)
-    with pytest.raises(UnexpectedEOF):  # also when it has been closed
+                read(got)
+    with pytest.raises(UnexpectedEOF):  # also after close()
         assert not got.body
 
 
 @pytest.mark.parametrize("ending", ["cut", "close"])
 @pytest.mark.parametrize("framing", ["length", "chunks", "a chunk"])
-def test_B04_over_tls_too(framing, ending, certs):
+def test_B04_a_body_that_breaks_off_under_tls_raises(framing, ending, certs):
     script = giving(BROKEN[framing], then=lambda peer: getattr(peer, ending)())
     with answered(script, ssl_context=certs.server, verify=str(certs.ca_file)) as got:
         assert got.body_file.read1(100) == CAME
@@ -163,7 +163,7 @@ def test_B04_over_tls_too(framing, ending, certs):
             assert not got.body
 
 
-def test_B04_a_body_to_the_end_over_tls_needs_the_goodbye_of_tls(certs):
+def test_B04_a_body_to_the_end_under_tls_needs_close_notify(certs):
     options = {"ssl_context": certs.server, "verify": str(certs.ca_file)}
     with answered(giving(TO_THE_END), **options) as got:
         assert got.body == CAME
@@ -177,7 +177,7 @@ def test_B04_a_body_to_the_end_over_tls_needs_the_goodbye_of_tls(certs):
 
 
 @pytest.mark.parametrize("start", [*BROKEN.values(), TO_THE_END], ids=[*BROKEN, "to the end"])
-def test_B04_a_reset_is_a_break_in_any_framing(start):
+def test_B04_a_reset_breaks_off_a_body_in_any_framing(start):
     go = threading.Event()
 
     def reset(peer):
@@ -185,10 +185,10 @@ def test_B04_a_reset_is_a_break_in_any_framing(start):
         peer.reset()
 
     with answered(giving(start, then=reset)) as got:
-        file, came = got.body_file, b""
-        while len(came) < 60:
-            came += file.read1(100)
-        assert came == CAME
+        file, received = got.body_file, b""
+        while len(received) < 60:
+            received += file.read1(100)
+        assert received == CAME
         go.set()
         for _ in range(2):
             with pytest.raises(UnexpectedEOF, match=r"lost.*, after") as caught:
@@ -199,34 +199,34 @@ def test_B04_a_reset_is_a_break_in_any_framing(start):
 
 
 @pytest.mark.parametrize("start", [*BROKEN.values(), TO_THE_END], ids=[*BROKEN, "to the end"])
-def test_B04_after_silence_what_came_can_be_had_and_the_timeout_stays(start):
+def test_B04_after_a_timeout_received_bytes_can_be_read_and_the_error_stays(start):
     with ScriptedServer(giving(start, then=lambda peer: peer.read_to_end())) as server:
         with Client(timeout=Timeout(idle=0.2)) as client:
             got = client.get(server.url())
-            file, came = got.body_file, b""
-            while len(came) < 60:
-                came += file.read1(100)
-            assert came == CAME
+            file, received = got.body_file, b""
+            while len(received) < 60:
+                received += file.read1(100)
+            assert received == CAME
             with pytest.raises(IdleTimeout, match=r"0\.2 s.*reading the body") as caught:
                 file.read(1)
             assert (caught.value.sent, caught.value.request) == ("all", got.request)
             server.until(lambda: server.peers[0].closed_by_client, "the end of the connection")
-            now_and_ever_after(got, IdleTimeout, "reading the body")
+            assert_every_read_raises(got, IdleTimeout, "reading the body")
             file.seek(0)
             assert file.read(60) == CAME
             got.close()
 
 
-def test_B04_the_bytes_after_a_break_in_the_framing_are_not_given():
+def test_B04_bytes_after_broken_framing_are_not_returned():
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"
     go = threading.Event()
     with answered(giving(head, b"nonsense\r\nmore", go=go)) as got:
         assert got.body_file.read1(10) == b"abc"
         go.set()
-        now_and_ever_after(got, ResponseError, "no chunk size, but b'nonsense")
+        assert_every_read_raises(got, ResponseError, "no chunk size, but b'nonsense")
 
 
-def test_B12_the_total_time_spans_the_body():
+def test_B12_the_total_timeout_includes_the_body():
     def script(peer):
         peer.read_request()
         peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
@@ -238,15 +238,15 @@ def test_B12_the_total_time_spans_the_body():
         with pytest.raises(TotalTimeout, match=r"reading the body when the 0\.4 s"):
             assert not got.body
         assert time.monotonic() - began < 8
-        now_and_ever_after(got, TotalTimeout, "reading the body")
+        assert_every_read_raises(got, TotalTimeout, "reading the body")
 
 
-# B05: no room to keep it
+# B05: no space on the disk
 
 
 @pytest.mark.parametrize("framing", FRAMINGS)
-def test_B05_a_disk_that_fills_up_is_the_systems_error_and_closes_the_connection(framing):
-    body = random.Random(5).randbytes(8 * MIB)  # as large when it is compressed
+def test_B05_a_full_disk_raises_the_os_error_and_closes_the_connection(framing):
+    body = random.Random(5).randbytes(8 * MIB)  # as large after compression
     script = giving(FRAMINGS[framing](body), then=lambda peer: peer.read_to_end())
     with ScriptedServer(script) as server, Client(timeout=10) as client:
         got = client.get(server.url())
@@ -255,32 +255,32 @@ def test_B05_a_disk_that_fills_up_is_the_systems_error_and_closes_the_connection
         assert caught.value.errno == errno.EFBIG
         assert not isinstance(caught.value, Error)
         server.until(lambda: server.peers[0].finished, "the end of the connection")
-        now_and_ever_after(got, OSError, "too large")
+        assert_every_read_raises(got, OSError, "too large")
         got.body_file.seek(0)
         assert got.body_file.read(2 * MIB) == body[: 2 * MIB]
         got.close()
 
 
-def test_B05_a_directory_that_is_not_there_is_the_systems_error(tmp_path):
+def test_B05_a_missing_spool_directory_raises_the_os_error(tmp_path):
     with answered(response(b"x" * MIB), spool_dir=tmp_path / "no", spool_size=10) as got:
         for _ in range(2):
             with pytest.raises(FileNotFoundError, match="no"):
                 assert not got.body
 
 
-def test_B05_a_disk_that_is_full_for_an_early_answer_is_the_systems_error():
-    came = threading.Event()
+def test_B05_a_full_disk_for_an_early_response_raises_the_os_error():
+    received = threading.Event()
 
     def script(peer):
         head = peer.read_head()
         assert b"chunked" in head
         peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (8 * MIB))
-        came.set()
+        received.set()
         peer.send(b"x" * (8 * MIB))
         peer.read_to_end()
 
     def rows():
-        assert came.wait(10)
+        assert received.wait(10)
         for _ in range(10_000):
             yield b"row" * 10_000
 
@@ -292,10 +292,10 @@ def test_B05_a_disk_that_is_full_for_an_early_answer_is_the_systems_error():
         assert repr(client) == "<Client, 0 idle connections>"
 
 
-# B08: too large
+# B08: bodies larger than max_body
 
 
-def test_B08_a_bomb_is_stopped_at_max_body_in_little_memory():
+def test_B08_a_decompression_bomb_stops_at_max_body_in_little_memory():
     squeezer = zlib.compressobj(9, zlib.DEFLATED, 31)
     bomb = b"".join(squeezer.compress(bytes(MIB)) for _ in range(512)) + squeezer.flush()
     answers = [
@@ -324,7 +324,7 @@ def test_B08_a_bomb_is_stopped_at_max_body_in_little_memory():
             assert cost.growth < 16 * MIB
 
 
-def test_B08_without_a_bound_a_bomb_goes_through_live_in_little_memory():
+def test_B08_a_decompression_bomb_is_read_live_in_little_memory():
     squeezer = zlib.compressobj(9, zlib.DEFLATED, 31)
     bomb = b"".join(squeezer.compress(bytes(MIB)) for _ in range(256)) + squeezer.flush()
     with ScriptedServer.serving(response(bomb, "Content-Encoding: gzip")) as server:
@@ -338,7 +338,7 @@ def test_B08_without_a_bound_a_bomb_goes_through_live_in_little_memory():
 
 
 @pytest.mark.parametrize("framing", FRAMINGS)
-def test_B08_the_bound_counts_decoded_bytes_and_is_itself_allowed(framing):
+def test_B08_max_body_counts_decoded_bytes_and_is_inclusive(framing):
     body = bytes(range(256)) * 400
     with answered(FRAMINGS[framing](body), max_body=len(body)) as got:
         assert got.body == body
@@ -348,19 +348,19 @@ def test_B08_the_bound_counts_decoded_bytes_and_is_itself_allowed(framing):
     for answer in (FRAMINGS[framing](body), giving(FRAMINGS[framing](body))):
         with answered(answer, max_body=len(body) - 1) as got:
             assert got.status == 200
-            now_and_ever_after(got, BodyTooLarge, "max_body, 102399 bytes")
+            assert_every_read_raises(got, BodyTooLarge, "max_body, 102399 bytes")
 
 
-@EVERY_WAY
-def test_B08_every_way_of_reading_is_bounded(ask):
+@EVERY_READ
+def test_B08_max_body_bounds_every_way_to_read(read):
     for framing in ("length", "chunks"):
         with answered(FRAMINGS[framing](b"1" * 1000), max_body=999) as got:
             with pytest.raises(BodyTooLarge, match="max_body, 999 bytes") as caught:
-                ask(got)
+                read(got)
             assert caught.value.request is got.request
 
 
-def test_B08_a_length_over_the_bound_is_refused_before_a_byte_is_read():
+def test_B08_a_content_length_over_max_body_raises_before_a_byte_is_read():
     def script(peer):
         peer.read_request()
         peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
@@ -373,7 +373,7 @@ def test_B08_a_length_over_the_bound_is_refused_before_a_byte_is_read():
         server.until(lambda: server.peers[0].finished, "the end of the connection")
 
 
-def test_B08_a_body_too_large_is_not_saved(tmp_path):
+def test_B08_a_body_over_max_body_is_not_saved(tmp_path):
     path = tmp_path / "name"
     path.write_bytes(b"older")
     with answered(FRAMINGS["chunks"](b"x" * 100_000), max_body=99_999) as got:
@@ -383,19 +383,19 @@ def test_B08_a_body_too_large_is_not_saved(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_B08_there_is_no_bound_by_default():
+def test_B08_max_body_is_unlimited_by_default():
     with answered(response(gzip.compress(bytes(20 * MIB)), "Content-Encoding: gzip")) as got:
         assert len(got.body) == 20 * MIB
 
 
-# B10: not what its coding says
+# B10: damaged encodings
 
 WHOLE = gzip.compress(b"some words " * 100)
 DEFLATED = zlib.compress(b"some words " * 100)
 BROTLI = brotli.compress(b"some words " * 100)
-ZSTD = bytes.fromhex("28b52ffd0458d90000736f6d6520776f72647320")  # the beginning of a frame
+ZSTD = bytes.fromhex("28b52ffd0458d90000736f6d6520776f72647320")  # the first bytes of a frame
 
-SPOILED = {
+DAMAGED = {
     "gzip cut": ("gzip", WHOLE[:-20], "ends early"),
     "gzip cut in its trailer": ("gzip", WHOLE[:-1], "ends early"),
     "gzip cut in its head": ("gzip", WHOLE[:5], "ends early"),
@@ -416,16 +416,16 @@ SPOILED = {
 }
 
 
-@pytest.mark.parametrize("case", SPOILED)
+@pytest.mark.parametrize("case", DAMAGED)
 @pytest.mark.parametrize("framing", ["length", "chunks"])
-def test_B10_what_is_not_a_whole_stream_is_an_error_though_its_framing_is_in_order(framing, case):
-    coding, data, fault = SPOILED[case]
+def test_B10_a_damaged_encoding_raises_although_the_framing_is_correct(framing, case):
+    coding, data, fault = DAMAGED[case]
     answer = FRAMINGS[framing](data).replace(
         b"\r\n\r\n", b"\r\nContent-Encoding: %b\r\n\r\n" % coding.encode(), 1
     )
     for script in (answer, giving(answer[:150], answer[150:])):
         with answered(script) as got:
-            now_and_ever_after(got, DecodingError, fault)
+            assert_every_read_raises(got, DecodingError, fault)
             with pytest.raises(DecodingError) as caught:
                 got.json()
             assert caught.value.request is got.request
@@ -437,12 +437,12 @@ def test_B10_what_is_not_a_whole_stream_is_an_error_though_its_framing_is_in_ord
 
 
 @pytest.mark.parametrize("padding", [b"", b"\0", bytes(100_000)], ids=len)
-def test_B10_zeros_behind_the_last_member_are_padding(padding):
+def test_B10_zeros_after_the_last_member_are_padding(padding):
     with answered(response(WHOLE + WHOLE + padding, "Content-Encoding: gzip")) as got:
         assert got.body == b"some words " * 200
 
 
-def test_B10_what_was_decoded_before_the_fault_can_be_had():
+def test_B10_bytes_decoded_before_the_fault_can_be_read():
     with answered(response(WHOLE[:-1], "Content-Encoding: gzip")) as got:
         assert got.body_file.read(1100) == b"some words " * 100
         with pytest.raises(DecodingError, match="after 1100 decoded bytes: the stream ends early"):
@@ -451,12 +451,12 @@ def test_B10_what_was_decoded_before_the_fault_can_be_had():
             assert not got.body
 
 
-# From another thread
+# Other threads, and the position of a fault
 
 
 @pytest.mark.parametrize("framing", FRAMINGS)
 @pytest.mark.parametrize("live", [False, True])
-def test_W24_closing_from_another_thread_ends_a_read_that_waits(framing, live):
+def test_W24_closing_from_another_thread_ends_a_waiting_read(framing, live):
     whole = FRAMINGS[framing](bytes(range(256)) * 1000)
     script = giving(whole[:2000], then=lambda peer: peer.read_to_end())
     with ScriptedServer(script) as server, Client(timeout=Timeout(idle=30)) as client:
@@ -473,7 +473,7 @@ def test_W24_closing_from_another_thread_ends_a_read_that_waits(framing, live):
 
         reader = threading.Thread(target=read)
         reader.start()
-        time.sleep(0.05)  # either order must do; this makes it likely that the reader waits
+        time.sleep(0.05)  # both orders are valid; this makes it likely that the reader waits
         got.close()
         reader.join(10)
         assert not reader.is_alive()
@@ -482,7 +482,7 @@ def test_W24_closing_from_another_thread_ends_a_read_that_waits(framing, live):
 
 
 @pytest.mark.parametrize("together", [True, False])
-def test_W05_B04_a_break_in_the_framing_is_told_after_what_came_wherever_it_was_cut(together):
+def test_W05_B04_broken_framing_raises_after_the_received_bytes(together):
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     parts = (
         [head + b"3\r\nabc\r\nnonsense\r\n"]
@@ -492,4 +492,4 @@ def test_W05_B04_a_break_in_the_framing_is_told_after_what_came_wherever_it_was_
     with answered(giving(*parts)) as got:
         assert got.status == 200
         assert got.body_file.read(3) == b"abc"
-        now_and_ever_after(got, ParserError, "no chunk size, but b'nonsense")
+        assert_every_read_raises(got, ParserError, "no chunk size, but b'nonsense")

@@ -1,4 +1,4 @@
-"""``body_file`` is a file: whatever is done with files is done with it, and comes out the same."""
+"""``body_file`` behaves like a real file, for every framing, while the body arrives."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ LONG = bytes(range(256)) * 1500 + b"\n" + b"x" * 70_000 + b"\nlast"
 EVERY_FRAMING = pytest.mark.parametrize("framing", FRAMINGS)
 
 
-def outcome(call, file):
-    """What a call gives, or which kind of exception it raises."""
+def outcome_of(call, file):
+    """Return the result of a call, or the type of the exception that it raises."""
     try:
         return call(file)
     except (OSError, ValueError, TypeError, OverflowError) as exc:
         return next(kind for kind in (OSError, ValueError, Exception) if isinstance(exc, kind))
 
 
-# B01: what anybody does with a file
+# B01: what the standard library does with files
 
 
 @EVERY_FRAMING
-def test_B01_reading_seeking_and_telling_are_those_of_a_file(framing, tmp_path):
+def test_B01_body_file_reads_seeks_and_tells_like_a_file(framing, tmp_path):
     calls = [
         lambda file: file.tell(),
         lambda file: file.read(0),
@@ -82,16 +82,16 @@ def test_B01_reading_seeking_and_telling_are_those_of_a_file(framing, tmp_path):
     (tmp_path / "real").write_bytes(TEXT)
     with answered(FRAMINGS[framing](TEXT)) as got, (tmp_path / "real").open("rb") as real:
         for number, call in enumerate(calls):
-            assert outcome(call, got.body_file) == outcome(call, real), f"call {number}"
+            assert outcome_of(call, got.body_file) == outcome_of(call, real), f"call {number}"
 
 
-def test_B01_there_is_no_descriptor_to_go_around_it():
+def test_B01_body_file_has_no_descriptor():
     with answered(response(TEXT)) as got, pytest.raises(io.UnsupportedOperation):
         got.body_file.fileno()
 
 
 @EVERY_FRAMING
-def test_B01_text_is_read_through_a_wrapper(framing):
+def test_B01_text_is_read_through_a_text_wrapper(framing):
     with answered(FRAMINGS[framing](TEXT)) as got:
         text = io.TextIOWrapper(got.body_file, encoding="utf-8", newline=None)
         assert text.read() == "one\ntwo\n\nfour ü\nand no end"
@@ -101,7 +101,7 @@ def test_B01_text_is_read_through_a_wrapper(framing):
         assert got.body == TEXT
 
 
-def zipped():
+def make_zip():
     memory = io.BytesIO()
     with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a.txt", b"of a")
@@ -110,8 +110,8 @@ def zipped():
 
 
 @EVERY_FRAMING
-def test_B01_a_zip_is_opened(framing):
-    with answered(FRAMINGS[framing](zipped())) as got:
+def test_B01_zipfile_opens_a_body(framing):
+    with answered(FRAMINGS[framing](make_zip())) as got:
         assert zipfile.is_zipfile(got.body_file)
         with zipfile.ZipFile(got.body_file) as archive:
             assert archive.namelist() == ["a.txt", "b/c.bin"]
@@ -120,7 +120,7 @@ def test_B01_a_zip_is_opened(framing):
 
 
 @pytest.mark.parametrize("body", [b"", b"x", b"x" * 21, b"x" * 1000], ids=len)
-def test_B01_what_is_no_zip_is_found_to_be_none(body):
+def test_B01_zipfile_rejects_a_body_that_is_no_zip(body):
     with answered(response(body)) as got:
         assert not zipfile.is_zipfile(got.body_file)
         with pytest.raises(zipfile.BadZipFile):
@@ -129,7 +129,7 @@ def test_B01_what_is_no_zip_is_found_to_be_none(body):
 
 @EVERY_FRAMING
 @pytest.mark.parametrize("mode", ["w:gz", "w"])
-def test_B01_a_tar_is_opened_by_seeking_and_as_a_stream(framing, mode):
+def test_B01_tarfile_opens_a_body_by_seeking_and_as_a_stream(framing, mode):
     memory = io.BytesIO()
     with tarfile.open(fileobj=memory, mode=mode) as archive:
         info = tarfile.TarInfo("name")
@@ -144,7 +144,7 @@ def test_B01_a_tar_is_opened_by_seeking_and_as_a_stream(framing, mode):
 
 
 @EVERY_FRAMING
-def test_B01_csv_and_json_are_read(framing):
+def test_B01_csv_and_json_read_a_body(framing):
     with answered(FRAMINGS[framing]('a,b\r\n"1\n2",ü\r\n'.encode())) as got:
         rows = csv.reader(io.TextIOWrapper(got.body_file, "utf-8", newline=""))
         assert list(rows) == [["a", "b"], ["1\n2", "ü"]]
@@ -153,7 +153,7 @@ def test_B01_csv_and_json_are_read(framing):
 
 
 @EVERY_FRAMING
-def test_B01_it_is_copied(framing, tmp_path):
+def test_B01_shutil_copies_a_body(framing, tmp_path):
     with answered(FRAMINGS[framing](LONG)) as got:
         with (tmp_path / "copy").open("wb") as file:
             shutil.copyfileobj(got.body_file, file)
@@ -161,7 +161,7 @@ def test_B01_it_is_copied(framing, tmp_path):
 
 
 @EVERY_FRAMING
-def test_B01_probing_the_first_bytes_and_going_back_leaves_it_whole(framing):
+def test_B01_a_body_is_whole_after_probing_and_seeking_back(framing):
     with answered(FRAMINGS[framing](LONG)) as got:
         file = got.body_file
         for size in (2, 16, 32, 1024):
@@ -170,7 +170,7 @@ def test_B01_probing_the_first_bytes_and_going_back_leaves_it_whole(framing):
         assert file.read() == LONG
 
 
-def test_readlines_gives_whole_lines_however_long_they_are():
+def test_readlines_returns_whole_lines_of_any_length():
     body = b"a" * (3 * MIB) + b"\nb\n"
     with answered(response(body)) as got:
         assert got.body_file.readlines() == [b"a" * (3 * MIB) + b"\n", b"b\n"]
@@ -178,7 +178,7 @@ def test_readlines_gives_whole_lines_however_long_they_are():
         assert len(got.body_file.readlines(1)) == 1
 
 
-def test_closing_the_file_lets_go_of_the_view_and_not_of_the_body():
+def test_closing_the_file_does_not_close_the_body():
     with answered(response(TEXT)) as got:
         with got.body_file as file:
             assert file.readline() == b"one\n"
@@ -189,7 +189,7 @@ def test_closing_the_file_lets_go_of_the_view_and_not_of_the_body():
         assert got.body_file.read() == TEXT
 
 
-def test_the_file_is_the_same_one_at_every_look():
+def test_body_file_is_the_same_object_every_time():
     with answered(response(TEXT)) as got:
         assert got.body_file is got.body_file
         assert got.body_file.readline() == b"one\n"
@@ -197,18 +197,18 @@ def test_the_file_is_the_same_one_at_every_look():
         assert repr(got.body_file) == f"<BodyFile over {len(TEXT)} bytes so far>"
 
 
-def test_a_read_into_no_room_takes_nothing_for_the_end():
+def test_readinto_an_empty_buffer_is_no_end_of_the_body():
     with ExitStack() as stack:
         files = []
         for framing in ("length", "to the end", "chunks"):
-            got = stack.enter_context(answered(giving(*cut(FRAMINGS[framing](LONG), 4))))
+            got = stack.enter_context(answered(giving(*split(FRAMINGS[framing](LONG), 4))))
             files.append(got.body_file)
         for file in files:
             assert file.raw.readinto(bytearray()) == 0
             assert file.read() == LONG
 
 
-def cut(data, count):
+def split(data, count):
     size = -(-len(data) // count)
     return [data[at : at + size] for at in range(0, len(data), size)]
 
@@ -226,9 +226,9 @@ CALLS = st.one_of(
 
 
 @EVERY_FRAMING
-def test_B01_any_order_of_calls_gives_what_a_real_file_gives(framing, tmp_path):
+def test_B01_any_order_of_calls_returns_the_same_as_a_real_file(framing, tmp_path):
     bodies = {b"/short": TEXT, b"/long": LONG, b"/empty": b""}
-    answers = {name: cut(FRAMINGS[framing](body), 3) for name, body in bodies.items()}
+    answers = {name: split(FRAMINGS[framing](body), 3) for name, body in bodies.items()}
 
     def script(peer):
         peer.without_delay()
@@ -249,14 +249,14 @@ def test_B01_any_order_of_calls_gives_what_a_real_file_gives(framing, tmp_path):
             calls=st.lists(CALLS, max_size=12),
         )
         @example(name=b"/short", spool_size=0, calls=[("seek", 1, 1), ("readinto", 200_000)])
-        def the_same(name, spool_size, calls):
+        def assert_same(name, spool_size, calls):
             url = server.url(name.decode())
             with (tmp_path / name.decode()[1:]).open("rb") as real:
                 with client.get(url, spool_size=spool_size) as got:
                     for call in calls:
                         compare(got, real, bodies[name], *call)
 
-        the_same()
+        assert_same()
 
 
 def compare(got, real, body, verb, *arguments):
@@ -273,26 +273,26 @@ def compare(got, real, body, verb, *arguments):
         here, there = bytearray(size), bytearray(size)
         assert (file.readinto(here), here) == (real.readinto(there), there)
     elif verb == "peek":
-        came = file.peek(*arguments)
+        received = file.peek(*arguments)
         position = real.tell()
-        assert came == body[position : position + len(came)]
-        assert bool(came) == (position < len(body))
+        assert received == body[position : position + len(received)]
+        assert bool(received) == (position < len(body))
     elif verb == "read1":
-        # How much there is differs; that it is the right bytes, and at least one, does not.
-        came = file.read1(*arguments)
-        rest = real.read(len(came) or 1) if arguments[0] else b""
-        assert came == rest
+        # The count may differ, but the bytes must be right and at least one.
+        received = file.read1(*arguments)
+        rest = real.read(len(received) or 1) if arguments[0] else b""
+        assert received == rest
     else:
         call = operator.methodcaller(verb, *arguments)
-        assert outcome(call, file) == outcome(call, real)
+        assert outcome_of(call, file) == outcome_of(call, real)
     assert file.tell() == real.tell()
 
 
-# B02: what comes first is had first
+# B02: the first bytes before the body is complete
 
 
 @pytest.mark.parametrize("framing", ["length", "chunks", "to the end"])
-def test_B02_read1_and_peek_give_the_first_bytes_before_the_body_is_complete(framing):
+def test_B02_read1_and_peek_return_the_first_bytes_of_an_incomplete_body(framing):
     go = threading.Event()
     head, middle, end = (whole := FRAMINGS[framing](b"x" * 3000))[:500], whole[500:900], whole[900:]
     with answered(giving(head, middle, end, go=go)) as got:
@@ -301,12 +301,12 @@ def test_B02_read1_and_peek_give_the_first_bytes_before_the_body_is_complete(fra
         assert first == b"x" * len(first) != b""
         assert file.read1(10) == b"x" * 10
         go.set()
-        # A read of so many waits until so many are there.
+        # A read of a given size waits until all of its bytes have arrived.
         assert file.read(1024) == b"x" * 1024
         assert file.read() == b"x" * (3000 - 1034)
 
 
-def test_B02_a_line_is_given_as_soon_as_its_end_is_there():
+def test_B02_readline_returns_as_soon_as_the_line_has_arrived():
     go = threading.Event()
     whole = response(b"first\nsecond\n")
     with answered(giving(whole[:-9], whole[-9:-4], whole[-4:], go=go)) as got:
@@ -319,7 +319,7 @@ def test_B02_a_line_is_given_as_soon_as_its_end_is_there():
 
 
 @EVERY_FRAMING
-def test_B03_iteration_gives_lines_and_one_longer_than_one_mib_in_pieces(framing):
+def test_B03_iteration_yields_lines_and_cuts_those_longer_than_one_mib(framing):
     body = b"a\n" + b"b" * (2 * MIB + 5) + b"\nlast"
     with answered(FRAMINGS[framing](body)) as got:
         lines = list(got.body_file)
@@ -331,7 +331,7 @@ def test_B03_iteration_gives_lines_and_one_longer_than_one_mib_in_pieces(framing
         assert [len(line) for line in got.iter_lines()] == [1, 2 * MIB + 5, 4]
 
 
-def test_B03_iter_lines_takes_off_both_kinds_of_end_and_no_more():
+def test_B03_iter_lines_strips_lf_and_crlf_only():
     body = b"a\nb\r\nc\r\r\n\n\r\n d \re\n\nf"
     with answered(response(body)) as got:
         whole = [b"a", b"b", b"c\r", b"", b"", b" d \re", b"", b"f"]
@@ -346,7 +346,7 @@ def test_B03_iter_lines_takes_off_both_kinds_of_end_and_no_more():
 # B07: several readers
 
 
-def test_B07_two_tees_have_places_of_their_own():
+def test_B07_two_tees_have_independent_positions():
     with answered(response(TEXT)) as got:
         first, second = got.tee(), got.tee()
         assert first.readline() == b"one\n"
@@ -361,14 +361,14 @@ def test_B07_two_tees_have_places_of_their_own():
 
 @EVERY_FRAMING
 @pytest.mark.parametrize("spool_size", [0, 10**7])
-def test_B07_two_threads_read_two_tees_at_once(framing, spool_size):
+def test_B07_several_threads_read_tees_at_the_same_time(framing, spool_size):
     body = LONG * 3
-    with answered(giving(*cut(FRAMINGS[framing](body), 50)), spool_size=spool_size) as got:
+    with answered(giving(*split(FRAMINGS[framing](body), 50)), spool_size=spool_size) as got:
         start, found = threading.Barrier(3), []
 
         def read(size):
             start.wait()
-            # The first looks at the body come at the same time, and must see the same one.
+            # All threads access the body first at the same time, and must get the same one.
             file = got.tee()
             found.append(b"".join(iter(lambda: file.read(size), b"")))
 
@@ -377,15 +377,15 @@ def test_B07_two_threads_read_two_tees_at_once(framing, spool_size):
             thread.start()
         for thread in threads:
             thread.join(20)
-        assert [piece == body for piece in found] == [True] * 3
+        assert [chunk == body for chunk in found] == [True] * 3
 
 
-def test_B07_what_has_come_can_be_read_while_another_waits_for_more():
+def test_B07_spooled_bytes_can_be_read_while_another_reader_waits():
     go, waiting = threading.Event(), threading.Event()
     whole = response(TEXT * 100)
     with answered(giving(whole[:-10], whole[-10:], go=go)) as got:
-        came = got.tee()
-        assert came.read(100) == (TEXT * 100)[:100]
+        received = got.tee()
+        assert received.read(100) == (TEXT * 100)[:100]
 
         def read_all():
             waiting.set()
@@ -395,17 +395,17 @@ def test_B07_what_has_come_can_be_read_while_another_waits_for_more():
         other = threading.Thread(target=read_all)
         other.start()
         assert waiting.wait(10)
-        for _ in range(100):  # in some of these the other one is waiting
+        for _ in range(100):  # in some of these the other thread is waiting
             assert got.tee().read(100) == (TEXT * 100)[:100]
-        assert came.read1(10) == (TEXT * 100)[100:110]
+        assert received.read1(10) == (TEXT * 100)[100:110]
         go.set()
         other.join(10)
         assert found == [TEXT * 100]
 
 
-def test_B07_one_reads_through_the_spool_what_another_pulls_however_they_meet():
+def test_B07_concurrent_readers_all_read_the_whole_body():
     body = bytes(range(256)) * 8192
-    with answered(giving(*cut(FRAMINGS["chunks"](body), 200)), spool_size=MIB) as got:
+    with answered(giving(*split(FRAMINGS["chunks"](body), 200)), spool_size=MIB) as got:
         found, start = [], threading.Barrier(4)
 
         def read(size, seek):
@@ -414,10 +414,10 @@ def test_B07_one_reads_through_the_spool_what_another_pulls_however_they_meet():
             if seek:
                 file.seek(-1, 2)
                 file.seek(0)
-            pieces = []
-            while piece := file.read1(size):
-                pieces.append(piece)
-            found.append(b"".join(pieces))
+            chunks = []
+            while chunk := file.read1(size):
+                chunks.append(chunk)
+            found.append(b"".join(chunks))
 
         kinds = [(1000, False), (100_000, False), (7, True)]
         threads = [threading.Thread(target=read, args=kind) for kind in kinds]
@@ -427,7 +427,7 @@ def test_B07_one_reads_through_the_spool_what_another_pulls_however_they_meet():
         assert got.body == body
         for thread in threads:
             thread.join(20)
-        assert [piece == body for piece in found] == [True] * 3
+        assert [chunk == body for chunk in found] == [True] * 3
 
 
 # R09, R11, R12: the spool
@@ -435,7 +435,7 @@ def test_B07_one_reads_through_the_spool_what_another_pulls_however_they_meet():
 
 @pytest.mark.parametrize("body", [LONG, LONG.replace(b"\n", b"-"), b"", b"\n"], ids=len)
 @EVERY_FRAMING
-def test_R09_iterating_and_reading_1024_at_a_time_write_the_same_file(framing, body, tmp_path):
+def test_R09_iterating_and_reading_1024_bytes_write_the_same_file(framing, body, tmp_path):
     with answered(FRAMINGS[framing](body)) as got:
         with (tmp_path / "iterated").open("wb") as f:
             for block in got.body_file:
@@ -451,7 +451,7 @@ def test_R09_iterating_and_reading_1024_at_a_time_write_the_same_file(framing, b
     assert (tmp_path / "read").read_bytes() == body
 
 
-def test_R09_a_body_without_a_line_end_is_iterated_in_bounded_memory():
+def test_R09_a_body_without_line_ends_is_iterated_in_little_memory():
     block = b"x" * MIB
 
     def script(peer):
@@ -471,7 +471,7 @@ def test_R09_a_body_without_a_line_end_is_iterated_in_bounded_memory():
 
 
 def spool_files():
-    """The open files of this process that have no name, but something in them."""
+    """Return the status of each open file that has bytes and no name."""
     found = [os.fstat(number) for number in descriptors()]
     return [
         file for file in found if stat.S_ISREG(file.st_mode) and file.st_size and not file.st_nlink
@@ -479,7 +479,7 @@ def spool_files():
 
 
 @EVERY_FRAMING
-def test_R11_one_mib_is_kept_in_memory_and_one_byte_more_in_a_file(framing):
+def test_R11_one_mib_is_kept_in_memory_and_more_in_a_file(framing):
     for size, in_a_file in ((MIB, False), (MIB + 1, True)):
         with answered(FRAMINGS[framing](b"x" * size)) as got:
             assert len(got.body) == size
@@ -488,7 +488,7 @@ def test_R11_one_mib_is_kept_in_memory_and_one_byte_more_in_a_file(framing):
         assert not spool_files()
 
 
-def test_R11_the_bound_and_the_directory_are_options(tmp_path):
+def test_R11_spool_size_and_spool_dir_are_options(tmp_path):
     (tmp_path / "spool").mkdir()
     with answered(response(b"x" * 101), spool_size=100, spool_dir=tmp_path / "spool") as got:
         assert got.body_file.read(1) == b"x"
@@ -500,8 +500,8 @@ def test_R11_the_bound_and_the_directory_are_options(tmp_path):
         assert not spool_files()
 
 
-def test_R11_a_body_is_pulled_no_further_than_it_is_read():
-    # What one call of the reader pulls is a buffer full; the rest stays with the peer.
+def test_R11_a_body_is_received_only_as_far_as_it_is_read():
+    # One read receives at most one buffer; the rest stays with the server.
     with answered(giving(response(b"x" * (8 * MIB)))) as got:
         got.body_file.read(1)
         assert repr(got.body_file) != f"<BodyFile over {8 * MIB} bytes so far>"
@@ -512,7 +512,7 @@ def test_R11_a_body_is_pulled_no_further_than_it_is_read():
 
 @EVERY_FRAMING
 @pytest.mark.parametrize("body", [TEXT, b"\xc3\xbc" * MIB], ids=["in memory", "in a file"])
-def test_R12_every_view_gives_the_same_as_often_as_it_is_asked(framing, body):
+def test_R12_every_view_returns_the_whole_body_every_time(framing, body):
     server = ScriptedServer.serving(FRAMINGS[framing](body))
     with Client(timeout=10) as client:
         with server:
@@ -530,15 +530,15 @@ def test_R12_every_view_gives_the_same_as_often_as_it_is_asked(framing, body):
         got.close()
 
 
-def test_R12_the_body_can_be_asked_for_in_the_middle_of_reading_its_file():
-    with answered(giving(*cut(response(LONG), 5))) as got:
+def test_R12_body_can_be_read_in_the_middle_of_body_file():
+    with answered(giving(*split(response(LONG), 5))) as got:
         assert got.body_file.read(10) == LONG[:10]
         assert got.body == LONG
         assert got.body_file.read(10) == LONG[10:20]
 
 
-def test_after_close_a_file_says_that_the_response_was_closed():
-    with answered(giving(*cut(response(LONG), 5))) as got:
+def test_a_file_raises_after_its_response_was_closed():
+    with answered(giving(*split(response(LONG), 5))) as got:
         file = got.body_file
         file.read(10)
     file.seek(0)
@@ -548,7 +548,7 @@ def test_after_close_a_file_says_that_the_response_was_closed():
         got.body_file.read()
 
 
-def test_a_body_in_memory_that_was_read_to_its_last_byte_outlives_close():
+def test_a_complete_body_in_memory_can_be_read_after_close():
     for framing, spare in (("length", 0), ("chunks", 1)):
         with answered(FRAMINGS[framing](LONG), spool_size=10**7) as got:
             assert got.body_file.read(len(LONG) + spare) == LONG

@@ -1,4 +1,4 @@
-"""A body taken live: one pass, nothing kept, one claim; and a body that is saved, or let go."""
+"""A body that is read live, in one pass and without a copy; skipped; or saved."""
 
 from __future__ import annotations
 
@@ -35,29 +35,29 @@ from support.memory import MIB, open_descriptors, peak_memory
 from support.peer import HANG_BOUND
 
 BODY = b"a line\n" * 30_000
-KEEPS_OPEN = {"then": lambda peer: peer.read_to_end()}  # so that only the client can end it
+KEEPS_OPEN = {"then": lambda peer: peer.read_to_end()}  # only the client can close the connection
 EVERY_FRAMING = pytest.mark.parametrize("framing", FRAMINGS)
 
 
-def in_parts(framing, body=BODY):
-    """A script that gives the head with some of the body, and then the rest."""
+def send_in_parts(framing, body=BODY):
+    """Return a script that sends the head with some of the body, and then the rest."""
     whole = FRAMINGS[framing](body)
     return giving(whole[:300], whole[300:9000], whole[9000:])
 
 
-# What comes, as it comes
+# Bytes as they arrive
 
 
-def test_S01_the_first_item_is_there_before_the_second_is_sent():
+def test_S01_the_first_chunk_is_yielded_before_the_second_is_sent():
     go = threading.Event()
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     script = giving(head + chunks(b"abc"), chunks(b"defg") + b"0\r\n\r\n", go=go)
     with answered(script) as got:
-        pieces = iter(got.payload_stream)
-        first = next(pieces)
+        items = iter(got.payload_stream)
+        first = next(items)
         assert first == b"abc"
         go.set()
-        assert first + b"".join(pieces) == b"abcdefg"
+        assert first + b"".join(items) == b"abcdefg"
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_S01_the_first_item_is_there_before_the_second_is_sent():
         (response(b"", "Content-Encoding: gzip"), "POST"),
     ],
 )
-def test_S02_where_there_is_no_body_there_is_no_stream_and_the_body_is_empty(answer, method):
+def test_S02_a_response_without_a_body_has_no_payload_stream(answer, method):
     with answered(answer, method) as got:
         assert got.payload_stream is None
         assert got.body == b""
@@ -85,21 +85,21 @@ def test_S02_where_there_is_no_body_there_is_no_stream_and_the_body_is_empty(ans
 
 
 @EVERY_FRAMING
-def test_the_pieces_are_bytes_and_together_the_body(framing):
-    with answered(in_parts(framing)) as got:
-        pieces = list(got.payload_stream)
-        assert all(type(piece) is bytes and piece for piece in pieces)
-        assert b"".join(pieces) == BODY
+def test_payload_stream_yields_the_body_as_bytes(framing):
+    with answered(send_in_parts(framing)) as got:
+        items = list(got.payload_stream)
+        assert all(type(item) is bytes and item for item in items)
+        assert b"".join(items) == BODY
 
 
-def test_an_empty_body_in_chunks_is_a_stream_of_nothing():
+def test_an_empty_chunked_body_yields_nothing():
     with answered(FRAMINGS["chunks"](b"")) as got:
         assert list(got.payload_stream) == []
 
 
 @EVERY_FRAMING
-def test_the_stream_is_read_as_a_file_that_cannot_go_back(framing):
-    with answered(in_parts(framing)) as got, got.body_stream() as stream:
+def test_body_stream_is_a_file_that_cannot_seek(framing):
+    with answered(send_in_parts(framing)) as got, got.body_stream() as stream:
         assert stream.read(3) == BODY[:3]
         assert stream.peek(1)[:1] == b"i"
         assert stream.readline() == b"ine\n"
@@ -115,13 +115,13 @@ def test_the_stream_is_read_as_a_file_that_cannot_go_back(framing):
         assert stream.read() == stream.read(1) == b""
 
 
-def test_the_stream_is_read_as_text_through_a_wrapper():
-    with answered(in_parts("chunks", "grün\r\n€".encode() * 1000)) as got:
+def test_body_stream_is_read_as_text_through_a_wrapper():
+    with answered(send_in_parts("chunks", "grün\r\n€".encode() * 1000)) as got:
         lines = list(io.TextIOWrapper(got.body_stream(), "utf-8", newline=None))
     assert lines == ["grün\n", *["€grün\n"] * 999, "€"]
 
 
-def test_a_stream_gives_the_first_bytes_before_the_body_is_complete():
+def test_body_stream_returns_the_first_bytes_before_the_body_is_complete():
     go = threading.Event()
     whole = response(b"x" * 1000)
     with answered(giving(whole[:100], whole[100:], go=go)) as got:
@@ -132,9 +132,9 @@ def test_a_stream_gives_the_first_bytes_before_the_body_is_complete():
 
 
 @EVERY_FRAMING
-def test_without_decompression_the_stream_is_as_it_was_sent(framing):
+def test_payload_stream_without_decompression_yields_the_sent_bytes(framing):
     whole = FRAMINGS[framing](BODY)
-    with answered(in_parts(framing), decompress=False) as got:
+    with answered(send_in_parts(framing), decompress=False) as got:
         came = b"".join(got.payload_stream)
     if framing == "gzip":
         assert whole.endswith(came)
@@ -145,14 +145,14 @@ def test_without_decompression_the_stream_is_as_it_was_sent(framing):
 
 @pytest.mark.parametrize("read", ["body", "body_file", "payload_stream", "body_stream", "save"])
 @pytest.mark.parametrize("framing", ["length", "chunks", "gzip"])
-def test_what_came_while_we_were_sending_is_read_first(framing, read):
+def test_bytes_received_while_sending_are_read_first(framing, read):
     whole = FRAMINGS[framing](BODY)
-    sent = threading.Event()
+    read_payload = threading.Event()
 
     def script(peer):
         peer.read_head()
         peer.send(whole[: len(whole) // 2])
-        sent.set()
+        read_payload.set()
         while peer.read_some() and not peer.wire.endswith(b"0\r\n\r\n"):
             pass
         peer.send(whole[len(whole) // 2 :])
@@ -160,31 +160,31 @@ def test_what_came_while_we_were_sending_is_read_first(framing, read):
     def rows():
         for _ in range(50):
             yield b"row" * 1000
-        assert sent.wait(10)
+        assert read_payload.wait(10)
         for _ in range(50):
             yield b"row" * 1000
 
-    views = {**KEEPING, **LIVE}
+    views = {**SPOOLED, **LIVE}
     with ScriptedServer(script) as server, Client(timeout=10, spool_size=1000) as client:
         with client.post(server.url(), rows()) as got:
             assert views[read](got) == BODY
 
 
-def test_what_came_while_we_were_sending_is_let_go_by_close():
+def test_close_releases_bytes_received_while_sending():
     def script(peer):
         peer.read_head()
-        peer.send(response(b"x" * 50_000))  # no more than goes while nobody reads
-        sent.set()
+        peer.send(response(b"x" * 50_000))  # less than fits into the buffers of a connection
+        read_payload.set()
         while peer.read_some() and not peer.wire.endswith(b"0\r\n\r\n"):
             pass
 
     def rows():
         yield b"row"
-        assert sent.wait(10)
+        assert read_payload.wait(10)
         for _ in range(100):
             yield b"row" * 10_000
 
-    sent = threading.Event()
+    read_payload = threading.Event()
     before = open_descriptors()
     with ScriptedServer(script) as server, Client(timeout=10, spool_size=1000) as client:
         got = client.post(server.url(), rows())
@@ -196,26 +196,26 @@ def test_what_came_while_we_were_sending_is_let_go_by_close():
         assert not got.body
 
 
-# The claim
+# The first read decides
 
 
-def sent(payload):
-    return b"".join(bytes(piece) for piece in as_payload(payload))
+def read_payload(payload):
+    return b"".join(bytes(chunk) for chunk in as_payload(payload))
 
 
-KEEPING = {
+SPOOLED = {
     "body": lambda got: got.body,
     "text": lambda got: got.text.encode(),
     "body_file": lambda got: (got.body_file.seek(0), got.body_file.read())[1],
     "tee": lambda got: got.tee().read(),
     "iter_blocks": lambda got: b"".join(got.iter_blocks(1000)),
     "iter_lines": lambda got: b"".join(line + b"\n" for line in got.iter_lines()),
-    "payload of body_file": lambda got: sent(got.tee()),
+    "payload of body_file": lambda got: read_payload(got.tee()),
     "pickle": lambda got: pickle.loads(pickle.dumps(got)).body,
 }
 
 
-def saved(got):
+def save_to_memory(got):
     file = io.BytesIO()
     assert got.save(file) == len(file.getvalue())
     return file.getvalue()
@@ -224,49 +224,49 @@ def saved(got):
 LIVE = {
     "payload_stream": lambda got: b"".join(got.payload_stream),
     "body_stream": lambda got: got.body_stream().read(),
-    "save": saved,
-    "payload of the response": sent,
-    "payload of payload_stream": lambda got: sent(got.payload_stream),
+    "save": save_to_memory,
+    "payload of the response": read_payload,
+    "payload of payload_stream": lambda got: read_payload(got.payload_stream),
 }
-ANSWERS = {
+RESPONSES = {
     "whole with its head": response(BODY[:700]),
-    "in parts": in_parts("length", BODY[:70_000]),
-    "in chunks": in_parts("chunks", BODY[:70_000]),
+    "in parts": send_in_parts("length", BODY[:70_000]),
+    "in chunks": send_in_parts("chunks", BODY[:70_000]),
     "gzip": FRAMINGS["gzip"](BODY[:700]),
 }
-EVERY_ANSWER = pytest.mark.parametrize("answer", ANSWERS)
+EVERY_RESPONSE = pytest.mark.parametrize("answer", RESPONSES)
 
 
-@EVERY_ANSWER
-@pytest.mark.parametrize("first", KEEPING)
-def test_R12_what_was_read_through_the_spool_can_be_read_in_any_other_way(answer, first):
-    with answered(ANSWERS[answer]) as got:
-        body = KEEPING[first](got)
+@EVERY_RESPONSE
+@pytest.mark.parametrize("first", SPOOLED)
+def test_R12_a_spooled_body_can_be_read_in_every_other_way(answer, first):
+    with answered(RESPONSES[answer]) as got:
+        body = SPOOLED[first](got)
         assert body == BODY[: len(body)]
         assert len(body) in (700, 70_000)
-        for read in (*KEEPING.values(), *LIVE.values(), *KEEPING.values()):
+        for read in (*SPOOLED.values(), *LIVE.values(), *SPOOLED.values()):
             assert got.can_read()
             assert read(got) == body
 
 
-@EVERY_ANSWER
+@EVERY_RESPONSE
 @pytest.mark.parametrize("first", LIVE)
-def test_R26_what_was_taken_live_has_gone_by_whatever_its_size(answer, first):
-    with answered(ANSWERS[answer]) as got:
+def test_R26_a_body_that_was_read_live_cannot_be_read_again(answer, first):
+    with answered(RESPONSES[answer]) as got:
         body = LIVE[first](got)
         assert body == BODY[: len(body)]
         assert len(body) in (700, 70_000)
         assert not got.can_read()
-        for read in ({**KEEPING, **LIVE}).values():
-            if read is KEEPING["pickle"]:
-                continue  # the head goes along; test_response has what becomes of the body
-            with pytest.raises(AlreadyRead, match="has gone by"):
+        for read in ({**SPOOLED, **LIVE}).values():
+            if read is SPOOLED["pickle"]:
+                continue  # the head is pickled all the same; test_response checks the body
+            with pytest.raises(AlreadyRead, match="was read live"):
                 read(got)
 
 
-@EVERY_ANSWER
-def test_a_view_that_nobody_reads_claims_nothing(answer):
-    with answered(ANSWERS[answer]) as got:
+@EVERY_RESPONSE
+def test_a_view_that_is_not_read_claims_nothing(answer):
+    with answered(RESPONSES[answer]) as got:
         assert got.payload_stream is not None
         iter(got.payload_stream)
         as_payload(got)
@@ -277,8 +277,8 @@ def test_a_view_that_nobody_reads_claims_nothing(answer):
         assert b"".join(got.payload_stream) in (BODY[:700], BODY[:70_000])
 
 
-def test_a_live_reader_keeps_its_claim_to_the_end():
-    with answered(in_parts("length")) as got:
+def test_a_live_reader_excludes_other_readers_to_the_end():
+    with answered(send_in_parts("length")) as got:
         first = iter(got.payload_stream)
         began = next(first)
         for other in (lambda: got.body, lambda: next(iter(got.payload_stream)), got.body_file.read):
@@ -287,25 +287,25 @@ def test_a_live_reader_keeps_its_claim_to_the_end():
         assert began + b"".join(first) == BODY
 
 
-def test_a_stream_after_a_part_was_spooled_begins_there_and_goes_on_live():
-    with answered(in_parts("length", b"0123456789" * MIB)) as got:
+def test_a_stream_over_a_partly_spooled_body_continues_live():
+    with answered(send_in_parts("length", b"0123456789" * MIB)) as got:
         assert got.body_file.read(7) == b"0123456"
         stream = got.body_stream()
         assert stream.read(12) == b"012345678901"
         assert got.body_file.read(13) == b"7890123456789"
         assert sum(map(len, stream)) == 10 * MIB - 12
         got.body_file.seek(3)
-        assert got.body_file.read(10) == b"3456789012"  # what was spooled stays
+        assert got.body_file.read(10) == b"3456789012"  # the spooled part is kept
         got.body_file.seek(0)
-        with pytest.raises(AlreadyRead, match="has gone by"):
+        with pytest.raises(AlreadyRead, match="was read live"):
             got.body_file.read()
-        with pytest.raises(AlreadyRead, match="has gone by"):
+        with pytest.raises(AlreadyRead, match="was read live"):
             got.body_stream().read()
         assert not got.can_read()
 
 
-def test_a_part_that_was_spooled_is_streamed_by_as_many_as_like_until_one_goes_past_it():
-    with answered(in_parts("length", b"0123456789" * MIB)) as got:
+def test_several_streams_read_the_spooled_part_of_a_body():
+    with answered(send_in_parts("length", b"0123456789" * MIB)) as got:
         got.body_file.read(7)
         one, other = got.body_stream(), got.body_stream()
         assert (one.read1(5), other.read1(5)) == (b"01234", b"01234")
@@ -315,8 +315,8 @@ def test_a_part_that_was_spooled_is_streamed_by_as_many_as_like_until_one_goes_p
         assert other.read(5) == b"56789"
 
 
-DEALINGS = st.one_of(
-    st.sampled_from([("tee",), ("stream",), ("pieces",), ("body",), ("save",), ("payload",)]),
+CALLS = st.one_of(
+    st.sampled_from([("tee",), ("stream",), ("chunks",), ("body",), ("save",), ("payload",)]),
     st.tuples(st.just("read"), st.integers(0, 3), st.sampled_from([1, 500, 3000, 10**6])),
     st.tuples(st.sampled_from(["seek", "close"]), st.integers(0, 3), st.integers(0, 9000)),
     st.sampled_from([("skip",), ("leave",)]),
@@ -324,7 +324,7 @@ DEALINGS = st.one_of(
 
 
 @pytest.mark.parametrize("framing", ["length", "gzip in chunks", "broken"])
-def test_any_dealings_of_several_readers_give_each_the_right_bytes_or_an_error(framing):
+def test_any_calls_of_several_readers_return_the_right_bytes_or_raise(framing):
     body = random.Random(1).randbytes(8000)
     whole = FRAMINGS["length" if framing == "broken" else framing](body)
     short = framing == "broken"
@@ -338,20 +338,20 @@ def test_any_dealings_of_several_readers_give_each_the_right_bytes_or_an_error(f
 
     with ScriptedServer(script) as server, Client(timeout=10) as client:
 
-        @given(st.lists(DEALINGS, max_size=12), st.sampled_from([0, 2000, 10**6]))
+        @given(st.lists(CALLS, max_size=12), st.sampled_from([0, 2000, 10**6]))
         @settings(max_examples=60)
-        def right_or_an_error(dealings, spool_size):
+        def assert_right_or_raises(calls, spool_size):
             with client.get(server.url(), spool_size=spool_size) as got:
                 readers = []
-                for dealing in dealings:
+                for call in calls:
                     with suppress(AlreadyRead, *([UnexpectedEOF] if short else [])):
-                        deal(got, readers, body, *dealing)
+                        make_call(got, readers, body, *call)
 
-        right_or_an_error()
+        assert_right_or_raises()
 
 
 class Reader:
-    """A view, and the place where its next bytes must come from."""
+    """A view, and the position from which its next bytes must come."""
 
     def __init__(self, view, body):
         self.view, self.body, self.at = view, body, 0
@@ -363,7 +363,7 @@ class Reader:
         is_file = hasattr(self.view, "read1")
         came = self.view.read1(size) if is_file else next(self.view, b"")
         assert came == self.body[self.at : self.at + len(came)]
-        # Nothing is the end; a generator that has raised is at its end, too.
+        # b"" is the end; a generator that has raised is at its end too.
         assert came or self.at >= len(self.body) or not is_file
         self.at += len(came)
 
@@ -379,12 +379,12 @@ class Reader:
 VIEWS = {
     "tee": lambda got: got.tee(),
     "stream": lambda got: got.body_stream(),
-    "pieces": lambda got: iter(got.payload_stream),
+    "chunks": lambda got: iter(got.payload_stream),
 }
-WHOLE = {"body": lambda got: got.body, "save": saved, "payload": sent}
+WHOLE = {"body": lambda got: got.body, "save": save_to_memory, "payload": read_payload}
 
 
-def deal(got, readers, body, what, number=0, argument=0):
+def make_call(got, readers, body, what, number=0, argument=0):
     if what in VIEWS:
         readers.append(Reader(VIEWS[what](got), body))
     elif what in WHOLE:
@@ -397,7 +397,7 @@ def deal(got, readers, body, what, number=0, argument=0):
         getattr(readers[number], what)(argument)
 
 
-def test_closing_a_stream_that_went_past_the_spool_lets_go_of_the_rest():
+def test_closing_a_stream_that_has_read_past_the_spool_closes_the_connection():
     script = giving(response(b"0123456789" * MIB), **KEEPS_OPEN)
     with ScriptedServer(script) as server, Client() as client:
         got = client.get(server.url())
@@ -409,9 +409,9 @@ def test_closing_a_stream_that_went_past_the_spool_lets_go_of_the_rest():
             got.body_stream().read()
 
 
-def test_a_live_reader_that_was_interrupted_before_it_took_note_is_told():
+def test_a_live_reader_that_lost_bytes_in_an_interrupt_raises():
     class Letters:
-        """A source of one letter after the other."""
+        """A source that returns one letter at a time."""
 
         def __init__(self):
             self.left = list(b"abcdef")
@@ -420,7 +420,7 @@ def test_a_live_reader_that_was_interrupted_before_it_took_note_is_told():
             view[0] = self.left.pop(0)
             return 1
 
-        def read_piece(self):
+        def read_chunk(self):
             return bytes([self.left.pop(0)])
 
         def close(self):
@@ -428,15 +428,18 @@ def test_a_live_reader_that_was_interrupted_before_it_took_note_is_told():
 
     body, reader, view = Body(Spool(), Letters()), object(), memoryview(bytearray(1))
     for at in range(2):
-        assert body.read_live(reader, at, view) == 1
-    for read in (lambda: body.read_live(reader, 1, view), lambda: body.live_piece(reader, 1)):
-        with pytest.raises(AlreadyRead):  # and not "c", as if it were "b"
+        assert body.read_live_into(reader, at, view) == 1
+    for read in (
+        lambda: body.read_live_into(reader, 1, view),
+        lambda: body.read_live_chunk(reader, 1),
+    ):
+        with pytest.raises(AlreadyRead):  # not "c" in place of "b"
             read()
-    assert body.live_piece(reader, 2) == b"c"
+    assert body.read_live_chunk(reader, 2) == b"c"
 
 
 @pytest.mark.parametrize("live", [False, True])
-def test_R26_a_gibibyte_goes_through_in_little_memory(live):
+def test_R26_one_gib_is_read_live_in_little_memory(live):
     block = bytes(range(256)) * 4096
     count = 1024
 
@@ -446,7 +449,7 @@ def test_R26_a_gibibyte_goes_through_in_little_memory(live):
         for _ in range(count):
             peer.send(block)
 
-    read = "for piece in r.payload_stream: result += len(piece)"
+    read = "for chunk in r.payload_stream: result += len(chunk)"
     if live:
         read = "stream = r.body_stream()\nwhile n := stream.readinto(buffer): result += n"
     with ScriptedServer(script) as server:
@@ -463,8 +466,8 @@ def test_R26_a_gibibyte_goes_through_in_little_memory(live):
 
 
 @EVERY_FRAMING
-@pytest.mark.parametrize("read", [*LIVE.values(), KEEPING["body_file"]], ids=[*LIVE, "body_file"])
-def test_R22_a_body_read_to_its_end_has_given_its_connection_back(framing, read):
+@pytest.mark.parametrize("read", [*LIVE.values(), SPOOLED["body_file"]], ids=[*LIVE, "body_file"])
+def test_R22_a_body_read_to_its_end_releases_its_connection(framing, read):
     def script(peer):
         peer.without_delay()
         while peer.next_request():
@@ -476,12 +479,12 @@ def test_R22_a_body_read_to_its_end_has_given_its_connection_back(framing, read)
     with ScriptedServer(script) as server, Client(timeout=10) as client:
         responses = []
         for _ in range(3):
-            responses.append(client.get(server.url()))  # kept, unclosed
+            responses.append(client.get(server.url()))  # not closed
             assert read(responses[-1]) == BODY
         assert server.connections == (3 if framing == "to the end" else 1)
 
 
-def test_S34_leaving_an_endless_body_after_one_piece_is_quick_and_the_next_request_is_right():
+def test_S34_an_endless_body_is_left_after_one_chunk_and_the_next_request_works():
     def endless(peer):
         peer.read_request()
         peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -494,8 +497,8 @@ def test_S34_leaving_an_endless_body_after_one_piece_is_quick_and_the_next_reque
 
     with ScriptedServer(endless, other) as server, Client(timeout=10) as client:
         with client.get(server.url()) as got:
-            for piece in got.payload_stream:
-                assert piece.strip(b"x") == b""
+            for chunk in got.payload_stream:
+                assert chunk.strip(b"x") == b""
                 break
         assert client.get(server.url()).body == b"next"
         server.until(lambda: server.peers[0].finished, "the end of the endless body")
@@ -504,7 +507,7 @@ def test_S34_leaving_an_endless_body_after_one_piece_is_quick_and_the_next_reque
 
 
 @pytest.mark.parametrize("leave", ["stream", "response", "drop"])
-def test_a_body_left_half_way_closes_its_connection(leave):
+def test_leaving_a_body_half_read_closes_its_connection(leave):
     script = giving(response(b"x" * (8 * MIB)), **KEEPS_OPEN)
     with ScriptedServer(script) as server, Client() as client:
         got = client.get(server.url())
@@ -523,12 +526,12 @@ def test_a_body_left_half_way_closes_its_connection(leave):
 
 
 class Interrupted(BaseException):
-    """What a KeyboardInterrupt is, but for what pytest makes of it."""
+    """Like KeyboardInterrupt, which pytest handles in its own way."""
 
 
 @pytest.fixture
 def interrupts():
-    """A signal that interrupts whoever waits for more of a body, and nobody else."""
+    """Yield a signal that interrupts a thread only while it waits for a body."""
 
     def interrupt(number, frame):
         rooms = [os.path.basename(at.f_code.co_filename) for at, _ in traceback.walk_stack(frame)]
@@ -541,7 +544,7 @@ def interrupts():
 
 
 @pytest.mark.parametrize("live", [False, True])
-def test_an_interrupt_while_reading_is_raised_and_the_body_never_comes_short(live, interrupts):
+def test_an_interrupted_read_raises_and_the_body_is_never_short(live, interrupts):
     over = threading.Event()
 
     def script(peer):
@@ -563,13 +566,13 @@ def test_an_interrupt_while_reading_is_raised_and_the_body_never_comes_short(liv
                 assert not got.body
 
 
-# Letting go
+# Skipping
 
 
 @pytest.mark.parametrize(
     ("rest", "reused"), [(10, True), (200_000, True), (300_000, False), (10**9, False)]
 )
-def test_skipping_reads_a_short_rest_away_and_closes_before_a_long_one(rest, reused):
+def test_skip_body_reads_a_short_rest_and_closes_before_a_long_one(rest, reused):
     def script(peer):
         while peer.next_request():
             peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % rest)
@@ -582,7 +585,7 @@ def test_skipping_reads_a_short_rest_away_and_closes_before_a_long_one(rest, reu
         assert server.connections == (1 if reused else 2)
 
 
-def test_skipping_an_endless_body_of_unknown_length_ends():
+def test_skip_body_of_an_endless_body_ends():
     def script(peer):
         peer.read_request()
         peer.send(b"HTTP/1.1 200 OK\r\n\r\n")
@@ -595,8 +598,8 @@ def test_skipping_an_endless_body_of_unknown_length_ends():
             got.body_file.read()
 
 
-def dripping(peer):
-    """A redirect whose body comes, byte by byte, and never to its end."""
+def drip_redirect(peer):
+    """Send a redirect whose body arrives byte by byte and never ends."""
     peer.read_head()
     peer.without_delay()
     peer.send(b"HTTP/1.1 302 Found\r\nLocation: /there\r\nContent-Length: 200000\r\n\r\n")
@@ -607,22 +610,22 @@ def dripping(peer):
 
 
 @pytest.mark.parametrize("total", [None, 20])
-def test_skipping_a_body_that_drips_is_given_up_soon(total, tls, client):
+def test_skip_body_of_a_dripping_body_ends_soon(total, tls, client):
     timeout = Timeout(connect=HANG_BOUND, idle=HANG_BOUND, total=total)
-    with ScriptedServer(dripping, in_parts("length"), ssl_context=tls) as server:
+    with ScriptedServer(drip_redirect, send_in_parts("length"), ssl_context=tls) as server:
         got = client.get(server.url(), follow_redirect=False, timeout=timeout)
         began = time.monotonic()
         got.skip_body()
         assert time.monotonic() - began < HANG_BOUND / 2
-        server.join()  # its client has gone
-    with ScriptedServer(dripping, in_parts("length"), ssl_context=tls) as server:
+        server.join()  # the client has closed
+    with ScriptedServer(drip_redirect, send_in_parts("length"), ssl_context=tls) as server:
         assert client.get(server.url(), timeout=timeout).status == 200
         assert server.connections == 2
 
 
-@EVERY_ANSWER
-def test_what_was_skipped_has_gone_by_whatever_its_size(answer):
-    with answered(ANSWERS[answer]) as got:
+@EVERY_RESPONSE
+def test_a_skipped_body_cannot_be_read(answer):
+    with answered(RESPONSES[answer]) as got:
         got.skip_body()
         got.skip_body()
         assert not got.can_read()
@@ -630,34 +633,34 @@ def test_what_was_skipped_has_gone_by_whatever_its_size(answer):
             assert not got.body
 
 
-@EVERY_ANSWER
-def test_what_was_read_whole_is_not_skipped(answer):
-    with answered(ANSWERS[answer]) as got:
+@EVERY_RESPONSE
+def test_skip_body_keeps_a_body_that_was_read_whole(answer):
+    with answered(RESPONSES[answer]) as got:
         body = got.body
         got.skip_body()
         assert got.can_read()
         assert got.body == got.body_file.read() == body
 
 
-def test_can_read_says_whether_the_body_can_be_had_from_its_beginning():
-    with answered(in_parts("length")) as got:
+def test_can_read_shows_whether_the_body_can_be_read_from_its_beginning():
+    with answered(send_in_parts("length")) as got:
         assert got.can_read()
         got.body_file.read(10)
         assert got.can_read()
     assert not got.can_read()
-    with answered(in_parts("length")) as untouched:
+    with answered(send_in_parts("length")) as unread:
         pass
-    assert not untouched.can_read()
+    assert not unread.can_read()
     with pytest.raises(AlreadyRead, match="closed"):
-        assert not untouched.body
+        assert not unread.body
     with answered(response(b"small")) as small:
         pass
     assert small.can_read()
     assert small.body == b"small"
 
 
-def test_blocks_are_of_the_size_asked_for():
-    with answered(in_parts("chunks", b"0123456789" * 100)) as got:
+def test_iter_blocks_yields_blocks_of_the_given_size():
+    with answered(send_in_parts("chunks", b"0123456789" * 100)) as got:
         assert [len(block) for block in got.iter_blocks(300)] == [300, 300, 300, 100]
         assert next(got.iter_blocks()) == b"0123456789" * 100
         for size in (0, -1):
@@ -671,8 +674,8 @@ def test_blocks_are_of_the_size_asked_for():
 @EVERY_FRAMING
 def test_an_unread_body_is_saved_without_a_spool(framing, tmp_path):
     path = tmp_path / "saved"
-    missing = tmp_path / "missing"  # where the first byte over 10000 would be spooled
-    with answered(in_parts(framing), spool_size=10_000, spool_dir=missing) as got:
+    missing = tmp_path / "missing"  # spooling more than 10000 bytes would need it
+    with answered(send_in_parts(framing), spool_size=10_000, spool_dir=missing) as got:
         assert got.save(path) == len(BODY)
         assert path.read_bytes() == BODY
         assert list(tmp_path.iterdir()) == [path]
@@ -681,7 +684,7 @@ def test_an_unread_body_is_saved_without_a_spool(framing, tmp_path):
     assert path.read_bytes() == BODY
 
 
-def test_a_path_that_cannot_be_written_is_named_as_it_was_given(tmp_path, monkeypatch):
+def test_an_error_of_save_names_the_given_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with answered(response(b"body")) as got:
         for path in ("no/such", tmp_path / "no" / "such"):
@@ -691,8 +694,8 @@ def test_a_path_that_cannot_be_written_is_named_as_it_was_given(tmp_path, monkey
         assert got.save("such") == 4
 
 
-def test_a_live_stream_shows_how_it_stands():
-    with answered(in_parts("length")) as got:
+def test_the_repr_of_a_live_stream_shows_its_state():
+    with answered(send_in_parts("length")) as got:
         stream, file = got.payload_stream, got.body_stream()
         assert repr(stream) == "<PayloadStream, not begun>"
         assert repr(file) == "<BodyStream, not begun>"
@@ -701,22 +704,22 @@ def test_a_live_stream_shows_how_it_stands():
         assert repr(file) == "<BodyStream, one pass, begun>"
         file.close()
         assert repr(file) == "<BodyStream, closed>"
-    with answered(in_parts("length")) as got:
+    with answered(send_in_parts("length")) as got:
         stream = got.payload_stream
         assert got.body == BODY
         assert repr(stream) == f"<PayloadStream, over {len(BODY)} bytes so far>"
 
 
-@EVERY_ANSWER
-def test_a_body_that_was_read_is_saved_as_often_as_you_like(answer, tmp_path):
-    with answered(ANSWERS[answer]) as got:
+@EVERY_RESPONSE
+def test_a_spooled_body_can_be_saved_repeatedly(answer, tmp_path):
+    with answered(RESPONSES[answer]) as got:
         got.body_file.read(10)
         for name in ("one", "two"):
             size = got.save(str(tmp_path / name))
             assert (tmp_path / name).read_bytes() == got.body == BODY[:size]
 
 
-def test_it_is_saved_to_an_open_file_where_that_stands(tmp_path):
+def test_save_writes_to_an_open_file_at_its_position(tmp_path):
     with (tmp_path / "log").open("wb") as file:
         file.write(b"before ")
         with answered(response(b"body")) as got:
@@ -726,7 +729,7 @@ def test_it_is_saved_to_an_open_file_where_that_stands(tmp_path):
     assert (tmp_path / "log").read_bytes() == b"before body after"
 
 
-def test_it_is_saved_to_an_unbuffered_file_that_takes_less_at_a_time():
+def test_save_writes_all_to_a_raw_file_that_takes_less_at_a_time():
     class Raw(io.RawIOBase):
         def __init__(self):
             self.taken = b""
@@ -739,30 +742,30 @@ def test_it_is_saved_to_an_unbuffered_file_that_takes_less_at_a_time():
             return min(7001, len(data))
 
     raw = Raw()
-    with answered(in_parts("length")) as got:
+    with answered(send_in_parts("length")) as got:
         assert got.save(raw) == len(BODY)
     assert raw.taken == BODY
 
 
-def test_a_file_that_would_have_to_wait_is_an_error_and_no_loss():
+def test_save_to_a_non_blocking_file_that_is_full_raises():
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     with open(reader, "rb", 0) as _, open(writer, "wb", 0) as pipe:
-        with answered(in_parts("length", b"x" * MIB)) as got, pytest.raises(BlockingIOError):
+        with answered(send_in_parts("length", b"x" * MIB)) as got, pytest.raises(BlockingIOError):
             got.save(pipe)
 
 
 @pytest.mark.parametrize("target", [io.StringIO(), 3, None, b"/tmp/x"])
-def test_what_takes_no_bytes_is_refused_before_any_are_taken(target):
-    with answered(in_parts("length")) as got:
+def test_save_to_an_object_that_takes_no_bytes_reads_nothing(target):
+    with answered(send_in_parts("length")) as got:
         with pytest.raises(TypeError):
             got.save(target)
         assert got.body == BODY
 
 
-def test_where_nothing_can_be_written_nothing_is_taken(tmp_path):
+def test_save_to_a_path_that_cannot_be_written_reads_nothing(tmp_path):
     (tmp_path / "folder").mkdir()
-    with answered(in_parts("length")) as got:
+    with answered(send_in_parts("length")) as got:
         with pytest.raises(FileNotFoundError):
             got.save(tmp_path / "missing" / "name")
         with pytest.raises(IsADirectoryError, match="folder"):
@@ -774,7 +777,7 @@ def test_where_nothing_can_be_written_nothing_is_taken(tmp_path):
 
 
 @pytest.mark.parametrize("framing", BROKEN)
-def test_B04_a_body_that_breaks_off_is_not_saved_and_an_older_file_stays(framing, tmp_path):
+def test_B04_a_body_that_breaks_off_is_not_saved_and_an_older_file_is_kept(framing, tmp_path):
     path = tmp_path / "name"
     path.write_bytes(b"older")
     for target in (path, tmp_path / "new"):
@@ -784,7 +787,7 @@ def test_B04_a_body_that_breaks_off_is_not_saved_and_an_older_file_stays(framing
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_B05_a_disk_that_fills_up_leaves_nothing_and_closes_the_connection(tmp_path):
+def test_B05_save_to_a_full_disk_leaves_nothing_and_closes_the_connection(tmp_path):
     path = tmp_path / "name"
     path.write_bytes(b"older")
     script = giving(response(b"x" * (8 * MIB)), **KEEPS_OPEN)
@@ -799,7 +802,7 @@ def test_B05_a_disk_that_fills_up_leaves_nothing_and_closes_the_connection(tmp_p
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_new_file_has_the_mode_that_open_gives_and_an_older_ones_stays(tmp_path):
+def test_a_saved_file_has_the_mode_of_open_or_of_the_older_file(tmp_path):
     (tmp_path / "opened").touch()
     usual = (tmp_path / "opened").stat().st_mode
     private = tmp_path / "private"
@@ -810,7 +813,7 @@ def test_a_new_file_has_the_mode_that_open_gives_and_an_older_ones_stays(tmp_pat
         assert path.stat().st_mode == mode
 
 
-def test_a_link_stays_and_what_it_leads_to_is_replaced(tmp_path):
+def test_save_to_a_link_replaces_its_target(tmp_path):
     (tmp_path / "folder").mkdir()
     real, link = tmp_path / "folder" / "real", tmp_path / "link"
     real.write_bytes(b"older")
@@ -821,7 +824,7 @@ def test_a_link_stays_and_what_it_leads_to_is_replaced(tmp_path):
     assert real.read_bytes() == b"body"
 
 
-def test_a_device_or_a_pipe_is_written_to_and_not_replaced(tmp_path):
+def test_save_to_a_device_or_pipe_writes_to_it(tmp_path):
     with answered(response(b"body")) as got:
         assert got.save(os.devnull) == 4
     assert stat.S_ISCHR(os.stat(os.devnull).st_mode)
@@ -835,13 +838,13 @@ def test_a_device_or_a_pipe_is_written_to_and_not_replaced(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["x" * 255, "ü" * 127, "€" * 85, ".hidden", "-", "a b"])
-def test_any_name_that_a_file_can_have_will_do(name, tmp_path):
+def test_save_accepts_every_valid_file_name(name, tmp_path):
     with answered(response(b"body")) as got:
         got.save(tmp_path / name)
     assert (tmp_path / name).read_bytes() == b"body"
 
 
-def test_a_name_without_a_folder_is_in_the_current_one(tmp_path, monkeypatch):
+def test_save_to_a_bare_name_writes_to_the_current_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with answered(response(b"body")) as got:
         got.save("name")

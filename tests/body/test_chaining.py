@@ -1,4 +1,4 @@
-"""One response into the next request, in every way there is: in bulk, broken off, sent again."""
+"""One response as the payload of the next request, in every form: large, broken off, sent again."""
 
 from __future__ import annotations
 
@@ -31,25 +31,25 @@ from support.memory import MIB, peak_memory
 from support.messages import ChunkScan, is_chunked
 
 BODY = random.Random(5).randbytes(300_000)
-BLOCK = random.Random(8).randbytes(1_000_003)  # a prime: what changes places is noticed
-COUNT = 1074  # of these are 1 GiB
+BLOCK = random.Random(8).randbytes(1_000_003)  # a prime: misplaced bytes are noticed
+COUNT = 1074  # blocks, 1 GiB in all
 
 
-def pieces_of(response):
+def chunks_of(response):
     yield from response.payload_stream or ()
 
 
-def lines_of(response):
+def read_lines(response):
     yield from response.body_file
 
 
 @ResourceStreamFunction
-def opened(client, url):
-    yield from pieces_of(client.get(url))
+def stream_chunks(client, url):
+    yield from chunks_of(client.get(url))
 
 
 @ResourceStreamFunction
-def got(client, url):
+def fetch(client, url):
     return client.get(url)
 
 
@@ -57,18 +57,18 @@ WAYS = {
     "the response": lambda client, url: client.get(url),
     "body_file": lambda client, url: client.get(url).body_file,
     "payload_stream": lambda client, url: client.get(url).payload_stream,
-    "a generator over payload_stream": lambda client, url: pieces_of(client.get(url)),
-    "a generator over body_file": lambda client, url: lines_of(client.get(url)),
-    "a function that opens it": opened,
-    "a function that gives it": got,
+    "a generator over payload_stream": lambda client, url: chunks_of(client.get(url)),
+    "a generator over body_file": lambda client, url: read_lines(client.get(url)),
+    "a function that yields chunks": stream_chunks,
+    "a function that returns it": fetch,
 }
 LIVE = {name: way for name, way in WAYS.items() if "body_file" not in name}
 EVERY_WAY = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 EVERY_LIVE_WAY = pytest.mark.parametrize("way", LIVE.values(), ids=LIVE)
 
 
-def giving_always(answer, first=300):
-    """A script that gives every request the answer, in two parts."""
+def respond_always(answer, first=300):
+    """Return a script that responds to every request, in two parts."""
 
     def script(peer):
         peer.without_delay()
@@ -79,8 +79,8 @@ def giving_always(answer, first=300):
 
 
 @contextmanager
-def chain(source, sink=None, *, tls=None, certs=None, **options):
-    """Two servers, and a Client that takes from the first what it gives to the second."""
+def open_chain(source, sink=None, *, tls=None, certs=None, **options):
+    """Yield two servers and a Client that sends on from the first to the second."""
     second = (
         ScriptedServer(sink, ssl_context=tls)
         if sink
@@ -97,9 +97,9 @@ def chain(source, sink=None, *, tls=None, certs=None, **options):
 
 
 @EVERY_WAY
-def test_S05_a_response_goes_on_and_its_connection_comes_back(way, tls, certs):
+def test_S05_a_response_is_sent_on_and_its_connection_is_released(way, tls, certs):
     answer = response(BODY, "Content-Type: text/csv")
-    with chain(giving_always(answer), tls=tls, certs=certs) as (first, second, client):
+    with open_chain(respond_always(answer), tls=tls, certs=certs) as (first, second, client):
         for _ in range(2):
             assert client.post(second.url(), way(client, first.url())).body == b"thanks"
             assert payload_of(second.requests[-1]) == BODY
@@ -107,9 +107,9 @@ def test_S05_a_response_goes_on_and_its_connection_comes_back(way, tls, certs):
 
 
 @EVERY_WAY
-def test_P08_a_coded_response_goes_on_decoded(way):
+def test_P08_an_encoded_response_is_sent_on_decoded(way):
     answer = response(gzip.compress(BODY), "Content-Encoding: gzip")
-    with chain(giving_always(answer)) as (first, second, client):
+    with open_chain(respond_always(answer)) as (first, second, client):
         client.post(second.url(), way(client, first.url()))
         assert field(second.request, "transfer-encoding") == "chunked"
         assert field(second.request, "content-encoding") is None
@@ -117,21 +117,21 @@ def test_P08_a_coded_response_goes_on_decoded(way):
 
 
 @EVERY_WAY
-def test_a_response_of_no_bytes_is_a_payload_of_none(way):
-    with chain(giving_always(response(b""))) as (first, second, client):
+def test_an_empty_response_is_an_empty_payload(way):
+    with open_chain(respond_always(response(b""))) as (first, second, client):
         client.post(second.url(), way(client, first.url()))
         assert payload_of(second.request) == b""
 
 
-def source_of_bulk(peer):
+def send_bulk(peer):
     while peer.next_request():
         peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (len(BLOCK) * COUNT))
         for _ in range(COUNT):
             peer.send(BLOCK)
 
 
-class Counting:
-    """A script that takes requests of any size, and keeps only how much the last was, and a sum."""
+class CountingSink:
+    """A script that reads requests of any size, and keeps size and checksum of the last."""
 
     def __init__(self):
         self.size = 0
@@ -149,10 +149,10 @@ class Counting:
 
     def take_sized(self, peer, left):
         while left:
-            piece = peer.read_some(min(left, MIB))
+            chunk = peer.read_some(min(left, MIB))
             peer.wire.clear()
-            left -= len(piece)
-            self.count(piece)
+            left -= len(chunk)
+            self.count(chunk)
 
     def take_chunks(self, peer):
         scan = ChunkScan()
@@ -162,13 +162,13 @@ class Counting:
             self.count(scan.payload)
             scan.payload.clear()
 
-    def count(self, piece):
-        self.size += len(piece)
-        self.sum = zlib.crc32(piece, self.sum)
+    def count(self, chunk):
+        self.size += len(chunk)
+        self.sum = zlib.crc32(chunk, self.sum)
 
 
 @functools.cache
-def sum_of_bulk():
+def checksum_of_bulk():
     return functools.reduce(lambda so_far, _: zlib.crc32(BLOCK, so_far), range(COUNT), 0)
 
 
@@ -176,7 +176,7 @@ SETUP = """
     import restkit
     from restkit.streaming import ResourceStreamFunction
 
-    def pieces_of(response):
+    def chunks_of(response):
         for chunk in response.payload_stream:
             yield chunk
 
@@ -185,7 +185,7 @@ SETUP = """
             yield block
 
     @ResourceStreamFunction
-    def opened(client, url):
+    def stream_chunks(client, url):
         for chunk in client.get(url).payload_stream:
             yield chunk
 
@@ -194,9 +194,9 @@ SETUP = """
         "the response": lambda: client.get(first),
         "body_file": lambda: client.get(first).body_file,
         "payload_stream": lambda: client.get(first).payload_stream,
-        "a generator over payload_stream": lambda: pieces_of(client.get(first)),
+        "a generator over payload_stream": lambda: chunks_of(client.get(first)),
         "a generator over body_file": lambda: blocks_of(client.get(first)),
-        "a function that opens it": lambda: opened(client, first),
+        "a function that yields chunks": lambda: stream_chunks(client, first),
     }
     client.post(small, client.get(small)).body
 """
@@ -205,23 +205,23 @@ WORK = """
     client.get(first).close()
     result = repr(client)
 """
-OF_BULK = [name for name in WAYS if name != "a function that gives it"]
+BULK_WAYS = [name for name in WAYS if name != "a function that returns it"]
 
 
-@pytest.mark.parametrize("way", OF_BULK)
-def test_S05_P08_P19_a_gibibyte_goes_through_in_little_memory(way, certs):
-    counting = Counting()
-    with chain(source_of_bulk, counting) as (first, second, _):
+@pytest.mark.parametrize("way", BULK_WAYS)
+def test_S05_P08_P19_one_gib_is_sent_on_in_little_memory(way, certs):
+    sink = CountingSink()
+    with open_chain(send_bulk, sink) as (first, second, _):
         with ScriptedServer.serving(response(b"small")) as small:
             urls = {"first": first.url(), "second": second.url(), "small": small.url()}
             cost = peak_memory(SETUP, WORK, way=way, ca_file=str(certs.ca_file), **urls)
-        assert (counting.size, counting.sum) == (len(BLOCK) * COUNT, sum_of_bulk())
-        assert first.connections == 1  # it was back at rest, and used again
+        assert (sink.size, sink.sum) == (len(BLOCK) * COUNT, checksum_of_bulk())
+        assert first.connections == 1  # it was idle again, and reused
         assert cost.growth < 16 * MIB
 
 
 @pytest.mark.parametrize("way", ["the response", "a generator over payload_stream"])
-def test_S05_bulk_goes_through_under_tls_and_between_servers_of_others(way, nginx, certs):
+def test_S05_a_large_response_is_sent_on_between_tls_connections_of_nginx(way, nginx, certs):
     digest = nginx.make_file("chained", 200 * MIB)
     cost = peak_memory(
         SETUP,
@@ -244,8 +244,8 @@ def test_S05_bulk_goes_through_under_tls_and_between_servers_of_others(way, ngin
 # Broken off
 
 
-def told(peer):
-    """A sink that reads for as long as something comes."""
+def read_to_end(peer):
+    """Read everything that arrives; send no response."""
     peer.read_head()
     peer.read_to_end()
 
@@ -260,9 +260,9 @@ def assert_no_end(wire):
 
 @EVERY_WAY
 @pytest.mark.parametrize("framing", BROKEN)
-def test_a_source_that_breaks_off_is_named_and_the_target_gets_no_end(way, framing, tls, certs):
+def test_an_error_names_the_broken_source_and_the_target_receives_no_end(way, framing, tls, certs):
     broken = giving(BROKEN[framing])
-    with chain(broken, told, tls=tls, certs=certs) as (first, second, client):
+    with open_chain(broken, read_to_end, tls=tls, certs=certs) as (first, second, client):
         with pytest.raises(UnexpectedEOF) as caught:
             client.post(second.url("/there"), way(client, first.url("/here")))
         second.join()
@@ -277,8 +277,8 @@ def test_a_source_that_breaks_off_is_named_and_the_target_gets_no_end(way, frami
         assert repr(client) == "<Client, 0 idle connections>"
 
 
-def test_the_error_of_the_source_is_told_once_and_stays_its_own():
-    with chain(giving(BROKEN["length"]), told) as (first, second, client):
+def test_the_error_of_a_source_mentions_the_target_only_once():
+    with open_chain(giving(BROKEN["length"]), read_to_end) as (first, second, client):
         source = client.get(first.url())
         with pytest.raises(UnexpectedEOF, match="sent on in POST"):
             client.post(second.url(), source)
@@ -288,33 +288,37 @@ def test_the_error_of_the_source_is_told_once_and_stays_its_own():
             assert "sent on" not in str(caught.value)
             assert (caught.value.sent, caught.value.out_of_payload) == ("all", False)
         with pytest.raises(UnexpectedEOF) as caught:
-            client.post(second.url(), source)  # before anything goes
+            client.post(second.url(), source)  # before anything is sent
         assert (caught.value.sent, caught.value.out_of_payload) == ("nothing", True)
         second.join()
         assert second.connections == 1
 
 
-def test_a_secret_in_the_url_of_the_target_is_not_told():
-    with chain(giving(BROKEN["length"]), told) as (first, second, client):
+def test_an_error_hides_secrets_in_the_url_of_the_target():
+    with open_chain(giving(BROKEN["length"]), read_to_end) as (first, second, client):
         with pytest.raises(UnexpectedEOF) as caught:
             client.post(second.url("/?token=abc&n=1"), client.get(first.url()))
         assert str(caught.value).endswith("/?token=***&n=1, which got no end of it")
 
 
-def test_a_source_that_falls_silent_is_timed_out_and_named():
+def test_a_silent_source_times_out_and_the_error_names_it():
     def silent(peer):
         peer.read_request()
         peer.send(response(BODY)[:1000])
         peer.read_to_end()
 
-    with chain(silent, told, timeout=Timeout(connect=10, idle=0.3)) as (first, second, client):
-        for way in (WAYS["the response"], got):
+    with open_chain(silent, read_to_end, timeout=Timeout(connect=10, idle=0.3)) as (
+        first,
+        second,
+        client,
+    ):
+        for way in (WAYS["the response"], fetch):
             with pytest.raises(Error, match="sent on in") as caught:
                 client.post(second.url(), way(client, first.url()))
             assert caught.value.request.url.authority == f"127.0.0.1:{first.port}"
 
 
-# Not taken
+# Rejected by the target
 
 
 def refuse(peer):
@@ -335,8 +339,8 @@ ENDLESS = giving(b"HTTP/1.1 200 OK\r\n\r\n", *[BLOCK] * 200)
 
 @EVERY_LIVE_WAY
 @pytest.mark.parametrize("ending", [refuse, reset])
-def test_when_the_sending_fails_the_connection_of_the_source_is_closed(way, ending, tls, certs):
-    with chain(ENDLESS, ending, tls=tls, certs=certs, max_tries=1) as (first, second, client):
+def test_a_failed_request_closes_the_connection_of_the_source(way, ending, tls, certs):
+    with open_chain(ENDLESS, ending, tls=tls, certs=certs, max_tries=1) as (first, second, client):
         source = way(client, first.url())
         if ending is refuse:
             assert client.post(second.url(), source).status == 413
@@ -347,9 +351,9 @@ def test_when_the_sending_fails_the_connection_of_the_source_is_closed(way, endi
         assert repr(client) == "<Client, 0 idle connections>"
 
 
-def test_when_the_sending_of_a_body_file_fails_it_can_be_sent_again():
+def test_a_body_file_can_be_sent_again_after_a_failed_request():
     with (
-        chain(giving_always(response(BODY * 50)), refuse) as (first, second, client),
+        open_chain(respond_always(response(BODY * 50)), refuse) as (first, second, client),
         ScriptedServer.serving(response(b"thanks")) as third,
     ):
         with client.get(first.url()) as source:
@@ -359,27 +363,27 @@ def test_when_the_sending_of_a_body_file_fails_it_can_be_sent_again():
         assert first.connections == 1
 
 
-def test_a_pass_that_is_given_up_closes_the_connection_of_its_response():
-    with chain(ENDLESS) as (first, _, client):
+def test_breaking_off_payload_stream_closes_the_connection():
+    with open_chain(ENDLESS) as (first, _, client):
         response = client.get(first.url())
-        for _piece in response.payload_stream:
+        for _chunk in response.payload_stream:
             break
         first.until(lambda: first.peers[0].finished, "the end of the source's connection")
         with pytest.raises(AlreadyRead):
             assert not response.body
 
 
-def test_a_function_is_not_called_for_a_target_that_cannot_be_reached():
+def test_a_function_is_not_called_for_an_unreachable_target():
     with ScriptedServer(ENDLESS) as first, refusing() as port:
         with Client(timeout=10, max_tries=1) as client:
-            for way in (opened, got):
+            for way in (stream_chunks, fetch):
                 with pytest.raises(ConnectError):
                     client.post(f"http://127.0.0.1:{port}/", way(client, first.url()))
         assert first.connections == 0
 
 
-def test_what_is_gone_is_refused_before_anything_is_sent():
-    with chain(giving_always(response(BODY))) as (first, second, client):
+def test_a_closed_response_or_file_raises_before_anything_is_sent():
+    with open_chain(respond_always(response(BODY))) as (first, second, client):
         closed = client.get(first.url())
         closed.close()
         for payload in (closed, closed.payload_stream):
@@ -398,8 +402,8 @@ def test_what_is_gone_is_refused_before_anything_is_sent():
 
 
 @contextmanager
-def moving(*, early=False, status=307):
-    """A source, a place that sends on to another, and that other; and a Client."""
+def open_redirect(*, early=False, status=307):
+    """Yield a source, a server that redirects, the server it redirects to, and a Client."""
 
     def away(peer):
         if early:
@@ -411,19 +415,19 @@ def moving(*, early=False, status=307):
         peer.send(response(b"", place, status=f"{status} Moved"))
         peer.read_to_end()
 
-    with chain(giving_always(response(BODY * 30)), away) as (first, here, client):
+    with open_chain(respond_always(response(BODY * 30)), away) as (first, here, client):
         with ScriptedServer.serving(response(b"thanks")) as there:
             yield first, here, there, client
 
 
 ONCE = ("the response", "payload_stream", "a generator over payload_stream")
-AGAIN = ("body_file", "a function that opens it", "a function that gives it")
+AGAIN = ("body_file", "a function that yields chunks", "a function that returns it")
 
 
 @pytest.mark.parametrize("early", [True, False], ids=["early", "late"])
 @pytest.mark.parametrize("way", ONCE)
-def test_P17_what_passes_by_once_is_not_sent_on_by_a_redirect(way, early):
-    with moving(early=early) as (first, here, there, client):
+def test_P17_a_one_shot_source_is_not_sent_to_a_redirect(way, early):
+    with open_redirect(early=early) as (first, here, there, client):
         with pytest.raises(PayloadNotReplayable, match="replay='spool' keeps what is sent"):
             client.post(here.url(), WAYS[way](client, first.url()))
         assert there.connections == 0
@@ -431,8 +435,8 @@ def test_P17_what_passes_by_once_is_not_sent_on_by_a_redirect(way, early):
 
 @pytest.mark.parametrize("early", [True, False], ids=["early", "late"])
 @pytest.mark.parametrize("way", ONCE)
-def test_P17_with_a_spool_it_is_whole_and_the_source_is_asked_once(way, early):
-    with moving(early=early) as (first, here, there, client):
+def test_P17_a_one_shot_source_is_spooled_for_a_redirect(way, early):
+    with open_redirect(early=early) as (first, here, there, client):
         answer = client.post(here.url(), WAYS[way](client, first.url()), replay="spool")
         assert (answer.body, answer.history[0].status) == (b"thanks", 307)
         assert payload_of(there.request) == BODY * 30
@@ -443,8 +447,8 @@ def test_P17_with_a_spool_it_is_whole_and_the_source_is_asked_once(way, early):
 
 @pytest.mark.parametrize("early", [True, False], ids=["early", "late"])
 @pytest.mark.parametrize("way", AGAIN)
-def test_S12_what_can_be_had_again_goes_where_a_redirect_leads(way, early):
-    with moving(early=early, status=308) as (first, here, there, client):
+def test_S12_a_replayable_source_is_sent_to_a_redirect(way, early):
+    with open_redirect(early=early, status=308) as (first, here, there, client):
         answer = client.post(here.url(), WAYS[way](client, first.url()))
         assert answer.body == b"thanks"
         assert there.request.startswith(b"POST /there HTTP/1.1\r\n")
@@ -453,11 +457,11 @@ def test_S12_what_can_be_had_again_goes_where_a_redirect_leads(way, early):
         assert len(first.requests) == (1 if way == "body_file" else 2)
 
 
-def test_S11_each_try_of_a_loop_asks_the_source_again():
+def test_S11_each_attempt_of_a_loop_requests_the_source_again():
     answers = [response(b"no", status="500 Oops")] * 2
     with ScriptedServer.serving(*answers, response(b"thanks")) as sink:
-        with ScriptedServer(giving_always(response(BODY))) as first, Client(timeout=10) as client:
-            stream = opened(client, first.url())
+        with ScriptedServer(respond_always(response(BODY))) as first, Client(timeout=10) as client:
+            stream = stream_chunks(client, first.url())
             statuses = []
             for _ in range(5):
                 with client.post(sink.url(), stream) as answer:
@@ -469,10 +473,10 @@ def test_S11_each_try_of_a_loop_asks_the_source_again():
             assert (len(first.requests), first.connections, sink.connections) == (3, 1, 1)
 
 
-def test_a_source_that_breaks_is_not_tried_again_by_the_target():
-    with chain(giving(BROKEN["length"]), told, retries=3) as (first, second, client):
+def test_a_broken_source_is_not_retried():
+    with open_chain(giving(BROKEN["length"]), read_to_end, retries=3) as (first, second, client):
         with pytest.raises(UnexpectedEOF):
-            client.put(second.url(), got(client, first.url()))
+            client.put(second.url(), fetch(client, first.url()))
         second.join()
         assert (len(first.requests), second.connections) == (1, 1)
 
@@ -480,7 +484,7 @@ def test_a_source_that_breaks_is_not_tried_again_by_the_target():
 # Connections
 
 
-def test_a_chain_within_one_server_needs_two_connections_and_says_so():
+def test_sending_on_to_the_same_server_needs_two_connections():
     def script(peer):
         peer.without_delay()
         while request := peer.next_request():
@@ -497,35 +501,35 @@ def test_a_chain_within_one_server_needs_two_connections_and_says_so():
             assert source.body == BODY * 20
 
 
-def test_three_in_a_row():
+def test_a_response_is_sent_on_by_three_servers_in_a_row():
     def pass_on(client, url):
-        """A server that sends on to another what it is sent, as it comes."""
+        """Return a script that sends the payload of its request on to another server."""
 
         def script(peer):
             head = peer.read_head()
             left = int(field(head, "content-length"))
 
-            def pieces():
+            def chunks():
                 nonlocal left
                 while left:
-                    piece = peer.read_some(left)
-                    left -= len(piece)
-                    yield piece
+                    chunk = peer.read_some(left)
+                    left -= len(chunk)
+                    yield chunk
 
-            peer.send(response(client.post(url, pieces()).body))
+            peer.send(response(client.post(url, chunks()).body))
 
         return script
 
     with ScriptedServer.serving(response(b"thanks")) as last, Client(timeout=10) as inner:
-        with chain(giving_always(response(BODY)), pass_on(inner, last.url())) as ends:
+        with open_chain(respond_always(response(BODY)), pass_on(inner, last.url())) as ends:
             first, second, client = ends
             assert client.post(second.url(), client.get(first.url())).body == b"thanks"
         assert payload_of(last.request) == BODY
 
 
-def test_two_chains_at_once_share_a_client():
-    with chain(giving_always(response(BODY))) as (first, second, client):
-        stream = opened(client, first.url())
+def test_several_threads_send_on_with_one_client():
+    with open_chain(respond_always(response(BODY))) as (first, second, client):
+        stream = stream_chunks(client, first.url())
         threads = [
             threading.Thread(target=client.post, args=(second.url(), stream)) for _ in range(4)
         ]

@@ -187,14 +187,14 @@ def test_a_hook_that_gives_something_else_is_a_type_error_that_names_its_filter(
             "url",
             "http://us:hunter2@host/",
             InvalidUrl,
-            "must set request.url to a URL.*got a value of type str",
+            "got a value of type str",
         ),
         ("url", None, InvalidUrl, "got a value of type NoneType"),
         (
             "headers",
             {"X-Added": "yes"},
             InvalidHeader,
-            "must set request.headers to Headers.*type dict",
+            "got a value of type dict",
         ),
     ],
 )
@@ -208,7 +208,7 @@ def test_a_filter_that_sets_what_a_request_cannot_have_is_named(name, value, wro
 
     with pytest.raises(wrong) as caught:
         restkit.get(server.url(), filters=[Setting(), Noting("next", notes := [])])
-    assert str(caught.value).startswith(f"on_request of <the wrong one> set request.{name} to")
+    assert str(caught.value).startswith(f"on_request of <the wrong one> must set request.{name} to")
     assert wanted in str(caught.value)
     assert "hunter2" not in str(caught.value)
     assert notes == []

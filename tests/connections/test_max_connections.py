@@ -59,7 +59,7 @@ def ask(pool: ConnectionPool, server: ScriptedServer, timeout: Timeout = PATIENT
 
 def read(reply: Reply) -> bytes:
     body = [reply.content]
-    while reply.live is not None and (piece := reply.live.read_piece()):
+    while reply.live is not None and (piece := reply.live.read_chunk()):
         body.append(bytes(piece))
     return b"".join(body)
 

@@ -40,14 +40,14 @@ class FakeSource:
         self._failure = failure
         self.closed = 0
 
-    def read_piece(self) -> bytes:
+    def read_chunk(self) -> bytes:
         chunk = next(self._chunks, b"")
         if not chunk and self._failure:
             raise self._failure
         return chunk
 
     def readinto(self, view: memoryview) -> int:
-        chunk = self.read_piece()
+        chunk = self.read_chunk()
         view[: len(chunk)] = chunk
         return len(chunk)
 
@@ -62,7 +62,7 @@ def make_check(*fields: tuple[str, str], method: str = "GET", status: int = 200)
 
 
 def read_chunks(source: CheckedSource) -> bytes:
-    return b"".join(bytes(chunk) for chunk in iter(source.read_piece, b""))
+    return b"".join(bytes(chunk) for chunk in iter(source.read_chunk, b""))
 
 
 def read_into(source: CheckedSource) -> bytes:
@@ -101,9 +101,9 @@ def test_body_that_does_not_match_raises_at_every_read(read_all, length, name):
 def test_last_chunk_of_a_known_length_is_held_back_if_the_body_does_not_match():
     check = make_check(("Content-Digest", SHA_256))
     source = CheckedSource(FakeSource(b"first", b"last"), check, FakeFraming(9))
-    assert source.read_piece() == b"first"
+    assert source.read_chunk() == b"first"
     with pytest.raises(IntegrityError):
-        source.read_piece()
+        source.read_chunk()
 
 
 def test_every_known_digest_must_match():

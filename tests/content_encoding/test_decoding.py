@@ -57,7 +57,7 @@ class FakeSource:
         self.reads = 0
         self.closed = 0
 
-    def read_piece(self) -> bytes:
+    def read_chunk(self) -> bytes:
         self.reads += 1
         return next(self._chunks, b"")
 
@@ -72,7 +72,7 @@ class OneBuffer:
         self._data = data
         self._buffer = bytearray(size)
 
-    def read_piece(self) -> memoryview:
+    def read_chunk(self) -> memoryview:
         chunk, self._data = self._data[: len(self._buffer)], self._data[len(self._buffer) :]
         self._buffer[:] = b"\xee" * len(self._buffer)
         self._buffer[: len(chunk)] = chunk
@@ -84,7 +84,7 @@ class OneBuffer:
 
 def decode(coding: str, *chunks: bytes) -> bytes:
     source = DecodedSource(FakeSource(chunks), [coding])
-    return b"".join(iter(source.read_piece, b""))
+    return b"".join(iter(source.read_chunk, b""))
 
 
 def split(data: bytes, places: list[int]) -> list[bytes]:
@@ -116,7 +116,7 @@ def test_B10_S35_stream_that_ends_early_raises_after_its_bytes(name, kept):
     came = b""
     with pytest.raises(DecodingError, match=rf"^{coding} body, after \d+ decoded bytes: .* early$"):
         while True:
-            came += source.read_piece()
+            came += source.read_chunk()
     assert WORDS.startswith(came)
     if (name, kept) == ("gzip", -1):
         assert came == WORDS
@@ -195,11 +195,11 @@ def test_codings_are_decoded_in_reverse_order():
     body = brotli.compress(gzip.compress(WORDS))
     for chunks in ([body], split(body, list(range(1000)))):
         source = DecodedSource(FakeSource(chunks), ["gzip", "br"])
-        assert b"".join(iter(source.read_piece, b"")) == WORDS
-    assert DecodedSource(FakeSource([]), ["gzip", "br"]).read_piece() == b""
+        assert b"".join(iter(source.read_chunk, b"")) == WORDS
+    assert DecodedSource(FakeSource([]), ["gzip", "br"]).read_chunk() == b""
     source = DecodedSource(FakeSource([body[:-1]]), ["gzip", "br"])
     with pytest.raises(DecodingError, match=r"^br body"):
-        b"".join(iter(source.read_piece, b""))
+        b"".join(iter(source.read_chunk, b""))
 
 
 @pytest.mark.parametrize("name", ["gzip", "zlib", "raw", "br", "zstd"])
@@ -220,10 +220,10 @@ def test_first_bytes_are_returned_before_the_second_chunk_is_read(name):
         rest = compressor.compress(b"rest") + compressor.flush()
     chunks = FakeSource([first, rest])
     source = DecodedSource(chunks, [COMPRESSORS[name][0]])
-    assert source.read_piece() == b"first"
+    assert source.read_chunk() == b"first"
     assert chunks.reads == 1
-    assert source.read_piece() == b"rest"
-    assert source.read_piece() == b""
+    assert source.read_chunk() == b"rest"
+    assert source.read_chunk() == b""
 
 
 @pytest.mark.parametrize("coding", ["gzip", "br", "zstd"])
@@ -231,7 +231,7 @@ def test_first_bytes_are_returned_before_the_second_chunk_is_read(name):
 def test_source_can_reuse_one_buffer(coding, size):
     body = COMPRESSORS[coding][1](WORDS)
     source = DecodedSource(OneBuffer(body, size), [coding])
-    assert b"".join(iter(source.read_piece, b"")) == WORDS
+    assert b"".join(iter(source.read_chunk, b"")) == WORDS
 
 
 def test_buffer_of_a_chunk_is_released_when_it_is_used_up():
@@ -245,15 +245,15 @@ def test_buffer_of_a_chunk_is_released_when_it_is_used_up():
     assert decoder.produce() == b""
 
 
-def test_readinto_and_read_piece_share_one_position():
+def test_readinto_and_read_chunk_share_one_position():
     source = DecodedSource(FakeSource([gzip.compress(b"0123456789")]), ["gzip"])
     view = memoryview(bytearray(4))
     assert source.readinto(view) == 4
     assert bytes(view) == b"0123"
     assert source.readinto(view[:2]) == 2
-    assert source.read_piece() == b"6789"
+    assert source.read_chunk() == b"6789"
     assert source.readinto(view) == 0
-    assert source.read_piece() == b""
+    assert source.read_chunk() == b""
 
 
 def test_close_closes_the_source_and_can_be_called_twice():
@@ -265,17 +265,17 @@ def test_close_closes_the_source_and_can_be_called_twice():
     assert chunks.closed == 2
     assert repr(source) == "<DecodedSource of deflate, closed>"
     ended = DecodedSource(FakeSource([]), ["br"])
-    ended.read_piece()
+    ended.read_chunk()
     assert repr(ended) == "<DecodedSource of br, at its end>"
 
 
 def test_error_of_the_source_passes_through():
     class Broken(FakeSource):
-        def read_piece(self) -> bytes:
+        def read_chunk(self) -> bytes:
             raise KeyError("mine")
 
     with pytest.raises(KeyError, match="mine"):
-        DecodedSource(Broken([]), ["gzip"]).read_piece()
+        DecodedSource(Broken([]), ["gzip"]).read_chunk()
 
 
 @pytest.mark.parametrize(
@@ -400,14 +400,14 @@ from restkit.content_encoding.decoding import DecodedSource
 class Source:
     body = memoryview(body)
 
-    def read_piece(self):
+    def read_chunk(self):
         chunk, self.body = self.body[:1 << 20], self.body[1 << 20:]
         return chunk
 
 def read(limit):
     source, total, largest = DecodedSource(Source(), codings), 0, 0
     while total < limit:
-        chunk = source.read_piece()
+        chunk = source.read_chunk()
         total += len(chunk)
         largest = max(largest, len(chunk))
     return largest
@@ -442,7 +442,7 @@ def test_any_nested_codings_are_decoded(names, data, places):
         body = COMPRESSORS[name][1](body)
     codings = [COMPRESSORS[name][0] for name in names]
     source = DecodedSource(FakeSource(split(body, places)), codings)
-    assert b"".join(iter(source.read_piece, b"")) == data
+    assert b"".join(iter(source.read_chunk, b"")) == data
 
 
 STARTS = [

@@ -138,7 +138,7 @@ def test_gzip_stream_is_data_with_its_own_type():
     assert list(payload.headers) == [("Content-Type", "application/gzip")]
     assert (payload.length, payload.replayable, payload.started) == (None, True, False)
     assert repr(payload) == (
-        "<CompressedPayload gzip of <TextPayload 5 bytes, replayable> of unknown length, "
+        "<CompressedPayload gzip of <BytesPayload 5 bytes, replayable> of unknown length, "
         "replayable>"
     )
 

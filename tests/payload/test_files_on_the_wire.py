@@ -1,4 +1,4 @@
-"""Files and pipes on real sockets: sent by the system or in blocks, while they and peers change."""
+"""Files and pipes on real sockets, sent by sendfile or in chunks, while they and servers change."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ PATIENT = Timeout(connect=HANG_BOUND, idle=HANG_BOUND)
 OK = response(b"ok")
 UNAUTHORIZED = response(b"who are you?", status="401 Unauthorized")
 
-DATA = bytes(range(251)) * 13_000  # of no block's size; a prime length: what is misplaced shows
+DATA = (
+    bytes(range(251)) * 13_000
+)  # a prime length, no multiple of a chunk: misplaced bytes are noticed
 AT = [0, 1, BLOCK, 1_000_003, len(DATA) - BLOCK - 1, len(DATA) - 1, len(DATA)]
 
 
@@ -48,7 +50,7 @@ def path(tmp_path) -> pathlib.Path:
 
 @pytest.fixture
 def vast(tmp_path) -> pathlib.Path:
-    """More than any buffer between two sockets holds, and no room on the disk."""
+    """A sparse file, larger than all buffers between two sockets."""
     path = tmp_path / "vast"
     with path.open("wb") as file:
         file.truncate(1 << 30)
@@ -57,14 +59,14 @@ def vast(tmp_path) -> pathlib.Path:
 
 @pytest.fixture
 def keep() -> Iterator[ExitStack]:
-    """Closes after the test what a source has opened."""
+    """Close what a source has opened after the test."""
     with ExitStack() as stack:
         yield stack
 
 
 @pytest.fixture
-def by_the_system(monkeypatch) -> list[int]:
-    """How many bytes the system sent at each `sendfile`, of which it does as much as it can."""
+def by_sendfile(monkeypatch) -> list[int]:
+    """Count the bytes of each `sendfile`; the copied tail is off, so that it sends all it can."""
     counts = []
     monkeypatch.setattr(exchange, "COPIED_TAIL", 0)
 
@@ -77,20 +79,20 @@ def by_the_system(monkeypatch) -> list[int]:
     return counts
 
 
-def answer_all(peer: Peer) -> None:
+def respond_to_all(peer: Peer) -> None:
     while peer.next_request() is not None:
         peer.send(OK)
 
 
 def slowly(peer: Peer) -> None:
-    """Let what is sent pile up, and then take and answer all of it."""
+    """Let the sent bytes pile up, then read them all and respond."""
     head = peer.read_head()
     peer.pause(0.05)
     peer.read_body(head)
     peer.send(OK)
 
 
-# Whole, from wherever it begins
+# Whole, from any position
 
 FILES = {
     "a file": lambda path: path.open("rb"),
@@ -102,10 +104,10 @@ FILES = {
 
 @pytest.mark.parametrize("at", AT)
 @pytest.mark.parametrize("kind", FILES)
-def test_P03_a_file_is_whole_from_its_position_on_and_stays_there(
-    kind, at, tls, client, path, by_the_system
+def test_P03_a_file_is_sent_whole_from_its_position_on_and_is_not_moved(
+    kind, at, tls, client, path, by_sendfile
 ):
-    with ScriptedServer(answer_all, ssl_context=tls) as server, FILES[kind](path) as file:
+    with ScriptedServer(respond_to_all, ssl_context=tls) as server, FILES[kind](path) as file:
         file.seek(at)
         for _ in range(2):
             assert client.put(server.url(), file).body == b"ok"
@@ -115,22 +117,22 @@ def test_P03_a_file_is_whole_from_its_position_on_and_stays_there(
         assert [body == DATA[at:] for body in bodies] == [True, True]
         assert field(server.requests[0], "content-length") == str(len(DATA) - at)
         assert server.connections == 1
-    by_blocks = min(BLOCK, len(DATA) - at)
-    assert sum(by_the_system) == (0 if tls else 2 * (len(DATA) - at - by_blocks))
+    first_chunk = min(BLOCK, len(DATA) - at)
+    assert sum(by_sendfile) == (0 if tls else 2 * (len(DATA) - at - first_chunk))
 
 
 @pytest.mark.parametrize("kind", ["a path", "a file", "a file at 1000003"])
-def test_a_file_is_whole_when_the_server_is_slow(kind, tls, client, path, by_the_system):
+def test_a_file_is_sent_whole_to_a_slow_server(kind, tls, client, path, by_sendfile):
     with ScriptedServer(slowly, receive_buffer=8192, ssl_context=tls) as server:
         with path.open("rb") as file:
             start = file.seek(1_000_003) if kind == "a file at 1000003" else 0
             assert client.put(server.url(), path if kind == "a path" else file).body == b"ok"
         assert body_of(server.wire[0]) == DATA[start:]
-    assert bool(by_the_system) is (tls is None)
+    assert bool(by_sendfile) is (tls is None)
 
 
-def test_what_was_written_and_not_flushed_is_sent_too(tls, client, tmp_path):
-    with ScriptedServer(answer_all, ssl_context=tls) as server:
+def test_bytes_that_were_not_flushed_are_sent_too(tls, client, tmp_path):
+    with ScriptedServer(respond_to_all, ssl_context=tls) as server:
         with tempfile.TemporaryFile(buffering=2 * MIB) as file:
             file.write(DATA)
             file.write(b"in the buffer still")
@@ -144,7 +146,7 @@ def test_what_was_written_and_not_flushed_is_sent_too(tls, client, tmp_path):
 
 @pytest.mark.parametrize("refused", [errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP])
 @pytest.mark.parametrize("calls", [0, 1], ids=["at once", "later"])
-def test_a_file_that_the_system_does_not_send_goes_in_blocks(
+def test_a_file_that_sendfile_does_not_send_is_sent_in_chunks(
     refused, calls, client, path, monkeypatch
 ):
     left = [calls]
@@ -159,13 +161,13 @@ def test_a_file_that_the_system_does_not_send_goes_in_blocks(
 
     real = os.sendfile
     monkeypatch.setattr(os, "sendfile", sendfile)
-    with ScriptedServer(answer_all, slowly) as server:
+    with ScriptedServer(respond_to_all, slowly) as server:
         assert client.put(server.url(), path).body == b"ok"
         assert body_of(server.request) == DATA
 
 
 @pytest.mark.parametrize("kind", ["a path", "a file", "a text file", "one payload of a path"])
-def test_P13_threads_send_one_file_at_once_and_each_whole(kind, tls, client, path, keep):
+def test_P13_several_threads_send_one_file_whole(kind, tls, client, path, keep):
     at = 0 if "path" in kind else 1_000_003
     payload: object = path
     if kind in FILES:
@@ -180,7 +182,7 @@ def test_P13_threads_send_one_file_at_once_and_each_whole(kind, tls, client, pat
         for _ in range(2):
             assert client.put(server.url(), payload).body == b"ok"
 
-    with ScriptedServer(answer_all, ssl_context=tls) as server:
+    with ScriptedServer(respond_to_all, ssl_context=tls) as server:
         with beside(work), beside(work), beside(work), beside(work):
             pass
         bodies = [body_of(request) for request in server.requests]
@@ -188,7 +190,7 @@ def test_P13_threads_send_one_file_at_once_and_each_whole(kind, tls, client, pat
         assert server.connections == 4
 
 
-def test_P06_a_path_is_open_while_it_is_sent_and_not_longer(tls, client, vast):
+def test_P06_a_path_is_open_only_while_it_is_sent(tls, client, vast):
     def is_open() -> bool:
         return str(vast) in descriptors().values()
 
@@ -214,10 +216,10 @@ def test_P06_a_path_is_open_while_it_is_sent_and_not_longer(tls, client, vast):
         assert seen == [True, True]
 
 
-# A file that changes under way
+# A file that changes while it is sent
 
 
-def sent_by(server: ScriptedServer) -> bytes:
+def body_sent_to(server: ScriptedServer) -> bytes:
     server.join(1)
     assert server.peers[0].closed_by_client
     return body_of(server.wire[0])
@@ -237,15 +239,15 @@ def test_P04_a_file_that_shrinks_while_it_is_sent_never_completes_a_request(
         os.truncate(path, size)
         peer.read_to_end()
 
-    with ScriptedServer(script, answer_all, receive_buffer=65536, ssl_context=tls) as server:
+    with ScriptedServer(script, respond_to_all, receive_buffer=65536, ssl_context=tls) as server:
         with path.open("rb") as file:
             with pytest.raises(PayloadLengthError) as caught:
                 client.put(server.url(), path if kind == "a path" else file)
             given = re.search(r"gave ([0-9]+) of [0-9]+ bytes", str(caught.value))
             assert repr(str(path)) in str(caught.value)
             assert caught.value.sent == "part"
-            sent = sent_by(server)
-            # Under TLS its closing may be a reset, since tickets lie unread: then less arrives.
+            sent = body_sent_to(server)
+            # Under TLS closing may be a reset, because tickets are unread: then less arrives.
             assert BLOCK < len(sent) <= int(given[1]) < len(DATA) * 10
             assert tls is not None or len(sent) == int(given[1])
             assert client.put(server.url(), file).body == b"ok"
@@ -253,7 +255,7 @@ def test_P04_a_file_that_shrinks_while_it_is_sent_never_completes_a_request(
         assert server.connections == 2
 
 
-def test_P04_a_file_that_is_shorter_by_the_time_it_is_sent_never_completes(tls, client, path):
+def test_P04_a_file_that_was_shortened_before_never_completes_a_request(tls, client, path):
     payload = as_payload(path)
     for size in (0, 5, BLOCK, BLOCK + 5):
         os.truncate(path, size)
@@ -262,13 +264,13 @@ def test_P04_a_file_that_is_shorter_by_the_time_it_is_sent_never_completes(tls, 
                 client.put(server.url(), payload)
             server.join()
             sent = body_of(server.wire[0]) if server.wire[0] else b""
-            # Under TLS its closing may be a reset, since tickets lie unread: then less arrives.
+            # Under TLS closing may be a reset, because tickets are unread: then less arrives.
             assert sent == DATA[:size] if tls is None else DATA[:size].startswith(sent)
         path.write_bytes(DATA)
 
 
 @pytest.mark.parametrize("kind", ["a path", "a file"])
-def test_P04_of_a_file_that_grows_the_length_that_was_declared_is_sent(kind, tls, client, path):
+def test_P04_a_file_that_grows_is_sent_with_its_declared_length(kind, tls, client, path):
     def script(peer: Peer) -> None:
         head = peer.read_head()
         with path.open("ab") as file:
@@ -276,7 +278,7 @@ def test_P04_of_a_file_that_grows_the_length_that_was_declared_is_sent(kind, tls
         peer.pause(0.05)
         peer.read_body(head)
         peer.send(OK)
-        answer_all(peer)
+        respond_to_all(peer)
 
     with ScriptedServer(script, receive_buffer=8192, ssl_context=tls) as server:
         with path.open("rb") as file:
@@ -292,10 +294,10 @@ def test_P04_of_a_file_that_grows_the_length_that_was_declared_is_sent(kind, tls
         assert wire.endswith(b"\r\n\r\nnext")
 
 
-def test_P06_a_path_that_is_gone_by_the_time_it_is_sent_is_the_systems_error(tls, client, path):
+def test_P06_a_path_that_was_deleted_raises_the_os_error(tls, client, path):
     payload = as_payload(path)
     path.unlink()
-    with ScriptedServer(Peer.read_to_end, answer_all, ssl_context=tls) as server:
+    with ScriptedServer(Peer.read_to_end, respond_to_all, ssl_context=tls) as server:
         with pytest.raises(FileNotFoundError):
             client.put(server.url(), payload)
         server.join()
@@ -304,15 +306,15 @@ def test_P06_a_path_that_is_gone_by_the_time_it_is_sent_is_the_systems_error(tls
         assert client.put(server.url(), payload).body == b"ok"
 
 
-def test_an_error_of_the_file_under_way_passes_as_it_is(tls, client, vast):
+def test_an_error_of_the_file_while_it_is_sent_is_not_changed(tls, client, vast):
     def script(peer: Peer) -> None:
         peer.read_head()
         peer.read_exactly(BLOCK + 1)
         with open(os.devnull, "wb", 0) as nothing:
-            os.dup2(nothing.fileno(), file.fileno())  # its number can be read no more
+            os.dup2(nothing.fileno(), file.fileno())  # its descriptor cannot be read any more
         peer.drop()
 
-    with ScriptedServer(script, answer_all, ssl_context=tls) as server:
+    with ScriptedServer(script, respond_to_all, ssl_context=tls) as server:
         with vast.open("rb", 0) as file:
             with pytest.raises(OSError, match="Bad file descriptor") as caught:
                 client.put(server.url(), file)
@@ -324,13 +326,13 @@ def test_an_error_of_the_file_under_way_passes_as_it_is(tls, client, vast):
         assert server.connections == 2
 
 
-def test_a_file_that_its_owner_closes_under_way_is_pythons_error_and_not_another_file(
+def test_a_file_closed_while_it_is_sent_raises_and_no_other_file_is_sent(
     tls, client, vast, tmp_path, keep
 ):
     def script(peer: Peer) -> None:
         peer.read_head()
         peer.read_exactly(BLOCK + 1)
-        peer.pause(0.2)  # until nothing goes any more
+        peer.pause(0.2)  # until nothing can be sent any more
         number = file.fileno()
         file.close()
         other = keep.enter_context((tmp_path / "other").open("w+b"))
@@ -351,9 +353,9 @@ def test_a_file_that_its_owner_closes_under_way_is_pythons_error_and_not_another
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="there is no /proc")
 @pytest.mark.parametrize("buffering", [0, -1])
-def test_an_error_of_the_very_first_read_passes_as_it_is(buffering, tls, client):
-    with ScriptedServer(Peer.read_to_end, answer_all, ssl_context=tls) as server:
-        with open("/proc/self/mem", "rb", buffering) as file:  # nothing is at address 0
+def test_an_error_of_the_first_read_is_not_changed(buffering, tls, client):
+    with ScriptedServer(Peer.read_to_end, respond_to_all, ssl_context=tls) as server:
+        with open("/proc/self/mem", "rb", buffering) as file:  # address 0 is not mapped
             with pytest.raises(OSError, match="Input/output error") as caught:
                 client.put(server.url(), file)
         assert not isinstance(caught.value, Error)
@@ -362,10 +364,12 @@ def test_an_error_of_the_very_first_read_passes_as_it_is(buffering, tls, client)
         assert client.put(server.url(), b"next").body == b"ok"
 
 
-# A peer that answers, or stops, in the middle of a file
+# A server that responds, or stops, in the middle of a file
 
 
-def test_W01_a_refusal_in_the_middle_of_a_file_ends_it(tls, client, vast, by_the_system):
+def test_W01_an_error_status_in_the_middle_of_a_file_ends_the_sending(
+    tls, client, vast, by_sendfile
+):
     def script(peer: Peer) -> None:
         peer.read_head()
         peer.read_exactly(2 * MIB)
@@ -373,7 +377,7 @@ def test_W01_a_refusal_in_the_middle_of_a_file_ends_it(tls, client, vast, by_the
         dropped.append(peer.drop())
 
     dropped: list[int] = []
-    with ScriptedServer(script, answer_all, ssl_context=tls) as server:
+    with ScriptedServer(script, respond_to_all, ssl_context=tls) as server:
         with vast.open("rb") as file:
             file.seek(5)
             refusal = client.put(server.url(), file)
@@ -384,11 +388,11 @@ def test_W01_a_refusal_in_the_middle_of_a_file_ends_it(tls, client, vast, by_the
         assert dropped[0] < 64 * MIB
         assert client.get(server.url()).body == b"ok"
         assert server.connections == 2
-    assert bool(by_the_system) is (tls is None)
+    assert bool(by_sendfile) is (tls is None)
 
 
 @pytest.mark.parametrize("close", [True, False])
-def test_W02_after_a_200_in_the_middle_of_a_file_the_rest_goes_on(close, tls, client, path):
+def test_W02_after_a_200_in_the_middle_of_a_file_the_rest_is_sent(close, tls, client, path):
     fields = ("Connection: close",) if close else ()
 
     def script(peer: Peer) -> None:
@@ -396,7 +400,7 @@ def test_W02_after_a_200_in_the_middle_of_a_file_the_rest_goes_on(close, tls, cl
         peer.send(response(b"ok", *fields))
         peer.pause(0.05)
         peer.read_body(head)
-        answer_all(peer)
+        respond_to_all(peer)
 
     with ScriptedServer(script, receive_buffer=8192, ssl_context=tls) as server:
         assert client.put(server.url(), path).body == b"ok"
@@ -408,14 +412,14 @@ def test_W02_after_a_200_in_the_middle_of_a_file_the_rest_goes_on(close, tls, cl
 
 
 @pytest.mark.parametrize(
-    ("timeout", "raised", "said"),
+    ("timeout", "raised", "message"),
     [
         (Timeout(idle=0.2), IdleTimeout, "not a byte for 0.2 s"),
         (Timeout(idle=HANG_BOUND, total=0.3), TotalTimeout, "still sending when the 0.3 s"),
     ],
 )
-def test_a_server_that_reads_no_more_is_a_timeout(
-    timeout, raised, said, tls, client, vast, by_the_system
+def test_a_server_that_stops_reading_raises_a_timeout(
+    timeout, raised, message, tls, client, vast, by_sendfile
 ):
     def script(peer: Peer) -> None:
         peer.read_some(1000)
@@ -423,17 +427,17 @@ def test_a_server_that_reads_no_more_is_a_timeout(
 
     over = threading.Event()
     with ScriptedServer(script, ssl_context=tls) as server, vast.open("rb") as file:
-        with pytest.raises(raised, match=said) as caught:
+        with pytest.raises(raised, match=message) as caught:
             client.put(server.url(), file, timeout=timeout)
         assert caught.value.sent == "part"
         assert (file.tell(), file.closed) == (0, False)
         over.set()
 
 
-def test_W24_closing_the_client_ends_a_file_under_way(tls, client, vast):
+def test_W24_closing_the_client_ends_the_sending_of_a_file(tls, client, vast):
     def script(peer: Peer) -> None:
         peer.read_some(1000)
-        peer.pause(0.2)  # until nothing goes any more
+        peer.pause(0.2)  # until nothing can be sent any more
         client.close()
         peer.drop()
 
@@ -443,11 +447,11 @@ def test_W24_closing_the_client_ends_a_file_under_way(tls, client, vast):
         assert caught.value.sent == "part"
 
 
-# Pipes, and a peer that does not wait for them
+# Pipes, and a server that does not wait for them
 
 
 class Source:
-    """A pipe's reader, of some kind, and its writer: `first` is already in it."""
+    """The reader of a pipe, of one kind, and its writer; `first` is in it already."""
 
     def __init__(self, keep: ExitStack, kind: str, folder: pathlib.Path) -> None:
         self.first = b""
@@ -466,12 +470,12 @@ class Source:
             self.reader = keep.enter_context(os.fdopen(reading, mode, buffering))
         self.write = self._writer.write
         if kind in ("buffered", "text", "a FIFO"):
-            # What a buffer holds, and whether a FIFO has a writer, shows only as it is first read.
+            # Only the first read shows what a buffer holds and whether a FIFO has a writer.
             self.first = b"first"
             self.write(self.first)
 
     def left(self) -> bytes:
-        """What is in it, read past whatever the request has read of it."""
+        """Return the bytes in the pipe that the request has not read."""
         if isinstance(self.reader, socket.socket):
             return self.reader.recv(100)
         if isinstance(self.reader, pathlib.Path):
@@ -486,9 +490,7 @@ SOURCES = ["a pipe", "buffered", "text", "a socket", "a FIFO"]
 
 
 @pytest.mark.parametrize("kind", SOURCES)
-def test_a_refusal_is_the_answer_while_the_writer_of_a_pipe_says_nothing(
-    kind, tls, client, keep, tmp_path
-):
+def test_an_error_status_is_the_response_while_a_pipe_is_silent(kind, tls, client, keep, tmp_path):
     source = Source(keep, kind, tmp_path)
 
     def script(peer: Peer) -> None:
@@ -500,8 +502,8 @@ def test_a_refusal_is_the_answer_while_the_writer_of_a_pipe_says_nothing(
     expected = chunks(source.first) if source.first else b""
     rest: list[bytes] = []
     with ScriptedServer(script, ssl_context=tls) as server:
-        answer = client.post(server.url(), source.reader)
-        assert (answer.status, answer.body) == (401, b"who are you?")
+        got = client.post(server.url(), source.reader)
+        assert (got.status, got.body) == (401, b"who are you?")
         server.join()
         assert server.peers[0].closed_by_client
         assert rest == [b""]
@@ -510,9 +512,7 @@ def test_a_refusal_is_the_answer_while_the_writer_of_a_pipe_says_nothing(
 
 
 @pytest.mark.parametrize("kind", SOURCES)
-def test_a_server_that_goes_away_is_noticed_while_a_pipe_says_nothing(
-    kind, tls, client, keep, tmp_path
-):
+def test_a_server_that_closes_is_noticed_while_a_pipe_is_silent(kind, tls, client, keep, tmp_path):
     source = Source(keep, kind, tmp_path)
 
     def script(peer: Peer) -> None:
@@ -535,7 +535,7 @@ def test_W02_after_a_200_a_pipe_is_still_sent_to_its_end(kind, tls, client, keep
         if source.first:
             peer.read_exactly(len(chunks(source.first)))
         peer.send(OK)
-        peer.pause(0.1)  # the answer is there, whole, and the pipe is silent
+        peer.pause(0.1)  # the whole response has arrived, and the pipe is silent
         source.write(b"later")
         peer.read_exactly(len(chunks(b"later")))
         source.close()
@@ -544,12 +544,12 @@ def test_W02_after_a_200_a_pipe_is_still_sent_to_its_end(kind, tls, client, keep
     with ScriptedServer(script, ssl_context=tls) as server:
         assert client.post(server.url(), source.reader).body == b"ok"
         server.join()
-        pieces = [source.first] if source.first else []
-        assert body_of(server.wire[0]) == chunks(*pieces, b"later") + LAST_CHUNK
+        first = [source.first] if source.first else []
+        assert body_of(server.wire[0]) == chunks(*first, b"later") + LAST_CHUNK
 
 
 @pytest.mark.parametrize("kind", SOURCES)
-def test_a_pipe_may_take_its_time_but_not_more_than_the_total(kind, client, keep, tmp_path):
+def test_a_silent_pipe_is_waited_for_until_the_total_timeout(kind, client, keep, tmp_path):
     source = Source(keep, kind, tmp_path)
 
     def script(peer: Peer) -> None:
@@ -560,8 +560,8 @@ def test_a_pipe_may_take_its_time_but_not_more_than_the_total(kind, client, keep
         peer.send(OK)
 
     with ScriptedServer(script) as server:
-        answer = client.post(server.url(), source.reader, timeout=Timeout(idle=0.2))
-        assert answer.body == b"ok"
+        got = client.post(server.url(), source.reader, timeout=Timeout(idle=0.2))
+        assert got.body == b"ok"
     again = Source(keep, "a pipe", tmp_path)
     with ScriptedServer(Peer.read_to_end) as server:
         with pytest.raises(TotalTimeout, match="still waiting for the payload"):
@@ -576,7 +576,7 @@ from restkit import Client
 client = Client(verify=ca)
 BLOCK = bytes(64 * 1024)
 
-def made(size):
+def make_payload(size):
     if 'generator' in source:
         return (BLOCK for _ in range(size // len(BLOCK)))
     with open(path, 'wb') as file:
@@ -586,8 +586,8 @@ def made(size):
 def headers(size):
     return {'Content-Length': size} if 'declared' in source else {}
 
-client.put(url, made(4 << 20), headers(4 << 20)).close()
-payload = made(size)
+client.put(url, make_payload(4 << 20), headers(4 << 20)).close()
+payload = make_payload(size)
 """
 WORK = "result = client.put(url, payload, headers(size)).status"
 
@@ -595,7 +595,7 @@ WORK = "result = client.put(url, payload, headers(size)).status"
 @pytest.mark.parametrize(
     "source", ["a file", "a text file, declared", "a generator", "a generator, declared"]
 )
-def test_R26_what_is_sent_is_not_in_memory_whatever_its_size(source, tls, certs, tmp_path):
+def test_R26_a_payload_of_any_size_is_sent_in_little_memory(source, tls, certs, tmp_path):
     def script(peer: Peer) -> None:
         for size in (4 * MIB, 256 * MIB):
             head = peer.read_head()
@@ -621,21 +621,21 @@ def test_R26_what_is_sent_is_not_in_memory_whatever_its_size(source, tls, certs,
     assert measured.growth < 8 * MIB
 
 
-def test_P04_a_file_cut_off_when_all_of_it_is_under_way_arrives_as_it_was(tmp_path, client):
-    # The pages that sendfile sends are the file's own: cut off, they would arrive as zeros.
+def test_P04_a_file_truncated_after_all_was_sent_arrives_unchanged(tmp_path, client):
+    # sendfile sends the pages of the file itself: after a truncation they would arrive as zeros.
     content = b"restkit " * 65536
     path = tmp_path / "file"
     path.write_bytes(content)
     cut_off = threading.Event()
 
-    def answer_at_once(peer: Peer) -> None:
+    def respond_at_once(peer: Peer) -> None:
         head = peer.read_head()
         peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
         peer.wait(cut_off)
         arrived.append(peer.read_body(head))
 
     arrived: list[bytes] = []
-    with ScriptedServer(answer_at_once) as server:
+    with ScriptedServer(respond_at_once) as server:
         assert client.put(server.url(), path).status == 200
         os.truncate(path, 100)
         cut_off.set()
@@ -643,8 +643,8 @@ def test_P04_a_file_cut_off_when_all_of_it_is_under_way_arrives_as_it_was(tmp_pa
     assert arrived == [content]
 
 
-def test_a_file_over_the_copied_tail_goes_by_the_system_and_ends_in_copies(
-    tmp_path, client, monkeypatch, by_the_system
+def test_a_file_larger_than_the_copied_tail_is_sent_by_sendfile_and_ends_in_copies(
+    tmp_path, client, monkeypatch, by_sendfile
 ):
     monkeypatch.setattr(exchange, "COPIED_TAIL", 1 << 20)
     content = random.randbytes(5 << 20)
@@ -653,4 +653,4 @@ def test_a_file_over_the_copied_tail_goes_by_the_system_and_ends_in_copies(
     with ScriptedServer.serving(response()) as server:
         client.put(server.url(), path)
         assert body_of(server.request) == content
-    assert 3 << 20 <= sum(by_the_system) <= (4 << 20) + exchange.FILE_STEP
+    assert 3 << 20 <= sum(by_sendfile) <= (4 << 20) + exchange.FILE_STEP

@@ -48,13 +48,13 @@ OK = response(b"ok")
 OCTETS = "application/octet-stream"
 PLAIN = "text/plain; charset=utf-8"
 
-# Without what a Client adds by itself, a message is all the payload's.
+# Without the headers of a Client a message has only those of the payload.
 BARE = [("User-Agent", None), ("Accept-Encoding", None)]
 
 
 @pytest.fixture
 def keep() -> Iterator[ExitStack]:
-    """Closes after the test what a source has opened."""
+    """Close what a source has open_file after the test."""
     with ExitStack() as stack:
         yield stack
 
@@ -72,46 +72,46 @@ def sized(server: ScriptedServer, kind: str, body: bytes) -> bytes:
     return message(server, f"Content-Type: {kind}", f"Content-Length: {len(body)}", body=body)
 
 
-def chunked(server: ScriptedServer, kind: str, *pieces: bytes) -> bytes:
+def chunked(server: ScriptedServer, kind: str, *parts: bytes) -> bytes:
     fields = (f"Content-Type: {kind}", "Transfer-Encoding: chunked")
-    return message(server, *fields, body=chunks(*pieces) + LAST_CHUNK)
+    return message(server, *fields, body=chunks(*parts) + LAST_CHUNK)
 
 
 # One message for each kind of source
 
 
-def written(folder: pathlib.Path, name: str, data: bytes) -> pathlib.Path:
+def write_file(folder: pathlib.Path, name: str, data: bytes) -> pathlib.Path:
     path = folder / name
     path.write_bytes(data)
     return path
 
 
-def opened(keep: ExitStack, path: pathlib.Path, mode: str = "rb", at: int = 0, **options):
+def open_file(keep: ExitStack, path: pathlib.Path, mode: str = "rb", at: int = 0, **options):
     file = keep.enter_context(path.open(mode, **options))
     file.seek(at)
     return file
 
 
-def mapped(keep: ExitStack, path: pathlib.Path):
-    return keep.enter_context(mmap.mmap(opened(keep, path, "r+b").fileno(), 0))
+def open_mmap(keep: ExitStack, path: pathlib.Path):
+    return keep.enter_context(mmap.mmap(open_file(keep, path, "r+b").fileno(), 0))
 
 
-def unpacked(keep: ExitStack, folder: pathlib.Path, data: bytes, at: int):
-    path = written(folder, "x.gz", gzip.compress(data))
+def open_gzip(keep: ExitStack, folder: pathlib.Path, data: bytes, at: int):
+    path = write_file(folder, "x.gz", gzip.compress(data))
     file = keep.enter_context(gzip.GzipFile(path))
     file.seek(at)
     return file
 
 
-def spooled(keep: ExitStack, data: bytes, at: int):
-    file = tempfile.SpooledTemporaryFile(max_size=4)  # noqa: SIM115  # the next line sees to it
+def open_spooled(keep: ExitStack, data: bytes, at: int):
+    file = tempfile.SpooledTemporaryFile(max_size=4)  # noqa: SIM115  # the next line closes it
     keep.enter_context(file)
     file.write(data)
     file.seek(at)
     return file
 
 
-def numpy_array():
+def make_numpy_array():
     numpy = pytest.importorskip("numpy")
     return numpy.arange(12, dtype=">u2").reshape(3, 4)[:, ::2]
 
@@ -127,7 +127,7 @@ SIZED = {
     "no text": (lambda keep, folder: "", PLAIN, b""),
     "an empty list": (lambda keep, folder: [], OCTETS, b""),
     "P03 a file at 100": (
-        lambda keep, folder: opened(keep, written(folder, "x", b"-" * 100 + b"rest"), at=100),
+        lambda keep, folder: open_file(keep, write_file(folder, "x", b"-" * 100 + b"rest"), at=100),
         OCTETS,
         b"rest",
     ),
@@ -143,75 +143,79 @@ SIZED = {
     ),
     "P05 a view with strides": (lambda keep, folder: memoryview(b"abcdef")[::-2], OCTETS, b"fdb"),
     "P05 an mmap": (
-        lambda keep, folder: mapped(keep, written(folder, "x", b"mapped")),
+        lambda keep, folder: open_mmap(keep, write_file(folder, "x", b"mapped")),
         OCTETS,
         b"mapped",
     ),
     "P05 an array of numpy": (
-        lambda keep, folder: numpy_array(),
+        lambda keep, folder: make_numpy_array(),
         OCTETS,
         b"\0\0\0\2\0\4\0\6\0\x08\0\x0a",
     ),
     "P06 a path": (
-        lambda keep, folder: written(folder, "x.json", b"{}"),
+        lambda keep, folder: write_file(folder, "x.json", b"{}"),
         "application/json",
         b"{}",
     ),
-    "P16 an empty path": (lambda keep, folder: written(folder, "x", b""), OCTETS, b""),
+    "P16 an empty path": (lambda keep, folder: write_file(folder, "x", b""), OCTETS, b""),
     "P16 an empty file": (
-        lambda keep, folder: opened(keep, written(folder, "x", b"")),
+        lambda keep, folder: open_file(keep, write_file(folder, "x", b"")),
         OCTETS,
         b"",
     ),
     "P16 text in memory": (lambda keep, folder: io.StringIO("héé€"), OCTETS, "héé€".encode()),
-    "R07 bytes in memory": (lambda keep, folder: moved(io.BytesIO(b"abcd"), 1), OCTETS, b"bcd"),
+    "R07 bytes in memory": (lambda keep, folder: seek(io.BytesIO(b"abcd"), 1), OCTETS, b"bcd"),
     "R07 text in memory": (lambda keep, folder: io.StringIO("héllo"), OCTETS, b"h\xc3\xa9llo"),
     "a text file": (
-        lambda keep, folder: opened(
-            keep, written(folder, "x.txt", b"gr\xfc\xdfe\r\n"), "r", encoding="latin-1"
+        lambda keep, folder: open_file(
+            keep, write_file(folder, "x.txt", b"gr\xfc\xdfe\r\n"), "r", encoding="latin-1"
         ),
         "text/plain",
         b"gr\xfc\xdfe\r\n",
     ),
     "a text file at a line": (
-        lambda keep, folder: opened(
-            keep, written(folder, "x.csv", b"a,b\r\n1,2\r\n"), "r", at=5, newline=""
+        lambda keep, folder: open_file(
+            keep, write_file(folder, "x.csv", b"a,b\r\n1,2\r\n"), "r", at=5, newline=""
         ),
         "text/csv",
         b"1,2\r\n",
     ),
     "a file behind its end": (
-        lambda keep, folder: opened(keep, written(folder, "x", b"short"), at=100),
+        lambda keep, folder: open_file(keep, write_file(folder, "x", b"short"), at=100),
         OCTETS,
         b"",
     ),
-    "a file that is unpacked as it is read": (
-        lambda keep, folder: unpacked(keep, folder, b"0123456789", at=4),
+    "a gzip file": (
+        lambda keep, folder: open_gzip(keep, folder, b"0123456789", at=4),
         OCTETS,
         b"456789",
     ),
-    "a temporary file": (lambda keep, folder: spooled(keep, b"abcdefgh", at=3), OCTETS, b"defgh"),
+    "a temporary file": (
+        lambda keep, folder: open_spooled(keep, b"abcdefgh", at=3),
+        OCTETS,
+        b"defgh",
+    ),
 }
 
 
-def moved(file, at: int):
+def seek(file, at: int):
     file.seek(at)
     return file
 
 
 @pytest.mark.parametrize("source", SIZED)
-def test_what_has_a_length_goes_with_it(source, tls, client, keep, tmp_path):
+def test_a_payload_with_a_length_is_sent_with_content_length(source, tls, client, keep, tmp_path):
     make, kind, body = SIZED[source]
     payload = make(keep, tmp_path)
     with ScriptedServer.serving(OK, ssl_context=tls) as server:
-        for _ in range(2):  # and the second request gives the same bytes
+        for _ in range(2):  # the second request sends the same bytes
             assert post(client, server, payload).body == b"ok"
         assert server.requests == [sized(server, kind, body)] * 2
         assert server.connections == 1
 
 
 class OnlyRead:
-    """A file-like object with nothing but read(), which gives these one by one."""
+    """A file-like object whose only method read() returns these chunks."""
 
     def __init__(self, *given):
         self.left = [*given, b""]
@@ -220,8 +224,8 @@ class OnlyRead:
         return self.left.pop(0)
 
 
-class Again:
-    """Something that can be iterated again."""
+class ReIterable:
+    """An object that can be iterated again."""
 
     def __init__(self, *items):
         self.items = items
@@ -230,8 +234,8 @@ class Again:
         yield from self.items
 
 
-class Itself:
-    """A user's object that says how it is sent."""
+class WithPayloadMethod:
+    """An object of a user with a payload of its own."""
 
     def __payload__(self):
         return as_payload(["by ", "itself"])
@@ -258,7 +262,7 @@ CHUNKED = {
     "items of any size": (lambda keep: [b"x" * 15, b"y" * 4096], [b"x" * 15, b"y" * 4096]),
     "a deque": (lambda keep: collections.deque([b"a", b"b"]), [b"a", b"b"]),
     "the values of a dict": (lambda keep: {1: b"a", 2: b"b"}.values(), [b"a", b"b"]),
-    "what can be iterated again": (lambda keep: Again(b"a", b"b"), [b"a", b"b"]),
+    "an object that can be iterated again": (lambda keep: ReIterable(b"a", b"b"), [b"a", b"b"]),
     "a generator": (lambda keep: (item for item in (b"a", "b")), [b"a", b"b"]),
     "a generator of nothing": (lambda keep: iter(()), []),
     "an iterator": (lambda keep: map(str, [1, 22]), [b"1", b"22"]),
@@ -267,9 +271,9 @@ CHUNKED = {
         [b"ac", b"AA"],
     ),
     "a callable": (lambda keep: lambda: (b"a" for _ in range(2)), [b"a", b"a"]),
-    "a callable that gives bytes": (lambda keep: lambda: b"whole", [b"whole"]),
-    "an object of the user's": (lambda keep: Itself(), [b"by ", b"itself"]),
-    "R07 what has only read()": (lambda keep: OnlyRead(b"ab", "c"), [b"ab", b"c"]),
+    "a callable that returns bytes": (lambda keep: lambda: b"whole", [b"whole"]),
+    "an object of a user": (lambda keep: WithPayloadMethod(), [b"by ", b"itself"]),
+    "R07 an object with only read()": (lambda keep: OnlyRead(b"ab", "c"), [b"ab", b"c"]),
     "text that can seek": (
         lambda keep: io.TextIOWrapper(io.BytesIO("grüße".encode("utf-16")), "utf-16"),
         ["grüße".encode()],
@@ -287,13 +291,13 @@ CHUNKED = {
 
 
 @pytest.mark.parametrize("source", CHUNKED)
-def test_what_has_no_length_goes_in_chunks(source, tls, client, keep):
-    make, pieces = CHUNKED[source]
+def test_a_payload_without_a_length_is_sent_chunked(source, tls, client, keep):
+    make, parts = CHUNKED[source]
     with ScriptedServer.serving(OK, ssl_context=tls) as server:
         assert post(client, server, make(keep)).body == b"ok"
         assert post(client, server, b"next").body == b"ok"
         first, second = server.requests
-        assert first == chunked(server, OCTETS, *pieces)
+        assert first == chunked(server, OCTETS, *parts)
         assert second == sized(server, OCTETS, b"next")
         assert server.connections == 1
 
@@ -319,20 +323,20 @@ def test_P01_cpuinfo_arrives_in_chunks(client):
         post(client, server, file)
         fields = (f"Content-Type: {OCTETS}", "Transfer-Encoding: chunked")
         assert head_of(server.request) == message(server, *fields)
-        # The clock rates in it are not the same twice.
-        assert dechunk(body_of(server.request)).count(b"\n") == open_lines("/proc/cpuinfo")
+        # Its clock rates change, so only its lines are compared.
+        assert dechunk(body_of(server.request)).count(b"\n") == count_lines("/proc/cpuinfo")
 
 
-def open_lines(path: str) -> int:
+def count_lines(path: str) -> int:
     with open(path, "rb") as file:
         return sum(1 for _ in file)
 
 
-# Lazily: the first bytes are out before there are others
+# Lazy sources: the first bytes are sent before there are others
 
 
 class Source:
-    """One end that a request reads, and one that the test writes to."""
+    """A source: one end that a request reads, and one that the test writes to."""
 
     def __init__(self, keep: ExitStack, kind: str, folder: pathlib.Path) -> None:
         self._file = None
@@ -365,19 +369,19 @@ SOURCES = ["a pipe", "buffered", "text", "a socket", "a socket's file", "a FIFO"
 
 
 @pytest.mark.parametrize("kind", SOURCES)
-def test_P02_the_first_bytes_are_out_before_the_writer_closes(kind, tls, client, keep, tmp_path):
+def test_P02_the_first_bytes_are_sent_before_the_writer_closes(kind, tls, client, keep, tmp_path):
     source = Source(keep, kind, tmp_path)
-    came = threading.Event()
+    received = threading.Event()
 
     def write() -> None:
         source.write(b"first\n")
-        assert came.wait(HANG_BOUND)
+        assert received.wait(HANG_BOUND)
         source.write(b"second\n")
         source.close()
 
     def script(peer: Peer) -> None:
         peer.read_until(chunks(b"first\n"))
-        came.set()
+        received.set()
         peer.read_until(LAST_CHUNK)
         peer.send(OK)
 
@@ -387,17 +391,17 @@ def test_P02_the_first_bytes_are_out_before_the_writer_closes(kind, tls, client,
         assert server.wire == [chunked(server, OCTETS, b"first\n", b"second\n")]
 
 
-def test_P02_standard_input_is_out_before_it_ends(keep):
+def test_P02_standard_input_is_sent_before_it_ends(keep):
     program = (
         "import restkit, sys\n"
         "answer = restkit.request(sys.argv[1], 'POST', sys.stdin.buffer)\n"
         "sys.stdout.write(answer.text)\n"
     )
-    came = threading.Event()
+    received = threading.Event()
 
     def script(peer: Peer) -> None:
         peer.read_until(chunks(b"first\n"))
-        came.set()
+        received.set()
         peer.read_until(LAST_CHUNK)
         peer.send(OK)
 
@@ -412,33 +416,33 @@ def test_P02_standard_input_is_out_before_it_ends(keep):
             try:
                 process.stdin.write(b"first\n")
                 process.stdin.flush()
-                assert came.wait(HANG_BOUND)
-                said, _ = process.communicate(b"second\n", HANG_BOUND)
+                assert received.wait(HANG_BOUND)
+                output, _ = process.communicate(b"second\n", HANG_BOUND)
             except BaseException:
                 process.kill()
                 raise
-        assert (process.returncode, said) == (0, b"ok")
+        assert (process.returncode, output) == (0, b"ok")
         assert body_of(server.wire[0]) == chunks(b"first\n", b"second\n") + LAST_CHUNK
 
 
 @pytest.mark.parametrize("kind", SOURCES)
-def test_Z03_what_a_source_has_given_is_out_while_it_pauses(kind, tls, client, keep, tmp_path):
+def test_Z03_all_bytes_of_a_source_are_sent_while_it_pauses(kind, tls, client, keep, tmp_path):
     source = Source(keep, kind, tmp_path)
     data = os.urandom(MIB)
-    came = threading.Event()
+    received = threading.Event()
 
     def write() -> None:
         view = memoryview(data)
         for at in range(0, MIB, 1000):
             source.write(view[at : at + 1000])
-        assert came.wait(HANG_BOUND)
+        assert received.wait(HANG_BOUND)
         source.close()
 
     def script(peer: Peer) -> None:
-        # All of it: framing adds to what has come, and nothing is held back for more.
+        # All bytes arrive, framing included: nothing is held back to wait for more.
         peer.read_head()
         peer.read_exactly(MIB)
-        came.set()
+        received.set()
         peer.read_until(b"\r\n" + LAST_CHUNK)
         peer.send(OK)
 
@@ -448,16 +452,16 @@ def test_Z03_what_a_source_has_given_is_out_while_it_pauses(kind, tls, client, k
         assert dechunk(body_of(server.wire[0])) == data
 
 
-def test_R06_an_item_is_out_before_the_next_is_made(tls, client):
-    came = [threading.Event() for _ in range(3)]
+def test_R06_an_item_is_sent_before_the_next_is_made(tls, client):
+    received = [threading.Event() for _ in range(3)]
 
     def items() -> Iterator[str]:
-        for number, event in enumerate(came):
+        for number, event in enumerate(received):
             yield f"item {number}"
             assert event.wait(HANG_BOUND)
 
     def script(peer: Peer) -> None:
-        for number, event in enumerate(came):
+        for number, event in enumerate(received):
             peer.read_until(chunks(b"item %d" % number))
             event.set()
         peer.read_until(LAST_CHUNK)
@@ -468,16 +472,16 @@ def test_R06_an_item_is_out_before_the_next_is_made(tls, client):
         assert server.wire == [chunked(server, OCTETS, b"item 0", b"item 1", b"item 2")]
 
 
-def test_R06_the_head_is_out_before_a_generator_makes_its_first_item(tls, client):
-    came = threading.Event()
+def test_R06_the_head_is_sent_before_a_generator_makes_its_first_item(tls, client):
+    received = threading.Event()
 
     def items() -> Iterator[str]:
-        assert came.wait(HANG_BOUND)
+        assert received.wait(HANG_BOUND)
         yield "item"
 
     def script(peer: Peer) -> None:
         peer.read_head()
-        came.set()
+        received.set()
         peer.read_until(LAST_CHUNK)
         peer.send(OK)
 
@@ -485,19 +489,19 @@ def test_R06_the_head_is_out_before_a_generator_makes_its_first_item(tls, client
         assert post(client, server, items()).body == b"ok"
 
 
-# Big ones, through a narrow door
+# Large payloads, and a server that reads slowly
 
-PATTERN = bytes(range(251)) * 20_000  # a prime length: what changes places is noticed
+PATTERN = bytes(range(251)) * 20_000  # a prime length: misplaced bytes are noticed
 
 
-def refilled(view: bool) -> Iterator[object]:
-    """One buffer, filled anew for each item, as readers with readinto() do."""
+def refill_buffer(view: bool) -> Iterator[object]:
+    """Yield one buffer that is filled again for each item, as readers with readinto() do."""
     buffer = bytearray(100_003)
     for at in range(0, len(PATTERN), len(buffer)):
-        piece = PATTERN[at : at + len(buffer)]
-        buffer[: len(piece)] = piece
-        whole = len(piece) == len(buffer)
-        yield buffer if whole and not view else memoryview(buffer)[: len(piece)]
+        part = PATTERN[at : at + len(buffer)]
+        buffer[: len(part)] = part
+        whole = len(part) == len(buffer)
+        yield buffer if whole and not view else memoryview(buffer)[: len(part)]
 
 
 BIG = {
@@ -506,18 +510,18 @@ BIG = {
     "a view": lambda: memoryview(b"-" + PATTERN)[1:],
     "items": lambda: [PATTERN[:1], PATTERN[1:2_000_000], PATTERN[2_000_000:]],
     "small items": lambda: (PATTERN[at : at + 5003] for at in range(0, len(PATTERN), 5003)),
-    "a buffer filled anew": lambda: refilled(view=False),
-    "a view filled anew": lambda: refilled(view=True),
+    "a refilled buffer": lambda: refill_buffer(view=False),
+    "a refilled view": lambda: refill_buffer(view=True),
     "bytes in memory": lambda: io.BytesIO(PATTERN),
 }
 
 
 @pytest.mark.parametrize("headers", [{}, {"Content-Length": len(PATTERN)}], ids=["", "declared"])
 @pytest.mark.parametrize("source", BIG)
-def test_what_is_big_is_whole_when_the_server_is_slow(source, headers, tls, client):
+def test_a_large_payload_is_sent_whole_to_a_slow_server(source, headers, tls, client):
     def script(peer: Peer) -> None:
         head = peer.read_head()
-        peer.pause(0.05)  # until nothing goes any more
+        peer.pause(0.05)  # until nothing can be sent any more
         peer.read_body(head)
         peer.send(OK)
 
@@ -526,30 +530,32 @@ def test_what_is_big_is_whole_when_the_server_is_slow(source, headers, tls, clie
         assert payload_of(server.wire[0]) == PATTERN
 
 
-# What a source is asked for, by whom, and what becomes of it
+# Errors, threads and the end of a source
 
 
 @pytest.mark.parametrize("kind", ["a mapped file", "a bytearray"])
-@pytest.mark.parametrize("end", ["a timeout", "a reset", "an answer and a reset"])
-def test_P05_a_buffer_is_let_go_when_its_request_has_failed(end, kind, tls, certs, keep, tmp_path):
+@pytest.mark.parametrize("end", ["a timeout", "a reset", "a response and a reset"])
+def test_P05_a_buffer_is_released_when_its_request_has_failed(
+    end, kind, tls, certs, keep, tmp_path
+):
     def script(peer: Peer) -> None:
         peer.read_some(1000)
-        if end == "an answer and a reset":
+        if end == "a response and a reset":
             peer.send(OK)
         if end != "a timeout":
-            peer.pause(0.05)  # until nothing goes any more
+            peer.pause(0.05)  # until nothing can be sent any more
             peer.reset()
         peer.wait(over)
 
     over = threading.Event()
-    path = written(tmp_path, "x", PATTERN * 4)
-    owner = mapped(keep, path) if kind == "a mapped file" else bytearray(PATTERN * 4)
+    path = write_file(tmp_path, "x", PATTERN * 4)
+    owner = open_mmap(keep, path) if kind == "a mapped file" else bytearray(PATTERN * 4)
     idle = 0.2 if end == "a timeout" else HANG_BOUND
     with Client(timeout=idle, verify=certs.ca_file) as client:
         with ScriptedServer(script, receive_buffer=8192, ssl_context=tls) as server:
             with pytest.raises(TransportError) as caught:
                 post(client, server, owner)
-            # While the error is still looked at, with its traceback and all that hangs on it.
+            # The error is still held, with its traceback and everything that this refers to.
             if isinstance(owner, bytearray):
                 owner.clear()
             else:
@@ -558,7 +564,7 @@ def test_P05_a_buffer_is_let_go_when_its_request_has_failed(end, kind, tls, cert
             over.set()
 
 
-def test_P06_a_path_where_nothing_is_is_the_systems_error_before_any_connection(client, tmp_path):
+def test_P06_a_missing_path_raises_the_os_error_before_any_connection(client, tmp_path):
     with ScriptedServer.serving(OK) as server:
         with pytest.raises(FileNotFoundError) as caught:
             post(client, server, tmp_path / "nothing")
@@ -577,7 +583,7 @@ async def asynchronously():
 
 
 @pytest.mark.parametrize("how", ["a coroutine", "a function", "a generator", "its function"])
-def test_P09_what_is_asynchronous_is_a_type_error_before_any_connection(how, client, keep):
+def test_P09_an_asynchronous_source_raises_before_any_connection(how, client, keep):
     coroutine = asynchronous()
     keep.callback(coroutine.close)
     payload = {
@@ -587,27 +593,29 @@ def test_P09_what_is_asynchronous_is_a_type_error_before_any_connection(how, cli
         "its function": asynchronously,
     }[how]
     with ScriptedServer.serving(OK) as server:
-        with pytest.raises(TypeError, match=r"asynchronous, .* run it in an event loop of yours"):
+        with pytest.raises(
+            TypeError, match=r"asynchronous, .* run it in an event loop of your own"
+        ):
             post(client, server, payload)
         assert server.connections == 0
 
 
-def kind_of(value: object) -> str:
+def type_name(value: object) -> str:
     return type(value).__name__
 
 
-@pytest.mark.parametrize("payload", [{1}, frozenset([b"a"]), 5, 1.5, True, object()], ids=kind_of)
-def test_P10_what_cannot_be_sent_is_a_type_error_before_any_connection(payload, client):
+@pytest.mark.parametrize("payload", [{1}, frozenset([b"a"]), 5, 1.5, True, object()], ids=type_name)
+def test_P10_a_value_of_a_wrong_type_raises_before_any_connection(payload, client):
     with ScriptedServer.serving(OK) as server:
         with pytest.raises(TypeError, match=r"it can be bytes or .* an iterable of bytes or str"):
             post(client, server, payload)
         assert server.connections == 0
 
 
-@pytest.mark.parametrize("wrong", [1, None, 1.5, ["a"], object()], ids=kind_of)
-def test_P10_an_item_that_cannot_be_sent_ends_the_request_unfinished(wrong, tls, client):
+@pytest.mark.parametrize("wrong", [1, None, 1.5, ["a"], object()], ids=type_name)
+def test_P10_an_item_of_a_wrong_type_ends_the_request_unfinished(wrong, tls, client):
     with ScriptedServer(Peer.read_to_end, ssl_context=tls) as server:
-        with pytest.raises(TypeError, match=r"item 1 is of type .*bytes-like or str is wanted"):
+        with pytest.raises(TypeError, match=r"item 1 must be bytes-like or str; got"):
             post(client, server, iter([b"ab", wrong]))
         server.join()
         assert body_of(server.wire[0]) == chunks(b"ab")
@@ -617,13 +625,15 @@ MANY = {
     "bytes": lambda keep, folder: PATTERN,
     "a bytearray": lambda keep, folder: bytearray(PATTERN),
     "a list": lambda keep, folder: [PATTERN[:9], PATTERN[9:]],
-    "a callable": lambda keep, folder: lambda: refilled(view=True),
-    "what can seek": lambda keep, folder: as_payload(unpacked(keep, folder, b"--" + PATTERN, 2)),
+    "a callable": lambda keep, folder: lambda: refill_buffer(view=True),
+    "a seekable object": lambda keep, folder: as_payload(
+        open_gzip(keep, folder, b"--" + PATTERN, 2)
+    ),
 }
 
 
 @pytest.mark.parametrize("source", MANY)
-def test_P13_threads_send_one_payload_at_once_and_each_whole(source, tls, client, keep, tmp_path):
+def test_P13_several_threads_send_one_payload_whole(source, tls, client, keep, tmp_path):
     payload = MANY[source](keep, tmp_path)
     with ScriptedServer.serving(OK, ssl_context=tls) as server:
         start = threading.Barrier(3)
@@ -659,13 +669,13 @@ def test_P15_files_stay_open_and_generators_are_closed(ending, client, keep, tmp
         finally:
             closed.append(True)
 
-    path = written(tmp_path, "x", PATTERN)
+    path = write_file(tmp_path, "x", PATTERN)
     files = [
-        opened(keep, path),
-        opened(keep, path, "r", encoding="latin-1"),
-        opened(keep, path, buffering=0),
+        open_file(keep, path),
+        open_file(keep, path, "r", encoding="latin-1"),
+        open_file(keep, path, buffering=0),
         io.BytesIO(PATTERN),
-        unpacked(keep, tmp_path, PATTERN, 0),
+        open_gzip(keep, tmp_path, PATTERN, 0),
     ]
     before = descriptors()
     with ScriptedServer(script) as server:
@@ -679,17 +689,17 @@ def test_P15_files_stay_open_and_generators_are_closed(ending, client, keep, tmp
     assert descriptors() == before
 
 
-def test_P17_a_generator_posted_twice_is_an_error_and_not_an_empty_request(tls, client):
+def test_P17_a_generator_posted_twice_raises_instead_of_sending_nothing(tls, client):
     items = (item for item in ["once"])
     with ScriptedServer.serving(OK, ssl_context=tls) as server:
         assert post(client, server, items).body == b"ok"
-        with pytest.raises(PayloadNotReplayable, match="has run already"):
+        with pytest.raises(PayloadNotReplayable, match="has ended already"):
             post(client, server, items)
         assert server.request == chunked(server, OCTETS, b"once")
 
 
 @pytest.mark.parametrize("headers", [{}, {"Content-Length": 4}], ids=["", "declared"])
-def test_P17_a_payload_that_is_spent_is_an_error_before_a_byte_is_sent(headers, tls, client):
+def test_P17_a_one_shot_payload_that_was_sent_raises_before_a_byte_is_sent(headers, tls, client):
     payload = as_payload(iter(["once"]))
     with ScriptedServer.serving(OK, ssl_context=tls) as server:
         client.post(server.url(), payload, headers=headers)
@@ -703,20 +713,22 @@ def test_P17_a_payload_that_is_spent_is_an_error_before_a_byte_is_sent(headers, 
         assert len(server.requests) == 1
 
 
-def half_read(keep: ExitStack, folder: pathlib.Path):
-    file = opened(keep, written(folder, "x.txt", b"a\nb\nc\n"), "r")
+def read_by_iteration(keep: ExitStack, folder: pathlib.Path):
+    file = open_file(keep, write_file(folder, "x.txt", b"a\nb\nc\n"), "r")
     next(file)
     return file
 
 
-def with_a_mark(keep: ExitStack, folder: pathlib.Path):
-    file = opened(keep, written(folder, "x.txt", "a\nb\n".encode("utf-16")), "r", encoding="utf-16")
+def read_with_byte_order_mark(keep: ExitStack, folder: pathlib.Path):
+    file = open_file(
+        keep, write_file(folder, "x.txt", "a\nb\n".encode("utf-16")), "r", encoding="utf-16"
+    )
     file.readline()
     return file
 
 
-@pytest.mark.parametrize("make", [half_read, with_a_mark])
-def test_P18_text_that_knows_no_position_is_refused_before_any_connection(
+@pytest.mark.parametrize("make", [read_by_iteration, read_with_byte_order_mark])
+def test_P18_text_without_a_byte_position_raises_before_any_connection(
     make, client, keep, tmp_path
 ):
     with ScriptedServer.serving(OK) as server:
@@ -725,7 +737,7 @@ def test_P18_text_that_knows_no_position_is_refused_before_any_connection(
         assert server.connections == 0
 
 
-def test_P20_a_cursor_that_needs_its_own_thread_is_asked_on_it(tls, client):
+def test_P20_a_cursor_is_read_on_the_thread_that_made_it(tls, client):
     def work() -> None:
         database = sqlite3.connect(":memory:")
         try:
@@ -745,7 +757,7 @@ def test_P20_a_cursor_that_needs_its_own_thread_is_asked_on_it(tls, client):
 
 
 class Watched(Payload):
-    """Notes on which threads it is asked for anything."""
+    """A payload that records the threads on which it is called."""
 
     def __init__(self):
         self.threads = set()
@@ -764,15 +776,15 @@ class Watched(Payload):
         return [("X-Sum", "200"), ("X-Other", "é")]
 
 
-def test_a_payload_of_the_users_own_is_asked_on_the_callers_thread_only(tls, client):
+def test_a_payload_of_a_user_is_called_only_on_the_thread_of_the_caller(tls, client):
     payload = Watched()
     with ScriptedServer.serving(OK, ssl_context=tls) as server:
         assert post(client, server, payload).body == b"ok"
         assert payload.threads == {threading.get_ident()}
         fields = ("X-Kind: watched", "Content-Type: text/x-watched", "Transfer-Encoding: chunked")
-        pieces = [b"%d" % number * 5000 for number in range(200)]
+        parts = [b"%d" % number * 5000 for number in range(200)]
         trailers = b"0\r\nX-Sum: 200\r\nX-Other: \xe9\r\n\r\n"
-        assert server.request == message(server, *fields, body=chunks(*pieces) + trailers)
+        assert server.request == message(server, *fields, body=chunks(*parts) + trailers)
 
 
 def test_a_source_may_use_the_client_that_sends_it(tls, client):
@@ -781,7 +793,7 @@ def test_a_source_may_use_the_client_that_sends_it(tls, client):
             yield client.get(server.url(f"/{number}")).body
 
     with ScriptedServer.serving(response(b"part"), ssl_context=tls) as server:
-        post(client, server, b"a connection rests when the outer request begins")
+        post(client, server, b"a connection is idle when the outer request begins")
         assert post(client, server, fetched()).body == b"part"
         assert server.requests[-1] == chunked(server, OCTETS, b"part", b"part", b"part")
         assert [request[:6] for request in server.requests[1:-1]] == [

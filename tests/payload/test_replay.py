@@ -1,4 +1,4 @@
-"""Streams made by a function: called anew for each pass, bound as any function is, sent again."""
+"""Streams of a function that is called for each pass: arguments, methods, pickling, replay."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CALLS = []
 
 @ResourceStreamFunction
 def name(here, *, there):
-    """What it is for."""
+    """Return two numbers."""
     CALLS.append((here, there))
     yield b"%d" % here
     yield f" {there}"
@@ -77,35 +77,35 @@ class Child(Place):
 PLACE = Place(7)
 
 
-def sent(payload):
-    """One pass. Each piece is copied while it is good, as the wire does with what it sends."""
-    return b"".join(bytes(piece) for piece in payload)
+def send(payload):
+    """Run one pass; copy each chunk while it is valid."""
+    return b"".join(bytes(chunk) for chunk in payload)
 
 
-def begun(payload):
-    """The first piece of a pass that is broken off behind it."""
-    a_pass = iter(payload)
-    piece = bytes(next(a_pass))
-    a_pass.close()
-    return piece
+def read_first_chunk(payload):
+    """Return the first chunk of a pass that is broken off after it."""
+    running = iter(payload)
+    chunk = bytes(next(running))
+    running.close()
+    return chunk
 
 
 # The stream of a function
 
 
-def test_S08_a_call_binds_and_each_pass_calls_anew():
+def test_S08_a_call_binds_the_arguments_and_each_pass_calls_the_function():
     CALLS.clear()
     stream = name(4, there=56)
     iter(stream)
     assert CALLS == []
     assert (
-        [bytes(piece) for piece in stream] == [bytes(piece) for piece in stream] == [b"4", b" 56"]
+        [bytes(chunk) for chunk in stream] == [bytes(chunk) for chunk in stream] == [b"4", b" 56"]
     )
     assert CALLS == [(4, 56), (4, 56)]
     assert (stream.length, stream.replayable) == (None, True)
 
 
-def test_S08_two_interleaved_passes_know_nothing_of_each_other():
+def test_S08_two_interleaved_passes_are_independent():
     CALLS.clear()
     stream = name(4, there=56)
     one, other = iter(stream), iter(stream)
@@ -119,33 +119,33 @@ def test_S08_two_interleaved_passes_know_nothing_of_each_other():
 def test_S08_arguments_are_held_and_not_copied():
     rows = [b"one"]
     stream = ResourceStreamFunction(lambda items: (item for item in items))(rows)
-    assert sent(stream) == b"one"
+    assert send(stream) == b"one"
     rows.append(b" two")
-    assert sent(stream) == b"one two"
+    assert send(stream) == b"one two"
 
 
-def test_S10_it_is_shown_as_the_call_that_it_makes():
+def test_S10_a_repr_shows_the_call():
     assert repr(name(4, there=56)) == "<ResourceStream streaming name(4, there = 56)>"
     assert repr(name) == "<ResourceStreamFunction wrapping name>"
     assert repr(PLACE.method(1)) == "<ResourceStream streaming method(1)>"
     assert repr(replayable(lambda: b"")) == "<ResourceStream streaming <lambda>()>"
-    partial = ResourceStreamFunction(functools.partial(sent))
+    partial = ResourceStreamFunction(functools.partial(send))
     assert repr(partial("x")) == "<ResourceStream streaming partial('x')>"
 
 
-def test_what_is_shown_is_bounded_and_has_no_credentials_in_it():
+def test_a_repr_is_bounded_and_has_no_credentials():
     url = "https://me:secret@host/?token=secret&page=2"
-    shown = repr(name(url, [url], there=b"x" * 10_000, api_key="secret", key="secret"))
-    assert "secret" not in shown.replace("api_key", "")
-    assert shown.startswith(
+    text = repr(name(url, [url], there=b"x" * 10_000, api_key="secret", key="secret"))
+    assert "secret" not in text.replace("api_key", "")
+    assert text.startswith(
         "<ResourceStream streaming name('https://host/?token=***&page=2', ['https://host/?"
     )
-    assert shown.endswith("api_key = ***, key = ***)>")
-    assert len(shown) < 600
+    assert text.endswith("api_key = ***, key = ***)>")
+    assert len(text) < 600
 
 
 @pytest.mark.parametrize(
-    ("headers", "shown"),
+    ("headers", "text"),
     [
         (
             {"Authorization": "Bearer hidden", "Accept": "a/b", 3: None},
@@ -158,28 +158,28 @@ def test_what_is_shown_is_bounded_and_has_no_credentials_in_it():
         ({}, "{}"),
     ],
 )
-def test_headers_among_the_arguments_are_shown_without_their_credentials(headers, shown):
-    assert repr(name(1, headers)) == f"<ResourceStream streaming name(1, {shown})>"
-    assert repr(name(1, there=headers)) == f"<ResourceStream streaming name(1, there = {shown})>"
+def test_a_repr_shows_headers_without_their_credentials(headers, text):
+    assert repr(name(1, headers)) == f"<ResourceStream streaming name(1, {text})>"
+    assert repr(name(1, there=headers)) == f"<ResourceStream streaming name(1, there = {text})>"
 
 
-def test_what_holds_itself_can_be_shown():
+def test_a_repr_of_a_dict_that_contains_itself_ends():
     headers: dict[str, object] = {}
     headers["again"] = headers
     assert repr(name(headers)) == "<ResourceStream streaming name({'again': {...}})>"
 
 
-def test_S10_it_is_equal_by_function_and_arguments_and_has_no_hash():
+def test_S10_streams_are_equal_by_function_and_arguments_and_have_no_hash():
     assert name(4, there=56) == name(4, there=56)
     assert name(4, there=56) != name(5, there=56)
     assert name(4, there=56) != name(4, there=57)
     assert name(4, there=56) != PLACE.static(4, there=56)
     assert name(4, there=56) != "name(4, there = 56)"
     assert name == ResourceStreamFunction(name.__wrapped__)
-    assert name != ResourceStreamFunction(sent)
+    assert name != ResourceStreamFunction(send)
     assert name != name.__wrapped__
     assert PLACE.method(1) == PLACE.method(1)
-    assert PLACE.method(1) != Place(7).method(1)  # as it is of bound methods
+    assert PLACE.method(1) != Place(7).method(1)  # bound methods of two objects differ too
     for each in (name, name(4, there=56)):
         with pytest.raises(TypeError, match="unhashable"):
             hash(each)
@@ -188,13 +188,13 @@ def test_S10_it_is_equal_by_function_and_arguments_and_has_no_hash():
 def test_S10_a_stream_can_be_made_from_its_fields():
     stream = ResourceStream.from_fields(name.__wrapped__, (4,), {"there": 56})
     assert stream == name(4, there=56)
-    assert sent(stream) == b"4 56"
+    assert send(stream) == b"4 56"
     assert (stream.function, stream.positional_parameters) == (name.__wrapped__, (4,))
     assert stream.keyword_parameters == {"there": 56}
 
 
-def test_S10_what_a_function_says_of_itself_is_kept():
-    assert name.__doc__ == "What it is for."
+def test_S10_the_name_docstring_and_signature_of_a_function_are_kept():
+    assert name.__doc__ == "Return two numbers."
     assert (name.__name__, name.__qualname__, name.__module__) == ("name", "name", __name__)
     assert str(inspect.signature(name)) == "(here, *, there)"
     assert PLACE.method.__doc__ == "A method."
@@ -220,23 +220,23 @@ def test_S10_what_a_function_says_of_itself_is_kept():
         (Place.static_too, b"static 1 3"),
     ],
 )
-def test_S08_methods_are_bound_as_they_would_be(bound, gives):
-    assert [sent(bound(1, b=3)) for _ in range(2)] == [gives, gives]
-    assert sent(bound(1)) == gives[:-1] + b"2"
+def test_S08_methods_are_bound_as_without_the_decorator(bound, gives):
+    assert [send(bound(1, b=3)) for _ in range(2)] == [gives, gives]
+    assert send(bound(1)) == gives[:-1] + b"2"
 
 
-def test_a_method_out_of_its_class_wants_its_self_like_any_other():
-    assert sent(Place.method(PLACE, 1)) == b"7 1 2"
+def test_a_method_of_a_class_needs_its_self_argument():
+    assert send(Place.method(PLACE, 1)) == b"7 1 2"
     with pytest.raises(TypeError, match="missing 1 required positional argument: 'a'"):
-        sent(Place.method(PLACE))
+        send(Place.method(PLACE))
 
 
 def test_an_argument_may_be_called_self():
     stream = ResourceStreamFunction(lambda self, function: f"{self} {function}")
-    assert sent(stream(self=1, function=2)) == b"1 2"
+    assert send(stream(self=1, function=2)) == b"1 2"
 
 
-def test_an_object_that_can_be_called_is_a_function_too():
+def test_a_callable_object_can_be_decorated():
     class Counter:
         def __call__(self, end):
             return (str(number) for number in range(end))
@@ -245,13 +245,13 @@ def test_an_object_that_can_be_called_is_a_function_too():
         counter = ResourceStreamFunction(Counter())
         part = ResourceStreamFunction(functools.partial(Counter(), 2).__call__)
 
-    assert sent(Holder().counter(3)) == b"012"
-    assert sent(Holder().part()) == b"01"
-    assert sent(ResourceStreamFunction(io.BytesIO)(b"a class")) == b"a class"
+    assert send(Holder().counter(3)) == b"012"
+    assert send(Holder().part()) == b"01"
+    assert send(ResourceStreamFunction(io.BytesIO)(b"a class")) == b"a class"
 
 
 @pytest.mark.parametrize("make", [ResourceStreamFunction, replayable])
-def test_P09_what_cannot_be_called_or_would_have_to_be_awaited_is_refused_at_once(make):
+def test_P09_an_object_that_is_not_callable_or_asynchronous_raises_at_once(make):
     async def rows():
         yield b""
 
@@ -285,31 +285,31 @@ def test_P09_what_cannot_be_called_or_would_have_to_be_awaited_is_refused_at_onc
     ],
     ids=repr,
 )
-def test_it_pickles_where_its_function_does(each):
+def test_a_stream_pickles_if_its_function_does(each):
     again = pickle.loads(pickle.dumps(each))
     assert (repr(again), type(again)) == (repr(each), type(each))
     stream = (
         each(1, there=2) if each is name else each if isinstance(each, ResourceStream) else each(1)
     )
     other = again(1, there=2) if each is name else again if stream is each else again(1)
-    assert sent(other) == sent(stream)
+    assert send(other) == send(stream)
     assert copy.deepcopy(other).length == copy.copy(other).length == stream.length
 
 
-def test_it_does_not_pickle_where_its_function_does_not():
+def test_a_stream_of_a_lambda_does_not_pickle():
     for each in (replayable(lambda: b""), ResourceStreamFunction(lambda: b"")):
         with pytest.raises((pickle.PicklingError, AttributeError)):
             pickle.dumps(each)
 
 
-# What the function gives
+# The result of the function
 
 
-class Noted(io.BytesIO):
-    """A file that is not plain, and so is read by its own methods."""
+class NotPlain(io.BytesIO):
+    """A file of another type than open() returns, read by its own methods."""
 
 
-def test_what_the_function_gives_may_be_whatever_can_be_sent(tmp_path):
+def test_the_function_may_return_any_value_that_can_be_sent(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"the bytes")
     gives = [
@@ -323,7 +323,7 @@ def test_what_the_function_gives_may_be_whatever_can_be_sent(tmp_path):
         lambda: path.open("rb", buffering=0),
         path.open,
         lambda: io.BytesIO(b"the bytes"),
-        lambda: Noted(b"the bytes"),
+        lambda: NotPlain(b"the bytes"),
         lambda: lambda: b"the bytes",
         lambda: as_payload(b"the bytes"),
         lambda: replayable(lambda: iter([b"the bytes"])),
@@ -331,28 +331,28 @@ def test_what_the_function_gives_may_be_whatever_can_be_sent(tmp_path):
     ]
     for function in gives:
         stream = replayable(function)
-        assert [sent(stream), sent(stream)] == [b"the bytes"] * 2
+        assert [send(stream), send(stream)] == [b"the bytes"] * 2
 
 
-def test_a_function_that_was_not_called_is_a_payload_by_itself():
+def test_a_decorated_function_without_parameters_is_a_payload():
     @ResourceStreamFunction
     def rows():
         yield b"row"
 
     payload = as_payload(rows)
-    assert [sent(payload), sent(payload)] == [b"row", b"row"]
+    assert [send(payload), send(payload)] == [b"row", b"row"]
     with pytest.raises(TypeError, match="missing a required"):
         as_payload(name)
 
 
 @pytest.mark.parametrize("given", [None, 3, {1, 2}, object()])
-def test_what_cannot_be_sent_is_a_type_error_of_the_pass(given):
+def test_a_result_of_a_wrong_type_raises_in_the_pass(given):
     with pytest.raises(TypeError):
-        sent(replayable(lambda: given))
+        send(replayable(lambda: given))
 
 
 @pytest.mark.parametrize("whole", [True, False])
-def test_what_it_gave_is_closed_at_the_end_of_its_pass(whole, tmp_path):
+def test_the_result_is_closed_at_the_end_of_its_pass(whole, tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"x" * 1_000_000)
     closed = []
@@ -366,24 +366,24 @@ def test_what_it_gave_is_closed_at_the_end_of_its_pass(whole, tmp_path):
 
     files = []
 
-    def opened():
+    def open_file():
         files.append(path.open("rb"))
         return files[-1]
 
-    for function in (rows, opened):
-        (sent if whole else begun)(replayable(function))
+    for function in (rows, open_file):
+        (send if whole else read_first_chunk)(replayable(function))
     assert closed == ["rows"]
     assert files[0].closed
 
 
-def test_a_file_that_cannot_be_sent_is_closed_too(tmp_path):
+def test_a_result_that_cannot_be_sent_is_closed(tmp_path):
     file = (tmp_path / "file").open("wb")
     with pytest.raises(Error, match="not open for reading"):
-        sent(replayable(lambda: file))
+        send(replayable(lambda: file))
     assert file.closed
 
 
-def test_what_the_function_raises_comes_as_it_is():
+def test_an_exception_of_the_function_is_not_changed():
     def rows():
         yield b"abc"
         raise KeyError("row")
@@ -392,25 +392,25 @@ def test_what_the_function_raises_comes_as_it_is():
         raise OSError("no disk")
 
     with pytest.raises(KeyError):
-        sent(replayable(rows))
+        send(replayable(rows))
     with pytest.raises(OSError, match="no disk"):
-        sent(replayable(none))
+        send(replayable(none))
 
 
-# A second pass that has nothing to give
+# A second pass without bytes
 
 
-@pytest.mark.parametrize("first", [sent, begun])
-def test_a_second_pass_that_gives_nothing_is_an_error(first):
+@pytest.mark.parametrize("first", [send, read_first_chunk])
+def test_a_second_pass_that_yields_nothing_raises(first):
     source = iter([b"one", b"two"])
     stream = replayable(lambda: (item for item in source))
     first(stream)
     list(source)
     with pytest.raises(PayloadNotReplayable, match="gave nothing, though it gave something before"):
-        sent(stream)
+        send(stream)
 
 
-@pytest.mark.parametrize("first", [sent, begun])
+@pytest.mark.parametrize("first", [send, read_first_chunk])
 @pytest.mark.parametrize(
     "make",
     [
@@ -420,23 +420,23 @@ def test_a_second_pass_that_gives_nothing_is_an_error(first):
     ],
     ids=["an iterator", "a generator", "a file"],
 )
-def test_a_function_that_gives_the_same_again_is_an_error(make, first):
+def test_a_function_that_returns_the_same_object_twice_raises(make, first):
     one_pass = make()
     stream = replayable(lambda: one_pass)
     first(stream)
     with pytest.raises(Error):
-        sent(stream)
+        send(stream)
 
 
-def test_a_function_that_never_gives_anything_may_do_so_again():
+def test_a_function_that_always_yields_nothing_is_an_empty_payload():
     stream = replayable(lambda: iter(()))
-    assert sent(stream) == sent(stream) == b""
+    assert send(stream) == send(stream) == b""
 
 
-# A length
+# Length and headers
 
 
-def test_a_length_is_announced_and_held_to():
+def test_a_length_is_sent_as_content_length():
     with ScriptedServer.serving(response(b"")) as server, Client(timeout=10) as client:
         client.put(server.url(), replayable(lambda: iter([b"abc", b"def"]), 6))
         assert field(server.request, "content-length") == "6"
@@ -444,7 +444,7 @@ def test_a_length_is_announced_and_held_to():
 
 
 @pytest.mark.parametrize("length", [5, 7])
-def test_a_length_that_is_not_kept_is_an_error(length):
+def test_another_length_than_given_raises(length):
     with ScriptedServer(lambda peer: peer.read_to_end()) as server, Client(timeout=10) as client:
         with pytest.raises(PayloadLengthError):
             client.put(server.url(), replayable(lambda: iter([b"abc", b"def"]), length))
@@ -465,11 +465,11 @@ def test_length_and_headers_can_be_set_on_a_stream():
 def test_a_factory_is_called_without_arguments():
     with pytest.raises(TypeError, match="missing a required argument: 'a'"):
         replayable(lambda a: a)
-    with pytest.raises(TypeError, match="a lambda can hold them"):
+    with pytest.raises(TypeError, match="or a lambda"):
         replayable(PLACE.method.__wrapped__)
 
 
-# On the wire
+# On a connection
 
 ROWS = [b"one\n", b"two\n" * 50_000, b"three\n"]
 
@@ -479,14 +479,14 @@ def rows():
     yield from ROWS
 
 
-def moved(status, place):
+def redirect(status, place):
     return response(b"", f"Location: {place}", status=f"{status} Moved")
 
 
 @pytest.mark.parametrize("status", [307, 308])
-def test_S12_a_redirect_is_given_the_whole_again(status):
+def test_S12_a_redirect_receives_the_whole_stream_again(status):
     with ScriptedServer.serving(response(b"thanks")) as second:
-        with ScriptedServer.serving(moved(status, second.url("/there"))) as first:
+        with ScriptedServer.serving(redirect(status, second.url("/there"))) as first:
             with Client(timeout=10) as client:
                 assert client.post(first.url("/here"), rows()).body == b"thanks"
     for server, path in ((first, "/here"), (second, "/there")):
@@ -495,10 +495,10 @@ def test_S12_a_redirect_is_given_the_whole_again(status):
         assert payload_of(server.request) == b"".join(ROWS)
 
 
-def test_S12_a_redirect_before_the_end_is_given_the_whole_again():
+def test_S12_a_redirect_before_the_end_receives_the_whole_stream():
     def script(peer):
         peer.read_head()
-        peer.send(moved(307, second.url("/there")))
+        peer.send(redirect(307, second.url("/there")))
         peer.read_to_end()
 
     endless = ResourceStreamFunction(lambda: iter([b"x" * 65536] * 1000))
@@ -508,9 +508,9 @@ def test_S12_a_redirect_before_the_end_is_given_the_whole_again():
         assert len(payload_of(second.request)) == 65_536_000
 
 
-def test_S12_a_plain_generator_is_not_sent_again_as_nothing():
+def test_S12_a_generator_is_not_sent_again_to_a_redirect():
     with ScriptedServer.serving(response(b"")) as second:
-        with ScriptedServer.serving(moved(307, second.url())) as first, Client() as client:
+        with ScriptedServer.serving(redirect(307, second.url())) as first, Client() as client:
             with pytest.raises(PayloadNotReplayable, match="307 Moved"):
                 client.post(first.url(), rows.__wrapped__())
             assert len(first.requests) == 1
@@ -518,7 +518,7 @@ def test_S12_a_plain_generator_is_not_sent_again_as_nothing():
 
 
 @pytest.mark.parametrize("whole", [True, False])
-def test_a_function_that_has_run_dry_sends_no_second_request(whole):
+def test_a_function_without_more_items_sends_no_second_request(whole):
     source = iter(ROWS * 20)
     stream = replayable(lambda: (item for item in source))
 
@@ -528,8 +528,8 @@ def test_a_function_that_has_run_dry_sends_no_second_request(whole):
         else:
             peer.read_head()
             peer.read_some()
-        list(source)  # whoever else takes the rest
-        peer.send(moved(307, second.url()))
+        list(source)  # other code consumes the rest
+        peer.send(redirect(307, second.url()))
         peer.read_to_end()
 
     with ScriptedServer(lambda peer: peer.read_to_end()) as second, ScriptedServer(script) as first:
@@ -540,7 +540,7 @@ def test_a_function_that_has_run_dry_sends_no_second_request(whole):
         assert caught.value.sent == "nothing"
 
 
-def test_a_connection_that_is_lost_is_followed_by_the_whole():
+def test_the_attempt_after_a_lost_connection_sends_the_whole_stream():
     def lost(peer):
         peer.read_head()
         peer.read_some()
@@ -556,7 +556,7 @@ def test_a_connection_that_is_lost_is_followed_by_the_whole():
         assert payload_of(server.request) == b"".join(ROWS)
 
 
-def test_S06_a_function_that_raises_sends_no_end_and_the_client_goes_on():
+def test_S06_a_function_that_raises_sends_no_last_chunk_and_the_client_stays_usable():
     def failing():
         yield b"abc"
         raise KeyError("row")
@@ -577,7 +577,7 @@ def test_S06_a_function_that_raises_sends_no_end_and_the_client_goes_on():
         assert body_of(server.wire[0]) == b"3\r\nabc\r\n"
 
 
-def test_nothing_is_called_where_nothing_can_be_sent():
+def test_the_function_is_not_called_without_a_connection():
     CALLS.clear()
     with ScriptedServer(lambda peer: None) as server:
         pass
@@ -586,7 +586,7 @@ def test_nothing_is_called_where_nothing_can_be_sent():
     assert CALLS == []
 
 
-def test_P13_two_threads_send_one_stream_at_once():
+def test_P13_two_threads_send_one_stream_at_the_same_time():
     meet = threading.Barrier(2)
 
     def slow():
@@ -606,7 +606,7 @@ def test_P13_two_threads_send_one_stream_at_once():
         assert [payload_of(request) for request in server.requests] == [b"onetwo", b"onetwo"]
 
 
-def test_an_error_that_has_it_pickles_without_its_arguments_secrets():
+def test_an_error_with_a_stream_pickles():
     with ScriptedServer(lambda peer: peer.read_to_end()) as server, Client(timeout=10) as client:
         stream = replayable(functools.partial(list, [b"abc"]), 9)
         with pytest.raises(PayloadLengthError) as caught:
@@ -615,6 +615,6 @@ def test_an_error_that_has_it_pickles_without_its_arguments_secrets():
     assert repr(again.request.payload) == repr(stream)
 
 
-def test_the_path_of_this_file_is_a_stream_like_any_other():
+def test_a_function_may_return_a_path():
     stream = replayable(lambda: Path(__file__))
-    assert sent(stream) == Path(__file__).read_bytes()
+    assert send(stream) == Path(__file__).read_bytes()

@@ -1,4 +1,4 @@
-"""Payloads that are kept while they are sent: what a second pass gives, and what stays open."""
+"""Payloads that are spooled while, or before, they are sent."""
 
 from __future__ import annotations
 
@@ -25,38 +25,38 @@ in_memory = partial(Spool, MEMORY)
 in_file = partial(Spool, 0)
 
 
-def kept(value: object, new_spool=in_memory) -> SpooledPayload:
+def spool_value(value: object, new_spool=in_memory) -> SpooledPayload:
     payload = as_payload(value)
     assert payload is not None
     return SpooledPayload(payload, new_spool)
 
 
-def sent(payload: Payload) -> bytes:
-    """One pass. Each piece is copied while it is good, as the wire does with what it sends."""
-    return b"".join(bytes(piece) for piece in payload)
+def send(payload: Payload) -> bytes:
+    """Run one pass; copy each chunk while it is valid."""
+    return b"".join(bytes(chunk) for chunk in payload)
 
 
-def begun(payload: Payload, count: int) -> list[bytes]:
-    """The first pieces of a pass that is broken off behind them."""
-    a_pass = iter(payload)
-    pieces = [bytes(next(a_pass)) for _ in range(count)]
-    a_pass.close()
-    return pieces
+def read_chunks(payload: Payload, count: int) -> list[bytes]:
+    """Return the first chunks of a pass that is broken off after them."""
+    running = iter(payload)
+    chunks = [bytes(next(running)) for _ in range(count)]
+    running.close()
+    return chunks
 
 
-class Noted:
-    """A generator of these pieces, and a note of each that is asked for, and of its end."""
+class RecordedSource:
+    """A generator of chunks that records which were requested, and whether it was closed."""
 
-    def __init__(self, *pieces: bytes) -> None:
-        self.asked: list[bytes] = []
+    def __init__(self, *chunks: bytes) -> None:
+        self.requested: list[bytes] = []
         self.closed = False
-        self.items = self._run(pieces)
+        self.items = self._run(chunks)
 
-    def _run(self, pieces):
+    def _run(self, chunks):
         try:
-            for piece in pieces:
-                self.asked.append(piece)
-                yield piece
+            for chunk in chunks:
+                self.requested.append(chunk)
+                yield chunk
         finally:
             self.closed = True
 
@@ -65,70 +65,70 @@ class Noted:
 
 
 @pytest.mark.parametrize("new_spool", [in_memory, in_file], ids=["in memory", "in a file"])
-def test_P17_what_was_sent_once_goes_again_and_the_source_is_asked_once(new_spool):
-    noted = Noted(b"one ", b"two ", b"three")
-    payload = kept(noted.items, new_spool)
-    assert [sent(payload) for _ in range(3)] == [b"one two three"] * 3
-    assert noted.asked == [b"one ", b"two ", b"three"]
-    assert noted.closed
+def test_P17_a_one_shot_source_is_read_once_and_sent_again(new_spool):
+    recorded = RecordedSource(b"one ", b"two ", b"three")
+    payload = spool_value(recorded.items, new_spool)
+    assert [send(payload) for _ in range(3)] == [b"one two three"] * 3
+    assert recorded.requested == [b"one ", b"two ", b"three"]
+    assert recorded.closed
     payload.close()
 
 
 @pytest.mark.parametrize("new_spool", [in_memory, in_file], ids=["in memory", "in a file"])
-def test_P17_a_pass_after_a_broken_one_gives_the_spool_and_then_goes_on(new_spool):
-    noted = Noted(b"one ", b"two ", b"three ", b"four")
-    payload = kept(noted.items, new_spool)
-    assert begun(payload, 2) == [b"one ", b"two "]
-    assert not noted.closed
-    assert begun(payload, 1) == [b"one two "]
-    assert noted.asked == [b"one ", b"two "]
-    assert sent(payload) == b"one two three four"
-    assert sent(payload) == b"one two three four"
-    assert noted.asked == [b"one ", b"two ", b"three ", b"four"]
-    assert noted.closed
+def test_P17_a_pass_after_a_broken_one_sends_the_spool_and_then_the_source(new_spool):
+    recorded = RecordedSource(b"one ", b"two ", b"three ", b"four")
+    payload = spool_value(recorded.items, new_spool)
+    assert read_chunks(payload, 2) == [b"one ", b"two "]
+    assert not recorded.closed
+    assert read_chunks(payload, 1) == [b"one two "]
+    assert recorded.requested == [b"one ", b"two "]
+    assert send(payload) == b"one two three four"
+    assert send(payload) == b"one two three four"
+    assert recorded.requested == [b"one ", b"two ", b"three ", b"four"]
+    assert recorded.closed
     payload.close()
 
 
 @given(
-    pieces=st.lists(st.binary(max_size=20), max_size=8),
+    chunks=st.lists(st.binary(max_size=20), max_size=8),
     stops=st.lists(st.integers(0, 10), max_size=5),
     memory=st.sampled_from([0, 5, MEMORY]),
     known=st.booleans(),
 )
-def test_P17_wherever_passes_break_off_the_last_one_is_whole(pieces, stops, memory, known):
-    whole = b"".join(pieces)
-    source = as_payload(iter(pieces))
+def test_P17_the_last_pass_is_whole_wherever_earlier_ones_break_off(chunks, stops, memory, known):
+    whole = b"".join(chunks)
+    source = as_payload(iter(chunks))
     assert source is not None
     if known:
         source = DeclaredLength(source, len(whole))
     payload = SpooledPayload(source, partial(Spool, memory))
     for stop in stops:
-        came = b""
-        a_pass = iter(payload)
-        for _, piece in zip(range(stop), a_pass, strict=False):
-            came += bytes(piece)
-        a_pass.close()
-        assert whole.startswith(came)
-    assert sent(payload) == whole
-    assert sent(payload) == whole
+        received = b""
+        running = iter(payload)
+        for _, chunk in zip(range(stop), running, strict=False):
+            received += bytes(chunk)
+        running.close()
+        assert whole.startswith(received)
+    assert send(payload) == whole
+    assert send(payload) == whole
     payload.close()
 
 
-def test_what_it_says_of_itself_is_what_its_source_says():
+def test_length_and_headers_are_those_of_the_source():
     source = as_payload("text")
     assert source is not None
     payload = SpooledPayload(source, in_memory)
     assert (payload.length, payload.headers) == (4, source.headers)
     assert payload.replayable
     assert not payload.started
-    assert sent(payload) == b"text"
+    assert send(payload) == b"text"
     assert payload.started
     assert can_send(payload)
 
 
-def test_it_shows_its_source():
+def test_a_repr_shows_the_source():
     assert (
-        repr(kept(iter([b"x"])))
+        repr(spool_value(iter([b"x"])))
         == "<SpooledPayload of list_iterator of unknown length, replayable>"
     )
 
@@ -136,66 +136,66 @@ def test_it_shows_its_source():
 class WithTrailers(Payload):
     def chunks(self):
         self.count = 0
-        for piece in (b"ab", b"cde"):
-            self.count += len(piece)
-            yield piece
+        for chunk in (b"ab", b"cde"):
+            self.count += len(chunk)
+            yield chunk
 
     def trailers(self):
         return [("X-Count", str(self.count))]
 
 
-def test_trailers_are_those_of_the_source_at_every_pass():
+def test_trailers_are_those_of_the_source_in_every_pass():
     payload = SpooledPayload(WithTrailers(), in_memory)
     for _ in range(2):
-        assert sent(payload) == b"abcde"
+        assert send(payload) == b"abcde"
         assert payload.trailers() == [("X-Count", "5")]
 
 
-def test_a_source_without_anything_is_empty_twice():
-    payload = kept(iter([]))
-    assert [sent(payload), sent(payload)] == [b"", b""]
+def test_an_empty_source_is_empty_in_every_pass():
+    payload = spool_value(iter([]))
+    assert [send(payload), send(payload)] == [b"", b""]
 
 
-def test_the_length_that_was_declared_is_held_to_at_every_pass():
-    payload = kept(iter([b"abc"]))
+def test_a_declared_length_is_checked_in_every_pass():
+    payload = spool_value(iter([b"abc"]))
     for _ in range(2):
         with pytest.raises(PayloadLengthError, match="gave 3 of 5 bytes"):
-            sent(DeclaredLength(payload, 5))
-    assert sent(DeclaredLength(payload, 3)) == b"abc"
+            send(DeclaredLength(payload, 5))
+    assert send(DeclaredLength(payload, 3)) == b"abc"
 
 
-def test_a_payload_that_is_spent_cannot_be_kept_any_more():
+def test_a_one_shot_payload_that_was_sent_cannot_be_spooled():
     source = as_payload(iter([b"x"]))
     assert source is not None
-    sent(source)
+    send(source)
     with pytest.raises(PayloadNotReplayable, match="list_iterator"):
         SpooledPayload(source, in_memory)
 
 
-def test_what_is_lent_may_be_filled_anew_as_soon_as_the_next_is_asked_for():
-    def lending():
+def test_a_source_may_refill_the_buffer_of_a_chunk():
+    def refill_buffer():
         buffer = bytearray(3)
         for value in b"abc":
             buffer[:] = bytes([value]) * 3
             yield buffer
 
-    payload = kept(lending())
-    assert [sent(payload), sent(payload)] == [b"aaabbbccc"] * 2
+    payload = spool_value(refill_buffer())
+    assert [send(payload), send(payload)] == [b"aaabbbccc"] * 2
 
 
-# What it waits on
+# The descriptor to wait on
 
 
-def test_it_waits_on_its_source_only_where_the_source_gives_the_next_piece():
+def test_waits_on_is_set_only_if_the_source_has_the_next_chunk():
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        payload = kept(ours)
+        payload = spool_value(ours)
         assert payload.waits_on == ours.fileno()
         theirs.send(b"first ")
-        a_pass = iter(payload)
-        assert bytes(next(a_pass)) == b"first "
+        running = iter(payload)
+        assert bytes(next(running)) == b"first "
         assert payload.waits_on == ours.fileno()
-        a_pass.close()
+        running.close()
         assert payload.waits_on is None
         again = iter(payload)
         assert bytes(next(again)) == b"first "
@@ -210,90 +210,90 @@ def test_it_waits_on_its_source_only_where_the_source_gives_the_next_piece():
         payload.close()
 
 
-# Failures
+# Errors
 
 
-def failing(exc: BaseException):
+def fail_after_one_chunk(exc: BaseException):
     yield b"some "
     raise exc
 
 
 @pytest.mark.parametrize("exc", [KeyError("k"), OSError(5, "disk"), KeyboardInterrupt()])
-def test_a_source_that_failed_does_not_pretend_to_be_whole(exc):
-    payload = kept(failing(exc), in_file)
+def test_a_source_that_failed_cannot_be_sent_again(exc):
+    payload = spool_value(fail_after_one_chunk(exc), in_file)
     with pytest.raises(type(exc)) as caught:
-        sent(payload)
+        send(payload)
     assert caught.value is exc
     assert not can_send(payload)
     with pytest.raises(
-        PayloadNotReplayable, match=f"of generator [a-z]+, which failed by {type(exc).__name__},"
+        PayloadNotReplayable, match=f"of generator [a-z_]+, which failed by {type(exc).__name__},"
     ):
-        sent(payload)
+        send(payload)
 
 
-def test_a_source_that_failed_after_a_broken_pass_does_not_pretend_either():
-    payload = kept(failing(ValueError("v")))
-    assert begun(payload, 1) == [b"some "]
+def test_a_source_that_failed_after_a_broken_pass_cannot_be_sent_again():
+    payload = spool_value(fail_after_one_chunk(ValueError("v")))
+    assert read_chunks(payload, 1) == [b"some "]
     with pytest.raises(ValueError, match="v"):
-        sent(payload)
+        send(payload)
     with pytest.raises(PayloadNotReplayable):
-        sent(payload)
+        send(payload)
 
 
-def test_a_failure_lets_the_spool_go_at_once_and_holds_no_frames():
+def test_an_error_closes_the_spool_at_once():
     before = open_descriptors()
-    payload = kept(failing(KeyError("k")), in_file)
+    payload = spool_value(fail_after_one_chunk(KeyError("k")), in_file)
     with pytest.raises(KeyError):
-        sent(payload)
+        send(payload)
     assert open_descriptors() == before
 
 
-def test_a_full_disk_is_the_systems_own_error_and_sticks(tmp_path):
-    payload = kept(iter([b"x" * 600, b"y" * 600]), partial(Spool, 100, str(tmp_path)))
+def test_a_full_disk_raises_the_os_error_and_ends_replay(tmp_path):
+    payload = spool_value(iter([b"x" * 600, b"y" * 600]), partial(Spool, 100, str(tmp_path)))
     with no_file_over(1000), pytest.raises(OSError, match="File too large"):
-        sent(payload)
+        send(payload)
     with pytest.raises(PayloadNotReplayable, match="which failed by OSError"):
-        sent(payload)
+        send(payload)
 
 
-def test_a_source_of_the_wrong_length_fails_as_ever():
-    source = DeclaredLength(kept(iter([b"too much"])), 3)
+def test_a_source_of_another_length_raises():
+    source = DeclaredLength(spool_value(iter([b"too much"])), 3)
     payload = SpooledPayload(source, in_memory)
     with pytest.raises(PayloadLengthError, match="more than 3 bytes"):
-        sent(payload)
+        send(payload)
 
 
-# One at a time, and the end
+# One pass at a time, and the end
 
 
-def test_two_passes_at_once_are_refused_and_the_first_goes_on():
-    payload = kept(iter([b"one ", b"two"]))
+def test_a_second_pass_at_the_same_time_raises_and_the_first_continues():
+    payload = spool_value(iter([b"one ", b"two"]))
     first = iter(payload)
     assert bytes(next(first)) == b"one "
     with pytest.raises(PayloadNotReplayable, match="is being sent already"):
-        sent(payload)
+        send(payload)
     with pytest.raises(PayloadNotReplayable, match="is being sent already"):
         payload.measure()
     assert b"".join(map(bytes, first)) == b"two"
-    assert sent(payload) == b"one two"
+    assert send(payload) == b"one two"
 
 
-def test_of_many_threads_one_sends_and_the_others_are_told():
+def test_one_of_several_threads_sends_and_the_others_raise():
     count = 8
-    start, refused, came = threading.Barrier(count), [], []
+    start, refused, received = threading.Barrier(count), [], []
     go = threading.Event()
 
     def slowly():
-        for piece in (b"one ", b"two"):
+        for chunk in (b"one ", b"two"):
             go.wait(10)
-            yield piece
+            yield chunk
 
-    payload = kept(slowly())
+    payload = spool_value(slowly())
 
     def run():
         start.wait(10)
         try:
-            came.append(sent(payload))
+            received.append(send(payload))
         except PayloadNotReplayable as exc:
             refused.append(exc)
             if len(refused) == count - 1:
@@ -304,127 +304,127 @@ def test_of_many_threads_one_sends_and_the_others_are_told():
         thread.start()
     for thread in threads:
         thread.join(20)
-    assert came == [b"one two"]
+    assert received == [b"one two"]
     assert len(refused) == count - 1
 
 
-def test_close_lets_go_of_source_and_file_and_may_be_called_twice():
+def test_close_closes_source_and_file_and_is_idempotent():
     before = open_descriptors()
-    noted = Noted(b"one ", b"two")
-    payload = kept(noted.items, in_file)
-    begun(payload, 1)
+    recorded = RecordedSource(b"one ", b"two")
+    payload = spool_value(recorded.items, in_file)
+    read_chunks(payload, 1)
     assert open_descriptors() != before
     payload.close()
     payload.close()
     assert open_descriptors() == before
-    assert noted.closed
+    assert recorded.closed
     assert not can_send(payload)
     with pytest.raises(PayloadNotReplayable, match="of generator _run, which was closed,"):
-        sent(payload)
+        send(payload)
     with pytest.raises(PayloadNotReplayable, match="which was closed,"):
         payload.measure()
 
 
-def test_close_during_a_pass_takes_effect_when_that_is_over():
+def test_close_during_a_pass_takes_effect_after_it():
     before = open_descriptors()
-    noted = Noted(b"one ", b"two")
-    payload = kept(noted.items, in_file)
-    a_pass = iter(payload)
-    assert bytes(next(a_pass)) == b"one "
+    recorded = RecordedSource(b"one ", b"two")
+    payload = spool_value(recorded.items, in_file)
+    running = iter(payload)
+    assert bytes(next(running)) == b"one "
     payload.close()
-    assert b"".join(map(bytes, a_pass)) == b"two"
+    assert b"".join(map(bytes, running)) == b"two"
     assert open_descriptors() == before
     with pytest.raises(PayloadNotReplayable):
-        sent(payload)
+        send(payload)
 
 
-def test_one_that_is_dropped_leaves_nothing_open():
+def test_a_payload_that_is_dropped_leaves_nothing_open():
     before = open_descriptors()
-    noted = Noted(b"one ", b"two")
-    payload = kept(noted.items, in_file)
-    begun(payload, 1)
+    recorded = RecordedSource(b"one ", b"two")
+    payload = spool_value(recorded.items, in_file)
+    read_chunks(payload, 1)
     gc.disable()
     try:
         del payload
-        assert noted.closed
+        assert recorded.closed
         assert open_descriptors() == before
     finally:
         gc.enable()
 
 
-def test_a_mebibyte_is_kept_in_memory_and_more_in_a_file_without_a_name():
+def test_one_mib_is_kept_in_memory_and_more_in_a_nameless_file():
     before = open_descriptors()
-    payload = kept(iter([b"x" * MEMORY, b"y"]))
-    a_pass = iter(payload)
-    next(a_pass)
+    payload = spool_value(iter([b"x" * MEMORY, b"y"]))
+    running = iter(payload)
+    next(running)
     assert open_descriptors() == before
-    next(a_pass)
+    next(running)
     assert open_descriptors() != before
     assert os.listdir(tempfile.gettempdir()) == []
-    a_pass.close()
+    running.close()
     payload.close()
 
 
-# Read whole before it is sent
+# Spooled before it is sent
 
 
-@given(pieces=st.lists(st.binary(max_size=20), max_size=8), memory=st.sampled_from([0, 5, MEMORY]))
-def test_P17_what_is_spooled_has_its_length_and_goes_again(pieces, memory):
-    whole = b"".join(pieces)
-    source = as_payload(iter(pieces))
+@given(chunks=st.lists(st.binary(max_size=20), max_size=8), memory=st.sampled_from([0, 5, MEMORY]))
+def test_P17_a_payload_spooled_first_has_a_length_and_is_replayable(chunks, memory):
+    whole = b"".join(chunks)
+    source = as_payload(iter(chunks))
     assert source is not None
     payload = spool_payload(source, partial(Spool, memory))
     assert payload.length == len(whole)
     assert payload.replayable
     assert not payload.started
-    assert [sent(payload), sent(payload)] == [whole, whole]
+    assert [send(payload), send(payload)] == [whole, whole]
     payload.close()
 
 
-def test_spooled_keeps_what_the_payload_wants_in_the_head():
+def test_spool_payload_keeps_the_headers():
     source = WithTrailers()
     source.headers = (("Content-Type", "text/x"), ("Content-Encoding", "y"))
     assert spool_payload(source, in_memory).headers == source.headers
 
 
-def test_spooled_closes_the_source_as_a_pass_does():
-    noted = Noted(b"one ", b"two")
-    source = as_payload(noted.items)
+def test_spool_payload_closes_the_source():
+    recorded = RecordedSource(b"one ", b"two")
+    source = as_payload(recorded.items)
     assert source is not None
     spool_payload(source, in_memory)
-    assert noted.closed
+    assert recorded.closed
 
 
-def test_of_one_that_is_kept_already_only_the_rest_is_read():
-    noted = Noted(b"one ", b"two ", b"three")
-    payload = kept(noted.items)
-    begun(payload, 1)
+def test_spool_payload_reads_only_the_rest_of_a_spooled_payload():
+    recorded = RecordedSource(b"one ", b"two ", b"three")
+    payload = spool_value(recorded.items)
+    read_chunks(payload, 1)
     assert spool_payload(payload, in_memory) is payload
     assert payload.length == 13
-    assert noted.asked == [b"one ", b"two ", b"three"]
-    assert sent(payload) == b"one two three"
+    assert recorded.requested == [b"one ", b"two ", b"three"]
+    assert send(payload) == b"one two three"
 
 
-def test_spooled_passes_on_what_the_source_raises_and_leaves_nothing_open():
+def test_spool_payload_raises_the_error_of_the_source_and_leaves_nothing_open():
     before = open_descriptors()
-    source = as_payload(failing(KeyError("k")))
+    source = as_payload(fail_after_one_chunk(KeyError("k")))
     assert source is not None
     with pytest.raises(KeyError):
         spool_payload(source, in_file)
     assert open_descriptors() == before
 
 
-def test_spooled_passes_on_a_full_disk_as_it_is(tmp_path):
+def test_spool_payload_raises_the_os_error_of_a_full_disk(tmp_path):
     source = as_payload(iter([b"x" * 5000]))
     assert source is not None
     with no_file_over(1000), pytest.raises(OSError, match="File too large"):
         spool_payload(source, partial(Spool, 100, str(tmp_path)))
 
 
-def test_spooled_refuses_what_is_being_sent_and_leaves_it_alone():
-    payload = kept(iter([b"one ", b"two"]))
-    a_pass = iter(payload)
-    assert bytes(next(a_pass)) == b"one "
+def test_spool_payload_raises_during_a_pass_which_continues():
+    payload = spool_value(iter([b"one ", b"two"]))
+    running = iter(payload)
+    assert bytes(next(running)) == b"one "
     with pytest.raises(PayloadNotReplayable, match="is being sent already"):
         spool_payload(payload, in_memory)
-    assert b"".join(map(bytes, a_pass)) == b"two"
+    assert b"".join(map(bytes, running)) == b"two"
