@@ -17,7 +17,6 @@ default_role = "code"
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
-autodoc_mock_imports = ["cheroot"]  # the pages only need the class Server of the embedded engine
 # Sphinx must fail on a reference to an unknown target. References to the standard library have no
 # page, because the build does not use the network.
 nitpick_ignore_regex = [
@@ -30,6 +29,7 @@ nitpick_ignore_regex = [
     (r"py:class", r"HeaderPairs|ProgressCallback|AddressCheck|logging\..*"),
     (r"py:class", r"HeaderFields|Handler|StreamingFunction|WSGI\w+|StartResponse|Connect|Fault"),
     (r"py:class", r"FileResponse|Engine|Spool|ReadOptions|SentRequest|ReceivedResponse"),
+    (r"py:class", r"Unpack|Self"),  # from typing_extensions, below Python 3.11
     (r"py:class", r"(restkit\.server\.blueprints\.)?(Blueprints|BlueprintGroup)"),
     (r"py:class", r"(restkit\.[a-z_.]+\.)?_[A-Z]"),  # type variables
 ]

@@ -51,7 +51,6 @@ FOREIGN = {
     "isal": {"content_encoding.compressors"},
     "zlib_ng": {"content_encoding.compressors"},
     "multipart": {"server.forms"},
-    "cheroot": {"server.engine.cheroot_engine"},
 }
 
 # Private names of others that cannot be avoided; each file says why.
@@ -59,7 +58,7 @@ FOREIGN_PRIVATE = {
     "content_encoding.decoding": {"zlib._Decompress"},  # the only name of this type
     "server.on_gunicorn": {"req._expected_100_continue"},  # there is no public way
     "timeouts": {"value._connect", "value._read"},  # of urllib3: test_timeouts.py checks them
-    "network.tls": {"secured._sslobj"},  # the certificate that failed is nowhere else
+    "network.tls": {"inner._sslobj"},  # the certificate that failed is nowhere else
 }
 
 MAX_LINES, MIN_LINES = 450, 40

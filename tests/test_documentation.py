@@ -18,6 +18,8 @@ from restkit.server import App
 from restkit.server.response import json, raw, text
 from restkit.testing import LocalServer
 
+pytestmark = pytest.mark.smoke
+
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.rst", *sorted((ROOT / "docs").glob("*.rst"))]
 

@@ -328,7 +328,7 @@ def test_all_was_sent_where_no_answer_came():
         peer.read_request()
 
     with ScriptedServer(script) as server, Client(timeout=10) as client:
-        with pytest.raises(TransportError, match="without an answer") as caught:
+        with pytest.raises(TransportError, match="without a response") as caught:
             client.post(server.url(), b"x")
     assert caught.value.sent == "all"
     assert str(caught.value).startswith(f"POST {server.url()}: ")

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from restkit.client.options import Settings
 from restkit.errors import InvalidUrl, RequestError
 from restkit.network.env_proxies import EnvironmentProxies
-from restkit.network.options import Connect, Network, SocketOption, trusted_by_environment
+from restkit.network.options import Connect, Network, SocketOption, read_ca_paths
 from restkit.url.url import URL, parse_url
 
 
@@ -18,7 +18,7 @@ def apply_environment(settings: Settings, environ: Mapping[str, str]) -> Setting
     has_own_sockets = settings.network.uds is not None or settings.network.connect is not None
     if proxies and not has_own_sockets:
         settings = settings.replace(proxy=proxies)
-    trusted = trusted_by_environment(environ)
+    trusted = read_ca_paths(environ)
     if trusted is not None:
         settings = settings.replace(tls=settings.tls._replace(verify=trusted))
     return settings

@@ -18,7 +18,7 @@ from restkit.content_encoding.compressors import CODINGS
 from restkit.cookies.cookies import Cookies
 from restkit.errors import RequestError
 from restkit.headers import HeaderValue
-from restkit.io.spool import MEMORY
+from restkit.io.spool import DEFAULT_MEMORY_SIZE
 from restkit.message.request import ReadOptions, Request
 from restkit.message.response import HttpResponse
 from restkit.network.options import (
@@ -28,7 +28,7 @@ from restkit.network.options import (
     SocketOption,
     TLSOptions,
     as_tls_version,
-    checked,
+    check_tls_options,
 )
 from restkit.network.proxy import Proxy, as_proxy
 from restkit.network.route import Route
@@ -217,7 +217,7 @@ class Settings:
     timeout: Timeout = _option(Timeout(), lambda _, value: as_timeout(value))
 
     decompress: bool = _option(True, check_bool)
-    spool_size: int = _option(MEMORY, check_size)
+    spool_size: int = _option(DEFAULT_MEMORY_SIZE, check_size)
     spool_dir: str | None = _option(None, check_path)
     max_body: int | None = _option(None, _optional(check_size))
 
@@ -349,7 +349,7 @@ def apply_options(settings: Settings, given: Mapping[str, Any]) -> Settings:
         elif name not in _SPOOL_OPTIONS:
             raise TypeError(unknown_option(name, _ALL_OPTIONS))
     if tls:
-        changes["tls"] = checked(_drop_conflicting(settings.tls, tls)._replace(**tls))
+        changes["tls"] = check_tls_options(_drop_conflicting(settings.tls, tls)._replace(**tls))
     if not _SPOOL_OPTIONS.isdisjoint(given):
         changes["spool_mode"] = _spool_mode(settings.spool_mode, given)
     return settings.replace(**changes)

@@ -13,7 +13,8 @@ from restkit.connections.outgoing import (
 )
 from restkit.errors import Error, PayloadError, PayloadLengthError, RequestError
 from restkit.headers import Headers
-from restkit.http1.writing import request_head
+from restkit.http1.fields import parse_length
+from restkit.http1.writing import encode_request_head
 from restkit.message.request import KNOWN_METHODS, Request, check_method
 from restkit.network.proxy import Proxy
 from restkit.payload.base import DeclaredLength, Payload, check_sendable
@@ -65,10 +66,10 @@ def serialize_request(
         target = f"{request.url.scheme}://{request.url.authority}{path}"
         fields += proxy.fields
     if fields:
-        lines += Headers.of_trusted(fields).lines()
+        lines += Headers.from_trusted(fields).lines()
     return OutgoingRequest(
         request.method,
-        request_head(request.method, target, lines),
+        encode_request_head(request.method, target, lines),
         body,
         request.read_options.new_spool,
         expects,
@@ -146,9 +147,9 @@ def _frame_by_declared_length(
     request: Request, payload: Payload | None, on_sent: ProgressCallback | None
 ) -> tuple[FramedPayload | None, Fields]:
     declared = request.headers["content-length"]
-    if not (declared.isascii() and declared.isdigit() and len(declared) <= 19):
+    length = parse_length(declared)
+    if length is None:
         raise RequestError(f"Content-Length must be a number of bytes in digits; got {declared!r}")
-    length = int(declared)
     if payload is None:
         if length:
             raise PayloadLengthError(f"Content-Length is {length}, and there is no payload")

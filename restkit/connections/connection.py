@@ -17,8 +17,8 @@ from restkit.http1.response_head import ResponseHead
 from restkit.io.buffers import Buffer
 from restkit.network.dial import Dialed
 from restkit.network.route import Route
-from restkit.network.transport import transport_of
-from restkit.timeouts import Clock
+from restkit.network.transport import make_transport
+from restkit.timeouts import Deadline
 
 
 class ConnectionOwner(Protocol):
@@ -57,7 +57,7 @@ class Connection:
     )
 
     def __init__(self, dialed: Dialed, route: Route, owner: ConnectionOwner) -> None:
-        self._transport = transport_of(dialed.sock, route.named)
+        self._transport = make_transport(dialed.sock, route.description)
         # A weak reference: an unused pool ends at once, and its idle connections with it.
         self._owner = ref(owner)
         self._opened: tuple[float | None, float | None] = (dialed.connected, dialed.secured)
@@ -72,9 +72,9 @@ class Connection:
 
     def is_idle(self) -> bool:
         """Whether the idle connection is fit for use: still open, and nothing was received."""
-        return not self.closed and self._transport.quiet()
+        return not self.closed and self._transport.is_idle()
 
-    def send(self, request: OutgoingRequest, deadline: Clock) -> Reply:
+    def send(self, request: OutgoingRequest, deadline: Deadline) -> Reply:
         """Send a request and read until its final head is received.
 
         On any exception, the payload's own included, the connection is closed. ``exchange`` then
@@ -96,13 +96,13 @@ class Connection:
                 exc.sent = exchange.sent
                 exc.out_of_payload = exchange.in_source
             if isinstance(exc, TransportError):
-                exc.response_started = exchange.response.begun
+                exc.response_started = exchange.response.started
             raise
 
     def _make_reply(
-        self, exchange: Exchange, head: ResponseHead, method: str, deadline: Clock
+        self, exchange: Exchange, head: ResponseHead, method: str, deadline: Deadline
     ) -> Reply:
-        body_reader = exchange.response.deframer
+        body_reader = exchange.response.body_reader
         assert body_reader is not None
         reply = Reply(head, body_reader)
         reply.sent, reply.early = exchange.sent, exchange.early
@@ -131,15 +131,15 @@ class Connection:
         """End the exchange: release the connection, or close it if it cannot be used again."""
         exchange = self.exchange
         assert exchange is not None
-        head, body_reader = exchange.response.head, exchange.response.deframer
+        head, body_reader = exchange.response.head, exchange.response.body_reader
         owner = self._owner()
         if (
             owner is not None
             and exchange.keeps_alive
             and head is not None
             and body_reader is not None
-            and not body_reader.rest
-            and body_reader.left == 0
+            and not body_reader.leftover
+            and body_reader.bytes_expected == 0
             and keeps_alive(head)
         ):
             self.exchange = None
@@ -177,8 +177,8 @@ class Connection:
         """Return the socket, made blocking, and the bytes received after the head."""
         self.closed = True
         self._leave_owner()
-        body_reader = self.exchange and self.exchange.response.deframer
-        return self._transport.detach(), body_reader.rest if body_reader else b""
+        body_reader = self.exchange and self.exchange.response.body_reader
+        return self._transport.detach(), body_reader.leftover if body_reader else b""
 
     def _leave_owner(self) -> None:
         owner = self._owner()
@@ -187,7 +187,7 @@ class Connection:
 
     def __repr__(self) -> str:
         state = "closed" if self.closed else "in use" if self._in_use else "idle"
-        return f"<Connection to {self.route.where}, {state}, {self.used} exchanges>"
+        return f"<Connection to {self.route.host_and_port}, {state}, {self.used} exchanges>"
 
 
 def _is_upgrade(status: int, method: str) -> bool:

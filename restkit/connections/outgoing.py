@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 
 from restkit.errors import InvalidHeader, PayloadError
 from restkit.headers import Headers
+from restkit.http1.writing import encode_chunk, encode_last_chunk
 from restkit.io.buffers import Buffer
 from restkit.io.spool import Spool
 from restkit.payload.base import Payload, can_send
@@ -58,9 +59,9 @@ class ChunkedOut:
 
     def __iter__(self) -> Iterator[list[Buffer]]:
         for chunk in self.payload:
-            yield [b"%x\r\n" % len(chunk), chunk, b"\r\n"]
+            yield encode_chunk(chunk)
         fields = self.payload.trailers()
-        yield [b"0\r\n%b\r\n" % _trailers(self.payload, fields).lines().encode("latin-1")]
+        yield [encode_last_chunk(_trailers(self.payload, fields).lines())]
 
 
 def _trailers(payload: Payload, fields: Sequence[tuple[str, str]]) -> Headers:

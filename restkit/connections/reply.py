@@ -23,7 +23,7 @@ from restkit.http1.response_head import ResponseHead
 from restkit.io.buffers import Buffer
 from restkit.io.spool import Spool
 from restkit.network.transport import Transport
-from restkit.timeouts import Clock
+from restkit.timeouts import Deadline
 
 _Target = TypeVar("_Target")
 _Received = TypeVar("_Received", bytes, int)
@@ -134,7 +134,7 @@ class LiveBody:
         transport: Transport,
         reader: BodyReader,
         received: Sequence[Buffer],
-        deadline: Clock,
+        deadline: Deadline,
         sent: Sent,
     ) -> None:
         self._connection = connection
@@ -155,7 +155,7 @@ class LiveBody:
 
     def limit_time(self, seconds: float) -> None:
         """Set a limit, from now on, for reading the rest of the body."""
-        self._deadline = self._deadline.within(seconds)
+        self._deadline = self._deadline.with_total(seconds)
 
     def read_chunk(self) -> Buffer:
         """Return the next chunk as it arrives, or ``b''`` at the end of the body. Blocks."""
@@ -165,7 +165,7 @@ class LiveBody:
 
     def readinto(self, view: memoryview) -> int:
         """Fill ``view`` with what arrives next: at least one byte, or 0 at the end. Blocks."""
-        expected = self._reader.left
+        expected = self._reader.bytes_expected
         if expected == 0 or self._ready:
             return self._copy_into(view)
         return self._receive_into(view if expected is None else view[:expected])
@@ -190,7 +190,7 @@ class LiveBody:
     def _receive_into(self, view: memoryview) -> int:
         """Receive into the caller's buffer, where there is no framing to remove."""
         count = self._receive(self._transport.receive_into, view)
-        self._reader.received(count)
+        self._reader.skip(count)
         self._finish_if_done()
         return count
 
@@ -241,7 +241,7 @@ class LiveBody:
             raise TransportError("the response was closed before its body had ended")
 
     def _end(self) -> None:
-        if self._transport.cut_off and self._reader.left is None:
+        if self._transport.missing_close_notify and self._reader.bytes_expected is None:
             raise UnexpectedEOF(
                 f"TLS was cut off, without a close_notify alert, {self._reader.progress}"
             )

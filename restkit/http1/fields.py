@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TypeAlias
 
 from restkit.errors import ParserError
-
-if TYPE_CHECKING:
-    from restkit.headers import Headers
-
+from restkit.headers import Headers
 
 Pairs: TypeAlias = "list[tuple[str, str]]"
 
@@ -25,45 +22,85 @@ _FIELDS = re.compile(FIELD_LINES + rb"\r\n")
 _FIELD = re.compile(rb"(" + TOKEN_CHAR + rb"+):([^\r\n]*(?:\r\n[ \t][^\r\n]*)*)\r\n")
 _NAME = re.compile(TOKEN_CHAR + rb"+")
 _BEFORE_VALUE = re.compile(rb"[^ \t:]*[ \t]?:?")
-_FORBIDDEN = re.compile(rb"[\r\n\0]")
+_CONTROL = re.compile(rb"[\r\n\0]")
+_LENGTH = re.compile("[0-9]{1,19}")
 
 
-def take_trailers(data: bytes) -> tuple[Pairs, int] | None:
-    """The trailer section that ``data`` begins with and where it ends, or None for more.
+class Head:
+    r"""The header fields of a request or a response, parsed when they are first read.
 
-    The same rules and bounds as for a head's fields; the last line is empty.
+    ``minor`` is the second digit of the HTTP version. ``lowered`` holds the field lines in lower
+    case, from the CRLF before the first one on.
+    """
+
+    __slots__ = ("_fields", "_headers", "lowered", "minor")
+    # Subclasses set these themselves: a call of super().__init__() for each head costs time.
+    minor: int
+    lowered: bytes
+    _fields: bytes
+    _headers: Headers | None
+
+    def has(self, field: bytes) -> bool:
+        r"""Return whether a field is present; ``field`` is written as ``b"\r\nname:"``. Cheap."""
+        # ``in`` would try these bytes as a number first, and have an exception to throw away.
+        return self.lowered.find(field) >= 0
+
+    @property
+    def headers(self) -> Headers:
+        """The fields. One object, made at the first access."""
+        if self._headers is None:
+            self._headers = Headers.from_trusted(split_fields(self._fields))
+        return self._headers
+
+
+def parse_trailers(data: bytes) -> tuple[Pairs, int] | None:
+    r"""Return the trailer fields that ``data`` begins with and their end, or None for more data.
+
+    The rules and bounds are those of the fields of a head; the last line is empty.
+
+    >>> parse_trailers(b'Expires: 0\r\n\r\n')
+    ([('Expires', '0')], 14)
     """
     if data.startswith(b"\r\n"):
         return [], 2
-    whole = data.find(b"\r\n\r\n", 0, MAX_HEAD) >= 0
-    match = _FIELDS.match(data, 0, MAX_HEAD) if whole else None
+    is_complete = data.find(b"\r\n\r\n", 0, MAX_HEAD) >= 0
+    match = _FIELDS.match(data, 0, MAX_HEAD) if is_complete else None
     if match is None:
         check_count(check_fields(data[: MAX_HEAD + 1], first_line=1, where="the trailers"))
         check_size(data)
         return None
     check_count(match[0].count(b"\n") - 1)
-    return pairs_of(match[0]), match.end()
+    return split_fields(match[0]), match.end()
 
 
-def pairs_of(fields: bytes) -> Pairs:
-    """The fields of a section that has been found to be right."""
+def parse_length(value: str) -> int | None:
+    """Return the number in a Content-Length, or None unless it is 1 to 19 digits.
+
+    >>> parse_length('120'), parse_length('+120')
+    (120, None)
+    """
+    return int(value) if _LENGTH.fullmatch(value) else None
+
+
+def split_fields(fields: bytes) -> Pairs:
+    """Return the fields of a section that has been checked already."""
     return [
-        (name.decode("latin-1"), _unfolded(value).decode("latin-1"))
+        (name.decode("latin-1"), _unfold(value).decode("latin-1"))
         for name, value in _FIELD.findall(fields)
     ]
 
 
-def _unfolded(value: bytes) -> bytes:
+def _unfold(value: bytes) -> bytes:
     if b"\r" in value:
         value = b" ".join([line.strip(b" \t") for line in value.split(b"\r\n")])
     return value.strip(b" \t")
 
 
 def check_fields(data: bytes, first_line: int, where: str, *, folds: bool = True) -> int:
-    """Raise for the first fault in the fields that ``data`` begins with; how many lines they have.
+    """Raise for the first fault in the fields that ``data`` begins with; return their line count.
 
-    In the count of all lines of ``where`` their first is ``first_line``. Of more lines than
-    MAX_FIELDS, those behind are not looked at.
+    ``first_line`` is the number of the first line, counted in all of ``where``. Lines after
+    MAX_FIELDS are counted, but not checked.
     """
     end = (b"\r\n" + data).find(b"\r\n\r\n")
     lines = (data if end < 0 else data[:end]).split(b"\r\n")
@@ -79,62 +116,56 @@ def _check_field(line: bytes, where: str, *, folds: bool, first: bool) -> None:
     _check_value(line, where)
     if line[:1] in (b" ", b"\t"):
         if first:
-            raise ParserError(f"{where} is folded, with no field before it")
+            raise ParserError(f"{where} is folded, but there is no field before it")
         if not folds:
-            raise ParserError(f"{where} is folded, and a field may have one line only")
+            raise ParserError(f"{where} is folded; a field must be on one line")
         return
     name, colon, _ = line.partition(b":")
     if not colon:
-        raise ParserError(f"{where} has no colon: {_beginning(line)}")
+        raise ParserError(f"{where} has no colon: {_quote_name(line)}")
     if not _NAME.fullmatch(name):
-        fault = "a space before its colon" if name[-1:] in (b" ", b"\t") else "no proper name"
-        raise ParserError(f"{where} has {fault}: {_beginning(line)}")
+        fault = "a space before its colon" if name[-1:] in (b" ", b"\t") else "an invalid name"
+        raise ParserError(f"{where} has {fault}: {_quote_name(line)}")
 
 
 def _check_value(line: bytes, where: str) -> None:
-    fault = _FORBIDDEN.search(line)
-    if fault:
-        what = {b"\n": "a bare LF", b"\r": "a bare CR", b"\0": "a NUL"}[fault[0]]
-        raise ParserError(f"{where} has {what}: {_beginning(line)}")
+    match = _CONTROL.search(line)
+    if match:
+        fault = {b"\n": "a bare LF", b"\r": "a bare CR", b"\0": "a NUL"}[match[0]]
+        raise ParserError(f"{where} has {fault}: {_quote_name(line)}")
 
 
 def check_count(lines: int) -> None:
-    # Folded lines count too: a head of nothing else would cost too much when it comes in drops.
+    """Raise for more than MAX_FIELDS lines."""
+    # Folded lines count too: a head of folded lines only, in small parts, would cost too much.
     if lines > MAX_FIELDS:
         raise ParserError(f"a head or trailer section has more than {MAX_FIELDS} lines")
 
 
 def check_size(data: bytes) -> None:
+    """Raise for more than MAX_HEAD bytes."""
     if len(data) > MAX_HEAD:
         raise ParserError(f"a head or trailer section is longer than {MAX_HEAD} bytes")
 
 
-def _beginning(line: bytes) -> str:
-    """As much of a field as may be told: its value may be a credential."""
+def is_inside_line(held: bytes, data: bytes) -> bool:
+    """Return whether ``data`` ends no line, so that parsing can wait for more.
+
+    A head that arrives in many small parts is then not parsed for each of them. ``held`` is a
+    valid beginning, and a status line in it is complete up to its status.
+    """
+    if held.endswith(b"\r"):  # the next byte decides whether the CR is valid
+        return False
+    return len(held) + len(data) < MAX_HEAD and not _CONTROL.search(data)
+
+
+def _quote_name(line: bytes) -> str:
+    """Quote a field line up to its colon: the value may be a credential."""
     match = _BEFORE_VALUE.match(line)
-    told = match[0] if match else b""
-    return quote_line(told if told == line else told[:60] + b"...")
+    name = match[0] if match else b""
+    return quote_line(name if name == line else name[:60] + b"...")
 
 
 def quote_line(line: bytes) -> str:
-    """The beginning of a line, for an error."""
+    """Return the beginning of a line for an error message."""
     return repr(line[:60] + (b"..." if len(line) > 60 else b""))[1:]
-
-
-class Head(Protocol):
-    """What the head of a request and that of an answer have in common."""
-
-    @property
-    def minor(self) -> int:
-        """The second digit of its HTTP version."""
-
-    @property
-    def lowered(self) -> bytes:
-        """Its block of fields in lower case, from the CRLF before the first."""
-
-    @property
-    def headers(self) -> Headers:
-        """Its fields."""
-
-    def has(self, field: bytes) -> bool:
-        r"""Whether a field is there, asked for as ``b"\r\nname:"``."""

@@ -1,16 +1,14 @@
 """Parse a request line and its fields, and choose the status of an error.
 
-Heads of requests, as a server takes them: pure, strict, fast; each fault with its answer.
+One regular expression matches a valid head as a whole; only a head that it does not match is
+checked line by line. A fault is found at the first byte that makes the head invalid, so that the
+same bytes have the same result at every split in transit.
 
-As with ``head``, one regular expression judges a head as a whole, and only one that fails is
-looked at line by line. A fault is found at the first byte that nothing can make right, so that
-the same bytes have the same outcome wherever they were cut on their way.
-
-What is taken and what is not (RFC 9112): one empty line before the request line is passed over
-(2.2); a bare LF, a bare CR, a NUL, and a folded line (5.2) are refused; so are white space around
-the parts of the request line (3), a fragment and user info in the target (3.2, RFC 9110 4.2.4),
-an HTTP version that is not 1.0 or 1.1, and a Host that is missing, doubled or none (3.2). Octets
-above ASCII in the target are taken: curl sends a URL as it was typed.
+Accepted and rejected (RFC 9112): one empty line before the request line is skipped (2.2). A bare
+LF, a bare CR, a NUL and a folded line (5.2) are rejected. So are white space around the parts of
+the request line (3), a fragment or user info in the target (3.2, RFC 9110 4.2.4), an HTTP version
+other than 1.0 and 1.1, and a Host that is missing, repeated or invalid (3.2). Octets above ASCII
+are accepted in the target: curl does not encode them.
 """
 
 from __future__ import annotations
@@ -18,17 +16,16 @@ from __future__ import annotations
 import re
 
 from restkit.errors import ParserError
-from restkit.headers import Headers
 from restkit.http1.fields import (
     FIELD_LINE,
     MAX_FIELDS,
     MAX_HEAD,
     TOKEN_CHAR,
+    Head,
     check_fields,
-    pairs_of,
+    is_inside_line,
     quote_line,
 )
-from restkit.http1.response_head import is_inside_a_line
 from restkit.redaction import redact_url
 
 MAX_METHOD = 32
@@ -46,7 +43,7 @@ _MORE_TARGET = re.compile(_TARGET_CHAR)
 _OTHER_VERSION = re.compile(rb"HTTP/(?:[02-9]|1\.[2-9])")
 _VERSIONS = (b"HTTP/1.1\r\n", b"HTTP/1.0\r\n")
 
-# RFC 3986 3.2.2: in brackets an address, otherwise a name, and that may be empty.
+# RFC 3986 3.2.2: an address in brackets, or a name, which may be empty.
 _NAME = rb"(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})"
 _ADDRESS = rb"\[[0-9A-Fa-fvV.:]+\]"
 _AUTHORITY = re.compile(rb"(?:%b|%b+):[0-9]{1,5}" % (_ADDRESS, _NAME))
@@ -61,23 +58,22 @@ _EXPECT_FIELD = b"\r\nexpect:"
 
 
 class MalformedRequest(ParserError):
-    """What the client sent is no request that can be trusted; ``answer`` is the status it gets."""
+    """A request that cannot be trusted; ``response_status`` is the status to respond with."""
 
-    def __init__(self, message: str, answer: int = 400) -> None:
+    def __init__(self, message: str, response_status: int = 400) -> None:
         super().__init__(message)
-        self.answer = answer
+        self.response_status = response_status
 
 
-class RequestHead:
-    r"""The head of a request: method, target, version, and fields that are parsed when read.
+class RequestHead(Head):
+    """The head of a request: method, target, version, and fields that are parsed when read.
 
-    ``target`` is as it was sent. ``host`` is whom the request is for, in lower case and with its
-    port if it has one: out of the target where that names it, else of the Host field; None where
-    neither is there, which HTTP/1.0 allows. ``lowered`` is the block of fields in lower case,
-    from the CRLF of the request line on.
+    ``target`` is unchanged. ``host`` is the host that the request is for, in lower case and with
+    the port if there is one: from the target if that has one, otherwise from the Host field. It
+    is None if neither has one, which HTTP/1.0 allows.
     """
 
-    __slots__ = ("_fields", "_headers", "host", "lowered", "method", "minor", "target")
+    __slots__ = ("host", "method", "target")
 
     def __init__(self, method: bytes, target: bytes, minor: int, fields: bytes) -> None:
         self.method = method.decode("ascii")
@@ -85,24 +81,13 @@ class RequestHead:
         self.minor = minor
         self.lowered = fields.lower()
         self._fields = fields
-        self._headers: Headers | None = None
-        said = _host_said(self)
-        self.host = said if target[0] == _SLASH else _authority(target) or said
-
-    def has(self, field: bytes) -> bool:
-        r"""Whether a field is there, asked for as ``b"\r\nname:"``, at next to no cost."""
-        return self.lowered.find(field) >= 0
-
-    @property
-    def headers(self) -> Headers:
-        """The fields; one object, made at the first look."""
-        if self._headers is None:
-            self._headers = Headers.of_trusted(pairs_of(self._fields))
-        return self._headers
+        self._headers = None
+        host = _parse_host_field(self)
+        self.host = host if target[0] == _SLASH else _parse_authority(target) or host
 
     @property
     def local_target(self) -> str:
-        """The target without the scheme and the authority that it may have: path and query."""
+        """The path and query of the target, without the scheme and host that it may have."""
         absolute = _ABSOLUTE.fullmatch(self.target.encode("latin-1"))
         if not absolute:
             return self.target
@@ -111,26 +96,30 @@ class RequestHead:
 
     @property
     def expects_continue(self) -> bool:
-        """Whether the client waits to be told that its body is wanted (RFC 9110 10.1.1)."""
+        """Whether the client waits for 100 (Continue) to send the body (RFC 9110 10.1.1)."""
         if not self.minor or not self.has(_EXPECT_FIELD):
             return False
-        wanted = self.headers["expect"].lower().split(",")
-        return "100-continue" in [each.strip(" \t") for each in wanted]
+        expectations = self.headers["expect"].lower().split(",")
+        return "100-continue" in [each.strip(" \t") for each in expectations]
 
     def __repr__(self) -> str:
         return f"<RequestHead {self.method} {redact_url(self.target)}>"
 
 
-def take_request_head(data: bytes) -> tuple[RequestHead, int] | None:
-    """The head that ``data`` begins with and where it ends, or None when more is needed.
+def parse_request_head(data: bytes) -> tuple[RequestHead, int] | None:
+    r"""Return the head that ``data`` begins with and where it ends, or None for more data.
 
-    Raises MalformedRequest as soon as no continuation can make it right.
+    Raises MalformedRequest as soon as no continuation can make the head valid.
+
+    >>> head, end = parse_request_head(b'GET /a HTTP/1.1\r\nHost: api.test\r\n\r\n')
+    >>> head.method, head.target, head.host, end
+    ('GET', '/a', 'api.test', 35)
     """
-    # As in ``take_response_head``: the expression takes memory for each line.
-    whole = data.find(b"\r\n\r\n", 0, MAX_HEAD) >= 0
-    match = _REQUEST.match(data, 0, MAX_HEAD) if whole else None
+    # As in parse_response_head(): the expression takes memory for each line.
+    is_complete = data.find(b"\r\n\r\n", 0, MAX_HEAD) >= 0
+    match = _REQUEST.match(data, 0, MAX_HEAD) if is_complete else None
     if match is None:
-        _check(data[: MAX_HEAD + 1])
+        _check_beginning(data[: MAX_HEAD + 1])
         return None
     method, target, minor, fields = match.groups()
     if target[0] != _SLASH or method == b"CONNECT":
@@ -139,16 +128,16 @@ def take_request_head(data: bytes) -> tuple[RequestHead, int] | None:
     return RequestHead(method, target, int(minor), fields), match.end()
 
 
-def is_inside_a_field(held: bytes, data: bytes) -> bool:
-    """Whether nothing can be said of ``data`` before more comes, so that drops cost little.
+def is_inside_field(held: bytes, data: bytes) -> bool:
+    """Return whether ``data`` ends no field, so that parsing can wait for more.
 
-    ``held`` has been found to be the beginning of a head.
+    ``held`` is a valid beginning of a head.
     """
-    return held.find(b"\r\n", 2) >= 0 and is_inside_a_line(held, data)
+    return held.find(b"\r\n", 2) >= 0 and is_inside_line(held, data)
 
 
-def _check(data: bytes) -> None:
-    """Raise for what makes ``data`` no beginning of a head; come back if it may become one."""
+def _check_beginning(data: bytes) -> None:
+    """Raise for the fault that makes ``data`` not the beginning of a head, if there is one."""
     line = data.removeprefix(b"\r\n")
     if line not in (b"", b"\r"):
         end = _check_request_line(line)
@@ -159,43 +148,45 @@ def _check(data: bytes) -> None:
 
 
 def _check_request_line(data: bytes) -> int | None:
-    """The same for the request line: where the fields begin, or None for more."""
-    at = _end(_METHOD, data, 0)
+    """Check the request line; return where the fields begin, or None for more data."""
+    at = _match_end(_METHOD, data, 0)
     if at == len(data):
         return None
     if at == MAX_METHOD and _MORE_METHOD.match(data, at):
         raise MalformedRequest(f"the method is longer than {MAX_METHOD} bytes", 501)
     if not at or data[at] != _SPACE:
-        raise _no_request_line(data)
-    end = _end(_TARGET, data, at + 1)
+        raise _request_line_error(data)
+    end = _match_end(_TARGET, data, at + 1)
     if end == len(data):
         return None
     if end == at + 1 + MAX_TARGET and _MORE_TARGET.match(data, end):
         raise MalformedRequest(f"the target is longer than {MAX_TARGET} bytes", 414)
     if end == at + 1 or data[end] != _SPACE:
-        raise _no_request_line(data)
+        raise _request_line_error(data)
     fields = _check_version(data, end + 1)
     if fields is not None:
         _check_form(data[:at], data[at + 1 : end])
     return fields
 
 
-def _end(part: re.Pattern[bytes], data: bytes, start: int) -> int:
-    """Where a part of the line ends; each of them may be empty."""
+def _match_end(part: re.Pattern[bytes], data: bytes, start: int) -> int:
+    """Return where a part of the line ends; it may be empty."""
     match = part.match(data, start)
     return match.end() if match else start
 
 
 def _check_form(method: bytes, target: bytes) -> None:
-    """3.2: which of its four forms a target may have."""
+    """Check that the target has a form that the method allows (3.2)."""
     if method == b"CONNECT":
-        right = bool(_AUTHORITY.fullmatch(target))
+        is_valid = bool(_AUTHORITY.fullmatch(target))
     elif target == b"*":
-        right = method == b"OPTIONS"
+        is_valid = method == b"OPTIONS"
     else:
-        right = target[0] == _SLASH or bool(_ABSOLUTE.fullmatch(target))
-    if not right:
-        raise MalformedRequest(f"{_target_shown(target)} is no target for {method.decode()}")
+        is_valid = target[0] == _SLASH or bool(_ABSOLUTE.fullmatch(target))
+    if not is_valid:
+        raise MalformedRequest(
+            f"{_quote_target(target)} is not a valid target for {method.decode()}"
+        )
 
 
 def _check_version(data: bytes, at: int) -> int | None:
@@ -203,20 +194,20 @@ def _check_version(data: bytes, at: int) -> int | None:
     rest = data[at:end]
     if not any(version.startswith(rest) for version in _VERSIONS):
         if _OTHER_VERSION.match(rest):
-            raise MalformedRequest("another version of HTTP than 1.1 and 1.0, spoken here", 505)
-        raise _no_request_line(data)
+            raise MalformedRequest("the HTTP version must be 1.1 or 1.0", 505)
+        raise _request_line_error(data)
     return end if len(data) >= end else None
 
 
-def _no_request_line(data: bytes) -> MalformedRequest:
-    line = _target_shown(data.partition(b"\r\n")[0])
+def _request_line_error(data: bytes) -> MalformedRequest:
+    line = _quote_target(data.partition(b"\r\n")[0])
     return MalformedRequest(
-        f"the request begins with {line}, and not with a method, a target and HTTP/1.1"
+        f"the request begins with {line}, not with a method, a target and HTTP/1.1"
     )
 
 
-def _target_shown(data: bytes) -> str:
-    """A target, or what has one in it, without the credentials that it may hold."""
+def _quote_target(data: bytes) -> str:
+    """Quote a target, or a line with one, without the credentials that it may contain."""
     before, query, _ = data.partition(b"?")
     hidden, _, rest = before.rpartition(b"@")
     return quote_line((b"***@" if hidden else b"") + rest + (b"?..." if query else b""))
@@ -235,22 +226,22 @@ def _check_count(lines: int) -> None:
         raise MalformedRequest(f"the head has more than {MAX_FIELDS} fields", 431)
 
 
-def _authority(target: bytes) -> str | None:
-    """Whom a target names that is no path (3.2.2): the Host field counts for nothing then."""
+def _parse_authority(target: bytes) -> str | None:
+    """Return the host of a target that is not a path (3.2.2); the Host field is ignored then."""
     if _AUTHORITY.fullmatch(target):
         return target.decode("ascii").lower()
     absolute = _ABSOLUTE.fullmatch(target)
     return absolute[1].decode("ascii").lower() if absolute else None
 
 
-def _host_said(head: RequestHead) -> str | None:
-    """What the Host field says; 3.2: it must be there, alone and right, or the answer is 400."""
+def _parse_host_field(head: RequestHead) -> str | None:
+    """Return the Host; raise with status 400 unless there is one, and it is valid (3.2)."""
     count = head.lowered.count(_HOST_FIELD)
     if not count and not head.minor:
         return None
     if count != 1:
-        raise MalformedRequest(f"the request has {count or 'no'} Host fields: one is wanted")
+        raise MalformedRequest(f"the request must have one Host field; it has {count or 'none'}")
     value = head.lowered.partition(_HOST_FIELD)[2].partition(b"\r\n")[0].strip(b" \t")
     if not _HOST.fullmatch(value):
-        raise MalformedRequest("the Host field has no name or address, with a port or without")
+        raise MalformedRequest("the Host field must be a name or an address, with or without port")
     return value.decode("ascii")

@@ -1,85 +1,91 @@
-"""Read interim heads, the final head and the body of a response.
-
-The receiving half of one exchange: interim heads, the final head, the body. Pure.
-"""
+"""Read interim heads, the final head and the body of a response."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from restkit.errors import ParserError, TransportError, UnexpectedEOF
+from restkit.http1.fields import is_inside_line
 from restkit.http1.framing import BodyReader, response_body_reader
-from restkit.http1.response_head import SHORTEST, ResponseHead, is_inside_a_line, take_response_head
-
-if TYPE_CHECKING:
-    from restkit.io.buffers import Buffer
-
+from restkit.http1.response_head import SHORTEST_LINE, ResponseHead, parse_response_head
+from restkit.io.buffers import Buffer
 
 MAX_INTERIM = 32
 SWITCHING_PROTOCOLS = 101
 
 
 class ResponseReader:
-    """What has come of the answer to one request; fed with the bytes as they come."""
+    r"""The response to one request, parsed from the bytes that ``feed`` is called with.
 
-    __slots__ = ("_held", "_interim", "deframer", "head", "method", "to_go_on")
+    ``head`` is the final head and ``body_reader`` the reader of the body, both None until that
+    head is complete. ``got_continue`` is True after a 100 (Continue).
+
+    >>> reader = ResponseReader('GET')
+    >>> reader.feed(b'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello')
+    (b'hello',)
+    >>> reader.head.status, reader.done
+    (200, True)
+    """
+
+    __slots__ = ("_held", "_interim_count", "body_reader", "got_continue", "head", "method")
 
     def __init__(self, method: str) -> None:
         self.method = method
         self.head: ResponseHead | None = None
-        self.deframer: BodyReader | None = None
-        self.to_go_on = False
+        self.body_reader: BodyReader | None = None
+        self.got_continue = False
         self._held = b""
-        self._interim = 0
+        self._interim_count = 0
 
     @property
-    def begun(self) -> bool:
-        """Whether a single byte of it has come."""
-        return self.head is not None or bool(self._held) or bool(self._interim)
+    def started(self) -> bool:
+        """Whether any byte of the response has arrived."""
+        return self.head is not None or bool(self._held) or bool(self._interim_count)
 
     @property
     def done(self) -> bool:
-        """Whether all of it has come."""
-        return self.deframer is not None and self.deframer.done
+        """Whether the response is complete."""
+        return self.body_reader is not None and self.body_reader.done
 
     def feed(self, data: bytes) -> Sequence[Buffer]:
-        """Take what came; the pieces of the body that are in it."""
-        if self.deframer is not None:
-            return self.deframer.feed(data)
-        # Up to here every byte of the first line counts.
-        if len(self._held) > SHORTEST and is_inside_a_line(self._held, data):
+        """Parse received bytes; return the chunks of the body among them."""
+        if self.body_reader is not None:
+            return self.body_reader.feed(data)
+        # A shorter beginning is parsed each time: every byte may show that it is no status line.
+        if len(self._held) > SHORTEST_LINE and is_inside_line(self._held, data):
             self._held += data
             return ()
         data = self._held + data if self._held else data
-        while taken := take_response_head(data):
-            head, end = taken
+        while parsed := parse_response_head(data):
+            head, end = parsed
             data = data[end:]
             if head.status >= 200 or head.status == SWITCHING_PROTOCOLS:
                 self.head = head
-                self.deframer = response_body_reader(head, self.method)
+                self.body_reader = response_body_reader(head, self.method)
                 self._held = b""
-                return self.deframer.feed(data) if data else ()
-            self._pass_over(head)
+                return self.body_reader.feed(data) if data else ()
+            self._skip_interim(head)
             if not data:
                 break
         self._held = data
         return ()
 
     def end(self) -> None:
-        """The connection has ended: raises unless the answer may end so."""
-        if self.deframer is not None:
-            self.deframer.end()
+        """Handle the end of the connection; raise unless the response may end there."""
+        if self.body_reader is not None:
+            self.body_reader.end()
         elif self._held:
-            raise UnexpectedEOF("the connection ended inside the head of the answer")
-        elif self._interim:
-            raise UnexpectedEOF("the connection ended behind an interim answer, with no final one")
+            raise UnexpectedEOF("the connection ended inside the head of the response")
+        elif self._interim_count:
+            raise UnexpectedEOF(
+                "the connection ended after an interim response, without a final response"
+            )
         else:
-            raise TransportError("the peer closed the connection without an answer")
+            raise TransportError("the server closed the connection without a response")
 
-    def _pass_over(self, head: ResponseHead) -> None:
-        self._interim += 1
-        if self._interim > MAX_INTERIM:
-            raise ParserError(f"more than {MAX_INTERIM} interim answers, and no final one")
+    def _skip_interim(self, head: ResponseHead) -> None:
+        self._interim_count += 1
+        if self._interim_count > MAX_INTERIM:
+            raise ParserError(f"more than {MAX_INTERIM} interim responses and no final response")
         if head.status == 100:
-            self.to_go_on = True
+            self.got_continue = True

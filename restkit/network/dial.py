@@ -1,19 +1,20 @@
 """Open a connection and translate what fails.
 
-From a route to a connected socket: addresses, TCP, proxies, TLS, by urllib3's own classes.
+From a route to a connected socket: addresses, TCP, proxies and TLS, through urllib3's own classes.
 
-Facts the code rests on. urllib3 2.2 to 2.8: ``connect()`` has its TCP socket from
-``self._new_conn()`` and from nowhere else, as urllib3's own contrib/socks.py relies on, and sets
-no timeout itself; a name is looked up with its trailing dot and verified without it, IPv6
-verified without its zone; nothing closes a socket that was taken away from the connection
-object. A socket's timeout bounds its TLS handshake as a whole (CPython, Modules/_ssl.c), and
-nothing bounds ``getaddrinfo``.
+Facts that the code depends on. urllib3 2.2 to 2.8: ``connect()`` gets its TCP socket from
+``self._new_conn()`` only, as urllib3's own contrib/socks.py relies on, and sets no timeout
+itself. A name is looked up with its trailing dot and verified without it; IPv6 is verified
+without its zone. Nothing closes a socket that was taken out of the connection object. A socket's
+timeout bounds its TLS handshake as a whole (CPython, Modules/_ssl.c); nothing bounds
+``getaddrinfo``.
 """
 
 from __future__ import annotations
 
 import socket
 import ssl
+from collections.abc import Callable
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -28,40 +29,37 @@ from restkit.errors import (
     TLSError,
     TotalTimeout,
 )
-from restkit.network.options import Network
+from restkit.network.options import Connect, Network, SocketOption
+from restkit.network.proxy import Proxy
 from restkit.network.race import (
-    CallerRaised,
+    CallerError,
     Race,
-    by_caller,
-    closed_on_failure,
-    in_words,
-    is_ours,
-    look_up,
-    permitted,
+    allowed_addresses,
+    close_on_failure,
+    connect_by_caller,
+    describe_os_error,
+    is_own_timeout,
+    resolve,
 )
 from restkit.network.route import Route
+from restkit.network.socks import open_socks_tunnel
 from restkit.network.tls import Handshake
 from restkit.network.tunnel import open_tunnel
+from restkit.timeouts import Deadline
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from urllib3.connection import HTTPConnection
-
-    from restkit.network.options import Connect
-    from restkit.network.proxy import Proxy
-    from restkit.timeouts import Clock
+    from urllib3.connection import HTTPConnection  # loaded at the first use only
 
 
 # poll() counts its milliseconds in a C int.
-_LONGEST = (2**31 - 1) / 1000
+_MAX_SECONDS = (2**31 - 1) / 1000
 
 
 class Dialed(NamedTuple):
-    """A connected socket, its TLS done, its timeout what was left for connecting.
+    """A connected socket after its TLS handshake; its timeout is the time left for connecting.
 
-    ``connected`` and ``secured`` say when that was, as ``time.perf_counter`` counts. TLS with a
-    proxy counts where requests are handed to the proxy, and there is no other.
+    ``connected`` and ``secured`` are times of ``time.perf_counter``. If requests are handed to an
+    https proxy, ``secured`` is the handshake with the proxy: there is no other one.
     """
 
     sock: socket.socket
@@ -69,60 +67,128 @@ class Dialed(NamedTuple):
     secured: float | None
 
 
-def dial(route: Route, clock: Clock) -> Dialed:
-    """Open a connection; blocks, for the look-up of a name without any bound.
+def dial(route: Route, clock: Deadline) -> Dialed:
+    """Open a connection. Blocks; nothing bounds the look-up of a name.
 
-    Raises ConnectError (each address, and what became of it), TLSError (the check that failed),
-    ProxyError (for these, of the proxy, and for what it says), ConnectTimeout or TotalTimeout,
-    and RequestError where the route itself is at fault; nothing is left open then, whatever the
-    exception.
+    Raises ConnectError (with each address and its failure), TLSError (with the failed check),
+    ProxyError (the same for the proxy, and refusals by it), ConnectTimeout or TotalTimeout, and
+    RequestError if the route itself is invalid. No exception leaves a socket open.
     """
     try:
-        return _dialed(_Attempt(route, clock))
-    except CallerRaised as raised:
-        error = raised.error
+        return _dial(DialProgress(route, clock))
+    except CallerError as exc:
+        error = exc.error
     try:
-        raise error  # the caller's own: as it is, and outside of what caught it
+        raise error  # unchanged, and without the exception that carried it as its context
     finally:
-        del error  # as below
-
-
-def _dialed(attempt: _Attempt) -> Dialed:
-    try:
-        sock = _connected(attempt)
-    except Error as exc:
-        exc.sent = "nothing"
-        if attempt.to_proxy and isinstance(exc, ConnectError):
-            raise attempt.fault(ConnectError, f"the proxy {exc.message}") from exc
-        raise
-    except Exception as exc:
-        ours = _translated(exc, attempt)
-        if ours is None:
-            raise
-        ours.sent = "nothing"
-        try:
-            raise ours from exc
-        finally:
-            del ours  # or it would keep itself, by its traceback and this frame
-    secured = perf_counter() if attempt.securing else attempt.secured_to_proxy
-    return Dialed(sock, attempt.connected, secured)
+        del error  # or it would keep itself alive, by its traceback and this frame
 
 
 def get_ready() -> None:
-    """Import what the first dial, and the first URL, would import; a Client does it as it is made.
+    """Import the modules that the first dial and the first URL need; called by each new Client.
 
-    A thread that is importing while another one forks leaves the child a lock that nobody
-    releases, and so no import may be left for the time of the requests.
+    A thread that is importing when another one forks leaves an import lock in the child that
+    nobody releases. So no import may be left for the time of the requests.
     """
-    import encodings.idna  # noqa: F401  # getaddrinfo wants it
+    import encodings.idna  # noqa: F401  # getaddrinfo loads it
 
     import urllib3.connection
     import urllib3.util.ssl_match_hostname
-    import urllib3.util.url  # noqa: F401  # all of them, for their own sake
+    import urllib3.util.url  # noqa: F401  # all of them, to have them loaded
 
 
-def _connected(attempt: _Attempt) -> socket.socket:
-    connection = _urllib3_connection(attempt)
+class DialProgress:
+    """The state of one dial: its route and deadline, how far it has come, and what has failed.
+
+    ``peer`` is the name of the server, or of the proxy if ``to_proxy``, for messages. ``proxy``
+    is the proxy that has been connected to, and is asked for the origin now.
+    """
+
+    def __init__(self, route: Route, clock: Deadline, *, to_proxy: bool = False) -> None:
+        self.route = route
+        self.clock = clock
+        self.to_proxy = to_proxy
+        self.peer = f"the proxy {route.description}" if to_proxy else route.description
+        self.socket_options: tuple[SocketOption, ...] = ()
+        self.connected = 0.0
+        self.secured_to_proxy: float | None = None
+        self.failures: dict[str, str] = {}
+        self.handshake: Handshake | None = None
+        self.proxy: Proxy | None = None
+        self.deadline: float | None = None
+
+    @property
+    def is_securing(self) -> bool:
+        """Whether TCP is connected, and the TLS handshake has started."""
+        return self.handshake is not None and self.handshake.started
+
+    def start_deadline(self) -> None:
+        """Start the time for connecting, unless the dial of a proxy has started it."""
+        if self.deadline is None:
+            seconds = self.clock.connect_seconds()
+            self.deadline = None if seconds is None else monotonic() + min(seconds, _MAX_SECONDS)
+
+    def seconds_left(self) -> float | None:
+        """Return the seconds left for connecting, None for no bound; raise TimeoutError at 0."""
+        if self.deadline is None:
+            return None
+        left = self.deadline - monotonic()
+        if left <= 0:
+            raise TimeoutError
+        return left
+
+    def timeout_error(self) -> RequestTimeout:
+        """Return the error for the deadline that is over."""
+        doing, to = "connecting", "to"
+        if self.is_securing:
+            doing, to = "in the TLS handshake", "with"
+        elif self.proxy is not None:
+            doing = f"waiting for the proxy {self.proxy.where}"
+        try:
+            self.clock.remaining(f"{doing} {to} {self.peer}" if self.to_proxy else doing)
+        except TotalTimeout as total:
+            return total
+        return ConnectTimeout(
+            f"{self.peer}: still {doing} when the {self.clock.timeout.connect:g} s of "
+            f"Timeout.connect were over{self.list_failures()}"
+        )
+
+    def error(self, kind: type[Error], message: str) -> Error:
+        """Return an error of this kind, or a ProxyError for the dial of a proxy."""
+        return (ProxyError if self.to_proxy else kind)(message)
+
+    def list_failures(self) -> str:
+        """Return each address and its failure; an address that the URL has itself is left out."""
+        if self.is_securing or self.proxy is not None:
+            return ""
+        named = self.route.description.split(" at ")
+        failures = self.failures.items()
+        return ": " + "; ".join(why if at in named else f"{at} {why}" for at, why in failures)
+
+
+def _dial(progress: DialProgress) -> Dialed:
+    try:
+        sock = _connect_with_urllib3(progress)
+    except Error as exc:
+        exc.sent = "nothing"
+        if progress.to_proxy and isinstance(exc, ConnectError):
+            raise progress.error(ConnectError, f"the proxy {exc.message}") from exc
+        raise
+    except Exception as exc:
+        translated = _translate(exc, progress)
+        if translated is None:
+            raise
+        translated.sent = "nothing"
+        try:
+            raise translated from exc
+        finally:
+            del translated  # or it would keep itself alive, by its traceback and this frame
+    secured = perf_counter() if progress.is_securing else progress.secured_to_proxy
+    return Dialed(sock, progress.connected, secured)
+
+
+def _connect_with_urllib3(progress: DialProgress) -> socket.socket:
+    connection = _make_urllib3_connection(progress)
     try:
         connection.connect()
     except BaseException:
@@ -133,222 +199,176 @@ def _connected(attempt: _Attempt) -> socket.socket:
     return sock
 
 
-def _urllib3_connection(attempt: _Attempt) -> HTTPConnection:
-    # Not at the top: `import restkit` has a budget, and these bring http.client. See get_ready().
+def _make_urllib3_connection(progress: DialProgress) -> HTTPConnection:
+    # Not at the top: `import restkit` has a budget, and these load http.client. See get_ready().
     from urllib3.connection import HTTPConnection, HTTPSConnection
 
-    route = attempt.route
+    route = progress.route
     connection: HTTPConnection
     if route.scheme == "http":
         connection = HTTPConnection(route.host, route.port)
     else:
-        attempt.handshake = Handshake(route.tls)
-        context = attempt.handshake.as_context()
-        # urllib3 would match names itself where the context has been told not to.
+        progress.handshake = Handshake(route.tls)
+        context = progress.handshake.as_context()
+        # urllib3 would match names itself if the context has been told not to.
         names: Literal[False] | None = None if context.check_hostname else False
         connection = HTTPSConnection(
             route.host, route.port, ssl_context=context, assert_hostname=names
         )
-    attempt.socket_options = (*(connection.socket_options or ()), *route.network.socket_options)
-    connection._new_conn = attempt.connect  # type: ignore[method-assign]  # as said on top
+    progress.socket_options = (*(connection.socket_options or ()), *route.network.socket_options)
+    # The only source of its sockets, as the facts at the top say.
+    connection._new_conn = lambda: _connect(progress)  # type: ignore[method-assign]
     return connection
 
 
-class _Attempt:
-    """One dial under way: how far it has come, what failed, and how long it may go on."""
-
-    def __init__(self, route: Route, clock: Clock, *, to_proxy: bool = False) -> None:
-        self.route = route
-        self.clock = clock
-        self.to_proxy = to_proxy
-        self.where = f"the proxy {route.named}" if to_proxy else route.named
-        self.socket_options: Iterable[tuple[int, int, int | bytes]] = ()
-        self.connected = 0.0
-        self.secured_to_proxy: float | None = None
-        self.failures: dict[str, str] = {}
-        self.handshake: Handshake | None = None
-        self._asked: Proxy | None = None
-        self._deadline: float | None = None
-
-    @property
-    def securing(self) -> bool:
-        """Whether it is past TCP, at TLS."""
-        return self.handshake is not None and self.handshake.begun
-
-    def connect(self) -> socket.socket:
-        """A socket that leads to the host, the time left as its timeout."""
-        proxy = self.route.proxy
-        if proxy is None:
-            return self._directly()
-        if proxy.is_socks:
-            return self._by_socks(proxy)
-        sock = self._to(proxy)
-        if proxy.forwards(self.route.scheme):
-            return sock
-        with closed_on_failure(sock):
-            open_tunnel(sock, proxy, self._without_zone().where, self.seconds_left)
-            sock.settimeout(self.seconds_left())
-        self.secured_to_proxy = None
+def _connect(progress: DialProgress) -> socket.socket:
+    """Return a socket that leads to the host, with the time left as its timeout."""
+    proxy = progress.route.proxy
+    if proxy is None:
+        return _connect_directly(progress)
+    if proxy.is_socks:
+        return _connect_through_socks(progress, proxy)
+    sock = _connect_to_proxy(progress, proxy)
+    if proxy.forwards(progress.route.scheme):
         return sock
+    with close_on_failure(sock):
+        target = _without_zone(progress.route).host_and_port
+        open_tunnel(sock, proxy, target, progress.seconds_left)
+        sock.settimeout(progress.seconds_left())
+    progress.secured_to_proxy = None
+    return sock
 
-    def _directly(self) -> socket.socket:
-        """A socket connected to one of the host's addresses, or by the caller's own function."""
-        if self.route.network.connect is not None:
-            return self._by_caller(self.route.network.connect)
-        addresses = permitted(look_up(self.route), self.route)
-        self._start_clock()
-        source = self.route.network.source_address
-        with Race(self.socket_options, source, self.seconds_left) as race:
-            self.failures = race.failures
-            try:
-                sock = race.alone(addresses[0]) if len(addresses) == 1 else race.run(addresses)
-            except OSError as exc:
-                if is_ours(exc):
-                    raise
-                raise self.unreachable() from exc
-            sock.settimeout(self.seconds_left())
-            race.let_go(sock)
-        self.connected = perf_counter()
-        return sock
 
-    def _by_caller(self, connect: Connect) -> socket.socket:
-        self._start_clock()
+def _connect_directly(progress: DialProgress) -> socket.socket:
+    """Return a socket connected to an address of the host, or by the caller's own function."""
+    network = progress.route.network
+    if network.connect is not None:
+        return _connect_by_caller(progress, network.connect)
+    addresses = allowed_addresses(resolve(progress.route), progress.route)
+    progress.start_deadline()
+    with Race(progress.socket_options, network.source_address, progress.seconds_left) as race:
+        progress.failures = race.failures
         try:
-            sock = by_caller(connect, self.route, self.socket_options)
+            sock = race.connect(addresses)
         except OSError as exc:
-            raise _broken(exc, self) from exc  # a TimeoutError of its is not of our clock
-        with closed_on_failure(sock):
-            sock.settimeout(self.seconds_left())
-        self.connected = perf_counter()
-        return sock
+            if is_own_timeout(exc):
+                raise
+            message = f"cannot connect to {progress.peer}{progress.list_failures()}"
+            raise progress.error(ConnectError, message) from exc
+        sock.settimeout(progress.seconds_left())
+        race.release(sock)
+    progress.connected = perf_counter()
+    return sock
 
-    def _start_clock(self) -> None:
-        if self._deadline is None:
-            seconds = self.clock.connect_seconds()
-            self._deadline = None if seconds is None else monotonic() + min(seconds, _LONGEST)
 
-    def _to(self, proxy: Proxy) -> socket.socket:
-        """A socket connected to the proxy, its TLS done; it has used up some of our time."""
-        scheme = "https" if proxy.scheme == "https" else "http"
-        network = self.route.network._replace(address_check=proxy.address_check)
-        route = Route(scheme, proxy.host, proxy.port, proxy.tls, None, network)
-        hop = _Attempt(route, self.clock, to_proxy=True)
-        dialed = _dialed(hop)
-        self.connected, self.secured_to_proxy = dialed.connected, dialed.secured
-        self._asked, self._deadline = proxy, hop._deadline
-        return dialed.sock
+def _connect_by_caller(progress: DialProgress, connect: Connect) -> socket.socket:
+    progress.start_deadline()
+    try:
+        sock = connect_by_caller(connect, progress.route, progress.socket_options)
+    except OSError as exc:
+        # Also for a TimeoutError: it is not of our deadline.
+        raise _connection_error(exc, progress) from exc
+    with close_on_failure(sock):
+        sock.settimeout(progress.seconds_left())
+    progress.connected = perf_counter()
+    return sock
 
-    def _by_socks(self, proxy: Proxy) -> socket.socket:
-        # PySocks is an extra; the Proxy has seen to it that this import finds it done.
-        from restkit.network.socks import ask_socks
 
-        place = self._place_for(proxy)
-        sock = ask_socks(self._to(proxy), proxy, place, self.seconds_left)
-        with closed_on_failure(sock):
-            sock.settimeout(self.seconds_left())
-        return sock
+def _connect_to_proxy(progress: DialProgress, proxy: Proxy) -> socket.socket:
+    """Return a socket connected to the proxy, after its TLS; it uses the same deadline."""
+    scheme = "https" if proxy.scheme == "https" else "http"
+    network = progress.route.network._replace(address_check=proxy.address_check)
+    route = Route(scheme, proxy.host, proxy.port, proxy.tls, None, network)
+    hop = DialProgress(route, progress.clock, to_proxy=True)
+    dialed = _dial(hop)
+    progress.connected, progress.secured_to_proxy = dialed.connected, dialed.secured
+    progress.proxy, progress.deadline = proxy, hop.deadline
+    return dialed.sock
 
-    def _place_for(self, proxy: Proxy) -> tuple[str, int]:
-        """What a SOCKS proxy is asked for: the name, or the first of its addresses."""
-        route, old = self._without_zone(), proxy.scheme.startswith("socks4")
-        if old and ":" in route.host:
-            raise RequestError(f"SOCKS4 has no IPv6, and {route.where} is one: socks5:// has")
-        if proxy.looks_up:
-            return route.host, route.port
-        # A Unix socket stands for the proxy, here.
-        route = self.route._replace(network=Network(address_check=route.network.address_check))
-        for address in permitted(look_up(route), route):
-            if address.family == socket.AF_INET or not old:
-                return address.place[0].partition("%")[0], route.port
-        raise ConnectError(f"{route.where}: no IPv4 address, and SOCKS4 has no others")
 
-    def _without_zone(self) -> Route:
-        # It names an interface of this machine's.
-        return self.route._replace(host=self.route.host.partition("%")[0])
+def _connect_through_socks(progress: DialProgress, proxy: Proxy) -> socket.socket:
+    target = _socks_target(progress.route, proxy)
+    sock = open_socks_tunnel(
+        _connect_to_proxy(progress, proxy),
+        proxy.scheme,
+        (proxy.host, proxy.port),
+        (proxy.username, proxy.password),
+        target,
+        progress.seconds_left,
+    )
+    with close_on_failure(sock):
+        sock.settimeout(progress.seconds_left())
+    return sock
 
-    def seconds_left(self) -> float | None:
-        """What is left for connecting, None for no end; TimeoutError when nothing is."""
-        if self._deadline is None:
-            return None
-        left = self._deadline - monotonic()
-        if left <= 0:
-            raise TimeoutError
-        return left
 
-    def out_of_time(self) -> RequestTimeout:
-        doing, to = "connecting", "to"
-        if self.securing:
-            doing, to = "in the TLS handshake", "with"
-        elif self._asked is not None:
-            doing = f"waiting for the proxy {self._asked.where}"
-        try:
-            self.clock.left(f"{doing} {to} {self.where}" if self.to_proxy else doing)
-        except TotalTimeout as total:
-            return total
-        return ConnectTimeout(
-            f"{self.where}: still {doing} when the {self.clock.timeout.connect:g} s of "
-            f"Timeout.connect were over{self._tally()}"
+def _socks_target(route: Route, proxy: Proxy) -> tuple[str, int]:
+    """Return the host and port to ask a SOCKS proxy for: the name, or its first address."""
+    is_socks4 = proxy.scheme.startswith("socks4")
+    bare = _without_zone(route)
+    if is_socks4 and ":" in bare.host:
+        raise RequestError(
+            f"SOCKS4 has no IPv6, and {bare.host_and_port} is an IPv6 address; use socks5://"
         )
-
-    def unreachable(self) -> Error:
-        return self.fault(ConnectError, f"cannot connect to {self.where}{self._tally()}")
-
-    def fault(self, kind: type[Error], message: str) -> Error:
-        """The error for what has failed: of whatever kind, it is the proxy's on the way to it."""
-        return (ProxyError if self.to_proxy else kind)(message)
-
-    def _tally(self) -> str:
-        """What became of each address; an address that the URL names itself goes without name."""
-        if self.securing or self._asked is not None:
-            return ""
-        there = self.route.named.split(" at ")
-        tally = self.failures.items()
-        return ": " + "; ".join(why if at in there else f"{at} {why}" for at, why in tally)
+    if proxy.looks_up:
+        return bare.host, bare.port
+    # The Unix socket, if there is one, leads to the proxy and not to the origin.
+    route = route._replace(network=Network(address_check=route.network.address_check))
+    for address in allowed_addresses(resolve(route), route):
+        if address.family == socket.AF_INET or not is_socks4:
+            return address.place[0].partition("%")[0], route.port
+    raise ConnectError(f"{route.host_and_port}: no IPv4 address, and SOCKS4 needs one")
 
 
-def _translated(exc: Exception, attempt: _Attempt) -> Error | None:
-    """Ours for what urllib3, ssl and sockets raise, None for anything else; the one table."""
+def _without_zone(route: Route) -> Route:
+    # A zone names an interface of this machine.
+    return route._replace(host=route.host.partition("%")[0])
+
+
+def _translate(exc: Exception, progress: DialProgress) -> Error | None:
+    """Return our error for one of urllib3, ssl or a socket; None for any other exception."""
     from urllib3.exceptions import HTTPError
     from urllib3.util.ssl_match_hostname import CertificateError
 
-    kinds: tuple[tuple[type[Exception], Callable[[Any, _Attempt], Error]], ...] = (
-        (ssl.SSLError, _tls_failed),
-        (CertificateError, _tls_failed),
-        (TimeoutError, _too_late),
-        (socket.gaierror, _not_found),
-        (UnicodeError, _no_host),
-        (OSError, _broken),
-        (HTTPError, _broken),
+    table: tuple[tuple[type[Exception], Callable[[Any, DialProgress], Error]], ...] = (
+        (ssl.SSLError, _tls_error),
+        (CertificateError, _tls_error),
+        (TimeoutError, _timeout_error),
+        (socket.gaierror, _resolver_error),
+        (UnicodeError, _host_error),
+        (OSError, _connection_error),
+        (HTTPError, _connection_error),
     )
-    for kind, ours in kinds:
+    for kind, translate in table:
         if isinstance(exc, kind):
-            return ours(exc, attempt)
+            return translate(exc, progress)
     return None
 
 
-def _tls_failed(exc: ssl.SSLError | ValueError, attempt: _Attempt) -> Error:
-    assert attempt.handshake is not None
-    why = attempt.handshake.what_failed(exc, attempt.route.host.rstrip("."))
-    return attempt.fault(TLSError, f"{attempt.where}: {why}")
+def _tls_error(exc: ssl.SSLError | ValueError, progress: DialProgress) -> Error:
+    assert progress.handshake is not None
+    why = progress.handshake.describe_failure(exc, progress.route.host.rstrip("."))
+    return progress.error(TLSError, f"{progress.peer}: {why}")
 
 
-def _too_late(exc: TimeoutError, attempt: _Attempt) -> Error:
-    # One with a number is the system's own, which has given up before we did.
-    return attempt.out_of_time() if is_ours(exc) else _broken(exc, attempt)
+def _timeout_error(exc: TimeoutError, progress: DialProgress) -> Error:
+    # A TimeoutError with a number is of the system, which has given up before our deadline.
+    return progress.timeout_error() if is_own_timeout(exc) else _connection_error(exc, progress)
 
 
-def _not_found(exc: socket.gaierror, attempt: _Attempt) -> Error:
-    given = attempt.route.address
-    name = "this name" if given is None else f"{given}, which resolve= has for it"
-    return attempt.fault(ConnectError, f"{attempt.where}: no address for {name}: {in_words(exc)}")
+def _resolver_error(exc: socket.gaierror, progress: DialProgress) -> Error:
+    given = progress.route.address
+    name = "this name" if given is None else f"{given}, given for it by resolve="
+    why = describe_os_error(exc)
+    return progress.error(ConnectError, f"{progress.peer}: no address for {name}: {why}")
 
 
-def _no_host(exc: UnicodeError, attempt: _Attempt) -> Error:
-    return InvalidUrl(f"{attempt.route.host!r} cannot be the name of a host: {exc}")
+def _host_error(exc: UnicodeError, progress: DialProgress) -> Error:
+    return InvalidUrl(f"{progress.route.host!r} cannot be a host name: {exc}")
 
 
-def _broken(exc: Exception, attempt: _Attempt) -> Error:
-    why = in_words(exc) if isinstance(exc, OSError) else str(exc)
-    if attempt.securing:
-        return attempt.fault(TLSError, f"{attempt.where}: the TLS handshake was broken off: {why}")
-    return attempt.fault(ConnectError, f"cannot connect to {attempt.where}: {why}")
+def _connection_error(exc: Exception, progress: DialProgress) -> Error:
+    why = describe_os_error(exc) if isinstance(exc, OSError) else str(exc)
+    if progress.is_securing:
+        message = f"{progress.peer}: the TLS handshake was broken off: {why}"
+        return progress.error(TLSError, message)
+    return progress.error(ConnectError, f"cannot connect to {progress.peer}: {why}")

@@ -1,28 +1,20 @@
-"""A proxy, and which requests it forwards.
-
-A proxy, as callers name it: where it is, what it speaks, and who we are to it.
-"""
+"""A proxy, and which requests it forwards."""
 
 from __future__ import annotations
 
 import os
 import re
+import ssl
 from binascii import b2a_base64
-from typing import TYPE_CHECKING, NoReturn
+from collections.abc import Iterable, Mapping
+from typing import NoReturn
 
 from restkit.errors import RequestError
-from restkit.headers import Headers
-from restkit.network.options import TLSOptions, checked
+from restkit.headers import Headers, HeaderValue
+from restkit.network.options import AddressCheck, TLSOptions, check_tls_options
+from restkit.network.socks import import_pysocks
 from restkit.redaction import redact_text
-from restkit.url.host import host_and_port, split_host_port
-
-if TYPE_CHECKING:
-    import ssl
-    from collections.abc import Iterable, Mapping
-
-    from restkit.headers import HeaderValue
-    from restkit.network.options import AddressCheck
-
+from restkit.url.host import join_host_port, split_host_port
 
 _DEFAULT_PORTS = {
     "http": 80,
@@ -32,24 +24,21 @@ _DEFAULT_PORTS = {
     "socks5": 1080,
     "socks5h": 1080,
 }
-_WANTED = (
-    "http, https, socks4, socks4a, socks5 or socks5h, with :// and a host behind it, is wanted"
-)
-_LONGEST_SOCKS = 127
-_ADDRESS = re.compile(r"(?:([^/?#:@]*)://)?(?:([^/?#]*)@)?([^/?#@]*)/?")
+_MAX_SOCKS_CREDENTIAL = 127
+_URL = re.compile(r"(?:([^/?#:@]*)://)?(?:([^/?#]*)@)?([^/?#@]*)/?")
 
 
 class Proxy:
-    """A proxy: a value, for ``proxy=``.
+    """A proxy, an immutable value for ``proxy=``.
 
-    ``http`` and ``https`` proxies are asked for tunnels to https origins and are handed requests
-    for http ones; ``https`` says that TLS is spoken with the proxy itself, by ``verify``, ``cert``
-    and ``ssl_context``, which have nothing to do with those of the origin. ``socks5`` and
-    ``socks4`` look names up here, ``socks5h`` and ``socks4a`` leave that to the proxy; they want
-    the extra ``restkit[socks]``. User name and password are percent-decoded. ``headers`` go to
-    the proxy only. ``check_address`` is asked for every address of the proxy's own.
+    An ``http`` or ``https`` proxy opens tunnels to https origins and forwards requests to http
+    ones. ``https`` means TLS with the proxy itself, with ``verify``, ``cert`` and ``ssl_context``;
+    these do not apply to the origin. ``socks5`` and ``socks4`` look up names on this machine,
+    ``socks5h`` and ``socks4a`` at the proxy; all four need the extra ``restkit[socks]``. User name
+    and password are percent-decoded. ``headers`` are sent to the proxy only. ``check_address`` is
+    called with every address of the proxy itself.
 
-    Raises RequestError. Neither ``str`` nor ``repr`` has the user name or the password.
+    Raises RequestError. ``str`` and ``repr`` contain neither the user name nor the password.
 
     >>> Proxy('http://user:secret@localhost:3128')
     Proxy('http://***@localhost:3128')
@@ -76,11 +65,12 @@ class Proxy:
         check_address: AddressCheck | None = None,
     ) -> None:
         try:
-            scheme, host, port, username, password = _parts(url)
+            scheme, host, port, username, password = _split_url(url)
             _check_credentials(scheme, username, password)
         except ValueError as exc:
-            # Not chained where the cause may repeat half of a password.
-            raise RequestError(f"proxy {_named(url)}: {exc}") from None
+            # Not chained: the cause may repeat half of a password.
+            raise RequestError(f"proxy {_quote_url(url)}: {exc}") from None
+        # Not a frozen dataclass: the module dataclasses would slow `import restkit` down.
         put = object.__setattr__
         put(self, "scheme", scheme)
         put(self, "host", host)
@@ -88,42 +78,42 @@ class Proxy:
         put(self, "username", username)
         put(self, "password", password)
         trusted = os.fspath(verify) if isinstance(verify, os.PathLike) else verify
-        put(self, "tls", checked(TLSOptions(trusted, cert, ssl_context)))
-        put(self, "fields", () if self.is_socks else _fields(headers, username, password))
+        put(self, "tls", check_tls_options(TLSOptions(trusted, cert, ssl_context)))
+        put(self, "fields", () if self.is_socks else _make_fields(headers, username, password))
         put(self, "address_check", check_address)
         if self.is_socks:
-            self._judge_socks(headers)
+            self._check_socks(headers)
 
     @property
     def is_socks(self) -> bool:
-        """Whether it speaks SOCKS, and not HTTP."""
+        """Whether the proxy speaks SOCKS, and not HTTP."""
         return self.scheme.startswith("socks")
 
     @property
     def where(self) -> str:
-        """Host and port, as messages name them."""
-        return host_and_port(self.host, self.port)
+        """Host and port for messages."""
+        return join_host_port(self.host, self.port)
 
     @property
     def looks_up(self) -> bool:
-        """Whether the names of hosts are looked up there, and not here."""
+        """Whether the proxy looks up the names of origins."""
         return self.scheme not in ("socks4", "socks5")
 
     def forwards(self, scheme: str) -> bool:
-        """Whether it is handed the requests for such origins, rather than asked for a way there.
+        """Return whether the proxy forwards requests to such origins, without a tunnel.
 
-        Their target is then the whole URL, and ``fields`` go along in their heads.
+        The target is then the whole URL, and ``fields`` are added to the head of the request.
         """
         return scheme == "http" and not self.is_socks
 
-    def _judge_socks(self, headers: object) -> None:
+    def _check_socks(self, headers: object) -> None:
         if headers:
-            raise RequestError(f"proxy {self}: headers= are for http and https proxies")
+            raise RequestError(f"proxy {self}: headers can only be sent to http and https proxies")
         try:
             # Now, and not at the first connection: see get_ready() in dial.py.
-            import restkit.network.socks  # noqa: F401
+            import_pysocks()
         except ImportError as exc:
-            raise RequestError(f"proxy {self}: SOCKS wants `pip install restkit[socks]`") from exc
+            raise RequestError(f"proxy {self}: SOCKS needs `pip install restkit[socks]`") from exc
 
     def __str__(self) -> str:
         return f"{self.scheme}://{self.where}"
@@ -133,10 +123,10 @@ class Proxy:
         return f"Proxy('{self.scheme}://{user}{self.where}')"
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
-        raise AttributeError(f"a Proxy is a value: {name} cannot be set")
+        raise AttributeError(f"a Proxy is immutable: {name} cannot be set")
 
     def __delattr__(self, name: str) -> NoReturn:
-        raise AttributeError(f"a Proxy is a value: {name} cannot be deleted")
+        raise AttributeError(f"a Proxy is immutable: {name} cannot be deleted")
 
     def _values(self) -> tuple[object, ...]:
         return tuple(getattr(self, name) for name in Proxy.__slots__)
@@ -145,40 +135,47 @@ class Proxy:
         return self._values() == other._values() if isinstance(other, Proxy) else NotImplemented
 
     def __hash__(self) -> int:
-        # It is in the key of every connection: what tells proxies apart well enough is enough.
+        # It is in the key of every connection: these four tell proxies apart well enough.
         return hash((self.scheme, self.host, self.port, self.username))
 
 
 def as_proxy(value: object) -> Proxy | None:
-    """The proxy that is meant: by a Proxy, a URL, ``'host:port'`` (of an http one), or None."""
+    """Return the proxy for a Proxy, a URL, ``'host:port'`` (of an http proxy), or None.
+
+    >>> as_proxy('localhost:3128')
+    Proxy('http://localhost:3128')
+    """
     if value is None or isinstance(value, Proxy):
         return value
     if isinstance(value, str):
         return Proxy(value)
     raise RequestError(
-        f"proxy= is a URL, a restkit.Proxy or None, and not of type {type(value).__name__}"
+        f"proxy must be a URL, a restkit.Proxy or None; got a value of type {type(value).__name__}"
     )
 
 
-def _parts(url: object) -> tuple[str, str, int, str | None, str | None]:
+def _split_url(url: object) -> tuple[str, str, int, str | None, str | None]:
     if not isinstance(url, str):
-        raise ValueError("a URL is wanted, as text")
-    match = _ADDRESS.fullmatch(url.strip(" "))
+        raise ValueError("the URL must be text")
+    match = _URL.fullmatch(url.strip(" "))
     if not match:
         raise ValueError(
-            "nothing follows a proxy's host and port; /, ? and # in a password are written "
+            "nothing may follow the host and port of a proxy; write /, ? and # in a password as "
             "%2F, %3F and %23"
         )
     scheme = "http" if match[1] is None else match[1].lower()
     if scheme not in _DEFAULT_PORTS:
-        raise ValueError(_WANTED)
+        raise ValueError(
+            "the scheme must be http, https, socks4, socks4a, socks5 or socks5h, followed by :// "
+            "and a host"
+        )
     host, port = split_host_port(match[3])
-    username, password = _credentials(match[2])
-    return scheme, _bare(host), port or _DEFAULT_PORTS[scheme], username, password
+    username, password = _split_credentials(match[2])
+    return scheme, _strip_brackets(host), port or _DEFAULT_PORTS[scheme], username, password
 
 
-def _bare(host: str) -> str:
-    """The host as routes have it: an IPv6 address without brackets, with its zone."""
+def _strip_brackets(host: str) -> str:
+    """Return the host as in a Route: an IPv6 address without brackets, with its zone."""
     if not host.startswith("["):
         return host
     import ipaddress
@@ -187,11 +184,11 @@ def _bare(host: str) -> str:
     try:
         address = str(ipaddress.IPv6Address(address))
     except ValueError:
-        raise ValueError("what the brackets hold is no IPv6 address") from None
+        raise ValueError("the brackets must contain an IPv6 address") from None
     return f"{address}%{zone}" if zone else address
 
 
-def _credentials(text: str | None) -> tuple[str | None, str | None]:
+def _split_credentials(text: str | None) -> tuple[str | None, str | None]:
     if not text:
         return None, None
     from urllib.parse import unquote
@@ -208,21 +205,23 @@ def _check_credentials(scheme: str, username: str | None, password: str | None) 
         return
     if not scheme.startswith("socks"):
         if ":" in username:
-            raise ValueError("a user name cannot have a colon in it (RFC 7617 2)")
+            raise ValueError("the user name must not contain a colon (RFC 7617 2)")
     elif scheme.startswith("socks4"):
         if password:
-            raise ValueError("SOCKS4 knows user names, but no passwords")
+            raise ValueError("SOCKS4 has user names, but no passwords")
         if "\0" in username:
-            raise ValueError("SOCKS4 has no user names with a NUL in them")
+            raise ValueError("the user name must not contain a NUL for SOCKS4")
     elif not (username and password):
-        # PySocks 1.7.1 would go on as if neither had been given.
-        raise ValueError("SOCKS5 wants a user name and a password, neither of them empty")
-    elif max(len(username.encode()), len(password.encode())) > _LONGEST_SOCKS:
-        # RFC 1929 has 255, but PySocks 1.7.1 writes what is above 127 as two bytes.
-        raise ValueError(f"user name and password may have {_LONGEST_SOCKS} bytes each")
+        # PySocks 1.7.1 would continue as if neither had been given.
+        raise ValueError("SOCKS5 needs a user name and a password, neither of them empty")
+    elif max(len(username.encode()), len(password.encode())) > _MAX_SOCKS_CREDENTIAL:
+        # RFC 1929 allows 255, but PySocks 1.7.1 writes a length above 127 as two bytes.
+        raise ValueError(
+            f"user name and password may have at most {_MAX_SOCKS_CREDENTIAL} bytes each"
+        )
 
 
-def _fields(
+def _make_fields(
     headers: Mapping[str, HeaderValue] | Iterable[tuple[str, HeaderValue]] | None,
     username: str | None,
     password: str | None,
@@ -234,5 +233,5 @@ def _fields(
     return ("Proxy-Authorization", f"Basic {encoded}"), *given.pairs()
 
 
-def _named(url: object) -> str:
+def _quote_url(url: object) -> str:
     return redact_text(url) if isinstance(url, str) else f"of type {type(url).__name__}"

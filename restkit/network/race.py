@@ -1,9 +1,7 @@
 """Resolve a name and race its addresses (RFC 8305).
 
-From a name to one connected socket: the addresses, and the race between them (RFC 8305).
-
-Fact the code rests on. A Unix socket whose queue is full refuses with EAGAIN who does not block,
-and nothing tells when there is room again (connect(2)).
+Fact that the code depends on: a non-blocking connect to a Unix socket whose queue is full fails
+with EAGAIN, and no event tells when there is room again (connect(2)).
 """
 
 from __future__ import annotations
@@ -11,6 +9,7 @@ from __future__ import annotations
 import os
 import socket
 from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from errno import EINPROGRESS, EINTR
 from itertools import zip_longest
@@ -19,25 +18,26 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from restkit.errors import ConnectError, Error, RequestError
-from restkit.network.options import socket_path
-from restkit.url.host import host_and_port
+from restkit.network.options import Connect, SecondsLeft, SocketOption, socket_path
+from restkit.network.route import Route
+from restkit.url.host import join_host_port
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-    from ipaddress import IPv4Address, IPv6Address
-
-    from restkit.network.options import Connect, SocketOption
-    from restkit.network.route import Route
+    from ipaddress import IPv4Address, IPv6Address  # loaded at the first use only
 
 
-# How long an address is tried before the next one is tried beside it (RFC 8305 section 5).
+# The seconds for which an address is tried alone (RFC 8305 section 5).
 _HEAD_START = 0.25
-_UNDER_WAY = (0, EINPROGRESS, EINTR)
+_IN_PROGRESS = (0, EINPROGRESS, EINTR)
 _QUEUE_PAUSE = 0.01
 
 
 class Address(NamedTuple):
-    """One address of a host, as sockets take it: a path, where the family is AF_UNIX."""
+    """One address of a host, as sockets take it; ``place`` is a path for AF_UNIX.
+
+    >>> str(Address(socket.AF_INET, ('127.0.0.1', 80)))
+    '127.0.0.1:80'
+    """
 
     family: int
     place: tuple[Any, ...] | str
@@ -47,77 +47,83 @@ class Address(NamedTuple):
             return socket_path(self.place)
         host, port, *v6 = self.place
         zone = f"%{v6[1]}" if v6 and v6[1] else ""
-        return host_and_port(f"{host}{zone}", port)
+        return join_host_port(f"{host}{zone}", port)
 
 
-def look_up(route: Route) -> list[Address]:
-    """The addresses in the system's order (RFC 6724), families in turn (RFC 8305 section 4)."""
+def resolve(route: Route) -> list[Address]:
+    """Return the addresses in the system's order, families alternating. Blocks.
+
+    The order is that of RFC 6724; for the alternation see RFC 8305 section 4.
+    """
     if route.network.uds is not None:
         return [Address(socket.AF_UNIX, route.network.uds)]
     host = route.host if route.address is None else route.address
     found = socket.getaddrinfo(host, route.port, type=socket.SOCK_STREAM)
     addresses = list(dict.fromkeys(Address(each[0], each[4]) for each in found))
     if not addresses:
-        raise ConnectError(f"{route.where}: the name has no address")
+        raise ConnectError(f"{route.host_and_port}: the name has no address")
     preferred = [each for each in addresses if each.family == addresses[0].family]
     others = [each for each in addresses if each.family != addresses[0].family]
     turns = zip_longest(preferred, others)
     return [each for turn in turns for each in turn if each is not None]
 
 
-class CallerRaised(BaseException):
-    """What a function of the caller's raised, on its way past what translates exceptions."""
+class CallerError(BaseException):
+    """Carries an exception of a caller's function past the code that translates exceptions."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__(error)
         self.error = error
 
 
-def permitted(addresses: list[Address], route: Route) -> list[Address]:
-    """Those that the route's check does not forbid; CallerRaised, should the check itself fail."""
+def allowed_addresses(addresses: list[Address], route: Route) -> list[Address]:
+    """Return the addresses that the route's check allows.
+
+    Raises ConnectError if it allows none, and CallerError if the check itself fails.
+    """
     check = route.network.address_check
     if check is None:
         return addresses
     if route.network.uds is not None:
         raise RequestError(
-            f"check_address= cannot be kept: the socket {route.network.uds!r} has no IP address"
+            f"check_address= cannot be applied: the socket {route.network.uds!r} has no IP address"
         )
     try:
-        allowed = [each for each in addresses if check(_ip_of(each))]
+        allowed = [each for each in addresses if check(_as_ip(each))]
     except Exception as exc:
-        raise CallerRaised(exc) from exc
+        raise CallerError(exc) from exc
     if not allowed:
-        forbidden = ", ".join(dict.fromkeys(str(_ip_of(each)) for each in addresses))
-        raise ConnectError(f"{route.where}: check_address= forbids {forbidden}")
+        forbidden = ", ".join(dict.fromkeys(str(_as_ip(each)) for each in addresses))
+        raise ConnectError(f"{route.host_and_port}: check_address= forbids {forbidden}")
     return allowed
 
 
-def by_caller(
+def connect_by_caller(
     connect: Connect, route: Route, socket_options: Iterable[SocketOption]
 ) -> socket.socket:
-    """The socket that a function of the caller's opens; its OSError is one of connecting.
+    """Return the socket that the caller's function opens, with its options set.
 
-    Any other exception of its own is CallerRaised.
+    An OSError of the function counts as one of connecting; another exception is a CallerError.
     """
     if route.network.address_check is not None:
-        raise RequestError("check_address= cannot be kept: connect= opens sockets itself")
+        raise RequestError("check_address= cannot be applied: connect= opens sockets itself")
     try:
         sock: object = connect(route.host if route.address is None else route.address, route.port)
         if not isinstance(sock, socket.socket):
-            raise TypeError(f"connect= gave a {type(sock).__name__}; a connected socket is wanted")
+            raise TypeError(f"connect= must return a connected socket; got a {type(sock).__name__}")
     except (Error, OSError):
         raise
     except Exception as exc:
-        raise CallerRaised(exc) from exc
-    with closed_on_failure(sock):
+        raise CallerError(exc) from exc
+    with close_on_failure(sock):
         for option in () if sock.family == socket.AF_UNIX else socket_options:
             sock.setsockopt(*option)
     return sock
 
 
 @contextmanager
-def closed_on_failure(sock: socket.socket) -> Iterator[None]:
-    """For what is still to be done with a socket: it is closed where that fails."""
+def close_on_failure(sock: socket.socket) -> Iterator[None]:
+    """Close the socket if the block raises."""
     try:
         yield
     except BaseException:
@@ -125,8 +131,8 @@ def closed_on_failure(sock: socket.socket) -> Iterator[None]:
         raise
 
 
-def _ip_of(address: Address) -> IPv4Address | IPv6Address:
-    """The bare address: an IPv4 one is itself however it was written, and there is no zone."""
+def _as_ip(address: Address) -> IPv4Address | IPv6Address:
+    """Return the bare address: without a zone, and IPv4 in IPv6 as IPv4."""
     from ipaddress import ip_address
 
     ip = ip_address(address.place[0].partition("%")[0])
@@ -134,20 +140,23 @@ def _ip_of(address: Address) -> IPv4Address | IPv6Address:
 
 
 class Race:
-    """Sockets on their way to one host; in the end all are closed but the one that was let go."""
+    """Sockets that connect to one host; in the end all but the released one are closed.
+
+    ``failures`` describes for each address why it failed.
+    """
 
     def __init__(
         self,
-        socket_options: Iterable[tuple[int, int, int | bytes]],
+        socket_options: Iterable[SocketOption],
         source_address: tuple[str, int] | None,
-        seconds_left: Callable[[], float | None],
+        seconds_left: SecondsLeft,
     ) -> None:
         self._socket_options = socket_options
         self._source_address = source_address
         self._seconds_left = seconds_left
         self._running: dict[Address, socket.socket] = {}
         self._poll = poll()
-        # In words: an exception that is kept would keep the frames that it went through.
+        # In words: exceptions that are kept would keep the frames that they went through.
         self.failures: dict[str, str] = {}
         self._last: OSError | None = None
 
@@ -159,35 +168,40 @@ class Race:
             self._drop(address, TimeoutError("no answer"))
         self._last = None
 
-    def alone(self, address: Address) -> socket.socket:
-        """Connect to the one address there is."""
+    def connect(self, addresses: Sequence[Address]) -> socket.socket:
+        """Return the first socket that is connected. Blocks; raises the last error of a socket."""
+        if len(addresses) == 1:
+            return self._connect_only(addresses[0])
+        return self._run(addresses)
+
+    def _connect_only(self, address: Address) -> socket.socket:
         try:
             sock = self._open(address)
             self._connect(sock, address)
         except OSError as exc:
-            if not is_ours(exc):
+            if not is_own_timeout(exc):
                 self._drop(address, exc)
             raise
         return sock
 
-    def run(self, addresses: Sequence[Address]) -> socket.socket:
-        """Connect to several, each a little after the one before; the first that is through."""
+    def _run(self, addresses: Sequence[Address]) -> socket.socket:
+        """Connect to several addresses, each a head start after the one before."""
         waiting = deque(addresses)
         next_start = 0.0
         while waiting or self._running:
             if waiting and monotonic() >= next_start:
-                begun = self._begin(waiting.popleft())
-                next_start = monotonic() + _HEAD_START if begun else 0.0
+                started = self._start(waiting.popleft())
+                next_start = monotonic() + _HEAD_START if started else 0.0
                 continue
             for number, _ in self._poll.poll(self._pause(next_start if waiting else None)):
-                sock = self._settled(number)
+                sock = self._finish(number)
                 if sock is not None:
                     return sock
                 next_start = 0.0
         assert self._last is not None
         raise self._last
 
-    def let_go(self, winner: socket.socket) -> None:
+    def release(self, winner: socket.socket) -> None:
         """Leave a socket to the caller."""
         self._running = {a: sock for a, sock in self._running.items() if sock is not winner}
 
@@ -211,7 +225,7 @@ class Race:
             sock.bind(self._source_address)
         return sock
 
-    def _begin(self, address: Address) -> bool:
+    def _start(self, address: Address) -> bool:
         try:
             sock = self._open(address)
             sock.setblocking(False)
@@ -219,21 +233,21 @@ class Race:
         except OSError as exc:
             self._drop(address, exc)
             return False
-        if code not in _UNDER_WAY:
+        if code not in _IN_PROGRESS:
             self._drop(address, OSError(code, os.strerror(code)))
             return False
         self._poll.register(sock, POLLOUT)
         return True
 
     def _pause(self, next_start: float | None) -> float | None:
-        """Milliseconds to wait for an answer, before the next start or the end."""
+        """Return the milliseconds to wait for a socket, until the next start or the deadline."""
         left = self._seconds_left()
         if next_start is not None:
             pause = max(next_start - monotonic(), 0.0)
             left = pause if left is None else min(left, pause)
         return None if left is None else left * 1000
 
-    def _settled(self, number: int) -> socket.socket | None:
+    def _finish(self, number: int) -> socket.socket | None:
         address, sock = next(each for each in self._running.items() if each[1].fileno() == number)
         code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code == 0:
@@ -243,17 +257,17 @@ class Race:
         return None
 
     def _drop(self, address: Address, why: OSError) -> None:
-        self.failures[str(address)] = in_words(why)
+        self.failures[str(address)] = describe_os_error(why)
         self._last = why
         if address in self._running:
             self._running.pop(address).close()
 
 
-def in_words(exc: OSError) -> str:
-    """What the system says of an error, without its number."""
+def describe_os_error(exc: OSError) -> str:
+    """Return the system's words for an error, without its number."""
     return exc.strerror or str(exc)
 
 
-def is_ours(exc: OSError) -> bool:
-    """Whether a TimeoutError is of our own clock, and not of the system's, which has a number."""
+def is_own_timeout(exc: OSError) -> bool:
+    """Return whether a TimeoutError is of our deadline; one of the system has a number."""
     return isinstance(exc, TimeoutError) and exc.errno is None

@@ -1,24 +1,23 @@
-"""The key of a connection in the pool.
-
-Where a connection leads, and all by which it may differ from another to the same place.
-"""
+"""The key of a connection in the pool."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from restkit.network.options import Network, TLSOptions, socket_path
-from restkit.url.host import host_and_port
-
-if TYPE_CHECKING:
-    from restkit.network.proxy import Proxy
+from restkit.network.proxy import Proxy
+from restkit.url.host import join_host_port
 
 
 class Route(NamedTuple):
-    """What is opened by ``dial``, and what connections rest under: one of a route serves no other.
+    """The place that ``dial`` connects to, and the way there; the key of idle connections.
 
-    ``host`` and ``port`` are as the URL has them: ASCII, IPv6 without brackets and with its zone,
-    a trailing dot kept. ``address`` is what the host's name stands for, where the caller says so.
+    A connection of one route is never used for another. ``host`` and ``port`` are written as in
+    the URL: ASCII, IPv6 without brackets and with its zone, a trailing dot kept. ``address``
+    replaces the look-up of the host's name.
+
+    >>> Route('https', '::1', 443).host_and_port
+    '[::1]:443'
     """
 
     scheme: str
@@ -30,12 +29,12 @@ class Route(NamedTuple):
     address: str | None = None
 
     @property
-    def where(self) -> str:
-        """Host and port."""
-        return host_and_port(self.host, self.port)
+    def host_and_port(self) -> str:
+        """Host and port as one text."""
+        return join_host_port(self.host, self.port)
 
     @property
-    def named(self) -> str:
-        """The same as messages have it, with the Unix socket that stands there."""
+    def description(self) -> str:
+        """Host and port for messages, with the Unix socket if there is one."""
         uds = self.network.uds
-        return self.where if uds is None else f"{self.where} at {socket_path(uds)}"
+        return self.host_and_port if uds is None else f"{self.host_and_port} at {socket_path(uds)}"

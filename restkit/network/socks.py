@@ -1,107 +1,132 @@
 """Connect through a SOCKS proxy.
 
-A way through a SOCKS proxy, by PySocks, over a socket that is connected to it already.
+PySocks negotiates over a socket that is connected to the proxy already.
 
-Facts the code rests on (PySocks 1.7.1). ``socksocket.connect`` connects by ``connect`` of
-the next class in the order of bases, and then asks; it reads through ``makefile``, and so
-through ``recv_into``, with the socket's whole timeout for each byte. It writes a length above
-127 as two bytes. Its own errors are OSErrors, and with ``catch_errors`` those of the socket stay
-what they are. A host that is an address goes as one, whoever was to look up names.
+Facts that the code depends on (PySocks 1.7.1). ``socksocket.connect`` connects by the ``connect``
+of the next class in the order of bases, and then negotiates. It reads through ``makefile``, and
+so through ``recv_into``, with the socket's whole timeout for each byte. It writes a length above
+127 as two bytes. Its own errors are OSErrors; with ``catch_errors``, errors of the socket stay
+unchanged. A host that is an address is sent as one, whichever side looks up names.
 """
 
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING, Any
-
-import socks
+from functools import cache
+from types import ModuleType
+from typing import Any
 
 from restkit.errors import ProxyError, RequestError
-from restkit.url.host import host_and_port
+from restkit.network.options import SecondsLeft
+from restkit.url.host import join_host_port
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from restkit.network.proxy import Proxy
-
-    SecondsLeft = Callable[[], float | None]
+_MAX_HOST = 127
 
 
-_LONGEST_HOST = 127
+def import_pysocks() -> ModuleType:
+    """Return the module ``socks`` of PySocks, or raise ImportError without restkit[socks].
 
-
-def ask_socks(
-    sock: socket.socket, proxy: Proxy, place: tuple[str, int], seconds_left: SecondsLeft
-) -> socket.socket:
-    """Ask the proxy that ``sock`` leads to for a way to a host and port; the socket that is it.
-
-    ``sock`` has been given up for it, or is closed. Raises ProxyError, RequestError for what
-    cannot be asked, and TimeoutError when ``seconds_left`` does or the socket's time is over.
+    Only a program with a SOCKS proxy loads it.
     """
-    asking = _Asking(sock.family, sock.type, sock.proto, sock.detach())
+    import socks
+
+    module: ModuleType = socks
+    return module
+
+
+def open_socks_tunnel(
+    sock: socket.socket,
+    scheme: str,
+    proxy: tuple[str, int],
+    credentials: tuple[str | None, str | None],
+    target: tuple[str, int],
+    seconds_left: SecondsLeft,
+) -> socket.socket:
+    """Ask the proxy that ``sock`` is connected to for a connection to ``target``; return it.
+
+    ``proxy`` and ``target`` are hosts and ports, ``credentials`` the user name and password.
+    ``sock`` itself is detached, or closed on any exception. Raises ProxyError, RequestError if
+    the proxy cannot be asked for the target, and TimeoutError when ``seconds_left`` does or the
+    timeout of the socket is over.
+    """
+    negotiation = _negotiation_class()(sock.family, sock.type, sock.proto, sock.detach())
     try:
-        return asking.way_to(proxy, place, seconds_left)
+        return _negotiate(negotiation, scheme, proxy, credentials, target, seconds_left)
     except BaseException:
-        asking.close()
+        negotiation.close()
         raise
 
 
-class _Connected(socket.socket):
-    """Stands where PySocks looks for the way to the proxy, and finds it gone already."""
-
-    __slots__ = ()
-
-    def connect(self, address: Any, **_: Any) -> None:
-        """Nothing is left to do."""
-
-
-class _Asking(socks.socksocket, _Connected):  # type: ignore[misc]  # PySocks has no types
-    """A socket while the proxy is being asked; no look or wait is longer than the time left."""
-
-    _seconds_left: SecondsLeft
-
-    def way_to(
-        self, proxy: Proxy, place: tuple[str, int], seconds_left: SecondsLeft
-    ) -> socket.socket:
-        host, port = place
-        if len(host) > _LONGEST_HOST:
-            raise RequestError(
-                f"the proxy {proxy.where} cannot be asked for a name of more than "
-                f"{_LONGEST_HOST} characters; socks5:// or socks4:// looks it up here"
-            )
-        kind = socks.SOCKS4 if proxy.scheme.startswith("socks4") else socks.SOCKS5
-        self._seconds_left = seconds_left
-        self.set_proxy(kind, proxy.host, proxy.port, True, proxy.username, proxy.password)
-        self.settimeout(seconds_left())
-        try:
-            self.connect(place, catch_errors=True)
-        except socks.ProxyError as exc:
-            raise ProxyError(_refusal(exc, proxy, host_and_port(host, port))) from exc
-        except TimeoutError:
-            raise
-        except OSError as exc:
-            raise ProxyError(
-                f"the proxy {proxy.where} broke the connection off when it was asked for "
-                f"{host_and_port(host, port)}: {exc.strerror or exc}"
-            ) from exc
-        return socket.socket(fileno=self.detach())
-
-    def recv_into(self, *args: Any) -> int:
-        # A proxy that drips its answer is not given the whole time for each drop.
-        self.settimeout(self._seconds_left())
-        return super().recv_into(*args)
+def _negotiate(
+    negotiation: Any,
+    scheme: str,
+    proxy: tuple[str, int],
+    credentials: tuple[str | None, str | None],
+    target: tuple[str, int],
+    seconds_left: SecondsLeft,
+) -> socket.socket:
+    socks = import_pysocks()
+    name, where = join_host_port(*proxy), join_host_port(*target)
+    if len(target[0]) > _MAX_HOST:
+        raise RequestError(
+            f"the proxy {name} cannot be asked for a host name of more than {_MAX_HOST} "
+            "characters; socks5:// or socks4:// looks it up on this machine"
+        )
+    version = socks.SOCKS4 if scheme.startswith("socks4") else socks.SOCKS5
+    negotiation.seconds_left = seconds_left
+    negotiation.set_proxy(version, *proxy, True, *credentials)
+    negotiation.settimeout(seconds_left())
+    try:
+        negotiation.connect(target, catch_errors=True)
+    except socks.ProxyError as exc:
+        why = _refusal(exc, scheme, name, where, has_user=credentials[0] is not None)
+        raise ProxyError(why) from exc
+    except TimeoutError:
+        raise
+    except OSError as exc:
+        raise ProxyError(
+            f"the proxy {name} broke the connection off when it was asked for {where}: "
+            f"{exc.strerror or exc}"
+        ) from exc
+    return socket.socket(fileno=negotiation.detach())
 
 
-def _refusal(exc: Exception, proxy: Proxy, where: str) -> str:
+@cache
+def _negotiation_class() -> Any:
+    """Return the class of sockets that negotiate; it needs PySocks as its base."""
+
+    class Connected(socket.socket):
+        """Takes the call in which PySocks would connect to the proxy."""
+
+        __slots__ = ()
+
+        def connect(self, address: Any, **_: Any) -> None:
+            """Do nothing: the socket is connected already."""
+
+    class Negotiation(import_pysocks().socksocket, Connected):  # type: ignore[misc]  # no types
+        """A socket during the negotiation; no read waits longer than the time left."""
+
+        seconds_left: SecondsLeft
+
+        def recv_into(self, *args: Any) -> int:
+            # A proxy that sends its reply in drops does not get the whole time for each drop.
+            self.settimeout(self.seconds_left())
+            count: int = super().recv_into(*args)
+            return count
+
+    return Negotiation
+
+
+def _refusal(exc: Exception, scheme: str, name: str, where: str, *, has_user: bool) -> str:
+    socks = import_pysocks()
     if isinstance(exc, socks.SOCKS5AuthError):
-        if proxy.username is None:
-            return (
-                f"the proxy {proxy.where} wants a user name and a password: "
-                f"{proxy.scheme}://user:password@"
-            )
-        return f"the proxy {proxy.where} did not accept the user name and the password"
+        if has_user:
+            return f"the proxy {name} did not accept the user name and the password"
+        return (
+            f"the proxy {name} requires a user name and a password: give "
+            f"{scheme}://user:password@..."
+        )
     if isinstance(exc, (socks.SOCKS5Error, socks.SOCKS4Error)):
         code, _, words = str(exc).partition(": ")
-        return f"the proxy {proxy.where} could not connect to {where}: {words} ({code})"
-    what = str(exc)
-    return f"the proxy {proxy.where} gave no answer of {proxy.scheme} for {where}: {what}"
+        return f"the proxy {name} could not connect to {where}: {words} ({code})"
+    return f"the proxy {name} sent no valid {scheme} reply for {where}: {exc}"

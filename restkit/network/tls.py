@@ -1,80 +1,79 @@
 """SSL contexts and the TLS handshake.
 
-From TLS options to one context for each set of them.
+Facts that the code depends on. OpenSSL asks at the terminal for the password of an encrypted key
+that came without one, unless it has a function to call instead. ``SSLContext.load_cert_chain``
+does not say which of its two files is missing (CPython 3.10 to 3.14). A folder of certificates is
+read while a peer certificate is verified, by file names that are hashes
+(SSL_CTX_load_verify_locations(3)). urllib3 2.2 to 2.8 warns of ``verify=False`` in its pools only,
+not in its connections.
 
-Facts the code rests on. OpenSSL asks at the terminal for the password of an encrypted key that
-came without one, unless it has a function to ask instead. ``SSLContext.load_cert_chain`` does
-not say which of its two files is missing (CPython 3.10 to 3.14). A folder of certificates is
-read while a peer is verified, by file names that are hashes (SSL_CTX_load_verify_locations(3)).
-urllib3 2.2 to 2.8 warns of an unverified peer in its pools only, not in its connections.
-
-One TLS handshake: the context that urllib3 is lent for it, and in words what became of it.
-
-Facts the code rests on. ``ssl`` closes a socket whose handshake failed, but not one whose handshake
-a KeyboardInterrupt ended (Lib/ssl.py, ``SSLSocket._create``, CPython 3.10 to 3.14). urllib3 2.2 to
-2.8 writes to a context at every connection: ``verify_mode`` (what it was) and ALPN, whose list
-OpenSSL may just be copying for another thread (CPython up to 3.12 calls SSL_new without the GIL).
+``ssl`` closes a socket whose handshake failed, but not one whose handshake a KeyboardInterrupt
+ended (Lib/ssl.py, ``SSLSocket._create``, CPython 3.10 to 3.14). urllib3 2.2 to 2.8 writes to a
+context at every connection: ``verify_mode`` (its old value) and the ALPN list, which OpenSSL may be
+copying for another thread (CPython up to 3.12 calls SSL_new without the GIL).
 """
 
 from __future__ import annotations
 
 import os
+import socket
 import ssl
 import warnings
 from contextlib import suppress
 from threading import Lock
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import Any, NoReturn, cast
 
 from restkit.errors import RequestError
-from restkit.network.options import SYSTEM, TLSOptions, checked, shown_cert
+from restkit.network.options import SYSTEM, TLSOptions, check_tls_options, redact_cert
 from restkit.network.tls_in_tls import TLSInTLS
 
-if TYPE_CHECKING:
-    import socket
+_MAX_CONTEXTS = 256
 
 
-def context_for(options: TLSOptions) -> ssl.SSLContext:
-    """The context of these options: made at their first use, and the same one ever after.
+def get_ssl_context(options: TLSOptions) -> ssl.SSLContext:
+    """Return the context of these options, made at their first use and kept.
 
-    Files are read once in a process; what they hold later is not seen. Raises RequestError,
-    naming the option and the path, when one cannot be used. A context that verifies nobody
-    warns when it is made (urllib3's InsecureRequestWarning), unless a fingerprint says who it is.
+    Files are read once in a process; later changes to them are not seen. Raises RequestError,
+    naming the option and the path, if one cannot be used. A context that verifies no certificate
+    warns when it is made (urllib3's InsecureRequestWarning), unless there is a fingerprint.
+
+    >>> get_ssl_context(TLSOptions()) is get_ssl_context(TLSOptions(verify=True))
+    True
     """
-    options = checked(options)
+    options = check_tls_options(options)
     if options.context is not None:
         return options.context
-    # One context serves all pins; but whoever trusts anybody is warned, whoever has a pin or not.
+    # One context serves all fingerprints, except with verify=False, where only some warn.
     return _contexts.get(options if options.verify is False else options._replace(fingerprint=None))
 
 
-class _Contexts:
-    """The contexts made so far; threads take turns, so that none is made twice."""
+class _ContextCache:
+    """The contexts made so far; a lock keeps threads from making one twice."""
 
     def __init__(self) -> None:
         self._made: dict[TLSOptions, ssl.SSLContext] = {}
-        self.start_turns()
+        self.reset_lock()
 
-    def start_turns(self) -> None:
-        self._turn = Lock()
+    def reset_lock(self) -> None:
+        self._lock = Lock()
 
     def get(self, options: TLSOptions) -> ssl.SSLContext:
-        with self._turn:
+        with self._lock:
             if options not in self._made:
-                made = _make(options)
-                # For those who have a certificate for each of their customers there is an end.
-                if len(self._made) >= _MOST:
+                made = _make_context(options)
+                # Programs with a certificate for each of their customers make many.
+                if len(self._made) >= _MAX_CONTEXTS:
                     del self._made[next(iter(self._made))]
                 self._made[options] = made
             return self._made[options]
 
 
-_MOST = 256
-_contexts = _Contexts()
-# A thread that held the lock in the parent is not there in the child to release it.
-os.register_at_fork(after_in_child=_contexts.start_turns)
+_contexts = _ContextCache()
+# A thread that held the lock in the parent does not exist in the child to release it.
+os.register_at_fork(after_in_child=_contexts.reset_lock)
 
 
-def _make(options: TLSOptions) -> ssl.SSLContext:
+def _make_context(options: TLSOptions) -> ssl.SSLContext:
     # Not at the top: see dial.py.
     from urllib3.util.ssl_ import create_urllib3_context
 
@@ -86,19 +85,19 @@ def _make(options: TLSOptions) -> ssl.SSLContext:
     if verify:
         _load_trusted(context, options.verify)
     elif options.fingerprint is None:
-        _warn_of_trusting_anybody()
+        _warn_unverified()
     if options.cert is not None:
         _load_own(context, options.cert)
     return context
 
 
-def _warn_of_trusting_anybody() -> None:
-    # The category is what urllib3's users, and urllib3.disable_warnings(), know already.
+def _warn_unverified() -> None:
+    # The category is the one that urllib3's users, and urllib3.disable_warnings(), know already.
     from urllib3.exceptions import InsecureRequestWarning
 
     warnings.warn(
-        "verify=False: whoever answers is taken for the server that was meant. "
-        "verify= takes the path of a CA file, too, and fingerprint= the one certificate to take",
+        "verify=False: any server is trusted, also one that only claims to be the one meant. "
+        "verify can also be the path of a CA file, and fingerprint the one certificate to trust",
         InsecureRequestWarning,
         stacklevel=2,
     )
@@ -109,23 +108,24 @@ def _load_trusted(context: ssl.SSLContext, verify: bool | str | tuple[str, ...])
         context.load_default_certs()
     elif isinstance(verify, tuple):
         for path in verify:
-            _load_trusted_from(context, path)
+            _load_path(context, path)
     else:
-        _load_trusted_from(context, verify if isinstance(verify, str) else _path_of_certifi())
+        _load_path(context, verify if isinstance(verify, str) else _certifi_path())
 
 
-def _load_trusted_from(context: ssl.SSLContext, path: str) -> None:
+def _load_path(context: ssl.SSLContext, path: str) -> None:
     try:
         if os.path.isdir(path):
             context.load_verify_locations(capath=path)
         else:
             context.load_verify_locations(cafile=path)
     except (OSError, ValueError) as exc:
-        _refuse(f"verify={path!r}{_named_by(path)}", exc, "no PEM file with certificates")
+        option = f"verify={path!r}{_variable_hint(path)}"
+        _raise_option_error(option, exc, "not a PEM file with certificates")
 
 
-def _named_by(path: str) -> str:
-    """A word to those who have never said ``verify``."""
+def _variable_hint(path: str) -> str:
+    """Return the variable that a path is from, for callers who never gave ``verify``."""
     if path == os.environ.get("SSL_CERT_FILE"):
         return " (SSL_CERT_FILE in the environment)"
     if path in os.environ.get("SSL_CERT_DIR", "").split(os.pathsep):
@@ -133,19 +133,19 @@ def _named_by(path: str) -> str:
     return ""
 
 
-def _path_of_certifi() -> str:
+def _certifi_path() -> str:
     import certifi
 
     return certifi.where()
 
 
 def _load_own(context: ssl.SSLContext, cert: str | tuple[str, str] | tuple[str, str, str]) -> None:
-    def ask_nobody() -> str:
+    def raise_encrypted() -> str:
         raise RequestError(
-            f"{option}: the key is encrypted; cert=(certificate, key, password) opens it"
+            f"{option}: the key is encrypted; give cert=(certificate, key, password)"
         )
 
-    option = f"cert={shown_cert(cert)}"
+    option = f"cert={redact_cert(cert)}"
     parts = (cert,) if isinstance(cert, str) else cert
     try:
         for path in parts[:2]:
@@ -154,15 +154,15 @@ def _load_own(context: ssl.SSLContext, cert: str | tuple[str, str] | tuple[str, 
         context.load_cert_chain(
             parts[0],
             parts[1] if len(parts) > 1 else None,
-            parts[2] if len(parts) > 2 else ask_nobody,
+            parts[2] if len(parts) > 2 else raise_encrypted,
         )
     except (OSError, ValueError) as exc:
-        _refuse(option, exc, "no PEM certificate with the key that belongs to it")
+        _raise_option_error(option, exc, "not a PEM certificate with its key")
 
 
-def _refuse(option: str, exc: OSError | ValueError, otherwise: str) -> NoReturn:
+def _raise_option_error(option: str, exc: OSError | ValueError, fault: str) -> NoReturn:
     if isinstance(exc, ssl.SSLError):
-        why = f"{otherwise} ({exc.reason or exc.strerror})"
+        why = f"{fault} ({exc.reason or exc.strerror})"
     elif isinstance(exc, OSError):
         why = f"{exc.strerror}: {exc.filename!r}" if exc.filename else f"{exc.strerror}"
     else:
@@ -171,87 +171,90 @@ def _refuse(option: str, exc: OSError | ValueError, otherwise: str) -> NoReturn:
 
 
 class Handshake:
-    """One TLS handshake: the context that urllib3 is lent for it, and what became of it.
+    """One TLS handshake: the context that urllib3 borrows for it, and a description of failures.
 
-    A certificate that was pinned is compared as soon as there is one, before anything is sent.
-    ``begun`` says whether TCP is over. Raises RequestError for options that cannot be used.
+    A fingerprint is compared as soon as there is a certificate, before anything is sent.
+    ``started`` is True after TCP is connected. Raises RequestError for options that cannot be
+    used.
     """
 
     def __init__(self, options: TLSOptions) -> None:
-        self.begun = False
-        self._options = checked(options)
-        self._context = context_for(options)
-        self._certified: list[str] = []
+        self.started = False
+        self._options = check_tls_options(options)
+        self._context = get_ssl_context(options)
+        self._certificate_names: list[str] = []
 
     def as_context(self) -> ssl.SSLContext:
-        """What urllib3 takes for a context. What it writes to it does not reach the real one."""
+        """Return this as the context for urllib3; its changes do not reach the real one."""
         return cast("ssl.SSLContext", self)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._context, name)
 
     def set_alpn_protocols(self, names: list[str]) -> None:
-        """Leave them as they are: our contexts have them already, a caller's is the caller's."""
+        """Ignore the call: our contexts have their protocols, and a caller's is left alone."""
 
     def wrap_socket(self, sock: socket.socket, server_hostname: str | None = None) -> ssl.SSLSocket:
-        """Do the handshake; the socket is closed on any exception."""
-        self.begun = True
-        secured = self._wrapped(sock, server_hostname)
+        """Do the handshake; close the socket on any exception."""
+        self.started = True
+        secure = self._wrap(sock, server_hostname)
         if self._options.fingerprint is not None:
             try:
-                _compare(secured, self._options.fingerprint)
+                _check_fingerprint(secure, self._options.fingerprint)
             except BaseException:
-                secured.close()
+                secure.close()
                 raise
-        return secured
+        return secure
 
-    def _wrapped(self, sock: socket.socket, server_hostname: str | None) -> ssl.SSLSocket:
+    def _wrap(self, sock: socket.socket, server_hostname: str | None) -> ssl.SSLSocket:
         if type(self._context).wrap_socket is not ssl.SSLContext.wrap_socket:
-            # A class of its own, such as truststore's, may verify when it finds the handshake
-            # done.
+            # A subclass, such as that of truststore, may verify after its own handshake.
             if isinstance(sock, ssl.SSLSocket):
                 sock.close()
                 raise RequestError(
-                    "ssl_context= of a class of its own cannot be used behind an https proxy: "
-                    "it verifies sockets, and TLS inside of TLS is none"
+                    "an ssl_context of a class of its own cannot be used through an https proxy: "
+                    "it verifies sockets, and TLS inside TLS is not one"
                 )
             return self._context.wrap_socket(sock, server_hostname=server_hostname)
-        secured = self._unfinished(sock, server_hostname)
+        secure = self._wrap_without_handshake(sock, server_hostname)
         try:
-            secured.do_handshake()
+            secure.do_handshake()
         except BaseException as exc:
             if isinstance(exc, ssl.SSLCertVerificationError):
-                self._certified = _names_in_certificate(secured)
-            secured.close()
+                self._certificate_names = _read_certificate_names(secure)
+            secure.close()
             raise
-        return secured
+        return secure
 
-    def _unfinished(self, sock: socket.socket, server_hostname: str | None) -> ssl.SSLSocket:
+    def _wrap_without_handshake(
+        self, sock: socket.socket, server_hostname: str | None
+    ) -> ssl.SSLSocket:
         if isinstance(sock, ssl.SSLSocket):
             return cast("ssl.SSLSocket", TLSInTLS(self._context, sock, server_hostname))
         return self._context.wrap_socket(
             sock, server_hostname=server_hostname, do_handshake_on_connect=False
         )
 
-    def what_failed(self, exc: ssl.SSLError | ValueError, host: str) -> str:
-        """Which check the peer's certificate failed, or what else went wrong, in words."""
-        if isinstance(exc, _AnotherCertificate):
+    def describe_failure(self, exc: ssl.SSLError | ValueError, host: str) -> str:
+        """Return which check the server's certificate failed, or what else went wrong."""
+        if isinstance(exc, _FingerprintError):
             return str(exc.args[0])
         if isinstance(exc, ssl.SSLCertVerificationError):
-            return self._failed_check(exc, host)
+            return self._describe_check(exc, host)
         if not isinstance(exc, ssl.SSLError):
             return f"its certificate is not for this host: {exc}"
-        return f"the TLS handshake failed: {in_words(exc, _oldest(self._options))}"
+        return f"the TLS handshake failed: {describe_ssl_error(exc, _oldest(self._options))}"
 
-    def _failed_check(self, exc: ssl.SSLCertVerificationError, host: str) -> str:
+    def _describe_check(self, exc: ssl.SSLCertVerificationError, host: str) -> str:
         code = exc.verify_code
-        if code in _OF_HOST:
-            names = ", ".join(self._certified[:5]) or "another host"
-            more = f" and {len(self._certified) - 5} more" if len(self._certified) > 5 else ""
-            return f"its certificate is for {names}{more}, and not for {host}"
+        if code in _HOST_CODES:
+            names = ", ".join(self._certificate_names[:5]) or "another host"
+            others = len(self._certificate_names) - 5
+            more = f" and {others} more" if others > 0 else ""
+            return f"its certificate is for {names}{more}, not for {host}"
         if code not in _FAILED_CHECKS:
             return f"its certificate failed a check: {exc.verify_message}"
-        trusted = f" ({_trusted(self._options)})" if code in _OF_TRUST else ""
+        trusted = f" ({_describe_trust(self._options)})" if code in _TRUST_CODES else ""
         return f"its certificate {_FAILED_CHECKS[code]}{trusted}"
 
 
@@ -259,18 +262,18 @@ class Handshake:
 _FAILED_CHECKS = {
     9: "is not valid yet, by this machine's clock",
     10: "has expired, by this machine's clock",
-    18: "is self-signed, and is not itself trusted",
-    19: "has a self-signed one at the end of its chain, and that is not trusted",
+    18: "is self-signed and not trusted",
+    19: "has a self-signed certificate at the end of its chain, which is not trusted",
     2: "was issued by an authority that is not trusted",
     20: "was issued by an authority that is not trusted",
     21: "was issued by an authority that is not trusted",
 }
-_OF_TRUST = (2, 18, 19, 20, 21)
-_OF_HOST = (62, 64)
+_TRUST_CODES = (2, 18, 19, 20, 21)
+_HOST_CODES = (62, 64)
 
-_NO_TLS = "no TLS seems to be spoken there: should the URL begin with http://?"
-_NO_VERSION = "it does not speak TLS {oldest}"
-_REFUSED = "it does not accept our certificate, the one that cert= names"
+_NO_TLS = "the server does not seem to use TLS: should the URL begin with http://?"
+_NO_VERSION = "the server does not support TLS {oldest}"
+_REFUSED = "the server does not accept the client's certificate, given as cert"
 _HINTS = {
     "WRONG_VERSION_NUMBER": _NO_TLS,
     "HTTP_REQUEST": _NO_TLS,
@@ -278,11 +281,11 @@ _HINTS = {
     "RECORD_LAYER_FAILURE": _NO_TLS,
     "UNSUPPORTED_PROTOCOL": _NO_VERSION,
     "TLSV1_ALERT_PROTOCOL_VERSION": _NO_VERSION,
-    "SSLV3_ALERT_HANDSHAKE_FAILURE": "it accepts nothing of what was offered, or wants cert=",
-    "UNEXPECTED_EOF_WHILE_READING": "it closed the connection",
-    # What the peer says of a client's certificate: with TLS 1.3 at our first read, after the
-    # handshake (RFC 8446 section 4.4.2.4, and section 6.2 for the names).
-    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "it wants a certificate of ours, which cert= names",
+    "SSLV3_ALERT_HANDSHAKE_FAILURE": "the server accepts no offered option, or requires a cert",
+    "UNEXPECTED_EOF_WHILE_READING": "the server closed the connection",
+    # Alerts about the client's certificate: with TLS 1.3 at our first read, after the handshake
+    # (RFC 8446 section 4.4.2.4, and section 6.2 for the names).
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "the server requires a client certificate: give cert",
     "SSLV3_ALERT_BAD_CERTIFICATE": _REFUSED,
     "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE": _REFUSED,
     "SSLV3_ALERT_CERTIFICATE_REVOKED": _REFUSED,
@@ -293,8 +296,8 @@ _HINTS = {
 }
 
 
-def in_words(exc: ssl.SSLError, oldest: str = "1.2 or later") -> str:
-    """What OpenSSL calls a failure, and what that tells about the peer."""
+def describe_ssl_error(exc: ssl.SSLError, oldest: str = "1.2 or later") -> str:
+    """Return OpenSSL's name for a failure, and a hint about the server."""
     reason = exc.reason or "UNEXPECTED_EOF_WHILE_READING"
     words = reason.replace("_", " ").lower()
     hint = _HINTS.get(reason)
@@ -305,43 +308,43 @@ def _oldest(options: TLSOptions) -> str:
     if options.context is not None:
         return "in a version that the ssl_context allows"
     if options.min_version is ssl.TLSVersion.TLSv1_3:
-        return "1.3, the oldest that min_tls= allows"
+        return "1.3, the oldest version that min_tls allows"
     return "1.2 or later"
 
 
-class _AnotherCertificate(ssl.SSLError):
-    """The peer has shown a certificate, but not the one that was pinned."""
+class _FingerprintError(ssl.SSLError):
+    """The server's certificate is not the one of the fingerprint."""
 
 
-def _compare(secured: ssl.SSLSocket, pinned: str) -> None:
+def _check_fingerprint(secure: ssl.SSLSocket, fingerprint: str) -> None:
     from hashlib import sha256
 
-    certificate = secured.getpeercert(binary_form=True)
+    certificate = secure.getpeercert(binary_form=True)
     found = sha256(certificate or b"").hexdigest()
-    if found != pinned:
-        raise _AnotherCertificate(
-            f"its certificate has the SHA-256 fingerprint {found}, and not {pinned}, which "
-            "fingerprint= names"
+    if found != fingerprint:
+        raise _FingerprintError(
+            f"its certificate has the SHA-256 fingerprint {found}, but fingerprint= requires "
+            f"{fingerprint}"
         )
 
 
-def _names_in_certificate(secured: ssl.SSLSocket) -> list[str]:
-    # No public way leads to the certificate of a handshake that failed. Where this private one
-    # (CPython 3.10 to 3.14) is not there, a message lacks these names, and no more.
+def _read_certificate_names(secure: ssl.SSLSocket) -> list[str]:
+    # No public method gives the certificate of a handshake that failed. If this private one
+    # (CPython 3.10 to 3.14) does not exist, only the message lacks these names.
     with suppress(AttributeError, LookupError, TypeError, ValueError, ssl.SSLError):
-        secured = getattr(secured, "inner", secured)
-        chain = secured._sslobj.get_unverified_chain()  # type: ignore[union-attr]  # private
+        inner = getattr(secure, "inner", secure)
+        chain = inner._sslobj.get_unverified_chain()  # type: ignore[union-attr]  # private
         return [name for _, name in chain[0].get_info()["subjectAltName"]]
     return []
 
 
-def _trusted(options: TLSOptions) -> str:
+def _describe_trust(options: TLSOptions) -> str:
     verify = options.verify
     if options.context is not None:
-        return "trusted is what the ssl_context has loaded"
+        return "trusted are the certificates in the ssl_context"
     if verify is True:
-        return "trusted are the authorities in certifi; verify= takes the path of others"
+        return "trusted are the authorities of certifi; verify can be a path to others"
     if verify == SYSTEM:
-        return "trusted are the authorities in the system's store"
+        return "trusted are the authorities of the system"
     paths = verify if isinstance(verify, tuple) else (verify,)
-    return f"trusted is what {' and '.join(map(repr, paths))} holds"
+    return f"trusted are the certificates in {' and '.join(map(repr, paths))}"

@@ -1,44 +1,38 @@
-"""TLS through an HTTPS proxy.
+"""TLS through an HTTPS proxy: TLS inside a socket that has TLS already.
 
-TLS inside of TLS: what an ``SSLSocket`` is to TCP, to a socket that has TLS already.
+``SSLSocket`` works on the descriptor of a socket, and cannot work on another ``SSLSocket``.
+urllib3's ``SSLTransport`` cannot report that it would have to wait (2.2 to 2.8). So the inner TLS
+works on two buffers in memory, and their bytes are sent and received by the outer one.
 
-The way of an https origin by an https proxy. ``SSLSocket`` works on the number of a socket, and
-not on a socket that is one itself; urllib3's ``SSLTransport`` has no way to say that it would
-have to wait (2.2 to 2.8). So the inner TLS works on two buffers in memory, and what is in them
-comes and goes by the outer one.
-
-Facts the code rests on. A write to a buffer in memory always succeeds (ssl.MemoryBIO); so what
-has been taken and is not out yet counts as not sent, and is not taken twice when it is tried
-again, as OpenSSL has it with sockets (SSL_write(3)). A read that wants more has left nothing in
-its buffer. Neither end of the outer TLS means anything to the inner one, which has its own.
+Facts that the code depends on. A write to a buffer in memory always succeeds (ssl.MemoryBIO); so
+bytes that were taken and are not sent yet count as not sent, and are not taken twice when the
+write is repeated, as OpenSSL does with sockets (SSL_write(3)). A read that needs more has left
+nothing in its buffer. The end of the outer TLS means nothing to the inner one, which has its own.
 """
 
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from restkit.io.buffers import Buffer
-
+from restkit.io.buffers import Buffer
 
 _Result = TypeVar("_Result", int, bytes)
 
 _BLOCK = 64 * 1024
-# Both happen to one who may not wait.
-_WOULD_WAIT = (ssl.SSLWantReadError, ssl.SSLWantWriteError)
+_WOULD_BLOCK = (ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class TLSInTLS:
-    """A client's TLS over the TLS of ``outer``; ``do_handshake()`` is the first thing to call.
+    """A client's TLS over the TLS of ``outer``; ``do_handshake()`` must be called first.
 
-    Has of ``SSLSocket`` what it takes to converse, and raises what it raises: SSLWantReadError and
-    SSLWantWriteError where it may not wait, SSLEOFError at an end without a goodbye unless
-    ``suppress_ragged_eofs``. ``inner`` is its own TLS; closing it closes ``outer``.
+    Has the methods of ``SSLSocket`` that an exchange needs, and raises the same errors:
+    SSLWantReadError and SSLWantWriteError if it must not block, and SSLEOFError at an end without
+    a closing alert unless ``suppress_ragged_eofs``. ``inner`` is its own TLS. ``close()`` closes
+    ``outer``.
     """
 
     def __init__(
@@ -46,42 +40,44 @@ class TLSInTLS:
     ) -> None:
         self.outer = outer
         self.suppress_ragged_eofs = True
-        self._arrived = ssl.MemoryBIO()
-        self._leaving = ssl.MemoryBIO()
-        self.inner = context.wrap_bio(self._arrived, self._leaving, server_hostname=server_hostname)
-        self._cut = memoryview(b"")
+        self._received = ssl.MemoryBIO()
+        self._encrypted = ssl.MemoryBIO()
+        self.inner = context.wrap_bio(
+            self._received, self._encrypted, server_hostname=server_hostname
+        )
+        self._unsent = memoryview(b"")
         self._taken = 0
 
     def do_handshake(self) -> None:
-        """Agree on keys, within the timeout of ``outer`` as a whole."""
-        patience = self.outer.gettimeout()
-        end = None if patience is None else monotonic() + patience
+        """Do the handshake, as a whole within the timeout of ``outer``."""
+        timeout = self.outer.gettimeout()
+        deadline = None if timeout is None else monotonic() + timeout
         try:
-            while not self._shaken_hands():
-                self._wait_until(end)
+            while not self._try_handshake():
+                self._set_timeout(deadline)
                 self._flush()
-                self._wait_until(end)
+                self._set_timeout(deadline)
                 self._fill()
-            self._wait_until(end)
+            self._set_timeout(deadline)
             self._flush()
         except ssl.SSLError:
-            # The peer is told why.
+            # Send the alert that tells the server why.
             with suppress(OSError):
                 self._flush()
             raise
-        self.outer.settimeout(patience)
+        self.outer.settimeout(timeout)
 
-    def _shaken_hands(self) -> bool:
+    def _try_handshake(self) -> bool:
         try:
             self.inner.do_handshake()
         except ssl.SSLWantReadError:
             return False
         return True
 
-    def _wait_until(self, end: float | None) -> None:
-        if end is None:
+    def _set_timeout(self, deadline: float | None) -> None:
+        if deadline is None:
             return
-        left = end - monotonic()
+        left = deadline - monotonic()
         if left <= 0:
             raise TimeoutError("the TLS handshake within TLS timed out")
         self.outer.settimeout(left)
@@ -89,7 +85,7 @@ class TLSInTLS:
     # Sending
 
     def send(self, data: Buffer, flags: int = 0) -> int:
-        """Send some of it; after a want, the next call must be with the same data again."""
+        """Send part of the data; after a want error, the next call must have the same data."""
         assert flags == 0
         if not self._taken:
             self._taken = self._take(data)
@@ -98,51 +94,51 @@ class TLSInTLS:
         return taken
 
     def sendall(self, data: Buffer, flags: int = 0) -> None:
-        """Send all of it, in a socket that waits."""
+        """Send all of the data, in blocking mode."""
         with memoryview(data) as view:
             sent = 0
             while sent < len(view):
                 sent += self.send(view[sent:], flags)
 
     def _take(self, data: Buffer) -> int:
-        # Views are let go at once: what is the caller's may be resized or closed afterwards.
-        with memoryview(data) as view, view[:_BLOCK] as piece:
-            while piece:
+        # Views are released at once: the caller may resize or close its buffer afterwards.
+        with memoryview(data) as view, view[:_BLOCK] as part:
+            while part:
                 try:
-                    return self.inner.write(piece)
+                    return self.inner.write(part)
                 except ssl.SSLWantReadError:
                     self._flush()
                     self._fill()
         return 0
 
     def _flush(self) -> None:
-        """Send what has been encrypted, in the order in which it was."""
-        while self._cut or self._leaving.pending:
-            if not self._cut:
-                self._cut = memoryview(self._leaving.read(_BLOCK))
-            self._cut = self._cut[self.outer.send(self._cut) :]
+        """Send the encrypted bytes, in their order."""
+        while self._unsent or self._encrypted.pending:
+            if not self._unsent:
+                self._unsent = memoryview(self._encrypted.read(_BLOCK))
+            self._unsent = self._unsent[self.outer.send(self._unsent) :]
 
     # Receiving
 
     def recv(self, size: int = _BLOCK, flags: int = 0) -> bytes:
-        """What is there, at most so much; ``b''`` at the end."""
+        """Return up to ``size`` bytes, or ``b''`` at the end."""
         assert flags == 0
-        return self._received(lambda: self.inner.read(size), b"")
+        return self._read(lambda: self.inner.read(size), b"")
 
     def recv_into(self, buffer: bytearray | memoryview, size: int = 0, flags: int = 0) -> int:
-        """The same into a buffer: a count, 0 at the end."""
+        """Receive into a buffer; return the count, 0 at the end."""
         assert flags == 0
         size = size or len(buffer)
-        return self._received(lambda: self.inner.read(size, buffer), 0)
+        return self._read(lambda: self.inner.read(size, buffer), 0)
 
-    def _received(self, read: Callable[[], Any], end: _Result) -> _Result:
+    def _read(self, read: Callable[[], Any], end: _Result) -> _Result:
         while True:
             try:
                 result: _Result = read()
                 return result
             except ssl.SSLWantReadError:
-                # What TLS itself had to answer, if that can go now; else it goes with what is sent.
-                with suppress(*_WOULD_WAIT):
+                # Send what TLS itself had to reply; if that would block, it goes with later data.
+                with suppress(*_WOULD_BLOCK):
                     self._flush()
                 self._fill()
             except ssl.SSLEOFError:
@@ -156,62 +152,62 @@ class TLSInTLS:
         except ssl.SSLEOFError:
             data = b""
         if data:
-            self._arrived.write(data)
+            self._received.write(data)
         else:
-            self._arrived.write_eof()
+            self._received.write_eof()
 
     def pending(self) -> int:
-        """How many bytes, of whichever layer, are here already, where no ``poll`` sees them."""
-        return self.inner.pending() + self._arrived.pending + self.outer.pending()
+        """Return how many bytes the layers hold, which ``poll`` cannot see."""
+        return self.inner.pending() + self._received.pending + self.outer.pending()
 
-    # What is asked of any SSLSocket
+    # The other methods of SSLSocket that are used
 
     def getpeercert(self, binary_form: bool = False) -> Any:
-        """The origin's certificate."""
+        """Return the origin's certificate."""
         return self.inner.getpeercert(binary_form)
 
     def version(self) -> str | None:
-        """The version of the inner TLS."""
+        """Return the version of the inner TLS."""
         return self.inner.version()
 
     def cipher(self) -> tuple[str, str, int] | None:
-        """The cipher of the inner TLS."""
+        """Return the cipher of the inner TLS."""
         return self.inner.cipher()
 
     def selected_alpn_protocol(self) -> str | None:
-        """What ALPN has agreed on with the origin."""
+        """Return the protocol that ALPN selected with the origin."""
         return self.inner.selected_alpn_protocol()
 
     def fileno(self) -> int:
-        """The number of the socket below both."""
+        """Return the descriptor of the TCP socket."""
         return self.outer.fileno()
 
     def settimeout(self, seconds: float | None) -> None:
-        """How long one of these methods may wait; 0 is not at all, None is for ever."""
+        """Set how long a method may wait; 0 is not at all, None is without bound."""
         self.outer.settimeout(seconds)
 
     def gettimeout(self) -> float | None:
-        """What ``settimeout`` has set."""
+        """Return the timeout."""
         return self.outer.gettimeout()
 
     def setblocking(self, flag: bool) -> None:
-        """Wait for ever, or not at all."""
+        """Wait without bound, or not at all."""
         self.outer.setblocking(flag)
 
     def getpeername(self) -> Any:
-        """The address of the proxy."""
+        """Return the address of the proxy."""
         return self.outer.getpeername()
 
     def getsockname(self) -> Any:
-        """The address on this side."""
+        """Return the address on this side."""
         return self.outer.getsockname()
 
     def shutdown(self, how: int) -> None:
-        """Shut the socket below both down."""
+        """Shut down the TCP socket."""
         self.outer.shutdown(how)
 
     def close(self) -> None:
-        """Close the socket below both, without a word to the peers."""
+        """Close the TCP socket, without closing alerts."""
         self.outer.close()
 
     def __enter__(self) -> TLSInTLS:

@@ -1,109 +1,105 @@
 """Open a tunnel through a proxy with CONNECT.
 
-A way through an HTTP proxy: CONNECT, and the judgement of what the proxy answers.
-
-What RFC 9110 9.3.6 says, the code keeps to: any 2xx opens the tunnel, whatever such an answer
-says of its length is ignored, and what comes behind its head is the origin's. An origin under
-TLS never speaks first, so that bytes that are there already are somebody else's.
+RFC 9110 9.3.6: any 2xx opens the tunnel, a body length in such a response is ignored, and bytes
+after its head belong to the origin. An origin with TLS never speaks first, so bytes that are
+there already are not the origin's, and are an error.
 """
 
 from __future__ import annotations
 
+import socket
 import ssl
-from typing import TYPE_CHECKING
 
 from restkit._version import __version__
 from restkit.errors import ProxyError, ResponseError
 from restkit.headers import Headers
+from restkit.http1.response_head import ResponseHead
 from restkit.http1.response_reader import ResponseReader
-from restkit.http1.writing import request_head
-
-if TYPE_CHECKING:
-    import socket
-    from collections.abc import Callable
-
-    from restkit.http1.response_head import ResponseHead
-    from restkit.network.proxy import Proxy
-
-    SecondsLeft = Callable[[], float | None]
-
+from restkit.http1.writing import encode_request_head
+from restkit.network.options import SecondsLeft
+from restkit.network.proxy import Proxy
 
 _BLOCK = 16 * 1024
-_LONGEST_REASON = 100
+_MAX_REASON = 100
 
 
-def open_tunnel(sock: socket.socket, proxy: Proxy, where: str, seconds_left: SecondsLeft) -> None:
-    """Ask the proxy at the other end of ``sock`` for a way to ``where``; the socket is the way.
+def open_tunnel(sock: socket.socket, proxy: Proxy, target: str, seconds_left: SecondsLeft) -> None:
+    """Ask the proxy that ``sock`` is connected to for a tunnel to ``target``, a host and port.
 
-    Raises ProxyError, and TimeoutError when ``seconds_left`` does or the socket's time is over.
+    ``sock`` leads to the target afterwards. Raises ProxyError, and TimeoutError when
+    ``seconds_left`` does or the timeout of the socket is over.
     """
     try:
         sock.settimeout(seconds_left())
-        sock.sendall(_question(proxy, where))
-        head, rest = _answer(sock, proxy, where, seconds_left)
+        sock.sendall(_encode_request(proxy, target))
+        head, leftover = _read_response(sock, proxy, target, seconds_left)
     except TimeoutError:
         raise
     except OSError as exc:
         raise ProxyError(
             f"the proxy {proxy.where} broke the connection off when it was asked for a tunnel "
-            f"to {where}: {_why(exc)}"
+            f"to {target}: {_describe_error(exc)}"
         ) from exc
     if not 200 <= head.status < 300:
-        raise ProxyError(_refusal(proxy, where, head))
-    if rest:
+        raise ProxyError(_refusal(proxy, target, head))
+    if leftover:
         raise ProxyError(
-            f"the proxy {proxy.where} sent {len(rest)} bytes behind its {head.status} for a "
-            f"tunnel to {where}, where the origin had nothing to say yet"
+            f"the proxy {proxy.where} sent {len(leftover)} bytes after its {head.status} for a "
+            f"tunnel to {target}, before the origin could have sent any"
         )
 
 
-def _question(proxy: Proxy, where: str) -> bytes:
-    fields = Headers([("Host", where), ("User-Agent", f"restkit/{__version__}")])
+def _encode_request(proxy: Proxy, target: str) -> bytes:
+    fields = Headers([("Host", target), ("User-Agent", f"restkit/{__version__}")])
     for name in {name for name, _ in proxy.fields}:
         fields.pop(name, None)
     for name, value in proxy.fields:
         fields.add(name, value)
-    return request_head("CONNECT", where, fields.lines())
+    return encode_request_head("CONNECT", target, fields.lines())
 
 
-def _answer(
-    sock: socket.socket, proxy: Proxy, where: str, seconds_left: SecondsLeft
+def _read_response(
+    sock: socket.socket, proxy: Proxy, target: str, seconds_left: SecondsLeft
 ) -> tuple[ResponseHead, bytes]:
-    """The final head, and what was read beyond it; what else it may be is a ProxyError."""
-    answer = ResponseReader("CONNECT")
-    while answer.head is None:
+    """Return the final head and the bytes read after it; raise ProxyError for anything else."""
+    response = ResponseReader("CONNECT")
+    while response.head is None:
         sock.settimeout(seconds_left())
         data = sock.recv(_BLOCK)
         if not data:
             raise ProxyError(
                 f"the proxy {proxy.where} closed the connection when it was asked for a tunnel "
-                f"to {where}"
+                f"to {target}"
             )
         try:
-            answer.feed(data)
+            response.feed(data)
         except ResponseError as exc:
-            # A refusal is one, whatever is wrong with its body.
-            if answer.head is None:
+            # A fault in the body of a refusal does not matter.
+            if response.head is None:
                 raise ProxyError(
-                    f"the proxy {proxy.where} gave no HTTP answer when it was asked for a tunnel "
-                    f"to {where}: {exc.message}"
+                    f"the proxy {proxy.where} sent no valid HTTP response when it was asked for "
+                    f"a tunnel to {target}: {exc.message}"
                 ) from exc
-    return answer.head, b"" if answer.deframer is None else answer.deframer.rest
+    body_reader = response.body_reader
+    return response.head, b"" if body_reader is None else body_reader.leftover
 
 
-def _refusal(proxy: Proxy, where: str, head: ResponseHead) -> str:
-    # The reason is somebody else's text: what a terminal would obey is not passed on.
+def _refusal(proxy: Proxy, target: str, head: ResponseHead) -> str:
+    # The reason is the proxy's text: control characters must not reach a terminal.
     reason = "".join(each if each.isprintable() else "?" for each in head.reason)
-    said = f"{head.status} {reason[:_LONGEST_REASON]}".strip()
-    refusal = f"the proxy {proxy.where} refused a tunnel to {where}: {said}"
+    status = f"{head.status} {reason[:_MAX_REASON]}".strip()
+    refusal = f"the proxy {proxy.where} refused a tunnel to {target}: {status}"
     if head.status != 407:
         return refusal
     if proxy.username is None:
-        return f"{refusal}; it wants a user name and a password: {proxy.scheme}://user:password@"
+        return (
+            f"{refusal}; it requires a user name and a password: give "
+            f"{proxy.scheme}://user:password@..."
+        )
     return f"{refusal}; it did not accept the user name and the password"
 
 
-def _why(exc: OSError) -> str:
+def _describe_error(exc: OSError) -> str:
     if isinstance(exc, ssl.SSLError) and exc.reason:
         return exc.reason.replace("_", " ").lower()
     return exc.strerror or str(exc)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar, overload
 from urllib.parse import parse_qsl, quote, unquote_to_bytes
 
 from restkit.headers import Headers
+from restkit.http1.fields import parse_length
 from restkit.server.exceptions import InvalidUsage
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ _MAX_ARGUMENTS = 10_000
 _PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
 _UNRESERVED = "/:@!$&'()*+,;=~"
 _UNPREFIXED = {"CONTENT_TYPE": "Content-Type", "CONTENT_LENGTH": "Content-Length"}
-_LENGTH = re.compile("[0-9]{1,19}")
 _ORIGIN = re.compile("^[A-Za-z][A-Za-z0-9+.-]*://[^/]*")
 
 
@@ -71,7 +71,7 @@ def read_headers(environ: WSGIEnvironment) -> Headers:
             fields.append((key[5:].replace("_", "-").title(), value))
         elif key in _UNPREFIXED and value:
             fields.append((_UNPREFIXED[key], value))
-    return Headers.of_trusted(fields)
+    return Headers.from_trusted(fields)
 
 
 def read_host(environ: WSGIEnvironment) -> str:
@@ -126,12 +126,13 @@ def read_content_length(environ: WSGIEnvironment) -> int | None:
 
     Raises InvalidUsage if it is not a number.
     """
-    length = environ.get("CONTENT_LENGTH")
-    if not length:
+    value = environ.get("CONTENT_LENGTH")
+    if not value:
         return None
-    if not _LENGTH.fullmatch(length):
-        raise InvalidUsage(f"Content-Length must be a number of bytes; got {length}")
-    return int(length)
+    length = parse_length(value)
+    if length is None:
+        raise InvalidUsage(f"Content-Length must be a number of bytes; got {value}")
+    return length
 
 
 class Target(NamedTuple):

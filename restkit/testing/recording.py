@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from restkit.errors import ParserError
 from restkit.http1.framing import request_body_reader
-from restkit.http1.request_head import RequestHead, take_request_head
+from restkit.http1.request_head import RequestHead, parse_request_head
 
 if TYPE_CHECKING:
     from restkit.headers import Headers
@@ -95,7 +95,7 @@ class Arrivals:
         """What is left of the bytes when they have become the head of a request, or wait for it."""
         self._held = b""
         try:
-            taken = take_request_head(data)
+            taken = parse_request_head(data)
             if taken is None:
                 self._held = data
                 return b""
@@ -132,7 +132,7 @@ class _Arriving:
         if self._deframer.fault is None:
             for piece in self._deframer.feed(data):
                 self._content += piece
-        rest = self._deframer.rest
+        rest = self._deframer.leftover
         self._body += data[: len(data) - len(rest)]
         return rest
 

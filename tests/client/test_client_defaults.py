@@ -150,7 +150,7 @@ def test_C12_an_absolute_url_and_a_url_object_stand_for_themselves(server):
 def test_C12_no_path_leads_out_of_the_base(server):
     with Client(base_url=server.url("/v1/")) as client:
         for path in ("../admin", "a/%2e%2E/b", ".."):
-            with pytest.raises(RequestError, match="lead elsewhere"):
+            with pytest.raises(RequestError, match="lead out of the base URL"):
                 client.get(path)
     assert server.connections == 0
 
@@ -219,7 +219,7 @@ def test_C12_a_unix_socket_stands_for_every_host(monkeypatch):
             assert client.get("/info").body == b"ok"
             assert client.get("http://other.test:8080/x").body == b"ok"
             assert client.post("build", b"x", headers={"Host": "own"}).body == b"ok"
-            with pytest.raises(RequestError, match=r"^GET .*check_address= cannot be kept"):
+            with pytest.raises(RequestError, match=r"^GET .*check_address= cannot be"):
                 client.get("/info", check_address=bool)
     assert [(target(each), field(each, "host")) for each in server.requests] == [
         ("/v1.41/info", "docker"),
@@ -383,9 +383,9 @@ def test_a_context_gives_way_to_verify_and_verify_to_a_context(environment, cert
 def test_a_context_beside_verify_in_one_breath_is_refused(server):
     context = ssl.create_default_context()
     both = {"ssl_context": context, "verify": False}
-    with Client() as client, pytest.raises(RequestError, match="ssl_context= is used as it is"):
+    with Client() as client, pytest.raises(RequestError, match="cannot change an ssl_context"):
         client.get(server.url(), **both)
-    with pytest.raises(RequestError, match="ssl_context= is used as it is"):
+    with pytest.raises(RequestError, match="cannot change an ssl_context"):
         Client(**both)
 
 
@@ -404,16 +404,16 @@ NOT_SECONDS = [-1, "1", True, NAN, Odd(), (1, 2)]
 NOT_TEXTS = [0, b"x", Odd(), [], {}]
 
 WRONG: dict[str, tuple[list[object], str]] = {
-    "auth": (["user", ("a",), ("a", "b", "c"), 5, Odd(), BasicAuth], "auth= .* wanted"),
+    "auth": (["user", ("a",), ("a", "b", "c"), 5, Odd(), BasicAuth], "auth must be "),
     "check_address": ([True, "10.0.0.0/8", Odd()], "must be a function of an IP address"),
-    "cert": ([5, b"x", (), ("a",), ("a", None), Odd()], "cert= is a path, "),
+    "cert": ([5, b"x", (), ("a",), ("a", None), Odd()], "cert must be a path, "),
     "decompress": ([None, *NOT_BOOLS], "must be True or False"),
     "expect_continue": (NOT_BOOLS, "must be True or False"),
     "filters": (
         [5, Odd(), [Odd()], "logging", {"a": 1}],
         "a filter must have a method|filters must be",
     ),
-    "fingerprint": ([5, "00" * 16, "ab:cd", "x" * 64], "SHA-256 of .* is wanted"),
+    "fingerprint": ([5, "00" * 16, "ab:cd", "x" * 64], "must be the SHA-256 of"),
     "follow_downgrade": ([None, *NOT_BOOLS], "must be True or False"),
     "follow_redirect": ([None, *NOT_BOOLS], "must be True or False"),
     "force_follow_redirect": ([None, *NOT_BOOLS], "must be True or False"),
@@ -425,7 +425,7 @@ WRONG: dict[str, tuple[list[object], str]] = {
         [None, *NOT_SECONDS],
         r"must be a number of seconds from 0 to 1e\+09",
     ),
-    "min_tls": ([1.2, "1.1", "TLSv1.3", ssl.TLSVersion.TLSv1_1], "'1.2' or '1.3' is wanted"),
+    "min_tls": ([1.2, "1.1", "TLSv1.3", ssl.TLSVersion.TLSv1_1], "min_tls must be '1.2' or '1.3'"),
     "progress": ([5, "bar", Odd()], "callable.* is wanted"),
     "proxy": ([5, b"x", "ftp://proxy", "http://", Odd(), {"http": "x"}], "proxy"),
     "replay": ([True, False, "file", 5], "must be 'spool' or None"),
@@ -440,9 +440,9 @@ WRONG: dict[str, tuple[list[object], str]] = {
     "spool": ([None, *NOT_BOOLS], "must be True or False"),
     "spool_dir": ([5, b"x", Odd()], "must be a path or None"),
     "spool_size": ([None, *NOT_COUNTS], "must be a number of bytes, 0 or more"),
-    "ssl_context": ([True, "x", Odd()], "an ssl.SSLContext is wanted"),
+    "ssl_context": ([True, "x", Odd()], "must be an ssl.SSLContext"),
     "timeout": (["5", 0, -1, True, NAN, (1, 2, 3), ("a", 1), Odd()], "number of seconds"),
-    "verify": ([None, 1, b"x", [], ["a", 5], Odd()], "True, False, 'system' or a path is wanted"),
+    "verify": ([None, 1, b"x", [], ["a", 5], Odd()], "must be True, False, 'system' or a path"),
     "wait_tries": (
         [None, *NOT_SECONDS],
         r"must be a number of seconds from 0 to 1e\+09",
@@ -451,7 +451,10 @@ WRONG: dict[str, tuple[list[object], str]] = {
 OF_A_CLIENT: dict[str, tuple[list[object], str]] = {
     "base_url": ([5, b"http://x", "", "/path", "ftp://x", "http://", Odd()], "base_url: "),
     "connect": ([5, "/run/x", Odd()], "must be a function of host and port"),
-    "cookies": ([5, "a=b", {"a": "b"}, Odd()], "CookieJar is wanted"),
+    "cookies": (
+        [5, "a=b", {"a": "b"}, Odd()],
+        "cookies must be True, False, Cookies or a CookieJar",
+    ),
     "headers": (
         [5, "a: b", ["a"], {"a b": "c"}, {"a": 1.5}, {"a": "b\n"}, Odd()],
         "header|the value of a",

@@ -139,7 +139,9 @@ def test_W10_what_may_have_done_something_raises(kind, tls, client):
     method, payload = NOT_AGAIN[kind]()
     with ScriptedServer(serve_and_drop_the_next, answer_all, ssl_context=tls) as server:
         client.get(server.url())
-        with pytest.raises(TransportError, match="closed the connection without an answer") as lost:
+        with pytest.raises(
+            TransportError, match="closed the connection without a response"
+        ) as lost:
             client.request(server.url(), method, payload)
         assert lost.value.sent == "all"
         assert lost.value.request.method == method
@@ -208,7 +210,7 @@ def test_W10_a_408_that_nobody_asked_for_is_not_the_answer_to_what_has_not_begun
 def test_W10_a_fresh_connection_that_drops_a_request_is_an_error(tls, client):
     with ScriptedServer(Peer.read_request, ssl_context=tls) as server:
         for _ in range(2):
-            with pytest.raises(TransportError, match="without an answer"):
+            with pytest.raises(TransportError, match="without a response"):
                 client.get(server.url(), max_tries=1)
         assert server.connections == 2
 
@@ -216,7 +218,7 @@ def test_W10_a_fresh_connection_that_drops_a_request_is_an_error(tls, client):
 def test_W10_once_more_is_once(tls, client):
     with ScriptedServer(serve_and_drop_the_next, Peer.read_request, ssl_context=tls) as server:
         client.get(server.url())
-        with pytest.raises(TransportError, match="without an answer") as lost:
+        with pytest.raises(TransportError, match="without a response") as lost:
             client.get(server.url(), max_tries=2)
         assert server.connections == 2
         assert [each.on_reused_connection for each in lost.value.history] == [True]
@@ -230,7 +232,7 @@ def test_W10_an_answer_that_has_begun_is_not_asked_for_again(begun, tls, client)
 
     with ScriptedServer(begin, answer_all, ssl_context=tls) as server:
         client.get(server.url())
-        with pytest.raises(UnexpectedEOF, match=r"ended (inside the head|behind an interim)"):
+        with pytest.raises(UnexpectedEOF, match=r"ended (inside the head|after an interim)"):
             client.get(server.url())
         assert server.connections == 1
 

@@ -263,7 +263,7 @@ def test_W08_a_hundred_interim_answers_are_an_error(interim, tls, client):
     with ScriptedServer(
         lambda peer: serve(peer, interim * 100 + OK), lambda peer: serve(peer, OK), ssl_context=tls
     ) as server:
-        with pytest.raises(Error, match="more than 32 interim answers, and no final one") as caught:
+        with pytest.raises(Error, match="more than 32 interim responses") as caught:
             client.get(server.url())
         assert (type(caught.value).__name__, caught.value.sent) == ("ParserError", "all")
         assert client.get(server.url()).body == b"ok"

@@ -34,6 +34,7 @@ from support import ScriptedServer, field, payload_of, response
 from support.memory import MIB, peak_memory
 
 EXAMPLES = str(Path(__file__).parents[2] / "examples")
+needs_moto = pytest.mark.peer(name="moto")
 PART = 1024  # the smallest part that this moto accepts
 
 
@@ -187,6 +188,7 @@ def test_repr_does_not_show_the_secret():
     assert repr(SigV4("id", "a secret")) == ("SigV4(key_id='id', region='us-east-1', service='s3')")
 
 
+@needs_moto
 def test_wrong_secret_is_refused(account, bucket):
     from bucket import Bucket
 
@@ -198,6 +200,7 @@ def test_wrong_secret_is_refused(account, bucket):
 # One object
 
 
+@needs_moto
 @pytest.mark.parametrize(
     "key", ["a", "a/b c/é", "/leading", "a//b", "dir/", "plus+and&more=?#%41", "~-._'()*!@:$,;"]
 )
@@ -215,14 +218,16 @@ def test_object_is_written_read_described_and_deleted(key, bucket):
         bucket.stat(key)
 
 
+@needs_moto
 def test_key_that_no_url_can_contain_is_refused(bucket):
     with pytest.raises(ValueError, match="at least one character"):
         bucket.erase("")
-    with pytest.raises(InvalidUrl, match="would lead elsewhere"):
+    with pytest.raises(InvalidUrl, match="would lead out of the base URL"):
         bucket.erase("a/../b")
     assert bucket.uri
 
 
+@needs_moto
 def test_object_is_written_from_a_file_and_saved_to_a_file(bucket, tmp_path):
     data = os.urandom(300_000)
     (tmp_path / "in").write_bytes(data)
@@ -234,6 +239,7 @@ def test_object_is_written_from_a_file_and_saved_to_a_file(bucket, tmp_path):
     assert (tmp_path / "out").read_bytes() == data[100:]
 
 
+@needs_moto
 def test_entries_of_all_pages_are_listed(bucket):
     names = [f"k/{n:02d} +" for n in range(7)]
     for name in names:
@@ -251,6 +257,7 @@ def make_data(size):
     return bytes(n % 251 for n in range(size))
 
 
+@needs_moto
 @pytest.mark.parametrize("size", [0, 1, PART - 1, PART, PART + 1, 3 * PART, 10 * PART + 7])
 @pytest.mark.parametrize("make", ["bytes", "generator", "file"])
 def test_source_of_any_type_and_length_arrives_complete(make, size, bucket, tmp_path):
@@ -269,6 +276,7 @@ def test_source_of_any_type_and_length_arrives_complete(make, size, bucket, tmp_
     assert in_parts == (size >= PART)
 
 
+@needs_moto
 def test_failed_upload_leaves_no_parts(bucket):
     def failing():
         yield make_data(2 * PART)
@@ -361,6 +369,7 @@ def drop_data(peer):
 # Downloads by ranges
 
 
+@needs_moto
 @pytest.mark.parametrize("size", [0, 1, PART, 10 * PART + 7])
 def test_object_is_downloaded_by_ranges(size, bucket, tmp_path):
     data = make_data(size)
@@ -371,6 +380,7 @@ def test_object_is_downloaded_by_ranges(size, bucket, tmp_path):
     assert os.listdir(tmp_path) == ["out"]
 
 
+@needs_moto
 def test_ranges_count_encoded_bytes(bucket, tmp_path):
     data = gzip.compress(os.urandom(5 * PART))
     bucket.put("/a", data, {"Content-Encoding": "gzip"})

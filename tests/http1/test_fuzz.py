@@ -1,6 +1,6 @@
-"""Whatever a peer sends, in whatever parts: a result or a restkit error, and always the same one.
+"""Any bytes in any parts have one result, or one restkit error.
 
-``RESTKIT_FUZZ=100 pytest tests/http1/test_fuzz.py`` is the long run: a hundred times the examples.
+``RESTKIT_FUZZ=100 pytest tests/http1/test_fuzz.py`` runs a hundred times the examples.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from restkit.connections.outgoing import ChunkedOut
 from restkit.errors import ResponseError, TransportError
-from restkit.http1.fields import take_trailers
+from restkit.http1.fields import parse_trailers
 from restkit.http1.framing import ChunkedBody, keeps_alive
-from restkit.http1.response_head import take_response_head
+from restkit.http1.response_head import parse_response_head
 from restkit.http1.response_reader import ResponseReader
 from restkit.io.buffers import Buffer
 from restkit.payload.base import Payload
@@ -24,10 +24,10 @@ from support.wire_strategies import (
     NAMES,
     SPLINTERS,
     VALUES,
-    answers,
     cut,
     examples,
-    told,
+    parse,
+    responses,
 )
 
 ANY_METHOD = st.sampled_from([*METHODS, "CONNECT"])
@@ -38,47 +38,47 @@ ANY_METHOD = st.sampled_from([*METHODS, "CONNECT"])
 def test_any_bytes_have_one_outcome_however_they_are_cut(
     data: st.DataObject, message: bytes, method: str
 ) -> None:
-    whole = told([message], method)
+    whole = parse([message], method)
     parts = data.draw(cut(message))
-    assert told(parts, method).outcome == whole.outcome
+    assert parse(parts, method).outcome == whole.outcome
     assert whole.error is None or issubclass(whole.error, (ResponseError, TransportError))
 
 
 @settings(max_examples=examples(150))
-@given(st.data(), answers(), ANY_METHOD)
-def test_right_answers_are_taken_and_give_back_every_byte(
+@given(st.data(), responses(), ANY_METHOD)
+def test_valid_responses_are_accepted_without_losing_a_byte(
     data: st.DataObject, message: bytes, method: str
 ) -> None:
-    was = told(data.draw(cut(message)), method)
-    assert was.error is None, was.message
-    assert message.endswith(was.rest)
+    result = parse(data.draw(cut(message)), method)
+    assert result.error is None, result.message
+    assert message.endswith(result.leftover)
 
 
 @settings(max_examples=examples(100))
-@given(st.data(), answers(), st.lists(st.binary(max_size=20)))
-def test_what_is_fed_after_the_end_is_rest_and_changes_nothing(
+@given(st.data(), responses(), st.lists(st.binary(max_size=20)))
+def test_bytes_fed_after_the_end_are_leftover(
     data: st.DataObject, message: bytes, more: list[bytes]
 ) -> None:
-    answer = ResponseReader("GET")
-    answer.feed(message)
-    if answer.done:
-        assert answer.deframer is not None
-        before = answer.deframer.rest
-        assert [list(answer.feed(part)) for part in more] == [[] for _ in more]
-        assert answer.done
-        assert answer.deframer.rest == before + b"".join(more)
-        answer.end()
+    reader = ResponseReader("GET")
+    reader.feed(message)
+    if reader.done:
+        assert reader.body_reader is not None
+        before = reader.body_reader.leftover
+        assert [list(reader.feed(part)) for part in more] == [[] for _ in more]
+        assert reader.done
+        assert reader.body_reader.leftover == before + b"".join(more)
+        reader.end()
 
 
 @settings(max_examples=examples(100))
 @given(ANY_BYTES)
-def test_no_field_ever_holds_a_line_end(message: bytes) -> None:
+def test_no_field_contains_a_line_end(message: bytes) -> None:
     try:
-        taken = take_response_head(message)
+        parsed = parse_response_head(message)
     except ResponseError:
         return
-    if taken is not None:
-        head, end = taken
+    if parsed is not None:
+        head, end = parsed
         assert message[:end].endswith(b"\r\n\r\n")
         text = "".join(f"{name}{value}" for name, value in head.headers.pairs()) + head.reason
         assert not set(text) & {"\r", "\n", "\0"}
@@ -87,22 +87,22 @@ def test_no_field_ever_holds_a_line_end(message: bytes) -> None:
 
 @settings(max_examples=examples(100))
 @given(st.lists(SPLINTERS | st.tuples(NAMES, VALUES).map(lambda field: b"%b:%b\r\n" % field)))
-def test_a_trailer_section_is_taken_refused_or_waited_for(lines: list[bytes]) -> None:
+def test_trailer_section_is_parsed_rejected_or_needs_more(lines: list[bytes]) -> None:
     data = b"".join(lines) + b"\r\n"
     try:
-        taken = take_trailers(data)
+        parsed = parse_trailers(data)
     except ResponseError:
         return
-    assert taken is not None or b"\r\n\r\n" not in data
+    assert parsed is not None or b"\r\n\r\n" not in data
 
 
-class _Pieces(Payload):
-    def __init__(self, pieces: Sequence[bytes], trailers: Sequence[tuple[str, str]]) -> None:
-        self.pieces = pieces
+class ListPayload(Payload):
+    def __init__(self, items: Sequence[bytes], trailers: Sequence[tuple[str, str]]) -> None:
+        self.items = items
         self.fields = trailers
 
     def chunks(self) -> Iterator[Buffer]:
-        return iter(self.pieces)
+        return iter(self.items)
 
     def trailers(self) -> Sequence[tuple[str, str]]:
         return self.fields
@@ -114,23 +114,23 @@ class _Pieces(Payload):
     st.lists(st.binary(max_size=30)),
     st.lists(st.tuples(NAMES.map(bytes.decode), st.sampled_from(["", "a", "b c", "d\xe9"]))),
 )
-def test_what_goes_out_in_chunks_comes_in_again(
-    data: st.DataObject, pieces: list[bytes], trailers: list[tuple[str, str]]
+def test_encoded_chunks_are_decoded_again(
+    data: st.DataObject, items: list[bytes], trailers: list[tuple[str, str]]
 ) -> None:
     sent = b"".join(
-        bytes(part) for group in ChunkedOut(_Pieces(pieces, trailers)) for part in group
+        bytes(part) for group in ChunkedOut(ListPayload(items, trailers)) for part in group
     )
     body = ChunkedBody()
-    came = [bytes(piece) for part in data.draw(cut(sent)) for piece in body.feed(part)]
-    assert b"".join(came) == b"".join(pieces)
+    received = [bytes(chunk) for part in data.draw(cut(sent)) for chunk in body.feed(part)]
+    assert b"".join(received) == b"".join(items)
     assert body.trailers == trailers
     assert body.done
-    assert body.rest == b""
+    assert body.leftover == b""
 
 
 @settings(max_examples=examples(100))
 @given(st.lists(SPLINTERS), st.data())
-def test_chunks_of_splinters_end_in_a_result_or_an_error(
+def test_random_chunks_end_in_a_result_or_an_error(
     splinters: list[bytes], data: st.DataObject
 ) -> None:
     parts = data.draw(cut(b"".join(splinters)))

@@ -1,4 +1,4 @@
-"""Requests as a server reads them: how a body is framed, the same at any cut, bounded, linear."""
+"""Requests at the server: framing, the same result at every split, bounds, linear time."""
 
 from __future__ import annotations
 
@@ -13,28 +13,29 @@ from restkit.http1.framing import ChunkedBody, SizedBody, keeps_alive, request_b
 from restkit.http1.request_head import (
     MalformedRequest,
     RequestHead,
-    is_inside_a_field,
-    take_request_head,
+    is_inside_field,
+    parse_request_head,
 )
-from support.request_corpus import ANY_REQUEST, MESSAGES, asked, requests
-from support.request_peers import CUT_SHORT, by_restkit
-from support.wire_strategies import cut, every_split, examples, in_pieces
+from support.request_corpus import ANY_REQUEST, MESSAGES, make_request, requests
+from support.request_parsers import ENDED_EARLY, parse_by_restkit
+from support.wire_strategies import cut, every_split, examples, in_parts
 
 MIB = 1 << 20
 
 
 def head_of(data: bytes) -> RequestHead:
-    result = take_request_head(data)
+    result = parse_request_head(data)
     assert result is not None
     return result[0]
 
 
-# Which framing: RFC 9112 6.3
+# The choice of the reader: RFC 9112 6.3
 
 FIVE = b"Content-Length: 5"
 CHUNKS = b"Transfer-Encoding: chunked"
 BOTH = "the request has both Transfer-Encoding and Content-Length"
-OLD = "Transfer-Encoding in a request of HTTP/1.0, which knows none"
+ENCODING = "Transfer-Encoding must be chunked and nothing else; got "
+OLD = "Transfer-Encoding in a request of HTTP/1.0, which has none"
 
 FRAMINGS: list[tuple[list[bytes], type, int | None]] = [
     ([], SizedBody, 0),
@@ -60,17 +61,17 @@ BAD_FRAMINGS = [
         (
             [b"Content-Length: " + value],
             400,
-            f"Content-Length {value.decode()!r}: a number in digits",
+            f"Content-Length must be a number in digits; got {value.decode()!r}",
         )
         for value in (b"", b"+5", b"-1", b"0x5", b"5 5", b"5_0", b"5.0", b"five", b"1" * 20)
     ),
     *(
         (
             [b"Transfer-Encoding: " + value],
-            answer,
-            f"Transfer-Encoding {value.decode()!r}: chunked,",
+            status,
+            f"{ENCODING}{value.decode()!r}",
         )
-        for value, answer in [
+        for value, status in [
             *(
                 (b"gzip, chunked", 501),
                 (b"gzip;q=1 ,br,\tChunked", 501),
@@ -88,38 +89,36 @@ BAD_FRAMINGS = [
             *((b'"chunked"', 400), (b"g zip, chunked", 400), (b"\x0bchunked", 400)),
         ]
     ),
-    ([CHUNKS, CHUNKS], 400, "Transfer-Encoding 'chunked, chunked'"),
-    ([b"Transfer-Encoding: gzip", CHUNKS], 501, "Transfer-Encoding 'gzip, chunked'"),
+    ([CHUNKS, CHUNKS], 400, ENCODING + "'chunked, chunked'"),
+    ([b"Transfer-Encoding: gzip", CHUNKS], 501, ENCODING + "'gzip, chunked'"),
 ]
 
 
 @pytest.mark.parametrize(("fields", "kind", "length"), FRAMINGS)
-def test_a_head_chooses_its_framing(fields: list[bytes], kind: type, length: int | None) -> None:
-    body = request_body_reader(head_of(asked(*fields)))
+def test_head_chooses_the_body_reader(fields: list[bytes], kind: type, length: int | None) -> None:
+    body = request_body_reader(head_of(make_request(*fields)))
     assert type(body) is kind
     assert (body.length, body.done) == (length, length == 0)
 
 
-@pytest.mark.parametrize(("fields", "answer", "fault"), BAD_FRAMINGS)
-def test_N21_framing_that_two_could_read_in_two_ways_is_refused(
-    fields: list[bytes], answer: int, fault: str
-) -> None:
+@pytest.mark.parametrize(("fields", "status", "fault"), BAD_FRAMINGS)
+def test_N21_ambiguous_framing_is_rejected(fields: list[bytes], status: int, fault: str) -> None:
     with pytest.raises(MalformedRequest) as caught:
-        request_body_reader(head_of(asked(*fields)))
-    assert caught.value.answer == answer
+        request_body_reader(head_of(make_request(*fields)))
+    assert caught.value.response_status == status
     assert str(caught.value).startswith(fault)
 
 
-def test_chunks_are_nothing_that_http_1_0_knows() -> None:
+def test_chunks_are_rejected_in_http_1_0() -> None:
     for value in (b"chunked", b"gzip, chunked", b"identity"):
-        head = head_of(asked(b"Transfer-Encoding: " + value, line=b"POST / HTTP/1.0"))
+        head = head_of(make_request(b"Transfer-Encoding: " + value, line=b"POST / HTTP/1.0"))
         with pytest.raises(MalformedRequest, match=OLD) as caught:
             request_body_reader(head)
-        assert caught.value.answer == 400
+        assert caught.value.response_status == 400
         assert not keeps_alive(head)
 
 
-# Cuts
+# Splits
 
 
 @settings(max_examples=examples(400))
@@ -127,40 +126,40 @@ def test_chunks_are_nothing_that_http_1_0_knows() -> None:
 def test_any_bytes_have_one_outcome_however_they_are_cut(
     data: st.DataObject, message: bytes
 ) -> None:
-    whole = by_restkit([message])
-    assert whole.answer in (0, 400, 414, 431, 501, 505)
+    whole = parse_by_restkit([message])
+    assert whole.status in (0, 400, 414, 431, 501, 505)
     parts = data.draw(cut(message))
-    assert by_restkit(parts)._replace(fault="") == whole._replace(fault="")
-    assert bool(by_restkit(parts).fault) == bool(whole.fault)
+    assert parse_by_restkit(parts)._replace(fault="") == whole._replace(fault="")
+    assert bool(parse_by_restkit(parts).fault) == bool(whole.fault)
 
 
 @settings(max_examples=examples(100))
 @given(st.data(), requests())
-def test_right_requests_are_taken(data: st.DataObject, message: bytes) -> None:
-    assert by_restkit(data.draw(cut(message))).fault == ""
+def test_valid_requests_are_accepted(data: st.DataObject, message: bytes) -> None:
+    assert parse_by_restkit(data.draw(cut(message))).fault == ""
 
 
 @pytest.mark.parametrize("message", [message for message in MESSAGES if len(message) < 300])
 def test_every_message_of_the_corpus_has_one_outcome_at_every_split(message: bytes) -> None:
-    whole = by_restkit([message])
+    whole = parse_by_restkit([message])
     for parts in every_split(message):
-        was = by_restkit(parts)
+        was = parse_by_restkit(parts)
         assert was._replace(fault="") == whole._replace(fault="")
-        # A fault may be seen before all of its line is there to be shown.
+        # A fault may be found before all of its line has arrived to be shown.
         assert was.fault[:20] == whole.fault[:20]
 
 
 @settings(max_examples=examples(200))
 @given(ANY_REQUEST)
-def test_a_head_is_taken_whole_or_not_at_all(message: bytes) -> None:
+def test_head_is_parsed_complete_or_not_at_all(message: bytes) -> None:
     try:
-        taken = take_request_head(message)
+        parsed = parse_request_head(message)
     except MalformedRequest:
         return
-    if taken is None:
+    if parsed is None:
         assert not message.endswith(b"\r\n\r\n")
         return
-    head, end = taken
+    head, end = parsed
     assert message[:end].endswith(b"\r\n\r\n")
     text = head.method + head.target + "".join(map("".join, head.headers.pairs()))
     assert not set(text) & {"\r", "\n", "\0"}
@@ -172,54 +171,54 @@ def test_a_head_is_taken_whole_or_not_at_all(message: bytes) -> None:
 
 @settings(max_examples=examples(200))
 @given(ANY_REQUEST)
-def test_what_is_passed_over_inside_a_field_is_never_a_fault_by_itself(message: bytes) -> None:
-    """Drop by drop, looked at only where it is needed: the same outcome."""
+def test_skipping_inside_a_field_changes_no_outcome(message: bytes) -> None:
+    """Parsing single bytes, and only where necessary, has the same outcome."""
 
-    def drops() -> int | None:
+    def parse_single_bytes() -> int | None:
         held = b""
-        for drop in in_pieces(message, 1):
-            idle = bool(held) and is_inside_a_field(held, drop)
-            held += drop
-            if not idle and take_request_head(held):
+        for byte in in_parts(message, 1):
+            skips = bool(held) and is_inside_field(held, byte)
+            held += byte
+            if not skips and parse_request_head(held):
                 return None
-        return 0 if take_request_head(held) is None else -1
+        return 0 if parse_request_head(held) is None else -1
 
     try:
-        expected = None if take_request_head(message) else 0
+        expected = None if parse_request_head(message) else 0
     except MalformedRequest as error:
-        expected = error.answer
+        expected = error.response_status
     try:
-        came = drops()
+        result = parse_single_bytes()
     except MalformedRequest as error:
-        came = error.answer
-    assert came == expected
+        result = error.response_status
+    assert result == expected
 
 
 # Bounds
 
 
-def test_a_head_of_64_kib_is_taken_and_one_byte_more_is_refused() -> None:
+def test_head_of_64_kib_is_accepted_and_one_byte_more_rejected() -> None:
     def long_head(size: int) -> bytes:
-        return asked(b"A: " + b"b" * (size - len(asked(b"A: "))))
+        return make_request(b"A: " + b"b" * (size - len(make_request(b"A: "))))
 
     assert head_of(long_head(MAX_HEAD))
     for size in range(MAX_HEAD + 1, MAX_HEAD + 8):
         with pytest.raises(MalformedRequest, match="the head is longer than 65536 b") as caught:
-            take_request_head(long_head(size))
-        assert caught.value.answer == 431
-        assert take_request_head(long_head(size)[:MAX_HEAD]) is None
+            parse_request_head(long_head(size))
+        assert caught.value.response_status == 431
+        assert parse_request_head(long_head(size)[:MAX_HEAD]) is None
 
 
-def test_256_fields_are_taken_and_one_more_is_refused() -> None:
+def test_256_fields_are_accepted_and_257_rejected() -> None:
     fields = [b"A: b"] * (MAX_FIELDS - 1)
-    assert head_of(asked(*fields))
+    assert head_of(make_request(*fields))
     for end in (b"\r\n\r\n", b"\r\n", b""):
         for more in (b"A: b", b"A", b"\0"):
             with pytest.raises(MalformedRequest, match="more than 256 fields") as caught:
-                take_request_head(asked(*fields, more)[:-4] + end)
-            assert caught.value.answer == 431
-    assert take_request_head(asked(*fields)[:-2]) is None
-    assert take_request_head(asked(*fields)[:-1]) is None
+                parse_request_head(make_request(*fields, more)[:-4] + end)
+            assert caught.value.response_status == 431
+    assert parse_request_head(make_request(*fields)[:-2]) is None
+    assert parse_request_head(make_request(*fields)[:-1]) is None
 
 
 ENDLESS = [
@@ -230,47 +229,47 @@ ENDLESS = [
 ]
 
 
-@pytest.mark.parametrize(("endless", "answer"), ENDLESS, ids=lambda data: repr(data)[:20])
+@pytest.mark.parametrize(("endless", "status"), ENDLESS, ids=lambda data: repr(data)[:20])
 def test_ten_megabytes_of_head_are_refused_without_looking_at_all_of_it(
-    endless: bytes, answer: int
+    endless: bytes, status: int
 ) -> None:
     data = b"GET /" + endless
     tracemalloc.start()
     try:
         with pytest.raises(MalformedRequest) as caught:
-            take_request_head(data)
+            parse_request_head(data)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert caught.value.answer == answer
+    assert caught.value.response_status == status
     assert peak < 16 * MIB
 
 
 # As in test_head: milliseconds a time, and quadratic they would be past the hang bound.
 SLOW_FOR_THE_CARELESS = [
-    asked(b"A: a" + b" " * 65000 + b"b"),
-    asked(b"A: a" + b"\t " * 32000 + b"b"),
-    asked(*[b"A: a" + b" " * 245] * 255),
-    asked(b"a" * 65000),
+    make_request(b"A: a" + b" " * 65000 + b"b"),
+    make_request(b"A: a" + b"\t " * 32000 + b"b"),
+    make_request(*[b"A: a" + b" " * 245] * 255),
+    make_request(b"a" * 65000),
     b"GET / HTTP/1.1\r\nHost:" + b" " * 65000 + b"x y\r\n\r\n",
     b"GET / HTTP/1.1\r\nHost:" + b"x" * 65000 + b" y\r\n\r\n",
     b"GET / HTTP/1.1\r\nHost: x:" + b"1" * 65000 + b"y\r\n\r\n",
     b"GET http://" + b"a" * 8000 + b"@ HTTP/1.1\r\nHost: x\r\n\r\n",
     b"GET http://" + b"a%41" * 2000 + b"% HTTP/1.1\r\nHost: x\r\n\r\n",
-    asked(b"Transfer-Encoding: " + b"a," * 32000),
-    asked(b"Transfer-Encoding: " + b"a" * 65000),
-    asked(b"Transfer-Encoding: " + b"a;" * 32000),
-    asked(b"Transfer-Encoding: " + b"a" + b" " * 64000 + b"b, chunked"),
-    asked(b"Content-Length: " + b"1" * 65000),
-    asked(b"Content-Length: " + b"1," * 32000),
-    asked(b"Expect: " + b"," * 65000),
+    make_request(b"Transfer-Encoding: " + b"a," * 32000),
+    make_request(b"Transfer-Encoding: " + b"a" * 65000),
+    make_request(b"Transfer-Encoding: " + b"a;" * 32000),
+    make_request(b"Transfer-Encoding: " + b"a" + b" " * 64000 + b"b, chunked"),
+    make_request(b"Content-Length: " + b"1" * 65000),
+    make_request(b"Content-Length: " + b"1," * 32000),
+    make_request(b"Expect: " + b"," * 65000),
 ]
 
 
 @pytest.mark.parametrize("message", SLOW_FOR_THE_CARELESS, ids=lambda data: repr(data[-20:]))
 def test_no_request_takes_time_that_grows_with_the_square_of_its_size(message: bytes) -> None:
     for _ in range(50):
-        outcome = by_restkit([message])
+        outcome = parse_by_restkit([message])
         assert len(outcome.fault) < 200
         assert outcome.fault or outcome.headers
-        assert outcome.fault != CUT_SHORT
+        assert outcome.fault != ENDED_EARLY

@@ -1,4 +1,4 @@
-"""Heads: what is taken, what is refused and in which words, and what goes out."""
+"""Response heads: accepted and rejected ones, with the message of each error; request heads."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import pytest
 
 import restkit
 from restkit.errors import BadStatusLine, ParserError
-from restkit.http1.fields import MAX_FIELDS, MAX_HEAD, take_trailers
-from restkit.http1.response_head import ResponseHead, take_response_head
-from restkit.http1.writing import request_head
-from support.wire_strategies import in_pieces
+from restkit.http1.fields import MAX_FIELDS, MAX_HEAD, parse_trailers
+from restkit.http1.response_head import ResponseHead, parse_response_head
+from restkit.http1.writing import encode_request_head
+from support.wire_strategies import in_parts
 
 MIB = 1 << 20
 
 
-def taken(data: bytes) -> ResponseHead:
-    result = take_response_head(data)
+def parse(data: bytes) -> ResponseHead:
+    result = parse_response_head(data)
     assert result is not None
     head, end = result
     assert end == len(data)
@@ -41,8 +41,8 @@ STATUS_LINES = [
 
 
 @pytest.mark.parametrize(("line", "minor", "status", "reason"), STATUS_LINES)
-def test_a_status_line_is_read(line: bytes, minor: int, status: int, reason: str) -> None:
-    head = taken(line + b"\r\n\r\n")
+def test_status_line_is_parsed(line: bytes, minor: int, status: int, reason: str) -> None:
+    head = parse(line + b"\r\n\r\n")
     assert (head.minor, head.status, head.reason) == (minor, status, reason)
     assert head.headers.pairs() == []
     assert repr(head) == f"<ResponseHead {status} {reason}>"
@@ -79,10 +79,10 @@ NO_STATUS_LINES = [
 
 
 @pytest.mark.parametrize("line", NO_STATUS_LINES)
-def test_what_is_no_status_line_is_shown(line: bytes) -> None:
+def test_invalid_status_line_is_shown(line: bytes) -> None:
     first = re.escape(repr(line.split(b"\r\n")[0])[1:])
-    with pytest.raises(BadStatusLine, match=f"begins with {first}, and not with HTTP/1.1"):
-        take_response_head(line + b"\r\n\r\n")
+    with pytest.raises(BadStatusLine, match=f"begins with {first}, not with HTTP/1.1"):
+        parse_response_head(line + b"\r\n\r\n")
 
 
 @pytest.mark.parametrize(
@@ -93,15 +93,15 @@ def test_what_is_no_status_line_is_shown(line: bytes) -> None:
         *(b"HTTP/1.1 200\rX", b"HTTP/1.1 200 OK\r\r"),
     ],
 )
-def test_a_wrong_status_line_is_refused_at_the_first_wrong_byte(beginning: bytes) -> None:
-    assert take_response_head(beginning[:-1]) is None
+def test_invalid_status_line_is_rejected_at_the_first_wrong_byte(beginning: bytes) -> None:
+    assert parse_response_head(beginning[:-1]) is None
     with pytest.raises(BadStatusLine):
-        take_response_head(beginning)
+        parse_response_head(beginning)
 
 
-def test_of_a_long_wrong_line_only_the_beginning_is_shown() -> None:
+def test_only_the_beginning_of_a_long_line_is_shown() -> None:
     with pytest.raises(BadStatusLine) as caught:
-        take_response_head(b"<" * 5000)
+        parse_response_head(b"<" * 5000)
     assert len(str(caught.value)) < 150
     assert "..." in str(caught.value)
 
@@ -130,20 +130,22 @@ FIELDS = [
 
 
 @pytest.mark.parametrize(("fields", "pairs"), FIELDS)
-def test_fields_are_read_in_heads_and_trailers(fields: bytes, pairs: list[tuple[str, str]]) -> None:
-    assert taken(b"HTTP/1.1 200 OK\r\n" + fields + b"\r\n\r\n").headers.pairs() == pairs
-    assert take_trailers(fields + b"\r\n\r\nmore") == (pairs, len(fields) + 4)
+def test_fields_are_parsed_in_heads_and_trailers(
+    fields: bytes, pairs: list[tuple[str, str]]
+) -> None:
+    assert parse(b"HTTP/1.1 200 OK\r\n" + fields + b"\r\n\r\n").headers.pairs() == pairs
+    assert parse_trailers(fields + b"\r\n\r\nmore") == (pairs, len(fields) + 4)
 
 
 FAULTS = [
     (b"A b", "no colon: 'A ...'"),
     (b"A : b", "a space before its colon: 'A :...'"),
     (b"A\t: b", "a space before its colon"),
-    (b": b", "no proper name: ':...'"),
-    (b"A b: c", "no proper name"),
-    (b"A(: c", "no proper name"),
-    (b"\xe9: c", "no proper name"),
-    (b"A\x7f: c", "no proper name"),
+    (b": b", "an invalid name: ':...'"),
+    (b"A b: c", "an invalid name"),
+    (b"A(: c", "an invalid name"),
+    (b"\xe9: c", "an invalid name"),
+    (b"A\x7f: c", "an invalid name"),
     (b"A: b\0c", "a NUL"),
     (b"A\0: b", "a NUL"),
     (b"A: b\rc", "a bare CR"),
@@ -156,69 +158,69 @@ FAULTS = [
 
 
 @pytest.mark.parametrize(("line", "fault"), FAULTS)
-def test_a_faulty_field_is_named_with_its_line(line: bytes, fault: str) -> None:
+def test_invalid_field_is_named_with_its_line(line: bytes, fault: str) -> None:
     with pytest.raises(ParserError) as caught:
-        take_response_head(b"HTTP/1.1 200 OK\r\nFine: yes\r\n" + line + b"\r\n\r\n")
+        parse_response_head(b"HTTP/1.1 200 OK\r\nFine: yes\r\n" + line + b"\r\n\r\n")
     assert f"line 3 of the head has {fault}" in str(caught.value)
     with pytest.raises(ParserError) as caught:
-        take_trailers(b"Fine: yes\r\n" + line + b"\r\n\r\n")
+        parse_trailers(b"Fine: yes\r\n" + line + b"\r\n\r\n")
     assert f"line 2 of the trailers has {fault}" in str(caught.value)
 
 
-def test_no_value_of_a_faulty_field_is_in_the_error() -> None:
+def test_value_of_an_invalid_field_is_not_in_the_error() -> None:
     for line in (b"Set-Cookie : secret", b"Set-Cookie: a\0secret", b"Cookie=\xff: secret"):
         with pytest.raises(ParserError, match=r"line 2 of the head has .*Cookie.*:") as caught:
-            take_response_head(b"HTTP/1.1 200 OK\r\n" + line + b"\r\n\r\n")
+            parse_response_head(b"HTTP/1.1 200 OK\r\n" + line + b"\r\n\r\n")
         assert "secret" not in str(caught.value)
     with pytest.raises(ParserError) as caught:
-        take_response_head(b"HTTP/1.1 200 OK\r\n" + b"a" * 5000 + b": b\0\r\n\r\n")
+        parse_response_head(b"HTTP/1.1 200 OK\r\n" + b"a" * 5000 + b": b\0\r\n\r\n")
     assert len(str(caught.value)) < 150
 
 
-def test_a_fold_needs_a_field_before_it() -> None:
+def test_fold_needs_a_field_before_it() -> None:
     for end in (b"\r\n\r\n", b"\r\n"):
-        with pytest.raises(ParserError, match="line 2 of the head is folded, with no field"):
-            take_response_head(b"HTTP/1.1 200 OK\r\n A: b" + end)
-        with pytest.raises(ParserError, match="line 1 of the trailers is folded, with no field"):
-            take_trailers(b" A: b" + end)
+        with pytest.raises(ParserError, match="line 2 of the head is folded, but there"):
+            parse_response_head(b"HTTP/1.1 200 OK\r\n A: b" + end)
+        with pytest.raises(ParserError, match="line 1 of the trailers is folded, but there"):
+            parse_trailers(b" A: b" + end)
 
 
-def test_a_fault_is_named_before_the_head_is_whole() -> None:
+def test_fault_is_named_before_the_head_is_complete() -> None:
     for fault in (b"A: b\0", b"A: b\rc", b"A: b\n", b"A : b\r\n", b"A\r\n"):
         with pytest.raises(ParserError):
-            take_response_head(b"HTTP/1.1 200 OK\r\n" + fault)
+            parse_response_head(b"HTTP/1.1 200 OK\r\n" + fault)
 
 
-def test_a_fault_behind_the_end_of_the_head_is_none_of_its_own() -> None:
+def test_fault_after_the_end_of_the_head_does_not_affect_the_head() -> None:
     whole = b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n"
     for body in (b"\0\n\r", b"no colon\r\n\r\n", b"a\r\n" * 100_000):
-        result = take_response_head(whole + body)
+        result = parse_response_head(whole + body)
         assert result is not None
         assert result[1] == len(whole)
 
 
-def test_every_beginning_of_a_head_asks_for_more() -> None:
+def test_every_beginning_of_a_head_needs_more_data() -> None:
     for whole in (
         b"HTTP/1.1 200 OK\r\nA: b\r\n c\r\nD:\r\n\r\n",
         b"HTTP/1.0 200\r\n\r\n",
         b"HTTP/1.1 500 \r\nA:b\r\n \r\n\r\n",
     ):
         for end in range(len(whole)):
-            assert take_response_head(whole[:end]) is None
-        taken(whole)
+            assert parse_response_head(whole[:end]) is None
+        parse(whole)
 
 
-def test_every_beginning_of_a_trailer_section_asks_for_more() -> None:
+def test_every_beginning_of_a_trailer_section_needs_more_data() -> None:
     for whole in (b"A: b\r\n c\r\nD:\r\n\r\n", b"\r\n"):
         for end in range(len(whole)):
-            assert take_trailers(whole[:end]) is None
-        result = take_trailers(whole)
+            assert parse_trailers(whole[:end]) is None
+        result = parse_trailers(whole)
         assert result is not None
         assert result[1] == len(whole)
 
 
 def test_headers_are_made_once() -> None:
-    head = taken(b"HTTP/1.1 200 OK\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n\r\n")
+    head = parse(b"HTTP/1.1 200 OK\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n\r\n")
     assert head.headers is head.headers
     assert head.headers.get_all("set-cookie") == ["a=1", "b=2"]
     assert head.lowered == b"\r\nset-cookie: a=1\r\nset-cookie: b=2\r\n"
@@ -237,36 +239,36 @@ def long_reason(size: int) -> bytes:
 
 
 @pytest.mark.parametrize("whole", [long_head, long_reason])
-def test_a_head_of_64_kib_is_taken_and_one_byte_more_is_refused(
+def test_head_of_64_kib_is_accepted_and_one_byte_more_rejected(
     whole: Callable[[int], bytes],
 ) -> None:
-    taken(whole(MAX_HEAD))
+    parse(whole(MAX_HEAD))
     for size in range(MAX_HEAD + 1, MAX_HEAD + 8):
         with pytest.raises(ParserError, match="longer than 65536 bytes"):
-            take_response_head(whole(size))
-        assert take_response_head(whole(size)[:MAX_HEAD]) is None
+            parse_response_head(whole(size))
+        assert parse_response_head(whole(size)[:MAX_HEAD]) is None
 
 
-def test_trailers_of_64_kib_are_taken_and_one_byte_more_is_refused() -> None:
+def test_trailers_of_64_kib_are_accepted_and_one_byte_more_rejected() -> None:
     def trailers(size: int) -> bytes:
         return b"A: " + b"b" * (size - 7) + b"\r\n\r\n"
 
-    assert take_trailers(trailers(MAX_HEAD)) is not None
+    assert parse_trailers(trailers(MAX_HEAD)) is not None
     for size in range(MAX_HEAD + 1, MAX_HEAD + 8):
         with pytest.raises(ParserError, match="longer than 65536 bytes"):
-            take_trailers(trailers(size))
+            parse_trailers(trailers(size))
 
 
 @pytest.mark.parametrize("more", [b"A: b\r\n", b" folded\r\n"])
-def test_256_lines_are_taken_and_one_more_is_refused(more: bytes) -> None:
+def test_256_lines_are_accepted_and_257_rejected(more: bytes) -> None:
     fields = b"A: b\r\n" + more * (MAX_FIELDS - 1)
-    taken(b"HTTP/1.1 200 OK\r\n" + fields + b"\r\n")
-    assert take_trailers(fields + b"\r\n") is not None
+    parse(b"HTTP/1.1 200 OK\r\n" + fields + b"\r\n")
+    assert parse_trailers(fields + b"\r\n") is not None
     for end in (b"", b"\r\n"):
         with pytest.raises(ParserError, match="more than 256 lines"):
-            take_response_head(b"HTTP/1.1 200 OK\r\n" + fields + more + end)
+            parse_response_head(b"HTTP/1.1 200 OK\r\n" + fields + more + end)
         with pytest.raises(ParserError, match="more than 256 lines"):
-            take_trailers(fields + more + end)
+            parse_trailers(fields + more + end)
 
 
 ENDLESS = [
@@ -280,12 +282,12 @@ ENDLESS = [
 
 
 @pytest.mark.parametrize("endless", ENDLESS, ids=lambda data: repr(data[:9]))
-def test_W09_ten_megabytes_of_head_are_refused_without_looking_at_all_of_it(endless: bytes) -> None:
+def test_W09_head_of_ten_megabytes_is_rejected_without_parsing_all_of_it(endless: bytes) -> None:
     data = b"HTTP/1.1 200 " + endless
     tracemalloc.start()
     try:
         with pytest.raises(ParserError, match=r"longer than 65536 bytes|more than 256 lines"):
-            take_response_head(data)
+            parse_response_head(data)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -308,28 +310,28 @@ SLOW_FOR_THE_CARELESS = [
 def test_no_head_takes_time_that_grows_with_the_square_of_its_size(fields: bytes) -> None:
     for _ in range(100):
         try:
-            result = take_response_head(b"HTTP/1.1 200 OK\r\n" + fields)
+            result = parse_response_head(b"HTTP/1.1 200 OK\r\n" + fields)
             if result is not None:
                 result[0].headers.pairs()
         except restkit.Error:
             pass
 
 
-def test_W09_a_head_in_small_pieces_is_refused_at_its_bound() -> None:
+def test_W09_head_in_small_parts_is_rejected_at_its_bound() -> None:
     held = b""
     with pytest.raises(ParserError, match="longer than"):
-        for piece in in_pieces(long_head(2 * MIB), 1024):
-            held += piece
-            assert take_response_head(held) is None
+        for part in in_parts(long_head(2 * MIB), 1024):
+            held += part
+            assert parse_response_head(held) is None
     assert len(held) == MAX_HEAD + 1024
 
 
-# Out
+# Written heads
 
 
-def test_a_request_head_goes_out_as_it_is_written() -> None:
+def test_request_head_is_encoded_unchanged() -> None:
     lines = "Host: example.org\r\nX-Name: caf\xe9\r\nx-name: \r\n"
-    assert request_head("POST", "/a?b=c", lines) == (
+    assert encode_request_head("POST", "/a?b=c", lines) == (
         b"POST /a?b=c HTTP/1.1\r\nHost: example.org\r\nX-Name: caf\xe9\r\nx-name: \r\n\r\n"
     )
-    assert request_head("OPTIONS", "*", "") == b"OPTIONS * HTTP/1.1\r\n\r\n"
+    assert encode_request_head("OPTIONS", "*", "") == b"OPTIONS * HTTP/1.1\r\n\r\n"

@@ -1,4 +1,4 @@
-"""From a route to a connected socket: addresses, clocks, failures, and nothing left open."""
+"""Dialing a route: addresses, timeouts, failures, and no descriptor left open."""
 
 from __future__ import annotations
 
@@ -28,47 +28,49 @@ from restkit.errors import (
 from restkit.network.dial import Dialed, dial
 from restkit.network.options import Network, TLSOptions
 from restkit.network.route import Route
-from restkit.timeouts import Clock, Timeout
+from restkit.timeouts import Deadline, Timeout
 from support import ScriptedServer, refusing, unanswering
 from support.memory import descriptors
 from support.names import resolving
 from support.peer import HANG_BOUND, Peer
 
+pytestmark = pytest.mark.lowest
+
 V4, V6 = "127.0.0.1", "::1"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-# Far longer than any dial here takes: a test that needs it has failed.
+# Far longer than any dial here takes.
 PATIENT = Timeout(connect=HANG_BOUND)
 
 
-def a_clock(timeout: Timeout = PATIENT) -> Clock:
-    return Clock(timeout, "api.test")
+def make_clock(timeout: Timeout = PATIENT) -> Deadline:
+    return Deadline(timeout, "api.test")
 
 
 @contextmanager
 def dialed(route: Route, timeout: Timeout = PATIENT) -> Iterator[Dialed]:
-    connection = dial(route, a_clock(timeout))
+    connection = dial(route, make_clock(timeout))
     with connection.sock:
         yield connection
 
 
 def failure(route: Route, timeout: Timeout = PATIENT) -> Error:
     with pytest.raises(Error) as caught:
-        dial(route, a_clock(timeout))
+        dial(route, make_clock(timeout))
     assert caught.value.sent == "nothing"
     return caught.value
 
 
-def coming_from(source: tuple[str, int], host: str, port: int) -> Route:
+def route_from(source: tuple[str, int], host: str, port: int) -> Route:
     return Route("http", host, port, network=Network(source_address=source))
 
 
-def until_the_client_goes(peer: Peer) -> None:
+def wait_for_the_client(peer: Peer) -> None:
     peer.read_to_end()
 
 
 @pytest.fixture
 def resolves(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
-    """Makes every name resolve to the given (host, port) pairs; gives the names asked for."""
+    """Makes every name resolve to (host, port) pairs; returns the looked up names."""
     return partial(resolving, monkeypatch)
 
 
@@ -76,7 +78,7 @@ def resolves(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
 
 
 @pytest.mark.parametrize("host", [V4, V6, "localhost"])
-def test_a_connection_is_opened_and_belongs_to_the_caller(host):
+def test_connection_is_opened_and_belongs_to_the_caller(host):
     listen_on = V4 if host == "localhost" else host
     with ScriptedServer.serving(OK, host=listen_on) as server:
         before = time.perf_counter()
@@ -84,64 +86,62 @@ def test_a_connection_is_opened_and_belongs_to_the_caller(host):
             assert before < connection.connected < time.perf_counter()
             assert connection.secured is None
             assert 0 < connection.sock.gettimeout() <= HANG_BOUND
-            gc.collect()  # urllib3's object, which it came from, has gone and took nothing along
+            gc.collect()  # urllib3's object is gone, and has not closed the socket
             connection.sock.sendall(b"GET / HTTP/1.1\r\n\r\n")
             assert connection.sock.recv(1000) == OK
 
 
 def test_without_a_timeout_the_socket_has_none():
-    with ScriptedServer(until_the_client_goes) as server:
+    with ScriptedServer(wait_for_the_client) as server:
         with dialed(Route("http", V4, server.port), Timeout(None, None, None)) as connection:
             assert connection.sock.gettimeout() is None
 
 
 @pytest.mark.parametrize("seconds", [1e12, float("inf")])
 def test_a_timeout_may_be_longer_than_the_system_can_count(seconds):
-    with ScriptedServer(until_the_client_goes) as server:
-        dial(Route("http", V4, server.port), a_clock(Timeout(connect=seconds))).sock.close()
+    with ScriptedServer(wait_for_the_client) as server:
+        dial(Route("http", V4, server.port), make_clock(Timeout(connect=seconds))).sock.close()
 
 
 @pytest.mark.parametrize("hosts", [[V4], [V6, V4]])
 def test_small_packets_leave_at_once(hosts, resolves):
     with ExitStack() as stack:
-        servers = [
-            stack.enter_context(ScriptedServer(until_the_client_goes, host=h)) for h in hosts
-        ]
+        servers = [stack.enter_context(ScriptedServer(wait_for_the_client, host=h)) for h in hosts]
         resolves(*((server.host, server.port) for server in servers))
         with dialed(Route("http", "api.test", 80)) as connection:
             assert connection.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_urllib3_asks_our_own_method_for_its_socket(scheme, certs, monkeypatch):
-    # Should urllib3 stop calling _new_conn, its own way to a socket is taken, and this fails.
-    def of_urllib3(*_: object, **__: object) -> socket.socket:
-        raise AssertionError("urllib3 has connected by itself")
+def test_urllib3_gets_its_socket_from_our_method(scheme, certs, monkeypatch):
+    # If urllib3 stops calling _new_conn, it connects itself, and this test fails.
+    def create_connection(*_: object, **__: object) -> socket.socket:
+        raise AssertionError("urllib3 has connected itself")
 
-    monkeypatch.setattr("urllib3.util.connection.create_connection", of_urllib3)
+    monkeypatch.setattr("urllib3.util.connection.create_connection", create_connection)
     context = certs.server if scheme == "https" else None
-    with ScriptedServer(until_the_client_goes, ssl_context=context) as server:
+    with ScriptedServer(wait_for_the_client, ssl_context=context) as server:
         route = Route(scheme, V4, server.port, TLSOptions(verify=str(certs.ca_file)))
         with dialed(route) as connection:
             assert connection.connected > 0
 
 
-def test_source_address_is_where_the_connection_comes_from():
+def test_source_address_is_the_local_end():
     with socket.socket() as free:
         free.bind((V4, 0))
         source = free.getsockname()
-    with ScriptedServer(until_the_client_goes) as server:
-        with dialed(coming_from(source, V4, server.port)) as connection:
+    with ScriptedServer(wait_for_the_client) as server:
+        with dialed(route_from(source, V4, server.port)) as connection:
             assert connection.sock.getsockname() == source
 
 
-def test_an_address_that_the_source_address_does_not_fit_is_passed_over(resolves):
+def test_address_of_another_family_than_the_source_address_is_skipped(resolves):
     with (
-        ScriptedServer(until_the_client_goes, host=V6) as unfit,
-        ScriptedServer(until_the_client_goes) as fit,
+        ScriptedServer(wait_for_the_client, host=V6) as unfit,
+        ScriptedServer(wait_for_the_client) as fit,
     ):
         resolves((V6, unfit.port), (V4, fit.port))
-        route = coming_from((V4, 0), "api.test", 80)
+        route = route_from((V4, 0), "api.test", 80)
         with dialed(route) as connection:
             assert connection.sock.getpeername() == (V4, fit.port)
 
@@ -160,8 +160,8 @@ def best_of_three(work: Callable[[], object]) -> float:
 
 
 @pytest.mark.parametrize(("dead", "live"), [(V6, V4), (V4, V6)])
-def test_W18_a_dead_first_address_costs_less_than_half_a_second(dead, live, resolves):
-    with unanswering(dead) as dead_port, ScriptedServer(until_the_client_goes, host=live) as server:
+def test_W18_dead_first_address_costs_less_than_half_a_second(dead, live, resolves):
+    with unanswering(dead) as dead_port, ScriptedServer(wait_for_the_client, host=live) as server:
         resolves((dead, dead_port), (live, server.port))
 
         def connect() -> None:
@@ -173,7 +173,7 @@ def test_W18_a_dead_first_address_costs_less_than_half_a_second(dead, live, reso
 
 @pytest.mark.parametrize(("dead", "live"), [(V6, V4), (V4, V6)])
 def test_W18_after_a_refusal_the_next_address_is_tried_at_once(dead, live, resolves):
-    with refusing(dead) as dead_port, ScriptedServer(until_the_client_goes, host=live) as server:
+    with refusing(dead) as dead_port, ScriptedServer(wait_for_the_client, host=live) as server:
         resolves((dead, dead_port), (live, server.port))
 
         def connect() -> None:
@@ -183,18 +183,18 @@ def test_W18_after_a_refusal_the_next_address_is_tried_at_once(dead, live, resol
         assert best_of_three(connect) < 0.2
 
 
-def test_W18_a_refusal_in_the_middle_of_the_race_starts_the_next_one(resolves):
+def test_W18_refusal_during_the_race_starts_the_next_address(resolves):
     with (
         unanswering(V6) as silent,
         refusing(V4) as refused,
-        ScriptedServer(until_the_client_goes, host=V6) as server,
+        ScriptedServer(wait_for_the_client, host=V6) as server,
     ):
         resolves((V6, silent), (V4, refused), (V6, server.port))
         with dialed(Route("http", "api.test", 80)) as connection:
             assert connection.sock.getpeername()[:2] == (V6, server.port)
 
 
-def test_W18_all_addresses_dead_is_one_error_that_names_each(resolves):
+def test_W18_error_names_each_dead_address(resolves):
     with refusing(V6) as six, refusing(V4) as four:
         resolves((V6, six), (V4, four))
         error = failure(Route("http", "api.test", 80))
@@ -206,7 +206,7 @@ def test_W18_all_addresses_dead_is_one_error_that_names_each(resolves):
     assert isinstance(error.__cause__, ConnectionRefusedError)
 
 
-def test_W18_families_take_turns_beginning_with_the_one_that_the_system_prefers(resolves):
+def test_W18_families_alternate_from_the_preferred_one(resolves):
     with ExitStack() as stack:
         six, six_too, four, four_too = (
             stack.enter_context(refusing(host)) for host in (V6, V6, V4, V4)
@@ -222,7 +222,7 @@ def test_W18_families_take_turns_beginning_with_the_one_that_the_system_prefers(
     ]
 
 
-def test_W18_some_refuse_and_some_are_silent_until_the_time_is_over(resolves):
+def test_W18_error_names_refusing_and_silent_addresses(resolves):
     with refusing(V6) as six, unanswering(V4) as four:
         resolves((V6, six), (V4, four))
         error = failure(Route("http", "api.test", 80), Timeout(connect=0.6))
@@ -233,20 +233,20 @@ def test_W18_some_refuse_and_some_are_silent_until_the_time_is_over(resolves):
     )
 
 
-def test_W18_the_sockets_that_lost_are_closed(resolves):
-    with unanswering(V6) as dead, ScriptedServer(until_the_client_goes) as server:
+def test_W18_losing_sockets_are_closed(resolves):
+    with unanswering(V6) as dead, ScriptedServer(wait_for_the_client) as server:
         resolves((V6, dead), (V4, server.port))
         before = descriptors()
         with dialed(Route("http", "api.test", 80)):
             server.until(lambda: server.connections == 1)
-            # The one that won, and the server's end of it.
+            # The socket that won, and the server's end of it.
             assert len(descriptors()) == len(before) + 2
 
 
 # Names
 
 
-def test_an_address_of_the_caller_s_that_nobody_knows(monkeypatch):
+def test_given_address_that_cannot_be_resolved_is_a_connect_error(monkeypatch):
     def getaddrinfo(host: str, *_: object, **__: object) -> None:
         assert host == "fe80::1%nope"
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
@@ -255,12 +255,12 @@ def test_an_address_of_the_caller_s_that_nobody_knows(monkeypatch):
     error = failure(Route("http", "api.test", 80, address="fe80::1%nope"))
     assert type(error) is ConnectError
     assert str(error) == (
-        "api.test:80: no address for fe80::1%nope, which resolve= has for it: "
+        "api.test:80: no address for fe80::1%nope, given for it by resolve=: "
         "Name or service not known"
     )
 
 
-def test_a_name_that_nobody_knows(monkeypatch):
+def test_unknown_name_is_a_connect_error(monkeypatch):
     def getaddrinfo(*_: object, **__: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
@@ -271,7 +271,7 @@ def test_a_name_that_nobody_knows(monkeypatch):
     assert isinstance(error.__cause__, socket.gaierror)
 
 
-def test_a_name_without_an_address(resolves):
+def test_name_without_an_address_is_a_connect_error(resolves):
     resolves()
     assert (
         str(failure(Route("http", "nowhere.test", 80)))
@@ -281,54 +281,55 @@ def test_a_name_without_an_address(resolves):
 
 @pytest.mark.parametrize("host", [f"{'x' * 64}.test", "two..dots.test"])
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_W15_what_can_be_no_name_is_an_invalid_url(scheme, host):
+def test_W15_invalid_host_name_is_an_invalid_url(scheme, host):
     error = failure(Route(scheme, host, 80))
     assert isinstance(error, InvalidUrl)
     assert repr(host) in str(error)
     assert isinstance(error.__cause__, UnicodeError)
 
 
-def test_W15_a_trailing_dot_is_looked_up_and_not_verified(certs, resolves):
-    said: list[str | None] = []
+def test_W15_trailing_dot_is_looked_up_but_not_verified(certs, resolves):
+    names: list[str | None] = []
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certs.server_cert, certs.server_key)
-    context.sni_callback = lambda sock, name, context: said.append(name)
-    with ScriptedServer(until_the_client_goes, ssl_context=context) as server:
-        asked = resolves((V4, server.port))
+    context.sni_callback = lambda sock, name, context: names.append(name)
+    with ScriptedServer(wait_for_the_client, ssl_context=context) as server:
+        looked_up = resolves((V4, server.port))
         route = Route("https", "localhost.", 443, TLSOptions(verify=str(certs.ca_file)))
         with dialed(route) as connection:
             assert connection.secured > connection.connected
-    assert (asked, said) == (["localhost."], ["localhost"])
+    assert (looked_up, names) == (["localhost."], ["localhost"])
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_W15_an_ipv6_address_may_have_a_zone(scheme, certs):
     zone = f"::1%{socket.if_nameindex()[0][0]}"
     context = certs.server if scheme == "https" else None
-    with ScriptedServer(until_the_client_goes, host=V6, ssl_context=context) as server:
+    with ScriptedServer(wait_for_the_client, host=V6, ssl_context=context) as server:
         route = Route(scheme, zone, server.port, TLSOptions(verify=str(certs.ca_file)))
-        assert route.where == f"[{zone}]:{server.port}"
+        assert route.host_and_port == f"[{zone}]:{server.port}"
         with dialed(route) as connection:
             assert connection.sock.getpeername()[:2] == (V6, server.port)
 
 
-# Clocks
+# Timeouts
 
 
 @pytest.mark.parametrize("host", [V4, V6])
-def test_W13_nobody_answers_until_the_time_for_connecting_is_over(host):
+def test_W13_silent_address_is_a_connect_timeout(host):
     with unanswering(host) as port:
         route = Route("http", host, port)
         error = failure(route, Timeout(connect=0.3))
     assert type(error) is ConnectTimeout
     assert str(error) == (
-        f"{route.where}: still connecting when the 0.3 s of Timeout.connect were over: no answer"
+        f"{route.host_and_port}: still connecting when the 0.3 s of Timeout.connect were over: "
+        "no answer"
     )
     assert isinstance(error.__cause__, TimeoutError)
 
 
 @pytest.mark.parametrize("connect", [None, 5])
-def test_W13_the_total_may_be_over_first(connect):
+def test_W13_total_timeout_may_be_over_first(connect):
     with unanswering() as port:
         error = failure(Route("http", V4, port), Timeout(connect=connect, total=0.3))
     assert type(error) is TotalTimeout
@@ -340,7 +341,7 @@ def never_answer(peer: Peer) -> None:
 
 
 def drip(peer: Peer) -> None:
-    # A record of TLS that never gets whole, but always a little further.
+    # A TLS record that grows, but is never complete.
     peer.send(b"\x16\x03\x03\x40\x00")
     while not peer.closed_by_client:
         peer.send(b"\x00")
@@ -348,7 +349,7 @@ def drip(peer: Peer) -> None:
 
 
 @pytest.mark.parametrize("script", [never_answer, drip])
-def test_W13_the_time_for_connecting_spans_the_handshake(script):
+def test_W13_connect_timeout_includes_the_handshake(script):
     with ScriptedServer(script) as server:
         error = failure(Route("https", V4, server.port), Timeout(connect=0.4))
     assert type(error) is ConnectTimeout
@@ -358,7 +359,7 @@ def test_W13_the_time_for_connecting_spans_the_handshake(script):
     )
 
 
-def test_W13_the_total_spans_the_handshake():
+def test_W13_total_timeout_includes_the_handshake():
     with ScriptedServer(never_answer) as server:
         error = failure(Route("https", V4, server.port), Timeout(total=0.4))
     assert type(error) is TotalTimeout
@@ -367,7 +368,7 @@ def test_W13_the_total_spans_the_handshake():
     )
 
 
-def test_a_slow_look_up_counts_for_the_total_and_not_for_connecting(monkeypatch):
+def test_slow_look_up_counts_for_the_total_timeout_only(monkeypatch):
     real = socket.getaddrinfo
 
     def slow(*args: object, **options: object) -> object:
@@ -375,7 +376,7 @@ def test_a_slow_look_up_counts_for_the_total_and_not_for_connecting(monkeypatch)
         return real(*args, **options)
 
     monkeypatch.setattr(socket, "getaddrinfo", slow)
-    with ScriptedServer(until_the_client_goes) as server:
+    with ScriptedServer(wait_for_the_client) as server:
         route = Route("http", V4, server.port)
         with dialed(route, Timeout(connect=0.3)):
             pass
@@ -387,8 +388,8 @@ def test_a_slow_look_up_counts_for_the_total_and_not_for_connecting(monkeypatch)
 
 
 @contextmanager
-def free_descriptors(count: int) -> Iterator[None]:
-    """Leaves this process just so many more descriptors."""
+def limit_descriptors(count: int) -> Iterator[None]:
+    """Limit this process to ``count`` more descriptors."""
     lowest = os.dup(0)
     os.close(lowest)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -400,20 +401,20 @@ def free_descriptors(count: int) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("free", [0, 1])
-def test_a_process_without_descriptors_gets_a_connect_error(free, resolves):
+def test_process_without_descriptors_gets_a_connect_error(free, resolves):
     with refusing(V6) as six, refusing(V4) as four:
         resolves((V6, six), (V4, four))
-        failure(Route("http", "api.test", 80))  # whatever is imported at the first dial, is now
-        with free_descriptors(free):
+        failure(Route("http", "api.test", 80))  # imports what the first dial imports
+        with limit_descriptors(free):
             error = failure(Route("http", "api.test", 80))
     assert type(error) is ConnectError
     assert str(error).count("Too many open files") == (0 if free else 2)
 
 
-def test_a_process_with_one_descriptor_still_gets_its_connection(resolves):
-    with unanswering(V6) as silent, ScriptedServer(until_the_client_goes) as server:
+def test_process_with_one_descriptor_still_connects(resolves):
+    with unanswering(V6) as silent, ScriptedServer(wait_for_the_client) as server:
         resolves((V6, silent), (V4, server.port))
-        with free_descriptors(1):
+        with limit_descriptors(1):
             error = failure(Route("http", "api.test", 80), Timeout(connect=0.6))
     assert str(error).endswith(
         f": 127.0.0.1:{server.port} Too many open files; [::1]:{silent} no answer"
@@ -437,19 +438,19 @@ def test_no_failure_leaves_a_descriptor(kind, several, certs, tmp_path, resolves
     tls = TLSOptions(verify=str(tmp_path / "none" if kind == "no CA file" else certs.ca_file))
     scheme = "http" if kind in {"refused", "silent"} else "https"
     with ExitStack() as stack:
-        port = stack.enter_context(failing(kind, certs))
+        port = stack.enter_context(serve_failure(kind, certs))
         other = stack.enter_context(refusing(V6))
         resolves(*[(V6, other)] * several, (V4, port))
         route = Route(scheme, "localhost", port, tls)
         before = set(descriptors())
         errors = [failure(route, Timeout(connect=0.3)) for _ in range(3)]
-        # Kept, so that whatever their tracebacks hold is there, too.
+        # The errors are kept: their tracebacks must not hold a descriptor either.
         assert {type(error) for error in errors} <= FAILURES[kind]
         assert_only_open(before)
 
 
 @contextmanager
-def failing(kind: str, certs) -> Iterator[int]:
+def serve_failure(kind: str, certs) -> Iterator[int]:
     scripts: dict[str, Callable[[Peer], object]] = {
         "silent in TLS": never_answer,
         "closed in TLS": lambda peer: peer.read_some(),
@@ -468,7 +469,7 @@ def failing(kind: str, certs) -> Iterator[int]:
 
 
 def assert_only_open(before: set[int]) -> None:
-    """Nothing more is open, as soon as the server has seen that its clients have gone."""
+    """Check that nothing more is open, once the server has seen that its clients are gone."""
     end = time.monotonic() + HANG_BOUND
     while left := set(descriptors()) - before:
         assert time.monotonic() < end, left
@@ -476,12 +477,12 @@ def assert_only_open(before: set[int]) -> None:
 
 
 class Interrupted(BaseException):
-    """What Ctrl-C is, but for the name: pytest takes that one for its own."""
+    """Like KeyboardInterrupt, which pytest would take for its own."""
 
 
 @pytest.fixture
 def interrupt() -> Iterator[Callable[[], None]]:
-    """A function that interrupts the main thread, whatever it is doing."""
+    """A function that interrupts the main thread."""
 
     def handler(*_: object) -> None:
         raise Interrupted
@@ -494,26 +495,28 @@ def interrupt() -> Iterator[Callable[[], None]]:
 
 
 @pytest.mark.parametrize("several", [False, True])
-def test_an_interrupted_connect_leaves_nothing_open(several, interrupt, resolves):
+def test_interrupted_connect_leaves_nothing_open(several, interrupt, resolves):
     with unanswering(V4) as four, unanswering(V6) as six:
         resolves(*[(V6, six)] * several, (V4, four))
         before = len(descriptors())
         signal.setitimer(signal.ITIMER_REAL, 0.4)
         with pytest.raises(Interrupted):
-            dial(Route("http", "api.test", 80), a_clock())
+            dial(Route("http", "api.test", 80), make_clock())
         assert len(descriptors()) == before
 
 
-def test_an_interrupted_handshake_leaves_nothing_open(certs, interrupt):
+def test_interrupted_handshake_leaves_nothing_open(certs, interrupt):
     def script(peer: Peer) -> None:
-        peer.read_some()  # the client's first words: it is waiting for ours now
+        peer.read_some()  # the client's first message: it waits for the reply now
         interrupt()
         peer.read_to_end()
 
     with ScriptedServer(script) as server:
         before = len(descriptors())
         with pytest.raises(Interrupted):
-            dial(Route("https", V4, server.port, TLSOptions(verify=str(certs.ca_file))), a_clock())
+            dial(
+                Route("https", V4, server.port, TLSOptions(verify=str(certs.ca_file))), make_clock()
+            )
         server.join()
         assert len(descriptors()) == before
 
@@ -521,7 +524,7 @@ def test_an_interrupted_handshake_leaves_nothing_open(certs, interrupt):
 # The route
 
 
-def test_W23_routes_differ_by_whatever_makes_connections_differ(certs):
+def test_W23_routes_differ_in_every_connection_option(certs):
     context = ssl.create_default_context()
     plain = Route("https", "api.test", 443)
     others = [
@@ -549,6 +552,6 @@ def test_W23_routes_differ_by_whatever_makes_connections_differ(certs):
     assert Route("https", "api.test", 443, TLSOptions()) == plain
 
 
-def test_a_route_says_where_it_leads():
-    assert Route("http", "api.test", 80).where == "api.test:80"
-    assert Route("http", V6, 80).where == "[::1]:80"
+def test_route_knows_host_and_port():
+    assert Route("http", "api.test", 80).host_and_port == "api.test:80"
+    assert Route("http", V6, 80).host_and_port == "[::1]:80"

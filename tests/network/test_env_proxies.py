@@ -1,4 +1,4 @@
-"""Which proxy the environment names for a URL, and for which hosts it names none."""
+"""The proxy that the environment names for a URL, and the hosts without one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from restkit.url.url import parse_url
 HTTP, HTTPS, ALL = "http://plain.test:1", "http://secure.test:2", "socks5h://all.test:3"
 
 
-def chosen(environ: dict[str, str], url: str) -> str | None:
+def choose(environ: dict[str, str], url: str) -> str | None:
     proxy = EnvironmentProxies(environ)(parse_url(url))
     return None if proxy is None else str(proxy)
 
@@ -39,8 +39,8 @@ def chosen(environ: dict[str, str], url: str) -> str | None:
     ],
 )
 def test_the_variable_for_each_scheme(environ, http, https):
-    assert chosen(environ, "http://origin.test/") == http
-    assert chosen(environ, "https://origin.test/") == https
+    assert choose(environ, "http://origin.test/") == http
+    assert choose(environ, "https://origin.test/") == https
     assert bool(EnvironmentProxies(environ)) is (http is not None or https is not None)
 
 
@@ -78,7 +78,7 @@ def test_the_variable_for_each_scheme(environ, http, https):
         ("[::ffff:10.0.0.1]:81", ["http://10.0.0.1:81"], ["http://10.0.0.1"]),
         ("::ffff:10.0.0.0/104", ["http://10.255.0.1"], ["http://11.0.0.1", "http://[a::]"]),
         ("b\u00fccher.test", ["http://b\u00fccher.test", "http://a.xn--bcher-kva.test"], []),
-        # What can be none of these is passed over.
+        # Entries that are none of these are skipped.
         ("10.0.0.0/99, a..b, x:port, [::1, /, ok.test", ["http://ok.test"], ["http://10.0.0.1"]),
         ("", [], ["http://any.test"]),
         (" , ", [], ["http://any.test"]),
@@ -87,25 +87,25 @@ def test_the_variable_for_each_scheme(environ, http, https):
     ],
 )
 @pytest.mark.parametrize("name", ["NO_PROXY", "no_proxy"])
-def test_hosts_that_are_gone_to_directly(name, no_proxy, directly, not_directly):
+def test_no_proxy_excludes_hosts(name, no_proxy, directly, not_directly):
     environ = {"ALL_PROXY": ALL, name: no_proxy}
-    assert [url for url in directly if chosen(environ, url) is not None] == []
-    assert [url for url in not_directly if chosen(environ, url) is None] == []
+    assert [url for url in directly if choose(environ, url) is not None] == []
+    assert [url for url in not_directly if choose(environ, url) is None] == []
 
 
 def test_no_proxy_in_lower_case_wins():
     environ = {"ALL_PROXY": ALL, "no_proxy": "a.test", "NO_PROXY": "b.test"}
-    assert chosen(environ, "http://a.test") is None
-    assert chosen(environ, "http://b.test") == ALL
+    assert choose(environ, "http://a.test") is None
+    assert choose(environ, "http://b.test") == ALL
 
 
-def test_hosts_of_this_machine_are_no_exception_by_themselves():
+def test_local_hosts_are_no_exception():
     for host in ("localhost", "127.0.0.1", "[::1]"):
-        assert chosen({"ALL_PROXY": ALL}, f"http://{host}/") == ALL
+        assert choose({"ALL_PROXY": ALL}, f"http://{host}/") == ALL
 
 
 @pytest.mark.parametrize("name", ["http_proxy", "HTTP_PROXY", "ALL_PROXY"])
-def test_a_value_that_is_wrong_is_an_error_only_where_it_would_be_used(name):
+def test_invalid_variable_is_an_error_only_when_used(name):
     environ = {name: "ftp://user:sesame@old.test", "https_proxy": HTTPS, "no_proxy": "direct.test"}
     proxies = EnvironmentProxies(environ)
     assert proxies(parse_url("http://direct.test/")) is None
@@ -114,11 +114,11 @@ def test_a_value_that_is_wrong_is_an_error_only_where_it_would_be_used(name):
         with pytest.raises(RequestError) as caught:
             proxies(parse_url("http://origin.test/"))
         assert str(caught.value).startswith(
-            f"{name} in the environment: proxy '***@old.test': http, https, socks4,"
+            f"{name} in the environment: proxy '***@old.test': the scheme must be http, "
         )
 
 
-def test_the_environment_is_read_once_and_each_origin_decided_once():
+def test_environment_is_read_once():
     environ = {"ALL_PROXY": ALL}
     proxies = EnvironmentProxies(environ)
     first = proxies(parse_url("http://origin.test/a"))
@@ -128,14 +128,14 @@ def test_the_environment_is_read_once_and_each_origin_decided_once():
     assert proxies(parse_url("http://other.test/b")) is first
 
 
-def test_any_number_of_origins_takes_no_more_than_so_much():
+def test_cache_is_bounded():
     proxies = EnvironmentProxies({"ALL_PROXY": ALL, "NO_PROXY": "7.test"})
     for number in range(2500):
         url = parse_url(f"http://{number}.test/")
         assert (proxies(url) is None) == (number == 7)
 
 
-def test_what_is_set_is_shown_without_its_values():
+def test_repr_shows_names_without_values():
     environ = {"http_proxy": "http://user:sesame@p.test", "NO_PROXY": "*"}
     assert repr(EnvironmentProxies(environ)) == "<EnvironmentProxies: http_proxy, NO_PROXY>"
     assert repr(EnvironmentProxies({})) == "<EnvironmentProxies: none>"

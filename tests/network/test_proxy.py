@@ -1,4 +1,4 @@
-"""Proxies as callers name them, and whole requests by way of tinyproxy, squid and microsocks."""
+"""Proxy values, and requests through tinyproxy, squid and microsocks."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from restkit.network.options import TLSOptions
 from restkit.network.proxy import Proxy, as_proxy
 from support import ScriptedServer, field, head_of
 from support.proxies import Microsocks, Squid, Tinyproxy
+
+pytestmark = pytest.mark.lowest
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 SECRET = "Pa55/w:rd"
@@ -45,40 +47,43 @@ SECRET_ENCODED = "Pa55%2Fw%3Ard"
         ("http://b\u00fccher.test:1", "http", "xn--bcher-kva.test", 1),
     ],
 )
-def test_a_proxy_is_a_scheme_a_host_and_a_port(text, scheme, host, port):
+def test_proxy_url_has_scheme_host_and_port(text, scheme, host, port):
     proxy = as_proxy(text)
     assert (proxy.scheme, proxy.host, proxy.port) == (scheme, host, port)
     assert (proxy.username, proxy.password, proxy.fields) == (None, None, ())
 
 
-def test_none_is_no_proxy_and_a_proxy_is_itself():
+def test_as_proxy_keeps_none_and_proxies():
     proxy = Proxy("http://proxy.test")
     assert as_proxy(None) is None
     assert as_proxy(proxy) is proxy
 
 
 NOTHING_FOLLOWS = (
-    "nothing follows a proxy's host and port; /, ? and # in a password are written %2F, %3F and %23"
+    "nothing may follow the host and port of a proxy; write /, ? and # in a password as %2F, "
+    "%3F and %23"
 )
-WANTED = "http, https, socks4, socks4a, socks5 or socks5h, with :// and a host behind it, is wanted"
+SCHEMES = (
+    "the scheme must be http, https, socks4, socks4a, socks5 or socks5h, followed by :// and a host"
+)
 
 
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("ftp://proxy.test", WANTED),
-        ("socks://proxy.test", WANTED),
-        ("://proxy.test", WANTED),
+        ("ftp://proxy.test", SCHEMES),
+        ("socks://proxy.test", SCHEMES),
+        ("://proxy.test", SCHEMES),
         ("", "no host; a name, an IPv4 address or an [IPv6] one is wanted"),
         ("http://", "no host; a name, an IPv4 address or an [IPv6] one is wanted"),
         ("proxy.test:99999", "the port must be a number from 1 to 65535"),
         ("proxy.test:0", "the port must be a number from 1 to 65535"),
         ("::1", "colons in the host; an IPv6 address needs brackets around it"),
-        ("[1::2::3]", "what the brackets hold is no IPv6 address"),
+        ("[1::2::3]", "the brackets must contain an IPv6 address"),
         ("http://proxy.test/path", NOTHING_FOLLOWS),
     ],
 )
-def test_what_names_no_proxy_is_refused_and_the_right_way_named(text, why):
+def test_invalid_proxy_url_is_rejected_with_a_hint(text, why):
     with pytest.raises(RequestError) as caught:
         as_proxy(text)
     assert str(caught.value) == f"proxy {text!r}: {why}"
@@ -86,8 +91,8 @@ def test_what_names_no_proxy_is_refused_and_the_right_way_named(text, why):
 
 
 @pytest.mark.parametrize("value", [3128, b"http://proxy.test", ("proxy.test", 3128), {}])
-def test_what_is_no_text_is_refused(value):
-    with pytest.raises(RequestError, match=r"proxy= is a URL, a restkit[.]Proxy or None, and not"):
+def test_proxy_must_be_text(value):
+    with pytest.raises(RequestError, match=r"proxy must be a URL, a restkit[.]Proxy or None; got"):
         as_proxy(value)
 
 
@@ -104,19 +109,19 @@ def test_what_is_no_text_is_refused(value):
         f"socks5://user:{SECRET_ENCODED * 30}@proxy.test",
     ],
 )
-def test_no_error_shows_a_password(text):
+def test_error_shows_no_password(text):
     with pytest.raises(RequestError) as caught:
         as_proxy(text)
-    said = str(caught.value)
-    assert "Pa55" not in said
-    assert "***@proxy.test" in said
+    message = str(caught.value)
+    assert "Pa55" not in message
+    assert "***@proxy.test" in message
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__
 
 
 @pytest.mark.parametrize("secret", [SECRET_ENCODED, "12345678", "de:ad", "[x", "x]"])
 @pytest.mark.parametrize("before", ["http://user", "socks5://user", "user", "http://[::1]"])
-def test_no_error_shows_what_stands_for_a_port_and_is_none(before, secret):
+def test_error_hides_a_port_that_may_be_a_password(before, secret):
     for after in ("", "/"):
         with pytest.raises(RequestError) as caught:
             as_proxy(f"{before}:{secret}{after}")
@@ -124,7 +129,7 @@ def test_no_error_shows_what_stands_for_a_port_and_is_none(before, secret):
 
 
 @pytest.mark.parametrize("text", ["http://p:99999", "p:0", "http://::1:80", "fe80::1", "[::1:80"])
-def test_an_error_shows_what_is_no_password(text):
+def test_error_shows_a_harmless_url(text):
     with pytest.raises(RequestError) as caught:
         as_proxy(text)
     assert str(caught.value).startswith(f"proxy '{text}': ")
@@ -152,22 +157,21 @@ def test_credentials_and_headers_are_fields_for_the_proxy():
         Proxy("http://p.test", headers={"X-Team": "blue\r\nX-Evil: 1"})
 
 
-def test_headers_are_nothing_for_socks():
+def test_socks_proxy_rejects_headers():
     with pytest.raises(RequestError) as caught:
         Proxy("socks5://user:pw@p.test", headers={"X-Team": "blue"})
     assert str(caught.value) == (
-        "proxy socks5://p.test:1080: headers= are for http and https proxies"
+        "proxy socks5://p.test:1080: headers can only be sent to http and https proxies"
     )
     assert Proxy("socks5://user:pw@p.test").fields == ()
 
 
-def test_without_pysocks_the_package_to_install_is_named(monkeypatch):
-    monkeypatch.delitem(sys.modules, "restkit.network.socks", raising=False)
+def test_error_without_pysocks_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "socks", None)
     with pytest.raises(RequestError) as caught:
         Proxy("socks5://user:pw@p.test")
     assert str(caught.value) == (
-        "proxy socks5://p.test:1080: SOCKS wants `pip install restkit[socks]`"
+        "proxy socks5://p.test:1080: SOCKS needs `pip install restkit[socks]`"
     )
     assert isinstance(caught.value.__cause__, ImportError)
     assert Proxy("http://p.test").host == "p.test"
@@ -177,12 +181,12 @@ def test_without_pysocks_the_package_to_install_is_named(monkeypatch):
     ("text", "http", "https"),
     [("http://p", True, False), ("https://p", True, False), ("socks5://p", False, False)],
 )
-def test_which_requests_are_handed_to_the_proxy_itself(text, http, https):
+def test_http_proxy_forwards_plain_requests(text, http, https):
     assert Proxy(text).forwards("http") is http
     assert Proxy(text).forwards("https") is https
 
 
-def test_W23_proxies_are_equal_when_all_of_them_is(certs):
+def test_W23_proxies_with_equal_values_are_equal(certs):
     context = ssl.create_default_context()
     url = "https://user:pw@p.test"
     assert Proxy(url) == Proxy("https://user:pw@p.test:443/")
@@ -207,20 +211,20 @@ def test_W23_proxies_are_equal_when_all_of_them_is(certs):
     assert Proxy(url) != url
 
 
-def test_a_proxy_is_a_value():
+def test_proxy_is_immutable():
     proxy = Proxy("http://p.test")
-    with pytest.raises(AttributeError, match="a Proxy is a value"):
+    with pytest.raises(AttributeError, match="a Proxy is immutable"):
         proxy.host = "other.test"
-    with pytest.raises(AttributeError, match="a Proxy is a value"):
+    with pytest.raises(AttributeError, match="a Proxy is immutable"):
         del proxy.host
 
 
 def test_tls_options_are_checked_at_once():
-    with pytest.raises(RequestError, match="verify="):
+    with pytest.raises(RequestError, match="verify must be"):
         Proxy("https://p.test", verify=3)
 
 
-# Whole requests
+# Requests
 
 
 @pytest.fixture(params=["tinyproxy", "squid", "squid under TLS", "socks5", "socks5h"])
@@ -246,9 +250,7 @@ def client(proxy_url, certs) -> Iterator[restkit.Client]:
 
 
 @pytest.mark.parametrize("secure", [False, True])
-def test_requests_go_by_every_kind_of_proxy_and_their_connections_are_used_again(
-    client, secure, nginx
-):
+def test_requests_through_every_kind_of_proxy_reuse_connections(client, secure, nginx):
     url = nginx.tls_url("/small") if secure else nginx.url("/small")
     for _ in range(3):
         response = client.get(url)
@@ -257,7 +259,7 @@ def test_requests_go_by_every_kind_of_proxy_and_their_connections_are_used_again
 
 
 @pytest.mark.parametrize("secure", [False, True])
-def test_big_bodies_go_whole_in_both_directions(client, secure, nginx):
+def test_large_bodies_arrive_complete_in_both_directions(client, secure, nginx):
     name = "by-proxy"
     digest = nginx.make_file(name, 5_000_000)
     url = nginx.tls_url if secure else nginx.url
@@ -268,16 +270,16 @@ def test_big_bodies_go_whole_in_both_directions(client, secure, nginx):
     assert (nginx.uploads / uploaded).read_bytes() == data
 
 
-def test_an_echo_within_tls_within_tls_does_not_lock_up(squid, certs):
-    # More in either direction than all the buffers on the way hold.
+def test_echo_through_tls_in_tls_does_not_deadlock(squid, certs):
+    # More bytes in either direction than all buffers between client and server hold.
     def echo(peer) -> None:
         head = peer.read_head()
         size = int(field(head, "content-length"))
         peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
         while size:
-            piece = peer.read_some()
-            size -= len(piece)
-            peer.send(piece)
+            chunk = peer.read_some()
+            size -= len(chunk)
+            peer.send(chunk)
 
     payload = bytes(range(256)) * 80_000
     ca = str(certs.ca_file)
@@ -288,7 +290,7 @@ def test_an_echo_within_tls_within_tls_does_not_lock_up(squid, certs):
             assert client.post(url, payload).body == payload
 
 
-def test_threads_share_a_client_by_way_of_a_proxy(client, nginx):
+def test_threads_share_a_client_with_a_proxy(client, nginx):
     wrong: list[object] = []
 
     def ask() -> None:
@@ -306,7 +308,7 @@ def test_threads_share_a_client_by_way_of_a_proxy(client, nginx):
     assert wrong == []
 
 
-def test_a_request_to_a_plain_origin_is_handed_to_the_proxy_with_its_whole_url():
+def test_plain_request_is_forwarded_with_its_whole_url():
     with ScriptedServer.serving(OK) as server:
         proxy = Proxy(
             f"http://Aladdin:open%20sesame@127.0.0.1:{server.port}", headers={"X-Team": "blue"}
@@ -322,7 +324,7 @@ def test_a_request_to_a_plain_origin_is_handed_to_the_proxy_with_its_whole_url()
         assert field(head, "x-team") == "blue"
 
 
-def test_what_is_for_the_proxy_does_not_reach_the_origin(squid, nginx, certs):
+def test_fields_for_the_proxy_do_not_reach_the_origin(squid, nginx, certs):
     with ScriptedServer.serving(OK) as server:
         with restkit.Client(proxy=Proxy(squid.url), trust_env=False) as client:
             assert client.get(server.url("/a")).body == b"ok"
@@ -330,11 +332,11 @@ def test_what_is_for_the_proxy_does_not_reach_the_origin(squid, nginx, certs):
     assert server.request.startswith(b"GET /a HTTP/1.1\r\n")
 
 
-def test_a_refused_tunnel_is_an_error_of_the_request(squid, certs):
+def test_refused_tunnel_is_a_proxy_error_of_the_request(squid, certs):
     with restkit.Client(proxy=squid.url, trust_env=False) as client:
         with pytest.raises(ProxyError) as caught:
             client.get("https://forbidden.test/")
-        # A request that is handed over gets the proxy's answer as it is.
+        # A forwarded request gets the response of the proxy unchanged.
         assert client.get("http://forbidden.test/").status == 403
     assert str(caught.value) == (
         "GET https://forbidden.test/: the proxy "
@@ -343,28 +345,28 @@ def test_a_refused_tunnel_is_an_error_of_the_request(squid, certs):
     assert caught.value.sent == "nothing"
 
 
-def test_W23_a_proxy_and_none_never_share_a_connection(tinyproxy):
+def test_W23_requests_with_and_without_proxy_share_no_connection(tinyproxy):
     with ScriptedServer.serving(OK) as server, restkit.Client(trust_env=False) as client:
         for proxy in (None, tinyproxy.url, None, tinyproxy.url):
             assert client.get(server.url(), proxy=proxy).body == b"ok"
-        # tinyproxy closes each of its own.
+        # tinyproxy closes each connection.
         assert server.connections == 3
 
 
-def test_C05_check_address_is_for_the_proxy_where_the_proxy_has_it(squid, nginx):
-    asked: list[str] = []
+def test_C05_check_address_of_the_proxy_checks_the_proxy(squid, nginx):
+    checked: list[str] = []
 
     def check(ip) -> bool:
-        asked.append(str(ip))
+        checked.append(str(ip))
         return True
 
     proxy = Proxy(squid.url, check_address=check)
     with restkit.Client(proxy=proxy, trust_env=False) as client:
         assert client.get(nginx.url("/small")).status == 200
-    assert asked == ["127.0.0.1"]
+    assert checked == ["127.0.0.1"]
 
 
-def test_C05_an_address_of_the_proxy_may_be_forbidden(squid, nginx):
+def test_C05_address_of_the_proxy_may_be_forbidden(squid, nginx):
     proxy = Proxy(squid.url, check_address=lambda ip: not ip.is_loopback)
     with restkit.Client(proxy=proxy, trust_env=False, max_tries=1) as client:
         with pytest.raises(ProxyError) as caught:
@@ -374,13 +376,13 @@ def test_C05_an_address_of_the_proxy_may_be_forbidden(squid, nginx):
     )
 
 
-def test_C05_check_address_alone_cannot_be_kept_with_a_proxy(squid, nginx):
+def test_C05_check_address_of_the_client_cannot_be_applied_with_a_proxy(squid, nginx):
     with restkit.Client(check_address=bool, trust_env=False) as client:
-        with pytest.raises(RequestError, match="check_address= cannot be kept"):
+        with pytest.raises(RequestError, match="check_address= cannot be"):
             client.get(nginx.url("/small"), proxy=squid.url)
 
 
-def test_the_environment_is_asked_where_nothing_is_given(squid, nginx, monkeypatch):
+def test_environment_is_used_without_a_proxy_option(squid, nginx, monkeypatch):
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
@@ -396,7 +398,7 @@ def test_the_environment_is_asked_where_nothing_is_given(squid, nginx, monkeypat
         assert "via" not in client.get(url).headers
 
 
-def test_what_may_be_half_a_password_is_in_no_error():
+def test_error_hides_half_a_password():
     with pytest.raises(RequestError) as caught:
         as_proxy("user:se://cret@host")
     assert "se://" not in str(caught.value)

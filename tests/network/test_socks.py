@@ -1,4 +1,4 @@
-"""Ways through SOCKS proxies: what is asked byte by byte, and every answer that is none."""
+"""SOCKS proxies: the bytes of each request, and every kind of failed reply."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import ssl
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
@@ -19,16 +20,18 @@ from restkit.errors import (
     RequestError,
     TotalTimeout,
 )
-from restkit.network import socks
 from restkit.network.dial import dial
 from restkit.network.options import Network, TLSOptions
 from restkit.network.proxy import Proxy
 from restkit.network.route import Route
+from restkit.network.socks import open_socks_tunnel
 from restkit.timeouts import Timeout
 from support import ScriptedServer, refusing
 from support.dialing import clock, failure
 from support.peer import HANG_BOUND, Peer
 from support.proxies import USER
+
+pytestmark = [pytest.mark.smoke, pytest.mark.lowest]
 
 V4 = "127.0.0.1"
 NO_AUTH, WITH_AUTH = b"\x05\x01\x00", b"\x05\x02\x00\x02"
@@ -38,12 +41,12 @@ ORIGIN = b"\x03\x0borigin.test\x01\xbb"
 
 
 def conversation(*turns: bytes, then: Callable[[Peer], object] = Peer.read_to_end):
-    """What the client must say and what it is told, in turn; and what comes of it."""
+    """Return a script: the requests that must arrive, each with its reply, and what follows."""
 
     def script(peer: Peer) -> None:
-        for asked, told in zip(turns[::2], turns[1::2], strict=True):
-            assert peer.read_exactly(len(asked)) == asked
-            peer.send(told)
+        for request, reply in zip(turns[::2], turns[1::2], strict=True):
+            assert peer.read_exactly(len(request)) == request
+            peer.send(reply)
         then(peer)
 
     return script
@@ -54,38 +57,40 @@ def greet(peer: Peer) -> None:
     peer.read_to_end()
 
 
-def by(scheme: str, server: ScriptedServer, host: str = "origin.test", *, user: str = "") -> Route:
+def route_through(
+    scheme: str, server: ScriptedServer, host: str = "origin.test", *, user: str = ""
+) -> Route:
     return Route("http", host, 443, proxy=Proxy(f"{scheme}://{user}{V4}:{server.port}"))
 
 
 def refusal(scheme: str, *turns: bytes, user: str = "", host: str = "origin.test") -> Error:
     with ScriptedServer(conversation(*turns)) as server:
-        error = failure(by(scheme, server, host, user=user))
+        error = failure(route_through(scheme, server, host, user=user))
     error.message = error.message.replace(f"{V4}:{server.port}", "PROXY")
     return error
 
 
 @pytest.fixture
 def resolves(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
-    """Makes every name but addresses resolve to these; gives the names asked for."""
+    """A function that makes names resolve to these addresses; returns the looked up names."""
     real = socket.getaddrinfo
 
     def resolve_to(*addresses: str) -> list[str]:
-        asked: list[str] = []
+        names: list[str] = []
 
         def getaddrinfo(host: str, port: int, *args: object, **options: object) -> object:
             if host[-1].isdigit():
                 return real(host, port, *args, **options)
-            asked.append(host)
+            names.append(host)
             return [found for each in addresses for found in real(each, port, *args, **options)]
 
         monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-        return asked
+        return names
 
     return resolve_to
 
 
-# What is asked
+# Requests
 
 
 def assert_greeted(route: Route) -> None:
@@ -109,64 +114,64 @@ def assert_greeted(route: Route) -> None:
         ("x" * 63 + "." + "y" * 63, b"\x03\x7f" + b"x" * 63 + b"." + b"y" * 63 + b"\x01\xbb"),
     ],
 )
-def test_socks5h_leaves_names_to_the_proxy(host, place, resolves):
-    asked = resolves()
+def test_socks5h_sends_names_to_the_proxy(host, place, resolves):
+    looked_up = resolves()
     script = conversation(NO_AUTH, b"\x05\x00", b"\x05\x01\x00" + place, GRANTED, then=greet)
     with ScriptedServer(script) as server:
-        assert_greeted(by("socks5h", server, host))
-    assert asked == []
+        assert_greeted(route_through("socks5h", server, host))
+    assert looked_up == []
 
 
-def test_socks5_looks_names_up_here(resolves):
-    asked = resolves("fd00::1", "10.0.0.1")
+def test_socks5_looks_up_names_on_this_machine(resolves):
+    looked_up = resolves("fd00::1", "10.0.0.1")
     place = b"\x04\xfd\x00" + bytes(13) + b"\x01\x01\xbb"
     script = conversation(NO_AUTH, b"\x05\x00", b"\x05\x01\x00" + place, GRANTED, then=greet)
     with ScriptedServer(script) as server:
-        assert_greeted(by("socks5", server))
-    assert asked == ["origin.test"]
+        assert_greeted(route_through("socks5", server))
+    assert looked_up == ["origin.test"]
 
 
-def test_what_the_caller_resolves_by_hand_is_not_looked_up(resolves):
-    asked = resolves()
+def test_given_address_is_not_looked_up(resolves):
+    looked_up = resolves()
     place = b"\x01\x0a\x00\x00\x01\x01\xbb"
     script = conversation(NO_AUTH, b"\x05\x00", b"\x05\x01\x00" + place, GRANTED, then=greet)
     with ScriptedServer(script) as server:
-        assert_greeted(by("socks5", server)._replace(address="10.0.0.1"))
-    assert asked == []
+        assert_greeted(route_through("socks5", server)._replace(address="10.0.0.1"))
+    assert looked_up == []
 
 
-def test_user_name_and_password_go_when_the_proxy_asks_for_them():
+def test_credentials_are_sent_when_the_proxy_asks():
     user = b"\x01\x07aladdin\x0bopen sesame"
     turns = (WITH_AUTH, b"\x05\x02", user, b"\x01\x00", b"\x05\x01\x00" + ORIGIN, GRANTED)
     with ScriptedServer(conversation(*turns, then=greet)) as server:
-        assert_greeted(by("socks5h", server, user="aladdin:open%20sesame@"))
+        assert_greeted(route_through("socks5h", server, user="aladdin:open%20sesame@"))
 
 
-def test_user_name_and_password_do_not_go_unasked():
+def test_credentials_are_not_sent_unasked():
     turns = (WITH_AUTH, b"\x05\x00", b"\x05\x01\x00" + ORIGIN, GRANTED)
     with ScriptedServer(conversation(*turns, then=greet)) as server:
-        assert_greeted(by("socks5h", server, user="aladdin:open%20sesame@"))
+        assert_greeted(route_through("socks5h", server, user="aladdin:open%20sesame@"))
 
 
 @pytest.mark.parametrize("user", ["", "aladdin@"])
-def test_socks4a_leaves_names_to_the_proxy(user, resolves):
-    asked = resolves()
+def test_socks4a_sends_names_to_the_proxy(user, resolves):
+    looked_up = resolves()
     name = user[:-1].encode() + b"\0"
-    question = b"\x04\x01\x01\xbb\x00\x00\x00\x01" + name + b"origin.test\0"
-    with ScriptedServer(conversation(question, GRANTED_4, then=greet)) as server:
-        assert_greeted(by("socks4a", server, user=user))
-    assert asked == []
+    request = b"\x04\x01\x01\xbb\x00\x00\x00\x01" + name + b"origin.test\0"
+    with ScriptedServer(conversation(request, GRANTED_4, then=greet)) as server:
+        assert_greeted(route_through("socks4a", server, user=user))
+    assert looked_up == []
 
 
-def test_socks4_looks_names_up_here_and_takes_the_first_ipv4_address(resolves):
-    asked = resolves("fd00::1", "10.0.0.1", "10.0.0.2")
-    question = b"\x04\x01\x01\xbb\x0a\x00\x00\x01\0"
-    with ScriptedServer(conversation(question, GRANTED_4, then=greet)) as server:
-        assert_greeted(by("socks4", server))
-    assert asked == ["origin.test"]
+def test_socks4_looks_up_names_and_uses_the_first_ipv4_address(resolves):
+    looked_up = resolves("fd00::1", "10.0.0.1", "10.0.0.2")
+    request = b"\x04\x01\x01\xbb\x0a\x00\x00\x01\0"
+    with ScriptedServer(conversation(request, GRANTED_4, then=greet)) as server:
+        assert_greeted(route_through("socks4", server))
+    assert looked_up == ["origin.test"]
 
 
-def test_answers_may_come_in_drops():
+def test_replies_may_arrive_in_single_bytes():
     def script(peer: Peer) -> None:
         peer.read_exactly(3)
         peer.send_slowly(b"\x05\x00")
@@ -175,17 +180,17 @@ def test_answers_may_come_in_drops():
         greet(peer)
 
     with ScriptedServer(script) as server:
-        assert_greeted(by("socks5h", server))
+        assert_greeted(route_through("socks5h", server))
 
 
-def test_not_a_byte_of_the_origin_s_is_taken():
+def test_no_byte_of_the_origin_is_lost():
     with ScriptedServer(
         conversation(NO_AUTH, b"\x05\x00", b"\x05\x01\x00" + ORIGIN, GRANTED + b"hello")
     ) as server:
-        assert_greeted(by("socks5h", server))
+        assert_greeted(route_through("socks5h", server))
 
 
-def test_tls_with_the_origin_goes_through(certs):
+def test_tls_with_the_origin_works_through_the_proxy(certs):
     def script(peer: Peer) -> None:
         conversation(
             NO_AUTH,
@@ -197,7 +202,7 @@ def test_tls_with_the_origin_goes_through(certs):
         greet(peer)
 
     with ScriptedServer(script) as server:
-        route = by("socks5h", server, "localhost")
+        route = route_through("socks5h", server, "localhost")
         route = route._replace(scheme="https", tls=TLSOptions(str(certs.ca_file)))
         connection = dial(route, clock())
         with connection.sock as sock:
@@ -206,7 +211,7 @@ def test_tls_with_the_origin_goes_through(certs):
             assert connection.secured > connection.connected
 
 
-# Answers that are none
+# Failed replies
 
 
 @pytest.mark.parametrize(
@@ -221,9 +226,9 @@ def test_tls_with_the_origin_goes_through(certs):
         (99, "Unknown error"),
     ],
 )
-def test_a_proxy_that_cannot_reach_the_host_says_why(code, words):
-    told = bytes([5, code]) + GRANTED[2:]
-    error = refusal("socks5h", NO_AUTH, b"\x05\x00", b"\x05\x01\x00" + ORIGIN, told)
+def test_error_names_why_the_proxy_cannot_connect(code, words):
+    reply = bytes([5, code]) + GRANTED[2:]
+    error = refusal("socks5h", NO_AUTH, b"\x05\x00", b"\x05\x01\x00" + ORIGIN, reply)
     assert type(error) is ProxyError
     assert str(error) == (
         f"the proxy PROXY could not connect to origin.test:443: {words} ({code:#04x})"
@@ -231,9 +236,9 @@ def test_a_proxy_that_cannot_reach_the_host_says_why(code, words):
     assert isinstance(error.__cause__, OSError)
 
 
-def test_an_ipv6_host_is_named_in_its_brackets():
-    asked = b"\x05\x01\x00\x04\xfd\x00" + bytes(13) + b"\x01\x01\xbb"
-    turns = (NO_AUTH, b"\x05\x00", asked, b"\x05\x04" + GRANTED[2:])
+def test_error_names_an_ipv6_host_in_brackets():
+    request = b"\x05\x01\x00\x04\xfd\x00" + bytes(13) + b"\x01\x01\xbb"
+    turns = (NO_AUTH, b"\x05\x00", request, b"\x05\x04" + GRANTED[2:])
     error = refusal("socks5h", *turns, host="fd00::1")
     assert str(error) == (
         "the proxy PROXY could not connect to [fd00::1]:443: Host unreachable (0x04)"
@@ -247,64 +252,64 @@ def test_an_ipv6_host_is_named_in_its_brackets():
         (0x5D, "Request rejected because the client program and identd report different user-ids"),
     ],
 )
-def test_a_socks4_proxy_that_cannot_reach_the_host_says_less(code, words):
-    question = b"\x04\x01\x01\xbb\x00\x00\x00\x01\0origin.test\0"
-    error = refusal("socks4a", question, bytes([0, code]) + bytes(6))
+def test_error_of_a_socks4_proxy_names_its_code(code, words):
+    request = b"\x04\x01\x01\xbb\x00\x00\x00\x01\0origin.test\0"
+    error = refusal("socks4a", request, bytes([0, code]) + bytes(6))
     assert str(error) == (
         f"the proxy PROXY could not connect to origin.test:443: {words} ({code:#04x})"
     )
 
 
-def test_a_proxy_that_wants_credentials():
+def test_error_asks_for_credentials():
     for method in (b"\xff", b"\x02"):
         error = refusal("socks5h", NO_AUTH, b"\x05" + method)
         assert type(error) is ProxyError
         assert str(error) == (
-            "the proxy PROXY wants a user name and a password: socks5h://user:password@"
+            "the proxy PROXY requires a user name and a password: give socks5h://user:password@..."
         )
 
 
-def test_a_proxy_that_does_not_accept_the_credentials():
-    user, said = "aladdin:open%20sesame@", b"\x01\x07aladdin\x0bopen sesame"
-    for turns in ((WITH_AUTH, b"\x05\x02", said, b"\x01\x01"), (WITH_AUTH, b"\x05\xff")):
+def test_rejected_credentials_are_an_error():
+    user, login = "aladdin:open%20sesame@", b"\x01\x07aladdin\x0bopen sesame"
+    for turns in ((WITH_AUTH, b"\x05\x02", login, b"\x01\x01"), (WITH_AUTH, b"\x05\xff")):
         error = refusal("socks5h", *turns, user=user)
         assert str(error) == "the proxy PROXY did not accept the user name and the password"
 
 
 @pytest.mark.parametrize("scheme", ["socks5h", "socks4a"])
-def test_a_proxy_that_speaks_something_else(scheme):
+def test_invalid_reply_is_a_proxy_error(scheme):
     error = refusal(scheme, NO_AUTH if scheme == "socks5h" else b"\x04", b"HTTP/1.1 400 No\r\n\r\n")
     assert type(error) is ProxyError
     assert str(error) == (
-        f"the proxy PROXY gave no answer of {scheme} for origin.test:443: "
+        f"the proxy PROXY sent no valid {scheme} reply for origin.test:443: "
         f"{scheme[:6].upper()} proxy server sent invalid data"
     )
 
 
-@pytest.mark.parametrize("answer", [b"", b"\x05", b"\x05\x00"])
-def test_a_proxy_that_closes(answer):
+@pytest.mark.parametrize("reply", [b"", b"\x05", b"\x05\x00"])
+def test_early_close_is_a_proxy_error(reply):
     def script(peer: Peer) -> None:
         peer.read_exactly(3)
-        peer.send(answer)
-        if len(answer) == 2:
+        peer.send(reply)
+        if len(reply) == 2:
             peer.read_exactly(5 + len(ORIGIN) - 2)
 
     with ScriptedServer(script) as server:
-        error = failure(by("socks5h", server))
+        error = failure(route_through("socks5h", server))
     assert type(error) is ProxyError
     assert str(error) == (
-        f"the proxy {V4}:{server.port} gave no answer of socks5h for origin.test:443: "
+        f"the proxy {V4}:{server.port} sent no valid socks5h reply for origin.test:443: "
         "Connection closed unexpectedly"
     )
 
 
-def test_a_proxy_that_resets():
+def test_reset_is_a_proxy_error():
     def script(peer: Peer) -> None:
         peer.read_exactly(3)
         peer.reset()
 
     with ScriptedServer(script) as server:
-        error = failure(by("socks5h", server))
+        error = failure(route_through("socks5h", server))
     assert type(error) is ProxyError
     assert str(error) == (
         f"the proxy {V4}:{server.port} broke the connection off when it was asked for "
@@ -312,14 +317,14 @@ def test_a_proxy_that_resets():
     )
 
 
-def test_a_proxy_that_cannot_be_reached():
+def test_unreachable_proxy_is_a_proxy_error():
     with refusing() as port:
         error = failure(Route("http", "origin.test", 80, proxy=Proxy(f"socks5h://{V4}:{port}")))
     assert type(error) is ProxyError
     assert str(error) == f"cannot connect to the proxy {V4}:{port}: Connection refused"
 
 
-def test_a_name_that_is_not_found_here_is_no_fault_of_the_proxy_s(monkeypatch):
+def test_unknown_name_is_not_a_proxy_error(monkeypatch):
     def getaddrinfo(*_: object, **__: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
@@ -334,23 +339,23 @@ def test_socks4_has_no_ipv6(resolves):
     resolves("fd00::1")
     error = failure(Route("http", "origin.test", 80, proxy=proxy))
     assert type(error) is ConnectError
-    assert str(error) == "origin.test:80: no IPv4 address, and SOCKS4 has no others"
+    assert str(error) == "origin.test:80: no IPv4 address, and SOCKS4 needs one"
     error = failure(Route("http", "fd00::1", 80, proxy=proxy))
     assert type(error) is RequestError
-    assert str(error) == "SOCKS4 has no IPv6, and [fd00::1]:80 is one: socks5:// has"
+    assert str(error) == "SOCKS4 has no IPv6, and [fd00::1]:80 is an IPv6 address; use socks5://"
 
 
-def test_a_name_that_cannot_be_written_is_refused():
+def test_name_that_cannot_be_sent_is_rejected():
     name = "x" * 63 + "." + "y" * 63 + ".z"
     with ScriptedServer(lambda peer: peer.read_to_end()) as server:
-        error = failure(by("socks5h", server, name))
+        error = failure(route_through("socks5h", server, name))
         assert type(error) is RequestError
         assert "more than 127 characters" in str(error)
     with ScriptedServer(conversation(NO_AUTH, b"\x05\x00")) as server:
-        assert isinstance(failure(by("socks5h", server, "two..dots.test")), InvalidUrl)
+        assert isinstance(failure(route_through("socks5h", server, "two..dots.test")), InvalidUrl)
 
 
-def test_C05_addresses_looked_up_here_are_checked_here(resolves):
+def test_C05_addresses_looked_up_on_this_machine_are_checked(resolves):
     resolves("10.0.0.1")
     checked: list[str] = []
 
@@ -365,7 +370,7 @@ def test_C05_addresses_looked_up_here_are_checked_here(resolves):
     assert checked == ["10.0.0.1"]
 
 
-# Clocks
+# Timeouts
 
 
 def drip(peer: Peer) -> None:
@@ -379,9 +384,9 @@ def drip(peer: Peer) -> None:
 
 
 @pytest.mark.parametrize("script", [Peer.read_to_end, drip])
-def test_W13_the_time_for_connecting_spans_the_proxy_s_answer(script):
+def test_W13_connect_timeout_includes_the_reply_of_the_proxy(script):
     with ScriptedServer(script) as server:
-        error = failure(by("socks5h", server), Timeout(connect=0.5))
+        error = failure(route_through("socks5h", server), Timeout(connect=0.5))
         assert type(error) is ConnectTimeout
         assert str(error) == (
             f"origin.test:443: still waiting for the proxy {V4}:{server.port} when the 0.5 s of "
@@ -389,35 +394,32 @@ def test_W13_the_time_for_connecting_spans_the_proxy_s_answer(script):
         )
 
 
-def test_W13_the_total_spans_the_proxy_s_answer():
+def test_W13_total_timeout_includes_the_reply_of_the_proxy():
     with ScriptedServer(drip) as server:
-        error = failure(by("socks5h", server), Timeout(connect=None, total=0.5))
+        error = failure(route_through("socks5h", server), Timeout(connect=None, total=0.5))
     assert type(error) is TotalTimeout
 
 
-def test_W13_time_that_is_over_with_the_proxy_s_answer_leaves_nothing_open(monkeypatch):
-    ask = socks.ask_socks
-
-    def ask_until_time_is_over(
-        sock: socket.socket, proxy: Proxy, place: tuple[str, int], seconds_left: socks.SecondsLeft
-    ) -> socket.socket:
-        way = ask(sock, proxy, place, seconds_left)
+def test_W13_timeout_right_after_the_reply_leaves_nothing_open(monkeypatch):
+    def open_and_wait(*arguments: Any) -> socket.socket:
+        sock = open_socks_tunnel(*arguments)
+        seconds_left = arguments[-1]
         with suppress(TimeoutError):
             while seconds_left():
                 time.sleep(0.01)
-        return way
+        return sock
 
-    monkeypatch.setattr(socks, "ask_socks", ask_until_time_is_over)
+    monkeypatch.setattr("restkit.network.dial.open_socks_tunnel", open_and_wait)
     turns = (NO_AUTH, b"\x05\x00", b"\x05\x01\x00" + ORIGIN, GRANTED)
     with ScriptedServer(conversation(*turns)) as server:
-        error = failure(by("socks5h", server), Timeout(connect=0.5))
+        error = failure(route_through("socks5h", server), Timeout(connect=0.5))
     assert type(error) is ConnectTimeout
 
 
 def test_without_any_timeout_the_socket_has_none():
     turns = (NO_AUTH, b"\x05\x00", b"\x05\x01\x00" + ORIGIN, GRANTED)
     with ScriptedServer(conversation(*turns, then=greet)) as server:
-        with dial(by("socks5h", server), clock(Timeout(None, None, None))).sock as sock:
+        with dial(route_through("socks5h", server), clock(Timeout(None, None, None))).sock as sock:
             assert sock.gettimeout() is None
 
 
@@ -433,14 +435,14 @@ def test_microsocks_with_and_without_credentials(scheme, microsocks, open_micros
                 assert_greeted(route)
 
 
-def test_microsocks_wants_credentials(microsocks):
+def test_microsocks_requires_credentials(microsocks):
     where = f"{V4}:{microsocks.port}"
-    for user, said in (
-        ("", "wants a user name and a password: socks5h://user:password@"),
+    for user, message in (
+        ("", "requires a user name and a password: give socks5h://user:password@..."),
         (f"{USER}:closed@", "did not accept the user name and the password"),
     ):
         error = failure(Route("http", V4, 80, proxy=Proxy(f"socks5h://{user}{where}")))
-        assert str(error) == f"the proxy {where} {said}"
+        assert str(error) == f"the proxy {where} {message}"
 
 
 def test_microsocks_cannot_reach_the_host(open_microsocks):

@@ -1,4 +1,4 @@
-"""TLS: contexts made once, checks that say which of them failed, and certificates of our own."""
+"""TLS: contexts made once, named failures of checks, and client certificates."""
 
 from __future__ import annotations
 
@@ -27,13 +27,15 @@ from urllib3.exceptions import InsecureRequestWarning
 from restkit import Client
 from restkit.errors import RequestError, TLSError
 from restkit.network.dial import Dialed, dial
-from restkit.network.options import TLSOptions, as_tls_version, checked, trusted_by_environment
+from restkit.network.options import TLSOptions, as_tls_version, check_tls_options, read_ca_paths
 from restkit.network.route import Route
-from restkit.network.tls import context_for
-from restkit.timeouts import Clock, Timeout
+from restkit.network.tls import get_ssl_context
+from restkit.timeouts import Deadline, Timeout
 from support import ScriptedServer
 from support.certs import CLIENT_KEY_PASSWORD
 from support.peer import HANG_BOUND, Peer
+
+pytestmark = [pytest.mark.smoke, pytest.mark.lowest]
 
 V4 = "127.0.0.1"
 
@@ -45,33 +47,35 @@ def greet(peer: Peer) -> None:
 
 @contextmanager
 def secured(host: str, port: int, tls: TLSOptions) -> Iterator[Dialed]:
-    dialed = dial(Route("https", host, port, tls), Clock(Timeout(connect=HANG_BOUND)))
+    dialed = dial(Route("https", host, port, tls), Deadline(Timeout(connect=HANG_BOUND)))
     with dialed.sock:
-        # With TLS 1.3 a server that refuses the client's certificate says so only now.
+        # With TLS 1.3 a server that rejects the client's certificate reports it only now.
         assert dialed.sock.recv(5) == b"hello"
         yield dialed
 
 
 def refusal(host: str, port: int, tls: TLSOptions) -> str:
-    """What the TLSError says after host and port."""
+    """Return the message of the TLSError after host and port."""
     with pytest.raises(TLSError) as caught:
-        dial(Route("https", host, port, tls), Clock(Timeout(connect=HANG_BOUND)))
+        dial(Route("https", host, port, tls), Deadline(Timeout(connect=HANG_BOUND)))
     assert caught.value.sent == "nothing"
     assert isinstance(caught.value.__cause__, (OSError, ValueError))
-    before, _, said = str(caught.value).partition(f"{host}:{port}: ")
+    before, _, message = str(caught.value).partition(f"{host}:{port}: ")
     assert not before
-    return said
+    return message
 
 
 # One context for each set of options
 
 
-def test_W22_the_same_options_have_the_same_context(certs):
+def test_W22_equal_options_share_a_context(certs):
     ca = str(certs.ca_file)
-    assert context_for(TLSOptions()) is context_for(TLSOptions(verify=True))
-    assert context_for(TLSOptions(ca)) is context_for(TLSOptions(ca))
-    assert context_for(TLSOptions(ca)) is not context_for(TLSOptions())
-    assert context_for(TLSOptions(ca, str(certs.client_file))) is not context_for(TLSOptions(ca))
+    assert get_ssl_context(TLSOptions()) is get_ssl_context(TLSOptions(verify=True))
+    assert get_ssl_context(TLSOptions(ca)) is get_ssl_context(TLSOptions(ca))
+    assert get_ssl_context(TLSOptions(ca)) is not get_ssl_context(TLSOptions())
+    assert get_ssl_context(TLSOptions(ca, str(certs.client_file))) is not get_ssl_context(
+        TLSOptions(ca)
+    )
 
 
 def test_W22_a_hundred_connections_load_the_ca_file_once(certs, tmp_path):
@@ -80,22 +84,22 @@ def test_W22_a_hundred_connections_load_the_ca_file_once(certs, tmp_path):
     with ScriptedServer(greet, ssl_context=certs.server) as server:
         for _ in range(100):
             route = Route("https", "localhost", server.port, TLSOptions(str(ca)))
-            dial(route, Clock(Timeout())).sock.close()
-            ca.unlink(missing_ok=True)  # who reads it again finds nothing
+            dial(route, Deadline(Timeout())).sock.close()
+            ca.unlink(missing_ok=True)  # a second read would fail
         server.join(100)
 
 
-def test_W22_threads_that_come_at_once_get_one_context(certs, tmp_path):
+def test_W22_concurrent_threads_get_one_context(certs, tmp_path):
     ca = tmp_path / "ca.pem"
     shutil.copy(certs.ca_file, ca)
     together = threading.Barrier(8)
     got = []
 
-    def come() -> None:
+    def get() -> None:
         together.wait()
-        got.append(context_for(TLSOptions(str(ca))))
+        got.append(get_ssl_context(TLSOptions(str(ca))))
 
-    threads = [threading.Thread(target=come) for _ in range(8)]
+    threads = [threading.Thread(target=get) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -106,18 +110,18 @@ def test_W22_threads_that_come_at_once_get_one_context(certs, tmp_path):
 
 FORK_WHILE_LOADING = """
 import os, sys, threading, time, warnings
-from restkit.network.tls import context_for
-from restkit.network.options import TLSOptions, as_tls_version, checked, trusted_by_environment
+from restkit.network.tls import get_ssl_context
+from restkit.network.options import TLSOptions, as_tls_version, check_tls_options, read_ca_paths
 
-warnings.simplefilter('ignore')  # of forking with threads, which is the point
+warnings.simplefilter('ignore')  # forking with threads is what this tests
 pipe, ca = sys.argv[1:]
-context_for(TLSOptions(ca))
-thread = threading.Thread(target=lambda: context_for(TLSOptions(pipe)))
+get_ssl_context(TLSOptions(ca))
+thread = threading.Thread(target=lambda: get_ssl_context(TLSOptions(pipe)))
 thread.start()
 writer = os.open(pipe, os.O_WRONLY)  # returns once the thread has opened it to read
 child = os.fork()
 if child == 0:
-    context_for(TLSOptions(ca))
+    get_ssl_context(TLSOptions(ca))
     os._exit(7)
 _, status = os.waitpid(child, 0)
 os.write(writer, open(ca, 'rb').read())
@@ -127,7 +131,7 @@ sys.exit(os.waitstatus_to_exitcode(status))
 """
 
 
-def test_a_child_forked_while_another_thread_loads_does_not_wait_for_it(certs, tmp_path):
+def test_child_forked_during_a_load_does_not_wait_for_it(certs, tmp_path):
     pipe = tmp_path / "slow.pem"
     os.mkfifo(pipe)
     done = subprocess.run(
@@ -140,15 +144,15 @@ def test_a_child_forked_while_another_thread_loads_does_not_wait_for_it(certs, t
     assert (done.returncode, done.stderr) == (7, "")
 
 
-def test_contexts_do_not_pile_up(certs, tmp_path):
+def test_number_of_contexts_is_bounded(certs, tmp_path):
     first = TLSOptions(str(certs.ca_file), cert=str(certs.client_file))
-    context = context_for(first)
-    assert context_for(first) is context
+    context = get_ssl_context(first)
+    assert get_ssl_context(first) is context
     for number in range(256):
         path = tmp_path / f"{number}.pem"
         path.symlink_to(certs.ca_file)
-        context_for(TLSOptions(str(path)))
-    assert context_for(first) is not context
+        get_ssl_context(TLSOptions(str(path)))
+    assert get_ssl_context(first) is not context
 
 
 def test_contexts_offer_http_1_1_and_nothing_older_than_tls_1_2(certs):
@@ -158,25 +162,25 @@ def test_contexts_offer_http_1_1_and_nothing_older_than_tls_1_2(certs):
     with ScriptedServer(greet, ssl_context=server_context) as server:
         with secured("localhost", server.port, TLSOptions(str(certs.ca_file))) as dialed:
             assert dialed.sock.selected_alpn_protocol() == "http/1.1"
-    context = context_for(TLSOptions())
+    context = get_ssl_context(TLSOptions())
     assert context.minimum_version == ssl.TLSVersion.TLSv1_2
     assert context.verify_mode == ssl.CERT_REQUIRED
     assert context.check_hostname
 
 
-# Whom to trust
+# Trust
 
 
 def test_C13_verify_true_is_certifi():
     roots = Path(certifi.where()).read_text().count("BEGIN CERTIFICATE")
-    assert context_for(TLSOptions()).cert_store_stats()["x509"] == roots
+    assert get_ssl_context(TLSOptions()).cert_store_stats()["x509"] == roots
 
 
-def test_C13_R25_a_private_authority_is_trusted_by_its_file_and_not_by_default(certs):
+def test_C13_R25_private_authority_is_trusted_only_by_its_file(certs):
     with ScriptedServer(greet, ssl_context=certs.server) as server:
         assert refusal("localhost", server.port, TLSOptions()) == (
             "its certificate was issued by an authority that is not trusted "
-            "(trusted are the authorities in certifi; verify= takes the path of others)"
+            "(trusted are the authorities of certifi; verify can be a path to others)"
         )
         with secured("localhost", server.port, TLSOptions(str(certs.ca_file))) as dialed:
             assert isinstance(dialed.sock, ssl.SSLSocket)
@@ -184,21 +188,21 @@ def test_C13_R25_a_private_authority_is_trusted_by_its_file_and_not_by_default(c
             assert 0 < dialed.sock.gettimeout() <= HANG_BOUND
 
 
-def test_R25_a_self_signed_certificate_is_refused_until_it_is_trusted_itself(tmp_path):
-    path = self_signed_for("localhost", tmp_path)
+def test_R25_self_signed_certificate_must_be_trusted_itself(tmp_path):
+    path = make_self_signed("localhost", tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(path)
     with ScriptedServer(greet, ssl_context=context) as server:
         assert refusal("localhost", server.port, TLSOptions()) == (
-            "its certificate is self-signed, and is not itself trusted "
-            "(trusted are the authorities in certifi; verify= takes the path of others)"
+            "its certificate is self-signed and not trusted "
+            "(trusted are the authorities of certifi; verify can be a path to others)"
         )
         with secured("localhost", server.port, TLSOptions(str(path))):
             pass
 
 
-def self_signed_for(name: str, folder: Path) -> Path:
-    """A file with a key, and the certificate for it that it has signed itself."""
+def make_self_signed(name: str, folder: Path) -> Path:
+    """Return a file with a key and its self-signed certificate."""
     now = datetime.datetime.now(datetime.timezone.utc)
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
@@ -223,31 +227,31 @@ def self_signed_for(name: str, folder: Path) -> Path:
     return path
 
 
-def test_C13_verify_takes_a_folder_of_certificates_under_their_hashes(certs, tmp_path):
+def test_C13_verify_accepts_a_folder_of_hashed_certificates(certs, tmp_path):
     openssl = shutil.which("openssl")
     if openssl is None:
-        pytest.skip("openssl, which knows the hashes, is not installed")
-    asked = [openssl, "x509", "-noout", "-hash", "-in", certs.ca_file]
-    name = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+        pytest.skip("openssl, which computes the hashes, is not installed")
+    command = [openssl, "x509", "-noout", "-hash", "-in", certs.ca_file]
+    name = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     shutil.copy(certs.ca_file, tmp_path / f"{name}.0")
     with ScriptedServer(greet, ssl_context=certs.server) as server:
         with secured("localhost", server.port, TLSOptions(str(tmp_path))):
             pass
 
 
-def test_verify_false_trusts_anybody_and_warns_of_it_once(certs):
-    # Options that no other test has: the warning comes with the context, and that is made once.
+def test_verify_false_trusts_any_server_and_warns_once(certs):
+    # Options that no other test uses: the warning comes when the context is made, once.
     tls = TLSOptions(verify=False, cert=str(certs.client_file))
     with ScriptedServer(greet, ssl_context=certs.self_signed) as server:
-        with pytest.warns(InsecureRequestWarning, match=r"^verify=False: whoever answers"):
+        with pytest.warns(InsecureRequestWarning, match=r"^verify=False: any server is trusted"):
             with secured("localhost", server.port, tls):
                 pass
         with secured("localhost", server.port, tls):
             pass  # a warning would be an error here
 
 
-def test_C13_verify_system_is_the_store_of_the_system(certs, monkeypatch):
-    # OpenSSL itself looks for its store where this says, and the context is made only now.
+def test_C13_verify_system_trusts_the_store_of_the_system(certs, monkeypatch):
+    # OpenSSL itself reads this variable for its store; the context is made only now.
     monkeypatch.setenv("SSL_CERT_FILE", str(certs.ca_file))
     tls = TLSOptions("system", cert=str(certs.client_file))
     with ScriptedServer(greet, ssl_context=certs.server) as server:
@@ -256,11 +260,11 @@ def test_C13_verify_system_is_the_store_of_the_system(certs, monkeypatch):
     with ScriptedServer(greet, ssl_context=certs.stranger) as server:
         assert refusal("localhost", server.port, tls) == (
             "its certificate was issued by an authority that is not trusted (trusted are the "
-            "authorities in the system's store)"
+            "authorities of the system)"
         )
 
 
-def test_C13_several_files_are_trusted_together(certs, tmp_path):
+def test_C13_verify_accepts_several_files(certs, tmp_path):
     tls = TLSOptions((str(certs.ca_file), str(certs.other_ca_file), str(tmp_path)))
     for context in (certs.server, certs.stranger):
         with ScriptedServer(greet, ssl_context=context) as server:
@@ -268,42 +272,40 @@ def test_C13_several_files_are_trusted_together(certs, tmp_path):
                 pass
     with ScriptedServer(greet, ssl_context=certs.self_signed) as server:
         assert refusal("localhost", server.port, tls).endswith(
-            f"(trusted is what {str(certs.ca_file)!r} and {str(certs.other_ca_file)!r} and "
-            f"{str(tmp_path)!r} holds)"
+            f"(trusted are the certificates in {str(certs.ca_file)!r} and "
+            f"{str(certs.other_ca_file)!r} and {str(tmp_path)!r})"
         )
 
 
-def test_C13_the_environment_names_a_file_and_folders(tmp_path):
+def test_C13_environment_names_a_file_and_folders(tmp_path):
     here, there, nowhere = (str(tmp_path / name) for name in ("here", "there", "nowhere"))
     for folder in (here, there):
         os.mkdir(folder)
-    assert trusted_by_environment({}) is None
-    assert trusted_by_environment({"SSL_CERT_FILE": "", "SSL_CERT_DIR": ""}) is None
-    assert trusted_by_environment({"SSL_CERT_FILE": "ca.pem"}) == ("ca.pem",)
-    assert trusted_by_environment({"SSL_CERT_DIR": here}) == (here,)
+    assert read_ca_paths({}) is None
+    assert read_ca_paths({"SSL_CERT_FILE": "", "SSL_CERT_DIR": ""}) is None
+    assert read_ca_paths({"SSL_CERT_FILE": "ca.pem"}) == ("ca.pem",)
+    assert read_ca_paths({"SSL_CERT_DIR": here}) == (here,)
     both = {"SSL_CERT_FILE": "ca.pem", "SSL_CERT_DIR": f"{here}:{nowhere}:{there}"}
-    assert trusted_by_environment(both) == ("ca.pem", here, there)
-    # What trusts nobody must not be taken for what was never said.
-    assert trusted_by_environment({"SSL_CERT_DIR": nowhere}) == (nowhere,)
+    assert read_ca_paths(both) == ("ca.pem", here, there)
+    # A missing folder trusts nobody; it must not count as not given.
+    assert read_ca_paths({"SSL_CERT_DIR": nowhere}) == (nowhere,)
 
 
 @pytest.mark.parametrize("name", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
-def test_C13_what_the_environment_names_and_is_not_there_is_an_error_that_says_so(
-    name, tmp_path, monkeypatch
-):
+def test_C13_missing_path_in_the_environment_is_an_error_that_names_it(name, tmp_path, monkeypatch):
     missing = str(tmp_path / "none")
     monkeypatch.setenv(name, missing)
-    error = unusable(TLSOptions(trusted_by_environment(os.environ)))
+    error = unusable(TLSOptions(read_ca_paths(os.environ)))
     assert str(error) == (
         f"verify={missing!r} ({name} in the environment): No such file or directory"
     )
 
 
-# One certificate, pinned
+# Fingerprints
 
 
 @pytest.mark.parametrize("form", ["{}", "{:upper}", "{:colons}"])
-def test_C13_R25_a_pinned_certificate_is_taken(form, certs):
+def test_C13_R25_pinned_certificate_is_accepted(form, certs):
     pin = {
         "{}": certs.fingerprint,
         "{:upper}": certs.fingerprint.upper(),
@@ -312,27 +314,25 @@ def test_C13_R25_a_pinned_certificate_is_taken(form, certs):
     with ScriptedServer(greet, ssl_context=certs.server) as server:
         with secured("localhost", server.port, TLSOptions(str(certs.ca_file), fingerprint=pin)):
             pass
-        # A pin alone says who it is: no warning, which would be an error here.
+        # With a fingerprint there is no warning, which would be an error here.
         with secured("localhost", server.port, TLSOptions(False, fingerprint=pin)):
             pass
 
 
 @pytest.mark.parametrize("verifies", [True, False])
-def test_R25_another_certificate_than_the_pinned_one_is_refused_before_a_byte_of_http(
-    verifies, certs
-):
+def test_R25_other_certificate_is_rejected_before_any_http(verifies, certs):
     pin = "ab" * 32
     verify = str(certs.ca_file) if verifies else False
     with ScriptedServer(greet, ssl_context=certs.server) as server:
         assert refusal("localhost", server.port, TLSOptions(verify, fingerprint=pin)) == (
-            f"its certificate has the SHA-256 fingerprint {certs.fingerprint}, and not {pin}, "
-            "which fingerprint= names"
+            f"its certificate has the SHA-256 fingerprint {certs.fingerprint}, but "
+            f"fingerprint= requires {pin}"
         )
         server.join()
         assert server.wire == [b""]
 
 
-def test_R25_a_pin_does_not_stand_for_the_checks(certs):
+def test_R25_fingerprint_does_not_replace_the_checks(certs):
     pin = certs.fingerprint
     with ScriptedServer(greet, ssl_context=certs.server) as server:
         assert "an authority that is not trusted" in refusal(
@@ -340,12 +340,12 @@ def test_R25_a_pin_does_not_stand_for_the_checks(certs):
         )
 
 
-def test_R25_a_pin_holds_beside_a_context_of_the_callers(certs):
-    class OfItsOwn(ssl.SSLContext):
+def test_R25_fingerprint_applies_to_a_given_context(certs):
+    class Subclass(ssl.SSLContext):
         def wrap_socket(self, *args, **options):
             return super().wrap_socket(*args, **options)
 
-    for kind in (ssl.SSLContext, OfItsOwn):
+    for kind in (ssl.SSLContext, Subclass):
         context = kind(ssl.PROTOCOL_TLS_CLIENT)
         context.load_verify_locations(certs.ca_file)
         tls = TLSOptions(context=context, fingerprint=certs.fingerprint)
@@ -356,47 +356,53 @@ def test_R25_a_pin_holds_beside_a_context_of_the_callers(certs):
             assert "SHA-256 fingerprint" in refusal("localhost", server.port, other)
 
 
-def test_W22_pins_share_a_context_where_they_share_everything_else(certs):
+def test_W22_options_that_differ_in_the_fingerprint_share_a_context(certs):
     one, other = (TLSOptions(str(certs.ca_file), fingerprint=pin * 32) for pin in ("ab", "cd"))
-    assert context_for(one) is context_for(other) is context_for(TLSOptions(str(certs.ca_file)))
+    assert (
+        get_ssl_context(one)
+        is get_ssl_context(other)
+        is get_ssl_context(TLSOptions(str(certs.ca_file)))
+    )
 
 
-def test_a_pin_without_verification_keeps_nobody_elses_warning_back(certs):
-    # Options that no other test has, as above.
+def test_fingerprint_does_not_suppress_the_warning_of_others(certs):
+    # Options that no other test uses, as above.
     pinned = TLSOptions(False, cert=str(certs.client_file), fingerprint=certs.fingerprint)
     tls = TLSOptions(False, (str(certs.client_cert), str(certs.client_key)))
-    context_for(pinned._replace(cert=tls.cert))
+    get_ssl_context(pinned._replace(cert=tls.cert))
     with pytest.warns(InsecureRequestWarning):
-        context_for(tls)
+        get_ssl_context(tls)
 
 
 @pytest.mark.parametrize(
     ("pin", "why"),
     [
-        ("ab" * 16, "that is an MD5 fingerprint, which can be forged; "),
-        ("ab:" * 19 + "ab", "that is a SHA-1 fingerprint, which can be forged; "),
+        ("ab" * 16, ", an MD5 fingerprint, which can be forged"),
+        ("ab:" * 19 + "ab", ", a SHA-1 fingerprint, which can be forged"),
         ("ab" * 31, ""),
         ("xy" * 32, ""),
         ("", ""),
     ],
 )
-def test_R25_only_a_sha256_fingerprint_pins(pin, why):
+def test_R25_fingerprint_must_be_sha256(pin, why):
     assert str(unusable(TLSOptions(fingerprint=pin))) == (
-        f"fingerprint={pin!r}: {why}the SHA-256 of the peer's certificate, 64 hex digits with or "
-        "without colons, is wanted"
+        "fingerprint must be the SHA-256 of the server's certificate, 64 hex digits with or "
+        f"without colons; got {pin!r}{why}"
     )
 
 
-def test_W23_a_pin_is_the_same_however_it_is_written(certs):
+def test_W23_fingerprint_is_normalized(certs):
     written = ":".join(re.findall("..", certs.fingerprint.upper()))
-    assert checked(TLSOptions(fingerprint=written)) == TLSOptions(fingerprint=certs.fingerprint)
+    assert check_tls_options(TLSOptions(fingerprint=written)) == TLSOptions(
+        fingerprint=certs.fingerprint
+    )
 
 
-# The oldest version
+# Versions
 
 
 @pytest.mark.parametrize("version", ["1.2", "1.3", ssl.TLSVersion.TLSv1_3])
-def test_C13_min_tls_is_the_oldest_version_that_is_spoken(version, certs):
+def test_C13_min_tls_is_the_oldest_version_used(version, certs):
     tls = TLSOptions(str(certs.ca_file), min_version=as_tls_version(version))
     with ScriptedServer(greet, ssl_context=certs.server) as server:
         with secured("localhost", server.port, tls) as dialed:
@@ -410,12 +416,12 @@ def test_C13_min_tls_is_the_oldest_version_that_is_spoken(version, certs):
                 assert dialed.sock.version() == "TLSv1.2"
         else:
             assert refusal("localhost", server.port, tls) == (
-                "the TLS handshake failed: tlsv1 alert protocol version; it does not speak TLS "
-                "1.3, the oldest that min_tls= allows"
+                "the TLS handshake failed: tlsv1 alert protocol version; the server does not "
+                "support TLS 1.3, the oldest version that min_tls allows"
             )
 
 
-def test_a_context_of_the_callers_may_be_what_is_too_new(certs):
+def test_given_context_may_be_too_new_for_the_server(certs):
     context = ssl.create_default_context(cafile=certs.ca_file)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     old = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -423,37 +429,37 @@ def test_a_context_of_the_callers_may_be_what_is_too_new(certs):
     old.maximum_version = ssl.TLSVersion.TLSv1_2
     with ScriptedServer(greet, ssl_context=old) as server:
         assert refusal("localhost", server.port, TLSOptions(context=context)).endswith(
-            "it does not speak TLS in a version that the ssl_context allows"
+            "the server does not support TLS in a version that the ssl_context allows"
         )
 
 
 @pytest.mark.parametrize("value", ["1.1", "1.4", "TLSv1.2", 1.3, 772, ssl.TLSVersion.TLSv1_1, ""])
-def test_other_versions_are_refused(value):
+def test_other_tls_versions_are_rejected(value):
     with pytest.raises(RequestError) as caught:
         as_tls_version(value)
     assert str(caught.value) == (
-        f"min_tls={value!r}: '1.2' or '1.3' is wanted; older versions take an ssl_context="
+        f"min_tls must be '1.2' or '1.3'; got {value!r}; older versions need an ssl_context"
     )
 
 
-def test_no_least_version_is_what_openssl_is_set_to():
+def test_no_min_tls_leaves_it_to_openssl():
     assert as_tls_version(None) is None
 
 
-# Which check failed
+# Failed checks
 
 OTHERS = {
     "expired": "its certificate has expired, by this machine's clock",
-    "stranger": "its certificate was issued by an authority that is not trusted (trusted is what "
-    "{ca!r} holds)",
-    "self_signed": "its certificate is self-signed, and is not itself trusted (trusted is what "
-    "{ca!r} holds)",
+    "stranger": "its certificate was issued by an authority that is not trusted (trusted are the "
+    "certificates in {ca!r})",
+    "self_signed": "its certificate is self-signed and not trusted (trusted are the "
+    "certificates in {ca!r})",
 }
 
 
 @pytest.mark.parametrize("kind", OTHERS)
 @pytest.mark.parametrize("host", ["localhost", V4])
-def test_R25_the_error_says_which_check_failed(kind, host, certs):
+def test_R25_error_names_the_failed_check(kind, host, certs):
     ca = str(certs.ca_file)
     with ScriptedServer(greet, ssl_context=getattr(certs, kind)) as server:
         assert refusal(host, server.port, TLSOptions(ca)) == OTHERS[kind].format(ca=ca)
@@ -461,16 +467,16 @@ def test_R25_the_error_says_which_check_failed(kind, host, certs):
 
 
 @pytest.mark.parametrize("host", ["localhost", V4, "localhost."])
-def test_R25_the_error_says_whom_the_certificate_is_for(host, certs, monkeypatch):
+def test_R25_error_names_the_hosts_of_the_certificate(host, certs, monkeypatch):
     with ScriptedServer(greet, ssl_context=certs.wrong_host) as server:
         place = (socket.AF_INET, socket.SOCK_STREAM, 6, "", (V4, server.port))
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [place])
         assert refusal(host, server.port, TLSOptions(str(certs.ca_file))) == (
-            f"its certificate is for elsewhere.example, and not for {host.rstrip('.')}"
+            f"its certificate is for elsewhere.example, not for {host.rstrip('.')}"
         )
 
 
-def test_a_certificate_for_many_hosts_makes_no_long_message(tmp_path):
+def test_error_names_only_some_of_many_hosts(tmp_path):
     ca = trustme.CA()
     ca.cert_pem.write_to_path(tmp_path / "ca.pem")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -478,11 +484,11 @@ def test_a_certificate_for_many_hosts_makes_no_long_message(tmp_path):
     with ScriptedServer(greet, ssl_context=context) as server:
         assert refusal("localhost", server.port, TLSOptions(str(tmp_path / "ca.pem"))) == (
             "its certificate is for 0.example, 1.example, 2.example, 3.example, 4.example and 4 "
-            "more, and not for localhost"
+            "more, not for localhost"
         )
 
 
-def test_a_certificate_of_tomorrow_is_not_valid_yet(tmp_path):
+def test_certificate_of_tomorrow_is_not_valid_yet(tmp_path):
     ca = trustme.CA()
     ca.cert_pem.write_to_path(tmp_path / "ca.pem")
     tomorrow = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=1)
@@ -494,38 +500,39 @@ def test_a_certificate_of_tomorrow_is_not_valid_yet(tmp_path):
         )
 
 
+NO_TLS_HINT = "the server does not seem to use TLS: should the URL begin with http://?"
 NO_TLS = [
     (
         b"HTTP/1.1 400 Bad Request\r\n\r\n",
-        "wrong version number; no TLS seems to be spoken there: should the URL begin with http://?",
+        "wrong version number; " + NO_TLS_HINT,
     ),
     (
         b"\x15\x03\x01\x00\x02\x02\x46",
-        "tlsv1 alert protocol version; it does not speak TLS 1.2 or later",
+        "tlsv1 alert protocol version; the server does not support TLS 1.2 or later",
     ),
     (
         b"\x15\x03\x01\x00\x02\x02\x28",
-        "sslv3 alert handshake failure; it accepts nothing of what was offered, or wants cert=",
+        "sslv3 alert handshake failure; the server accepts no offered option, or requires a cert",
     ),
-    (b"", "unexpected eof while reading; it closed the connection"),
+    (b"", "unexpected eof while reading; the server closed the connection"),
 ]
 
 
-@pytest.mark.parametrize(("answer", "said"), NO_TLS)
-def test_what_is_no_handshake_is_a_tls_error_with_a_hint(answer, said):
+@pytest.mark.parametrize(("response", "message"), NO_TLS)
+def test_invalid_handshake_is_a_tls_error_with_a_hint(response, message):
     def script(peer: Peer) -> None:
         peer.read_some()
-        peer.send(answer)
+        peer.send(response)
 
     with ScriptedServer(script) as server:
         found = refusal(V4, server.port, TLSOptions())
     # OpenSSL 3.2 and later call plain HTTP a failure of the record layer.
     assert found.replace("record layer failure", "wrong version number") == (
-        f"the TLS handshake failed: {said}"
+        f"the TLS handshake failed: {message}"
     )
 
 
-def test_a_connection_reset_in_the_handshake_is_a_tls_error():
+def test_reset_during_the_handshake_is_a_tls_error():
     def script(peer: Peer) -> None:
         peer.read_some()
         peer.reset()
@@ -536,11 +543,11 @@ def test_a_connection_reset_in_the_handshake_is_a_tls_error():
         )
 
 
-# Our own certificate
+# Client certificates
 
 
 @pytest.mark.parametrize("form", ["one file", "two files", "two files and a password"])
-def test_a_client_shows_its_certificate(form, certs):
+def test_client_certificate_is_sent(form, certs):
     cert = {
         "one file": str(certs.client_file),
         "two files": (str(certs.client_cert), str(certs.client_key)),
@@ -555,24 +562,24 @@ def test_a_client_shows_its_certificate(form, certs):
             pass
 
 
-def test_a_server_that_wants_a_certificate_of_ours_says_so(certs):
-    context = asking_for_a_certificate(certs)
+def test_error_says_that_a_client_certificate_is_required(certs):
+    context = make_requiring_context(certs)
     ca = str(certs.ca_file)
     stranger = trustme.CA().issue_cert("somebody@restkit.example")
     with stranger.private_key_and_cert_chain_pem.tempfile() as path:
         with ScriptedServer(greet, ssl_context=context) as server:
             assert refusal("localhost", server.port, TLSOptions(ca, path)) == (
-                "the TLS handshake failed: tlsv1 alert unknown ca; it does not accept our "
-                "certificate, the one that cert= names"
+                "the TLS handshake failed: tlsv1 alert unknown ca; the server does not "
+                "accept the client's certificate, given as cert"
             )
             assert refusal("localhost", server.port, TLSOptions(ca)) == (
-                "the TLS handshake failed: sslv3 alert handshake failure; it accepts nothing of "
-                "what was offered, or wants cert="
+                "the TLS handshake failed: sslv3 alert handshake failure; the server accepts "
+                "no offered option, or requires a cert"
             )
 
 
-def asking_for_a_certificate(certs) -> ssl.SSLContext:
-    """Within the handshake: with TLS 1.3 one hears of it at the first read only."""
+def make_requiring_context(certs) -> ssl.SSLContext:
+    """Return a context that requires a client certificate, in TLS 1.2 during the handshake."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certs.server_cert, certs.server_key)
     context.maximum_version = ssl.TLSVersion.TLSv1_2
@@ -582,16 +589,16 @@ def asking_for_a_certificate(certs) -> ssl.SSLContext:
 
 
 REFUSALS = {
-    "no certificate": "tlsv13 alert certificate required; it wants a certificate of ours, which "
-    "cert= names",
-    "another's": "tlsv1 alert unknown ca; it does not accept our certificate, the one that cert= "
-    "names",
+    "no certificate": "tlsv13 alert certificate required; the server requires a client "
+    "certificate: give cert",
+    "another's": "tlsv1 alert unknown ca; the server does not accept the client's certificate, "
+    "given as cert",
 }
 
 
 @pytest.mark.parametrize("kind", REFUSALS)
-def test_a_server_that_wants_a_certificate_may_say_so_after_the_handshake(kind, certs):
-    context = asking_for_a_certificate(certs)
+def test_client_certificate_may_be_rejected_after_the_handshake(kind, certs):
+    context = make_requiring_context(certs)
     context.maximum_version = ssl.TLSVersion.TLSv1_3
     cert = None if kind == "no certificate" else str(certs.client_file)
     with ScriptedServer(greet, ssl_context=context) as server:
@@ -604,13 +611,13 @@ def test_a_server_that_wants_a_certificate_may_say_so_after_the_handshake(kind, 
         assert server.requests == []
 
 
-def test_a_password_is_never_shown(certs):
+def test_password_is_never_shown(certs):
     tls = TLSOptions(cert=("client.crt", "client.key", "sesame"))
     assert repr(tls) == "TLSOptions(True, cert=('client.crt', 'client.key', '...'), context=None)"
     assert "sesame" not in repr(Route("https", "api.test", 443, tls))
     wrong = (str(certs.client_cert), str(certs.client_locked_key), "open")
     with pytest.raises(RequestError) as caught:
-        context_for(TLSOptions(cert=wrong))
+        get_ssl_context(TLSOptions(cert=wrong))
     assert "'open'" not in str(caught.value)
 
 
@@ -619,47 +626,47 @@ def test_a_password_is_never_shown(certs):
 
 def unusable(tls: TLSOptions) -> RequestError:
     with pytest.raises(RequestError) as caught:
-        dial(Route("https", "localhost", 1, tls), Clock(Timeout()))
+        dial(Route("https", "localhost", 1, tls), Deadline(Timeout()))
     assert type(caught.value) is RequestError
     assert caught.value.sent == "nothing"
     return caught.value
 
 
-def test_a_missing_ca_file_is_named(tmp_path):
+def test_error_names_a_missing_ca_file(tmp_path):
     error = unusable(TLSOptions(f"{tmp_path}/none.pem"))
     assert str(error) == f"verify='{tmp_path}/none.pem': No such file or directory"
     assert isinstance(error.__cause__, FileNotFoundError)
 
 
-def test_a_ca_file_without_certificates_is_named(tmp_path):
+def test_error_names_a_ca_file_without_certificates(tmp_path):
     path = tmp_path / "empty.pem"
     path.write_text("nothing\n")
     error = unusable(TLSOptions(str(path)))
     assert str(error) == (
-        f"verify='{path}': no PEM file with certificates (NO_CERTIFICATE_OR_CRL_FOUND)"
+        f"verify='{path}': not a PEM file with certificates (NO_CERTIFICATE_OR_CRL_FOUND)"
     )
     assert isinstance(error.__cause__, ssl.SSLError)
 
 
-def test_a_missing_file_of_ours_is_named(certs):
+def test_error_names_a_missing_client_key(certs):
     cert = (str(certs.client_cert), f"{certs.client_key}.none")
     error = unusable(TLSOptions(cert=cert))
     assert str(error) == f"cert={cert!r}: No such file or directory: {cert[1]!r}"
     assert isinstance(error.__cause__, FileNotFoundError)
 
 
-def test_a_key_that_belongs_to_another_certificate_is_refused(certs):
+def test_key_of_another_certificate_is_rejected(certs):
     cert = (str(certs.client_cert), str(certs.server_key))
     error = unusable(TLSOptions(cert=cert))
     assert str(error) == (
-        f"cert={cert!r}: no PEM certificate with the key that belongs to it (KEY_VALUES_MISMATCH)"
+        f"cert={cert!r}: not a PEM certificate with its key (KEY_VALUES_MISMATCH)"
     )
 
 
-def test_a_locked_key_without_password_is_an_error_and_no_question_at_the_terminal(certs):
+def test_encrypted_key_without_password_is_an_error_and_no_prompt(certs):
     cert = (str(certs.client_cert), str(certs.client_locked_key))
     assert str(unusable(TLSOptions(cert=cert))) == (
-        f"cert={cert!r}: the key is encrypted; cert=(certificate, key, password) opens it"
+        f"cert={cert!r}: the key is encrypted; give cert=(certificate, key, password)"
     )
 
 
@@ -683,31 +690,31 @@ def test_a_locked_key_without_password_is_an_error_and_no_question_at_the_termin
         TLSOptions(context="ca.pem"),
     ],
 )
-def test_options_of_the_wrong_kind_are_refused(tls):
+def test_options_of_the_wrong_type_are_rejected(tls):
     unusable(tls)
 
 
-# A context of the caller's
+# Given contexts
 
 
-def test_a_callers_context_is_used_as_it_is(certs):
+def test_given_context_is_used_unchanged(certs):
     context = ssl.create_default_context(cafile=certs.ca_file)
     context.set_alpn_protocols(["acme"])
     server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server_context.load_cert_chain(certs.server_cert, certs.server_key)
     server_context.set_alpn_protocols(["http/1.1", "acme"])
-    assert context_for(TLSOptions(context=context)) is context
+    assert get_ssl_context(TLSOptions(context=context)) is context
     with ScriptedServer(greet, ssl_context=server_context) as server:
         with secured("localhost", server.port, TLSOptions(context=context)) as dialed:
             assert dialed.sock.selected_alpn_protocol() == "acme"
     with ScriptedServer(greet, ssl_context=certs.stranger) as server:
         assert refusal("localhost", server.port, TLSOptions(context=context)) == (
             "its certificate was issued by an authority that is not trusted "
-            "(trusted is what the ssl_context has loaded)"
+            "(trusted are the certificates in the ssl_context)"
         )
 
 
-def test_a_callers_context_may_leave_the_name_unchecked(certs):
+def test_given_context_may_skip_the_name_check(certs):
     context = ssl.create_default_context(cafile=certs.ca_file)
     context.check_hostname = False
     with ScriptedServer(greet, ssl_context=certs.wrong_host) as server:
@@ -716,7 +723,7 @@ def test_a_callers_context_may_leave_the_name_unchecked(certs):
     assert context.verify_mode == ssl.CERT_REQUIRED
 
 
-def test_a_callers_class_of_contexts_finds_its_handshake_done(certs):
+def test_context_subclass_finds_the_handshake_done(certs):
     class Verifying(ssl.SSLContext):
         def wrap_socket(self, *args, **options):
             sock = super().wrap_socket(*args, **options)

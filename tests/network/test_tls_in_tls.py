@@ -1,4 +1,4 @@
-"""TLS inside of TLS: as exact as TLS by itself, however the bytes are cut on either layer."""
+"""TLS inside TLS: the same results as plain TLS, however the bytes of either layer are split."""
 
 from __future__ import annotations
 
@@ -21,24 +21,26 @@ from restkit.network.options import TLSOptions
 from restkit.network.proxy import Proxy
 from restkit.network.route import Route
 from restkit.network.tls_in_tls import TLSInTLS
-from restkit.network.transport import READ, WRITE, NestedTransport, Transport, transport_of
-from restkit.timeouts import Clock, Timeout
+from restkit.network.transport import READ, WRITE, NestedTransport, Transport, make_transport
+from restkit.timeouts import Deadline, Timeout
 from support import ClientGone, ScriptedServer
 from support.memory import descriptors
 from support.peer import HANG_BOUND, Peer
 from support.proxies import NestedServer
+
+pytestmark = pytest.mark.lowest
 
 OPEN = b"HTTP/1.1 200 Connection established\r\n\r\n"
 PATIENT = Timeout(connect=HANG_BOUND, idle=HANG_BOUND)
 Script = Callable[[NestedServer, Peer], object]
 
 
-def clock(timeout: Timeout = PATIENT) -> Clock:
-    return Clock(timeout, "localhost")
+def clock(timeout: Timeout = PATIENT) -> Deadline:
+    return Deadline(timeout, "localhost")
 
 
 def origin(context: ssl.SSLContext, script: Script) -> Callable[[Peer], None]:
-    """An https proxy and the https origin behind it in one."""
+    """Return the script of an https proxy and the https origin behind it."""
 
     def serve(peer: Peer) -> None:
         peer.read_head()
@@ -46,13 +48,13 @@ def origin(context: ssl.SSLContext, script: Script) -> Callable[[Peer], None]:
         try:
             server = NestedServer(peer.sock, context)
         except (ssl.SSLError, ConnectionError) as refused:
-            raise ClientGone("the client did not like the certificate") from refused
+            raise ClientGone("the client rejected the certificate") from refused
         script(server, peer)
 
     return serve
 
 
-def route_by(server: ScriptedServer, certs, scheme: str = "https") -> Route:
+def route_through(server: ScriptedServer, certs, scheme: str = "https") -> Route:
     proxy = Proxy(f"https://localhost:{server.port}", verify=certs.ca_file)
     return Route(scheme, "localhost", 443, TLSOptions(str(certs.ca_file)), proxy)
 
@@ -61,9 +63,9 @@ def route_by(server: ScriptedServer, certs, scheme: str = "https") -> Route:
 def connected(script: Script, certs, **options: ssl.SSLContext) -> Iterator[Transport]:
     inner, outer = options.get("inner", certs.server), options.get("outer", certs.server)
     with ScriptedServer(origin(inner, script), ssl_context=outer) as server:
-        dialed = dial(route_by(server, certs), clock())
+        dialed = dial(route_through(server, certs), clock())
         assert isinstance(dialed.sock, TLSInTLS)
-        transport = transport_of(dialed.sock, "localhost:443")
+        transport = make_transport(dialed.sock, "localhost:443")
         assert isinstance(transport, NestedTransport)
         try:
             yield transport
@@ -72,31 +74,31 @@ def connected(script: Script, certs, **options: ssl.SSLContext) -> Iterator[Tran
 
 
 def send_all(transport: Transport, data: bytes) -> None:
-    """As the exchange does it: the same buffers again until they are gone."""
-    for piece in transport.joined([data]):
-        while len(piece):
-            sent = transport.send([piece])
+    """Send like the exchange: the same buffers again until they are sent."""
+    for part in transport.coalesce([data]):
+        while len(part):
+            sent = transport.send([part])
             if not sent:
                 transport.wait(WRITE, clock(), "sending")
-            piece = memoryview(piece)[sent:]
+            part = memoryview(part)[sent:]
 
 
 def receive_all(transport: Transport, size: int | None = None) -> bytes:
     data = b""
     while size is None or len(data) < size:
         transport.wait_readable(clock(), "reading")
-        piece = transport.receive(100_000)
-        if piece == b"":
+        part = transport.receive(100_000)
+        if part == b"":
             break
-        data += piece or b""
+        data += part or b""
     return data
 
 
-def until_the_client_goes(server: NestedServer, peer: Peer) -> None:
+def wait_for_the_client(server: NestedServer, peer: Peer) -> None:
     peer.read_to_end()
 
 
-def version(server: ssl.TLSVersion, certs) -> ssl.SSLContext:
+def make_context(server: ssl.TLSVersion, certs) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certs.server_cert, certs.server_key)
     context.maximum_version = server
@@ -109,13 +111,13 @@ def version(server: ssl.TLSVersion, certs) -> ssl.SSLContext:
 def echo(server: NestedServer, peer: Peer) -> None:
     while data := server.read():
         server.send(data)
-    server.farewell()
+    server.close_notify()
 
 
 @pytest.mark.parametrize("inner", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 @pytest.mark.parametrize("outer", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_bytes_go_both_ways_in_all_versions(inner, outer, certs):
-    contexts = {"inner": version(inner, certs), "outer": version(outer, certs)}
+    contexts = {"inner": make_context(inner, certs), "outer": make_context(outer, certs)}
     data = bytes(range(256)) * 1000
     with connected(echo, certs, **contexts) as transport:
         for size in (1, 2, 16_384, 16_385, 100_000):
@@ -123,7 +125,7 @@ def test_bytes_go_both_ways_in_all_versions(inner, outer, certs):
             assert receive_all(transport, size) == data[:size]
 
 
-def test_a_write_that_has_to_wait_is_tried_again_and_goes_once(certs):
+def test_write_that_would_block_is_repeated_and_sent_once(certs):
     data = b"".join(number.to_bytes(4, "big") for number in range(2_000_000))
     go = threading.Event()
     arrived = []
@@ -146,9 +148,9 @@ def test_a_write_that_has_to_wait_is_tried_again_and_goes_once(certs):
     assert arrived == [data]
 
 
-def test_what_arrives_can_be_read_while_a_write_waits(certs):
-    # The peer takes nothing more before its own bytes have been taken: a lock-up, if one waited
-    # for the other.
+def test_reads_work_while_a_write_waits(certs):
+    # The server reads nothing before its own bytes are read: a deadlock, if reads waited for
+    # writes.
     size = 20_000_000
 
     def script(server: NestedServer, peer: Peer) -> None:
@@ -168,9 +170,9 @@ def test_what_arrives_can_be_read_while_a_write_waits(certs):
         assert receive_all(transport, 4) == b"done"
 
 
-def test_a_record_may_arrive_in_drops(certs):
+def test_record_may_arrive_in_single_bytes(certs):
     def script(server: NestedServer, peer: Peer) -> None:
-        record = server.encrypted(b"a whole record")
+        record = server.encrypt(b"a whole record")
         peer.send_slowly(record[:-1])
         server.read_exactly(1)
         peer.send(record[-1:])
@@ -183,23 +185,23 @@ def test_a_record_may_arrive_in_drops(certs):
         assert receive_all(transport, 14) == b"a whole record"
 
 
-def test_several_records_in_one_are_all_seen_without_the_socket(certs):
+def test_several_inner_records_are_seen_without_the_socket(certs):
     def script(server: NestedServer, peer: Peer) -> None:
-        peer.send(server.encrypted(b"one") + server.encrypted(b"two") + server.encrypted(b"three"))
+        peer.send(server.encrypt(b"one") + server.encrypt(b"two") + server.encrypt(b"three"))
         peer.read_to_end()
 
     with connected(script, certs) as transport:
         transport.wait_readable(clock(), "reading")
-        while (first := transport.receive(1)) is None:  # tickets of TLS 1.3 go before
+        while (first := transport.receive(1)) is None:  # session tickets of TLS 1.3 come first
             transport.wait_readable(clock(), "reading")
         assert first == b"o"
         at_once = clock(Timeout(idle=0.001))
         for rest in (b"ne", b"two", b"three"):
-            assert transport.readable()
+            assert transport.is_readable()
             transport.wait_readable(at_once, "reading")
             assert transport.wait(READ | WRITE, at_once, "reading") == READ
             assert transport.receive(100) == rest
-        assert not transport.readable()
+        assert not transport.is_readable()
         assert transport.receive(100) is None
         with pytest.raises(IdleTimeout):
             transport.wait_readable(at_once, "reading")
@@ -209,7 +211,7 @@ def test_receive_into_fills_a_view_from_several_records(certs):
     def script(server: NestedServer, peer: Peer) -> None:
         for _ in range(10):
             server.send(b"0123456789" * 3000)
-        server.farewell()
+        server.close_notify()
 
     buffer = bytearray(65_536)
     arrived = bytearray()
@@ -221,17 +223,19 @@ def test_receive_into_fills_a_view_from_several_records(certs):
                 break
             arrived += buffer[: count or 0]
     assert bytes(arrived) == b"0123456789" * 30_000
-    assert not transport.cut_off
+    assert not transport.missing_close_notify
 
 
 @pytest.fixture(scope="module")
 def echoing(certs) -> Iterator[Callable[[], Transport]]:
-    """Makes connections to one server, for many examples."""
+    """A function that connects to one server, for many examples."""
     made: list[Transport] = []
     with ScriptedServer(origin(certs.server, echo), ssl_context=certs.server) as server:
 
         def connect() -> Transport:
-            made.append(transport_of(dial(route_by(server, certs), clock()).sock, "localhost:443"))
+            made.append(
+                make_transport(dial(route_through(server, certs), clock()).sock, "localhost:443")
+            )
             return made[-1]
 
         yield connect
@@ -241,14 +245,14 @@ def echoing(certs) -> Iterator[Callable[[], Transport]]:
 
 @pytest.mark.leaves_behind("a server for all the examples")
 @given(
-    pieces=st.lists(st.binary(min_size=1, max_size=40_000), max_size=6),
+    chunks=st.lists(st.binary(min_size=1, max_size=40_000), max_size=6),
     sizes=st.lists(st.integers(1, 20_000), min_size=1),
 )
-def test_any_pieces_come_back_as_they_went(echoing, pieces, sizes):
+def test_any_chunks_come_back_unchanged(echoing, chunks, sizes):
     transport = echoing()
-    whole, back, turn = b"".join(pieces), b"", 0
-    for piece in pieces:
-        send_all(transport, piece)
+    whole, back, turn = b"".join(chunks), b"", 0
+    for chunk in chunks:
+        send_all(transport, chunk)
     while len(back) < len(whole):
         transport.wait_readable(clock(), "reading")
         back += transport.receive(sizes[turn % len(sizes)]) or b""
@@ -260,37 +264,37 @@ def test_any_pieces_come_back_as_they_went(echoing, pieces, sizes):
 # Ends
 
 
-def test_a_farewell_is_the_end(certs):
+def test_close_notify_is_the_end(certs):
     def script(server: NestedServer, peer: Peer) -> None:
         server.send(b"all")
-        server.farewell()
+        server.close_notify()
         peer.read_to_end()
 
     with connected(script, certs) as transport:
         assert receive_all(transport) == b"all"
-        assert not transport.cut_off
+        assert not transport.missing_close_notify
         assert transport.receive(1) == b""
         assert transport.receive_into(memoryview(bytearray(1))) == 0
 
 
-@pytest.mark.parametrize("farewell_of_the_proxy", [False, True])
-def test_an_end_without_the_origin_s_farewell_is_cut_off(farewell_of_the_proxy, certs):
+@pytest.mark.parametrize("proxy_sends_close_notify", [False, True])
+def test_end_without_close_notify_of_the_origin_is_noticed(proxy_sends_close_notify, certs):
     def script(server: NestedServer, peer: Peer) -> None:
         server.send(b"part")
         server.read_exactly(1)
-        peer.close() if farewell_of_the_proxy else peer.cut()
+        peer.close() if proxy_sends_close_notify else peer.cut()
 
     with connected(script, certs) as transport:
         assert receive_all(transport, 4) == b"part"
         send_all(transport, b"!")
         assert receive_all(transport) == b""
-        assert transport.cut_off
-        # The end stays what it is.
+        assert transport.missing_close_notify
+        # The end stays the end.
         assert transport.receive(1) == b""
         assert transport.receive_into(memoryview(bytearray(1))) == 0
 
 
-def test_what_came_before_a_cut_is_given_and_then_the_cut(certs):
+def test_bytes_before_a_cut_are_returned_first(certs):
     def script(server: NestedServer, peer: Peer) -> None:
         server.send(b"x" * 50_000)
         server.read_exactly(1)
@@ -300,26 +304,26 @@ def test_what_came_before_a_cut_is_given_and_then_the_cut(certs):
     with connected(script, certs) as transport:
         send_all(transport, b"!")
         count = 0
-        while not transport.cut_off:
+        while not transport.missing_close_notify:
             transport.wait_readable(clock(), "reading")
             count += transport.receive_into(view) or 0
         assert count == 50_000
 
 
-def test_half_a_record_is_no_data(certs):
+def test_incomplete_record_is_no_data(certs):
     def script(server: NestedServer, peer: Peer) -> None:
-        peer.send(server.encrypted(b"a whole record")[:-1])
+        peer.send(server.encrypt(b"a whole record")[:-1])
         server.read_exactly(1)
 
     with connected(script, certs) as transport:
         send_all(transport, b"!")
         assert receive_all(transport) == b""
-        assert transport.cut_off
+        assert transport.missing_close_notify
 
 
-def test_a_forged_record_is_a_tls_error(certs):
+def test_forged_record_is_a_tls_error(certs):
     def script(server: NestedServer, peer: Peer) -> None:
-        record = bytearray(server.encrypted(b"a whole record"))
+        record = bytearray(server.encrypt(b"a whole record"))
         record[-1] ^= 1
         peer.send(bytes(record))
         peer.read_to_end()
@@ -329,41 +333,43 @@ def test_a_forged_record_is_a_tls_error(certs):
             receive_all(transport)
 
 
-def test_an_alert_of_the_origin_is_a_tls_error(certs):
-    # A server that wants a certificate says so, with TLS 1.3, at our first read.
-    def wants_one(server: NestedServer, peer: Peer) -> None:
+def test_alert_of_the_origin_is_a_transport_error(certs):
+    # With TLS 1.3 the alert of a server that requires a certificate arrives at our first read.
+    def fail(server: NestedServer, peer: Peer) -> None:
         raise AssertionError("never reached")
 
-    with ScriptedServer(origin(certs.asks_client, wants_one), ssl_context=certs.server) as server:
+    with ScriptedServer(origin(certs.asks_client, fail), ssl_context=certs.server) as server:
         with pytest.raises(TransportError):
-            transport = transport_of(dial(route_by(server, certs), clock()).sock, "localhost:443")
+            transport = make_transport(
+                dial(route_through(server, certs), clock()).sock, "localhost:443"
+            )
             try:
                 receive_all(transport)
-                assert transport.cut_off  # this server dies without its alert
+                assert transport.missing_close_notify  # this server dies without its alert
                 raise TransportError("cut off")
             finally:
                 transport.close()
 
 
-def test_a_client_certificate_goes_to_the_origin(certs):
+def test_client_certificate_is_sent_to_the_origin(certs):
     def script(server: NestedServer, peer: Peer) -> None:
         server.send(b"known" if server.tls.getpeercert() else b"unknown")
         peer.read_to_end()
 
     with ScriptedServer(origin(certs.asks_client, script), ssl_context=certs.server) as server:
-        route = route_by(server, certs)
+        route = route_through(server, certs)
         tls = TLSOptions(str(certs.ca_file), str(certs.client_file))
-        transport = transport_of(dial(route._replace(tls=tls), clock()).sock, "localhost:443")
+        transport = make_transport(dial(route._replace(tls=tls), clock()).sock, "localhost:443")
         try:
             assert receive_all(transport, 5) == b"known"
         finally:
             transport.close()
 
 
-# At rest
+# Idle connections
 
 
-def test_quiet_is_what_a_resting_connection_has_to_be(certs):
+def test_is_idle_ignores_session_tickets(certs):
     speak, end = threading.Event(), threading.Event()
 
     def script(server: NestedServer, peer: Peer) -> None:
@@ -374,27 +380,27 @@ def test_quiet_is_what_a_resting_connection_has_to_be(certs):
 
     with connected(script, certs) as transport:
         send_all(transport, b"!")
-        assert transport.quiet()  # tickets of TLS 1.3 are nobody's answer
+        assert transport.is_idle()  # session tickets of TLS 1.3 are no response
         speak.set()
-        while transport.quiet():  # what comes first may be one more of the tickets
+        while transport.is_idle():  # the first bytes may be another session ticket
             transport.wait_readable(clock(), "reading")
         end.set()
 
 
-def test_who_rests_notices_the_end(certs):
+def test_idle_connection_notices_the_end(certs):
     with connected(lambda server, peer: server.read_exactly(1), certs) as transport:
-        assert transport.quiet()
+        assert transport.is_idle()
         send_all(transport, b"!")
-        while transport.quiet():
+        while transport.is_idle():
             transport.wait_readable(clock(), "reading")
 
 
-# From another thread, and away
+# Other threads; detaching
 
 
 @pytest.mark.parametrize("waiting", ["to read", "to send"])
-def test_abort_wakes_who_waits(waiting, certs):
-    with connected(until_the_client_goes if waiting == "to read" else stalled, certs) as transport:
+def test_abort_wakes_a_waiting_thread(waiting, certs):
+    with connected(wait_for_the_client if waiting == "to read" else stalled, certs) as transport:
         if waiting == "to send":
             while transport.send([b"x" * 65536]):
                 pass
@@ -411,7 +417,7 @@ def stalled(server: NestedServer, peer: Peer) -> None:
     peer.pause(HANG_BOUND - 1)
 
 
-def test_detached_it_is_a_socket_that_blocks(certs):
+def test_detached_socket_blocks(certs):
     with connected(echo, certs) as transport:
         with transport.detach() as sock:
             sock.sendall(b"0123456789" * 100_000)
@@ -438,33 +444,33 @@ def test_detached_it_is_a_socket_that_blocks(certs):
     ("kind", "why"),
     [
         ("expired", "its certificate has expired, by this machine's clock"),
-        ("wrong_host", "its certificate is for elsewhere.example, and not for localhost"),
+        ("wrong_host", "its certificate is for elsewhere.example, not for localhost"),
         ("stranger", "its certificate was issued by an authority that is not trusted"),
-        ("self_signed", "its certificate is self-signed, and is not itself trusted"),
+        ("self_signed", "its certificate is self-signed and not trusted"),
     ],
 )
-def test_the_origin_s_certificate_is_verified_within_the_proxy_s_tls(kind, why, certs):
+def test_certificate_of_the_origin_is_verified_inside_the_proxy_tls(kind, why, certs):
     context = getattr(certs, kind)
     before = set(descriptors())
-    with ScriptedServer(origin(context, until_the_client_goes), ssl_context=certs.server) as server:
+    with ScriptedServer(origin(context, wait_for_the_client), ssl_context=certs.server) as server:
         with pytest.raises(TLSError) as caught:
-            dial(route_by(server, certs), clock())
+            dial(route_through(server, certs), clock())
         server.join()
     assert set(descriptors()) == before
     assert str(caught.value).startswith(f"localhost:443: {why}")
     assert isinstance(caught.value.__cause__, ssl.SSLCertVerificationError)
 
 
-def test_a_pinned_certificate_is_compared_within_the_proxy_s_tls(certs):
+def test_fingerprint_is_compared_inside_the_proxy_tls(certs):
     with ScriptedServer(
-        origin(certs.server, until_the_client_goes), ssl_context=certs.server
+        origin(certs.server, wait_for_the_client), ssl_context=certs.server
     ) as server:
         tls = TLSOptions(str(certs.ca_file), fingerprint="ab" * 32)
         with pytest.raises(TLSError, match="has the SHA-256 fingerprint"):
-            dial(route_by(server, certs)._replace(tls=tls), clock())
+            dial(route_through(server, certs)._replace(tls=tls), clock())
 
 
-def test_an_origin_without_tls(certs):
+def test_origin_without_tls_is_a_tls_error(certs):
     def script(peer: Peer) -> None:
         peer.read_head()
         peer.send(OPEN)
@@ -474,11 +480,11 @@ def test_an_origin_without_tls(certs):
 
     with ScriptedServer(script, ssl_context=certs.server) as server:
         with pytest.raises(TLSError) as caught:
-            dial(route_by(server, certs), clock())
+            dial(route_through(server, certs), clock())
     assert str(caught.value).startswith("localhost:443: the TLS handshake failed: wrong version")
 
 
-def test_a_proxy_may_close_in_the_origin_s_handshake(certs):
+def test_proxy_that_closes_in_the_inner_handshake_is_a_tls_error(certs):
     def script(peer: Peer) -> None:
         peer.read_head()
         peer.send(OPEN)
@@ -486,15 +492,15 @@ def test_a_proxy_may_close_in_the_origin_s_handshake(certs):
 
     with ScriptedServer(script, ssl_context=certs.server) as server:
         with pytest.raises(TLSError) as caught:
-            dial(route_by(server, certs), clock())
+            dial(route_through(server, certs), clock())
     assert str(caught.value) == (
         "localhost:443: the TLS handshake failed: unexpected eof while reading; "
-        "it closed the connection"
+        "the server closed the connection"
     )
 
 
 def drip(peer: Peer) -> None:
-    # A record of the inner TLS that never gets whole, but always a little further.
+    # A record of the inner TLS that grows, but is never complete.
     peer.read_head()
     peer.send(OPEN)
     peer.read_some()
@@ -504,11 +510,11 @@ def drip(peer: Peer) -> None:
         peer.pause(0.05)
 
 
-def test_W13_the_time_for_connecting_spans_the_inner_handshake(certs):
+def test_W13_connect_timeout_includes_the_inner_handshake(certs):
     with ScriptedServer(drip, ssl_context=certs.server) as server:
         start = time.monotonic()
         with pytest.raises(ConnectTimeout) as caught:
-            dial(route_by(server, certs), clock(Timeout(connect=0.5)))
+            dial(route_through(server, certs), clock(Timeout(connect=0.5)))
         assert time.monotonic() - start < HANG_BOUND
     assert str(caught.value) == (
         "localhost:443: still in the TLS handshake when the 0.5 s of Timeout.connect were over"
@@ -516,10 +522,10 @@ def test_W13_the_time_for_connecting_spans_the_inner_handshake(certs):
 
 
 class Interrupted(BaseException):
-    """What Ctrl-C is, but for the name: pytest takes that one for its own."""
+    """Like KeyboardInterrupt, which pytest would take for its own."""
 
 
-def test_an_interrupted_inner_handshake_leaves_nothing_open(certs):
+def test_interrupted_inner_handshake_leaves_nothing_open(certs):
     def handler(*_: object) -> None:
         raise Interrupted
 
@@ -537,31 +543,31 @@ def test_an_interrupted_inner_handshake_leaves_nothing_open(certs):
         with ScriptedServer(script, ssl_context=certs.server) as server:
             opened = len(descriptors())
             with pytest.raises(Interrupted):
-                dial(route_by(server, certs), clock())
+                dial(route_through(server, certs), clock())
             server.join()
             assert len(descriptors()) == opened
     finally:
         signal.signal(signal.SIGALRM, before)
 
 
-def test_a_context_that_verifies_sockets_itself_is_refused_here(certs):
+def test_context_subclass_is_rejected_for_tls_in_tls(certs):
     class Trusting(ssl.SSLContext):
         def wrap_socket(self, *args: object, **options: object) -> ssl.SSLSocket:
-            raise AssertionError("given something that is no socket")
+            raise AssertionError("called with something that is not a socket")
 
     context = Trusting(ssl.PROTOCOL_TLS_CLIENT)
     with ScriptedServer(
-        origin(certs.server, until_the_client_goes), ssl_context=certs.server
+        origin(certs.server, wait_for_the_client), ssl_context=certs.server
     ) as server:
-        route = route_by(server, certs)._replace(tls=TLSOptions(context=context))
-        with pytest.raises(RequestError, match="cannot be used behind an https proxy"):
+        route = route_through(server, certs)._replace(tls=TLSOptions(context=context))
+        with pytest.raises(RequestError, match="cannot be used through an https proxy"):
             dial(route, clock())
 
 
 # A whole exchange
 
 
-def test_an_upgraded_connection_is_handed_over(certs):
+def test_upgraded_connection_is_handed_over(certs):
     def script(server: NestedServer, peer: Peer) -> None:
         while b"\r\n\r\n" not in server.read():
             pass
@@ -581,8 +587,8 @@ def test_an_upgraded_connection_is_handed_over(certs):
                 assert sock.recv(3) == b"abc"
 
 
-def test_a_socket_pair_will_do_for_the_outer_connection(certs):
-    # Nothing but its sockets is asked of the way to the proxy.
+def test_outer_connection_may_be_a_socket_pair(certs):
+    # The outer connection only needs to be a socket.
     ours, theirs = socket.socketpair()
     ready = []
 

@@ -1,4 +1,4 @@
-"""Ways through HTTP proxies: what is asked, every answer that is none, and who is to blame."""
+"""Tunnels through HTTP proxies: the request, every kind of failed response, and who is at fault."""
 
 from __future__ import annotations
 
@@ -35,23 +35,25 @@ GREETING = b"the origin"
 CREDENTIALS = "aladdin:open%20sesame@"
 
 
-def by(proxy: Proxy, host: str = "origin.test", port: int = 443, **options: object) -> Route:
+def route_through(
+    proxy: Proxy, host: str = "origin.test", port: int = 443, **options: object
+) -> Route:
     return Route("https", host, port, proxy=proxy, **options)
 
 
-def answering(*answers: bytes) -> Callable[[Peer], None]:
-    """A proxy that reads a CONNECT, sends this, and then waits for the client to go."""
+def respond_with(*responses: bytes) -> Callable[[Peer], None]:
+    """Return a script: read a CONNECT, send these bytes, wait for the end of the client."""
 
     def script(peer: Peer) -> None:
         peer.read_head()
-        peer.send(*answers)
+        peer.send(*responses)
         peer.read_to_end()
 
     return script
 
 
 def tunnel_to(context: ssl.SSLContext, *before: bytes) -> Callable[[Peer], None]:
-    """A proxy that is the origin, too."""
+    """Return the script of a proxy that is the origin too."""
 
     def script(peer: Peer) -> None:
         peer.read_head()
@@ -59,28 +61,28 @@ def tunnel_to(context: ssl.SSLContext, *before: bytes) -> Callable[[Peer], None]
         try:
             peer.secure(context)
         except ssl.SSLError as refused:
-            raise ClientGone("the client did not like the certificate") from refused
+            raise ClientGone("the client rejected the certificate") from refused
         peer.send(GREETING)
         peer.read_to_end()
 
     return script
 
 
-def refusal_of(*answers: bytes, user: str = "") -> Error:
-    """What a proxy that answers this makes of a dial; its address is written PROXY."""
-    with ScriptedServer(answering(*answers)) as server:
-        error = failure(by(Proxy(f"http://{user}{V4}:{server.port}")))
+def refusal_of(*responses: bytes, user: str = "") -> Error:
+    """Return the error of a dial with these responses; PROXY stands for the address."""
+    with ScriptedServer(respond_with(*responses)) as server:
+        error = failure(route_through(Proxy(f"http://{user}{V4}:{server.port}")))
     error.message = error.message.replace(f"{V4}:{server.port}", "PROXY")
     return error
 
 
-# The way through
+# The tunnel
 
 
-def test_a_tunnel_is_asked_for_and_the_origin_verified_within_it(certs):
+def test_tunnel_is_opened_and_the_origin_verified_through_it(certs):
     with ScriptedServer(tunnel_to(certs.server)) as server:
         proxy = Proxy(f"http://{CREDENTIALS}{V4}:{server.port}", headers={"X-Team": "blue"})
-        route = by(proxy, "localhost", 8443, tls=TLSOptions(str(certs.ca_file)))
+        route = route_through(proxy, "localhost", 8443, tls=TLSOptions(str(certs.ca_file)))
         before = time.perf_counter()
         with dial(route, clock()).sock as sock:
             assert isinstance(sock, ssl.SSLSocket)
@@ -100,11 +102,13 @@ def test_a_tunnel_is_asked_for_and_the_origin_verified_within_it(certs):
     assert before < time.perf_counter()
 
 
-def test_times_are_those_of_the_proxy_s_tcp_and_the_origin_s_tls(certs):
+def test_times_are_of_the_proxy_tcp_and_the_origin_tls(certs):
     with ScriptedServer(tunnel_to(certs.server)) as server:
         proxy = Proxy(f"http://{V4}:{server.port}")
         before = time.perf_counter()
-        dialed = dial(by(proxy, "localhost", tls=TLSOptions(str(certs.ca_file))), clock())
+        dialed = dial(
+            route_through(proxy, "localhost", tls=TLSOptions(str(certs.ca_file))), clock()
+        )
         dialed.sock.close()
         assert before < dialed.connected < dialed.secured < time.perf_counter()
 
@@ -113,23 +117,23 @@ def test_times_are_those_of_the_proxy_s_tcp_and_the_origin_s_tls(certs):
     ("host", "authority"),
     [
         ("::1", b"[::1]:443"),
-        ("fe80::1%eth0", b"[fe80::1]:443"),  # the zone is this machine's, and not the proxy's
+        ("fe80::1%eth0", b"[fe80::1]:443"),  # a zone belongs to this machine
         ("origin.test.", b"origin.test.:443"),
         ("10.0.0.1", b"10.0.0.1:443"),
     ],
 )
-def test_the_origin_is_named_as_the_proxy_can_understand_it(host, authority):
-    with ScriptedServer(answering(b"HTTP/1.1 403 Forbidden\r\n\r\n")) as server:
-        failure(by(Proxy(f"http://{V4}:{server.port}"), host))
+def test_connect_target_is_written_for_the_proxy(host, authority):
+    with ScriptedServer(respond_with(b"HTTP/1.1 403 Forbidden\r\n\r\n")) as server:
+        failure(route_through(Proxy(f"http://{V4}:{server.port}"), host))
         server.join()
         [wire] = server.wire
     assert wire.startswith(b"CONNECT %b HTTP/1.1\r\nHost: %b\r\n" % (authority, authority))
 
 
-def test_fields_of_the_caller_take_the_place_of_ours():
-    with ScriptedServer(answering(b"HTTP/1.1 403 Forbidden\r\n\r\n")) as server:
+def test_given_headers_replace_the_defaults():
+    with ScriptedServer(respond_with(b"HTTP/1.1 403 Forbidden\r\n\r\n")) as server:
         headers = [("user-agent", "robot"), ("X-A", "1"), ("X-A", "2")]
-        failure(by(Proxy(f"http://{V4}:{server.port}", headers=headers)))
+        failure(route_through(Proxy(f"http://{V4}:{server.port}", headers=headers)))
         server.join()
         [wire] = server.wire
     assert wire == (
@@ -149,44 +153,46 @@ def test_fields_of_the_caller_take_the_place_of_ours():
 )
 def test_any_2xx_opens_the_tunnel_however_it_arrives(answer, certs):
     with ScriptedServer(tunnel_to(certs.server, *answer)) as server:
-        route = by(Proxy(f"{V4}:{server.port}"), "localhost", tls=TLSOptions(str(certs.ca_file)))
+        route = route_through(
+            Proxy(f"{V4}:{server.port}"), "localhost", tls=TLSOptions(str(certs.ca_file))
+        )
         with dial(route, clock()).sock as sock:
             assert sock.recv(100) == GREETING
 
 
-# Answers that are none
+# Failed responses
 
 
-def test_a_refusal_names_the_hop_the_status_and_the_reason():
+def test_refusal_names_proxy_status_and_reason():
     error = refusal_of(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 4\r\n\r\nno!!")
     assert type(error) is ProxyError
     assert str(error) == "the proxy PROXY refused a tunnel to origin.test:443: 403 Forbidden"
 
 
-def test_a_refusal_is_one_whatever_is_wrong_with_its_body():
+def test_refusal_with_an_invalid_body_is_a_refusal():
     error = refusal_of(b"HTTP/1.1 403 No\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n")
     assert str(error).endswith(": 403 No")
 
 
-def test_a_refusal_may_lack_a_reason():
+def test_refusal_may_lack_a_reason():
     assert str(refusal_of(b"HTTP/1.1 502\r\n\r\n")).endswith("to origin.test:443: 502")
 
 
 @pytest.mark.parametrize("status", [b"101 Switching", b"302 Found", b"500 Oh"])
-def test_nothing_but_2xx_opens_a_tunnel(status):
+def test_only_2xx_opens_a_tunnel(status):
     error = refusal_of(b"HTTP/1.1 %b\r\nLocation: https://evil.test\r\n\r\n" % status)
     assert str(error).endswith(f": {status.decode()}")
 
 
-def test_a_407_says_that_credentials_are_wanted():
+def test_407_error_asks_for_credentials():
     error = refusal_of(b"HTTP/1.1 407 Who?\r\nProxy-Authenticate: Basic realm=x\r\n\r\n")
     assert str(error) == (
         "the proxy PROXY refused a tunnel to origin.test:443: 407 Who?; "
-        "it wants a user name and a password: http://user:password@"
+        "it requires a user name and a password: give http://user:password@..."
     )
 
 
-def test_a_407_says_that_those_given_are_not_the_ones():
+def test_407_error_says_that_the_credentials_were_rejected():
     error = refusal_of(b"HTTP/1.1 407 Who?\r\n\r\n", user=CREDENTIALS)
     assert str(error) == (
         "the proxy PROXY refused a tunnel to origin.test:443: 407 Who?; "
@@ -194,20 +200,20 @@ def test_a_407_says_that_those_given_are_not_the_ones():
     )
 
 
-def test_a_reason_is_shown_without_what_a_terminal_would_obey_and_not_at_length():
+def test_reason_is_shown_short_and_without_control_characters():
     error = refusal_of(b"HTTP/1.1 403 \x1b[31m" + b"x" * 1000 + b"\r\n\r\n")
     assert str(error).endswith(": 403 ?[31m" + "x" * 95)
 
 
-def test_bytes_behind_the_answer_are_not_taken_for_the_origin_s():
+def test_bytes_after_the_response_are_an_error():
     error = refusal_of(OPEN + b"HTTP/1.1")
     assert str(error) == (
-        "the proxy PROXY sent 8 bytes behind its 200 for a tunnel to origin.test:443, "
-        "where the origin had nothing to say yet"
+        "the proxy PROXY sent 8 bytes after its 200 for a tunnel to origin.test:443, "
+        "before the origin could have sent any"
     )
 
 
-def test_bytes_that_come_later_are_no_tls():
+def test_plain_bytes_after_the_client_hello_are_a_tls_error():
     def script(peer: Peer) -> None:
         peer.read_head()
         peer.send(OPEN)
@@ -216,7 +222,7 @@ def test_bytes_that_come_later_are_no_tls():
         peer.read_to_end()
 
     with ScriptedServer(script) as server:
-        error = failure(by(Proxy(f"{V4}:{server.port}")))
+        error = failure(route_through(Proxy(f"{V4}:{server.port}")))
     assert type(error) is TLSError
     assert str(error).startswith("origin.test:443: the TLS handshake failed: ")
 
@@ -224,26 +230,27 @@ def test_bytes_that_come_later_are_no_tls():
 @pytest.mark.parametrize(
     ("answer", "why"),
     [
-        (b"SSH-2.0-OpenSSH_9\r\n", "the answer begins with 'SSH-2.0-OpenSSH_9'"),
-        (b"HTTP/1.1 200 OK\nA: b\n\n", "the answer begins with"),
+        (b"SSH-2.0-OpenSSH_9\r\n", "the response begins with 'SSH-2.0-OpenSSH_9'"),
+        (b"HTTP/1.1 200 OK\nA: b\n\n", "the response begins with"),
         (b"HTTP/1.1 200 OK\r\nA : b\r\n\r\n", "line 2 of the head has a space before its colon"),
         (b"HTTP/1.1 200 OK\r\nA: " + b"b" * 70_000, "longer than 65536 bytes"),
         (b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 300, "more than 256 lines"),
-        (OPEN.replace(b"200", b"103") * 50, "more than 32 interim answers"),
+        (OPEN.replace(b"200", b"103") * 50, "more than 32 interim responses"),
     ],
 )
-def test_what_is_no_answer_of_http_is_the_proxy_s_fault(answer, why):
+def test_invalid_response_is_a_proxy_error(answer, why):
     error = refusal_of(answer)
     assert type(error) is ProxyError
     assert str(error).startswith(
-        "the proxy PROXY gave no HTTP answer when it was asked for a tunnel to origin.test:443: "
+        "the proxy PROXY sent no valid HTTP response when it was asked for a tunnel to "
+        "origin.test:443: "
     )
     assert why in str(error)
 
 
-def test_a_proxy_may_close_instead_of_answering():
+def test_close_without_a_response_is_a_proxy_error():
     with ScriptedServer(lambda peer: peer.read_head()) as server:
-        error = failure(by(Proxy(f"{V4}:{server.port}")))
+        error = failure(route_through(Proxy(f"{V4}:{server.port}")))
     assert type(error) is ProxyError
     assert str(error) == (
         f"the proxy {V4}:{server.port} closed the connection when it was asked for a tunnel to "
@@ -251,13 +258,13 @@ def test_a_proxy_may_close_instead_of_answering():
     )
 
 
-def test_a_proxy_may_reset_instead_of_answering():
+def test_reset_without_a_response_is_a_proxy_error():
     def script(peer: Peer) -> None:
         peer.read_head()
         peer.reset()
 
     with ScriptedServer(script) as server:
-        error = failure(by(Proxy(f"{V4}:{server.port}")))
+        error = failure(route_through(Proxy(f"{V4}:{server.port}")))
     assert type(error) is ProxyError
     assert str(error) == (
         f"the proxy {V4}:{server.port} broke the connection off when it was asked for a tunnel "
@@ -266,23 +273,23 @@ def test_a_proxy_may_reset_instead_of_answering():
     assert isinstance(error.__cause__, ConnectionResetError)
 
 
-# The proxy that cannot be reached
+# Proxies that cannot be reached
 
 
-def test_a_proxy_that_refuses_the_connection():
+def test_refused_connection_is_a_proxy_error():
     with refusing() as port:
-        error = failure(by(Proxy(f"{V4}:{port}")))
+        error = failure(route_through(Proxy(f"{V4}:{port}")))
     assert type(error) is ProxyError
     assert str(error) == f"cannot connect to the proxy {V4}:{port}: Connection refused"
     assert isinstance(error.__cause__, ConnectionRefusedError)
 
 
-def test_a_proxy_whose_name_nobody_knows(monkeypatch):
+def test_unknown_name_of_a_proxy_is_a_proxy_error(monkeypatch):
     def getaddrinfo(*_: object, **__: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    error = failure(by(Proxy("proxy.test:3128")))
+    error = failure(route_through(Proxy("proxy.test:3128")))
     assert type(error) is ProxyError
     assert str(error) == (
         "the proxy proxy.test:3128: no address for this name: Name or service not known"
@@ -294,14 +301,14 @@ def test_a_proxy_whose_name_nobody_knows(monkeypatch):
     ("kind", "why"),
     [
         ("expired", "its certificate has expired, by this machine's clock"),
-        ("wrong_host", "its certificate is for elsewhere.example, and not for localhost"),
-        ("stranger", "its certificate was issued by an authority that is not trusted (trusted is"),
+        ("wrong_host", "its certificate is for elsewhere.example, not for localhost"),
+        ("stranger", "its certificate was issued by an authority that is not trusted (trusted are"),
     ],
 )
-def test_the_certificate_of_the_proxy_is_verified_as_its_own_options_say(kind, why, scheme, certs):
-    with ScriptedServer(answering(OPEN), ssl_context=getattr(certs, kind)) as server:
+def test_certificate_of_the_proxy_is_verified_by_its_own_options(kind, why, scheme, certs):
+    with ScriptedServer(respond_with(OPEN), ssl_context=getattr(certs, kind)) as server:
         proxy = Proxy(f"https://localhost:{server.port}", verify=certs.ca_file)
-        # The origin's options trust anybody: that is nothing to the proxy.
+        # The options of the origin trust any server, which must not affect the proxy.
         anybody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
         error = failure(Route(scheme, "origin.test", 443, TLSOptions(context=anybody), proxy))
@@ -310,49 +317,49 @@ def test_the_certificate_of_the_proxy_is_verified_as_its_own_options_say(kind, w
     assert isinstance(error.__cause__, ssl.SSLCertVerificationError)
 
 
-def test_a_proxy_without_tls_where_tls_was_promised():
+def test_https_proxy_without_tls_is_a_proxy_error():
     with ScriptedServer(lambda peer: (peer.read_some(), peer.send(OPEN))) as server:
-        error = failure(by(Proxy(f"https://localhost:{server.port}")))
+        error = failure(route_through(Proxy(f"https://localhost:{server.port}")))
     assert type(error) is ProxyError
     assert str(error) == (
         f"the proxy localhost:{server.port}: the TLS handshake failed: wrong version number; "
-        "no TLS seems to be spoken there: should the URL begin with http://?"
+        "the server does not seem to use TLS: should the URL begin with http://?"
     )
 
 
-def test_a_proxy_that_wants_a_certificate_of_ours(certs):
-    with ScriptedServer(answering(OPEN), ssl_context=certs.asks_client) as server:
+def test_proxy_may_require_a_client_certificate(certs):
+    with ScriptedServer(respond_with(OPEN), ssl_context=certs.asks_client) as server:
         url = f"https://localhost:{server.port}"
-        error = failure(by(Proxy(url, verify=certs.ca_file)))
+        error = failure(route_through(Proxy(url, verify=certs.ca_file)))
         own = Proxy(url, verify=certs.ca_file, cert=str(certs.client_file))
         with dial(Route("http", "origin.test", 80, proxy=own), clock()).sock as sock:
             sock.sendall(b"GET http://origin.test/ HTTP/1.1\r\n\r\n")
             assert sock.recv(100) == OPEN
     assert type(error) is ProxyError
-    # With TLS 1.3 it says so when it is asked already.
+    # With TLS 1.3 the alert arrives after the request was sent.
     assert str(error).startswith(f"the proxy localhost:{server.port} broke the connection off when")
 
 
-def test_the_origin_s_certificate_is_the_origin_s_fault(certs):
+def test_invalid_certificate_of_the_origin_is_a_tls_error(certs):
     with ScriptedServer(tunnel_to(certs.expired)) as server:
         proxy = Proxy(f"{V4}:{server.port}")
-        error = failure(by(proxy, "localhost", tls=TLSOptions(str(certs.ca_file))))
+        error = failure(route_through(proxy, "localhost", tls=TLSOptions(str(certs.ca_file))))
     assert type(error) is TLSError
     assert str(error) == ("localhost:443: its certificate has expired, by this machine's clock")
 
 
-def test_C05_the_check_of_the_proxy_s_addresses(resolving):
-    asked: list[str] = []
+def test_C05_addresses_of_the_proxy_are_checked(resolving):
+    checked: list[str] = []
 
     def check(ip: object) -> bool:
-        asked.append(str(ip))
+        checked.append(str(ip))
         return False
 
     resolving("10.0.0.1", "fd00::1")
-    error = failure(by(Proxy("proxy.test:3128", check_address=check)))
+    error = failure(route_through(Proxy("proxy.test:3128", check_address=check)))
     assert type(error) is ProxyError
     assert str(error) == "the proxy proxy.test:3128: check_address= forbids 10.0.0.1, fd00::1"
-    assert asked == ["10.0.0.1", "fd00::1"]
+    assert checked == ["10.0.0.1", "fd00::1"]
 
 
 @pytest.fixture
@@ -372,7 +379,7 @@ def resolving(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return resolve_to
 
 
-def test_how_sockets_are_opened_goes_for_the_way_to_the_proxy():
+def test_socket_options_apply_to_the_proxy_connection():
     with socket.socket() as free:
         free.bind((V4, 0))
         source = free.getsockname()
@@ -386,14 +393,14 @@ def test_how_sockets_are_opened_goes_for_the_way_to_the_proxy():
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
-# Requests that are handed over
+# Forwarded requests
 
 
 def dialed(route: Route) -> Dialed:
     return dial(route, clock())
 
 
-def test_for_a_plain_origin_the_connection_leads_to_the_proxy_and_nothing_is_said():
+def test_plain_origin_gets_a_connection_to_the_proxy_without_a_tunnel():
     with ScriptedServer(lambda peer: peer.read_to_end()) as server:
         proxy = Proxy(f"{V4}:{server.port}")
         connection = dialed(Route("http", "origin.test", 80, proxy=proxy))
@@ -404,7 +411,7 @@ def test_for_a_plain_origin_the_connection_leads_to_the_proxy_and_nothing_is_sai
         assert server.wire == [b""]
 
 
-def test_for_a_plain_origin_an_https_proxy_has_its_tls(certs):
+def test_https_proxy_uses_tls_for_a_plain_origin(certs):
     with ScriptedServer(lambda peer: peer.read_to_end(), ssl_context=certs.server) as server:
         proxy = Proxy(f"https://localhost:{server.port}", verify=certs.ca_file)
         connection = dialed(Route("http", "origin.test", 80, proxy=proxy))
@@ -413,7 +420,7 @@ def test_for_a_plain_origin_an_https_proxy_has_its_tls(certs):
             assert connection.secured > connection.connected
 
 
-# Clocks
+# Timeouts
 
 
 def drip(peer: Peer) -> None:
@@ -424,10 +431,10 @@ def drip(peer: Peer) -> None:
         peer.pause(0.02)
 
 
-@pytest.mark.parametrize("script", [answering(), drip])
-def test_W13_the_time_for_connecting_spans_the_proxy_s_answer(script):
+@pytest.mark.parametrize("script", [respond_with(), drip])
+def test_W13_connect_timeout_includes_the_reply_of_the_proxy(script):
     with ScriptedServer(script) as server:
-        error = failure(by(Proxy(f"{V4}:{server.port}")), Timeout(connect=0.4))
+        error = failure(route_through(Proxy(f"{V4}:{server.port}")), Timeout(connect=0.4))
     assert type(error) is ConnectTimeout
     assert str(error) == (
         f"origin.test:443: still waiting for the proxy {V4}:{server.port} when the 0.4 s of "
@@ -435,8 +442,8 @@ def test_W13_the_time_for_connecting_spans_the_proxy_s_answer(script):
     )
 
 
-def test_W13_the_time_for_connecting_is_one_for_all_hops(certs):
-    # Each takes less than the whole; together they take more.
+def test_W13_connect_timeout_covers_all_hops(certs):
+    # Each step takes less than the timeout; together they take more.
     def script(peer: Peer) -> None:
         peer.pause(0.3)
         peer.secure(certs.server)
@@ -447,16 +454,16 @@ def test_W13_the_time_for_connecting_is_one_for_all_hops(certs):
 
     with ScriptedServer(script) as server:
         proxy = Proxy(f"https://localhost:{server.port}", verify=certs.ca_file)
-        error = failure(by(proxy), Timeout(connect=0.9))
+        error = failure(route_through(proxy), Timeout(connect=0.9))
     assert type(error) is ConnectTimeout
     assert str(error) == (
         "origin.test:443: still in the TLS handshake when the 0.9 s of Timeout.connect were over"
     )
 
 
-def test_W13_the_total_spans_the_proxy_s_answer():
+def test_W13_total_timeout_includes_the_reply_of_the_proxy():
     with ScriptedServer(drip) as server:
-        route = by(Proxy(f"{V4}:{server.port}"))
+        route = route_through(Proxy(f"{V4}:{server.port}"))
         error = failure(route, Timeout(connect=None, total=0.4))
         assert type(error) is TotalTimeout
         assert str(error) == (
@@ -465,9 +472,9 @@ def test_W13_the_total_spans_the_proxy_s_answer():
         )
 
 
-def test_W13_a_proxy_that_is_silent_is_named():
+def test_W13_error_names_a_silent_proxy():
     with unanswering() as port:
-        error = failure(by(Proxy(f"{V4}:{port}")), Timeout(connect=0.3))
+        error = failure(route_through(Proxy(f"{V4}:{port}")), Timeout(connect=0.3))
     assert type(error) is ConnectTimeout
     assert str(error) == (
         f"the proxy {V4}:{port}: still connecting when the 0.3 s of Timeout.connect were over: "
@@ -475,9 +482,11 @@ def test_W13_a_proxy_that_is_silent_is_named():
     )
 
 
-def test_W13_a_proxy_that_is_silent_in_its_tls_is_named():
+def test_W13_error_names_a_proxy_that_is_silent_in_its_handshake():
     with ScriptedServer(lambda peer: peer.read_to_end()) as server:
-        error = failure(by(Proxy(f"https://localhost:{server.port}")), Timeout(connect=0.4))
+        error = failure(
+            route_through(Proxy(f"https://localhost:{server.port}")), Timeout(connect=0.4)
+        )
     assert type(error) is ConnectTimeout
     assert str(error) == (
         f"the proxy localhost:{server.port}: still in the TLS handshake when the 0.4 s of "
@@ -485,17 +494,17 @@ def test_W13_a_proxy_that_is_silent_in_its_tls_is_named():
     )
 
 
-def test_W13_the_total_names_the_proxy_that_it_was_spent_on():
+def test_W13_total_timeout_names_the_proxy():
     total = Timeout(connect=None, total=0.3)
     with unanswering() as port:
-        error = failure(by(Proxy(f"{V4}:{port}")), total)
+        error = failure(route_through(Proxy(f"{V4}:{port}")), total)
     assert type(error) is TotalTimeout
     assert str(error) == (
         f"origin.test: still connecting to the proxy {V4}:{port} when the 0.3 s of Timeout.total "
         "were over"
     )
     with ScriptedServer(lambda peer: peer.read_to_end()) as server:
-        error = failure(by(Proxy(f"https://localhost:{server.port}")), total)
+        error = failure(route_through(Proxy(f"https://localhost:{server.port}")), total)
     assert type(error) is TotalTimeout
     assert str(error) == (
         f"origin.test: still in the TLS handshake with the proxy localhost:{server.port} when the "
@@ -503,7 +512,7 @@ def test_W13_the_total_names_the_proxy_that_it_was_spent_on():
     )
 
 
-def test_W18_the_addresses_of_a_proxy_race(monkeypatch):
+def test_W18_addresses_of_a_proxy_race(monkeypatch):
     with ExitStack() as stack:
         dead = stack.enter_context(unanswering("::1"))
         server = stack.enter_context(ScriptedServer(lambda peer: peer.read_to_end()))
@@ -518,39 +527,39 @@ def test_W18_the_addresses_of_a_proxy_race(monkeypatch):
             assert sock.getpeername() == (V4, server.port)
 
 
-# The real ones
+# Real proxies
 
 
 @pytest.mark.parametrize("wrong", [False, True])
-def test_tinyproxy_wants_credentials(wrong, tinyproxy):
+def test_tinyproxy_requires_credentials(wrong, tinyproxy):
     user = "aladdin:open%20sesame@" if wrong else ""
-    error = failure(by(Proxy(f"http://{user}{V4}:{tinyproxy.port}"), "localhost"))
-    said = str(error).partition(f"the proxy {V4}:{tinyproxy.port} ")[2]
-    # It has its own idea of the status for those that are wrong.
-    assert said == (
+    error = failure(route_through(Proxy(f"http://{user}{V4}:{tinyproxy.port}"), "localhost"))
+    message = str(error).partition(f"the proxy {V4}:{tinyproxy.port} ")[2]
+    # tinyproxy has its own status for wrong credentials.
+    assert message == (
         "refused a tunnel to localhost:443: 401 Unauthorized"
         if wrong
         else "refused a tunnel to localhost:443: 407 Proxy Authentication Required; "
-        "it wants a user name and a password: http://user:password@"
+        "it requires a user name and a password: give http://user:password@..."
     )
 
 
 def test_tinyproxy_cannot_reach_the_origin(tinyproxy):
     with refusing() as port:
-        error = failure(by(Proxy(tinyproxy.url), V4, port))
+        error = failure(route_through(Proxy(tinyproxy.url), V4, port))
     assert str(error).endswith(f"refused a tunnel to {V4}:{port}: 500 Unable to connect")
 
 
 @pytest.mark.parametrize("secure", [False, True])
-def test_squid_wants_credentials(secure, squid, certs):
+def test_squid_requires_credentials(secure, squid, certs):
     port = squid.tls_port if secure else squid.port
     scheme = "https" if secure else "http"
     for user, why in (
-        ("", f"it wants a user name and a password: {scheme}://user:password@"),
+        ("", f"it requires a user name and a password: give {scheme}://user:password@..."),
         ("aladdin:closed@", "it did not accept the user name and the password"),
     ):
         proxy = Proxy(f"{scheme}://{user}localhost:{port}", verify=certs.ca_file)
-        error = failure(by(proxy, "localhost"))
+        error = failure(route_through(proxy, "localhost"))
         assert type(error) is ProxyError
         assert str(error) == (
             f"the proxy localhost:{port} refused a tunnel to localhost:443: "
@@ -560,16 +569,16 @@ def test_squid_wants_credentials(secure, squid, certs):
 
 def test_squid_cannot_reach_the_origin(squid):
     with refusing() as port:
-        error = failure(by(Proxy(squid.url), V4, port))
+        error = failure(route_through(Proxy(squid.url), V4, port))
     assert str(error).endswith(f"refused a tunnel to {V4}:{port}: 503 Service Unavailable")
 
 
-def test_options_of_the_proxy_that_cannot_be_used_are_a_request_error(tmp_path):
+def test_unusable_options_of_the_proxy_are_a_request_error(tmp_path):
     proxy = Proxy("https://proxy.test", verify=tmp_path / "none.pem")
-    error = failure(by(proxy))
+    error = failure(route_through(proxy))
     assert type(error) is RequestError
     assert "none.pem" in str(error)
 
 
-def test_the_parser_s_error_is_the_cause():
+def test_error_of_the_parser_is_the_cause():
     assert isinstance(refusal_of(b"nonsense\r\n\r\n").__cause__, ResponseError)

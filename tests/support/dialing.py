@@ -1,4 +1,4 @@
-"""Dials that fail, as the tests of proxies look at them."""
+"""Dials that fail, for the tests of proxies."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from restkit.errors import Error
 from restkit.network.dial import dial
 from restkit.network.route import Route
-from restkit.timeouts import Clock, Timeout
+from restkit.timeouts import Deadline, Timeout
 
 from .memory import descriptors
 from .peer import HANG_BOUND
@@ -18,13 +18,13 @@ from .proxies import PASSWORD
 PATIENT = Timeout(connect=HANG_BOUND)
 
 
-def clock(timeout: Timeout = PATIENT) -> Clock:
-    """The clock of a request to origin.test."""
-    return Clock(timeout, "origin.test")
+def clock(timeout: Timeout = PATIENT) -> Deadline:
+    """Return the clock of a request to origin.test."""
+    return Deadline(timeout, "origin.test")
 
 
 def failure(route: Route, timeout: Timeout = PATIENT) -> Error:
-    """The error of a dial, and no secret in it; nothing is left open."""
+    """Return the error of a dial; check that it has no secret and leaves nothing open."""
     before = set(descriptors())
     with pytest.raises(Error) as caught:
         dial(route, clock(timeout))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote
 
 from restkit.http1.framing import keeps_alive, request_body_reader
-from restkit.http1.request_head import MalformedRequest, take_request_head
+from restkit.http1.request_head import MalformedRequest, parse_request_head
 from restkit.server.serving import Server, serve
 
 from .peer import HANG_BOUND
@@ -75,13 +75,13 @@ def expected(data: bytes) -> Expected:
     methods: list[str] = []
     while True:
         try:
-            taken = take_request_head(data)
+            taken = parse_request_head(data)
             if taken is None:
                 return Expected(seen, methods)
             head, end = taken
             deframer = request_body_reader(head)
         except MalformedRequest as exc:
-            return Expected(seen, methods, exc.answer)
+            return Expected(seen, methods, exc.response_status)
         if head.method == "CONNECT":
             return Expected(seen, methods, 501)
         methods.append(head.method)
@@ -93,7 +93,7 @@ def expected(data: bytes) -> Expected:
         seen.append(Seen(head.method, path_of(head.local_target), body))
         if not keeps_alive(head):
             return Expected(seen, methods)
-        data = bytes(deframer.rest)
+        data = bytes(deframer.leftover)
 
 
 def path_of(target: str) -> str:

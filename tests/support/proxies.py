@@ -1,8 +1,7 @@
-"""Proxies of three makers, on loopback: tinyproxy and squid for HTTP, microsocks for SOCKS5.
+"""Real proxies on loopback: tinyproxy and squid for HTTP, microsocks for SOCKS5.
 
-Each is a context manager, started on a free port, with a configuration and a folder of its own.
-`NestedServer` is the origin's end of TLS inside of TLS, for scripts that are proxy and origin in
-one.
+Each is a context manager, on a free port, with a configuration and a folder of its own.
+``NestedServer`` is the origin's end of TLS inside TLS, for scripts that are proxy and origin.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 USER, PASSWORD = "aladdin", "open sesame"
 _PATIENCE = 20.0
 
-# As with nginx: none of them outlives whoever started it.
+# As with nginx: none of them outlives the process that started it.
 _KEEPER = '"$@" <&- & pid=$!; read _; kill $pid; wait $pid'
 
 _TINYPROXY = """
@@ -103,7 +102,7 @@ class _Program:
         return path.read_text(errors="replace") if path.exists() else ""
 
     def until_logged(self, text: str) -> None:
-        """Wait until the log has it: it is written when the client has its answer already."""
+        """Wait until the log has the text: it is written after the response was sent."""
         self._until(lambda: text in self.log(), f"{text!r} in the log")
 
     def __enter__(self) -> Self:
@@ -130,22 +129,22 @@ class _Program:
                 cwd=self.folder,
             )
         for port in self.ports:
-            self._until(partial(_answers, port), f"an answer at port {port}")
+            self._until(partial(_is_listening, port), f"an answer at port {port}")
 
     def _until(self, state: Callable[[], object], what: str) -> None:
         end = time.monotonic() + _PATIENCE
         while not state():
             ended = self._process is not None and self._process.poll() is not None
             if ended or time.monotonic() > end:
-                raise RuntimeError(f"{self.name}: {what} did not come about: {self._said()}")
+                raise RuntimeError(f"{self.name}: no {what}: {self._read_logs()}")
             time.sleep(0.02)
 
-    def _said(self) -> str:
+    def _read_logs(self) -> str:
         logs = [path for path in sorted(self.folder.iterdir()) if path.is_file()]
         return "\n".join(f"{log.name}: {log.read_text(errors='replace')[-2000:]}" for log in logs)
 
     def close(self) -> None:
-        """End it, wait for its end, and leave nothing of it."""
+        """End the process, wait for it, and remove its folder."""
         if self._process is not None:
             assert self._process.stdin is not None
             self._process.stdin.close()
@@ -154,7 +153,7 @@ class _Program:
 
 
 class Tinyproxy(_Program):
-    """An http proxy that wants USER and PASSWORD, the latter without its space."""
+    """An http proxy that requires USER and PASSWORD, the latter without its space."""
 
     name = "tinyproxy"
     password = PASSWORD.replace(" ", "")
@@ -177,7 +176,7 @@ class Tinyproxy(_Program):
 
 
 class Squid(_Program):
-    """An http and an https proxy that want USER and PASSWORD; forbidden.test is forbidden."""
+    """An http and an https proxy that require USER and PASSWORD; forbidden.test is forbidden."""
 
     name = "squid"
 
@@ -208,7 +207,7 @@ class Squid(_Program):
 
 
 class Microsocks(_Program):
-    """A SOCKS5 proxy; with `auth`, one that wants USER and PASSWORD."""
+    """A SOCKS5 proxy; with ``auth``, one that requires USER and PASSWORD."""
 
     name = "microsocks"
 
@@ -232,7 +231,7 @@ class Microsocks(_Program):
 
 
 def needs(program: str) -> None:
-    """Skip the test where a program is missing; in CI, fail it."""
+    """Skip the test if a program is missing; in CI, fail it."""
     if find_program(program) is None:
         if os.environ.get("CI"):
             pytest.fail(f"{program} is not installed, and in CI no test that needs it is skipped")
@@ -240,13 +239,13 @@ def needs(program: str) -> None:
 
 
 def find_program(name: str) -> str | None:
-    """The program, also where Debian keeps it, out of an ordinary user's PATH."""
+    """Return the path of a program; Debian keeps some outside of an ordinary user's PATH."""
     return shutil.which(name) or shutil.which(name, path="/usr/local/sbin:/usr/sbin:/sbin")
 
 
 def _free_ports(count: int) -> list[int]:
-    # None of the three takes a socket that listens already. The system gives a port that has just
-    # been let go to the next one who asks for any, only after many others.
+    # None of the three accepts a socket that listens already. The system hands out a port that was
+    # just closed only after many others.
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     try:
         return [sock.getsockname()[1] for sock in sockets]
@@ -255,19 +254,19 @@ def _free_ports(count: int) -> list[int]:
             sock.close()
 
 
-def _answers(port: int) -> bool:
+def _is_listening(port: int) -> bool:
     with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5):
         return True
     return False
 
 
 class NestedServer:
-    """The origin's end of TLS inside of TLS, over the proxy's end of the outer one; it blocks."""
+    """The origin's end of TLS inside TLS, over the proxy's end of the outer one. Blocks."""
 
     def __init__(self, sock: socket.socket, context: ssl.SSLContext) -> None:
         self.sock = sock
-        self._arrived, self._leaving = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.tls = context.wrap_bio(self._arrived, self._leaving, server_side=True)
+        self._received, self._encrypted = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context.wrap_bio(self._received, self._encrypted, server_side=True)
         self._run(self.tls.do_handshake)
 
     def _run(self, step: Callable[..., object], *arguments: object) -> object:
@@ -276,36 +275,36 @@ class NestedServer:
                 result = step(*arguments)
             except ssl.SSLWantReadError:
                 self.flush()
-                data = self._arriving()
+                data = self._receive()
                 if data:
-                    self._arrived.write(data)
+                    self._received.write(data)
                 else:
-                    self._arrived.write_eof()
+                    self._received.write_eof()
             else:
                 self.flush()
                 return result
 
-    def _arriving(self) -> bytes:
+    def _receive(self) -> bytes:
         try:
             return self.sock.recv(65536)
         except ConnectionError:
             return b""
 
     def flush(self) -> None:
-        """Send what has been encrypted; ClientGone when nobody takes it any more."""
+        """Send the encrypted bytes; raise ClientGone if the client is gone."""
         try:
-            while self._leaving.pending:
-                self.sock.sendall(self._leaving.read())
+            while self._encrypted.pending:
+                self.sock.sendall(self._encrypted.read())
         except (ConnectionError, ssl.SSLEOFError) as gone:
             raise ClientGone(f"took no more: {gone}") from gone
 
-    def encrypted(self, data: bytes) -> bytes:
-        """What would go to the client for this, for the script to cut up and to send."""
+    def encrypt(self, data: bytes) -> bytes:
+        """Return the encrypted bytes for this data, for the script to split and send."""
         self.tls.write(data)
-        return self._leaving.read()
+        return self._encrypted.read()
 
     def read(self, size: int = 65536) -> bytes:
-        """What is there; `b''` at the end, with or without a farewell."""
+        """Return received bytes; ``b''`` at the end, with or without close_notify."""
         try:
             data = self._run(self.tls.read, size)
         except ssl.SSLEOFError:
@@ -316,16 +315,16 @@ class NestedServer:
     def read_exactly(self, size: int) -> bytes:
         data = b""
         while len(data) < size:
-            piece = self.read(size - len(data))
-            assert piece, "the client has ended"
-            data += piece
+            part = self.read(size - len(data))
+            assert part, "the client has ended"
+            data += part
         return data
 
     def send(self, data: bytes) -> None:
         self._run(self.tls.write, data)
 
-    def farewell(self) -> None:
-        """Send a close_notify, without waiting for the client's, if it has not gone yet."""
+    def close_notify(self) -> None:
+        """Send a close_notify, without waiting for the client's."""
         with suppress(ssl.SSLError):
             self.tls.unwrap()
         with suppress(ClientGone):

@@ -72,8 +72,8 @@ def replies(data: bytes, methods: Iterable[str]) -> list[Reply]:
         if not answer.done:
             answer.end()
         assert answer.head is not None
-        assert answer.deframer is not None
+        assert answer.body_reader is not None
         headers = {name.lower(): value for name, value in answer.head.headers.pairs()}
         told.append(Reply(answer.head.status, headers, body))
-        data = bytes(answer.deframer.rest)
+        data = bytes(answer.body_reader.leftover)
     return told

@@ -1,17 +1,17 @@
-"""Requests as bytes: right ones of any framing, nearly right ones, and what only looks right."""
+"""Requests for comparing parsers: valid ones of any framing, nearly valid and invalid ones."""
 
 from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from support.wire_corpus import CHUNKED, CHUNKS, FIVE, FRAMINGS, HELLO, SIZES
+from support.response_corpus import CHUNKED, CHUNKS, FIVE, FRAMINGS, HELLO, SIZES
 from support.wire_strategies import NAMES, chunked, damaged, sized
 
 HOST = b"Host: x"
 
 
-def asked(*fields: bytes, line: bytes = b"POST / HTTP/1.1", body: bytes = b"") -> bytes:
-    """A request with the fields given, and a Host before them."""
+def make_request(*fields: bytes, line: bytes = b"POST / HTTP/1.1", body: bytes = b"") -> bytes:
+    """Return a request with a Host and these fields."""
     return b"\r\n".join([line, HOST, *fields]) + b"\r\n\r\n" + body
 
 
@@ -54,30 +54,42 @@ HOSTS = [
     *(b"x\\", b"x?", b'"x"', b"[x]", b"\x01", b"x, y"),
 ]
 MESSAGES = [
-    *(asked(line=line) for line in LINES),
-    *(asked(field) for field in FIELDS),
-    *(asked(field, FIVE, body=b"hello") for field in FIELDS),
+    *(make_request(line=line) for line in LINES),
+    *(make_request(field) for field in FIELDS),
+    *(make_request(field, FIVE, body=b"hello") for field in FIELDS),
     *(b"GET / HTTP/1.1\r\n%b\r\n\r\n" % field for field in FIELDS),
     *(b"GET / HTTP/1.%d\r\nHost: %b\r\n\r\n" % (minor, host) for host in HOSTS for minor in (0, 1)),
     *(b"GET / HTTP/1.%d\r\n\r\n" % minor for minor in (0, 1)),
-    *(asked(*fields, body=b"hello") for fields in FRAMINGS),
-    *(asked(*fields, body=HELLO) for fields in FRAMINGS),
-    *(asked(*fields, line=b"POST / HTTP/1.0", body=HELLO) for fields in FRAMINGS),
-    *(asked(*fields, line=b"GET / HTTP/1.1", body=HELLO) for fields in FRAMINGS[:7]),
-    *(asked(*fields, line=b"CONNECT x:1 HTTP/1.1", body=HELLO) for fields in FRAMINGS[:7]),
-    *(asked(CHUNKED, body=size + b"\r\nhello\r\n0\r\n\r\n") for size in SIZES),
-    *(asked(CHUNKED, body=body) for body in CHUNKS),
-    *(asked(b"Transfer-Encoding: " + value, body=HELLO) for value in (b"gzip;q=1 , chunked",)),
-    *(asked(b"Transfer-Encoding: " + value, body=HELLO) for value in (b", chunked", b"chunked,")),
-    *(asked(*[b"A: b"] * count) for count in (255, 256)),
-    *(asked(b"A: " + b"b" * count) for count in (65000, 66000)),
-    *(empty + asked(FIVE, body=b"hello") for empty in (b"\r\n", b"\r\n\r\n", b"\n", b"\r", b" ")),
-    *(asked(FIVE, body=body) for body in (b"hell", b"hello, and more", b"hello" + asked())),
-    asked(b"Connection: upgrade", b"Upgrade: x", body=b"hello"),
-    asked(b"Connection: upgrade", b"Upgrade: x", FIVE, body=b"hello, and more"),
-    asked().replace(b"\r\n", b"\n"),
-    asked()[:-2] + b"\n",
-    *(asked()[:end] for end in (1, 5, 15, 17, 20, 26)),
+    *(make_request(*fields, body=b"hello") for fields in FRAMINGS),
+    *(make_request(*fields, body=HELLO) for fields in FRAMINGS),
+    *(make_request(*fields, line=b"POST / HTTP/1.0", body=HELLO) for fields in FRAMINGS),
+    *(make_request(*fields, line=b"GET / HTTP/1.1", body=HELLO) for fields in FRAMINGS[:7]),
+    *(make_request(*fields, line=b"CONNECT x:1 HTTP/1.1", body=HELLO) for fields in FRAMINGS[:7]),
+    *(make_request(CHUNKED, body=size + b"\r\nhello\r\n0\r\n\r\n") for size in SIZES),
+    *(make_request(CHUNKED, body=body) for body in CHUNKS),
+    *(
+        make_request(b"Transfer-Encoding: " + value, body=HELLO)
+        for value in (b"gzip;q=1 , chunked",)
+    ),
+    *(
+        make_request(b"Transfer-Encoding: " + value, body=HELLO)
+        for value in (b", chunked", b"chunked,")
+    ),
+    *(make_request(*[b"A: b"] * count) for count in (255, 256)),
+    *(make_request(b"A: " + b"b" * count) for count in (65000, 66000)),
+    *(
+        empty + make_request(FIVE, body=b"hello")
+        for empty in (b"\r\n", b"\r\n\r\n", b"\n", b"\r", b" ")
+    ),
+    *(
+        make_request(FIVE, body=body)
+        for body in (b"hell", b"hello, and more", b"hello" + make_request())
+    ),
+    make_request(b"Connection: upgrade", b"Upgrade: x", body=b"hello"),
+    make_request(b"Connection: upgrade", b"Upgrade: x", FIVE, body=b"hello, and more"),
+    make_request().replace(b"\r\n", b"\n"),
+    make_request()[:-2] + b"\n",
+    *(make_request()[:end] for end in (1, 5, 15, 17, 20, 26)),
     b"",
 ]
 
@@ -89,7 +101,7 @@ VALUES = st.sampled_from([b"", b"a", b" b ", b"\tc\t", b"d, e", b'"f:g"', b"caf\
 
 @st.composite
 def requests(draw: st.DrawFn) -> bytes:
-    """A right request of any framing, and something behind it at times."""
+    """A valid request of any framing, sometimes with bytes after it."""
     fields = draw(st.lists(st.tuples(NAMES, VALUES), max_size=4))
     body, framing = draw(st.one_of(sized(), chunked(), st.just((b"", None))))
     fields.insert(

@@ -1,7 +1,7 @@
-"""Answers as bytes: whole, cut at any point, and nearly right; and what the parser makes of them.
+"""Strategies for the bytes of responses: valid, split at any point, nearly valid; and the parser.
 
-The one file of the support that calls what it helps to test: ``told`` only feeds an ``Answer``
-and notes what it says.
+Only this file of the support uses what it helps to test: ``parse`` feeds a ``ResponseReader`` and
+returns what it found.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ METHODS = ("GET", "HEAD", "POST")
 
 
 def examples(usual: int) -> int:
-    """How many examples a property is tried with; ``RESTKIT_FUZZ=100`` makes it 100 times that."""
+    """Return the number of examples for a test; ``RESTKIT_FUZZ=100`` multiplies it by 100."""
     return usual * int(os.environ.get("RESTKIT_FUZZ", "1"))
 
 
-# What is told of an answer
+# The result of the parser
 
 
-class Told(NamedTuple):
-    """What the parser said of the bytes of one connection, up to its end."""
+class Parsed(NamedTuple):
+    """The result of the parser for the bytes of one connection, up to its end."""
 
     error: type[restkit.Error] | None = None
     message: str = ""
@@ -37,70 +37,70 @@ class Told(NamedTuple):
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
     trailers: tuple[tuple[str, str], ...] = ()
-    rest: bytes = b""
+    leftover: bytes = b""
 
     @property
-    def outcome(self) -> Told:
-        """What must be the same however the bytes came: of an error, its class."""
-        return Told(error=self.error) if self.error else self
+    def outcome(self) -> Parsed:
+        """The part that must be the same at every split: of an error, only its class."""
+        return Parsed(error=self.error) if self.error else self
 
 
-def told(parts: Iterable[bytes], method: str = "GET") -> Told:
+def parse(parts: Iterable[bytes], method: str = "GET") -> Parsed:
     """Feed each part, then the end of the connection."""
-    answer, body = ResponseReader(method), bytearray()
+    reader, body = ResponseReader(method), bytearray()
     try:
         for part in parts:
-            for piece in answer.feed(part):
-                body += piece
-        if not answer.done:
-            answer.end()
+            for chunk in reader.feed(part):
+                body += chunk
+        if not reader.done:
+            reader.end()
     except restkit.Error as error:
-        return Told(error=type(error), message=str(error))
-    head, deframer = answer.head, answer.deframer
+        return Parsed(error=type(error), message=str(error))
+    head, body_reader = reader.head, reader.body_reader
     assert head is not None
-    assert deframer is not None
-    return Told(
+    assert body_reader is not None
+    return Parsed(
         status=head.status,
         reason=head.reason,
         version=head.minor,
         headers=tuple(head.headers.pairs()),
         body=bytes(body),
-        trailers=tuple(deframer.trailers),
-        rest=bytes(deframer.rest),
+        trailers=tuple(body_reader.trailers),
+        leftover=bytes(body_reader.leftover),
     )
 
 
-# Cuts
+# Splits
 
 
-def one_by_one(data: bytes) -> list[bytes]:
-    """Each byte for itself."""
+def single_bytes(data: bytes) -> list[bytes]:
+    """Return each byte as a part."""
     return [data[at : at + 1] for at in range(len(data))]
 
 
-def in_pieces(data: bytes, size: int) -> Iterator[bytes]:
-    """As a socket gives it that is read in blocks of this size."""
+def in_parts(data: bytes, size: int) -> Iterator[bytes]:
+    """Return the data in parts of this size, as a socket returns it."""
     return (data[at : at + size] for at in range(0, len(data), size))
 
 
 def every_split(data: bytes) -> Iterator[list[bytes]]:
-    """All in one, byte by byte, and in two parts at each place."""
+    """Return the data as a whole, byte by byte, and in two parts at each place."""
     yield [data]
-    yield one_by_one(data)
+    yield single_bytes(data)
     for at in range(1, len(data)):
         yield [data[:at], data[at:]]
 
 
 @st.composite
 def cut(draw: st.DrawFn, data: bytes) -> list[bytes]:
-    """The same bytes in parts, empty ones among them."""
+    """Split the data into parts, some of them empty."""
     if draw(st.booleans()):
-        return one_by_one(data)
+        return single_bytes(data)
     places = sorted(draw(st.lists(st.integers(0, len(data)), max_size=8)))
     return [data[a:b] for a, b in zip([0, *places], [*places, len(data)], strict=True)]
 
 
-# Answers
+# Responses
 
 NAMES = st.sampled_from([b"X", b"Set-Cookie", b"Server", b"x-~!#$%&'*+-.^_`|", b"Content-Type"])
 VALUES = st.sampled_from([b"", b"a", b" b ", b"\tc\t", b"d, e", b'"f:g"', b"caf\xe9", b"h\r\n i"])
@@ -115,14 +115,14 @@ BODIES = st.binary(max_size=40) | st.sampled_from(
 
 
 def head(status: int, reason: bytes, fields: Sequence[tuple[bytes, bytes]]) -> bytes:
-    """A head, each field with the value as it is given."""
+    """Return a head with these fields, values unchanged."""
     lines = b"".join(b"%b:%b\r\n" % field for field in fields)
     return b"HTTP/1.1 %d%b\r\n%b\r\n" % (status, reason, lines)
 
 
 @st.composite
-def answers(draw: st.DrawFn) -> bytes:
-    """A right answer of any framing, behind interim ones, and something behind it at times."""
+def responses(draw: st.DrawFn) -> bytes:
+    """A valid response of any framing, after interim ones, sometimes with bytes after it."""
     interim = draw(st.lists(INTERIM, max_size=3))
     message = b"".join(head(status, b" Wait", draw(TRAILERS)) for status in interim)
     fields = draw(st.lists(st.tuples(NAMES, VALUES), max_size=4))
@@ -135,7 +135,7 @@ def answers(draw: st.DrawFn) -> bytes:
 
 @st.composite
 def sized(draw: st.DrawFn) -> tuple[bytes, tuple[bytes, bytes]]:
-    """A body, and the field that tells its length."""
+    """A body, and its Content-Length."""
     body = draw(BODIES)
     value = draw(st.sampled_from([b" %d", b"%d", b"\t%d ", b" %d, %d", b" 0%d"]))
     return body, (b"Content-Length", value.replace(b"%d", b"%d" % len(body)))
@@ -143,11 +143,11 @@ def sized(draw: st.DrawFn) -> tuple[bytes, tuple[bytes, bytes]]:
 
 @st.composite
 def chunked(draw: st.DrawFn) -> tuple[bytes, tuple[bytes, bytes]]:
-    """A body in chunks, and the field that says so."""
+    """A body in chunks, and its Transfer-Encoding."""
     body = b""
-    for piece in draw(st.lists(BODIES.filter(len), max_size=3)):
-        size = draw(st.sampled_from([b"%x", b"%X", b"00%x", b"%x "])) % len(piece)
-        body += size + draw(EXTENSIONS) + b"\r\n" + piece + b"\r\n"
+    for data in draw(st.lists(BODIES.filter(len), max_size=3)):
+        size = draw(st.sampled_from([b"%x", b"%X", b"00%x", b"%x "])) % len(data)
+        body += size + draw(EXTENSIONS) + b"\r\n" + data + b"\r\n"
     trailers = b"".join(b"%b:%b\r\n" % field for field in draw(TRAILERS))
     body += b"0" + draw(EXTENSIONS) + b"\r\n" + trailers + b"\r\n"
     return body, (b"Transfer-Encoding", draw(st.sampled_from([b" chunked", b"Chunked "])))
@@ -158,7 +158,7 @@ def _to_end(draw: st.DrawFn) -> tuple[bytes, None]:
     return draw(BODIES), None
 
 
-# What makes an answer wrong, or only seems to
+# Bytes that make a response invalid, or only seem to
 SPLINTERS = st.sampled_from(
     [
         *(bytes([code]) for code in b"\r\n\0\t :;,+-x0159af\x7f\x0b\x85\xff"),
@@ -180,7 +180,7 @@ SPLINTERS = st.sampled_from(
 
 @st.composite
 def damaged(draw: st.DrawFn, messages: st.SearchStrategy[bytes]) -> bytes:
-    """A right message in which a few bytes were lost, changed, doubled or put in."""
+    """A valid message with a few bytes lost, changed, doubled or inserted."""
     data = draw(messages)
     for _ in range(draw(st.integers(0, 3))):
         start = draw(st.integers(0, len(data)))
@@ -190,8 +190,8 @@ def damaged(draw: st.DrawFn, messages: st.SearchStrategy[bytes]) -> bytes:
     return data[: draw(st.integers(0, len(data)))] if draw(st.integers(0, 9)) == 0 else data
 
 
-def near_answers() -> st.SearchStrategy[bytes]:
-    return damaged(answers())
+def near_responses() -> st.SearchStrategy[bytes]:
+    return damaged(responses())
 
 
-ANY_BYTES = st.one_of(near_answers(), near_answers(), near_answers(), st.binary(max_size=200))
+ANY_BYTES = st.one_of(near_responses(), near_responses(), near_responses(), st.binary(max_size=200))

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from restkit.errors import ClientDisconnected, ParserError
 from restkit.http1.framing import ChunkedBody, SizedBody
+from restkit.http1.writing import encode_chunk
 from restkit.redaction import redact_url
 from restkit.server.engine.client_socket import BLOCK, READ, Channel
 from restkit.server.engine.connection import LINGER_BYTES, LINGER_SECONDS
@@ -158,7 +159,7 @@ class GunicornExchange:
             return
         self._response.sent += len(data)
         chunked = self._framing is Framing.CHUNKED
-        self._sender.send([b"%x\r\n" % len(data), data, b"\r\n"] if chunked else [data])
+        self._sender.send(encode_chunk(data) if chunked else [data])
 
     # Sending
 

@@ -108,7 +108,7 @@ class Incoming:
             return False
 
     def _passed(self, count: int) -> int:
-        self.deframer.received(count)
+        self.deframer.skip(count)
         return count
 
     def _go_on(self) -> None:
@@ -190,7 +190,7 @@ class RequestBody(io.RawIOBase):
     @property
     def rest(self) -> bytes:
         """What came behind its end: the beginning of the next request."""
-        return self._incoming.deframer.rest
+        return self._incoming.deframer.leftover
 
     @property
     def length(self) -> int | None:
@@ -224,7 +224,7 @@ class RequestBody(io.RawIOBase):
                     raise self.fault
                 if self.done or not view:
                     return 0
-                if left := self._incoming.deframer.left:
+                if left := self._incoming.deframer.bytes_expected:
                     if count := self._incoming.into(view[:left]):
                         return count
                 else:
@@ -271,7 +271,7 @@ class RequestBody(io.RawIOBase):
     def comes_soon(self, most: int, seconds: float) -> bool:
         """Take it ahead if it is small and comes at once; whether it is all there now."""
         end = monotonic() + seconds
-        left = self._incoming.deframer.left
+        left = self._incoming.deframer.bytes_expected
         if self._incoming.continue_due or (left and left > most):
             return False
         most += self._ahead

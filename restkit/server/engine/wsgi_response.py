@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from restkit.errors import ClientDisconnected, ParserError
 from restkit.http1.framing import keeps_alive
+from restkit.http1.writing import LAST_CHUNK, encode_chunk
 from restkit.redaction import redact_url
 from restkit.server.engine.client_socket import BLOCK
 from restkit.server.engine.response_head import (
@@ -76,7 +77,7 @@ class Exchange:
             self._call(app, environ)
         except ClientDisconnected as exc:
             return self._gone(exc)
-        except Exception as exc:  # noqa: BLE001  # whatever an application raises ends here
+        except BaseException as exc:  # noqa: BLE001  # SystemExit of one handler too: others go on
             return self._failed(exc)
         return self._ending()
 
@@ -172,7 +173,7 @@ class Exchange:
 
     def _send(self, buffers: list[Buffer], data: Buffer) -> None:
         if self._framing is Framing.CHUNKED:
-            buffers += [b"%x\r\n" % len(data), data, b"\r\n"]
+            buffers += encode_chunk(data)
         elif self._framing is Framing.TO_END:
             buffers.append(data)
         elif self._framing is Framing.SIZED:
@@ -190,7 +191,7 @@ class Exchange:
         if self._framing is None:
             self._sender.send(self._leave(0, last=True))
         elif self._framing is Framing.CHUNKED:
-            self._sender.send([b"0\r\n\r\n"])
+            self._sender.send([LAST_CHUNK])
         self._finished = True
         if self._framing is Framing.SIZED and (self._left or self._cut):
             few = f"{self._left} bytes fewer" if self._left else "more bytes"
@@ -205,7 +206,7 @@ class Exchange:
             return Ending.CLOSED
         return Ending.KEPT
 
-    def _failed(self, exc: Exception) -> Ending:
+    def _failed(self, exc: BaseException) -> Ending:
         if exc is self._body.fault and isinstance(exc, ParserError):
             _logger.debug("%s: %s", self._asked, exc)
             return self._answer_instead("400 Bad Request", f"{exc}\n")

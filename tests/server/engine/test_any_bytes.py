@@ -15,8 +15,8 @@ from restkit.server.engine.connection import ClientConnection, Setup
 from support.echo import Echo, Served, expected, served
 from support.peer import HANG_BOUND
 from support.raw_client import dialed, replies, send_all, to_the_end
-from support.request_corpus import MESSAGES, asked, near_requests, requests
-from support.wire_strategies import cut, every_split, examples, one_by_one
+from support.request_corpus import MESSAGES, make_request, near_requests, requests
+from support.wire_strategies import cut, every_split, examples, single_bytes
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def test_every_message_of_the_corpus_is_answered_as_the_wire_has_it(
 ) -> None:
     check(echo, [message])
     if len(message) < 300:
-        check(echo, one_by_one(message))
+        check(echo, single_bytes(message))
 
 
 @settings(deadline=None, max_examples=examples(150))
@@ -87,7 +87,7 @@ def test_a_client_that_goes_away_anywhere_leaves_the_server_to_the_others(
         send_all(sock, parts[: data.draw(st.integers(0, len(parts)))])
         if data.draw(st.booleans()):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    last = asked(b"Content-Length: 5", line=b"POST / HTTP/1.0", body=b"hello")
+    last = make_request(b"Content-Length: 5", line=b"POST / HTTP/1.0", body=b"hello")
     (answer,) = replies(left.heard([last], ends=False), [])
     assert (answer.status, answer.body) == (200, b"hello")
 
@@ -95,18 +95,20 @@ def test_a_client_that_goes_away_anywhere_leaves_the_server_to_the_others(
 def test_a_refusal_comes_at_every_split_of_a_wrong_head() -> None:
     """Without threads or chance: after each part, the connection does what it can."""
     for message in (
-        asked(b"A : b"),
-        asked(b"A: b\0"),
-        asked(b"Content-Length: 5", b"Content-Length: 6"),
-        asked(line=b"GET * HTTP/1.1"),
-        asked(line=b"GET / HTTP/2.0"),
+        make_request(b"A : b"),
+        make_request(b"A: b\0"),
+        make_request(b"Content-Length: 5", b"Content-Length: 6"),
+        make_request(line=b"GET * HTTP/1.1"),
+        make_request(line=b"GET / HTTP/2.0"),
     ):
         for parts in every_split(message):
             assert stepped(parts) == [expected(message).refusal]
 
 
 def test_requests_without_bodies_are_answered_at_every_split() -> None:
-    message = asked(line=b"GET /a HTTP/1.1") + b"\r\n" + asked(line=b"GET /b HTTP/1.0")
+    message = (
+        make_request(line=b"GET /a HTTP/1.1") + b"\r\n" + make_request(line=b"GET /b HTTP/1.0")
+    )
     for parts in every_split(message):
         assert stepped(parts) == [200, 200]
 

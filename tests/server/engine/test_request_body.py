@@ -460,7 +460,7 @@ WRONG = {
     "size": (b"zz\r\n", "no chunk size"),
     "0x": (b"0x5\r\nhello\r\n", "no chunk size"),
     "minus": (b"-1\r\n", "no chunk size"),
-    "too long": (b"2\r\nabc\r\n", "goes on past its size"),
+    "too long": (b"2\r\nabc\r\n", "is longer than its size"),
     "bare LF": (b"1\na\n0\n\n", "no chunk size"),
     "trailers": (b"0\r\nno field\r\n\r\n", "no colon"),
 }

@@ -10,14 +10,14 @@ from contextlib import ExitStack, contextmanager
 
 from support.echo import Echo, Served, served
 from support.raw_client import dialed, replies, send_all, to_the_end
-from support.request_corpus import asked
+from support.request_corpus import make_request
 
 HALF_HEADS = [b"", b"\r\n", b"G", b"GET / HTTP/1.1\r\nHost: x\r\n"]
 HALF_BODIES = [
-    asked(b"Content-Length: 5", body=b"hell"),
-    asked(b"Transfer-Encoding: chunked", body=b"5\r\nhel"),
+    make_request(b"Content-Length: 5", body=b"hell"),
+    make_request(b"Transfer-Encoding: chunked", body=b"5\r\nhel"),
 ]
-NEXT = asked(line=b"GET /next HTTP/1.0")
+NEXT = make_request(line=b"GET /next HTTP/1.0")
 
 
 @contextmanager
@@ -86,7 +86,7 @@ def test_a_head_that_comes_in_drops_for_ever_is_refused_in_time() -> None:
 
 
 def test_a_refusal_is_read_by_a_client_that_sends_at_full_speed() -> None:
-    flood = [asked(b"A: b\0"), *[b"x" * 65536] * 64]
+    flood = [make_request(b"A: b\0"), *[b"x" * 65536] * 64]
     with served(Echo()) as echo, dialed(echo.address) as sock:
         sending = threading.Thread(target=send_all, args=(sock, flood))
         sending.start()
@@ -103,7 +103,7 @@ def test_a_refused_client_that_goes_on_sending_leaves_the_only_thread_to_others(
             send_all(sock, [b"x" * 65536])
 
     with served(Echo(), threads=1) as echo, dialed(echo.address) as sock:
-        send_all(sock, [asked(b"A: b\0")])
+        send_all(sock, [make_request(b"A: b\0")])
         (answer,) = replies(to_the_end(sock), [])
         sending = threading.Thread(target=flood, args=(sock,))
         sending.start()
@@ -118,6 +118,6 @@ def test_a_refused_client_that_goes_on_sending_leaves_the_only_thread_to_others(
 def test_a_client_that_asks_on_and_on_and_reads_at_the_end_has_all_its_answers() -> None:
     count = 2000
     with served(Echo()) as echo, dialed(echo.address) as sock:
-        send_all(sock, [asked(line=b"GET / HTTP/1.1") * count])
+        send_all(sock, [make_request(line=b"GET / HTTP/1.1") * count])
         sock.shutdown(socket.SHUT_WR)
         assert len(replies(to_the_end(sock), [])) == count == len(echo.app.seen)

@@ -8,7 +8,7 @@ import pytest
 
 from support.echo import Careless, Echo, Served, served
 from support.raw_client import dialed, replies, send_all, to_the_end
-from support.request_corpus import asked
+from support.request_corpus import make_request
 
 
 @pytest.fixture(scope="module")
@@ -24,38 +24,38 @@ HELLO = b"5\r\nhello\r\n0\r\n\r\n"
 CHUNKED = b"Transfer-Encoding: chunked"
 
 HEADS = [
-    ("CL and TE", asked(b"Content-Length: 5", CHUNKED, body=HELLO), 400),
-    ("TE and CL", asked(CHUNKED, b"Content-Length: 5", body=HELLO), 400),
-    ("two lengths", asked(b"Content-Length: 5", b"Content-Length: 6", body=b"hello"), 400),
-    ("a list of lengths", asked(b"Content-Length: 5, 6", body=b"hello"), 400),
-    ("+5", asked(b"Content-Length: +5", body=b"hello"), 400),
-    ("-1", asked(b"Content-Length: -1", body=b"hello"), 400),
-    ("0x5", asked(b"Content-Length: 0x5", body=b"hello"), 400),
-    ("a huge length", asked(b"Content-Length: " + b"9" * 20), 400),
-    ("a fold", asked(b"A: b\r\n Content-Length: 5", body=b"hello"), 400),
-    ("a folded length", asked(b"Content-Length:\r\n 5", body=b"hello"), 400),
+    ("CL and TE", make_request(b"Content-Length: 5", CHUNKED, body=HELLO), 400),
+    ("TE and CL", make_request(CHUNKED, b"Content-Length: 5", body=HELLO), 400),
+    ("two lengths", make_request(b"Content-Length: 5", b"Content-Length: 6", body=b"hello"), 400),
+    ("a list of lengths", make_request(b"Content-Length: 5, 6", body=b"hello"), 400),
+    ("+5", make_request(b"Content-Length: +5", body=b"hello"), 400),
+    ("-1", make_request(b"Content-Length: -1", body=b"hello"), 400),
+    ("0x5", make_request(b"Content-Length: 0x5", body=b"hello"), 400),
+    ("a huge length", make_request(b"Content-Length: " + b"9" * 20), 400),
+    ("a fold", make_request(b"A: b\r\n Content-Length: 5", body=b"hello"), 400),
+    ("a folded length", make_request(b"Content-Length:\r\n 5", body=b"hello"), 400),
     ("a fold first", b"GET / HTTP/1.1\r\n Host: x\r\n\r\n", 400),
-    ("a bare LF", asked(b"A: b\nContent-Length: 5", body=b"hello"), 400),
-    ("bare LFs only", asked().replace(b"\r\n", b"\n"), 400),
-    ("a bare CR", asked(b"A: b\rContent-Length: 5", body=b"hello"), 400),
-    ("a NUL", asked(b"A: b\0"), 400),
-    ("CL :", asked(b"Content-Length : 5", body=b"hello"), 400),
-    ("TE :", asked(b"Transfer-Encoding : chunked", body=HELLO), 400),
-    ("TE: gzip", asked(b"Transfer-Encoding: gzip", body=HELLO), 400),
-    ("TE: gzip, chunked", asked(b"Transfer-Encoding: gzip, chunked", body=HELLO), 501),
-    ("TE: chunked twice", asked(CHUNKED, CHUNKED, body=HELLO), 400),
-    ("TE: xchunked", asked(b"Transfer-Encoding: xchunked", body=HELLO), 400),
-    ("TE: VT chunked", asked(b"Transfer-Encoding: \x0bchunked", body=HELLO), 400),
-    ("TE in 1.0", asked(CHUNKED, line=b"POST / HTTP/1.0", body=HELLO), 400),
+    ("a bare LF", make_request(b"A: b\nContent-Length: 5", body=b"hello"), 400),
+    ("bare LFs only", make_request().replace(b"\r\n", b"\n"), 400),
+    ("a bare CR", make_request(b"A: b\rContent-Length: 5", body=b"hello"), 400),
+    ("a NUL", make_request(b"A: b\0"), 400),
+    ("CL :", make_request(b"Content-Length : 5", body=b"hello"), 400),
+    ("TE :", make_request(b"Transfer-Encoding : chunked", body=HELLO), 400),
+    ("TE: gzip", make_request(b"Transfer-Encoding: gzip", body=HELLO), 400),
+    ("TE: gzip, chunked", make_request(b"Transfer-Encoding: gzip, chunked", body=HELLO), 501),
+    ("TE: chunked twice", make_request(CHUNKED, CHUNKED, body=HELLO), 400),
+    ("TE: xchunked", make_request(b"Transfer-Encoding: xchunked", body=HELLO), 400),
+    ("TE: VT chunked", make_request(b"Transfer-Encoding: \x0bchunked", body=HELLO), 400),
+    ("TE in 1.0", make_request(CHUNKED, line=b"POST / HTTP/1.0", body=HELLO), 400),
     ("no Host", b"GET / HTTP/1.1\r\n\r\n", 400),
-    ("two Hosts", asked(b"Host: y"), 400),
+    ("two Hosts", make_request(b"Host: y"), 400),
     ("a Host that is none", b"GET / HTTP/1.1\r\nHost: x y\r\n\r\n", 400),
     ("HTTP/2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
     ("HTTP/0.9", b"GET /\r\n", 400),
-    ("a long target", asked(line=b"GET /" + b"a" * 9000 + b" HTTP/1.1"), 414),
-    ("a long head", asked(b"A: " + b"b" * 70000), 431),
-    ("many fields", asked(*[b"A: b"] * 300), 431),
-    ("CONNECT", asked(line=b"CONNECT y:80 HTTP/1.1"), 501),
+    ("a long target", make_request(line=b"GET /" + b"a" * 9000 + b" HTTP/1.1"), 414),
+    ("a long head", make_request(b"A: " + b"b" * 70000), 431),
+    ("many fields", make_request(*[b"A: b"] * 300), 431),
+    ("CONNECT", make_request(line=b"CONNECT y:80 HTTP/1.1"), 501),
 ]
 
 
@@ -82,7 +82,7 @@ def test_N22_a_chunk_size_that_is_none_has_one_answer_and_ends_the_connection(
     echo: Served, size: bytes
 ) -> None:
     body = size + b"\r\nhello\r\n0\r\n\r\n"
-    (answer,) = replies(echo.heard([asked(CHUNKED, body=body), SMUGGLED], ends=False), [])
+    (answer,) = replies(echo.heard([make_request(CHUNKED, body=body), SMUGGLED], ends=False), [])
     assert (answer.status, answer.headers["connection"]) == (400, "close")
     assert echo.app.seen == []
 
@@ -93,14 +93,14 @@ def test_N22_a_chunk_size_that_is_none_has_one_answer_and_ends_the_connection(
 def test_N22_chunks_that_do_not_end_at_their_size_have_one_answer(
     echo: Served, body: bytes
 ) -> None:
-    (answer,) = replies(echo.heard([asked(CHUNKED, body=body), SMUGGLED], ends=False), [])
+    (answer,) = replies(echo.heard([make_request(CHUNKED, body=body), SMUGGLED], ends=False), [])
     assert (answer.status, answer.headers["connection"]) == (400, "close")
     assert echo.app.seen == []
 
 
 def test_the_largest_chunk_is_waited_for_and_is_no_body(echo: Served) -> None:
     for size in (b"F" * 16, b"7" + b"F" * 15, b"80000000"):
-        assert echo.heard([asked(CHUNKED, body=size + b"\r\nhello")]) == b""
+        assert echo.heard([make_request(CHUNKED, body=size + b"\r\nhello")]) == b""
         assert echo.app.seen == []
 
 
@@ -127,10 +127,10 @@ def test_a_body_that_was_not_read_never_becomes_a_request(
 ) -> None:
     line = b"POST /%b HTTP/1.1" % count
     if chunked:
-        first = asked(CHUNKED, line=line, body=b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body))
+        first = make_request(CHUNKED, line=line, body=b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body))
     else:
-        first = asked(b"Content-Length: %d" % len(body), line=line, body=body)
-    last = asked(line=b"GET /last HTTP/1.1")
+        first = make_request(b"Content-Length: %d" % len(body), line=line, body=body)
+    last = make_request(line=b"GET /last HTTP/1.1")
     answers = replies(careless.heard([first, last, last]), [])
     targets = [seen.target for seen in careless.app.seen]
     assert targets in ([f"/{count.decode()}", "/last", "/last"], [f"/{count.decode()}"])
@@ -140,7 +140,7 @@ def test_a_body_that_was_not_read_never_becomes_a_request(
 
 @pytest.mark.parametrize("rest", [b"zz\r\nhello", b"5\r\nhello0\r\n\r\n", b"0x5\r\n"])
 def test_an_unread_body_with_a_fault_ends_the_connection(careless: Served, rest: bytes) -> None:
-    faulty = asked(CHUNKED, line=b"POST /no HTTP/1.1", body=rest)
+    faulty = make_request(CHUNKED, line=b"POST /no HTTP/1.1", body=rest)
     (answer,) = replies(careless.heard([faulty, SMUGGLED]), [])
     assert (answer.status, answer.headers["connection"]) == (200, "close")
     assert [seen.target for seen in careless.app.seen] == ["/no"]
@@ -150,7 +150,9 @@ def test_N24_who_was_not_told_to_go_on_has_no_next_request(careless: Served) -> 
     """What comes behind the answer is the body, or a request of a client that sends no body now."""
     careless.app.seen.clear()
     with dialed(careless.address) as sock:
-        send_all(sock, [asked(b"Content-Length: %d" % len(SMUGGLED), b"Expect: 100-continue")])
+        send_all(
+            sock, [make_request(b"Content-Length: %d" % len(SMUGGLED), b"Expect: 100-continue")]
+        )
         (answer,) = replies(to_the_end(sock), [])
         assert (answer.status, answer.headers["connection"]) == (200, "close")
         send_all(sock, [SMUGGLED, SMUGGLED])
@@ -160,7 +162,7 @@ def test_N24_who_was_not_told_to_go_on_has_no_next_request(careless: Served) -> 
 
 @pytest.mark.parametrize("expectation", [b"100-continue", b"100-Continue", b"x"])
 def test_N24_the_body_of_who_did_not_wait_is_no_request(echo: Served, expectation: bytes) -> None:
-    head = asked(b"Content-Length: %d" % len(SMUGGLED), b"Expect: " + expectation)
-    answers = replies(echo.heard([head + SMUGGLED, asked(line=b"GET /last HTTP/1.1")]), [])
+    head = make_request(b"Content-Length: %d" % len(SMUGGLED), b"Expect: " + expectation)
+    answers = replies(echo.heard([head + SMUGGLED, make_request(line=b"GET /last HTTP/1.1")]), [])
     assert [answer.status for answer in answers] == [200, 200]
     assert [(seen.target, seen.body) for seen in echo.app.seen] == [("/", SMUGGLED), ("/last", b"")]

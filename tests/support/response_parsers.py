@@ -1,8 +1,8 @@
-"""What restkit, h11 and llhttp make of one connection's bytes, in one form.
+"""The results of restkit, h11 and llhttp for the bytes of one connection, in the same form.
 
-Names are in lower case, and no blanks are around values. What a peer has no word for is not held
-against it: llhttp knows neither the method nor the end of the connection, so that it is not asked
-about answers to HEAD, and takes a body for whole when only the end of the connection could end it.
+Names are in lower case, and values have no blanks around them. A parser is not blamed for what it
+cannot know: llhttp knows neither the method nor the end of the connection. So it does not get
+responses to HEAD, and a body that only the end of the connection can end counts as complete.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import NamedTuple
 import h11
 import httptools
 
-from support.wire_strategies import told
+from support.wire_strategies import parse
 
 Pairs = tuple[tuple[str, str], ...]
 
 
 class Outcome(NamedTuple):
-    """What one parser makes of the bytes of one connection: an answer, or a fault in its words."""
+    """The result of one parser for one connection: a response, or an error in its own words."""
 
     fault: str = ""
     status: int = 0
@@ -32,7 +32,7 @@ class Outcome(NamedTuple):
         return bool(self.fault and other.fault) or self == other
 
 
-def in_form(pairs: Iterable[tuple[bytes, bytes]]) -> Pairs:
+def normalize(pairs: Iterable[tuple[bytes, bytes]]) -> Pairs:
     return tuple(
         (name.decode("latin-1").lower(), value.decode("latin-1").strip(" \t"))
         for name, value in pairs
@@ -42,32 +42,32 @@ def in_form(pairs: Iterable[tuple[bytes, bytes]]) -> Pairs:
 # restkit
 
 
-def by_restkit(data: bytes, method: str) -> Outcome:
-    was = told([data], method)
-    if was.error:
-        return Outcome(was.message)
-    headers = tuple((name.lower(), value) for name, value in was.headers)
-    trailers = tuple((name.lower(), value) for name, value in was.trailers)
-    return Outcome("", was.status, headers, was.body, trailers, bool(was.rest))
+def parse_by_restkit(data: bytes, method: str) -> Outcome:
+    result = parse([data], method)
+    if result.error:
+        return Outcome(result.message)
+    headers = tuple((name.lower(), value) for name, value in result.headers)
+    trailers = tuple((name.lower(), value) for name, value in result.trailers)
+    return Outcome("", result.status, headers, result.body, trailers, bool(result.leftover))
 
 
 # h11
 
 
-def by_h11(data: bytes, method: str) -> Outcome:
+def parse_by_h11(data: bytes, method: str) -> Outcome:
     connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=64 * 1024)
-    # It takes a 101 only where an upgrade was offered.
+    # It accepts a 101 only if an upgrade was offered.
     fields = [("Host", "x"), ("Connection", "upgrade"), ("Upgrade", "x")]
     connection.send(h11.Request(method=method, target="/", headers=fields))
     connection.send(h11.EndOfMessage())
     connection.receive_data(data)
     try:
-        return _of_h11(connection)
+        return _collect_from_h11(connection)
     except h11.RemoteProtocolError as error:
         return Outcome(str(error))
 
 
-def _of_h11(connection: h11.Connection) -> Outcome:
+def _collect_from_h11(connection: h11.Connection) -> Outcome:
     status, body = 0, b""
     headers: Pairs = ()
     trailers: Pairs = ()
@@ -76,11 +76,11 @@ def _of_h11(connection: h11.Connection) -> Outcome:
         if event is h11.NEED_DATA:
             connection.receive_data(b"")
         elif isinstance(event, (h11.InformationalResponse, h11.Response)):
-            status, headers = event.status_code, in_form(event.headers)
+            status, headers = event.status_code, normalize(event.headers)
         elif isinstance(event, h11.Data):
             body += event.data
         elif isinstance(event, h11.EndOfMessage):
-            trailers = in_form(event.headers)
+            trailers = normalize(event.headers)
             break
         elif event is h11.PAUSED:
             break
@@ -93,7 +93,7 @@ def _of_h11(connection: h11.Connection) -> Outcome:
 
 
 class Listener:
-    """What llhttp calls; it tells of interim answers as of others."""
+    """The callbacks of llhttp, which does not tell interim responses from others."""
 
     def __init__(self) -> None:
         self.parser = httptools.HttpResponseParser(self)
@@ -132,10 +132,10 @@ class Listener:
         return self.behind_head and not chunked and b"content-length" not in fields
 
 
-def by_llhttp(data: bytes) -> Outcome:
+def parse_by_llhttp(data: bytes) -> Outcome:
     listener, count = Listener(), 0
     try:
-        # Byte by byte, so that it stops behind the answer: the next one is not asked for.
+        # Byte by byte, so that it stops after the response.
         while count < len(data) and not listener.done:
             count += 1
             listener.parser.feed_data(data[count - 1 : count])
@@ -146,5 +146,5 @@ def by_llhttp(data: bytes) -> Outcome:
             return Outcome(str(error))
     if not listener.done and not listener.ends_with_the_connection:
         return Outcome("the connection was closed")
-    headers, trailers = in_form(listener.headers), in_form(listener.trailers)
+    headers, trailers = normalize(listener.headers), normalize(listener.trailers)
     return Outcome("", listener.status, headers, listener.body, trailers, count < len(data))

@@ -1,4 +1,4 @@
-"""What restkit, h11 and llhttp make of a request's bytes, in one form; see ``wire_peers``."""
+"""The results of restkit, h11 and llhttp for a request, in the form of ``response_parsers``."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import httptools
 import restkit
 from restkit.errors import UnexpectedEOF
 from restkit.http1.framing import BodyReader, keeps_alive, request_body_reader
-from restkit.http1.request_head import MalformedRequest, RequestHead, take_request_head
-from support.wire_peers import Pairs, in_form
+from restkit.http1.request_head import MalformedRequest, RequestHead, parse_request_head
+from support.response_parsers import Pairs, normalize
 
-CUT_SHORT = "the connection was closed"
+ENDED_EARLY = "the connection was closed"
 
 
 class Outcome(NamedTuple):
-    """What one parser makes of the bytes of one connection: a request, or a fault in its words."""
+    """The result of one parser for one connection: a request, or an error in its own words."""
 
     fault: str = ""
-    answer: int = 0
+    status: int = 0
     method: str = ""
     target: str = ""
     minor: int = 0
@@ -37,50 +37,50 @@ class Outcome(NamedTuple):
 # restkit
 
 
-def by_restkit(parts: Iterable[bytes]) -> Outcome:
+def parse_by_restkit(parts: Iterable[bytes]) -> Outcome:
     """Feed each part, then the end of the connection."""
     held, body = b"", bytearray()
     head: RequestHead | None = None
-    deframer: BodyReader | None = None
+    body_reader: BodyReader | None = None
     try:
         for part in parts:
-            held = held + part if deframer is None else part
-            if deframer is None:
-                taken = take_request_head(held)
-                if taken is None:
+            held = held + part if body_reader is None else part
+            if body_reader is None:
+                parsed = parse_request_head(held)
+                if parsed is None:
                     continue
-                head, held = taken[0], held[taken[1] :]
-                deframer = request_body_reader(head)
+                head, held = parsed[0], held[parsed[1] :]
+                body_reader = request_body_reader(head)
                 assert isinstance(keeps_alive(head), bool)
-            body += b"".join(bytes(piece) for piece in deframer.feed(held))
-        if deframer is None or head is None:
-            return Outcome(CUT_SHORT)
-        deframer.end()
+            body += b"".join(bytes(chunk) for chunk in body_reader.feed(held))
+        if body_reader is None or head is None:
+            return Outcome(ENDED_EARLY)
+        body_reader.end()
     except UnexpectedEOF:
-        return Outcome(CUT_SHORT)
+        return Outcome(ENDED_EARLY)
     except MalformedRequest as error:
-        return Outcome(str(error), error.answer)
+        return Outcome(str(error), error.response_status)
     except restkit.errors.ParserError as error:
         return Outcome(str(error))
     headers = tuple((name.lower(), value) for name, value in head.headers.pairs())
-    trailers = tuple((name.lower(), value) for name, value in deframer.trailers)
-    told = (head.method, head.target, head.minor, headers, bytes(body), trailers)
-    return Outcome("", 0, *told, bool(deframer.rest))
+    trailers = tuple((name.lower(), value) for name, value in body_reader.trailers)
+    found = (head.method, head.target, head.minor, headers, bytes(body), trailers)
+    return Outcome("", 0, *found, bool(body_reader.leftover))
 
 
 # h11
 
 
-def by_h11(data: bytes) -> Outcome:
+def parse_by_h11(data: bytes) -> Outcome:
     connection = h11.Connection(h11.SERVER, max_incomplete_event_size=64 * 1024)
     connection.receive_data(data)
     try:
-        return _of_h11(connection)
+        return _collect_from_h11(connection)
     except h11.RemoteProtocolError as error:
         return Outcome(str(error), error.error_status_hint)
 
 
-def _of_h11(connection: h11.Connection) -> Outcome:
+def _collect_from_h11(connection: h11.Connection) -> Outcome:
     body = b""
     request: h11.Request | None = None
     while True:
@@ -96,20 +96,20 @@ def _of_h11(connection: h11.Connection) -> Outcome:
                 method=request.method.decode("latin-1"),
                 target=request.target.decode("latin-1"),
                 minor=int(request.http_version[2:]),
-                headers=in_form(request.headers),
+                headers=normalize(request.headers),
                 body=body,
-                trailers=in_form(event.headers),
+                trailers=normalize(event.headers),
                 leftover=bool(connection.trailing_data[0]),
             )
         else:
-            return Outcome(CUT_SHORT)
+            return Outcome(ENDED_EARLY)
 
 
 # llhttp
 
 
 class Listener:
-    """What llhttp calls."""
+    """The callbacks of llhttp."""
 
     def __init__(self) -> None:
         self.parser = httptools.HttpRequestParser(self)
@@ -134,10 +134,10 @@ class Listener:
         self.done = True
 
 
-def by_llhttp(data: bytes) -> Outcome:
+def parse_by_llhttp(data: bytes) -> Outcome:
     listener, count = Listener(), 0
     try:
-        # Byte by byte, so that it stops behind the request: the next one is not asked for.
+        # Byte by byte, so that it stops after the request.
         while count < len(data) and not listener.done:
             count += 1
             listener.parser.feed_data(data[count - 1 : count])
@@ -147,13 +147,13 @@ def by_llhttp(data: bytes) -> Outcome:
         if "Pause on CONNECT/Upgrade" not in str(error):
             return Outcome(str(error))
     if not listener.done:
-        return Outcome(CUT_SHORT)
+        return Outcome(ENDED_EARLY)
     return Outcome(
         method=listener.parser.get_method().decode("latin-1"),
         target=listener.target.decode("latin-1"),
         minor=int(listener.parser.get_http_version()[2:]),
-        headers=in_form(listener.headers),
+        headers=normalize(listener.headers),
         body=listener.body,
-        trailers=in_form(listener.trailers),
+        trailers=normalize(listener.trailers),
         leftover=count < len(data),
     )

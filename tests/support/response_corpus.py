@@ -1,14 +1,14 @@
-"""Answers to compare parsers with: what is right, what is nearly right, and what only looks so."""
+"""Responses for comparing parsers: valid, nearly valid, and invalid ones."""
 
 from __future__ import annotations
 
 
-def answer(*fields: bytes, line: bytes = b"HTTP/1.1 200 OK", body: bytes = b"") -> bytes:
+def respond(*fields: bytes, line: bytes = b"HTTP/1.1 200 OK", body: bytes = b"") -> bytes:
     return b"\r\n".join([line, *fields]) + b"\r\n\r\n" + body
 
 
 def chunked(body: bytes) -> bytes:
-    return answer(b"Transfer-Encoding: chunked", body=body)
+    return respond(b"Transfer-Encoding: chunked", body=body)
 
 
 EMPTY = b"Content-Length: 0"
@@ -129,26 +129,26 @@ INTERIM = [
     *(b"104 X\r\nContent-Length: 5", b"199 X\r\nTransfer-Encoding: chunked"),
 ]
 MESSAGES = [
-    *(answer(EMPTY, line=line) for line in LINES),
-    *(answer(EMPTY, field) for field in FIELDS),
-    *(answer(field, EMPTY, body=b"garbage") for field in FIELDS),
-    *(answer(*fields, body=b"hello") for fields in FRAMINGS),
-    *(answer(*fields, body=HELLO) for fields in FRAMINGS),
-    *(answer(*fields, line=b"HTTP/1.0 200 OK", body=HELLO) for fields in FRAMINGS),
-    *(answer(*fields, line=b"HTTP/1.1 204 X") for fields in FRAMINGS),
-    *(answer(*fields, line=b"HTTP/1.1 304 X", body=b"garbage") for fields in FRAMINGS),
+    *(respond(EMPTY, line=line) for line in LINES),
+    *(respond(EMPTY, field) for field in FIELDS),
+    *(respond(field, EMPTY, body=b"garbage") for field in FIELDS),
+    *(respond(*fields, body=b"hello") for fields in FRAMINGS),
+    *(respond(*fields, body=HELLO) for fields in FRAMINGS),
+    *(respond(*fields, line=b"HTTP/1.0 200 OK", body=HELLO) for fields in FRAMINGS),
+    *(respond(*fields, line=b"HTTP/1.1 204 X") for fields in FRAMINGS),
+    *(respond(*fields, line=b"HTTP/1.1 304 X", body=b"garbage") for fields in FRAMINGS),
     *(chunked(size + b"\r\nhello\r\n0\r\n\r\n") for size in SIZES),
     *(chunked(body) for body in CHUNKS),
-    *(b"HTTP/1.1 %b\r\n\r\n" % line + answer(FIVE, body=b"hello") for line in INTERIM),
-    *(b"HTTP/1.1 100 X\r\n\r\n" * count + answer(EMPTY) for count in (1, 32, 33)),
-    *(answer(EMPTY, *[b"A: b"] * count) for count in (255, 256)),
-    *(answer(EMPTY, b"A: " + b"b" * count) for count in (65000, 66000)),
-    answer(b"Connection: upgrade", b"Upgrade: x", line=b"HTTP/1.1 101 X", body=b"hello"),
-    *(answer(*fields, line=b"HTTP/1.1 101 X", body=b"hello") for fields in FRAMINGS[:3]),
-    b"HTTP/1.0 100 Continue\r\n\r\n" + answer(FIVE, body=b"hello"),
-    answer(FIVE, body=b"hell"),
-    answer(FIVE, body=b"hello, and more"),
-    answer(body=b"hello"),
+    *(b"HTTP/1.1 %b\r\n\r\n" % line + respond(FIVE, body=b"hello") for line in INTERIM),
+    *(b"HTTP/1.1 100 X\r\n\r\n" * count + respond(EMPTY) for count in (1, 32, 33)),
+    *(respond(EMPTY, *[b"A: b"] * count) for count in (255, 256)),
+    *(respond(EMPTY, b"A: " + b"b" * count) for count in (65000, 66000)),
+    respond(b"Connection: upgrade", b"Upgrade: x", line=b"HTTP/1.1 101 X", body=b"hello"),
+    *(respond(*fields, line=b"HTTP/1.1 101 X", body=b"hello") for fields in FRAMINGS[:3]),
+    b"HTTP/1.0 100 Continue\r\n\r\n" + respond(FIVE, body=b"hello"),
+    respond(FIVE, body=b"hell"),
+    respond(FIVE, body=b"hello, and more"),
+    respond(body=b"hello"),
     b"HTTP/1.1 200 OK\nContent-Length: 0\n\n",
     b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\n",
     b"HTTP/1.1 100 Continue\r\n\r\n",
@@ -157,6 +157,6 @@ MESSAGES = [
 ]
 CORPUS = [
     *((data, "GET") for data in MESSAGES),
-    *((answer(*fields), "HEAD") for fields in FRAMINGS),
-    *((answer(*fields, body=b"hello"), "POST") for fields in FRAMINGS),
+    *((respond(*fields), "HEAD") for fields in FRAMINGS),
+    *((respond(*fields, body=b"hello"), "POST") for fields in FRAMINGS),
 ]

@@ -1,0 +1,132 @@
+"""A non-blocking socket: send, sendfile, receive."""
+
+from __future__ import annotations
+
+import os
+import socket
+from errno import (
+    ECONNABORTED,
+    ECONNRESET,
+    EHOSTDOWN,
+    EHOSTUNREACH,
+    EINVAL,
+    ENETDOWN,
+    ENETUNREACH,
+    ENOSYS,
+    ENOTCONN,
+    EOPNOTSUPP,
+    EPIPE,
+    ETIMEDOUT,
+)
+from select import POLLIN, POLLOUT
+from typing import TypeVar
+
+from restkit.io.buffers import Buffer
+
+_End = TypeVar("_End", bytes, int)
+
+READ = POLLIN
+WRITE = POLLOUT
+BLOCK = 64 * 1024
+
+COPIED_TAIL = 32 * 1024 * 1024
+"""The size of the last part of a file, which is sent in copies and not by ``sendfile``.
+
+``sendfile`` sends what a file holds when its pages leave; if the file was truncated meanwhile,
+it sends zeros. The tail is larger than what a connection of this system can buffer (tcp(7):
+tcp_wmem and tcp_rmem, 4 and 6 MiB unless they are set higher). So when the last copy is made,
+all pages have arrived, and a file that got shorter has shown it.
+"""
+
+NO_SENDFILE = (EINVAL, ENOSYS, EOPNOTSUPP)
+"""The errors of ``sendfile`` on file systems that do not support it."""
+
+# The errors of ``sendfile`` that belong to the connection; all others belong to the file.
+_CONNECTION_ERRORS = frozenset(
+    (
+        ECONNABORTED,
+        ECONNRESET,
+        EHOSTDOWN,
+        EHOSTUNREACH,
+        ENETDOWN,
+        ENETUNREACH,
+        ENOTCONN,
+        EPIPE,
+        ETIMEDOUT,
+    )
+)
+
+
+class NonBlockingSocket:
+    """A connected socket that never blocks, the base of the client's and the server's transport.
+
+    Sending and receiving do what is possible at once and report how much that was. A subclass
+    adds the waits, and two hooks that make its errors: ``_connection_error(exc)`` for an OSError
+    of the connection, and ``_closed_error()`` for a connection that this side has closed.
+    ``aborted`` is True once another thread has closed the connection.
+    """
+
+    __slots__ = ("_closed", "_socket", "aborted")
+
+    def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        self._socket = sock
+        self._closed = False
+        self.aborted = False
+
+    def send(self, buffers: list[Buffer]) -> int:
+        """Send what can be sent at once; return the number of bytes, 0 if none could be sent."""
+        try:
+            if len(buffers) == 1:
+                return self._socket.send(buffers[0])
+            return self._socket.sendmsg(buffers)
+        except BlockingIOError:
+            return 0
+        except OSError as exc:
+            raise self._connection_error(exc) from exc
+
+    def send_file(self, number: int, start: int, count: int) -> int | None:
+        """Send bytes of a file by ``os.sendfile``; return how many, 0 at its end, None for later.
+
+        An error of the file, not of the connection, is raised unchanged, as an OSError.
+        """
+        try:
+            return os.sendfile(self._socket.fileno(), number, start, count)
+        except BlockingIOError:
+            return None
+        except OSError as exc:
+            if exc.errno in _CONNECTION_ERRORS:
+                raise self._connection_error(exc) from exc
+            raise
+
+    def receive(self, size: int) -> bytes | None:
+        """Return up to ``size`` bytes; ``b''`` at the end, None if nothing has arrived."""
+        try:
+            return self._socket.recv(size) or self._check_end(b"")
+        except BlockingIOError:
+            return None
+        except OSError as exc:
+            raise self._connection_error(exc) from exc
+
+    def receive_into(self, view: memoryview) -> int | None:
+        """Receive into ``view``; return the count, 0 at the end, None if nothing has arrived."""
+        try:
+            return self._socket.recv_into(view) or self._check_end(0)
+        except BlockingIOError:
+            return None
+        except OSError as exc:
+            raise self._connection_error(exc) from exc
+
+    def _check_end(self, end: _End) -> _End:
+        """Return ``end``; raise if this side has ended the connection, and not the other side."""
+        if self.aborted:
+            raise self._closed_error()
+        return end
+
+    def _connection_error(self, exc: OSError) -> Exception:
+        """Return the error for an OSError that the connection raised."""
+        raise NotImplementedError
+
+    def _closed_error(self) -> Exception:
+        """Return the error for a connection that this side has closed."""
+        raise NotImplementedError
