@@ -25,7 +25,7 @@ nitpick_ignore_regex = [
     # Names in annotations, which Sphinx does not resolve.
     (r"py:class", r"Sent|URL|Body|RequestOptions|CommonOptions|HeaderValue|GivenHeaders|Buffer"),
     (r"py:class", r"Settings|Reply|Params|ParamsDict|ParamValue|CookieJar|SocketOption"),
-    (r"py:class", r"ClientOptions|Deduplication|Symlinks|datetime|re\..*"),
+    (r"py:class", r"ClientOptions|Deduplication|Symlinks|datetime(\.datetime)?|re\..*"),
     (r"py:class", r"HeaderPairs|ProgressCallback|AddressCheck|logging\..*"),
     (r"py:class", r"HeaderFields|Handler|StreamingFunction|WSGI\w+|StartResponse|Connect|Fault"),
     (r"py:class", r"FileResponse|Engine|Spool|ReadOptions|SentRequest|ReceivedResponse"),
