@@ -8,7 +8,6 @@ retries, credentials, cookies); ``Call`` asks them in order. Earlier attempts ar
 from __future__ import annotations
 
 from copy import copy
-from logging import DEBUG
 from time import perf_counter
 
 from restkit.client.options import Settings
@@ -28,6 +27,7 @@ from restkit.redaction import redact_url
 from restkit.timeouts import Deadline
 
 _MAX_CHALLENGES = 3
+_DEBUG = 10  # logging.DEBUG; the module logging would slow `import restkit` down
 _EXPECTATION_FAILED = 417
 _LENGTH_REQUIRED = frozenset((411, 501))  # 501: the server does not know chunks (RFC 9112 6.1)
 _CHUNKED_FIELDS = ("transfer-encoding", "trailer")
@@ -143,7 +143,7 @@ class Call:
     def _log(self, request: Request, outcome: HttpResponse | Error) -> None:
         """Log the outcome of one attempt, with the seconds since the call began."""
         logger = get_logger()
-        if logger.isEnabledFor(DEBUG):
+        if logger.isEnabledFor(_DEBUG):
             text = type(outcome).__name__ if isinstance(outcome, Error) else outcome.status_line
             seconds = perf_counter() - self._deadline.started
             url = redact_url(str(request.url))

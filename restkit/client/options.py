@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypedDict, TypeVar
 from restkit.auth.auth import Auth, as_auth
 from restkit.client.filters import Filter, as_filters
 from restkit.client.retries import RetryPolicy, as_retries, default_policy
-from restkit.content_encoding.compressors import CODINGS
 from restkit.cookies.cookies import Cookies
 from restkit.errors import RequestError
 from restkit.headers import HeaderValue
@@ -164,6 +163,8 @@ def _optional(check: Callable[[str, object], _Value]) -> Callable[[str, object],
 
 
 def _check_coding(name: str, value: object) -> str:
+    from restkit.content_encoding.compressors import CODINGS  # slow to import
+
     if value not in CODINGS or not isinstance(value, str):
         raise RequestError(
             f"{name} must be one of {', '.join(CODINGS)}, or None; got {value!r:.60}"

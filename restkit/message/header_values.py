@@ -10,7 +10,6 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from urllib.parse import unquote
 
 from restkit.errors import InvalidUrl
 from restkit.url.url import URL
@@ -91,6 +90,8 @@ def _decode_extended(text: str) -> str | None:
     match = _EXTENDED.fullmatch(text)
     if not match:
         return None
+    from urllib.parse import unquote  # slow to import, and extended values are rare
+
     try:
         return unquote(match[2], encoding=match[1], errors="strict")
     except UnicodeDecodeError:
