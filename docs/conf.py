@@ -17,7 +17,6 @@ default_role = "code"
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
-autodoc_mock_imports = ["cheroot"]  # of the embedded engine only its Server is shown
 # A reference that leads nowhere fails the build; those into the standard library lead to no page,
 # since the build asks nothing of the network.
 nitpick_ignore_regex = [
@@ -30,6 +29,7 @@ nitpick_ignore_regex = [
     (r"py:class", r"HeaderPairs|ProgressCallback|AddressCheck|logging\..*"),
     (r"py:class", r"HeaderFields|Handler|StreamingFunction|WSGI\w+|StartResponse|Connect|Fault"),
     (r"py:class", r"FileResponse|Engine|Spool"),
+    (r"py:class", r"Unpack|Self"),  # from typing_extensions, below Python 3.11
     (r"py:class", r"(restkit\.server\.blueprints\.)?(Blueprints|BlueprintGroup)"),
     (r"py:class", r"restkit\.[a-z_.]+\._[A-Z]"),  # type variables
 ]

@@ -25,7 +25,7 @@ from restkit.errors import (
     RequestTimeout,
     ResponseError,
 )
-from restkit.headers import OF_THE_CONNECTION, Headers
+from restkit.headers import HOP_BY_HOP_HEADERS, Headers
 from restkit.message.header_values import as_utf_8
 from restkit.payload.base import Payload
 from restkit.redaction import redact_url
@@ -38,7 +38,7 @@ from restkit.server.environ import (
 )
 from restkit.server.exceptions import Forbidden, HTTPError, InvalidUsage, format_status
 from restkit.server.request_stream import open_body
-from restkit.url.host import host_and_port, split_host_port
+from restkit.url.host import join_host_port, split_host_port
 from restkit.url.url import URL, join_uri, parse_url
 
 if TYPE_CHECKING:
@@ -259,7 +259,7 @@ def _shown(url: URL) -> str:
 
 _NAME = "restkit"
 # RFC 2616 13.5.1 had two more: WSGI leaves all of them to the server.
-_OF_ONE_CONNECTION = OF_THE_CONNECTION | {"proxy-authenticate", "proxy-authorization"}
+_OF_ONE_CONNECTION = HOP_BY_HOP_HEADERS | {"proxy-authenticate", "proxy-authorization"}
 # Framed anew, or said by the proxy itself: who trusts these must not be told them by a client.
 _OF_OUR_OWN = frozenset("content-length expect forwarded host via".split())
 _FORWARDED = "X-Forwarded-"
@@ -319,7 +319,7 @@ def path_to_ask(environ: WSGIEnvironment) -> str:
 
 def own_address(environ: WSGIEnvironment) -> str:
     """Where the proxy itself stands, for who asks, without a slash at its end; or InvalidUsage."""
-    host = environ.get("HTTP_HOST") or host_and_port(
+    host = environ.get("HTTP_HOST") or join_host_port(
         environ["SERVER_NAME"], int(environ["SERVER_PORT"])
     )
     try:

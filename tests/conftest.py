@@ -9,9 +9,10 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from ssl import SSLContext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 from hypothesis import settings
@@ -35,6 +36,13 @@ FAILED = pytest.StashKey[bool]()
 SETTLING_TIME = 5.0  # seconds within which what a test has ended must be gone
 
 
+def skip_or_fail(reason: str) -> NoReturn:
+    """Skip the test. In CI it fails, because everything that tests need must be there."""
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
 @pytest.fixture(scope="session")
 def certs(tmp_path_factory: pytest.TempPathFactory) -> Certs:
     """A CA, and certificates of every kind."""
@@ -45,9 +53,7 @@ def certs(tmp_path_factory: pytest.TempPathFactory) -> Certs:
 def nginx(tmp_path_factory: pytest.TempPathFactory, certs: Certs) -> Iterator[Nginx]:
     """One nginx for each test process. It may be missing on a laptop, never in CI."""
     if find_nginx() is None:
-        if os.environ.get("CI"):
-            pytest.fail("nginx is not installed, and in CI no test that needs it may be skipped")
-        pytest.skip("nginx is not installed")
+        skip_or_fail("nginx is not installed")
     with Nginx(tmp_path_factory.mktemp("nginx"), certs) as server:
         yield server
 
@@ -147,7 +153,7 @@ def _leaves_nothing_behind(
     yield
     # The traceback of a failed test holds its frames, and these what they have open.
     if marked is None and FAILED not in request.node.stash:
-        _gone("threads", lambda: _threads() - threads)
+        _gone("threads", lambda: _new_threads(threads, _threads()))
         _gone("descriptors", lambda: _new(files, descriptors()))
         _gone("temporary files", lambda: _names(_own_temp_folder) - folder)
 
@@ -160,6 +166,15 @@ def _own_shared_client(_leaves_nothing_behind: None) -> Iterator[None]:
     if functions is not None and functions._Shared.client is not None:
         functions._Shared.client.close()
         functions._Shared.client = None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test whose peer is not installed. In CI it fails."""
+    for marker in item.iter_markers("peer"):
+        name = marker.kwargs["name"]
+        if find_spec(name) is None:
+            skip_or_fail(f"{name} is not installed: make test-{name}")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -185,6 +200,14 @@ def _gone(what: str, left: Callable[[], object]) -> None:
 
 def _threads() -> set[threading.Thread]:
     return set(threading.enumerate())
+
+
+def _new_threads(
+    before: set[threading.Thread], now: set[threading.Thread]
+) -> set[threading.Thread]:
+    # A server starts its workers when it needs them: they may be new where the server is not.
+    workers = {f"{thread.name}, worker" for thread in before}
+    return {thread for thread in now - before if thread.name not in workers}
 
 
 def _names(folder: Path) -> set[str]:

@@ -51,7 +51,6 @@ FOREIGN = {
     "isal": {"content_encoding.compressors"},
     "zlib_ng": {"content_encoding.compressors"},
     "multipart": {"server.forms"},
-    "cheroot": {"server.engine.cheroot_engine"},
 }
 
 # Private names of others that cannot be avoided; each file says why.

@@ -11,6 +11,8 @@ import pytest
 from restkit import Client
 from restkit.client.options import ClientOptions, CommonOptions, RequestOptions
 
+pytestmark = pytest.mark.smoke
+
 TABLE = Path(__file__).parents[1] / "docs" / "options.rst"
 _CELL = r"\n     - .*?"
 ROW = re.compile(rf"^   \* - ``(\w+)``{_CELL}{_CELL}\n     - (.*?)$", re.DOTALL | re.MULTILINE)

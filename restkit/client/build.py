@@ -11,7 +11,7 @@ from restkit.content_encoding.payloads import compress_payload
 from restkit.errors import InvalidHeader, RequestError
 from restkit.forms.form_data import apply_content_type, as_form
 from restkit.forms.multipart import add_boundary
-from restkit.headers import Headers, HeaderValue, checked_name
+from restkit.headers import Headers, HeaderValue, check_name
 from restkit.message.request import Request
 from restkit.payload.base import Payload
 from restkit.payload.convert import as_payload
@@ -25,7 +25,7 @@ def merge_headers(defaults: Headers, given: GivenHeaders) -> tuple[Headers, froz
     Fields of these names are not sent, whether they are defaults or the payload's own.
     """
     pairs = header_pairs(given)
-    names = {checked_name(name).lower() for name, _ in pairs}
+    names = {check_name(name).lower() for name, _ in pairs}
     headers = defaults.copy()
     for name in names:
         headers.pop(name, None)

@@ -18,7 +18,7 @@ from restkit.content_encoding.compressors import CODINGS
 from restkit.cookies.cookies import Cookies
 from restkit.errors import RequestError
 from restkit.headers import HeaderValue
-from restkit.io.spool import MEMORY
+from restkit.io.spool import DEFAULT_MEMORY_SIZE
 from restkit.message.request import ReadOptions, Request
 from restkit.message.response import HttpResponse
 from restkit.network.options import (
@@ -217,7 +217,7 @@ class Settings:
     timeout: Timeout = _option(Timeout(), lambda _, value: as_timeout(value))
 
     decompress: bool = _option(True, check_bool)
-    spool_size: int = _option(MEMORY, check_size)
+    spool_size: int = _option(DEFAULT_MEMORY_SIZE, check_size)
     spool_dir: str | None = _option(None, check_path)
     max_body: int | None = _option(None, _optional(check_size))
 

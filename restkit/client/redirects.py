@@ -120,7 +120,7 @@ def _strip_credentials(request: Request, settings: Settings, *, downgraded: bool
     _remove(request.headers, secret)
     auth = settings.auth
     if auth is not None:
-        auth = None if downgraded else auth.elsewhere()
+        auth = None if downgraded else auth.for_other_origin()
     return settings.replace(auth=auth, tls=settings.tls._replace(cert=None))
 
 

@@ -137,7 +137,7 @@ class HttpResponse(Aliases):
     @property
     def trailers(self) -> Headers:
         """The fields after a chunked body; empty until the body has been read to its end."""
-        return Headers.of_trusted(self._reply.body_reader.trailers)
+        return Headers.from_trusted(self._reply.body_reader.trailers)
 
     @property
     def final_url(self) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from restkit.errors import BodyTooLarge, ClientDisconnected, DecodingError, Error, ParserError
-from restkit.io.buffers import close_if_it_can
+from restkit.io.buffers import close_if_possible
 from restkit.redaction import redact_url
 from restkit.server.blueprints import Blueprint, Blueprints, Route, Routing, iter_blueprints
 from restkit.server.exceptions import HTTPError, InvalidUsage, PayloadTooLarge
@@ -181,15 +181,24 @@ class App(Routing):
         host: str = "127.0.0.1",
         port: int = 8000,
         *,
+        uds: str | None = None,
         threads: int = THREADS,
         timeout: float = TIMEOUT,
+        max_connections: int | None = None,
     ) -> None:
-        """Serve until SIGINT or SIGTERM, on the embedded engine of ``restkit[server]``.
+        """Serve until SIGINT or SIGTERM, on the embedded engine; see ``restkit.server.serve``.
 
-        ``threads`` is the number of requests handled at once; a client that is silent for
-        ``timeout`` seconds is disconnected. Raises OSError if it cannot listen.
+        Raises OSError if it cannot listen.
         """
-        run(self, host, port, threads=threads, timeout=timeout)
+        run(
+            self,
+            host,
+            port,
+            uds=uds,
+            threads=threads,
+            timeout=timeout,
+            max_connections=max_connections,
+        )
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}>" if self.name else f"<{type(self).__name__}>"
@@ -215,7 +224,7 @@ class _ClosingIterable:
 
     def close(self) -> None:
         try:
-            close_if_it_can(self._chunks)
+            close_if_possible(self._chunks)
         finally:
             self._request.close()
 

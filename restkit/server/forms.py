@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from functools import partial
-from typing import IO, TYPE_CHECKING, NamedTuple
+from types import ModuleType
+from typing import IO, TYPE_CHECKING, NamedTuple, cast
 from urllib.parse import unquote_to_bytes
 
 from restkit.body.body import Body
 from restkit.body.files import BodyFile
 from restkit.errors import BodyTooLarge, DecodingError
-from restkit.io.files import BLOCK, replacing, write_all
+from restkit.io.files import CHUNK_SIZE, replace_file, write_all
 from restkit.io.spool import Spool
 
 if TYPE_CHECKING:
@@ -55,8 +56,8 @@ class UploadedFile:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the file to a path, replacing an older one atomically."""
-        with replacing(os.fsdecode(path)) as target:
-            for chunk in iter(partial(self.file.read, BLOCK), b""):
+        with replace_file(os.fsdecode(path)) as target:
+            for chunk in iter(partial(self.file.read, CHUNK_SIZE), b""):
                 write_all(target, chunk)
 
     def close(self) -> None:
@@ -106,10 +107,21 @@ def _parse_urlencoded(source: IO[bytes]) -> list[tuple[str, str]]:
     ]
 
 
-def _parse_multipart(source: IO[bytes], content_type: str) -> Form:
-    # Imported here, since it comes with the extra restkit[server] and only forms need it.
-    import multipart
+def _import_multipart() -> ModuleType:
+    """Return the package ``multipart`` of the extra restkit[server]: only such forms need it."""
+    try:
+        import multipart
+    except ModuleNotFoundError as exc:
+        raise ModuleNotFoundError(
+            "multipart/form-data is parsed by the package multipart, which is not installed: "
+            "pip install 'restkit[server]'",
+            name=exc.name,
+        ) from exc
+    return cast("ModuleType", multipart)
 
+
+def _parse_multipart(source: IO[bytes], content_type: str) -> Form:
+    multipart = _import_multipart()
     boundary = multipart.parse_options_header(content_type)[1].get("boundary")
     if not boundary:
         raise DecodingError("the Content-Type of the multipart form has no boundary")
@@ -132,7 +144,7 @@ def _parse_items(
 ) -> Iterator[MultipartSegment | bytes | bytearray | None]:
     """Yield the head of each part, its chunks, and None at its end."""
     while not parser.closed:
-        chunk = source.read(BLOCK)
+        chunk = source.read(CHUNK_SIZE)
         yield from parser.parse(chunk)
         if not chunk:
             return

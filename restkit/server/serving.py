@@ -1,9 +1,4 @@
-"""Run a WSGI application on the embedded engine.
-
-The embedded engine: a WSGI application served in this process, for as long as it is wanted.
-
-It needs cheroot, from the extra ``restkit[server]``.
-"""
+"""The embedded engine: serve a WSGI application in this process, until it is closed."""
 
 from __future__ import annotations
 
@@ -14,16 +9,17 @@ from contextlib import ExitStack, contextmanager
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-from restkit.url.host import host_and_port
+from restkit.server.engine.accept_loop import AcceptLoop
+from restkit.server.engine.connection import ClientConnection, Setup
+from restkit.server.engine.listener import address_of, open_listener
+from restkit.url.host import join_host_port
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Iterator
     from types import TracebackType
 
     from _typeshed.wsgi import WSGIApplication
-
-    from restkit.server.engine.cheroot_engine import Engine
-
 
 _logger = logging.getLogger("restkit.server")
 
@@ -32,58 +28,62 @@ TIMEOUT = 30.0
 
 
 class Server:
-    """A server that answers, in threads of its own, until ``close()``; a context manager.
+    """A server that responds, in threads of its own, until ``close()``; a context manager.
 
-    ``url`` is where (``http://127.0.0.1:4711``), ``host`` and ``port`` its parts.
+    ``url`` is its address (``http://127.0.0.1:4711``), ``host`` and ``port`` are parts of it. On a
+    Unix socket they are those that the application sees: ``localhost`` and 80.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(
+        self,
+        app: WSGIApplication,
+        listener: socket.socket,
+        host: str,
+        *,
+        threads: int,
+        timeout: float,
+        max_connections: int | None,
+    ) -> None:
         self.host: str
         self.port: int
-        self.host, self.port = engine.bind_addr
+        self.host, self.port = address_of(listener)
+        setup = Setup(app, "http", host, self.port, timeout)
         self._closed = False
-        self._over: SimpleQueue[BaseException | None] = SimpleQueue()
-        self._thread = threading.Thread(target=self._serve, name=f"restkit server {self.port}")
-        self._thread.start()
+        self._over: SimpleQueue[None] = SimpleQueue()
+        self._loop = AcceptLoop(
+            listener,
+            lambda sock, client: ClientConnection(sock, client, setup),
+            threads=threads,
+            max_connections=max_connections,
+            when_stopped=self.wake,
+        )
+        self._loop.start()
 
     @property
     def url(self) -> str:
-        """Where it answers, without a slash at its end."""
-        return f"http://{host_and_port(self.host, self.port)}"
+        """The address of the server, without a slash at its end."""
+        return f"http://{join_host_port(self.host, self.port)}"
 
     def wait(self) -> None:
-        """Wait until the server has ended; raises the SystemExit of an application that exits."""
-        why = self._over.get()
-        self._over.put(why)
-        if why is not None:
-            raise why
+        """Block until the server has stopped, or ``wake()`` is called."""
+        self._over.get()
+        self._over.put(None)
 
     def wake(self) -> None:
-        """Let those go on who ``wait()``; a handler of signals may call it."""
-        # A SimpleQueue may be put to wherever a signal has come (docs of ``queue``). To raise in a
-        # handler will not do: join() takes a thread for ended then (Python 3.10 and 3.11).
+        """End every ``wait()``. A signal handler may call it."""
+        # SimpleQueue.put() is safe in a signal handler (docs of ``queue``). Raising there is not:
+        # after that, join() takes a running thread for an ended one (Python 3.10 and 3.11).
         self._over.put(None)
 
     def close(self) -> None:
-        """Stop, and wait for every thread; it may be called twice.
+        """Stop, and wait for every thread. Idempotent.
 
-        Requests under way have half a second; then their connections are cut off, and the
-        application finds its client gone. Only an application that neither reads nor writes is
+        Requests in progress have half a second; then their connections are cut off, and the
+        application finds its client gone. An application that neither reads nor writes is
         waited for.
         """
         self._closed = True
-        self._engine.stop()
-        self._thread.join()
-
-    def _serve(self) -> None:
-        why: BaseException | None = None
-        try:
-            self._engine.serve()
-        except (SystemExit, KeyboardInterrupt) as exc:
-            why = exc
-        finally:
-            self._over.put(why)
+        self._loop.stop()
 
     def __enter__(self) -> Server:
         return self
@@ -105,44 +105,39 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 0,
     *,
+    uds: str | None = None,
     threads: int = THREADS,
     timeout: float = TIMEOUT,
+    max_connections: int | None = None,
 ) -> Server:
-    """Serve a WSGI application in threads of its own; it listens and answers on return.
+    """Serve a WSGI application in threads of its own; it accepts connections on return.
 
-    ``port=0`` takes a free one. ``threads`` is how many requests are answered at once.
-    ``timeout``: the seconds for which a client may keep still before it is dropped. Raises
-    OSError where it cannot listen, and ModuleNotFoundError without ``restkit[server]``. To be
-    closed, or used as a context manager.
+    ``port=0`` takes a free one. ``uds`` is the path of a Unix socket, in place of host and port.
+    ``threads`` bounds the requests that are in progress at once. ``timeout`` is the number of
+    seconds without a byte after which a client is dropped. ``max_connections`` bounds the open
+    connections: half of the descriptors that the process may have, and at most 10,000, unless it
+    is given. One more takes the place of the one that has been idle longest. Raises OSError if it
+    cannot listen. Close the server, or use it as a context manager.
 
     >>> with serve(app) as server:                     # doctest: +SKIP
     ...     print(server.url)
     http://127.0.0.1:4711
     """
     if not callable(app):
-        raise TypeError(f"app={app!r}: a WSGI application is wanted, which can be called")
-    if threads < 1:
-        raise ValueError(f"threads={threads!r}: at least one is needed")
+        raise TypeError(f"app must be a WSGI application, which can be called; got {app!r}")
+    for name, value in (("threads", threads), ("max_connections", max_connections)):
+        if value is not None and value < 1:
+            raise ValueError(f"{name} must be at least 1; got {value!r}")
     if timeout <= 0:
-        raise ValueError(f"timeout={timeout!r}: seconds are wanted, and more than none")
-    engine = _engine()(app, host, port, threads=threads, timeout=timeout)
-    engine.prepare()
-    return Server(engine)
-
-
-def _engine() -> type[Engine]:
-    """Loaded when it is first used: it wants cheroot, which an App on another server does not."""
-    try:
-        from restkit.server.engine.cheroot_engine import Engine
-    except ModuleNotFoundError as exc:
-        if exc.name is None or exc.name.partition(".")[0] != "cheroot":
-            raise
-        raise ModuleNotFoundError(
-            "the embedded engine is cheroot, which is not installed: pip install restkit[server]; "
-            "another WSGI server runs the app without it",
-            name=exc.name,
-        ) from exc
-    return Engine
+        raise ValueError(f"timeout must be a number of seconds above 0; got {timeout!r}")
+    return Server(
+        app,
+        open_listener(host, port, uds),
+        "localhost" if uds else host,
+        threads=threads,
+        timeout=timeout,
+        max_connections=max_connections,
+    )
 
 
 def run(
@@ -150,14 +145,22 @@ def run(
     host: str = "127.0.0.1",
     port: int = 8000,
     *,
+    uds: str | None = None,
     threads: int = THREADS,
     timeout: float = TIMEOUT,
+    max_connections: int | None = None,
 ) -> None:
     """Serve a WSGI application until SIGINT (Ctrl-C) or SIGTERM comes; see ``serve``."""
-    with (
-        serve(app, host, port, threads=threads, timeout=timeout) as server,
-        _on_signals(server.wake),
-    ):
+    server = serve(
+        app,
+        host,
+        port,
+        uds=uds,
+        threads=threads,
+        timeout=timeout,
+        max_connections=max_connections,
+    )
+    with server, _on_signals(server.wake):
         _logger.info("serving at %s", server.url)
         server.wait()
 

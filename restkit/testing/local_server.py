@@ -7,19 +7,20 @@ A client of an application in the same process: everything as it is, but for the
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
-from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from restkit.client.client import Client
 from restkit.errors import ClientDisconnected
 from restkit.server.app import App
-from restkit.server.engine.connection import Setup
+from restkit.server.engine.accept_loop import AcceptLoop
+from restkit.server.engine.connection import ClientConnection, Setup
+from restkit.server.engine.listener import address_of, open_listener
 from restkit.testing.faults import Delay, Drop, Reset, Truncate, WatchedSocket
-from restkit.testing.hosting import Host, Listener
 from restkit.testing.recording import Log
-from restkit.url.host import host_and_port
+from restkit.url.host import join_host_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from restkit.client.options import ClientOptions
     from restkit.testing.faults import Fault
     from restkit.testing.recording import Received
+
+_THREADS = 256  # a bound, for they are started when they are needed
+_PATIENCE = 10.0  # seconds that close() waits for handlers
 
 
 class LocalServer:
@@ -56,22 +60,16 @@ class LocalServer:
         self._log = Log()
         self._rules: list[_Rule] = []
         self._lock = threading.Lock()
-        self._host = Host()
-        self._listener = Listener(host, port, self._take)
-        self._closed = False
-
-    @property
-    def host(self) -> str:
-        return self._listener.host
-
-    @property
-    def port(self) -> int:
-        return self._listener.port
+        self._closing = threading.Event()
+        listener = open_listener(host, port)
+        self.host, self.port = address_of(listener)
+        self._loop = AcceptLoop(listener, self._converse, threads=_THREADS, daemon=True)
+        self._loop.start()
 
     @property
     def url(self) -> str:
         """Where it is, without a slash at the end."""
-        return f"http://{host_and_port(self.host, self.port)}"
+        return f"http://{join_host_port(self.host, self.port)}"
 
     @property
     def received(self) -> list[Received]:
@@ -96,10 +94,13 @@ class LocalServer:
             self._rules.append(_Rule(faults, path, times))
 
     def close(self) -> None:
-        """Stop listening, cut off what is connected, and wait for every thread."""
-        self._closed = True
-        self._listener.close()
-        self._host.close()
+        """Stop listening, cut off every connection, and wait for every thread.
+
+        A handler that reads or writes finds its client gone. Raises RuntimeError if one does
+        neither, and has not returned after ten seconds.
+        """
+        self._closing.set()
+        self._loop.stop(grace=0, patience=_PATIENCE)
 
     def __enter__(self) -> LocalServer:
         return self
@@ -108,10 +109,10 @@ class LocalServer:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<LocalServer at {self.url}, {'closed' if self._closed else 'open'}>"
+        return f"<LocalServer at {self.url}, {'closed' if self._closing.is_set() else 'open'}>"
 
-    def _take(self, sock: socket.socket, peer: tuple[str, int]) -> None:
-        watched = WatchedSocket(sock, self._log.connection(), self._host.stopping)
+    def _converse(self, sock: socket.socket, client: tuple[str, int]) -> ClientConnection:
+        watched = WatchedSocket(sock, self._log.connection(), self._closing)
 
         def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
             # By it the system would send files itself, and nobody could see, or stop, the bytes.
@@ -122,7 +123,7 @@ class LocalServer:
                 raise ClientDisconnected(str(exc)) from exc
             return self.app(environ, start_response)
 
-        self._host.answer_on(watched, peer, Setup(app, host=self.host, port=self.port))
+        return ClientConnection(watched, client, Setup(app, host=self.host, port=self.port))
 
     def _faults_for(self, path: str) -> tuple[Fault, ...]:
         with self._lock:
@@ -156,7 +157,7 @@ class AppClient(Client):
     """A ``Client`` whose every connection leads to a WSGI application, whatever host is asked.
 
     Requests and answers are bytes on a socket pair, and go the way that they go over a network;
-    the application runs in threads, one for each connection. It takes the options of a Client but
+    the application runs in threads of its own. It takes the options of a Client but
     ``connect``; relative URLs lead to ``http://localhost/`` unless ``base_url`` says otherwise.
     ``close()`` ends the threads too.
 
@@ -169,18 +170,44 @@ class AppClient(Client):
     def __init__(self, app: WSGIApplication, **options: Unpack[ClientOptions]) -> None:
         if "connect" in options:
             raise TypeError("connect= is no option of an AppClient: its app is what it connects to")
-        self._host = Host()
+        self._connector = _Connector(app)
         options.setdefault("base_url", _BASE_URL)
-        options["connect"] = partial(_connected, self._host, app)
+        options["connect"] = self._connector.connect
         super().__init__(**options)
 
     def close(self) -> None:
-        """Close every connection, and wait until the application has come to an end on each."""
+        """Close every connection, and wait until the application has returned on each.
+
+        Raises RuntimeError if a handler that neither reads nor writes has not returned after ten
+        seconds.
+        """
         super().close()
-        self._host.close()
+        self._connector.close()
 
 
-def _connected(hosted: Host, app: WSGIApplication, host: str, port: int) -> socket.socket:
-    ours, theirs = socket.socketpair()
-    hosted.answer_on(theirs, ("127.0.0.1", 0), Setup(app, host=host, port=port))
-    return ours
+class _Connector:
+    """Connects to a WSGI application, which it serves in this process from the first time on."""
+
+    def __init__(self, app: WSGIApplication) -> None:
+        self._app = app
+        self._lock = threading.Lock()
+        self._loop: AcceptLoop | None = None
+        self._process = 0
+
+    def connect(self, host: str, port: int) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        setup = Setup(self._app, host=host, port=port)
+        self._running_loop().add(ClientConnection(theirs, ("127.0.0.1", 0), setup))
+        return ours
+
+    def close(self) -> None:
+        if self._loop is not None and self._process == os.getpid():
+            self._loop.stop(grace=0, patience=_PATIENCE)
+
+    def _running_loop(self) -> AcceptLoop:
+        with self._lock:
+            if self._loop is None or self._process != os.getpid():  # threads do not survive a fork
+                self._loop = AcceptLoop(None, threads=_THREADS, daemon=True)
+                self._loop.start()
+                self._process = os.getpid()
+            return self._loop

@@ -223,7 +223,7 @@ def test_B04_bytes_after_broken_framing_are_not_returned():
     with answered(giving(head, b"nonsense\r\nmore", go=go)) as got:
         assert got.body_file.read1(10) == b"abc"
         go.set()
-        assert_every_read_raises(got, ResponseError, "no chunk size, but b'nonsense")
+        assert_every_read_raises(got, ResponseError, "there is no chunk size, but b'nonsense")
 
 
 def test_B12_the_total_timeout_includes_the_body():
@@ -492,4 +492,4 @@ def test_W05_B04_broken_framing_raises_after_the_received_bytes(together):
     with answered(giving(*parts)) as got:
         assert got.status == 200
         assert got.body_file.read(3) == b"abc"
-        assert_every_read_raises(got, ParserError, "no chunk size, but b'nonsense")
+        assert_every_read_raises(got, ParserError, "there is no chunk size, but b'nonsense")

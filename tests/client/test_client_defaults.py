@@ -150,7 +150,7 @@ def test_C12_an_absolute_url_and_a_url_object_stand_for_themselves(server):
 def test_C12_no_path_leads_out_of_the_base(server):
     with Client(base_url=server.url("/v1/")) as client:
         for path in ("../admin", "a/%2e%2E/b", ".."):
-            with pytest.raises(RequestError, match="lead elsewhere"):
+            with pytest.raises(RequestError, match="lead out of the base URL"):
                 client.get(path)
     assert server.connections == 0
 
@@ -404,7 +404,7 @@ NOT_SECONDS = [-1, "1", True, NAN, Odd(), (1, 2)]
 NOT_TEXTS = [0, b"x", Odd(), [], {}]
 
 WRONG: dict[str, tuple[list[object], str]] = {
-    "auth": (["user", ("a",), ("a", "b", "c"), 5, Odd(), BasicAuth], "auth= .* wanted"),
+    "auth": (["user", ("a",), ("a", "b", "c"), 5, Odd(), BasicAuth], "auth must be "),
     "check_address": ([True, "10.0.0.0/8", Odd()], "must be a function of an IP address"),
     "cert": ([5, b"x", (), ("a",), ("a", None), Odd()], "cert must be a path, "),
     "decompress": ([None, *NOT_BOOLS], "must be True or False"),
@@ -451,7 +451,10 @@ WRONG: dict[str, tuple[list[object], str]] = {
 OF_A_CLIENT: dict[str, tuple[list[object], str]] = {
     "base_url": ([5, b"http://x", "", "/path", "ftp://x", "http://", Odd()], "base_url: "),
     "connect": ([5, "/run/x", Odd()], "must be a function of host and port"),
-    "cookies": ([5, "a=b", {"a": "b"}, Odd()], "CookieJar is wanted"),
+    "cookies": (
+        [5, "a=b", {"a": "b"}, Odd()],
+        "cookies must be True, False, Cookies or a CookieJar",
+    ),
     "headers": (
         [5, "a: b", ["a"], {"a b": "c"}, {"a": 1.5}, {"a": "b\n"}, Odd()],
         "header|the value of a",

@@ -166,8 +166,8 @@ with everything_on(*sys.argv[1:]) as client:
 """
 
 
+@pytest.mark.peer(name="gevent")
 def test_W17_fifty_greenlets_share_a_client_with_everything_on(tls, certs):
-    pytest.importorskip("gevent")
     service = Service()
     with ScriptedServer(service, ssl_context=tls) as server:
         run_python(GREENLETS, server.origin, str(certs.ca_file))

@@ -13,7 +13,7 @@ import pytest
 from support import ScriptedServer, chunked_response, payload_of, response
 from support.peer import HANG_BOUND, Peer
 
-pytest.importorskip("gevent")
+pytestmark = pytest.mark.peer(name="gevent")
 
 COUNT = 50
 OK = response(b"ok")

@@ -53,6 +53,8 @@ from support import (
 )
 from support.peer import HANG_BOUND, Peer
 
+pytestmark = pytest.mark.lowest
+
 OK = response(b"ok")
 BUSY = response(b"busy", status="503 Service Unavailable")
 ANY = RetryPolicy(None, statuses=frozenset((500, 503)), methods=None)

@@ -24,7 +24,7 @@ from restkit.connections.reply import Reply
 from restkit.errors import ConnectError, ConnectTimeout, TotalTimeout, TransportError
 from restkit.io.spool import Spool
 from restkit.network.route import Route
-from restkit.timeouts import Clock
+from restkit.timeouts import Deadline
 from support import ScriptedServer, refusing, response
 from support.beside import beside, in_threads
 from support.peer import HANG_BOUND, Peer
@@ -52,7 +52,7 @@ def route_to(server: ScriptedServer) -> Route:
 
 
 def ask(pool: ConnectionPool, server: ScriptedServer, timeout: Timeout = PATIENT) -> Reply:
-    clock = Clock(timeout, "api.test")
+    clock = Deadline(timeout, "api.test")
     request = OutgoingRequest("GET", GET, None, Spool)
     return pool.send(request, route_to(server), clock)
 
@@ -128,7 +128,7 @@ def test_C12_one_at_rest_is_closed_to_make_room_and_the_oldest_first():
 def test_C12_a_new_one_may_take_the_place_of_one_at_rest_on_its_own_route():
     with ScriptedServer(answer_all) as server, bounded(1) as pool:
         ask(pool, server)
-        clock = Clock(PATIENT)
+        clock = Deadline(PATIENT)
         fresh = pool.open(route_to(server), clock)
         assert fresh.used == 0
         assert fresh.send(OutgoingRequest("GET", GET, None, Spool), clock).content == b"ok"
@@ -215,7 +215,7 @@ def test_C12_what_was_handed_over_and_is_dead_is_replaced_in_its_own_place():
 def test_C12_who_waits_for_a_new_one_is_not_given_an_old_one():
     with ScriptedServer(answer_at_length) as server, bounded(1) as pool:
         held = ask(pool, server)
-        with waiting(pool, lambda: pool.open(route_to(server), Clock(PATIENT)).used) as got:
+        with waiting(pool, lambda: pool.open(route_to(server), Deadline(PATIENT)).used) as got:
             assert read(held) == LONG
         assert got == [0]
         server.until(lambda: server.connections == 2)
@@ -311,7 +311,9 @@ def test_C12_a_dial_that_fails_gives_its_place_to_the_next():
     with ScriptedServer(never) as silent, ScriptedServer(answer_all) as server:
         with bounded(1) as pool:
             secure = Route("https", silent.host, silent.port)
-            with waiting(pool, lambda: pool.acquire(secure, Clock(Timeout(connect=0.5)))) as failed:
+            with waiting(
+                pool, lambda: pool.acquire(secure, Deadline(Timeout(connect=0.5)))
+            ) as failed:
                 silent.until(lambda: silent.connections)
                 with waiting(pool, lambda: ask(pool, server).content) as got:
                     pass
@@ -320,7 +322,7 @@ def test_C12_a_dial_that_fails_gives_its_place_to_the_next():
     with refusing() as port, bounded(1) as pool:
         for _ in range(3):
             with pytest.raises(ConnectError, match="refused"):
-                pool.acquire(Route("http", "127.0.0.1", port), Clock(BRIEF))
+                pool.acquire(Route("http", "127.0.0.1", port), Deadline(BRIEF))
         assert at_ease(pool, 0, 1)
 
 

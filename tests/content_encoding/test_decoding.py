@@ -27,6 +27,8 @@ from restkit.content_encoding.decoding import (
 from restkit.errors import DecodingError
 from support.memory import MIB, peak_memory
 
+pytestmark = pytest.mark.lowest
+
 if sys.version_info >= (3, 14):
     from compression import zstd
 else:

@@ -34,6 +34,7 @@ from support import ScriptedServer, field, payload_of, response
 from support.memory import MIB, peak_memory
 
 EXAMPLES = str(Path(__file__).parents[2] / "examples")
+needs_moto = pytest.mark.peer(name="moto")
 PART = 1024  # what this moto takes for a part, and so what is small here
 
 
@@ -187,6 +188,7 @@ def test_the_secret_is_in_no_repr():
     assert repr(SigV4("id", "a secret")) == ("SigV4(key_id='id', region='us-east-1', service='s3')")
 
 
+@needs_moto
 def test_a_wrong_secret_is_refused(account, bucket):
     from bucket import Bucket
 
@@ -198,6 +200,7 @@ def test_a_wrong_secret_is_refused(account, bucket):
 # One object
 
 
+@needs_moto
 @pytest.mark.parametrize(
     "key", ["a", "a/b c/é", "/leading", "a//b", "dir/", "plus+and&more=?#%41", "~-._'()*!@:$,;"]
 )
@@ -215,14 +218,16 @@ def test_an_object_is_written_read_described_and_erased(key, bucket):
         bucket.stat(key)
 
 
+@needs_moto
 def test_a_key_that_no_url_can_have_is_refused(bucket):
     with pytest.raises(ValueError, match="at least one character"):
         bucket.erase("")
-    with pytest.raises(InvalidUrl, match="would lead elsewhere"):
+    with pytest.raises(InvalidUrl, match="would lead out of the base URL"):
         bucket.erase("a/../b")
     assert bucket.uri
 
 
+@needs_moto
 def test_an_object_is_written_from_a_file_and_saved_to_one(bucket, tmp_path):
     data = os.urandom(300_000)
     (tmp_path / "in").write_bytes(data)
@@ -234,6 +239,7 @@ def test_an_object_is_written_from_a_file_and_saved_to_one(bucket, tmp_path):
     assert (tmp_path / "out").read_bytes() == data[100:]
 
 
+@needs_moto
 def test_pages_are_asked_for_one_by_one(bucket):
     names = [f"k/{n:02d} +" for n in range(7)]
     for name in names:
@@ -251,6 +257,7 @@ def some(size):
     return bytes(n % 251 for n in range(size))
 
 
+@needs_moto
 @pytest.mark.parametrize("size", [0, 1, PART - 1, PART, PART + 1, 3 * PART, 10 * PART + 7])
 @pytest.mark.parametrize("make", ["bytes", "generator", "file"])
 def test_a_source_of_any_kind_and_length_arrives_whole(make, size, bucket, tmp_path):
@@ -269,6 +276,7 @@ def test_a_source_of_any_kind_and_length_arrives_whole(make, size, bucket, tmp_p
     assert in_parts == (size >= PART)
 
 
+@needs_moto
 def test_what_fails_on_the_way_leaves_no_parts(bucket):
     def failing():
         yield some(2 * PART)
@@ -355,6 +363,7 @@ def dropping(peer):
 # By ranges
 
 
+@needs_moto
 @pytest.mark.parametrize("size", [0, 1, PART, 10 * PART + 7])
 def test_an_object_is_downloaded_by_ranges(size, bucket, tmp_path):
     data = some(size)
@@ -365,6 +374,7 @@ def test_an_object_is_downloaded_by_ranges(size, bucket, tmp_path):
     assert os.listdir(tmp_path) == ["out"]
 
 
+@needs_moto
 def test_ranges_are_of_the_bytes_as_they_are_kept(bucket, tmp_path):
     data = gzip.compress(os.urandom(5 * PART))
     bucket.put("/a", data, {"Content-Encoding": "gzip"})

@@ -34,6 +34,8 @@ from restkit.resource import error_from
 from support import ScriptedServer, chunked_response, response
 from support.answers import BROKEN, FRAMINGS, answered, giving
 
+pytestmark = pytest.mark.smoke
+
 TEXT = "grün\n".encode()
 
 

@@ -28,11 +28,13 @@ from restkit.errors import (
 from restkit.network.dial import Dialed, dial
 from restkit.network.options import Network, TLSOptions
 from restkit.network.route import Route
-from restkit.timeouts import Clock, Timeout
+from restkit.timeouts import Deadline, Timeout
 from support import ScriptedServer, refusing, unanswering
 from support.memory import descriptors
 from support.names import resolving
 from support.peer import HANG_BOUND, Peer
+
+pytestmark = pytest.mark.lowest
 
 V4, V6 = "127.0.0.1", "::1"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -40,8 +42,8 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 PATIENT = Timeout(connect=HANG_BOUND)
 
 
-def make_clock(timeout: Timeout = PATIENT) -> Clock:
-    return Clock(timeout, "api.test")
+def make_clock(timeout: Timeout = PATIENT) -> Deadline:
+    return Deadline(timeout, "api.test")
 
 
 @contextmanager

@@ -18,6 +18,8 @@ from restkit.network.proxy import Proxy, as_proxy
 from support import ScriptedServer, field, head_of
 from support.proxies import Microsocks, Squid, Tinyproxy
 
+pytestmark = pytest.mark.lowest
+
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 SECRET = "Pa55/w:rd"
 SECRET_ENCODED = "Pa55%2Fw%3Ard"

@@ -22,19 +22,21 @@ from restkit.network.proxy import Proxy
 from restkit.network.route import Route
 from restkit.network.tls_in_tls import TLSInTLS
 from restkit.network.transport import READ, WRITE, NestedTransport, Transport, make_transport
-from restkit.timeouts import Clock, Timeout
+from restkit.timeouts import Deadline, Timeout
 from support import ClientGone, ScriptedServer
 from support.memory import descriptors
 from support.peer import HANG_BOUND, Peer
 from support.proxies import NestedServer
+
+pytestmark = pytest.mark.lowest
 
 OPEN = b"HTTP/1.1 200 Connection established\r\n\r\n"
 PATIENT = Timeout(connect=HANG_BOUND, idle=HANG_BOUND)
 Script = Callable[[NestedServer, Peer], object]
 
 
-def clock(timeout: Timeout = PATIENT) -> Clock:
-    return Clock(timeout, "localhost")
+def clock(timeout: Timeout = PATIENT) -> Deadline:
+    return Deadline(timeout, "localhost")
 
 
 def origin(context: ssl.SSLContext, script: Script) -> Callable[[Peer], None]:

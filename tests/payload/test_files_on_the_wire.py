@@ -24,7 +24,7 @@ from restkit import (
     TransportError,
 )
 from restkit.connections import exchange
-from restkit.io.files import BLOCK
+from restkit.io.files import CHUNK_SIZE
 from restkit.payload.convert import as_payload
 from support import LAST_CHUNK, ScriptedServer, body_of, chunks, field, head_of, response
 from support.beside import beside
@@ -38,7 +38,7 @@ UNAUTHORIZED = response(b"who are you?", status="401 Unauthorized")
 DATA = (
     bytes(range(251)) * 13_000
 )  # a prime length, no multiple of a chunk: misplaced bytes are noticed
-AT = [0, 1, BLOCK, 1_000_003, len(DATA) - BLOCK - 1, len(DATA) - 1, len(DATA)]
+AT = [0, 1, CHUNK_SIZE, 1_000_003, len(DATA) - CHUNK_SIZE - 1, len(DATA) - 1, len(DATA)]
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ def test_P03_a_file_is_sent_whole_from_its_position_on_and_is_not_moved(
         assert [body == DATA[at:] for body in bodies] == [True, True]
         assert field(server.requests[0], "content-length") == str(len(DATA) - at)
         assert server.connections == 1
-    first_chunk = min(BLOCK, len(DATA) - at)
+    first_chunk = min(CHUNK_SIZE, len(DATA) - at)
     assert sum(by_sendfile) == (0 if tls else 2 * (len(DATA) - at - first_chunk))
 
 
@@ -235,7 +235,7 @@ def test_P04_a_file_that_shrinks_while_it_is_sent_never_completes_a_request(
 
     def script(peer: Peer) -> None:
         peer.read_head()
-        peer.read_exactly(BLOCK + 1)
+        peer.read_exactly(CHUNK_SIZE + 1)
         os.truncate(path, size)
         peer.read_to_end()
 
@@ -248,7 +248,7 @@ def test_P04_a_file_that_shrinks_while_it_is_sent_never_completes_a_request(
             assert caught.value.sent == "part"
             sent = body_sent_to(server)
             # Under TLS closing may be a reset, because tickets are unread: then less arrives.
-            assert BLOCK < len(sent) <= int(given[1]) < len(DATA) * 10
+            assert CHUNK_SIZE < len(sent) <= int(given[1]) < len(DATA) * 10
             assert tls is not None or len(sent) == int(given[1])
             assert client.put(server.url(), file).body == b"ok"
         assert field(server.request, "content-length") == str(size)
@@ -257,7 +257,7 @@ def test_P04_a_file_that_shrinks_while_it_is_sent_never_completes_a_request(
 
 def test_P04_a_file_that_was_shortened_before_never_completes_a_request(tls, client, path):
     payload = as_payload(path)
-    for size in (0, 5, BLOCK, BLOCK + 5):
+    for size in (0, 5, CHUNK_SIZE, CHUNK_SIZE + 5):
         os.truncate(path, size)
         with ScriptedServer(Peer.read_to_end, ssl_context=tls) as server:
             with pytest.raises(PayloadLengthError, match=f"gave {size} of {len(DATA)} bytes"):
@@ -309,7 +309,7 @@ def test_P06_a_path_that_was_deleted_raises_the_os_error(tls, client, path):
 def test_an_error_of_the_file_while_it_is_sent_is_not_changed(tls, client, vast):
     def script(peer: Peer) -> None:
         peer.read_head()
-        peer.read_exactly(BLOCK + 1)
+        peer.read_exactly(CHUNK_SIZE + 1)
         with open(os.devnull, "wb", 0) as nothing:
             os.dup2(nothing.fileno(), file.fileno())  # its descriptor cannot be read any more
         peer.drop()
@@ -331,7 +331,7 @@ def test_a_file_closed_while_it_is_sent_raises_and_no_other_file_is_sent(
 ):
     def script(peer: Peer) -> None:
         peer.read_head()
-        peer.read_exactly(BLOCK + 1)
+        peer.read_exactly(CHUNK_SIZE + 1)
         peer.pause(0.2)  # until nothing can be sent any more
         number = file.fileno()
         file.close()
@@ -574,11 +574,11 @@ SETUP = """
 from restkit import Client
 
 client = Client(verify=ca)
-BLOCK = bytes(64 * 1024)
+CHUNK = bytes(64 * 1024)
 
 def make_payload(size):
     if 'generator' in source:
-        return (BLOCK for _ in range(size // len(BLOCK)))
+        return (CHUNK for _ in range(size // len(CHUNK)))
     with open(path, 'wb') as file:
         file.truncate(size)
     return open(path, 'r' if 'text' in source else 'rb')

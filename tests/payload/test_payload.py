@@ -31,7 +31,7 @@ from hypothesis import strategies as st
 
 from restkit.errors import PayloadError, PayloadLengthError, PayloadNotReplayable
 from restkit.io.buffers import Buffer
-from restkit.io.files import BLOCK
+from restkit.io.files import CHUNK_SIZE
 from restkit.payload.base import DeclaredLength, Payload
 from restkit.payload.convert import as_payload
 from restkit.payload.files import (
@@ -933,21 +933,23 @@ def test_bytes_that_were_not_flushed_are_sent_too(path):
 
 
 def test_P04_a_file_that_shrinks_raises_and_one_that_grows_is_cut(path):
-    path.write_bytes(b"x" * (3 * BLOCK))
+    path.write_bytes(b"x" * (3 * CHUNK_SIZE))
     with path.open("rb") as file:
         for payload in (make_payload(file), make_payload(path)):
             running = iter(payload)
-            assert len(next(running)) == BLOCK
-            os.truncate(path, BLOCK + 5)
+            assert len(next(running)) == CHUNK_SIZE
+            os.truncate(path, CHUNK_SIZE + 5)
             assert len(next(running)) == 5
-            with pytest.raises(PayloadLengthError, match=f"gave {BLOCK + 5} of {3 * BLOCK} bytes"):
+            with pytest.raises(
+                PayloadLengthError, match=f"gave {CHUNK_SIZE + 5} of {3 * CHUNK_SIZE} bytes"
+            ):
                 next(running)
-            path.write_bytes(b"x" * (3 * BLOCK) + b"new")
-            assert send(payload) == b"x" * (3 * BLOCK)
+            path.write_bytes(b"x" * (3 * CHUNK_SIZE) + b"new")
+            assert send(payload) == b"x" * (3 * CHUNK_SIZE)
 
 
 def test_P13_several_threads_send_one_payload_whole(tmp_path):
-    data = os.urandom(5 * BLOCK + 17)
+    data = os.urandom(5 * CHUNK_SIZE + 17)
     path = tmp_path / "big"
     path.write_bytes(data)
     with path.open("rb") as file, gzip.open(tmp_path / "z", "wb") as packed:
@@ -979,13 +981,13 @@ def test_P15_a_file_of_the_caller_is_never_closed(path):
 
 
 def test_a_file_that_was_closed_raises_and_no_other_file_is_sent(path, tmp_path):
-    path.write_bytes(b"x" * (2 * BLOCK))
+    path.write_bytes(b"x" * (2 * CHUNK_SIZE))
     with path.open("rb") as file:
         payload = make_payload(file)
         running = iter(payload)
         next(running)
     with (tmp_path / "other").open("w+b") as other:
-        other.write(b"y" * (2 * BLOCK))
+        other.write(b"y" * (2 * CHUNK_SIZE))
         with pytest.raises(ValueError, match="closed file"):
             next(running)
         with pytest.raises(ValueError, match="closed file"):

@@ -22,6 +22,8 @@ from support.caller import Caller, get, post, said_by
 from support.scripted import ScriptedServer
 from support.wsgi_calls import RecordedResponse, call_app, make_environ
 
+pytestmark = [pytest.mark.smoke, pytest.mark.lowest]
+
 
 def app_raising(exc):
     """Return an app whose handlers raise this exception."""
@@ -237,17 +239,27 @@ def test_public_names():
     assert Request.__module__ == "restkit.server.request"
 
 
-def test_app_imports_without_cheroot_and_serve_names_the_extra():
-    code = (
-        "import sys; sys.modules['cheroot'] = sys.modules['cheroot.server'] = None\n"
-        "import restkit.server as server\n"
-        "try: server.serve(server.App())\n"
-        "except ModuleNotFoundError as exc: print(exc)\n"
-    )
+def test_serving_needs_no_extra_and_a_multipart_form_names_it():
+    code = """
+import sys
+sys.modules["multipart"] = None
+import restkit
+from restkit.server import App, serve
+from restkit.server.response import text
+app = App()
+@app.post("/")
+def take(request):
+    return text(request.form["name"])
+with serve(app) as server:
+    print(restkit.post(server.url, {"name": "a field"}).text)
+    print(restkit.post(server.url, {"name": "a field", "file": b"x"}, headers={
+        "Content-Type": "multipart/form-data"}).status)
+"""
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )
-    assert "cheroot, which is not installed: pip install restkit[server]" in result.stdout
+    assert result.stdout == "['a field']\n500\n"
+    assert "multipart, which is not installed: pip install 'restkit[server]'" in result.stderr
 
 
 class _Quiet(WSGIRequestHandler):

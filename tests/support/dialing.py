@@ -9,7 +9,7 @@ import pytest
 from restkit.errors import Error
 from restkit.network.dial import dial
 from restkit.network.route import Route
-from restkit.timeouts import Clock, Timeout
+from restkit.timeouts import Deadline, Timeout
 
 from .memory import descriptors
 from .peer import HANG_BOUND
@@ -18,9 +18,9 @@ from .proxies import PASSWORD
 PATIENT = Timeout(connect=HANG_BOUND)
 
 
-def clock(timeout: Timeout = PATIENT) -> Clock:
+def clock(timeout: Timeout = PATIENT) -> Deadline:
     """Return the clock of a request to origin.test."""
-    return Clock(timeout, "origin.test")
+    return Deadline(timeout, "origin.test")
 
 
 def failure(route: Route, timeout: Timeout = PATIENT) -> Error:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import socket
+import subprocess
+import sys
 import textwrap
 import threading
 import time
@@ -372,7 +374,7 @@ def test_a_client_of_an_app_needs_no_network(server):
         assert client.get("http://elsewhere.test:99/hello").text == "Hello!"
         assert client.post("/up", iter([b"12", b"3"])).text == "3"
         assert client.get("/none").status == 404
-        assert "at rest" in repr(client)
+        assert "idle" in repr(client)
     assert server.received == []
 
 
@@ -421,10 +423,45 @@ def test_its_threads_and_descriptors_end_with_it_even_with_an_answer_half_read(s
         client.get("/hello")
 
 
+def test_a_client_of_an_app_serves_it_in_a_forked_process_too():
+    """Threads do not survive a fork, and so the child starts its own."""
+    program = """
+import os
+from restkit.testing import AppClient
+
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [b"process %d" % os.getpid()]
+
+with AppClient(app, timeout=5) as client:
+    assert client.get("/").text == f"process {os.getpid()}"
+    child = os.fork()
+    if not child:
+        with client:
+            assert client.get("/").text == f"process {os.getpid()}"
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    assert client.get("/").text == f"process {os.getpid()}"
+"""
+    subprocess.run([sys.executable, "-c", program], timeout=HANG_BOUND, check=True)
+
+
+def test_a_handler_that_exits_is_a_500_and_the_client_goes_on():
+    def app(environ, start_response):
+        if environ["PATH_INFO"] == "/exit":
+            raise SystemExit
+        start_response("200 OK", [])
+        return [b"fine"]
+
+    with AppClient(app, timeout=PATIENT) as client:
+        assert client.get("/exit").status == 500
+        assert client.get("/").text == "fine"
+
+
 def test_what_else_would_connect_is_no_option(server):
     with pytest.raises(TypeError, match="connect= is no option of an AppClient"):
         AppClient(server.app, connect=socket.create_connection)
-    with pytest.raises(RequestError, match="connect= and uds= are given"):
+    with pytest.raises(RequestError, match="connect and uds are both given"):
         AppClient(server.app, uds="/run/x")
 
 

@@ -58,6 +58,10 @@ class Channel:
         self.end_counts = False
         self.aborted = False
 
+    def fileno(self) -> int:
+        """Return the number of the socket."""
+        return self._socket.fileno()
+
     def send(self, buffers: Sequence[Buffer]) -> int:
         """Send of these what can go at once; how many bytes went, 0 when none could."""
         if self.aborted:

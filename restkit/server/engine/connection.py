@@ -93,13 +93,24 @@ class ClientConnection:
         }
         self._held = b""
         self._fresh = False  # whether what is held has not been looked at
-        self._began = 0.0  # when the first byte came of a head that is not whole
+        self._head_due = 0.0  # the time by which a head that has begun must be complete
         self._lingers: _Lingering | None = None
 
     @property
     def has_data(self) -> bool:
         """Whether a further step can do something without more to read."""
         return self._fresh
+
+    @property
+    def deadline(self) -> float:
+        """The time (``monotonic``) at which the connection closes if nothing comes before."""
+        if self._lingers is not None:
+            return self._lingers.end
+        return self._head_due or monotonic() + self._setup.timeout
+
+    def fileno(self) -> int:
+        """Return the number of the socket, to wait on."""
+        return self._channel.fileno()
 
     def step(self) -> bool:
         """Do what can be done without waiting for a head; whether the connection stays open."""
@@ -119,7 +130,7 @@ class ClientConnection:
 
     def close(self) -> None:
         """Close the connection; with a word to a client that has not come to the end of a head."""
-        if self._began and monotonic() - self._began >= self._setup.timeout:
+        if self._head_due and monotonic() >= self._head_due:
             self._say(408, "the head of the request was not whole in time")
         self._channel.close()
 
@@ -150,16 +161,16 @@ class ClientConnection:
         """Whether to go on waiting for the end of a head."""
         if self._held in _NOTHING_YET:
             return True
-        if not self._began:
-            self._began = monotonic()
-        return monotonic() - self._began < self._setup.timeout
+        if not self._head_due:
+            self._head_due = monotonic() + self._setup.timeout
+        return monotonic() < self._head_due
 
     # Requests
 
     def _converse(self, head: RequestHead, rest: bytes) -> bool:
         """Let the application answer a request; ``rest`` is what came behind its head."""
         self._held = b""
-        self._began = 0.0
+        self._head_due = 0.0
         deframer = request_body_reader(head)
         if head.method == "CONNECT":
             raise MalformedRequest("this server opens no tunnels", 501)
@@ -169,7 +180,7 @@ class ClientConnection:
         try:
             ending = Exchange(head, Sender(channel, body), body).run(self._setup.app, environ)
         except BaseException:
-            channel.reset()  # an application that exits has left no whole answer
+            channel.reset()  # there may be no whole response
             raise
         finally:
             body.release()
@@ -188,7 +199,7 @@ class ClientConnection:
     def _refuse(self, status: int, why: str) -> bool:
         _logger.debug("%s: %s", self._channel.where, _REFUSALS[status])
         self._held = b""
-        self._began = 0.0
+        self._head_due = 0.0
         self._say(status, why)
         return self._linger()
 
@@ -210,7 +221,7 @@ class ClientConnection:
         return self._lingers.goes_on()
 
     def __repr__(self) -> str:
-        return f"<Conversation on {self._channel!r}>"
+        return f"<ClientConnection on {self._channel!r}>"
 
 
 class _Lingering:
@@ -219,7 +230,7 @@ class _Lingering:
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._left = LINGER_BYTES
-        self._end = monotonic() + LINGER_SECONDS
+        self.end = monotonic() + LINGER_SECONDS
 
     def goes_on(self) -> bool:
         """Drop what is there; whether there may be more."""
@@ -231,7 +242,7 @@ class _Lingering:
             if not data:
                 return False
             self._left -= len(data)
-        return self._left > 0 and monotonic() < self._end
+        return self._left > 0 and monotonic() < self.end
 
 
 def server_environ(scheme: str, host: str, port: int) -> dict[str, Any]:

@@ -14,12 +14,10 @@ from enum import Enum
 from time import time
 from typing import NamedTuple
 
-from restkit.headers import OF_THE_CONNECTION
+from restkit.headers import HOP_BY_HOP_HEADERS, field_fault
 from restkit.http1.fields import parse_length
 
-_STATUS = re.compile(r"([2-9][0-9][0-9]) [^\r\n\0]*")
-_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_FORBIDDEN = re.compile("[\r\n\0]")
+_STATUS = re.compile(r"([2-9][0-9][0-9]) [^\r\n\0\u0100-\U0010ffff]*")  # a head is latin-1
 
 
 class Framing(Enum):
@@ -43,9 +41,12 @@ class ResponseHead(NamedTuple):
 
 def check_response_head(status: str, headers: list[tuple[str, str]]) -> ResponseHead:
     """Judge a status and fields; raises TypeError or ValueError for what cannot go out."""
-    match = _STATUS.fullmatch(_text(status, "the status"))
+    _check_str(status, "the status")
+    match = _STATUS.fullmatch(status)
     if not match:
-        raise ValueError(f"the status {status!r}: one such as '200 OK', of 200 or more, is wanted")
+        raise ValueError(
+            f"the status must be a line of latin-1 such as '200 OK', 200 or above; got {status!r}"
+        )
     code = int(match[1])
     lines: list[str] = []
     lengths: list[str] = []
@@ -87,25 +88,18 @@ def head_bytes(said: ResponseHead, framing: Framing, length: int | None, connect
 
 
 def _line(name: str, value: str) -> str:
-    if not _NAME.fullmatch(_text(name, "the name of a header")):
-        raise ValueError(f"{name!r} is no header name")
-    fault = _FORBIDDEN.search(_text(value, f"the value of {name}"))
-    if fault:
-        raise ValueError(f"the value of {name} has a {fault[0]!r} at {fault.start()}")
-    if name.lower() in OF_THE_CONNECTION:
+    _check_str(name, "the name of a header")
+    _check_str(value, f"the value of {name}")
+    if fault := field_fault(name, value):
+        raise ValueError(fault)
+    if name.lower() in HOP_BY_HOP_HEADERS:
         raise ValueError(f"{name} is for the server to say, and not for the application")
     return f"{name}: {value}\r\n"
 
 
-def _text(text: object, what: str) -> str:
+def _check_str(text: object, what: str) -> None:
     if not isinstance(text, str):
-        raise TypeError(f"{what} is of type {type(text).__name__}; a str is wanted")
-    if not text.isascii():
-        try:
-            text.encode("latin-1")
-        except UnicodeEncodeError as exc:
-            raise ValueError(f"{what} has {text[exc.start]!r}, and a head is latin-1") from exc
-    return text
+        raise TypeError(f"{what} must be a str; got {type(text).__name__}")
 
 
 def _length(values: list[str]) -> int | None:

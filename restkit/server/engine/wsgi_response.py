@@ -77,7 +77,7 @@ class Exchange:
             self._call(app, environ)
         except ClientDisconnected as exc:
             return self._gone(exc)
-        except Exception as exc:  # noqa: BLE001  # whatever an application raises ends here
+        except BaseException as exc:  # noqa: BLE001  # SystemExit of one handler too: others go on
             return self._failed(exc)
         return self._ending()
 
@@ -206,7 +206,7 @@ class Exchange:
             return Ending.CLOSED
         return Ending.KEPT
 
-    def _failed(self, exc: Exception) -> Ending:
+    def _failed(self, exc: BaseException) -> Ending:
         if exc is self._body.fault and isinstance(exc, ParserError):
             _logger.debug("%s: %s", self._asked, exc)
             return self._answer_instead("400 Bad Request", f"{exc}\n")

@@ -8,19 +8,20 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import monotonic
 from typing import Any
 from wsgiref.validate import validator
 
 import pytest
 
-from restkit.server.engine.connection import ClientConnection, Setup
+from restkit.server.engine.connection import LINGER_SECONDS, ClientConnection, Setup
 from support.caller import get, post
 from support.messages import LAST_CHUNK, chunks
 from support.peer import HANG_BOUND
 
 
 class Pair:
-    """A Conversation and the client's end of its connection."""
+    """A ClientConnection and the client's end of its connection."""
 
     def __init__(self, app: Any, timeout: float = HANG_BOUND) -> None:
         self.client, server = socket.socketpair()
@@ -132,9 +133,30 @@ def test_what_came_behind_a_closing_answer_is_dropped_until_the_client_ends():
         assert pair.said() == b""
 
 
+def test_a_head_has_the_time_out_from_its_first_byte_on():
+    with talking(naming) as pair:
+        idle = pair.conversation.deadline
+        pair.ask(b"GET / HT")
+        deadline = pair.conversation.deadline
+        assert idle < deadline <= monotonic() + HANG_BOUND
+        pair.ask(b"TP/1.1")
+        assert pair.conversation.deadline == deadline
+        pair.ask(b"\r\nHost: x\r\n\r\n")
+        assert pair.conversation.deadline > deadline
+
+
+def test_a_refused_client_that_keeps_still_has_the_time_of_lingering_and_no_more():
+    with talking(naming, timeout=1000.0) as pair:
+        assert pair.ask(b"BAD\r\n\r\n").startswith(b"HTTP/1.1 400 ")
+        deadline = pair.conversation.deadline
+        assert deadline <= monotonic() + LINGER_SECONDS
+        pair.ask(b"more")
+        assert pair.conversation.deadline == deadline
+
+
 def test_a_conversation_shows_its_state():
     with talking(naming) as pair:
-        where = "<Conversation on <Channel of 192.0.2.1:4711, {}>>"
+        where = "<ClientConnection on <Channel of 192.0.2.1:4711, {}>>"
         assert repr(pair.conversation) == where.format("open")
         pair.conversation.abort()
         assert repr(pair.conversation) == where.format("cut off")

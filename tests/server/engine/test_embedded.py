@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
+from asyncio import CancelledError
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
-import cheroot
-import cheroot.server
 import pytest
 
+from restkit.client import Client
 from restkit.errors import ClientDisconnected
+from restkit.server.engine.accept_loop import AcceptLoop
+from restkit.server.engine.connection import ClientConnection, Setup
+from restkit.server.engine.listener import open_listener
 from restkit.server.serving import Server, serve
-from support.caller import Caller, get, post
+from support.caller import Caller, get, post, without_date
 from support.peer import HANG_BOUND
+
+pytestmark = pytest.mark.lowest
 
 UPLOAD = get("/read", "Content-Length: 100", method="POST") + b"part"
 TIMED_OUT = (
@@ -96,6 +103,34 @@ def test_it_listens_on_IPv6():
         assert caller.read_answer().endswith(b"fine")
 
 
+def test_the_address_of_both_families_is_served_to_both():
+    try:
+        server = serve(App(), "::")
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    with server:
+        for host in ("::1", "127.0.0.1"):
+            with Caller(server.port, host) as caller:
+                caller.send(get())
+                assert caller.read_answer().endswith(b"fine")
+
+
+def test_it_listens_on_a_Unix_socket(tmp_path):
+    path = str(tmp_path / "socket")
+
+    def app(environ, start_response):
+        start_response("200 OK", [])
+        names = ("REMOTE_ADDR", "REMOTE_PORT", "SERVER_NAME", "SERVER_PORT")
+        return [",".join(environ[name] for name in names).encode()]
+
+    with serve(app, uds=path) as server, Client(uds=path) as client:
+        assert client.get(server.url + "/").text == ",0,localhost,80"
+        with pytest.raises(OSError, match=f"cannot listen on {path}: ") as caught:
+            serve(app, uds=path)
+        assert caught.value.errno == errno.EADDRINUSE
+    assert not os.path.exists(path)
+
+
 def test_a_port_that_is_taken_is_an_error_that_names_it():
     with serve(App()) as server:
         with pytest.raises(OSError, match=f"cannot listen on 127.0.0.1:{server.port}: ") as caught:
@@ -122,6 +157,7 @@ def test_a_host_that_is_none_is_an_error():
     [
         ("module:app", {}, TypeError),
         (App(), {"threads": 0}, ValueError),
+        (App(), {"max_connections": 0}, ValueError),
         (App(), {"timeout": 0}, ValueError),
     ],
 )
@@ -211,17 +247,64 @@ def test_an_application_may_close_its_server_and_still_answer():
     servers: list[Server] = []
 
     def app(environ, start_response):
-        servers[0].close()
+        if environ["PATH_INFO"] == "/close":
+            servers[0].close()
         start_response("200 OK", [])
         return [b"bye"]
 
     servers.append(serve(app))
     with Caller(servers[0].port) as caller, Caller(servers[0].port) as other:
-        caller.send(get())
+        other.send(get())
+        assert other.read_answer().endswith(b"bye")
+        caller.send(get("/close"))
         assert caller.read_answer().endswith(b"bye")
         assert caller.read_to_end() == b""
         assert other.read_to_end() == b""
     servers[0].close()
+
+
+def test_the_response_of_an_application_that_closes_its_server_is_not_cut_off():
+    app = App()
+    loops: list[AcceptLoop] = []
+
+    def stopping(environ, start_response):
+        if environ["PATH_INFO"] == "/wait":
+            loops[0].stop(grace=0)
+        return app(environ, start_response)
+
+    listener = open_listener("127.0.0.1", 0)
+    port = listener.getsockname()[1]
+    setup = Setup(stopping)
+    loops.append(AcceptLoop(listener, lambda *of: ClientConnection(*of, setup), threads=2))
+    loops[0].start()
+    with Caller(port) as caller, Caller(port) as beside:
+        beside.send(UPLOAD)
+        app.has(1)
+        caller.send(get("/wait"))
+        assert beside.read_to_end() == b""  # this one is cut off
+        app.go_on.set()
+        assert caller.read_answer().endswith(b"fine")
+    loops[0].stop()
+
+
+def test_stop_reports_a_handler_that_does_not_return():
+    app = App()
+    setup = Setup(app)
+    ours, theirs = socket.socketpair()
+    loop = AcceptLoop(threads=1)
+    loop.start()
+    loop.add(ClientConnection(theirs, ("192.0.2.1", 4711), setup))
+    with ours:
+        ours.sendall(get("/wait"))
+        app.has(1)
+        with pytest.raises(RuntimeError, match=r"nor return: <.* on .*192.0.2.1:4711"):
+            loop.stop(grace=0, patience=0.05)
+        app.go_on.set()
+        loop.stop()
+    late, end = socket.socketpair()
+    with end:
+        loop.add(ClientConnection(late, ("192.0.2.1", 4712), setup))
+        assert end.recv(1) == b""
 
 
 def test_several_may_close_it_at_once():
@@ -282,16 +365,109 @@ def test_run_ends_at_a_signal(number):
     assert (out, err, process.returncode) == ("ended\n", "", 0)
 
 
-def test_an_application_that_exits_ends_the_server():
+def test_a_server_goes_on_when_the_main_thread_has_ended():
+    """It can also start worker threads then."""
+    program = """
+import threading
+from restkit.server.serving import serve
+
+both = threading.Barrier(2)
+
+def app(environ, start_response):
+    write = start_response("200 OK", [("Content-Length", "8")])
+    threading.main_thread().join()
+    write(b"main")
+    both.wait()
+    return [b"fine"]
+
+print(serve(app).port, flush=True)
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            port = int(process.stdout.readline())
+            with Caller(port) as first, Caller(port) as second:
+                first.send(get())
+                first.read_head()
+                assert first.read_exactly(4) == b"main"
+                second.send(get())
+                assert second.read_answer().endswith(b"mainfine")
+                assert first.read_exactly(4) == b"fine"
+        finally:
+            process.kill()
+
+
+class Odd(BaseException):
+    """No Exception, as those of gevent's timeouts are none."""
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, CancelledError, Odd])
+def test_an_application_that_raises_a_base_exception_is_answered_500(kind, caplog):
+    """The only thread lives on, and answers the next request of both connections."""
+
     def app(environ, start_response):
+        if environ["PATH_INFO"] == "/raise":
+            raise kind("enough")
+        start_response("200 OK", [])
+        return [b"fine"]
+
+    with (
+        serve(app, threads=1) as server,
+        Caller(server.port) as caller,
+        Caller(server.port) as other,
+    ):
+        caller.send(get("/raise"))
+        assert caller.read_answer().startswith(b"HTTP/1.1 500 ")
+        for each in (caller, other):
+            each.send(get())
+            assert each.read_answer().endswith(b"fine")
+    assert "GET /raise: the application failed" in caplog.text
+
+
+def test_a_base_exception_after_the_head_breaks_the_response():
+    def app(environ, start_response):
+        start_response("200 OK", [])(b"part")
         raise SystemExit("enough")
 
+    with serve(app, threads=1) as server:
+        for _ in range(2):
+            with Caller(server.port) as caller:
+                caller.send(get("/", version="1.0"))
+                with pytest.raises(ConnectionResetError):
+                    caller.read_to_end()
+
+
+def test_a_base_exception_of_one_request_leaves_the_one_beside_it_alone():
+    app = App()
+
+    def mixed(environ, start_response):
+        if environ["PATH_INFO"] == "/exit":
+            raise SystemExit("enough")
+        return app(environ, start_response)
+
+    with serve(mixed) as server, Caller(server.port) as beside, Caller(server.port) as caller:
+        beside.send(get("/wait"))
+        app.has(1)
+        caller.send(get("/exit"))
+        assert caller.read_answer().startswith(b"HTTP/1.1 500 ")
+        app.go_on.set()
+        assert beside.read_answer().endswith(b"fine")
+
+
+def test_wait_ends_when_an_application_closes_the_server():
+    servers: list[Server] = []
+
+    def app(environ, start_response):
+        servers[0].close()
+        start_response("200 OK", [])
+        return [b"bye"]
+
     with serve(app) as server, Caller(server.port) as caller:
+        servers.append(server)
         caller.send(get())
-        with pytest.raises(SystemExit, match="enough"):
-            server.wait()
-        with pytest.raises(ConnectionResetError):
-            caller.read_to_end()
+        server.wait()
+        assert caller.read_answer().endswith(b"bye")
 
 
 # Many at once
@@ -338,54 +514,197 @@ def test_a_client_that_lingers_behind_a_refusal_takes_no_thread():
         assert is_answered(server.port)
 
 
-def test_connections_may_have_half_of_the_descriptors():
-    program = """
-import resource, socket, threading
-from restkit.server.serving import Server, serve
+def test_one_more_connection_takes_the_place_of_the_longest_idle():
+    with serve(App(), threads=1, max_connections=3) as server, ExitStack() as stack:
+        callers = [stack.enter_context(Caller(server.port)) for _ in range(3)]
+        for caller in callers[1], callers[0], callers[2]:  # the second is idle longest
+            caller.send(get())
+            assert caller.read_answer().endswith(b"fine")
+        assert is_answered(server.port)
+        assert callers[1].read_to_end() == b""
+        for caller in callers[0], callers[2]:
+            caller.send(get())
+            assert caller.read_answer().endswith(b"fine")
+
+
+def test_silent_connections_lock_nobody_out():
+    with serve(App(), max_connections=5) as server, ExitStack() as stack:
+        for _ in range(20):
+            stack.enter_context(Caller(server.port))
+        assert is_answered(server.port)
+
+
+def test_clients_wait_while_every_connection_is_busy():
+    app = App()
+    with ExitStack() as stack:
+        server = stack.enter_context(serve(app, max_connections=2))
+        callers = []
+        for count in (1, 1, 0):
+            callers.append(stack.enter_context(Caller(server.port)))
+            callers[-1].send(get("/wait"))
+            app.has(count)
+        assert not app.entered.acquire(timeout=0.1)
+        app.go_on.set()
+        for caller in callers:
+            assert caller.read_answer().endswith(b"fine")
+
+
+def test_busy_connections_do_not_lose_their_place():
+    app = App()
+    with serve(app, max_connections=2) as server, Caller(server.port) as busy:
+        busy.send(get("/wait"))
+        app.has(1)
+        for _ in range(5):
+            assert is_answered(server.port)
+        app.go_on.set()
+        assert busy.read_answer().endswith(b"fine")
+
+
+WITH_FEW_DESCRIPTORS = """
+import os, resource, socket, sys
+from restkit.server.serving import serve
 
 resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128))
+taken = []
 
 def app(environ, start_response):
+    if environ["PATH_INFO"] == "/take":
+        try:
+            while True:
+                taken.append(os.open("/", os.O_RDONLY))
+        except OSError:
+            pass
+    if environ["PATH_INFO"] == "/free":
+        while taken:
+            os.close(taken.pop())
+    environ["wsgi.input"].read()
     start_response("200 OK", [("Content-Length", "4")])
     return [b"fine"]
 
-def answer(client):
-    client.sendall(b"GET / HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")
-    try:
-        return client.recv(4096)[-4:]
-    except ConnectionResetError:
-        return b""
-
-children = []
 with serve(app, threads=4) as server:
     print(server.port, flush=True)
     input()
 """
+
+
+@contextmanager
+def with_few_descriptors() -> Iterator[tuple[int, list[str]]]:
+    """Serve in a process with 128 descriptors; yields its port, and a list for its log."""
+    log: list[str] = []
     with subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", program],
+        [sys.executable, "-W", "error", "-c", WITH_FEW_DESCRIPTORS],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        port = int(process.stdout.readline())
-        with ExitStack() as stack:
-            callers = [stack.enter_context(Caller(port)) for _ in range(64)]
-            for caller in callers:
-                caller.send(get())
-                assert caller.read_answer().endswith(b"fine")
-            with Caller(port) as one_more:
-                assert not one_more.is_open()
-        deadline = time.monotonic() + HANG_BOUND
-        while not is_open(port):  # the ends of the others have to be seen first
-            assert time.monotonic() < deadline
+        yield int(process.stdout.readline()), log
         _, err = process.communicate("\n", timeout=HANG_BOUND)
-    assert (err, process.returncode) == ("", 0)
+    log += err.splitlines()
+    assert process.returncode == 0
 
 
-def is_open(port: int) -> bool:
-    with Caller(port) as caller:
-        return caller.is_open()
+def test_connections_may_have_half_of_the_descriptors():
+    with with_few_descriptors() as (port, log), ExitStack() as stack:
+        callers = [stack.enter_context(Caller(port)) for _ in range(65)]
+        for caller in callers[1:]:
+            caller.send(get())
+            assert caller.read_answer().endswith(b"fine")
+        assert callers[0].read_to_end() == b""  # its place went to the last
+        assert all(caller.is_open() for caller in callers[1:])
+    assert log == []
+
+
+def test_without_a_descriptor_the_longest_idle_connection_makes_room():
+    with with_few_descriptors() as (port, log), Caller(port) as idle, Caller(port) as caller:
+        for each, path in ((idle, "/"), (caller, "/take")):
+            each.send(get(path))
+            assert each.read_answer().endswith(b"fine")
+        with Caller(port) as late:
+            late.send(get())
+            assert late.read_answer().endswith(b"fine")
+        assert idle.read_to_end() == b""
+        assert caller.is_open()
+    assert log == []
+
+
+def test_without_a_descriptor_clients_wait_and_accepting_does_not_spin():
+    with with_few_descriptors() as (port, log), Caller(port) as busy:
+        busy.send(get("/take"))
+        assert busy.read_answer().endswith(b"fine")
+        busy.send(get("/", "Content-Length: 4", "Expect: 100-continue", method="POST"))
+        assert busy.read_head() == b"HTTP/1.1 100 Continue\r\n\r\n"
+        with Caller(port) as late:
+            late.send(get())
+            assert not select.select([late.sock], [], [], 0.2)[0]
+            busy.send(b"body")
+            assert busy.read_answer().endswith(b"fine")
+            assert late.read_answer().endswith(b"fine")
+    assert 1 <= len(log) < 10
+    assert set(log) == {"cannot accept connections for now: [Errno 24] Too many open files"}
+
+
+def test_a_client_that_leaves_while_it_waits_for_a_thread_is_no_trouble():
+    app = App()
+    with serve(app, threads=1) as server, Caller(server.port) as first, ExitStack() as stack:
+        first.send(get("/wait"))
+        app.has(1)
+        for end in (Caller.close, Caller.reset, Caller.finish):
+            caller = stack.enter_context(Caller(server.port))
+            caller.send(get())
+            end(caller)
+        app.go_on.set()
+        assert first.read_answer().endswith(b"fine")
+        assert is_answered(server.port)
+
+
+def test_one_that_asks_on_and_on_takes_turns_with_the_others():
+    order: list[str] = []
+    go_on = threading.Event()
+
+    def app(environ, start_response):
+        if not order:
+            go_on.wait(HANG_BOUND)
+        order.append(environ["PATH_INFO"])
+        start_response("200 OK", [])
+        return [b"fine"]
+
+    count = 2000
+    with serve(app, threads=1) as server, Caller(server.port) as many, Caller(server.port) as one:
+        reading = threading.Thread(target=lambda: [many.read_answer() for _ in range(count)])
+        reading.start()
+        many.send(get("/many") * count)
+        one.send(get("/one"))
+        go_on.set()
+        assert one.read_answer().endswith(b"fine")
+        reading.join()
+    assert order.index("/one") < count
+
+
+def test_close_under_load_ends_every_thread_and_breaks_no_response():
+    app = App()
+    before = threading.active_count()
+    answers: list[bytes] = []
+
+    def ask_on_and_on(port: int) -> None:
+        with suppress(OSError, EOFError):
+            while True:
+                with Caller(port) as caller:
+                    for _ in range(10):
+                        caller.send(get())
+                        head = caller.read_head()
+                        answers.append(without_date(head) + caller.read_body(head))
+
+    server = serve(app, threads=4)
+    clients = [threading.Thread(target=ask_on_and_on, args=(server.port,)) for _ in range(8)]
+    for client in clients:
+        client.start()
+    app.has(100)
+    server.close()
+    for client in clients:
+        client.join(HANG_BOUND)
+    assert threading.active_count() == before
+    assert {answer[-4:] for answer in answers} == {b"fine"}
 
 
 # Time-outs
@@ -424,63 +743,3 @@ def test_every_stalled_client_is_dropped():
             caller.send((b"", b"GET / HTTP/1.1\r\nHost", UPLOAD)[number % 3])
         for caller in callers:
             caller.read_to_end()
-
-
-# What is relied on of cheroot
-
-
-def test_cheroot_is_of_the_versions_that_the_extra_names():
-    assert cheroot.__version__.split(".")[0] == "11"
-
-
-def test_cheroot_hands_a_connection_what_it_has_accepted(monkeypatch):
-    asked: list[str] = []
-
-    class Files:
-        closed = False
-
-        def has_data(self) -> bool:
-            asked.append("has_data")
-            return False
-
-        def close(self) -> None:
-            asked.append("close")
-
-    class Connection(cheroot.server.HTTPConnection):
-        def __init__(self, server, sock, makefile):
-            super().__init__(server, sock, lambda sock, mode, size: asked.append(mode) or Files())
-
-        def communicate(self) -> bool:
-            asked.append(f"communicate with {self.remote_addr}")
-            return self.socket.recv(4) == b"more"
-
-        def close(self) -> None:
-            self.rfile.close()
-            self.socket.close()
-
-    server = cheroot.server.HTTPServer(("127.0.0.1", 0), cheroot.server.Gateway, minthreads=1)
-    server.ConnectionClass = Connection
-    server.prepare()
-    thread = threading.Thread(target=server.serve)
-    thread.start()
-    with Caller(server.bind_addr[1]) as caller:
-        caller.send(b"more")
-        time.sleep(0.05)
-        caller.send(b"end.")
-        assert caller.read_to_end() == b""
-    server.stop()
-    thread.join()
-    getattr(logging, "statistics", {}).clear()
-    step = "communicate with 127.0.0.1"
-    assert asked[:6] == ["rb", "wb", step, "has_data", step, "close"]
-
-
-NAMES = """
-    ConnectionClass bind bind_addr bind_socket clear_stats error_log expiration_interval prepare
-    put_conn ready request_queue_size serve shutdown_timeout stop timeout _serve_unservicable
-"""
-
-
-@pytest.mark.parametrize("name", NAMES.split())
-def test_the_names_of_cheroot_that_are_used_are_there(name):
-    assert hasattr(cheroot.server.HTTPServer, name)
