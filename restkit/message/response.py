@@ -200,7 +200,7 @@ class HttpResponse(Aliases):
 
     @property
     def sent(self) -> Sent:
-        """How much of the request was sent before the response: 'nothing', 'part' or 'all'."""
+        """The part of the request that was sent before the response: 'nothing', 'part' or 'all'."""
         return self._reply.sent
 
     def raise_for_status(self) -> HttpResponse:
@@ -290,7 +290,7 @@ class HttpResponse(Aliases):
     def save(self, target: str | os.PathLike[str] | IO[bytes]) -> int:
         """Write the body to a path or an open file, and return its number of bytes.
 
-        A path gets the whole body or nothing: the file is written beside it and renamed. An unread
+        A path gets the whole body or nothing: a temporary file is written and renamed. An unread
         body is written straight from the connection, and not spooled.
         """
         return save_body(self._get_body(), target)
