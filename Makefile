@@ -1,68 +1,101 @@
-# Needs make and a Python with venv (3.10 or later), nothing else: every tool is installed into
-# $(VENV). Two interpreters side by side: make test PYTHON=python3.10 VENV=.venv-3.10
+# Needs make and a Python with venv (3.10 or later). All tools are installed into $(VENV) from the
+# dependency groups of pyproject.toml. Two interpreters side by side:
+#     make test PYTHON=python3.10 VENV=.venv-3.10
 
 PYTHON ?= python3
 VENV ?= .venv
-# How many processes test at once, and what else pytest is told.
+# The number of test processes, and further arguments for pytest.
 JOBS ?= auto
 PYTEST_ARGS ?=
+# The lowest coverage in percent, lines and branches, with which `make coverage` passes.
+COVERAGE_MIN ?= 96
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PYTHON_VERSION = $$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 BUILT_FROM := pyproject.toml $(wildcard README.rst LICENSE) \
 	_restkit_pytest.py $(shell find restkit -name '*.py' -o -name py.typed)
+# Packages which only some tests need, each in a group, a marker and an environment of its own.
+PEERS := gevent httpbin moto
 
 .DEFAULT_GOAL := help
+# Two installations into one environment must not run at the same time.
+.NOTPARALLEL:
 
 .PHONY: help
 help:
-	@echo 'make demo    see what it does, against a server of its own'
-	@echo 'make test    the tests, on the package as its users get it'
-	@echo 'make test-slow     those of more than ten seconds'
-	@echo 'make test-lowest   the same with the lowest versions of its requirements'
-	@echo 'make lint    ruff: rules and formatting'
-	@echo 'make types   mypy, strict'
-	@echo 'make docs    the documentation, into docs/_build/html'
-	@echo 'make bench   side by side with requests, httpx, urllib3 and pycurl'
-	@echo 'make dist    sdist and wheel, into dist/'
-	@echo 'make clean   remove everything that these made'
+	@echo 'make demo           show the main features, against a server of its own'
+	@echo 'make test           run the tests on the installed package'
+	@echo 'make test-slow      run the tests of more than ten seconds'
+	@echo 'make test-smoke     run a small part of the tests, in seconds'
+	@echo 'make test-lowest    run the tests of dependencies with their lowest versions'
+	@echo 'make test-peers     run the tests that need $(PEERS); or make test-moto ...'
+	@echo 'make coverage       run the tests and print the coverage of lines and branches'
+	@echo 'make lint           check rules and formatting with ruff'
+	@echo 'make types          check types with mypy, strict'
+	@echo 'make pyright        check types with pyright'
+	@echo 'make docs           build the documentation in docs/_build/html'
+	@echo 'make bench          compare with requests, httpx, urllib3 and pycurl'
+	@echo 'make dist           build and check sdist and wheel in dist/'
+	@echo 'make clean          remove everything that these targets made'
 
+# Groups need pip 25.1; venv brings the pip of its Python, which is older before 3.14.
 $(VENV)/venv.stamp:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or later, please: make PYTHON=...")'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or later is required: make PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --upgrade 'pip>=25.1'
 	@touch $@
 
-# The wheel is installed, not a link to the checkout: a file that the wheel lacks, py.typed or a
-# package left out, fails here instead of at its users'. Sources are part of the prerequisites, so
-# what is tested is never yesterday's.
+# Install the wheel, not a link to the checkout: a file that the wheel lacks, such as py.typed or a
+# package, fails here and not for users. Sources are prerequisites, so that no old version is tested.
 $(VENV)/package.stamp: $(VENV)/venv.stamp $(BUILT_FROM)
 	$(PIP) install .
 	@touch $@
 
-# One stamp for each extra; a change of pyproject.toml makes all of them anew.
+$(VENV)/server.stamp: $(VENV)/venv.stamp pyproject.toml
+	$(PIP) install '.[server]'
+	@touch $@
+
+# One stamp for each dependency group. A change of pyproject.toml renews all.
 $(VENV)/%.stamp: $(VENV)/venv.stamp pyproject.toml
-	$(PIP) install '.[$*]'
+	$(PIP) install --group $*
 	@touch $@
 
 .PHONY: demo
 demo: $(VENV)/server.stamp $(VENV)/package.stamp
 	$(BIN)/python examples/demo.py
 
-# The program pytest, not `python -m pytest`: that one puts the checkout before the installed package.
+# Run the program pytest, not `python -m pytest`, which puts the checkout before the installed package.
 .PHONY: test
 test: $(VENV)/test.stamp $(VENV)/package.stamp
 	$(BIN)/pytest -n $(JOBS) $(PYTEST_ARGS)
 
 .PHONY: test-slow
 test-slow: $(VENV)/test.stamp $(VENV)/package.stamp
-	$(BIN)/pytest -n $(JOBS) -m slow $(PYTEST_ARGS)
+	$(BIN)/pytest -n $(JOBS) -m 'slow and not peer' $(PYTEST_ARGS)
 
-# With the oldest urllib3, certifi and coding packages that pyproject.toml allows.
+.PHONY: test-smoke
+test-smoke: $(VENV)/test.stamp $(VENV)/package.stamp
+	$(BIN)/pytest -n $(JOBS) -m 'smoke and not slow and not peer' $(PYTEST_ARGS)
+
+# With the lowest urllib3, certifi and optional packages that pyproject.toml allows.
 .PHONY: test-lowest
 test-lowest:
 	$(MAKE) $(VENV)-lowest/test.stamp $(VENV)-lowest/package.stamp VENV=$(VENV)-lowest
 	$(VENV)-lowest/bin/python tests/support/lowest.py
-	$(VENV)-lowest/bin/pytest -n $(JOBS) $(PYTEST_ARGS)
+	$(VENV)-lowest/bin/pytest -n $(JOBS) -m 'lowest and not slow and not peer' $(PYTEST_ARGS)
+
+.PHONY: test-peers
+test-peers: $(PEERS:%=test-%)
+
+.PHONY: $(PEERS:%=test-%)
+$(PEERS:%=test-%): test-%:
+	$(MAKE) $(VENV)-$*/test-$*.stamp $(VENV)-$*/package.stamp VENV=$(VENV)-$*
+	$(VENV)-$*/bin/pytest -n $(JOBS) -m 'peer(name="$*")' $(PYTEST_ARGS)
+
+.PHONY: coverage
+coverage: $(VENV)/coverage.stamp $(VENV)/package.stamp
+	$(BIN)/pytest -n $(JOBS) --cov=restkit --cov-report=term --cov-fail-under=$(COVERAGE_MIN) $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: $(VENV)/lint.stamp
@@ -70,8 +103,12 @@ lint: $(VENV)/lint.stamp
 	$(BIN)/ruff format --check .
 
 .PHONY: types
-types: $(VENV)/types.stamp
-	$(BIN)/mypy --python-version $$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+types: $(VENV)/types.stamp $(VENV)/package.stamp
+	$(BIN)/mypy --python-version $(PYTHON_VERSION)
+
+.PHONY: pyright
+pyright: $(VENV)/pyright.stamp $(VENV)/package.stamp
+	$(BIN)/pyright --pythonpath $(BIN)/python --pythonversion $(PYTHON_VERSION)
 
 .PHONY: docs
 docs: $(VENV)/docs.stamp $(VENV)/package.stamp
@@ -82,11 +119,13 @@ bench: $(VENV)/bench.stamp $(VENV)/package.stamp
 	$(BIN)/python -m benchmarks
 
 .PHONY: dist
-dist: $(VENV)/dev.stamp
+dist: $(VENV)/dist.stamp
 	rm -rf dist
 	$(BIN)/python -m build --outdir dist .
+	$(BIN)/twine check --strict dist/*
 
 .PHONY: clean
 clean:
-	rm -rf $(VENV) $(VENV)-lowest .tox dist build docs/_build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-lowest $(PEERS:%=$(VENV)-%) dist build docs/_build .coverage \
+		.mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

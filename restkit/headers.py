@@ -1,9 +1,7 @@
 """Header fields: ordered, case-insensitive, checked.
 
-Header fields: in order, found in any case, several values a name.
-
-Text is latin-1 both ways (RFC 9110 5.5 leaves the octets above ASCII to the recipient; latin-1
-is the one reading that loses none of them).
+Text is latin-1 in both directions. RFC 9110 5.5 leaves octets above ASCII to the recipient;
+latin-1 is the one reading that loses none of them.
 """
 
 from __future__ import annotations
@@ -16,29 +14,33 @@ from restkit.errors import InvalidHeader
 from restkit.redaction import is_secret
 
 HeaderValue: TypeAlias = "str | bytes | int"
+_Field: TypeAlias = "tuple[str, str, str]"  # the name in lower case, the name, the value
 
-OF_THE_CONNECTION = frozenset(
+HOP_BY_HOP_HEADERS = frozenset(
     "connection keep-alive proxy-connection te trailer transfer-encoding upgrade".split()
 )
-"""The names, in lower case, of what is about one connection and no more (RFC 9110 7.6.1)."""
+"""Names, in lower case, of the fields that concern one connection only (RFC 9110 7.6.1)."""
 
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _FORBIDDEN = re.compile("[\r\n\0]")
-_FORBIDDEN_NAMES = {"\r": "CR", "\n": "LF", "\0": "NUL"}
+_CONTROL_NAMES = {"\r": "CR", "\n": "LF", "\0": "NUL"}
 
 
 class Headers(MutableMapping[str, str]):
-    """An ordered multi-mapping of header fields, case-insensitive in its names.
+    """An ordered multi-mapping of header fields with case-insensitive names.
 
-    ``headers['accept']`` is all values of the name joined with ``', '``, as RFC 9110 5.2 reads
-    them; ``Set-Cookie`` alone cannot be joined, so the first is given, and ``get_all`` has
-    every one. Setting replaces all values of a name; ``add`` puts one more beside them. What
-    cannot go on the wire is refused as it is put in, with ``InvalidHeader``. Equal are those
-    with the same values, in order, of the same names; the ``repr`` shows no credentials.
+    ``headers['accept']`` returns all values of the name, joined with ``', '`` (RFC 9110 5.2).
+    ``Set-Cookie`` is the one field that cannot be joined: its first value is returned, and
+    ``get_all`` returns each. Setting a name replaces all its values; ``add`` appends one more.
+    A name or value that cannot be sent raises ``InvalidHeader`` at once. Two objects are equal if
+    each name has the same values in the same order. The ``repr`` hides credentials.
 
     >>> headers = Headers([('Accept', 'text/plain'), ('accept', 'text/html')])
     >>> headers['ACCEPT']
     'text/plain, text/html'
+    >>> headers['X-Number'] = 5
+    >>> headers.pairs()
+    [('Accept', 'text/plain'), ('accept', 'text/html'), ('X-Number', '5')]
     """
 
     __slots__ = ("_fields", "_lines", "_names")
@@ -47,57 +49,56 @@ class Headers(MutableMapping[str, str]):
         self,
         fields: Mapping[str, HeaderValue] | Iterable[tuple[str, HeaderValue]] | None = None,
     ) -> None:
-        self._fields: list[tuple[str, str, str]] = []
-        self._changed()
+        self._fields: list[_Field] = []
+        self._clear_caches()
         if fields is not None:
             for name, value in _pairs(fields):
                 self.add(name, value)
 
     @classmethod
-    def of_trusted(cls, pairs: Iterable[tuple[str, str]]) -> Headers:
-        """Headers of pairs that a strict parser has already passed: they are not checked again."""
+    def from_trusted(cls, pairs: Iterable[tuple[str, str]]) -> Headers:
+        """Make headers from pairs that a strict parser returned, without a second check."""
         headers = cls.__new__(cls)
         headers._fields = [(name.lower(), name, value) for name, value in pairs]
-        headers._changed()
+        headers._clear_caches()
         return headers
 
     def copy(self) -> Headers:
-        """The same fields, free to change."""
+        """Return independent headers with the same fields."""
         other = Headers.__new__(Headers)
         other._fields = self._fields.copy()
         other._lines, other._names = self._lines, self._names
         return other
 
-    def _changed(self) -> None:
-        # A Client sends the same fields again and again: what they look like is kept with them.
+    def _clear_caches(self) -> None:
+        # A Client sends the same fields many times: cache their lines and their names.
         self._lines: str | None = None
         self._names: frozenset[str] | None = None
 
     def add(self, name: str, value: HeaderValue) -> None:
-        """Put one more field at the end, beside those of the same name."""
-        name = checked_name(name)
-        self._fields.append((name.lower(), name, _checked_value(name, value)))
-        self._changed()
+        """Append a field. Fields of the same name stay."""
+        self._fields.append(_make_field(name, value))
+        self._clear_caches()
 
     def get_all(self, name: str) -> list[str]:
-        """Every value of the name, in order; an empty list where there is none."""
+        """Return every value of the name, in order; an empty list if there is none."""
         low = name.lower()
         return [value for key, _, value in self._fields if key == low]
 
     def names(self) -> frozenset[str]:
-        """The names that are there, in lower case."""
+        """Return the set of names, in lower case."""
         if self._names is None:
             self._names = frozenset([low for low, _, _ in self._fields])
         return self._names
 
     def lines(self) -> str:
-        """The fields as they stand in a head, one line each."""
+        """Return the fields as the text of a head, one line each."""
         if self._lines is None:
             self._lines = "".join([f"{name}: {value}\r\n" for _, name, value in self._fields])
         return self._lines
 
     def pairs(self) -> list[tuple[str, str]]:
-        """Every field as (name, value), in order and as it was written."""
+        """Return every field as (name, value), in order, names as they were given."""
         return [(name, value) for _, name, value in self._fields]
 
     def __getitem__(self, name: str) -> str:
@@ -109,14 +110,13 @@ class Headers(MutableMapping[str, str]):
         return ", ".join(values)
 
     def __setitem__(self, name: str, value: HeaderValue) -> None:
-        name = checked_name(name)
-        low = name.lower()
-        field = (low, name, _checked_value(name, value))
-        self._changed()
-        for place, (key, _, _) in enumerate(self._fields):
+        field = _make_field(name, value)
+        low = field[0]
+        self._clear_caches()
+        for index, (key, _, _) in enumerate(self._fields):
             if key == low:
-                rest = [other for other in self._fields[place + 1 :] if other[0] != low]
-                self._fields[place:] = [field, *rest]
+                rest = [other for other in self._fields[index + 1 :] if other[0] != low]
+                self._fields[index:] = [field, *rest]
                 return
         self._fields.append(field)
 
@@ -124,7 +124,7 @@ class Headers(MutableMapping[str, str]):
         if name not in self:
             raise KeyError(name)
         low = name.lower()
-        self._changed()
+        self._clear_caches()
         self._fields = [field for field in self._fields if field[0] != low]
 
     def __contains__(self, name: object) -> bool:
@@ -153,7 +153,7 @@ class Headers(MutableMapping[str, str]):
         return NotImplemented
 
     def _by_name(self) -> dict[str, list[str]]:
-        """The values of each name: fields of different names may change places (RFC 9110 5.3)."""
+        """Return the values of each name. The order of different names is free (RFC 9110 5.3)."""
         values: dict[str, list[str]] = {}
         for low, _, value in self._fields:
             values.setdefault(low, []).append(value)
@@ -177,37 +177,68 @@ def _pairs(
     return fields.items() if isinstance(fields, Mapping) else fields
 
 
-def checked_name(name: object) -> str:
-    """The name as plain text; raises InvalidHeader for what is none."""
+def check_name(name: str) -> str:
+    """Return a header name as a plain str; raise InvalidHeader if it is not one."""
+    if fault := field_fault(name, ""):
+        raise InvalidHeader(fault)
+    return str.__str__(name)
+
+
+def field_fault(name: object, value: str) -> str | None:
+    r"""Return the reason why a header field cannot be sent, or None if it can.
+
+    >>> field_fault('X-Name', 'a value')
+    >>> field_fault('X-Name', 'two\nlines')
+    'the value of X-Name has LF at 3: a header is one line of text'
+    """
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise InvalidHeader(
-            f"{name!r} is no header name: letters, digits and !#$%&'*+-.^_`|~ make one"
-        )
-    return str.__str__(name)  # a member of an enum would write itself in its own way
-
-
-def _checked_value(name: str, value: object) -> str:
-    if isinstance(value, bytes):
-        value = bytes.decode(value, "latin-1")
-    elif isinstance(value, int) and not isinstance(value, bool):
-        return int.__repr__(value)
-    elif isinstance(value, str):
-        value = str.__str__(value)
-    else:
-        raise InvalidHeader(
-            f"the value of {name} is of type {type(value).__name__}; str, bytes or int would do"
-        )
-    fault = _FORBIDDEN.search(value)
-    if fault:
-        raise InvalidHeader(
-            f"the value of {name} has a {_FORBIDDEN_NAMES[fault[0]]} at {fault.start()}: "
+        return f"a header name must be made of letters, digits and !#$%&'*+-.^_`|~; got {name!r}"
+    control = _FORBIDDEN.search(value)
+    if control:
+        return (
+            f"the value of {name} has {_CONTROL_NAMES[control[0]]} at {control.start()}: "
             "a header is one line of text"
         )
+    error = None if value.isascii() else _find_encode_error(value)
+    if error is not None:
+        return (
+            f"the value of {name} has {value[error.start]!r} at {error.start}, which is not "
+            f"latin-1: write it as {name}*=UTF-8''... (RFC 8187), or percent-encoded"
+        )
+    return None
+
+
+def _find_encode_error(text: str) -> UnicodeEncodeError | None:
     try:
-        value.encode("latin-1")
+        text.encode("latin-1")
     except UnicodeEncodeError as exc:
+        return exc
+    return None
+
+
+def _make_field(name: str, value: HeaderValue) -> _Field:
+    text = _to_text(value)
+    if text is None:
+        check_name(name)
         raise InvalidHeader(
-            f"the value of {name} has {value[exc.start]!r} at {exc.start}, and a header is "
-            f"latin-1: write it as RFC 8187 does, {name}*=UTF-8''..., or percent-encoded"
-        ) from exc
-    return value.strip(" \t")
+            f"the value of {name} must be str, bytes or int; got {type(value).__name__}"
+        )
+    if fault := field_fault(name, text):
+        raise InvalidHeader(fault) from _find_encode_error(text)
+    name = str.__str__(name)
+    return name.lower(), name, text.strip(" \t")
+
+
+def _to_text(value: object) -> str | None:
+    """Return a value as plain text; None if it is not str, bytes or int.
+
+    The methods of the base types are called: those of a subclass may return anything, and the
+    ``str()`` of an enum member is its name.
+    """
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, bytes):
+        return bytes.decode(value, "latin-1")
+    if isinstance(value, int) and not isinstance(value, bool):
+        return int.__repr__(value)
+    return None

@@ -1,8 +1,7 @@
-"""Set up the logger ``restkit``.
+"""The logger ``restkit``, and set_logging.
 
-The logger ``restkit``: one line for each exchange, at DEBUG and without secrets.
-
-``logging`` is imported with the first exchange: urllib3, which connects, brings it along anyway.
+It logs one line for each exchange, at DEBUG and without secrets. ``logging`` is imported with the
+first exchange: urllib3, which is imported then, imports it too.
 """
 
 from __future__ import annotations
@@ -19,32 +18,44 @@ _LEVELS = ("debug", "info", "warning", "error", "critical")
 
 
 def set_logging(level: int | str, handler: logging.Handler | None = None) -> None:
-    """Show what restkit logs from ``level`` on, a number or a name such as 'debug'.
+    """Show the log lines of restkit from ``level`` on, a number or a name such as 'debug'.
 
-    It goes to ``handler``, by default to stderr; one without a format is given one. Called again,
-    the handler takes the place of the one before.
+    They go to ``handler``, by default to stderr. A handler without a format gets one. A second call
+    replaces the handler of the first.
+
+    >>> set_logging('debug')                           # doctest: +SKIP
     """
     import logging
 
-    number = _level(level)
+    number = _level_number(level)
     handler = handler or logging.StreamHandler()
     if handler.formatter is None:
         handler.setFormatter(logging.Formatter(_FORMAT, "%Y-%m-%d %H:%M:%S"))
     logger = get_logger()
     logger.setLevel(number)
-    if _Shown.by is not None:
-        logger.removeHandler(_Shown.by)
+    if _Installed.handler is not None:
+        logger.removeHandler(_Installed.handler)
     logger.addHandler(handler)
-    _Shown.by = handler
+    _Installed.handler = handler
 
 
-class _Shown:
-    """The handler that ``set_logging`` has set."""
+@cache
+def get_logger() -> logging.Logger:
+    """Return the logger ``restkit``."""
+    import logging
 
-    by: logging.Handler | None = None
+    # No NullHandler: all lines are DEBUG, which is not shown by default. A NullHandler here would
+    # also hide the errors of the logger "restkit.server", below it, in a program without handlers.
+    return logging.getLogger("restkit")
 
 
-def _level(level: object) -> int:
+class _Installed:
+    """The handler of the last ``set_logging``."""
+
+    handler: logging.Handler | None = None
+
+
+def _level_number(level: object) -> int:
     import logging
 
     if isinstance(level, str) and level.lower() in _LEVELS:
@@ -52,13 +63,4 @@ def _level(level: object) -> int:
         return number
     if isinstance(level, int) and not isinstance(level, bool):
         return level
-    raise ValueError(f"level={level!r}: a number is wanted, or one of {', '.join(_LEVELS)}")
-
-
-@cache
-def get_logger() -> logging.Logger:
-    import logging
-
-    # Without a NullHandler: all of it is DEBUG, which shows nowhere by itself, and one here would
-    # take from the logger "restkit.server", below it, what a program without handlers is shown.
-    return logging.getLogger("restkit")
+    raise ValueError(f"level must be a number or one of {', '.join(_LEVELS)}; got {level!r}")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple, TypeAlias
 
 from restkit.errors import RequestError
-from restkit.io.buffers import Buffer, Source, close_if_it_can
+from restkit.io.buffers import Buffer, Source, close_if_possible
 from restkit.payload.base import Payload, TransparentWrapper
 
 ProgressCallback: TypeAlias = Callable[[int, int | None], object]
@@ -88,7 +88,7 @@ class ProgressPayload(TransparentWrapper):
             if done > reported:
                 self._callback(done, total)
         finally:
-            close_if_it_can(chunks)
+            close_if_possible(chunks)
 
     def __repr__(self) -> str:
         return repr(self._payload)

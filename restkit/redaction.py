@@ -1,21 +1,18 @@
-"""Hide credentials in URLs, logs, errors and reprs.
-
-What of a URL or a header may stand in a log, an error or a ``repr``: some are credentials.
-"""
+"""Hide credentials in URLs, logs, errors and reprs."""
 
 from __future__ import annotations
 
 import re
 
-_LONGEST = 200
+_MAX_LENGTH = 200
 _SCHEME = re.compile("https?|socks(?:4a?|5h?)", re.IGNORECASE)
 _BEFORE_PORT = re.compile(r"(?:[^/?#]*://)?(\[[^\]/?#]*\]|[^:\[/?#]*):")
 _PORT = re.compile("[^/?#]*")
-_NO_SECRET = re.compile("[0-9]{0,5}")
-_ADDRESS = re.compile("[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
+_PORT_NUMBER = re.compile("[0-9]{0,5}")
+_IPV6_ADDRESS = re.compile("[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
 _PARAM = re.compile("([?&;])([^=&;]+)=[^&;]+")
-# Names are masked by what is in them, by their words, or as a whole: "sort_key" for nothing, which
-# is a small loss; "country_code", "author" and "keyword" are left.
+# A name is secret by a part of it, by one of its words, or as a whole. "sort_key" is hidden without
+# need, which is a small loss; "country_code", "author" and "keyword" are shown.
 _SECRET_PART = re.compile(
     "token|secret|passw|passphrase|pwd|signature|credential|sess(?:ion|id)|jwt|hmac|authoriz|cookie|"
     "verifier|(?:api|app|access|auth|private|subscription)key"
@@ -26,48 +23,44 @@ _WORD = re.compile("[A-Z]?[a-z0-9]+|[A-Z0-9]+")
 
 
 def redact_url(url: str) -> str:
-    """A URL without user info as it may be shown: no fragment, no value that looks secret.
+    """Return a URL that has no user info without its fragment and its secret parameters.
 
-    What is secret in a path cannot be told from the rest of it.
+    A secret in the path is not found: it looks like the rest of the path.
+
+    >>> redact_url('http://host/path?page=2&api_key=abc#top')
+    'http://host/path?page=2&api_key=***'
     """
     text = url.partition("#")[0]
-    return _PARAM.sub(_masked_if_secret, text) if "?" in text else text
+    return _PARAM.sub(_redact_param, text) if "?" in text else text
 
 
 def redact_text(text: str) -> str:
-    """What was to be a URL and may be none, for an error: in quotes, bounded, its secrets masked.
+    """Return the ``repr`` of a text that may not be a URL, for an error: bounded, without secrets.
 
-    They are whatever is before an ``@``, wherever that is: a password may have a raw /, # or @ in
-    it. Without one, what stands where a port would, and is no number, may be a password too.
+    All text before an ``@`` is hidden, wherever the ``@`` is: a password may have a raw /, # or @
+    in it. Without an ``@``, text in the place of a port that is not a number may be a password too.
+
+    >>> redact_text('http://user:pa/ss@host/')
+    "'http://***@host/'"
     """
     before, at, after = text.rpartition("@")
     if at:
         scheme, slashes, _ = before.partition("://")
-        # Of anything else before "://" nobody knows what it is.
-        known = f"{scheme}{slashes}" if _SCHEME.fullmatch(scheme) else ""
-        text = f"{known}***@{after}"
+        # Any other text before "://" may be part of a password.
+        kept = f"{scheme}{slashes}" if _SCHEME.fullmatch(scheme) else ""
+        text = f"{kept}***@{after}"
     else:
-        text = _without_odd_port(text)
+        text = _redact_port(text)
     text = redact_url(text)
-    return repr(text if len(text) <= _LONGEST else f"{text[:_LONGEST]}...")
-
-
-def _without_odd_port(text: str) -> str:
-    before = _BEFORE_PORT.match(text)
-    port = before and _PORT.match(text, before.end())
-    if not before or not port or _NO_SECRET.fullmatch(port[0]):
-        return text
-    if _ADDRESS.fullmatch(text, before.start(1), port.end()):
-        return text  # of IPv6, without its brackets
-    return f"{before[0]}***{text[port.end() :]}"
-
-
-def _masked_if_secret(param: re.Match[str]) -> str:
-    return f"{param[1]}{param[2]}=***" if is_secret(param[2]) else param[0]
+    return repr(text if len(text) <= _MAX_LENGTH else f"{text[:_MAX_LENGTH]}...")
 
 
 def is_secret(name: str) -> bool:
-    """Whether the value of a parameter or a header of this name is taken for a credential."""
+    """Whether the name of a parameter or header looks like that of a credential.
+
+    >>> is_secret('X-Api-Key'), is_secret('Content-Type')
+    (True, False)
+    """
     if "%" in name:
         from urllib.parse import unquote
 
@@ -76,3 +69,17 @@ def is_secret(name: str) -> bool:
     if low in _SECRET_NAMES or _SECRET_PART.search(low):
         return True
     return any(word.lower() in _SECRET_WORDS for word in _WORD.findall(name))
+
+
+def _redact_port(text: str) -> str:
+    before = _BEFORE_PORT.match(text)
+    port = before and _PORT.match(text, before.end())
+    if not before or not port or _PORT_NUMBER.fullmatch(port[0]):
+        return text
+    if _IPV6_ADDRESS.fullmatch(text, before.start(1), port.end()):
+        return text  # an IPv6 address without its brackets
+    return f"{before[0]}***{text[port.end() :]}"
+
+
+def _redact_param(param: re.Match[str]) -> str:
+    return f"{param[1]}{param[2]}=***" if is_secret(param[2]) else param[0]

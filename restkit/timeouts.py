@@ -1,4 +1,4 @@
-"""How long a request may take: the caller's three numbers, and the clock that runs on them."""
+"""The Timeout option, and the deadline of one call."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ from typing import Any, NamedTuple, NoReturn
 
 from restkit.errors import IdleTimeout, RequestError, TotalTimeout
 
-_LONGEST = 1e9
+_MAX_SECONDS = 1e9
 # poll() counts its milliseconds in a C int.
-_LONGEST_MS = 2.0**31 - 1
+_MAX_MS = 2.0**31 - 1
 
 
 class Timeout(NamedTuple):
-    """Seconds for opening a connection, for silence on it, and for everything together.
+    """Limits in seconds: for connecting, for silence on the connection, and for the whole call.
 
-    ``connect`` spans TCP and TLS (the look-up of a name cannot be bounded and is not counted
-    but by ``total``); ``idle`` is the longest wait for a byte to go or to come; ``total`` spans
-    all tries and the body. None is never.
+    ``connect`` covers TCP and TLS. A name lookup cannot be bounded: it counts for ``total`` only.
+    ``idle`` is the longest wait for the next byte, in either direction. ``total`` covers all
+    attempts and the body. None is no limit.
+
+    >>> Timeout(connect=5, total=60)
+    Timeout(connect=5, idle=60.0, total=60)
     """
 
     connect: float | None = 10.0
@@ -25,87 +28,94 @@ class Timeout(NamedTuple):
     total: float | None = None
 
 
-class Clock:
-    """The time that one request has left; made as the request starts.
+class Deadline:
+    """The time that one call has left. It starts when it is made.
 
-    ``where`` is the peer's name for messages; what is being done is named at each look.
+    ``peer`` is the name of the server in messages. Each method takes the current action, also for
+    messages.
     """
 
-    __slots__ = ("_idle_ms", "deadline", "started", "timeout", "where")
+    __slots__ = ("_ends_at", "_idle_ms", "peer", "started", "timeout")
 
-    def __init__(self, timeout: Timeout, where: str = "the peer") -> None:
+    def __init__(self, timeout: Timeout, peer: str = "the server") -> None:
         self.timeout = timeout
-        self.where = where
+        self.peer = peer
         self.started = perf_counter()
-        self._idle_ms = None if timeout.idle is None else min(timeout.idle * 1000, _LONGEST_MS)
-        self.deadline = None if timeout.total is None else monotonic() + timeout.total
+        self._idle_ms = None if timeout.idle is None else min(timeout.idle * 1000, _MAX_MS)
+        self._ends_at = None if timeout.total is None else monotonic() + timeout.total
 
-    def patient_for(self, seconds: float) -> Clock:
-        """The same clock, but for a shorter wait for the next byte."""
-        clock = Clock(self.timeout._replace(idle=seconds), self.where)
-        clock.deadline = self.deadline
-        return clock
+    def with_idle(self, seconds: float) -> Deadline:
+        """Return the same deadline with another ``Timeout.idle``."""
+        other = Deadline(self.timeout._replace(idle=seconds), self.peer)
+        other._ends_at = self._ends_at
+        return other
 
-    def within(self, seconds: float) -> Clock:
-        """The same clock, but for a total that is over in so many seconds, if not before."""
-        clock = Clock(self.timeout._replace(total=seconds), self.where)
-        if self.deadline is not None and clock.deadline is not None:
-            clock.deadline = min(self.deadline, clock.deadline)
-        return clock
+    def with_total(self, seconds: float) -> Deadline:
+        """Return a deadline that ends in this many seconds, or earlier if this one does."""
+        other = Deadline(self.timeout._replace(total=seconds), self.peer)
+        if self._ends_at is not None and other._ends_at is not None:
+            other._ends_at = min(self._ends_at, other._ends_at)
+        return other
 
-    def left(self, doing: str = "connecting") -> float | None:
-        """Seconds until the total is over, None for no end; raises TotalTimeout once it is."""
-        if self.deadline is None:
+    def remaining(self, doing: str = "connecting") -> float | None:
+        """Return the seconds until ``Timeout.total`` is over, None for no limit.
+
+        Raises TotalTimeout if it is over.
+        """
+        if self._ends_at is None:
             return None
-        left = self.deadline - monotonic()
-        if left <= 0:
+        seconds = self._ends_at - monotonic()
+        if seconds <= 0:
             raise TotalTimeout(
-                f"{self.where}: still {doing} when the {self.timeout.total:g} s of "
+                f"{self.peer}: still {doing} when the {self.timeout.total:g} s of "
                 "Timeout.total were over"
             )
-        return left
+        return seconds
 
     def connect_seconds(self) -> float | None:
-        """Seconds that connecting may take from now; raises TotalTimeout when there are none."""
-        left = self.left()
+        """Return the seconds that connecting may take from now; raises TotalTimeout."""
+        remaining = self.remaining()
         connect = self.timeout.connect
-        if left is None or (connect is not None and connect < left):
+        if remaining is None or (connect is not None and connect < remaining):
             return connect
-        return left
+        return remaining
 
     def idle_ms(self, doing: str) -> float | None:
-        """Milliseconds to wait for the next byte, as ``poll`` takes them; raises TotalTimeout."""
-        if self.deadline is None:
+        """Return the milliseconds to wait for the next byte, for ``poll``; raises TotalTimeout."""
+        if self._ends_at is None:
             return self._idle_ms
-        left = self.total_ms(doing) or 0.0
-        return left if self._idle_ms is None else min(left, self._idle_ms)
+        total = self.total_ms(doing) or 0.0
+        return total if self._idle_ms is None else min(total, self._idle_ms)
 
     def total_ms(self, doing: str) -> float | None:
-        """Milliseconds until the total is over; raises TotalTimeout once it is."""
-        left = self.left(doing)
-        return None if left is None else min(left * 1000, _LONGEST_MS)
+        """Return the milliseconds until the total is over, for ``poll``; raises TotalTimeout."""
+        seconds = self.remaining(doing)
+        return None if seconds is None else min(seconds * 1000, _MAX_MS)
 
     def raise_idle(self, doing: str) -> NoReturn:
-        """Nothing came in time: raises the error of the clock that ran out."""
-        self.left(doing)
+        """Raise TotalTimeout if the total is over, else IdleTimeout."""
+        self.remaining(doing)
         raise IdleTimeout(
-            f"{self.where}: not a byte for {self.timeout.idle:g} s (Timeout.idle) while {doing}"
+            f"{self.peer}: not a byte for {self.timeout.idle:g} s (Timeout.idle) while {doing}"
         )
 
 
 def as_timeout(value: object) -> Timeout:
-    """A Timeout from what callers write: one, None, a number, a pair, or urllib3's Timeout.
+    """Convert a Timeout, None, a number, a pair or urllib3's Timeout; raises RequestError.
 
-    A number means both connect and idle; a pair is (connect, idle), as requests has it.
+    A number limits both connect and idle. A pair is (connect, idle), as in requests.
+
+    >>> as_timeout(5)
+    Timeout(connect=5, idle=5, total=None)
     """
     if isinstance(value, Timeout):
-        return _checked(value)
+        return _check(value)
     if value is None:
         return Timeout(None, None, None)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return _checked(Timeout(value, value, None))
+        return _check(Timeout(value, value, None))
     if isinstance(value, tuple) and len(value) == 2:
-        return _checked(Timeout(value[0], value[1], None))
+        return _check(Timeout(value[0], value[1], None))
     return _from_urllib3(value)
 
 
@@ -114,13 +124,13 @@ def _from_urllib3(value: object) -> Timeout:
 
     if not isinstance(value, Urllib3Timeout):
         raise RequestError(
-            f"timeout={value!r}: a number of seconds, restkit.Timeout(connect, idle, total) "
-            "or None is wanted"
+            "timeout must be a number of seconds, restkit.Timeout(connect, idle, total) or None; "
+            f"got {value!r}"
         )
-    # Its public read_timeout makes "not given" the default of the socket module, and so "never"
-    # (2.0 to 2.8): only the private names tell the two apart, and a connection that may hang for
-    # ever is not what somebody meant who gave connect alone. Its total covers the connect and one
-    # read: it bounds either.
+    # urllib3's public read_timeout replaces "not given" by the default of the socket module, which
+    # is no limit (2.0 to 2.8). Only the private names tell the two apart, and a caller who gave
+    # connect alone did not ask for a connection that may hang for ever. Its total covers the
+    # connect and one read: it bounds each of them.
     default, not_given = Timeout(), Urllib3Timeout.DEFAULT_TIMEOUT
 
     def seconds(given: Any, otherwise: float | None) -> float | None:
@@ -131,18 +141,18 @@ def _from_urllib3(value: object) -> Timeout:
         return otherwise if given is not_given else None
 
     connect, read = value._connect, value._read
-    return _checked(Timeout(seconds(connect, default.connect), seconds(read, default.idle)))
+    return _check(Timeout(seconds(connect, default.connect), seconds(read, default.idle)))
 
 
-def _checked(timeout: Timeout) -> Timeout:
+def _check(timeout: Timeout) -> Timeout:
     for name in timeout._fields:
         seconds: object = getattr(timeout, name)
         if seconds is None:
             continue
         number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
-        if not number or not 0 < seconds <= _LONGEST:  # type: ignore[operator]  # a number
+        if not number or not 0 < seconds <= _MAX_SECONDS:  # type: ignore[operator]  # a number
             raise RequestError(
-                f"Timeout.{name}={seconds!r:.40}: a number of seconds above 0 (and at most "
-                f"{_LONGEST:g}), or None for never"
+                f"Timeout.{name} must be a number of seconds above 0 (at most {_MAX_SECONDS:g}), "
+                f"or None for no limit; got {seconds!r:.40}"
             )
     return timeout

@@ -23,7 +23,7 @@ from restkit.errors import (
     RequestTimeout,
     ResponseError,
 )
-from restkit.headers import OF_THE_CONNECTION, Headers
+from restkit.headers import HOP_BY_HOP_HEADERS, Headers
 from restkit.io.buffers import Buffer
 from restkit.message.header_values import as_utf_8
 from restkit.message.response import HttpResponse
@@ -38,7 +38,7 @@ from restkit.server.environ import (
 )
 from restkit.server.exceptions import Forbidden, HTTPError, InvalidUsage, format_status
 from restkit.server.request_stream import open_body
-from restkit.url.host import host_and_port, split_host_port
+from restkit.url.host import join_host_port, split_host_port
 from restkit.url.url import URL, join_uri, parse_url
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ _CHUNK_SIZE = 256 * 1024
 _POOL_SIZE = 64
 _PSEUDONYM = "restkit"  # in Via
 # RFC 2616 13.5.1 had two more; PEP 3333 leaves all of them to the server.
-_HOP_BY_HOP = OF_THE_CONNECTION | {"proxy-authenticate", "proxy-authorization"}
+_HOP_BY_HOP = HOP_BY_HOP_HEADERS | {"proxy-authenticate", "proxy-authorization"}
 # The proxy frames the message itself and sets these; a client must not be able to set what a
 # target trusts.
 _SET_BY_PROXY = frozenset("content-length expect forwarded host via".split())
@@ -316,7 +316,7 @@ def read_target(environ: WSGIEnvironment) -> str:
 
 def read_own_url(environ: WSGIEnvironment) -> str:
     """Return the URL of the proxy as the client sees it, without a slash at the end."""
-    host = environ.get("HTTP_HOST") or host_and_port(
+    host = environ.get("HTTP_HOST") or join_host_port(
         environ["SERVER_NAME"], int(environ["SERVER_PORT"])
     )
     try:

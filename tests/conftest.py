@@ -9,9 +9,10 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from ssl import SSLContext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 from hypothesis import settings
@@ -28,11 +29,19 @@ if TYPE_CHECKING:
 
 # No deadline: how long an example takes says something about the machine, not about the code. In CI
 # always the same examples: a red build must mean a changed build.
-settings.register_profile("restkit", deadline=None, derandomize="CI" in os.environ)
+settings.register_profile("restkit", deadline=None, derandomize="CI" in os.environ, max_examples=50)
 settings.load_profile("restkit")
 
 FAILED = pytest.StashKey[bool]()
-SETTLING_TIME = 5.0  # seconds within which what a test has ended must be gone
+SETTLING_TIME = HANG_BOUND  # seconds within which what a test has ended must be gone
+TIME_BEFORE_COLLECTING = 0.05  # seconds within which most of it is gone by itself
+
+
+def skip_or_fail(reason: str) -> NoReturn:
+    """Skip the test. In CI it fails, because everything that tests need must be there."""
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")
@@ -45,9 +54,7 @@ def certs(tmp_path_factory: pytest.TempPathFactory) -> Certs:
 def nginx(tmp_path_factory: pytest.TempPathFactory, certs: Certs) -> Iterator[Nginx]:
     """One nginx for each test process. It may be missing on a laptop, never in CI."""
     if find_nginx() is None:
-        if os.environ.get("CI"):
-            pytest.fail("nginx is not installed, and in CI no test that needs it may be skipped")
-        pytest.skip("nginx is not installed")
+        skip_or_fail("nginx is not installed")
     with Nginx(tmp_path_factory.mktemp("nginx"), certs) as server:
         yield server
 
@@ -162,6 +169,21 @@ def _own_shared_client(_leaves_nothing_behind: None) -> Iterator[None]:
         functions._Shared.client = None
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test whose peer is not installed. In CI it fails."""
+    for marker in item.iter_markers("peer"):
+        name = marker.kwargs["name"]
+        if find_spec(name) is None:
+            skip_or_fail(f"{name} is not installed: make test-{name}")
+
+
+def pytest_collection_finish() -> None:
+    """Exclude the collected tests from garbage collection: they are many, and they stay."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
@@ -174,13 +196,15 @@ def pytest_runtest_makereport(
 
 
 def _gone(what: str, left: Callable[[], object]) -> None:
-    end = time.monotonic() + SETTLING_TIME
-    if left():
-        gc.collect()  # what hangs together in a ring is closed only now
+    began, collected = time.monotonic(), False
     while found := left():
-        if time.monotonic() > end:
+        waited = time.monotonic() - began
+        if waited > SETTLING_TIME:
             pytest.fail(f"the test left {what} behind: {found}")
-        time.sleep(0.01)
+        if waited > TIME_BEFORE_COLLECTING and not collected:
+            gc.collect()  # closes what is part of a cycle; takes longer than most of what is left
+            collected = True
+        time.sleep(0.001)
 
 
 def _threads() -> set[threading.Thread]:

@@ -17,6 +17,8 @@ import pytest
 from restkit import Client, Error, HttpResponse, Timeout
 from support import Peer, ScriptedServer, refusing, response, unanswering
 
+pytestmark = pytest.mark.smoke
+
 BRIEF = Timeout(connect=0.3, idle=0.3)
 BROKEN = {
     "no head": b"nonsense\r\n\r\n",

@@ -1,4 +1,4 @@
-"""What is logged of an exchange, and that no secret is in it."""
+"""Log lines of exchanges, without secrets; redact_url; set_logging."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from support import ScriptedServer, refusing, response
 
 @pytest.fixture
 def logger():
-    """The logger, as it was again when the test is over."""
+    """The logger ``restkit``, restored after the test."""
     logger = logging.getLogger("restkit")
     level, handlers = logger.level, list(logger.handlers)
     yield logger
@@ -27,53 +27,54 @@ def logger():
     logger.handlers[:] = handlers
 
 
-def lines_of(caplog):
+def log_lines(caplog):
     return [re.sub(r"\d+\.\d{3} s", "N s", record.getMessage()) for record in caplog.records]
 
 
-# What is logged
+# Log lines
 
 
-def test_each_exchange_is_one_line(caplog):
+def test_each_exchange_logs_one_line(caplog):
     answers = (response(b"", "Location: /b", status="302 Found"), response(b"there"))
     caplog.set_level(logging.DEBUG, "restkit")
     with ScriptedServer.serving(*answers) as server:
         restkit.post(server.url("/a?x=1#f"), b"payload")
-        assert lines_of(caplog) == [
+        assert log_lines(caplog) == [
             f"POST {server.url('/a?x=1')}: 302 Found, N s",
             f"GET {server.url('/b')}: 200 OK, N s",
         ]
     assert {(one.name, one.levelno) for one in caplog.records} == {("restkit", logging.DEBUG)}
 
 
-def test_what_fails_is_logged_by_the_name_of_its_error(caplog):
+def test_failed_exchange_logs_the_name_of_the_error(caplog):
     caplog.set_level(logging.DEBUG, "restkit")
     with refusing() as port:
         url = f"http://127.0.0.1:{port}/"
         with pytest.raises(restkit.ConnectError):
             restkit.get(url, max_tries=2, wait_tries=0)
-        assert lines_of(caplog) == [f"GET {url}: ConnectError, N s"] * 2
+        assert log_lines(caplog) == [f"GET {url}: ConnectError, N s"] * 2
 
 
-def test_nothing_is_logged_above_debug(caplog, server):
+def test_exchanges_log_nothing_above_debug(caplog, server):
     caplog.set_level(logging.INFO, "restkit")
     restkit.get(server.url())
     assert not caplog.records
 
 
-def test_no_secret_is_in_a_line(caplog, server):
+def test_log_lines_contain_no_secret(caplog, server):
     caplog.set_level(logging.DEBUG, "restkit")
     with Client() as client:
         client.cookies.set("sid", "hush", domain="127.0.0.1")
         url = server.url("/p?token=hush&q=x").replace("://", "://me:hush@")
         client.get(url, headers={"X-Api-Key": "hush"})
         client.get(server.url(), auth=("me", "hush"))
-    assert lines_of(caplog)[0] == f"GET {server.url('/p?token=***&q=x')}: 200 OK, N s"
+    assert log_lines(caplog)[0] == f"GET {server.url('/p?token=***&q=x')}: 200 OK, N s"
     assert "hush" not in caplog.text
     assert "me" not in re.findall(r"\w+", caplog.text)
 
 
-# Masks
+# redact_url
+
 
 SECRET = """
     token access_token refresh_token id_token auth_token authToken csrf-token X-Amz-Security-Token
@@ -94,24 +95,24 @@ PLAIN = """
 
 
 @pytest.mark.parametrize("name", SECRET)
-def test_a_value_whose_name_looks_secret_is_masked(name):
+def test_value_of_a_secret_name_is_hidden(name):
     for url in (
         f"http://h/p?{name}=hush",
         f"http://h/p?a=1&{name}=hush;b=2",
         f"http://h/?{name}=h=h",
     ):
-        shown = redact_url(str(parse_url(url)))
-        assert "hush" not in shown
-        assert f"{name}=***" in shown
+        redacted = redact_url(str(parse_url(url)))
+        assert "hush" not in redacted
+        assert f"{name}=***" in redacted
 
 
 @pytest.mark.parametrize("name", PLAIN)
-def test_a_value_whose_name_does_not_is_shown(name):
+def test_value_of_a_plain_name_is_shown(name):
     url = f"http://h/p?a=1&{name}=value&b=2"
     assert redact_url(str(parse_url(url))) == url
 
 
-def test_what_has_no_value_and_what_has_no_query_is_as_it_was():
+def test_url_without_secret_values_is_unchanged():
     for url in (
         "http://h/",
         "http://h/p?token",
@@ -122,7 +123,7 @@ def test_what_has_no_value_and_what_has_no_query_is_as_it_was():
         assert redact_url(str(parse_url(url))) == url
 
 
-def test_user_info_and_fragment_are_never_shown():
+def test_user_info_and_fragment_are_removed():
     url = parse_url("http://me:hush@h:81/p?a=b#access_token=hush")
     assert redact_url(str(url)) == "http://h:81/p?a=b"
 
@@ -130,7 +131,7 @@ def test_user_info_and_fragment_are_never_shown():
 # set_logging
 
 
-def test_lines_go_to_the_handler_that_is_given_and_only_once(logger, server):
+def test_set_logging_replaces_the_handler_of_the_last_call(logger, server):
     first, second = io.StringIO(), io.StringIO()
     set_logging("debug", logging.StreamHandler(first))
     set_logging("DEBUG", logging.StreamHandler(second))
@@ -140,7 +141,7 @@ def test_lines_go_to_the_handler_that_is_given_and_only_once(logger, server):
     assert re.fullmatch(line, second.getvalue())
 
 
-def test_the_same_handler_may_be_given_again_and_the_level_changed(logger, server):
+def test_same_handler_can_be_given_again_with_another_level(logger, server):
     text = io.StringIO()
     handler = logging.StreamHandler(text)
     handler.setFormatter(logging.Formatter("mine: %(message)s"))
@@ -154,19 +155,19 @@ def test_the_same_handler_may_be_given_again_and_the_level_changed(logger, serve
     assert text.getvalue().count("\n") == 1
 
 
-def test_lines_go_to_stderr_when_nothing_else_is_said(logger, server, capsys):
+def test_lines_go_to_stderr_by_default(logger, server, capsys):
     set_logging("debug")
     restkit.get(server.url())
     assert capsys.readouterr().err.count("200 OK") == 1
 
 
 @pytest.mark.parametrize("wrong", ["loud", "", None, True, 1.5, b"debug"])
-def test_a_level_that_is_none_is_refused(wrong, logger):
-    with pytest.raises(ValueError, match="level="):
+def test_invalid_level_raises(wrong, logger):
+    with pytest.raises(ValueError, match="level must be a number or one of debug, info"):
         set_logging(wrong)
 
 
-def test_without_handlers_the_client_says_nothing_and_a_server_s_errors_are_seen():
+def test_without_handlers_client_lines_are_silent_and_server_errors_are_shown():
     program = (
         "import logging, restkit\n"
         "logging.getLogger('restkit').setLevel('DEBUG')\n"

@@ -12,6 +12,8 @@ from restkit.progress import Progress, ProgressPayload, ProgressSource, as_progr
 from support import ScriptedServer, body_of, dechunk, head_of, payload_of, response
 from support.answers import FRAMINGS, answered, giving
 
+pytestmark = pytest.mark.smoke
+
 STEP = 256 * 1024
 BIG = bytes(range(256)) * 4096  # 1 MiB
 

@@ -1,43 +1,28 @@
-"""Basic, Bearer and netrc credentials, and the base class Auth.
-
-Who the caller is: what puts credentials on a request, and the plain kinds of it.
-
-``auth=`` takes any of them; ``digest.py`` has the one that answers challenges, ``oauth1.py`` the
-one that signs.
-
-The logins of a netrc file, by host; read with the standard library's ``netrc``.
-
-Its messages repeat the word that it stumbled over, and that may be a password (where the word
-"password" before it is missing): what is said of a broken file is said here. Quotes around a
-password are part of it in Python 3.10, and none since.
-"""
+"""Basic, Bearer, callable and netrc credentials, and their base class Auth."""
 
 from __future__ import annotations
 
 import os
 import re
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, NoReturn
+from collections.abc import Callable
+from typing import NoReturn
 
 from restkit.errors import RequestError
+from restkit.message.request import Request
+from restkit.message.response import HttpResponse
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from restkit.message.request import Request
-    from restkit.message.response import HttpResponse
-
-
-_UNFIT = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
+_NOT_SENDABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 _NOT_VISIBLE = re.compile("[^!-~]")
 
 
 class Auth(ABC):
-    """What makes a request one of somebody's; a subclass writes ``authorize()``.
+    """The base class of credentials; a subclass implements ``authorize()``.
 
-    ``answers_challenges``: a 401 is shown to ``answer()``, and a payload that can be sent once is
-    not sent before the server has let it in. ``every_origin``: it is asked after a redirect to
-    another origin, too; all others stay behind. One object may serve several threads at once.
+    With ``answers_challenges``, a 401 is passed to ``answer()``, and a one-shot payload is sent
+    only after the server has accepted the credentials. With ``every_origin``, it is also used after
+    a redirect to another origin; by default credentials stay with their origin. One object may
+    serve several threads at once.
 
     >>> class KeyAuth(Auth):
     ...     def authorize(self, request):
@@ -51,23 +36,24 @@ class Auth(ABC):
 
     @abstractmethod
     def authorize(self, request: Request) -> None:
-        """Put the credentials on this try's own copy of the request, where there are any."""
+        """Set the credentials on ``request``, a copy for this attempt. It may set none."""
 
     def answer(self, request: Request, response: HttpResponse) -> bool:  # noqa: ARG002
-        """Learn what a 401 to ``request`` asks for; whether ``authorize`` would now do better."""
+        """Learn from a 401; return whether another attempt can succeed."""
         return False
 
-    def elsewhere(self) -> Auth | None:
-        """What is asked after a redirect to another origin, in place of this one; None for none."""
+    def for_other_origin(self) -> Auth | None:
+        """Return the auth to use after a redirect to another origin, or None."""
         return self if self.every_origin else None
 
-    # Most have nothing to learn, and need not say so.
+    # Not abstract: most subclasses have nothing to learn.
     def learn(self, request: Request, response: HttpResponse) -> None:  # noqa: B027
-        """Look at an answer, of any status, to a request of a call with this auth."""
+        """Examine a response, of any status, to a request with this auth."""
 
 
-class _OneHeader(Auth):
-    """Credentials that are the same ``Authorization`` for every request: a value."""
+# No dataclass: a frozen one would forbid a subclass to set attributes of its own.
+class _HeaderAuth(Auth):
+    """Credentials with the same ``Authorization`` header for every request."""
 
     __slots__ = ("_header",)
     _header: str
@@ -87,8 +73,8 @@ class _OneHeader(Auth):
         return f"<{type(self).__name__}>"
 
 
-class BasicAuth(_OneHeader):
-    """User name and password as they are (RFC 7617), in UTF-8; over TLS, or anyone can read them.
+class BasicAuth(_HeaderAuth):
+    """User name and password in plain text (RFC 7617), in UTF-8. Without TLS anyone can read them.
 
     Raises RequestError for a colon in the user name, and for control characters in either.
 
@@ -101,39 +87,44 @@ class BasicAuth(_OneHeader):
     def __init__(self, user: str, password: str) -> None:
         from base64 import b64encode
 
-        user, password = as_credential("user name", user), as_credential("password", password)
+        check_credential("user name", user)
+        check_credential("password", password)
         if ":" in user:
             raise RequestError(
-                "the user name has a colon in it, at which Basic parts it from the password; "
-                "DigestAuth can send it"
+                "the user name must not contain a colon, which separates it from the password in "
+                "Basic; DigestAuth can send it"
             )
         self._header = f"Basic {b64encode(f'{user}:{password}'.encode()).decode('ascii')}"
 
 
-class BearerAuth(_OneHeader):
-    """A token that lets in whoever has it (RFC 6750).
+class BearerAuth(_HeaderAuth):
+    """A token that authorizes its bearer (RFC 6750).
 
-    Raises RequestError for one with anything but visible ASCII in it, such as a line end.
+    Raises RequestError if the token is not visible ASCII, for example if it ends with a newline.
+
+    >>> BearerAuth('mF_9.B5f-4.1JqM')
+    <BearerAuth>
     """
 
     __slots__ = ()
 
     def __init__(self, token: str) -> None:
-        fault = _NOT_VISIBLE.search(as_text("token", token))
+        check_text("token", token)
+        fault = _NOT_VISIBLE.search(token)
         if fault or not token:
-            what = f"U+{ord(fault[0]):04X} at {fault.start()}" if fault else "nothing"
+            found = f"contains U+{ord(fault[0]):04X} at {fault.start()}" if fault else "is empty"
             raise RequestError(
-                f"the token has {what} in it; a token is letters, digits and -._~+/= "
-                "(RFC 6750 2.1): if it comes from a file, strip() it"
+                f"the token {found}; it must be letters, digits and -._~+/= (RFC 6750 2.1). If it "
+                "comes from a file, strip() it"
             )
         self._header = f"Bearer {token}"
 
 
 class CallableAuth(Auth):
-    """A function that is called with the request of each try, to change its headers.
+    """A function that changes the headers of the request, called for each attempt.
 
-    It returns None, or the request it was given; anything else is a TypeError. What it raises
-    reaches the caller as it is.
+    It must return None or the request that it was given, else TypeError is raised. An exception of
+    the function is raised to the caller unchanged.
     """
 
     __slots__ = ("_function",)
@@ -145,8 +136,8 @@ class CallableAuth(Auth):
         returned = self._function(request)
         if returned is not None and returned is not request:
             raise TypeError(
-                f"{self!r} returned an object of type {type(returned).__name__}; it is to change "
-                "the request it is given, and to return that or None"
+                f"{self!r} must change the request that it is given and return it or None; it "
+                f"returned {type(returned).__name__}"
             )
 
     def __eq__(self, other: object) -> bool:
@@ -158,19 +149,22 @@ class CallableAuth(Auth):
         return hash(self._function)
 
     def __repr__(self) -> str:
-        # Not its own repr: that of a partial shows what it was made with.
+        # Not the repr of the function: that of a partial shows its arguments.
         function = self._function
         return f"<CallableAuth {getattr(function, '__qualname__', type(function).__name__)}>"
 
 
 class NetrcAuth(Auth):
-    """Logins out of a netrc file, by host and as Basic; none where the file has none.
+    """Logins from a netrc file, one for each host, sent as Basic.
 
-    Without a ``path`` it is the file that the variable ``NETRC`` names, or else ``~/.netrc``. It
-    is read once, when it is first needed; one that is missing has no logins, one that cannot be
-    understood is a RequestError. User info in the URL goes before it. After a redirect it is
-    asked again, for the new host; its ``default`` entry then has nothing to say, as anybody could
-    redirect to himself to be told it.
+    Without ``path``, the file is that of the variable ``NETRC``, else ``~/.netrc``. It is read
+    once, at the first request. A host without a login gets no credentials. A missing file has no
+    logins; one that cannot be parsed raises RequestError. User info in the URL overrides the file.
+    After a redirect, the login of the new host is used, but not the ``default`` entry: any server
+    could obtain it by a redirect.
+
+    >>> NetrcAuth('/etc/logins')
+    NetrcAuth('/etc/logins')
     """
 
     __slots__ = ("_default", "_logins", "_path")
@@ -181,7 +175,7 @@ class NetrcAuth(Auth):
         self._logins: Logins | None = None
         self._default = True
 
-    def elsewhere(self) -> NetrcAuth:
+    def for_other_origin(self) -> NetrcAuth:
         other = NetrcAuth(self._path)
         other._logins, other._default = self._logins, False
         return other
@@ -191,12 +185,12 @@ class NetrcAuth(Auth):
         if url.username is not None:
             login: tuple[str, str] | None = (url.username, url.password or "")
         else:
-            login = self._read(request).at(url.host, default=self._default)
+            login = self._read_logins(request).find(url.host, default=self._default)
         if login is not None:
             BasicAuth(*login).authorize(request)
 
-    def _read(self, request: Request) -> Logins:
-        # Of two threads that come first both may read it, to the same end.
+    def _read_logins(self, request: Request) -> Logins:
+        # Two threads may both read the file, with the same result.
         if self._logins is None:
             try:
                 self._logins = read_logins(self._path)
@@ -218,61 +212,61 @@ class NetrcAuth(Auth):
 
 
 def as_auth(value: object) -> Auth | None:
-    """What ``auth=`` means; raises RequestError, which does not repeat what it was given."""
+    """Convert the option ``auth``; raises RequestError, which does not show the value."""
     if value is None or isinstance(value, Auth):
         return value
     if isinstance(value, (tuple, list)):
         if len(value) != 2:
-            _refuse(f"{len(value)} values in a row")
+            _raise_wrong_auth(f"a {type(value).__name__} of {len(value)}")
         return BasicAuth(*value)
     if isinstance(value, str):
         if value != "netrc":
-            _refuse("a text")
+            _raise_wrong_auth("another str")
         return NetrcAuth()
-    if isinstance(value, type) or not callable(value):
-        _refuse(f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__)
+    if isinstance(value, type):
+        _raise_wrong_auth(f"the class {value.__name__}")
+    if not callable(value):
+        _raise_wrong_auth(type(value).__name__)
     return CallableAuth(value)
 
 
-def _refuse(what: str) -> NoReturn:
+def _raise_wrong_auth(found: str) -> NoReturn:
     raise RequestError(
-        f"auth= was given {what}: ('user', 'password') is wanted, an Auth such as "
-        "BearerAuth('token'), a function of the request, or 'netrc'"
+        "auth must be ('user', 'password'), an Auth such as BearerAuth('token'), a function of the "
+        f"request, 'netrc' or None; got {found}"
     )
 
 
-def as_text(what: str, value: object) -> str:
-    """A str as it is; raises RequestError for anything else, without showing it."""
+def check_text(name: str, value: object) -> None:
+    """Raise RequestError if the value is not a str. The error does not show it."""
     if not isinstance(value, str):
-        raise RequestError(f"the {what} is of type {type(value).__name__}; str is wanted")
-    return value
+        raise RequestError(f"the {name} must be a str; got {type(value).__name__}")
 
 
-def as_credential(what: str, value: object) -> str:
-    """A user name or a password that can be sent; raises RequestError, without showing it."""
-    text = as_text(what, value)
-    fault = _UNFIT.search(text)
+def check_credential(name: str, value: str) -> None:
+    """Raise RequestError if a user name or password cannot be sent. The error does not show it."""
+    check_text(name, value)
+    fault = _NOT_SENDABLE.search(value)
     if fault:
         raise RequestError(
-            f"the {what} has U+{ord(fault[0]):04X} at {fault.start()}, which cannot be sent: "
-            "control characters are not allowed (RFC 7617 2), half characters have no UTF-8"
+            f"the {name} contains U+{ord(fault[0]):04X} at {fault.start()}, which cannot be sent: "
+            "control characters are not allowed (RFC 7617 2), lone surrogates have no UTF-8"
         )
-    return text
 
 
 _DEFAULT = "default"
 
 
 class Logins:
-    """Who to be at which host: (user, password), by host and for all others together."""
+    """The logins of a netrc file, (user, password) by host, and that of its ``default`` entry."""
 
     __slots__ = ("_by_host",)
 
     def __init__(self, by_host: dict[str, tuple[str, str]]) -> None:
         self._by_host = {host.lower(): login for host, login in by_host.items()}
 
-    def at(self, host: str, *, default: bool = True) -> tuple[str, str] | None:
-        """The login at a host; where it has no entry, that of the ``default`` one if it counts."""
+    def find(self, host: str, *, default: bool = True) -> tuple[str, str] | None:
+        """Return the login of a host, or else the default login if it is allowed."""
         found = self._by_host.get(host) if host != _DEFAULT else None
         if found is None and default:
             found = self._by_host.get(_DEFAULT)
@@ -283,35 +277,37 @@ class Logins:
 
 
 def read_logins(path: str | None) -> Logins:
-    """The logins in this file, or else in that of ``NETRC`` or ``~/.netrc``; none if it is missing.
+    """Read the file at ``path``, else that of ``NETRC``, else ``~/.netrc``; empty if it is missing.
 
-    Raises RequestError where it cannot be read. ``~/.netrc`` must belong to the user, who alone
-    may read it.
+    Raises RequestError if it cannot be read or parsed. ``~/.netrc`` must belong to the user, and
+    nobody else may have permission to read it. Quotes are part of a password in Python 3.10, and
+    not in later versions.
     """
     from netrc import NetrcParseError, netrc
 
-    named = path or os.environ.get("NETRC") or None
-    shown = named or "~/.netrc"
+    given = path or os.environ.get("NETRC") or None
+    name = given or "~/.netrc"
     try:
-        # Only without a name does it look at who may read the file.
-        found = netrc(named)
+        # It checks owner and permissions only if it is called without a name.
+        found = netrc(given)
     except FileNotFoundError:
         return Logins({})
     except NetrcParseError as exc:
-        # Not chained, and without its words: see above.
-        raise RequestError(f"{shown}: {_fault(exc.lineno)}") from None
+        # Not chained, and without its message: that repeats the word at which it failed, which is
+        # the password if the word "password" before it is missing.
+        raise RequestError(f"{name}: {_explain_fault(exc.lineno)}") from None
     except UnicodeDecodeError:
-        # Not chained: it has the bytes.
-        raise RequestError(f"{shown} is no text in UTF-8, nor in this locale's encoding") from None
+        # Not chained: it contains the bytes.
+        raise RequestError(f"{name} must be text in UTF-8 or the locale's encoding") from None
     except OSError as exc:
-        raise RequestError(f"{shown} cannot be read: {exc.strerror}") from exc
+        raise RequestError(f"{name} cannot be read: {exc.strerror}") from exc
     return Logins({host: (entry[0], entry[2] or "") for host, entry in found.hosts.items()})
 
 
-def _fault(line: int | None) -> str:
+def _explain_fault(line: int | None) -> str:
     if line is None:
         return "it must belong to you, and nobody else may read it (chmod 600)"
     return (
-        f"line {line}, or the entry that ends there, is not understood: machine NAME "
-        "login USER password SECRET is wanted, in a file that only its owner may read"
+        f"line {line}, or the entry that ends there, is invalid; an entry must be machine NAME "
+        "login USER password SECRET, in a file that only its owner may read"
     )

@@ -1,11 +1,9 @@
-"""Parse WWW-Authenticate.
+"""Parse WWW-Authenticate and Authentication-Info.
 
-Challenges of a server, and parameters of its later remarks, read out of their header fields.
-
-The grammar is RFC 9110 11.2 to 11.6. One comma parts challenges as well as the parameters of one,
-so an element decides by its own shape: ``name=value`` goes on with the challenge before it, a
-word by itself, or one with something behind it, begins the next. What has no shape is left out.
-Every expression takes a time that grows with the length of its text, no faster.
+The grammar is RFC 9110 11.2 to 11.6. A comma separates challenges and also the parameters of one,
+so the form of an element decides: ``name=value`` belongs to the challenge before it; a word, alone
+or followed by other text, begins the next challenge. Other elements are ignored. Every regular
+expression takes linear time.
 """
 
 from __future__ import annotations
@@ -18,10 +16,10 @@ if TYPE_CHECKING:
 
 
 _WORD = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-# An open quote runs to the end of its field.
+# Without a closing quote, the string ends with its field.
 _QUOTED = r'"([^"\\]*(?:\\.[^"\\]*)*)(?:"|\\?\Z)'
 _ELEMENT = re.compile(rf'(?:[^,"]+|{_QUOTED})+', re.DOTALL)
-# A value without quotes is a word by the letter; some have "/" or "=" in it, and are understood.
+# By the grammar, an unquoted value is a token. Some servers also use "/" and "=": accept these.
 _PARAMETER = re.compile(rf'({_WORD})[ \t]*=[ \t]*(?:{_QUOTED}|([^" \t][^"]*|))', re.DOTALL)
 _BEGINNING = re.compile(rf"({_WORD})(?:[ \t]+(.*))?", re.DOTALL)
 _TOKEN_68 = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
@@ -29,7 +27,7 @@ _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
 
 class Challenge(NamedTuple):
-    """One way to log in that a server offers; scheme and names are in lower case."""
+    """One challenge of a server. The scheme and the names are in lower case."""
 
     scheme: str
     parameters: dict[str, str]
@@ -37,7 +35,7 @@ class Challenge(NamedTuple):
 
 
 def parse_challenges(values: Iterable[str]) -> list[Challenge]:
-    """The challenges of ``WWW-Authenticate`` fields, in order; of a name twice the first counts.
+    """Parse ``WWW-Authenticate`` fields, in order. Of a repeated parameter the first counts.
 
     >>> parse_challenges(['Basic realm="a, b", Negotiate'])
     [Challenge(scheme='basic', parameters={'realm': 'a, b'}, token=None), \
@@ -46,28 +44,32 @@ Challenge(scheme='negotiate', parameters={}, token=None)]
     challenges: list[Challenge] = []
     for value in values:
         before = len(challenges)
-        for element in _elements(value):
+        for element in _split_elements(value):
             if not _PARAMETER.fullmatch(element):
-                challenges += _begun(element)
+                challenges += _parse_start(element)
             elif len(challenges) > before:
-                _take(element, challenges[-1].parameters)
+                _add_parameter(element, challenges[-1].parameters)
     return challenges
 
 
 def parse_parameters(value: str) -> dict[str, str]:
-    """The parameters of a field that has no scheme, as ``Authentication-Info`` is."""
+    """Parse the parameters of a field without a scheme, such as ``Authentication-Info``.
+
+    >>> parse_parameters('nextnonce="a, b", qop=auth')
+    {'nextnonce': 'a, b', 'qop': 'auth'}
+    """
     parameters: dict[str, str] = {}
-    for element in _elements(value):
-        _take(element, parameters)
+    for element in _split_elements(value):
+        _add_parameter(element, parameters)
     return parameters
 
 
-def _elements(value: str) -> list[str]:
+def _split_elements(value: str) -> list[str]:
     return [match[0].strip(" \t") for match in _ELEMENT.finditer(value)]
 
 
-def _begun(element: str) -> list[Challenge]:
-    """The challenge that an element begins, if it does."""
+def _parse_start(element: str) -> list[Challenge]:
+    """Return the challenge that an element begins, or an empty list."""
     match = _BEGINNING.fullmatch(element)
     if match is None:
         return []
@@ -75,11 +77,11 @@ def _begun(element: str) -> list[Challenge]:
     if _TOKEN_68.fullmatch(rest):
         return [Challenge(scheme, {}, rest)]
     challenge = Challenge(scheme, {})
-    _take(rest, challenge.parameters)
+    _add_parameter(rest, challenge.parameters)
     return [challenge]
 
 
-def _take(element: str, parameters: dict[str, str]) -> None:
+def _add_parameter(element: str, parameters: dict[str, str]) -> None:
     match = _PARAMETER.fullmatch(element)
     if match:
         name, quoted, plain = match.groups()

@@ -1,146 +1,151 @@
-"""Digest authentication (RFC 7616).
+"""Digest authentication (RFC 7616): prove a password without sending it.
 
-Digest (RFC 7616): a password that never goes on the wire, proved against a server's challenge.
+The facts of a challenge are kept for its origin, so later requests need no 401 of their own. A
+session is replaced as a whole, and its counter counts in one step: threads share it without a lock,
+which a fork could leave locked. Threads that are challenged at once with the same nonce use one
+counter: starting at one again would be a replay (section 3.4.5).
 
-What was learned from a challenge is kept for its origin, so that later requests need no 401 of
-their own. It is replaced as a whole and its counter counts in one step: threads share it without
-a lock, which a fork could leave held. Of those that are challenged at once with the same nonce all
-count on together: to begin at one again would be a replay (section 3.4.5). The server's own proof
-(``rspauth``) is not looked at.
-
-The arithmetic of Digest (RFC 7616): from what a server asks to the header that answers it.
-
-- Realm, nonce and opaque are hashed and given back as what their quoted strings mean, the octets
-  as they came; user name and password are UTF-8, the one charset there is (section 4).
-- Without ``qop`` the answer is that of RFC 2069, which some devices still ask for.
-- The ``-sess`` secret is made of the nonce and cnonce that a session begins with (section 3.4.2).
-- What the example of section 3.9.2 prints was not made with SHA-512/256; erratum 4897 corrects it.
+- Realm, nonce and opaque are hashed and returned as the decoded values of their quoted strings,
+  with their original bytes. User name and password are UTF-8, the only charset (section 4).
+- Without ``qop`` the response is that of RFC 2069, which some devices still require.
+- The secret of ``-sess`` is made from the nonce and cnonce that begin a session (section 3.4.2).
+- The server's own proof (``rspauth``) is not checked.
+- The example of section 3.9.2 was not made with SHA-512/256; erratum 4897 corrects it.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
-from restkit.auth.auth import Auth, as_credential
-from restkit.auth.challenges import parse_challenges, parse_parameters
+from restkit.auth.auth import Auth, check_credential
+from restkit.auth.challenges import Challenge, parse_challenges, parse_parameters
 from restkit.errors import InvalidUrl, PayloadNotReplayable
+from restkit.message.request import Request
+from restkit.message.response import HttpResponse
+from restkit.payload.base import Payload
+from restkit.url.url import URL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from restkit.auth.challenges import Challenge
-    from restkit.message.request import Request
-    from restkit.message.response import HttpResponse
-    from restkit.payload.base import Payload
-    from restkit.url.url import URL
-
     Origin = tuple[str, str, int]
 
 
-# Nonces that threads may still be at work with; what is older is not asked for again.
-_MOST_KNOWN = 64
+# Threads may still use these nonces; older ones are forgotten.
+_MAX_NONCES = 64
+# Names in hashlib, the weakest first. An OpenSSL may be built without some.
+_HASHES = {"md5": "md5", "sha-256": "sha256", "sha-512-256": "sha512_256"}
+_STRENGTH = list(_HASHES.values())
+_SEPARATORS = re.compile(r"[\s,]+")
+_QUOTABLE = re.compile(r"[ -~]*")
+_TO_ESCAPE = re.compile(r'(["\\])')
 
 
 class DigestAuth(Auth):
-    """User name and password, sent as an answer to the server's challenge.
+    """User name and password, sent as a response to the server's challenge.
 
-    Of what the server offers the strongest is taken: SHA-512-256, SHA-256 or MD5, each with
-    ``-sess``. A server that asks for auth-int has its answer made over the payload, which is
-    read through for it before it goes: one that can be sent once is PayloadNotReplayable.
+    It uses the strongest hash that the server offers: SHA-512-256, SHA-256 or MD5, each also with
+    ``-sess``. If the server requires auth-int, the response covers the payload, which is read
+    before it is sent: a one-shot payload then raises PayloadNotReplayable.
+
+    >>> DigestAuth('user', 'password')
+    <DigestAuth, challenged by 0 origins>
     """
 
-    __slots__ = ("_known", "_password", "_sessions", "_user")
+    __slots__ = ("_by_nonce", "_password", "_sessions", "_user")
     answers_challenges = True
 
     def __init__(self, user: str, password: str) -> None:
-        # Now, and not at the first challenge: see wire/dial.get_ready().
+        # Not at the first challenge: see get_ready() in network/dial.py.
         import hashlib  # noqa: F401
         import secrets  # noqa: F401
 
-        self._user = as_credential("user name", user)
-        self._password = as_credential("password", password)
+        check_credential("user name", user)
+        check_credential("password", password)
+        self._user = user
+        self._password = password
         self._sessions: dict[Origin, _Session] = {}
-        self._known: dict[_Nonce, _Session] = {}
+        self._by_nonce: dict[_NonceKey, _Session] = {}
 
     def authorize(self, request: Request) -> None:
         session = self._sessions.get(request.url.origin)
-        if session is None or not session.reaches(request.url):
+        if session is None or not session.covers(request.url):
             return
-        terms = session.terms
-        asked = Asked(request.method, request.target)
-        if terms.covers_payload:
+        challenge = session.challenge
+        covered = CoveredRequest(request.method, request.target)
+        if challenge.covers_payload:
             if request.payload is not None and not request.payload.replayable:
-                return  # the 401 is for answer() to speak of
-            asked = asked._replace(payload_hash=payload_hash(terms, request.payload))
-        request.headers["Authorization"] = session.authorization(self._user, asked)
+                return  # a 401 follows, for which answer() raises
+            covered = covered._replace(payload_hash=hash_payload(challenge, request.payload))
+        request.headers["Authorization"] = session.format_authorization(self._user, covered)
 
     def answer(self, request: Request, response: HttpResponse) -> bool:
-        terms = best_terms(parse_challenges(response.headers.get_all("www-authenticate")))
-        if terms is None or self._is_refused(request, terms):
+        challenge = choose_challenge(parse_challenges(response.headers.get_all("www-authenticate")))
+        if challenge is None or self._is_rejected(request, challenge):
             return False
         payload = request.payload
-        if terms.covers_payload and payload is not None and not payload.replayable:
+        if challenge.covers_payload and payload is not None and not payload.replayable:
             raise PayloadNotReplayable(
-                f"answered {response.status_line}, and wants qop=auth-int: {payload!r} would have "
-                "to be read before it is sent. spool=True keeps it for that",
+                f"the server responded {response.status_line} and requires qop=auth-int: "
+                f"{payload!r} would have to be read before it is sent. Use spool=True to keep it",
                 request=request,
                 response=response,
             )
-        self._take_up(request, terms)
+        self._update_session(request, challenge)
         return True
 
-    def _take_up(self, request: Request, terms: Terms) -> None:
-        """Go on with the session of this nonce, or begin one where there is none."""
-        nonce, reach = _Nonce.of(terms, request.url), _reach(terms, request.url)
-        session, sent = self._known.get(nonce), _sent(request)
-        # It may have been overtaken on the way: only the last one speaks for the session.
-        if session and (sent.get("nonce"), sent.get("nc")) == (terms.nonce, session.last_count):
-            self._known.pop(nonce, None)
+    def _update_session(self, request: Request, challenge: DigestChallenge) -> None:
+        """Continue the session of this nonce, or start one if there is none."""
+        key, scope = _NonceKey.of(challenge, request.url), _scope_of(challenge, request.url)
+        session, sent = self._by_nonce.get(key), _sent_parameters(request)
+        # Requests may arrive in another order: only the last one shows that the session is invalid.
+        if session and (sent.get("nonce"), sent.get("nc")) == (challenge.nonce, session.last_count):
+            self._by_nonce.pop(key, None)
             session = None
         if session is None:
-            session = _begun(terms, self._user, self._password, reach)
-        self._go_on_with(nonce, session)
-        if not session.reaches(request.url):
-            session.widen(reach)
+            session = _start_session(challenge, self._user, self._password, scope)
+        self._set_session(key, session)
+        if not session.covers(request.url):
+            session.extend(scope)
 
-    def _go_on_with(self, nonce: _Nonce, session: _Session) -> None:
-        # Two threads may have begun one each: it is the first that both go on with.
-        self._sessions[nonce.origin] = self._known.setdefault(nonce, session)
-        for oldest in list(self._known)[:-_MOST_KNOWN]:
-            self._known.pop(oldest, None)
+    def _set_session(self, key: _NonceKey, session: _Session) -> None:
+        # If two threads have started a session each, both continue with the first.
+        self._sessions[key.origin] = self._by_nonce.setdefault(key, session)
+        for oldest in list(self._by_nonce)[:-_MAX_NONCES]:
+            self._by_nonce.pop(oldest, None)
 
-    def _is_refused(self, request: Request, terms: Terms) -> bool:
+    def _is_rejected(self, request: Request, challenge: DigestChallenge) -> bool:
         """Whether the 401 means that user name or password are wrong.
 
-        Not where the nonce is said to be stale, or has been good before: not every server says
-        that it has run out. And not where another thread has begun anew in the meantime.
+        It does not if the nonce is stale, or was accepted before: not every server reports that it
+        has expired. Nor does it if another thread has started a new session in the meantime.
         """
         if "authorization" not in request.headers:
             return False
-        sent, session = _sent(request), self._sessions.get(request.url.origin)
+        sent, session = _sent_parameters(request), self._sessions.get(request.url.origin)
         if session is None or "nonce" not in sent:
-            return True  # the header is not from here
-        if terms.stale or sent.get("realm") != terms.realm:
+            return True  # the header was not set here
+        if challenge.stale or sent.get("realm") != challenge.realm:
             return False
-        return sent["nonce"] == session.terms.nonce and not session.proved
+        return sent["nonce"] == session.challenge.nonce and not session.accepted
 
     def learn(self, request: Request, response: HttpResponse) -> None:
         session = self._sessions.get(request.url.origin)
         if session is None or response.status == 401:
             return
         info = response.headers.get("authentication-info")
-        if info is None and session.proved:
+        if info is None and session.accepted:
             return
-        if _sent(request).get("nonce") != session.terms.nonce:
+        nonce = session.challenge.nonce
+        if _sent_parameters(request).get("nonce") != nonce:
             return
-        session.proved = True
-        following = parse_parameters(info or "").get("nextnonce", session.terms.nonce)
-        # The same once more must not count from one again: that would be a replay.
-        if following != session.terms.nonce:
-            session = session.going_on_with(following)
-            self._go_on_with(_Nonce.of(session.terms, request.url), session)
+        session.accepted = True
+        next_nonce = parse_parameters(info or "").get("nextnonce", nonce)
+        # The same nonce must not count from one again: that would be a replay.
+        if next_nonce != nonce:
+            session = session.with_nonce(next_nonce)
+            self._set_session(_NonceKey.of(session.challenge, request.url), session)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, DigestAuth):
@@ -151,12 +156,12 @@ class DigestAuth(Auth):
         return hash((self._user, self._password))
 
     def __repr__(self) -> str:
-        known = len(self._sessions)
-        return f"<DigestAuth, challenged by {known} {'origin' if known == 1 else 'origins'}>"
+        count = len(self._sessions)
+        return f"<DigestAuth, challenged by {count} {'origin' if count == 1 else 'origins'}>"
 
 
-class _Nonce(NamedTuple):
-    """What a counter counts for."""
+class _NonceKey(NamedTuple):
+    """The scope of one counter."""
 
     origin: Origin
     realm: str
@@ -164,97 +169,106 @@ class _Nonce(NamedTuple):
     nonce: str
 
     @classmethod
-    def of(cls, terms: Terms, url: URL) -> _Nonce:
-        return cls(url.origin, terms.realm, terms.algorithm, terms.nonce)
+    def of(cls, challenge: DigestChallenge, url: URL) -> _NonceKey:
+        return cls(url.origin, challenge.realm, challenge.algorithm, challenge.nonce)
 
 
 class _Session:
-    """What answers are made of, from one challenge to the next."""
+    """The state for the requests from one challenge to the next."""
 
-    __slots__ = ("_counts", "_first_cnonce", "_reach", "_secret", "last_count", "proved", "terms")
+    __slots__ = (
+        "_counts",
+        "_first_cnonce",
+        "_scope",
+        "_secret",
+        "accepted",
+        "challenge",
+        "last_count",
+    )
 
     def __init__(
-        self, terms: Terms, secret: str, first_cnonce: str, reach: tuple[str, ...], *, proved: bool
+        self,
+        challenge: DigestChallenge,
+        secret: str,
+        first_cnonce: str,
+        scope: tuple[str, ...],
+        *,
+        accepted: bool,
     ) -> None:
-        self.terms = terms
-        self.proved = proved
+        self.challenge = challenge
+        self.accepted = accepted
         self._secret = secret
         self._first_cnonce = first_cnonce
-        self._reach = reach
+        self._scope = scope
         self._counts = count(1)
         self.last_count = ""
 
-    def reaches(self, url: URL) -> bool:
-        return url.target.startswith(self._reach)
+    def covers(self, url: URL) -> bool:
+        return url.target.startswith(self._scope)
 
-    def widen(self, reach: tuple[str, ...]) -> None:
-        self._reach += reach
+    def extend(self, scope: tuple[str, ...]) -> None:
+        self._scope += scope
 
-    def authorization(self, user: str, asked: Asked) -> str:
-        # There are servers that make the secret of a -sess session again for each request, from
-        # the cnonce in it: with one for all they come to the same.
-        cnonce = self._first_cnonce if self.terms.in_session else _new_cnonce()
+    def format_authorization(self, user: str, covered: CoveredRequest) -> str:
+        # Some servers make the secret of a -sess session again for each request, from the cnonce of
+        # this request. With the same cnonce for all, the result is the same.
+        cnonce = self._first_cnonce if self.challenge.in_session else _make_cnonce()
         number = next(self._counts)
         self.last_count = f"{number:08x}"
-        return authorization(self.terms, user, self._secret, asked, number, cnonce)
+        return format_authorization(self.challenge, user, self._secret, covered, number, cnonce)
 
-    def going_on_with(self, nonce: str) -> _Session:
-        terms = self.terms._replace(nonce=nonce)
-        return _Session(terms, self._secret, self._first_cnonce, self._reach, proved=True)
-
-
-def _begun(terms: Terms, user: str, password: str, reach: tuple[str, ...]) -> _Session:
-    cnonce = _new_cnonce()
-    return _Session(terms, secret_of(terms, user, password, cnonce), cnonce, reach, proved=False)
+    def with_nonce(self, nonce: str) -> _Session:
+        challenge = self.challenge._replace(nonce=nonce)
+        return _Session(challenge, self._secret, self._first_cnonce, self._scope, accepted=True)
 
 
-def _new_cnonce() -> str:
+def _start_session(
+    challenge: DigestChallenge, user: str, password: str, scope: tuple[str, ...]
+) -> _Session:
+    cnonce = _make_cnonce()
+    secret = compute_secret(challenge, user, password, cnonce)
+    return _Session(challenge, secret, cnonce, scope, accepted=False)
+
+
+def _make_cnonce() -> str:
     from secrets import token_urlsafe
 
     return token_urlsafe(24)
 
 
-def _reach(terms: Terms, challenged: URL) -> tuple[str, ...]:
-    """How the targets of a protection space begin, within the origin that has asked.
+def _scope_of(challenge: DigestChallenge, url: URL) -> tuple[str, ...]:
+    """Return the target prefixes of a protection space, within the origin of the challenge.
 
-    What ``domain`` says of other origins is not heeded: they must ask for themselves.
+    Other origins in ``domain`` are ignored: they must send a challenge themselves.
     """
-    if not terms.domain.strip():
+    if not challenge.domain.strip():
         return ("",)
-    targets = [challenged.target.partition("?")[0]]
-    for reference in terms.domain.split():
+    targets = [url.target.partition("?")[0]]
+    for reference in challenge.domain.split():
         try:
-            url = challenged.join(reference)
+            other = url.join(reference)
         except InvalidUrl:
             continue
-        if url.origin == challenged.origin:
-            targets.append(url.target)
+        if other.origin == url.origin:
+            targets.append(other.target)
     return tuple(targets)
 
 
-def _sent(request: Request) -> dict[str, str]:
-    """The parameters of the Digest that this request went out with."""
+def _sent_parameters(request: Request) -> dict[str, str]:
+    """Return the parameters of the Digest header that this request was sent with."""
     sent = parse_challenges(request.headers.get_all("authorization"))
     return sent[0].parameters if sent and sent[0].scheme == "digest" else {}
 
 
-# In hashlib's words, the weakest first. OpenSSL may have been built without some.
-_HASHES = {"md5": "md5", "sha-256": "sha256", "sha-512-256": "sha512_256"}
-_STRENGTH = list(_HASHES.values())
-_SEPARATORS = re.compile(r"[\s,]+")
-_QUOTABLE = re.compile(r"[ -~]*")
-_TO_ESCAPE = re.compile(r'(["\\])')
-
-
-class Terms(NamedTuple):
-    """What a server asks for: one of its Digest challenges, understood."""
+class DigestChallenge(NamedTuple):
+    """A Digest challenge that is supported."""
 
     realm: str
     nonce: str
     opaque: str | None
-    algorithm: str | None  # as it was written, to be given back
+    algorithm: str | None  # with its original spelling, which is sent back
     hash_name: str
-    in_session: bool  # an algorithm that ends in -sess
+    in_session: bool  # an algorithm that ends with -sess
     qops: frozenset[str]  # empty: as in RFC 2069
     userhash: bool
     stale: bool
@@ -262,55 +276,55 @@ class Terms(NamedTuple):
 
     @property
     def covers_payload(self) -> bool:
-        """Whether the answer must be made over the payload: auth-int is all that is offered."""
+        """Whether the response must cover the payload: the server offers only auth-int."""
         return bool(self.qops) and "auth" not in self.qops
 
 
-class Asked(NamedTuple):
-    """The request that an answer is for; the hash of its payload where that is covered."""
+class CoveredRequest(NamedTuple):
+    """The parts of a request that the response covers; the payload by its hash, if at all."""
 
     method: str
     target: str
     payload_hash: str | None = None
 
 
-def best_terms(challenges: Iterable[Challenge]) -> Terms | None:
-    """The strongest Digest challenge that can be answered, of equals the first; or None."""
-    usable = [terms for challenge in challenges if (terms := _terms_of(challenge)) is not None]
-    return max(usable, key=lambda terms: _STRENGTH.index(terms.hash_name), default=None)
+def choose_challenge(challenges: Iterable[Challenge]) -> DigestChallenge | None:
+    """Return the strongest supported Digest challenge, the first of equals, or None."""
+    supported = [each for challenge in challenges if (each := _read_challenge(challenge))]
+    return max(supported, key=lambda each: _STRENGTH.index(each.hash_name), default=None)
 
 
-def _terms_of(challenge: Challenge) -> Terms | None:
+def _read_challenge(challenge: Challenge) -> DigestChallenge | None:
     given = challenge.parameters
     algorithm = given.get("algorithm")
-    base, in_session = _parted("MD5" if algorithm is None else algorithm)
+    base, in_session = _split_algorithm("MD5" if algorithm is None else algorithm)
     hash_name = _HASHES.get(base)
     qops = frozenset(_SEPARATORS.split(given.get("qop", "").lower())) - {""}
-    understood = qops & {"auth", "auth-int"}
+    supported = qops & {"auth", "auth-int"}
     if challenge.scheme != "digest" or not given.keys() >= {"realm", "nonce"}:
         return None
-    if hash_name is None or not _is_there(hash_name) or bool(qops) > bool(understood):
+    if hash_name is None or not _is_available(hash_name) or bool(qops) > bool(supported):
         return None
-    return Terms(
+    return DigestChallenge(
         given["realm"],
         given["nonce"],
         given.get("opaque"),
         algorithm,
         hash_name,
         in_session,
-        understood,
+        supported,
         given.get("userhash", "").lower() == "true",
         given.get("stale", "").lower() == "true",
         given.get("domain", ""),
     )
 
 
-def _parted(algorithm: str) -> tuple[str, bool]:
+def _split_algorithm(algorithm: str) -> tuple[str, bool]:
     low = algorithm.lower()
     return low.removesuffix("-sess"), low.endswith("-sess")
 
 
-def _is_there(hash_name: str) -> bool:
+def _is_available(hash_name: str) -> bool:
     import hashlib
 
     try:
@@ -320,82 +334,95 @@ def _is_there(hash_name: str) -> bool:
     return True
 
 
-def secret_of(terms: Terms, user: str, password: str, cnonce: str) -> str:
-    """What only the two sides can know, and all answers of a session are made with: H(A1)."""
-    secret = _hash(terms, user, _octets(terms.realm), password)
-    return _hash(terms, secret, _octets(terms.nonce), cnonce) if terms.in_session else secret
+def compute_secret(challenge: DigestChallenge, user: str, password: str, cnonce: str) -> str:
+    """Return H(A1), which only client and server know; all responses of a session use it."""
+    secret = _hash(challenge, user, _encode_field(challenge.realm), password)
+    if not challenge.in_session:
+        return secret
+    return _hash(challenge, secret, _encode_field(challenge.nonce), cnonce)
 
 
-def payload_hash(terms: Terms, payload: Payload | None) -> str:
-    """The hash of a payload, for which it is read through: it must be one that can go again."""
+def hash_payload(challenge: DigestChallenge, payload: Payload | None) -> str:
+    """Return the hash of a payload. It is read completely, so it must be replayable."""
     import hashlib
 
-    hashed = hashlib.new(terms.hash_name)
-    for piece in payload or ():
-        hashed.update(piece)
-    return hashed.hexdigest()
+    payload_hash = hashlib.new(challenge.hash_name)
+    for chunk in payload or ():
+        payload_hash.update(chunk)
+    return payload_hash.hexdigest()
 
 
-def authorization(
-    terms: Terms, user: str, secret: str, asked: Asked, count: int, cnonce: str
+def format_authorization(
+    challenge: DigestChallenge,
+    user: str,
+    secret: str,
+    covered: CoveredRequest,
+    count: int,
+    cnonce: str,
 ) -> str:
-    """The value of ``Authorization`` for the ``count``-th request with the nonce of these terms."""
+    """Return the ``Authorization`` of the ``count``-th request with the nonce of the challenge."""
     fields = [
-        _user_field(terms, user),
-        f"realm={_quoted(terms.realm)}",
-        f"uri={_quoted(asked.target)}",
+        _format_username(challenge, user),
+        f"realm={_quote(challenge.realm)}",
+        f"uri={_quote(covered.target)}",
     ]
-    if terms.algorithm is not None:
-        fields.append(f"algorithm={terms.algorithm}")
-    fields.append(f"nonce={_quoted(terms.nonce)}")
-    qop = _qop_of(terms, asked)
-    use = (f"{count:08x}", cnonce, qop) if qop else ()
+    if challenge.algorithm is not None:
+        fields.append(f"algorithm={challenge.algorithm}")
+    fields.append(f"nonce={_quote(challenge.nonce)}")
+    qop = _choose_qop(challenge, covered)
+    counted = (f"{count:08x}", cnonce, qop) if qop else ()
     if qop:
-        fields += [f"nc={count:08x}", f"cnonce={_quoted(cnonce)}", f"qop={qop}"]
-    elif terms.in_session:
-        fields.append(f"cnonce={_quoted(cnonce)}")  # without it nobody could tell the secret
-    response = _hash(terms, secret, _octets(terms.nonce), *use, _request_hash(terms, asked))
-    fields.append(f"response={_quoted(response)}")
-    if terms.opaque is not None:
-        fields.append(f"opaque={_quoted(terms.opaque)}")
-    if terms.userhash:
+        fields += [f"nc={count:08x}", f"cnonce={_quote(cnonce)}", f"qop={qop}"]
+    elif challenge.in_session:
+        fields.append(f"cnonce={_quote(cnonce)}")  # the server needs it for the secret
+    response = _hash(
+        challenge,
+        secret,
+        _encode_field(challenge.nonce),
+        *counted,
+        _hash_request(challenge, covered),
+    )
+    fields.append(f"response={_quote(response)}")
+    if challenge.opaque is not None:
+        fields.append(f"opaque={_quote(challenge.opaque)}")
+    if challenge.userhash:
         fields.append("userhash=true")
     return f"Digest {', '.join(fields)}"
 
 
-def _qop_of(terms: Terms, asked: Asked) -> str:
-    if not terms.qops:
+def _choose_qop(challenge: DigestChallenge, covered: CoveredRequest) -> str:
+    if not challenge.qops:
         return ""
-    return "auth" if asked.payload_hash is None else "auth-int"
+    return "auth" if covered.payload_hash is None else "auth-int"
 
 
-def _request_hash(terms: Terms, asked: Asked) -> str:
-    covered = () if asked.payload_hash is None else (asked.payload_hash,)
-    return _hash(terms, asked.method, asked.target, *covered)
+def _hash_request(challenge: DigestChallenge, covered: CoveredRequest) -> str:
+    payload = () if covered.payload_hash is None else (covered.payload_hash,)
+    return _hash(challenge, covered.method, covered.target, *payload)
 
 
-def _user_field(terms: Terms, user: str) -> str:
-    if terms.userhash:
-        return f"username={_quoted(_hash(terms, user, _octets(terms.realm)))}"
+def _format_username(challenge: DigestChallenge, user: str) -> str:
+    if challenge.userhash:
+        return f"username={_quote(_hash(challenge, user, _encode_field(challenge.realm)))}"
     if _QUOTABLE.fullmatch(user):
-        return f"username={_quoted(user)}"
+        return f"username={_quote(user)}"
     from urllib.parse import quote
 
     return f"username*=UTF-8''{quote(user, safe='!#$&+^`|')}"
 
 
-def _quoted(text: str) -> str:
+def _quote(text: str) -> str:
     escaped = _TO_ESCAPE.sub(r"\\\1", text)
     return f'"{escaped}"'
 
 
-def _octets(text: str) -> bytes:
-    """Header text as the octets that it came as."""
+def _encode_field(text: str) -> bytes:
+    """Return the original bytes of the text of a header field."""
     return text.encode("latin-1")
 
 
-def _hash(terms: Terms, *parts: str | bytes) -> str:
+def _hash(challenge: DigestChallenge, *parts: str | bytes) -> str:
     import hashlib
 
     data = b":".join([part if isinstance(part, bytes) else part.encode() for part in parts])
-    return hashlib.new(terms.hash_name, data).hexdigest()
+    return hashlib.new(challenge.hash_name, data).hexdigest()

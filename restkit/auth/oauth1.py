@@ -1,41 +1,38 @@
-"""OAuth 1 signatures.
+"""OAuth 1.0a signatures (RFC 5849), made by ``oauthlib`` of the extra ``restkit[oauth]``.
 
-OAuth 1.0a (RFC 5849): requests signed with ``oauthlib``, of the extra ``restkit[oauth]``.
-
-The signature covers method, URL, and the fields of a form that lies in memory; any other payload
-is left out, as the RFC has it (3.4.1.3.1), so that no stream is read to be signed. oauthlib
-(3.2, 4.0) would add ``oauth_body_hash``, a draft's, where it is shown a body of another type, and
-will not sign a GET or HEAD with a form: neither is shown to it.
+The signature covers the method, the URL, and the fields of a form in memory. By the RFC
+(3.4.1.3.1), it covers no other payload, so no stream is read for it. Two cases are hidden from
+oauthlib (3.2, 4.0): for a body of another type it would add ``oauth_body_hash``, which is only a
+draft, and it does not sign a GET or HEAD with a form.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import Any
 
-from restkit.auth.auth import Auth, as_credential
+from restkit.auth.auth import Auth, check_credential
 from restkit.errors import RequestError
+from restkit.message.request import Request
 from restkit.payload.values import BufferPayload, BytesPayload
-
-if TYPE_CHECKING:
-    from types import ModuleType
-
-    from restkit.message.request import Request
-
 
 _FORM = "application/x-www-form-urlencoded"
 _METHODS = "HMAC-SHA1 HMAC-SHA256 HMAC-SHA512 RSA-SHA1 RSA-SHA256 RSA-SHA512 PLAINTEXT".split()
-_NOT_IN_A_REALM = re.compile(r'["\\]|[^ -~]')
+_NOT_IN_REALM = re.compile(r'["\\]|[^ -~]')
 
 
 class OAuth1(Auth):
-    """Signs each try anew, in its ``Authorization`` header.
+    """OAuth 1 credentials. Each attempt gets a new signature in its ``Authorization`` header.
 
-    Client key and secret are those of the program, key and secret of the resource owner (the
-    token) those of its user; ``callback_uri`` and ``verifier`` are for the steps in which a token
-    is got. The RSA methods take a private key as PEM in ``rsa_key``, and need
-    ``oauthlib[signedtoken]``. ``nonce`` and ``timestamp`` are new for each try unless they are
-    given, as test vectors have them. Raises RequestError where oauthlib is missing.
+    Client key and secret belong to the program. Key and secret of the resource owner (the token)
+    belong to its user. ``callback_uri`` and ``verifier`` are for requests that obtain a token. The
+    RSA methods need a private key as PEM in ``rsa_key``, and ``oauthlib[signedtoken]``. ``nonce``
+    and ``timestamp`` are new for each attempt, unless they are given, as for test vectors. Raises
+    RequestError if oauthlib is not installed.
+
+    >>> OAuth1('client key', 'client secret', 'token', 'token secret')
+    <OAuth1 HMAC-SHA1>
     """
 
     __slots__ = ("_given", "_signer")
@@ -65,34 +62,37 @@ class OAuth1(Auth):
             "nonce": nonce,
             "timestamp": timestamp,
         }
+        check_credential("client_key", client_key)
         for name, value in given.items():
-            if value is not None or name == "client_key":
-                as_credential(name, value)
-        given["signature_method"] = _known(signature_method)
-        self._given = {**given, "rsa_key": rsa_key, "realm": _fit(realm)}
-        self._signer: Any = _oauthlib().Client(**self._given)
+            if value is not None:
+                check_credential(name, value)
+        _check_method(signature_method)
+        _check_realm(realm)
+        given["signature_method"] = signature_method
+        self._given = {**given, "rsa_key": rsa_key, "realm": realm}
+        self._signer: Any = _import_oauthlib().Client(**self._given)
         if signature_method.startswith("RSA"):
-            self._try_the_key()
+            self._check_key()
 
-    def _try_the_key(self) -> None:
+    def _check_key(self) -> None:
         try:
             self._signer.sign("http://localhost/")
         except ImportError as exc:
             raise RequestError(
                 "the RSA methods need PyJWT and cryptography: pip install 'oauthlib[signedtoken]'"
             ) from exc
-        except Exception as exc:  # oauthlib lets PyJWT's and cryptography's pass
-            raise RequestError("rsa_key= is no private RSA key in PEM") from exc
+        except Exception as exc:  # oauthlib passes on those of PyJWT and cryptography
+            raise RequestError("rsa_key must be a private RSA key in PEM") from exc
 
     def authorize(self, request: Request) -> None:
         url = request.url
-        shown = {"Host": request.headers["host"]} if "host" in request.headers else {}
-        form = _form_of(request)
+        headers = {"Host": request.headers["host"]} if "host" in request.headers else {}
+        form = _covered_form(request)
         if form is not None:
-            shown["Content-Type"] = _FORM
+            headers["Content-Type"] = _FORM
         target = f"{url.scheme}://{url.authority}{url.target}"
         try:
-            _, signed, _ = self._signer.sign(target, request.method, form, shown)
+            _, signed, _ = self._signer.sign(target, request.method, form, headers)
         except ValueError as exc:
             raise RequestError(f"OAuth cannot sign this URL: {exc}", request=request) from exc
         request.headers["Authorization"] = signed["Authorization"]
@@ -107,7 +107,7 @@ class OAuth1(Auth):
         return f"<OAuth1 {self._given['signature_method']}>"
 
 
-def _oauthlib() -> ModuleType:
+def _import_oauthlib() -> ModuleType:
     try:
         from oauthlib import oauth1  # type: ignore[import-untyped]  # it has no types
     except ImportError as exc:
@@ -118,21 +118,22 @@ def _oauthlib() -> ModuleType:
     return module
 
 
-def _known(method: str) -> str:
+def _check_method(method: str) -> None:
     if method not in _METHODS:
-        raise RequestError(f"signature_method={method!r}: one of {', '.join(_METHODS)} is wanted")
-    return method
+        raise RequestError(f"signature_method must be one of {', '.join(_METHODS)}; got {method!r}")
 
 
-def _fit(realm: str | None) -> str | None:
-    # oauthlib puts it between quotes as it is.
-    if realm is not None and _NOT_IN_A_REALM.search(as_credential("realm", realm)):
-        raise RequestError(f"realm={realm!r}: ASCII without quotes and backslashes is wanted")
-    return realm
+def _check_realm(realm: str | None) -> None:
+    if realm is None:
+        return
+    check_credential("realm", realm)
+    # oauthlib puts it between quotes without escapes.
+    if _NOT_IN_REALM.search(realm):
+        raise RequestError(f"realm must be ASCII without quotes and backslashes; got {realm!r}")
 
 
-def _form_of(request: Request) -> str | None:
-    """The form that the signature covers, None where there is none."""
+def _covered_form(request: Request) -> str | None:
+    """Return the form that the signature covers, None if there is none."""
     from oauthlib.common import extract_params  # type: ignore[import-untyped]  # it has no types
 
     payload = request.payload
@@ -141,7 +142,7 @@ def _form_of(request: Request) -> str | None:
     if request.method in ("GET", "HEAD"):
         return None
     try:
-        text = b"".join([bytes(piece) for piece in payload]).decode("ascii")
+        text = b"".join([bytes(chunk) for chunk in payload]).decode("ascii")
     except UnicodeDecodeError:
         return None
     return None if extract_params(text) is None else text
@@ -149,7 +150,11 @@ def _form_of(request: Request) -> str | None:
 
 def _is_form(request: Request) -> bool:
     payload = request.payload
-    own = request.headers.get("content-type")
-    if own is None and payload is not None and "content-type" not in request.suppressed_headers:
-        own = dict(payload.headers).get("Content-Type")
-    return own is not None and own.partition(";")[0].strip().lower() == _FORM
+    content_type = request.headers.get("content-type")
+    if (
+        content_type is None
+        and payload is not None
+        and "content-type" not in request.suppressed_headers
+    ):
+        content_type = dict(payload.headers).get("Content-Type")
+    return content_type is not None and content_type.partition(";")[0].strip().lower() == _FORM

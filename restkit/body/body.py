@@ -9,7 +9,7 @@ from threading import RLock
 
 from restkit.errors import AlreadyRead, BodyTooLarge, Error, TransportError, copy_without_traceback
 from restkit.io.buffers import Buffer, Source
-from restkit.io.files import BLOCK
+from restkit.io.files import CHUNK_SIZE
 from restkit.io.spool import Spool
 
 
@@ -98,7 +98,7 @@ class Body:
             while not (count := self._read_spooled(position, view)):
                 if position == self._spool.size:
                     return self._pull_into(view)
-                if not self._pull_into(memoryview(bytearray(BLOCK))):
+                if not self._pull_into(memoryview(bytearray(CHUNK_SIZE))):
                     return 0
             return count
 
@@ -108,7 +108,7 @@ class Body:
             with self._lock:
                 self._claim_for_spool()
             if self._source is not None or self._discarded or self._error is not None:
-                view = memoryview(bytearray(BLOCK))
+                view = memoryview(bytearray(CHUNK_SIZE))
                 while self._pull_into(view):
                     pass
             return self._spool.size
@@ -170,12 +170,12 @@ class Body:
         """Return the next chunk from ``position`` on, spooled or live; ``b''`` at the end."""
         with self._lock:
             if position < self._spool.size and self._mode is _Mode.SPOOLED:
-                return self._spool.read_at(position, BLOCK)
+                return self._spool.read_at(position, CHUNK_SIZE)
         with self._pulling:
             with self._lock:
                 self._claim_for_live(reader)
                 if position < self._spool.size:
-                    return self._spool.read_at(position, BLOCK)
+                    return self._spool.read_at(position, CHUNK_SIZE)
             self._check_nothing_missed(position)
             source = self._open_source()
             chunk = self._read_source_chunk(source) if source is not None else b""

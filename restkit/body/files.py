@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING
 from restkit.body.body import Body
 from restkit.errors import PayloadError
 from restkit.io.buffers import Buffer
-from restkit.io.files import BLOCK, replacing
+from restkit.io.files import CHUNK_SIZE, replace_file
 from restkit.payload.base import Payload
 
 if TYPE_CHECKING:
@@ -221,7 +221,7 @@ class SpooledBodyPayload(Payload):
     def chunks(self) -> Iterator[Buffer]:
         position = self._start
         # One buffer for all chunks: a chunk is valid until the next one is requested.
-        view = memoryview(bytearray(BLOCK))
+        view = memoryview(bytearray(CHUNK_SIZE))
         while count := self._body.read_into(position, view):
             position += count
             yield view[:count]
@@ -272,7 +272,7 @@ def save_body(body: Body, target: str | os.PathLike[str] | IO[bytes]) -> int:
     if os.path.exists(path) and not os.path.isfile(path):
         with open(path, "wb", buffering=0) as file:
             return _copy(body, file)
-    with replacing(path, name) as file:
+    with replace_file(path, name) as file:
         return _copy(body, file)
 
 

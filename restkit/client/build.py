@@ -6,12 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from restkit.client.options import GivenHeaders, Settings
-from restkit.content_digest.payloads import add_content_digest
-from restkit.content_encoding.payloads import compress_payload
 from restkit.errors import InvalidHeader, RequestError
 from restkit.forms.form_data import apply_content_type, as_form
 from restkit.forms.multipart import add_boundary
-from restkit.headers import Headers, HeaderValue, checked_name
+from restkit.headers import Headers, HeaderValue, check_name
 from restkit.message.request import Request
 from restkit.payload.base import Payload
 from restkit.payload.convert import as_payload
@@ -25,7 +23,7 @@ def merge_headers(defaults: Headers, given: GivenHeaders) -> tuple[Headers, froz
     Fields of these names are not sent, whether they are defaults or the payload's own.
     """
     pairs = header_pairs(given)
-    names = {checked_name(name).lower() for name, _ in pairs}
+    names = {check_name(name).lower() for name, _ in pairs}
     headers = defaults.copy()
     for name in names:
         headers.pop(name, None)
@@ -90,9 +88,13 @@ def apply_payload_options(request: Request, settings: Settings) -> None:
     if "content-type" in request.headers.names():
         payload = _declare_content_type(request.headers, payload)
     if settings.compress is not None:
+        from restkit.content_encoding.payloads import compress_payload  # slow to import
+
         _check_compressible(request, settings.compress)
         payload = compress_payload(payload, settings.compress)
     if settings.content_digest and "content-digest" not in request.given_names:
+        from restkit.content_digest.payloads import add_content_digest  # slow to import
+
         # Before it is spooled: then its digest is known together with its length.
         payload = add_content_digest(payload)
     request.payload = _spool(payload, settings)

@@ -1,14 +1,13 @@
 """Run one call: send the request, and follow redirects, challenges and retries.
 
-This is the only loop that sends a request again. The policies beside it decide (redirects,
-retries, credentials, cookies); ``Call`` asks them in order. Earlier attempts are in the
+This is the only loop that sends a request again. The policies of redirects, retries,
+credentials and cookies decide; ``Call`` asks them in order. Earlier attempts are in the
 ``history`` of the response or of the error.
 """
 
 from __future__ import annotations
 
 from copy import copy
-from logging import DEBUG
 from time import perf_counter
 
 from restkit.client.options import Settings
@@ -25,9 +24,10 @@ from restkit.message.response import HttpResponse
 from restkit.payload.base import Payload, can_send
 from restkit.payload.spooled import spool_payload
 from restkit.redaction import redact_url
-from restkit.timeouts import Clock
+from restkit.timeouts import Deadline
 
 _MAX_CHALLENGES = 3
+_DEBUG = 10  # logging.DEBUG; the module logging would slow `import restkit` down
 _EXPECTATION_FAILED = 417
 _LENGTH_REQUIRED = frozenset((411, 501))  # 501: the server does not know chunks (RFC 9112 6.1)
 _CHUNKED_FIELDS = ("transfer-encoding", "trailer")
@@ -57,7 +57,7 @@ class Call:
         self._settings = settings
         self._pool = pool
         self._cookies = cookies
-        self._deadline = Clock(settings.timeout, request.url.authority)
+        self._deadline = Deadline(settings.timeout, request.url.authority)
         self._history: list[HttpResponse | Error] = []
         self._retries: RetryCounter | None = None
         self._redirects = 0
@@ -97,7 +97,7 @@ class Call:
         if auth is not None and _may_set_authorization(request):
             auth.authorize(attempt)
         if cookies is not None:
-            cookies.put_on(attempt)
+            cookies.add_to_request(attempt)
         return attempt
 
     # One attempt
@@ -143,7 +143,7 @@ class Call:
     def _log(self, request: Request, outcome: HttpResponse | Error) -> None:
         """Log the outcome of one attempt, with the seconds since the call began."""
         logger = get_logger()
-        if logger.isEnabledFor(DEBUG):
+        if logger.isEnabledFor(_DEBUG):
             text = type(outcome).__name__ if isinstance(outcome, Error) else outcome.status_line
             seconds = perf_counter() - self._deadline.started
             url = redact_url(str(request.url))
@@ -157,7 +157,7 @@ class Call:
         if auth is not None:
             auth.learn(attempt, response)
         if self._cookies is not None and response.sets_cookies:
-            self._cookies.take_from(attempt, response)
+            self._cookies.store_from_response(attempt, response)
         if response.status < 300 and self._settings.retries is None:
             return False
         return (
@@ -195,7 +195,7 @@ class Call:
         self._settings = settings
         self._redirects += 1
         self._challenges = 0
-        self._deadline.where = following.url.authority
+        self._deadline.peer = following.url.authority
         return True
 
     def _retry_status(self, response: HttpResponse) -> bool:
@@ -235,7 +235,7 @@ class Call:
         return self._retries
 
     def _has_time_for(self, delay: float) -> bool:
-        left = self._deadline.left("waiting for another attempt")
+        left = self._deadline.remaining("waiting for another attempt")
         return left is None or delay < left
 
 

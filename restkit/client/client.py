@@ -36,7 +36,7 @@ from restkit.message.request import NO_NAMES, Request
 from restkit.message.response import HttpResponse
 from restkit.network.dial import get_ready
 from restkit.network.options import Connect, SocketOption
-from restkit.url.query import Params, kept_params, merged_params
+from restkit.url.query import Params, copy_params, merge_params
 from restkit.url.url import URL, join_uri, parse_url
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class Client:
             None if max_connections is None else check_positive("max_connections", max_connections),
         )
         self.cookies = as_cookies(cookies)
-        self._params = kept_params(params)
+        self._params = copy_params(params)
         self._base = parse_base_url(base_url)
         self._headers, self._suppressed = _default_headers(headers)
 
@@ -114,7 +114,7 @@ class Client:
         settings, params = self._settings, self._params
         if options:
             given: dict[str, Any] = dict(options)
-            params = merged_params(params, given.pop("params", None))
+            params = merge_params(params, given.pop("params", None))
             body = pop_payload(payload, given)
             settings = apply_options(settings, given)
         else:

@@ -68,7 +68,13 @@ def get(
     headers: GivenHeaders | None = None,
     **options: Unpack[RequestOptions],
 ) -> HttpResponse:
-    """Send a GET request; see ``request``."""
+    """Send a GET request; see ``request``.
+
+    >>> from restkit.testing import LocalServer
+    >>> with LocalServer() as server:
+    ...     get(server.url, params={"page": 2}).status
+    404
+    """
     return default_client().request(url, "GET", payload, headers, **options)
 
 

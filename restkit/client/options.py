@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypedDict, TypeVar
 from restkit.auth.auth import Auth, as_auth
 from restkit.client.filters import Filter, as_filters
 from restkit.client.retries import RetryPolicy, as_retries, default_policy
-from restkit.content_encoding.compressors import CODINGS
 from restkit.cookies.cookies import Cookies
 from restkit.errors import RequestError
 from restkit.headers import HeaderValue
-from restkit.io.spool import MEMORY
+from restkit.io.spool import DEFAULT_MEMORY_SIZE
 from restkit.message.request import ReadOptions, Request
 from restkit.message.response import HttpResponse
 from restkit.network.options import (
@@ -164,6 +163,8 @@ def _optional(check: Callable[[str, object], _Value]) -> Callable[[str, object],
 
 
 def _check_coding(name: str, value: object) -> str:
+    from restkit.content_encoding.compressors import CODINGS  # slow to import
+
     if value not in CODINGS or not isinstance(value, str):
         raise RequestError(
             f"{name} must be one of {', '.join(CODINGS)}, or None; got {value!r:.60}"
@@ -217,7 +218,7 @@ class Settings:
     timeout: Timeout = _option(Timeout(), lambda _, value: as_timeout(value))
 
     decompress: bool = _option(True, check_bool)
-    spool_size: int = _option(MEMORY, check_size)
+    spool_size: int = _option(DEFAULT_MEMORY_SIZE, check_size)
     spool_dir: str | None = _option(None, check_path)
     max_body: int | None = _option(None, _optional(check_size))
 

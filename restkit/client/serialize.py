@@ -66,7 +66,7 @@ def serialize_request(
         target = f"{request.url.scheme}://{request.url.authority}{path}"
         fields += proxy.fields
     if fields:
-        lines += Headers.of_trusted(fields).lines()
+        lines += Headers.from_trusted(fields).lines()
     return OutgoingRequest(
         request.method,
         encode_request_head(request.method, target, lines),

@@ -18,7 +18,7 @@ from restkit.io.buffers import Buffer
 from restkit.network.dial import Dialed
 from restkit.network.route import Route
 from restkit.network.transport import make_transport
-from restkit.timeouts import Clock
+from restkit.timeouts import Deadline
 
 
 class ConnectionOwner(Protocol):
@@ -74,7 +74,7 @@ class Connection:
         """Whether the idle connection is fit for use: still open, and nothing was received."""
         return not self.closed and self._transport.is_idle()
 
-    def send(self, request: OutgoingRequest, deadline: Clock) -> Reply:
+    def send(self, request: OutgoingRequest, deadline: Deadline) -> Reply:
         """Send a request and read until its final head is received.
 
         On any exception, the payload's own included, the connection is closed. ``exchange`` then
@@ -100,7 +100,7 @@ class Connection:
             raise
 
     def _make_reply(
-        self, exchange: Exchange, head: ResponseHead, method: str, deadline: Clock
+        self, exchange: Exchange, head: ResponseHead, method: str, deadline: Deadline
     ) -> Reply:
         body_reader = exchange.response.body_reader
         assert body_reader is not None

@@ -22,12 +22,12 @@ from restkit.errors import (
 )
 from restkit.http1.response_head import ResponseHead
 from restkit.http1.response_reader import ResponseReader
-from restkit.io.buffers import Buffer, close_if_it_can, drop_sent
+from restkit.io.buffers import Buffer, close_if_possible, drop_sent
 from restkit.io.files import Region
 from restkit.io.sockets import BLOCK, COPIED_TAIL, NO_SENDFILE, READ, WRITE
 from restkit.io.spool import Spool
 from restkit.network.transport import Transport, WaitResult
-from restkit.timeouts import Clock
+from restkit.timeouts import Deadline
 
 CONTINUE_SECONDS = 1.0
 FILE_STEP = 1024 * 1024
@@ -54,7 +54,7 @@ class Exchange:
     )
 
     def __init__(
-        self, transport: Transport, request: OutgoingRequest, deadline: Clock, *, reused: bool
+        self, transport: Transport, request: OutgoingRequest, deadline: Deadline, *, reused: bool
     ) -> None:
         self._transport = transport
         self._request = request
@@ -73,7 +73,7 @@ class Exchange:
 
     @property
     def sent(self) -> Sent:
-        """How much of the request has been sent."""
+        """The part of the request that was sent: 'nothing', 'part' or 'all'."""
         if self.all_sent:
             return "all"
         return "part" if self.sent_bytes else "nothing"
@@ -127,28 +127,28 @@ class Exchange:
                     return False
             return False
         finally:
-            close_if_it_can(chunks)
+            close_if_possible(chunks)
 
     def _send_file(self, head: list[Buffer], body: FileOut) -> bool:
         """Send head and first chunk together, then by ``sendfile``, and the end in copies."""
         with body.payload.region() as region:
-            first = next(region.blocks(), b"")
+            first = next(region.chunks(), b"")
             if self._response_ended_sending() or not self._send_all(
                 [*head, first] if first else head
             ):
                 return False
-            rest = region.after(len(first))
+            rest = region.skip(len(first))
             while rest.length > COPIED_TAIL:
                 count = None if self._response_ended_sending() else self._send_from_file(rest)
                 if count is None:
                     return False
                 if not count:
                     break
-                rest = rest.after(count)
-            for chunk in rest.blocks():
+                rest = rest.skip(count)
+            for chunk in rest.chunks():
                 if self._response_ended_sending() or not self._send_all([chunk]):
                     return False
-                rest = rest.after(len(chunk))
+                rest = rest.skip(len(chunk))
             if rest.length:
                 sent = region.length - rest.length
                 raise PayloadLengthError(
@@ -160,7 +160,7 @@ class Exchange:
         """Send at least one byte of a file; return the count, 0 at its end, None when refused."""
         size = min(FILE_STEP, region.length)
         while not self._is_refused():
-            self._deadline.left("sending")
+            self._deadline.remaining("sending")
             try:
                 # Ask again after each wait: a number that was closed may belong to another file.
                 number = region.file.fileno()
@@ -171,7 +171,7 @@ class Exchange:
             except OSError as exc:
                 if exc.errno not in NO_SENDFILE:
                     raise
-                chunk = next(region.blocks(), b"")
+                chunk = next(region.chunks(), b"")
                 return len(chunk) if not chunk or self._send_all([chunk]) else None
             if sent is not None:
                 self.sent_bytes += sent
@@ -186,7 +186,7 @@ class Exchange:
         Returns False when a response ended the sending.
         """
         doing = "waiting for the payload"
-        self._deadline.left(doing)
+        self._deadline.remaining(doing)
         waits_on = body.payload.waits_on
         while waits_on is not None:
             result = self._transport.wait_for_source(
@@ -213,7 +213,7 @@ class Exchange:
     def _response_ended_sending(self) -> bool:
         """Receive what the server sent between two chunks; return whether it ends the sending."""
         if self._reused and not self.sent_bytes and not self._transport.is_idle():
-            raise TransportError(f"the idle connection to {self._deadline.where} was closed")
+            raise TransportError(f"the idle connection to {self._deadline.peer} was closed")
         if self._listening and self._transport.is_readable():
             self._read_early()
             return self._is_refused()
@@ -265,7 +265,7 @@ class Exchange:
         end = monotonic() + CONTINUE_SECONDS
         try:
             while not self.response.got_continue and self.response.head is None:
-                deadline = self._deadline.patient_for(max(0.0, end - monotonic()))
+                deadline = self._deadline.with_idle(max(0.0, end - monotonic()))
                 self._transport.wait_readable(deadline, "waiting for 100 Continue")
                 self._read_early()
         except IdleTimeout:
@@ -295,7 +295,7 @@ class Exchange:
         kind = IdleTimeout if isinstance(exc, IdleTimeout) else TransportError
         sent = self._request.describe_sent(self.sent_bytes)
         return kind(
-            f"{self._deadline.where} responded {status} after {sent} of the payload, "
+            f"{self._deadline.peer} responded {status} after {sent} of the payload, "
             "and stopped reading",
             sent="part",
         )

@@ -18,7 +18,7 @@ from restkit.connections.reply import Reply
 from restkit.errors import ConnectTimeout, Error, RequestError, RequestTimeout, TransportError
 from restkit.network.dial import dial
 from restkit.network.route import Route
-from restkit.timeouts import Clock
+from restkit.timeouts import Deadline
 
 MAX_IDLE = 50.0
 
@@ -100,7 +100,7 @@ class ConnectionPool:
     # One request
 
     def send(
-        self, request: OutgoingRequest, route: Route, deadline: Clock, *, fresh: bool = False
+        self, request: OutgoingRequest, route: Route, deadline: Deadline, *, fresh: bool = False
     ) -> Reply:
         """Send a request on an idle connection, or on a new one, and return the reply.
 
@@ -128,14 +128,14 @@ class ConnectionPool:
             return False
         return not (isinstance(error, RequestTimeout) or self.closed) and request.can_send
 
-    def acquire(self, route: Route, deadline: Clock) -> Connection:
+    def acquire(self, route: Route, deadline: Deadline) -> Connection:
         """Return an idle connection that was checked, or a new one.
 
         Raises what ``open`` raises. A new connection has ``used`` 0.
         """
         return self._take_idle(route) or self._open_or_wait(route, deadline, take_idle=True)
 
-    def open(self, route: Route, deadline: Clock) -> Connection:
+    def open(self, route: Route, deadline: Deadline) -> Connection:
         """Open a new connection. Blocks; raises what ``dial`` raises.
 
         With a limit it also raises ConnectTimeout or TotalTimeout, naming the limit, and
@@ -247,7 +247,7 @@ class ConnectionPool:
 
     # The limit on open connections
 
-    def _open_or_wait(self, route: Route, deadline: Clock, *, take_idle: bool) -> Connection:
+    def _open_or_wait(self, route: Route, deadline: Deadline, *, take_idle: bool) -> Connection:
         if self._max_connections is None:
             return Connection(dial(route, deadline), route, self)
         ticket = self._wait_in_queue(route if take_idle else None, deadline)
@@ -269,7 +269,7 @@ class ConnectionPool:
                 self._opening.discard(ticket)
                 self._serve_queue()
 
-    def _wait_in_queue(self, route: Route | None, deadline: Clock) -> _Ticket:
+    def _wait_in_queue(self, route: Route | None, deadline: Deadline) -> _Ticket:
         """Return a ticket that was served, at once or after waiting."""
         ticket = _Ticket(route)
         try:
@@ -308,20 +308,20 @@ class ConnectionPool:
             self._opening.discard(ticket)
             self._serve_queue()
 
-    def _check_open(self, deadline: Clock) -> None:
+    def _check_open(self, deadline: Deadline) -> None:
         if self.closed:
             raise TransportError(
-                f"{deadline.where}: the Client was closed while this call waited for a connection"
+                f"{deadline.peer}: the Client was closed while this call waited for a connection"
             )
 
-    def _timeout_error(self, deadline: Clock) -> Error:
+    def _timeout_error(self, deadline: Deadline) -> Error:
         limit = f"one of the {self._max_connections} connections that max_connections allows"
         try:
-            deadline.left(f"waiting for {limit}")
+            deadline.remaining(f"waiting for {limit}")
         except Error as total:
             return total
         return ConnectTimeout(
-            f"{deadline.where}: still waiting for {limit} after {deadline.timeout.connect:g} s "
+            f"{deadline.peer}: still waiting for {limit} after {deadline.timeout.connect:g} s "
             "(Timeout.connect); a response that is neither read to its end nor closed keeps its "
             "connection"
         )

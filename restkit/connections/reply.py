@@ -23,7 +23,7 @@ from restkit.http1.response_head import ResponseHead
 from restkit.io.buffers import Buffer
 from restkit.io.spool import Spool
 from restkit.network.transport import Transport
-from restkit.timeouts import Clock
+from restkit.timeouts import Deadline
 
 _Target = TypeVar("_Target")
 _Received = TypeVar("_Received", bytes, int)
@@ -134,7 +134,7 @@ class LiveBody:
         transport: Transport,
         reader: BodyReader,
         received: Sequence[Buffer],
-        deadline: Clock,
+        deadline: Deadline,
         sent: Sent,
     ) -> None:
         self._connection = connection
@@ -155,7 +155,7 @@ class LiveBody:
 
     def limit_time(self, seconds: float) -> None:
         """Set a limit, from now on, for reading the rest of the body."""
-        self._deadline = self._deadline.within(seconds)
+        self._deadline = self._deadline.with_total(seconds)
 
     def read_chunk(self) -> Buffer:
         """Return the next chunk as it arrives, or ``b''`` at the end of the body. Blocks."""

@@ -10,17 +10,16 @@ announced them, because received bytes cannot be hashed later.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from restkit.content_digest.fields import ALGORITHMS, format_digest, make_hash, parse_digests
 from restkit.errors import IntegrityError
 from restkit.headers import Headers
+from restkit.io.buffers import Buffer, Source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
     from typing import Protocol
-
-    from restkit.io.buffers import Buffer, Source
 
     class Framing(Protocol):
         """The length and trailers of a body."""
@@ -61,7 +60,7 @@ class DigestCheck:
 
     def verify(self, trailers: Sequence[tuple[str, str]]) -> None:
         """Raise IntegrityError unless the received bytes match every expected digest."""
-        in_trailers = _find_digests(Headers.of_trusted(list(trailers)), self._field_names)
+        in_trailers = _find_digests(Headers.from_trusted(list(trailers)), self._field_names)
         for field_name, algorithm, expected in [*self._expected, *in_trailers]:
             hasher = self._hashes.get(algorithm)
             if hasher is not None and hasher.digest() != expected:

@@ -8,6 +8,7 @@ Missing base64 padding is accepted (4.2.7).
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -34,11 +35,16 @@ _BARE_ITEM = f"{_NUMBER}|{_STRING}|{_SYMBOL}|{_BYTES}|{_BOOLEAN}|{_DATE}|{_DISPL
 _PARAMETERS = rf"(?:;[ ]*{_KEY}(?:=(?:{_BARE_ITEM}))?)*"
 _ITEM = rf"(?:{_BARE_ITEM}){_PARAMETERS}"
 _INNER_LIST = rf"\([ ]*(?:{_ITEM}(?:[ ]+{_ITEM})*[ ]*)?\){_PARAMETERS}"
-_MEMBER = re.compile(
-    rf"(?P<name>{_KEY})"
-    rf"(?:=(?::(?P<bytes>[A-Za-z0-9+/]*)={{0,2}}:{_PARAMETERS}|{_ITEM}|{_INNER_LIST})|{_PARAMETERS})"
-    r"[ \t]*(?:(?P<comma>,)[ \t]*|\Z)"
-)
+
+
+@cache
+def _member_pattern() -> re.Pattern[str]:
+    # Compiled at the first use, to keep `import restkit` quick.
+    return re.compile(
+        rf"(?P<name>{_KEY})"
+        rf"(?:=(?::(?P<bytes>[A-Za-z0-9+/]*)={{0,2}}:{_PARAMETERS}|{_ITEM}|{_INNER_LIST})|{_PARAMETERS})"
+        r"[ \t]*(?:(?P<comma>,)[ \t]*|\Z)"
+    )
 
 
 def parse_digests(values: Iterable[str]) -> dict[str, bytes]:
@@ -51,7 +57,7 @@ def parse_digests(values: Iterable[str]) -> dict[str, bytes]:
     found: dict[str, bytes | None] = {}
     at = 0
     while at < len(text):
-        member = _MEMBER.match(text, at)
+        member = _member_pattern().match(text, at)
         if member is None or (member["comma"] and member.end() == len(text)):
             return {}
         encoded = member["bytes"]

@@ -5,22 +5,16 @@ The digest is for the caller, or for the receiver in a Content-Digest field (RFC
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from restkit.content_digest.fields import SHA_256, format_digest, make_hash
 from restkit.errors import Error, PayloadError, RequestError
-from restkit.io.buffers import close_if_it_can
-from restkit.payload.base import TransparentWrapper
+from restkit.io.buffers import Buffer, close_if_possible
+from restkit.payload.base import Payload, TransparentWrapper
 from restkit.payload.convert import as_payload
 from restkit.payload.files import RegularPayload
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from restkit.io.buffers import Buffer
-    from restkit.payload.base import Payload
-
 
 _FIELD_NAME = "Content-Digest"
 
@@ -94,7 +88,7 @@ class HashingPayload(TransparentWrapper):
                 yield chunk
             self._digest = hasher.digest()
         finally:
-            close_if_it_can(chunks)
+            close_if_possible(chunks)
 
 
 class DigestedPayload(HashingPayload):

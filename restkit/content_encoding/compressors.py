@@ -18,17 +18,16 @@ level 2 is used instead.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from restkit.content_encoding.decoding import ZSTD_WINDOW_LOG, import_optional, import_zstd
 from restkit.errors import RequestError
+from restkit.io.buffers import Buffer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
-
-    from restkit.io.buffers import Buffer
 
 
 CODINGS = ("gzip", "deflate", "zstd")

@@ -23,18 +23,17 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Sequence
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 from restkit.errors import DecodingError, TransportError
+from restkit.io.buffers import Buffer, Source
 
 if TYPE_CHECKING:
     import zlib
-    from collections.abc import Sequence
     from typing import Any, ClassVar, Protocol
-
-    from restkit.io.buffers import Buffer, Source
 
     class _Stream(Protocol):
         """One compressed stream: a gzip member, a zstd frame."""

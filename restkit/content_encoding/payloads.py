@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import select
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
-from restkit.content_encoding.compressors import get_compressor_factory
+from restkit.content_encoding.compressors import Compressor, get_compressor_factory
 from restkit.content_encoding.decoding import Decoder
 from restkit.content_encoding.worker import BackgroundWorker
 from restkit.errors import BodyTooLarge, DecodingError
-from restkit.io.buffers import close_if_it_can
-from restkit.payload.base import OCTET_STREAM, PayloadWrapper
+from restkit.io.buffers import Buffer, close_if_possible
+from restkit.payload.base import OCTET_STREAM, Payload, PayloadWrapper
 from restkit.payload.convert import as_payload
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from restkit.content_encoding.compressors import Compressor
-    from restkit.io.buffers import Buffer
-    from restkit.payload.base import Payload
-
 
 _T = TypeVar("_T")
 
@@ -122,7 +115,7 @@ class CompressedPayload(RecodedPayload):
                 yield from self._compress(chunks, CompressPass(self._open_compressor(), worker))
         finally:
             self._has_no_output = True
-            close_if_it_can(chunks)
+            close_if_possible(chunks)
 
     def _compress(self, chunks: Iterator[Buffer], compress_pass: CompressPass) -> Iterator[bytes]:
         flushed_at = monotonic()
@@ -216,7 +209,7 @@ class GunzippedPayload(RecodedPayload):
             self._add_source_to_error(decoder.finish)
         finally:
             self._has_no_output = True
-            close_if_it_can(chunks)
+            close_if_possible(chunks)
 
     def _decode(self, decoder: Decoder) -> Iterator[bytes]:
         """Yield all output of one chunk, one step ahead, so that the last one is known as such."""

@@ -1,13 +1,12 @@
-"""The cookies of a Client.
+"""The cookies of a Client, in a jar of the standard library.
 
-The cookies of a Client: kept in a jar of the standard library, under rules of our own.
+A Set-Cookie field is stored after three checks: the rules of RFC 6265 (``set_cookie.py``), the
+strict policy of the standard library, and the policy of the jar, which also decides which cookies
+are sent.
 
-Each Set-Cookie field is read and judged as RFC 6265 has it (``cookie_rules.py``), then by the
-strict policy of the standard library and by that of the jar, which decides about what is sent too.
-
-Facts the code rests on (CPython 3.10 to 3.14). ``CookieJar.make_cookies`` lets any peer delete the
-cookies of any other, by one that has expired: it is not used. Iterating a jar takes no lock; the
-lock that it has may be held, after a fork, by a thread that is no more.
+The code relies on these facts (CPython 3.10 to 3.14). ``CookieJar.make_cookies`` is not used: with
+it any server can delete the cookies of any other by an expired cookie. Iterating a jar takes no
+lock. After a fork, the lock of a jar may be held by a thread that does not exist in the child.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import ItemsView, Mapping, ValuesView
+from collections.abc import ItemsView, Iterator, Mapping, ValuesView
 from contextlib import suppress
 from itertools import count
 from threading import RLock
@@ -23,213 +22,220 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary, WeakSet
 
 from restkit.cookies.jar_policy import (
-    cookie_for,
-    cookies_near,
-    kept_domain,
-    may_be_kept,
-    strict_jar,
+    find_site_cookies,
+    is_allowed,
+    make_cookie,
+    make_jar,
     to_jar_cookie,
+    to_jar_domain,
     to_jar_request,
 )
 from restkit.cookies.set_cookie import SetCookie, accept_cookie, parse_set_cookie
 from restkit.errors import RequestError
+from restkit.message.request import Request
+from restkit.message.response import HttpResponse
 
 if TYPE_CHECKING:
     import urllib.request
-    from collections.abc import Iterator
     from http.cookiejar import Cookie, CookieJar
 
-    from restkit.message.request import Request
-    from restkit.message.response import HttpResponse
 
-
-_MOST_OF_A_DOMAIN = 180  # as in browsers; then the oldest goes
+_MAX_PER_DOMAIN = 180  # as in browsers; then the oldest is deleted
 _NAME = re.compile(r"[!-:<>-~\xa1-\xff]+")
 _VALUE = re.compile(r"(?:[!-:<-~\xa1-\xff](?:[ -:<-~\xa0-\xff]*[!-:<-~\xa1-\xff])?)?")
 _DOMAIN = re.compile(r"\.?[^\s/:@\[\]]+|\[?[0-9a-fA-F:.]+\]?")
 
 
 class Cookies(Mapping[str, str]):
-    """Cookies by name, as a Client has kept them; a mapping, safe for threads and forks.
+    """The cookies of a Client: a mapping from names to values, safe for threads and forks.
 
-    ``cookies['sid']`` is a value, ``set`` and ``delete`` change them; where one name has several
-    values, for several places, it is a RequestError to ask for its value, and ``jar`` has each.
-    At most 180 are kept of a domain and 3000 altogether. As RFC 6265 has it, a cookie goes to
-    every port of its host and, unless it is ``Secure``, to http where https has set it.
+    ``cookies['sid']`` returns a value; ``set`` and ``delete`` change cookies. If a name has
+    different values for several domains or paths, reading its value raises RequestError; ``jar``
+    has each cookie. At most 180 cookies of a domain and 3000 in all are kept. A cookie is sent to
+    every port of its host and, unless it is ``Secure``, also over http if it was set over https
+    (RFC 6265).
 
-    ``Cookies(jar)`` keeps them in a jar of yours, an ``http.cookiejar.LWPCookieJar`` for one,
-    whose own policy then decides what is sent, and how many there are is your affair. Neither
-    ``repr`` nor errors show a value.
+    ``Cookies(jar)`` stores them in your own jar, for example an ``http.cookiejar.LWPCookieJar``.
+    Then its policy decides which cookies are sent, and their number is not limited here. ``repr``
+    and errors show no values.
+
+    >>> cookies = Cookies()
+    >>> cookies.set('sid', 'abc', domain='example.com')
+    >>> cookies['sid'], cookies
+    ('abc', <Cookies: sid>)
     """
 
-    # As everything that changes: one is itself, and no other.
+    # Compared by identity, as a mutable object.
     __eq__ = object.__eq__
     __hash__ = object.__hash__
 
     def __init__(self, jar: CookieJar | None = None) -> None:
         self._jar = jar
-        # In CPython 3.10 a jar iterates in the order of names, not in that of time.
-        self._set_at: WeakKeyDictionary[Cookie, int] = WeakKeyDictionary()
-        # Re-entrant: a policy of the caller's may look in here while it is asked.
+        # In CPython 3.10 a jar iterates by name, not by age.
+        self._stored_at: WeakKeyDictionary[Cookie, int] = WeakKeyDictionary()
+        # Reentrant: the caller's policy may read these cookies while it is called.
         self._lock = RLock()
-        _all.add(self)
+        _instances.add(self)
 
     @property
     def jar(self) -> CookieJar:
-        """The jar behind it, with everything there is to know of each cookie."""
+        """The ``http.cookiejar.CookieJar`` that stores the cookies with all their attributes."""
         with self._lock:
             if self._jar is None:
-                self._jar = strict_jar()
+                self._jar = make_jar()
             return self._jar
 
     @property
     def empty(self) -> bool:
-        """Whether there is nothing to send to anybody."""
+        """Whether there is no cookie."""
         if self._jar is None:
             return True
         with self._lock:
             return next(iter(self._jar), None) is None
 
-    # On the way of a request
+    # For requests and responses
 
-    def put_on(self, request: Request) -> None:
-        """Give the request the Cookie header that is due to its URL.
-
-        Where the caller has given one, or withheld it, nothing is done.
-        """
+    def add_to_request(self, request: Request) -> None:
+        """Set the Cookie header of the request, unless the caller gave or suppressed one."""
         if self.empty or "cookie" in request.headers or "cookie" in request.suppressed_headers:
             return
-        asking = to_jar_request(request.url)
+        jar_request = to_jar_request(request.url)
         with self._lock:
-            self.jar.add_cookie_header(asking)
-        header = asking.get_header("Cookie")
+            self.jar.add_cookie_header(jar_request)
+        header = jar_request.get_header("Cookie")
         if header:
             request.headers["Cookie"] = header
 
-    def take_from(self, request: Request, response: HttpResponse) -> None:
-        """Keep, or let go of, what the answer to this request sets, where it may set it."""
+    def store_from_response(self, request: Request, response: HttpResponse) -> None:
+        """Store or delete the cookies that the response sets, if its server may set them."""
         fields = response.headers.get_all("set-cookie")
         if not fields:
             return
-        asking, now = to_jar_request(request.url), time.time()
+        jar_request, now = to_jar_request(request.url), time.time()
         with self._lock:
             for field in fields:
-                said = parse_set_cookie(field, now)
-                allowed = said and accept_cookie(said, request.url)
-                if allowed:
-                    self._take(to_jar_cookie(allowed, asking), asking, now)
+                parsed = parse_set_cookie(field, now)
+                accepted = parsed and accept_cookie(parsed, request.url)
+                if accepted:
+                    self._store(to_jar_cookie(accepted, jar_request), jar_request, now)
 
-    def _take(self, cookie: Cookie, asking: urllib.request.Request, now: float) -> None:
+    def _store(self, cookie: Cookie, jar_request: urllib.request.Request, now: float) -> None:
         jar = self.jar
-        if asking.type != "https" and self._would_hide_a_secure_one(cookie):
+        if jar_request.type != "https" and self._would_hide_secure_cookie(cookie):
             return
-        if not may_be_kept(cookie, asking):
+        if not is_allowed(cookie, jar_request):
             return
         if cookie.is_expired(int(now)):
             with suppress(KeyError):
                 jar.clear(cookie.domain, cookie.path, cookie.name)
             return
-        jar.set_cookie_if_ok(cookie, asking)
-        self._set_at[cookie] = next(_turns)
-        same = [one for one in cookies_near(jar, cookie.domain) if one.domain == cookie.domain]
-        if len(same) > _MOST_OF_A_DOMAIN:
-            oldest = min(same, key=lambda one: self._set_at.get(one, 0))
+        jar.set_cookie_if_ok(cookie, jar_request)
+        self._stored_at[cookie] = next(_counter)
+        same = [
+            each for each in find_site_cookies(jar, cookie.domain) if each.domain == cookie.domain
+        ]
+        if len(same) > _MAX_PER_DOMAIN:
+            oldest = min(same, key=lambda each: self._stored_at.get(each, 0))
             jar.clear(oldest.domain, oldest.path, oldest.name)
 
-    def _would_hide_a_secure_one(self, cookie: Cookie) -> bool:
-        """RFC 6265bis 5.7: who listens in on http is not to replace what came over https."""
+    def _would_hide_secure_cookie(self, cookie: Cookie) -> bool:
+        """Whether a cookie from http would replace one from https (RFC 6265bis 5.7).
+
+        An attacker between client and server can set cookies over http.
+        """
         return any(
-            one.secure and one.name == cookie.name and _overlap(one.domain, cookie.domain)
-            for one in cookies_near(self.jar, cookie.domain)
+            each.secure and each.name == cookie.name and _do_overlap(each.domain, cookie.domain)
+            for each in find_site_cookies(self.jar, cookie.domain)
         )
 
     # For callers
 
     def __getitem__(self, name: str) -> str:
-        return _value_of(name, [one for one in self._kept() if one.name == name])
+        return _single_value(name, [each for each in self._current() if each.name == name])
 
     def items(self) -> ItemsView[str, str]:
-        """Names and values, as they are now."""
+        """Return a snapshot of names and values."""
         by_name: dict[str, list[Cookie]] = {}
-        for one in self._kept():
-            by_name.setdefault(one.name, []).append(one)
-        return {name: _value_of(name, found) for name, found in by_name.items()}.items()
+        for cookie in self._current():
+            by_name.setdefault(cookie.name, []).append(cookie)
+        return {name: _single_value(name, found) for name, found in by_name.items()}.items()
 
     def values(self) -> ValuesView[str]:
-        """The value of each name, as they are now."""
+        """Return a snapshot of the values, one for each name."""
         return dict(self.items()).values()
 
     def set(
         self, name: str, value: str, *, domain: str, path: str = "/", secure: bool = False
     ) -> None:
-        """Put a cookie in for one host or, with a dot before ``domain``, for those under it too.
+        """Store a cookie for a host; with a dot before ``domain``, for its subdomains too.
 
-        Raises RequestError for what no Cookie header can have.
+        Raises RequestError if a Cookie header cannot contain it.
         """
         if not _NAME.fullmatch(name):
-            raise RequestError(f"{name!r} is no name for a cookie: one has no spaces, no = or ;")
+            raise RequestError(f"a cookie name must not contain spaces, '=' or ';'; got {name!r}")
         if not _VALUE.fullmatch(value):
             raise RequestError(
-                f"the value of cookie {name!r} cannot be sent: latin-1 can be, without control "
-                "characters and semicolons, and without spaces around it"
+                f"the value of cookie {name!r} must be latin-1 without control characters and "
+                "semicolons, and without spaces around it"
             )
         if not _DOMAIN.fullmatch(domain):
-            raise RequestError(f"domain={domain!r}: a host is wanted, without scheme and port")
+            raise RequestError(f"domain must be a host without scheme and port; got {domain!r}")
         if not path.startswith("/"):
-            raise RequestError(f"path={path!r}: one that begins with a slash is wanted")
-        said = SetCookie(name, value, path=path, secure=secure)
+            raise RequestError(f"path must begin with a slash; got {path!r}")
+        cookie = SetCookie(name, value, path=path, secure=secure)
         with self._lock:
-            self.jar.set_cookie(cookie_for(said, kept_domain(domain), path))
+            self.jar.set_cookie(make_cookie(cookie, to_jar_domain(domain), path))
 
     def delete(self, name: str, *, domain: str | None = None) -> None:
-        """Take out the cookies of this name, everywhere or of one domain; KeyError for none."""
+        """Delete the cookies of this name, of one domain or of all; KeyError if there is none."""
         with self._lock:
-            wanted = None if domain is None else kept_domain(domain)
+            jar_domain = None if domain is None else to_jar_domain(domain)
             found = [
-                one
-                for one in self._kept()
-                if one.name == name and (wanted is None or one.domain == wanted)
+                each
+                for each in self._current()
+                if each.name == name and (jar_domain is None or each.domain == jar_domain)
             ]
             if not found:
                 raise KeyError(name)
-            for one in found:
-                self.jar.clear(one.domain, one.path, one.name)
+            for cookie in found:
+                self.jar.clear(cookie.domain, cookie.path, cookie.name)
 
     def clear(self) -> None:
-        """Take out every cookie."""
+        """Delete every cookie."""
         with self._lock:
             if self._jar is not None:
                 self._jar.clear()
 
     def __contains__(self, name: object) -> bool:
-        return any(one.name == name for one in self._kept())
+        return any(each.name == name for each in self._current())
 
     def __iter__(self) -> Iterator[str]:
-        return iter(dict.fromkeys([one.name for one in self._kept()]))
+        return iter(dict.fromkeys([each.name for each in self._current()]))
 
     def __len__(self) -> int:
         return len(list(iter(self)))
 
-    def _kept(self) -> list[Cookie]:
-        """Every cookie that has not expired, as it is now."""
+    def _current(self) -> list[Cookie]:
+        """Return a snapshot of the cookies that have not expired."""
         with self._lock:
-            return [] if self._jar is None else [one for one in self._jar if not one.is_expired()]
+            jar = () if self._jar is None else self._jar
+            return [each for each in jar if not each.is_expired()]
 
     def __repr__(self) -> str:
         return f"<Cookies: {', '.join(self) or 'none'}>"
 
-    def start_in_child(self) -> None:
-        """After a fork: who held a lock in the parent will not let go of it here."""
+    def reset_after_fork(self) -> None:
+        """Replace the locks in a forked child: the thread that held one does not exist there."""
         self._lock = RLock()
         if self._jar is not None:
             self._jar._cookies_lock = RLock()  # type: ignore[attr-defined]  # no other name for it
 
 
 def as_cookies(value: object) -> Cookies | None:
-    """What ``cookies=`` means: True a new jar, False or None no jar, a jar that jar."""
+    """Convert the option ``cookies``: True, False, None, Cookies or a jar; raises RequestError."""
     if value is True:
-        # Imported now, and not with the first cookie: see wire/dial.get_ready().
-        import restkit.cookies.own_jar  # noqa: F401
+        # Not with the first cookie: see get_ready() in network/dial.py.
+        import restkit.cookies.indexed_jar  # noqa: F401
 
         return Cookies()
     if value is None or value is False:
@@ -240,37 +246,38 @@ def as_cookies(value: object) -> Cookies | None:
 
     if isinstance(value, CookieJar):
         return Cookies(value)
-    # Not its repr: values are secrets.
+    # No repr of the value: cookies are secrets.
     raise RequestError(
-        f"cookies= is of type {type(value).__name__}, which does not say whom to send them to; "
-        "True, False, Cookies or a CookieJar is wanted, and then "
-        "client.cookies.set(name, value, domain='host')"
+        f"cookies must be True, False, Cookies or a CookieJar; got {type(value).__name__}, which "
+        "has no hosts for them. Use client.cookies.set(name, value, domain='host')"
     )
 
 
-def _value_of(name: str, found: list[Cookie]) -> str:
-    """The one value that these cookies of a name have; raises KeyError for none of them."""
+def _single_value(name: str, found: list[Cookie]) -> str:
+    """Return the common value of the cookies of a name; raise KeyError if there are none."""
     if not found:
         raise KeyError(name)
-    if len({one.value for one in found}) > 1:
-        places = ", ".join(f"{one.domain}{one.path}" for one in found)
-        raise RequestError(f"several cookies are called {name!r}, for {places}: jar has each")
+    if len({each.value for each in found}) > 1:
+        places = ", ".join(f"{each.domain}{each.path}" for each in found)
+        raise RequestError(
+            f"several cookies have the name {name!r}, for {places}; read them from the jar"
+        )
     return found[0].value or ""
 
 
-def _overlap(one: str, other: str) -> bool:
-    """Whether there is a host that gets cookies of both domains, as far as can be told."""
-    one, other = f".{one.lstrip('.')}", f".{other.lstrip('.')}"
-    return one.endswith(other) or other.endswith(one)
+def _do_overlap(first: str, second: str) -> bool:
+    """Whether one domain is equal to the other or below it."""
+    first, second = f".{first.lstrip('.')}", f".{second.lstrip('.')}"
+    return first.endswith(second) or second.endswith(first)
 
 
-_turns = count(1)
-_all: WeakSet[Cookies] = WeakSet()
+_counter = count(1)
+_instances: WeakSet[Cookies] = WeakSet()
 
 
 def _after_fork_in_child() -> None:
-    for cookies in list(_all):
-        cookies.start_in_child()
+    for cookies in list(_instances):
+        cookies.reset_after_fork()
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)

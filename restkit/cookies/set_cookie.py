@@ -1,32 +1,28 @@
-"""Parse one Set-Cookie field and check it.
+"""One Set-Cookie field: parse it (RFC 6265 5.2), and check who sets it (RFC 6265 5.3).
 
-One Set-Cookie field: what it says (RFC 6265 5.2), and what of it this peer may say (5.3).
+Rules of RFC 6265bis also hold: a Secure cookie must come over https; the prefixes ``__Secure-`` and
+``__Host-``; at most 4096 bytes of name and value; no control characters.
 
-What RFC 6265bis adds and is held to here: a Secure cookie comes over https only; the prefixes
-``__Secure-`` and ``__Host-``; at most 4096 bytes of name and value, no control characters.
-
-Nobody's subdomains may set cookies for everybody under ``.co.uk``. Which names are such public
-suffixes, only a list of thousands tells, and it changes every month: none is shipped. Refused are
-the common kinds of them under a country's code (co, com, or, gob, ...). What is left of them is
-short for the most part, as in tv.br, and so are names of single owners, as db.de: a Domain of one
-or two letters under a country's code is taken for the host alone.
+A server must not set cookies for a public suffix such as ``.co.uk``. The list of public suffixes
+has thousands of names and changes every month, so it is not part of restkit. Rejected are the
+common second-level names of countries (co, com, or, gob, ...). Most other suffixes are short, such
+as tv.br, but so are names of single owners, such as db.de: a Domain with a label of one or two
+characters before the country code is stored for the host only.
 """
 
 from __future__ import annotations
 
 import re
 from calendar import timegm
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from restkit.url.url import URL
+from restkit.url.url import URL
 
-
-_MOST = 4096
-_MOST_OF_AN_ATTRIBUTE = 1024
+_MAX_LENGTH = 4096
+_MAX_ATTRIBUTE_LENGTH = 1024
 _CONTROL = re.compile("[\0-\x08\x0a-\x1f\x7f]")
 _SECONDS = re.compile("-?[0-9]+")
-# The last nine are those of DefaultCookiePolicy that do not belong to a country either.
+# The last nine are also suffixes of DefaultCookiePolicy, and not under a country code.
 _SUFFIX = re.compile(
     r"(?:ac|co|com|edu|go|gob|gouv|gov|govt|gv|id|int|ltd|me|mil|ne|net|nhs|nic|nom|or|org|plc|"
     r"police|sch|aero|biz|cat|coop|info|jobs|museum|name|pro)\.[a-z]{2}"
@@ -34,7 +30,7 @@ _SUFFIX = re.compile(
 _MAYBE_SUFFIX = re.compile(r"[a-z0-9]{1,2}\.[a-z]{2}")
 _NUMERIC = re.compile(r"(?:.*\.)?[0-9]+\.?")
 
-# RFC 6265 5.1.1: a date is what its words look like, in whatever order.
+# RFC 6265 5.1.1: each word of a date is recognized by its form, in any order.
 _DELIMITERS = re.compile("[\t\x20-\x2f;-@\\[-`{-~]+")
 _TIME = re.compile("([0-9]{1,2}):([0-9]{1,2}):([0-9]{1,2})(?:[^0-9].*)?")
 _DAY = re.compile("([0-9]{1,2})(?:[^0-9].*)?")
@@ -44,7 +40,7 @@ _LAST_SECOND = 253402300799  # of the year 9999
 
 
 class SetCookie(NamedTuple):
-    """A cookie as its field has it; ``domain`` and ``path`` are empty where it names none.
+    """The cookie of a Set-Cookie field. ``domain`` and ``path`` are empty if it has none.
 
     ``expires`` is in seconds since 1970; None is the end of the session.
     """
@@ -59,30 +55,35 @@ class SetCookie(NamedTuple):
 
 
 def parse_set_cookie(field: str, now: float) -> SetCookie | None:
-    """What one field says, leniently as 5.2 has it; None where it says nothing to be kept."""
+    """Parse a field leniently (RFC 6265 5.2); None if it contains no cookie.
+
+    >>> parse_set_cookie('sid=abc; Path=/; Max-Age=60', now=1000)
+    SetCookie(name='sid', value='abc', domain='', path='/', expires=1060, secure=False, \
+http_only=False)
+    """
     pair, *attributes = field.split(";")
     name, equals, value = (part.strip(" \t") for part in pair.partition("="))
-    if not name or not equals or len(name) + len(value) > _MOST or _CONTROL.search(field):
+    if not name or not equals or len(name) + len(value) > _MAX_LENGTH or _CONTROL.search(field):
         return None
-    said: dict[str, str] = {}
+    given: dict[str, str] = {}
     for attribute in attributes:
         key, _, content = attribute.partition("=")
-        if len(content) <= _MOST_OF_AN_ATTRIBUTE:
-            said[key.strip(" \t").lower()] = content.strip(" \t")
-    path = said.get("path", "")
+        if len(content) <= _MAX_ATTRIBUTE_LENGTH:
+            given[key.strip(" \t").lower()] = content.strip(" \t")
+    path = given.get("path", "")
     return SetCookie(
         name,
         value,
-        said.get("domain", "").removeprefix(".").lower(),
+        given.get("domain", "").removeprefix(".").lower(),
         path if path.startswith("/") else "",
-        _expiry(said, now),
-        "secure" in said,
-        "httponly" in said,
+        _parse_expiry(given, now),
+        "secure" in given,
+        "httponly" in given,
     )
 
 
 def accept_cookie(cookie: SetCookie, url: URL) -> SetCookie | None:
-    """The cookie as the peer at this URL may set it; None where it may not."""
+    """Return the cookie in the form in which this URL may set it; None if it may not."""
     if cookie.secure and url.scheme != "https":
         return None
     name = cookie.name.lower()
@@ -92,38 +93,38 @@ def accept_cookie(cookie: SetCookie, url: URL) -> SetCookie | None:
         cookie.secure and not cookie.domain and cookie.path == "/"
     ):
         return None
-    return _in_its_domain(cookie, url.host) if cookie.domain else cookie
+    return _check_domain(cookie, url.host) if cookie.domain else cookie
 
 
-def _in_its_domain(cookie: SetCookie, host: str) -> SetCookie | None:
+def _check_domain(cookie: SetCookie, host: str) -> SetCookie | None:
     domain = cookie.domain
-    for_host_alone = cookie._replace(domain="")
+    host_only = cookie._replace(domain="")
     if domain == host:
-        # With a dot at the end "com." looks like a domain of two names, and is one for everybody.
+        # "com." looks like a domain of two labels, but it contains every domain below com.
         no_domain = "." not in host or host.endswith(".") or _NUMERIC.fullmatch(host)
-        return for_host_alone if no_domain or _is_shared(domain) else cookie
+        return host_only if no_domain or _may_be_suffix(domain) else cookie
     if _NUMERIC.fullmatch(host) or "." not in domain or not host.endswith(f".{domain}"):
         return None
     if domain.endswith(".") or _SUFFIX.fullmatch(domain):
         return None
-    return for_host_alone if _MAYBE_SUFFIX.fullmatch(domain) else cookie
+    return host_only if _MAYBE_SUFFIX.fullmatch(domain) else cookie
 
 
-def _is_shared(domain: str) -> bool:
+def _may_be_suffix(domain: str) -> bool:
     return bool(_SUFFIX.fullmatch(domain) or _MAYBE_SUFFIX.fullmatch(domain))
 
 
-def _expiry(said: dict[str, str], now: float) -> int | None:
-    """When it ends: Max-Age counts before Expires, and what cannot be read is not there."""
-    if _SECONDS.fullmatch(said.get("max-age", "")):
-        seconds = said["max-age"]
-        # Longer numbers are longer than the rest of the calendar.
+def _parse_expiry(given: dict[str, str], now: float) -> int | None:
+    """Return the expiry time: Max-Age overrides Expires, invalid values are ignored."""
+    if _SECONDS.fullmatch(given.get("max-age", "")):
+        seconds = given["max-age"]
+        # More digits are a time beyond the year 9999.
         ends = now + int(seconds) if len(seconds) < 12 else _LAST_SECOND
         return 0 if seconds.startswith("-") else min(int(ends), _LAST_SECOND)
-    return _seconds_at(said.get("expires", ""))
+    return _parse_date(given.get("expires", ""))
 
 
-def _seconds_at(date: str) -> int | None:
+def _parse_date(date: str) -> int | None:
     time = day = month = year = None
     for word in _DELIMITERS.split(date):
         if time is None and (found := _TIME.fullmatch(word)):

@@ -20,7 +20,7 @@ from restkit.payload.base import OCTET_STREAM, Payload
 from restkit.payload.convert import as_payload
 from restkit.payload.files import guess_content_type
 from restkit.payload.values import TEXT_PLAIN, BytesPayload, encode_utf_8, json_payload
-from restkit.url.query import text_of
+from restkit.url.query import scalar_to_text
 
 
 class FormData:
@@ -180,7 +180,7 @@ def make_part(
     encoding = check_transfer_encoding(
         transfer_encoding, f"the transfer encoding of the field {name!r}"
     )
-    text = text_of(value)
+    text = scalar_to_text(value)
     part_name: str | None = given_name
     if text is not None:
         payload: Payload = BytesPayload(encode_utf_8(text, f"the field {name!r}"), TEXT_PLAIN)

@@ -14,17 +14,13 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from restkit.errors import PayloadError, PayloadNotReplayable, RequestError
+from restkit.io.buffers import Buffer
 from restkit.payload.base import Payload
 from restkit.payload.values import BytesPayload
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from restkit.io.buffers import Buffer
-
 
 URLENCODED = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"

@@ -10,18 +10,11 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Generator, Iterator
 
-from restkit.io.buffers import close_if_it_can
-from restkit.payload.base import PayloadWrapper
+from restkit.io.buffers import Buffer, close_if_possible
+from restkit.payload.base import Payload, PayloadWrapper
 from restkit.payload.values import BytesPayload
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
-
-    from restkit.io.buffers import Buffer
-    from restkit.payload.base import Payload
-
 
 _NEEDS_ESCAPE = re.compile(rb"[^ !-<>-~]")
 # As much as fits without cutting an escape, if something follows. The last line has no "=" at its
@@ -65,7 +58,7 @@ class _EncodedPayload(PayloadWrapper):
         try:
             yield from self._encode(chunks)
         finally:
-            close_if_it_can(chunks)
+            close_if_possible(chunks)
 
     @abstractmethod
     def _encode(self, chunks: Iterator[Buffer]) -> Generator[Buffer, None, None]:

@@ -49,7 +49,7 @@ class Head:
     def headers(self) -> Headers:
         """The fields. One object, made at the first access."""
         if self._headers is None:
-            self._headers = Headers.of_trusted(split_fields(self._fields))
+            self._headers = Headers.from_trusted(split_fields(self._fields))
         return self._headers
 
 

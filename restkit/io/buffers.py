@@ -38,7 +38,7 @@ def flat_view(value: object) -> memoryview:
         return view.cast("B") if view.c_contiguous else memoryview(view.tobytes())
 
 
-def close_if_it_can(source: object) -> None:
+def close_if_possible(source: object) -> None:
     """Call the ``close()`` of an iterator that has one: a generator's runs its ``finally``."""
     close = getattr(source, "close", None)
     if close is not None:

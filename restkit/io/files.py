@@ -1,7 +1,4 @@
-"""Write all bytes to a file, replace a file atomically, and describe a region of a file.
-
-A file that appears whole or not at all: written under another name beside it, then moved.
-"""
+"""Files: write all bytes, replace a file atomically, describe a region of a file."""
 
 from __future__ import annotations
 
@@ -11,25 +8,62 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from restkit.io.buffers import Buffer
+
 if TYPE_CHECKING:
     import io
 
-    from restkit.io.buffers import Buffer
+
+CHUNK_SIZE = 256 * 1024
+"""The number of bytes that one read of a file asks for."""
+
+
+class Region(NamedTuple):
+    """A part of a regular file, given by offset and length, for ``pread`` and ``sendfile``."""
+
+    file: Any
+    start: int
+    length: int
+
+    def skip(self, count: int) -> Region:
+        """Return the region without its first ``count`` bytes."""
+        return Region(self.file, self.start + count, self.length - count)
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the bytes, up to the current end of the file. The position of the file is kept."""
+        position, end = self.start, self.start + self.length
+        # Ask for the descriptor each time: after a close, its number may belong to another file.
+        while position < end:
+            size = min(CHUNK_SIZE, end - position)
+            chunk = os.pread(self.file.fileno(), size, position)
+            if not chunk:
+                return
+            yield chunk
+            position += len(chunk)
+
+
+def write_all(file: io.FileIO, data: Buffer) -> None:
+    """Write all of ``data`` to a raw file. One ``write`` of a raw file may write only a part."""
+    with memoryview(data) as view:
+        done = file.write(view)
+        while done < len(view):
+            done += file.write(view[done:])
 
 
 @contextmanager
-def replacing(path: str, named: str | None = None) -> Iterator[io.FileIO]:
-    """A raw file to write, which is at ``path`` when the block has ended well.
+def replace_file(path: str, name_in_errors: str | None = None) -> Iterator[io.FileIO]:
+    """Yield a raw file to write, which replaces the file at ``path`` at the end of the block.
 
-    Whatever goes wrong, an older file of that name stays as it was and nothing else is left. The
-    new file has the mode of the older one. ``named`` is what an error calls it.
+    The bytes go to a hidden file in the same folder, which is moved at the end. After an error, an
+    existing file at ``path`` is unchanged and the hidden file is deleted. The new file has the mode
+    of the one that it replaces. ``name_in_errors`` is the file name of an ``OSError``.
     """
     folder, name = os.path.split(path)
-    part, number = create_part(folder, name, named or path)
+    part, descriptor = create_part_file(folder, name, name_in_errors or path)
     try:
-        with open(number, "wb", buffering=0) as file:
+        with open(descriptor, "wb", buffering=0) as file:
             with suppress(FileNotFoundError):
-                os.fchmod(number, stat.S_IMODE(os.stat(path).st_mode) & 0o777)
+                os.fchmod(descriptor, stat.S_IMODE(os.stat(path).st_mode) & 0o777)
             yield file
         os.replace(part, path)
     except BaseException:
@@ -38,48 +72,16 @@ def replacing(path: str, named: str | None = None) -> Iterator[io.FileIO]:
         raise
 
 
-def create_part(folder: str, name: str, named: str) -> tuple[str, int]:
-    """A new, hidden file beside a name, ``.name.1a2b3c4d.part``: its path, and its number."""
+def create_part_file(folder: str, name: str, name_in_errors: str) -> tuple[str, int]:
+    """Create a hidden file ``.name.1a2b3c4d.part``; return its path and its descriptor."""
     while True:
-        # Names are at most 255 bytes, and one character may be four of them.
+        # A file name has at most 255 bytes, and one character may take four of them.
         part = os.path.join(folder, f".{name[:50]}.{os.urandom(4).hex()}.part")
         with suppress(FileExistsError):
-            # The mode that open() gives a new file: the process's umask has its say.
+            # The mode is that of a file made by open(): the umask of the process applies.
             try:
                 flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
                 return part, os.open(part, flags, 0o666)
             except OSError as exc:
-                exc.filename = named  # the caller knows nothing of the other
+                exc.filename = name_in_errors  # the caller does not know the name of the part file
                 raise
-
-
-def write_all(file: io.FileIO, data: Buffer) -> None:
-    """Write all of it to a raw file, which may take less at a time."""
-    with memoryview(data) as view:
-        done = file.write(view)
-        while done < len(view):
-            done += file.write(view[done:])
-
-
-BLOCK = 256 * 1024
-"""How much of a file is read at a time."""
-
-
-class Region(NamedTuple):
-    """A part of a regular file, by number and place: what ``pread`` and ``sendfile`` ask for."""
-
-    file: Any
-    start: int
-    length: int
-
-    def after(self, count: int) -> Region:
-        """What is left of it behind the first ``count`` bytes."""
-        return Region(self.file, self.start + count, self.length - count)
-
-    def blocks(self) -> Iterator[bytes]:
-        """The bytes, as far as the file has them by now; its position is left alone."""
-        at, end = self.start, self.start + self.length
-        # The number is asked for each time: that of a file closed meanwhile may be another's.
-        while at < end and (block := os.pread(self.file.fileno(), min(BLOCK, end - at), at)):
-            yield block
-            at += len(block)

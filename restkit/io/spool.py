@@ -1,82 +1,88 @@
-"""Keep bytes in memory, then in a temporary file.
-
-Bytes that came and are kept: in memory while they are few, then in a file without a name.
-"""
+"""A store of bytes: in memory at first, then in a temporary file."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from restkit.io.buffers import Buffer
 from restkit.io.files import write_all
 
 if TYPE_CHECKING:
     import io
 
-    from restkit.io.buffers import Buffer
 
-
-MEMORY = 1024 * 1024
+DEFAULT_MEMORY_SIZE = 1024 * 1024
 
 
 class Spool:
-    """An append-only store that can be read at any place; not safe for threads by itself.
+    """An append-only store that can be read at any position. Not safe for threads.
 
-    Up to and including ``memory`` bytes stay in memory. What is more goes, all of it, into an
-    unlinked file of mode 0600 in ``directory`` or where ``tempfile`` puts such files. A full
-    disk is the ``OSError`` that the system gives. ``close()`` frees either; it may be called
-    twice.
+    Up to and including ``memory`` bytes stay in memory. With more, all bytes move to an unlinked
+    file of mode 0600 in ``directory``, by default in the directory that ``tempfile`` chooses. A
+    full disk raises the ``OSError`` of the system. ``close()`` frees memory and file.
+
+    >>> spool = Spool(memory=4)
+    >>> spool.append(b'abc'); spool.in_memory
+    True
+    >>> spool.append(b'def'); spool.in_memory
+    False
+    >>> spool.read_at(2, 3)
+    b'cde'
+    >>> spool.close()
     """
 
-    __slots__ = ("_directory", "_file", "_held", "_memory", "size")
+    __slots__ = ("_buffer", "_directory", "_file", "_memory", "size")
 
-    def __init__(self, memory: int = MEMORY, directory: str | None = None) -> None:
+    def __init__(self, memory: int = DEFAULT_MEMORY_SIZE, directory: str | None = None) -> None:
         self.size = 0
         self._memory = memory
         self._directory = directory
-        self._held = bytearray()
+        self._buffer = bytearray()
         self._file: io.FileIO | None = None
 
     @property
     def in_memory(self) -> bool:
+        """True while no file was needed."""
         return self._file is None
 
     def append(self, data: Buffer) -> None:
-        """Keep these bytes behind those that are there."""
+        """Store a copy of these bytes at the end."""
         size = self.size + len(data)
         if self._file is None and size > self._memory:
             self._move_to_file()
         if self._file is None:
-            self._held += data
+            self._buffer += data
         else:
             self._file.seek(self.size)
             write_all(self._file, data)
         self.size = size
 
     def read_into(self, position: int, view: memoryview) -> int:
-        """Fill ``view`` from ``position`` on, as far as there is something."""
+        """Fill ``view`` from ``position`` on; return the number of bytes that were there."""
         if self._file is not None:
             self._file.seek(position)
             return self._file.readinto(view[: self.size - position]) or 0
-        with memoryview(self._held) as held, held[position : position + len(view)] as part:
+        with memoryview(self._buffer) as whole, whole[position : position + len(view)] as part:
             view[: len(part)] = part
             return len(part)
 
     def read_at(self, position: int, size: int) -> bytes:
-        """Up to ``size`` bytes from ``position`` on."""
+        """Return up to ``size`` bytes from ``position`` on."""
         if self._file is None:
-            return bytes(self._held[position : position + size])
-        # One read gives no more than 2 GiB, whatever it is asked for (CPython, FileIO.read).
+            return bytes(self._buffer[position : position + size])
+        # One read returns at most 2 GiB, whatever size it asks for (CPython, FileIO.read).
         self._file.seek(position)
-        pieces: list[bytes] = []
+        chunks: list[bytes] = []
         left = min(size, self.size - position)
-        while left > 0 and (piece := self._file.read(left)):
-            pieces.append(piece)
-            left -= len(piece)
-        return b"".join(pieces)
+        while left > 0 and (chunk := self._file.read(left)):
+            chunks.append(chunk)
+            left -= len(chunk)
+        return b"".join(chunks)
 
     def close(self) -> None:
+        """Discard the bytes and close the file. Idempotent."""
         self.size = 0
-        self._held = bytearray()
+        self._buffer = bytearray()
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -84,17 +90,17 @@ class Spool:
     def _move_to_file(self) -> None:
         import tempfile
 
-        file = tempfile.TemporaryFile(buffering=0, dir=self._directory)  # noqa: SIM115  # kept
+        file = tempfile.TemporaryFile(buffering=0, dir=self._directory)  # noqa: SIM115  # kept open
         try:
-            write_all(file, self._held)
+            write_all(file, self._buffer)
         except BaseException:
             file.close()
             raise
         self._file = file
-        self._held = bytearray()
+        self._buffer = bytearray()
 
     def __del__(self) -> None:
-        file = getattr(self, "_file", None)  # an interrupt may have kept it from being made
+        file = getattr(self, "_file", None)  # missing if an interrupt came during __init__
         if file is not None:
             file.close()
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from urllib.parse import unquote
 
 from restkit.errors import InvalidUrl
+from restkit.headers import Headers
 from restkit.url.url import URL
 
 _SEPARATORS = re.compile(r"[\s,]*")
@@ -91,6 +91,8 @@ def _decode_extended(text: str) -> str | None:
     match = _EXTENDED.fullmatch(text)
     if not match:
         return None
+    from urllib.parse import unquote  # slow to import, and extended values are rare
+
     try:
         return unquote(match[2], encoding=match[1], errors="strict")
     except UnicodeDecodeError:
@@ -142,6 +144,11 @@ def as_utf_8(value: str) -> str:
         return value.encode("latin-1").decode("utf-8")
     except UnicodeDecodeError:
         return value
+
+
+def locations_of(headers: Headers) -> list[str]:
+    """Return the different values of Location, without empty ones."""
+    return [*dict.fromkeys(filter(None, headers.get_all("location")))]
 
 
 def cookies_set_by(fields: Iterable[str]) -> dict[str, str]:

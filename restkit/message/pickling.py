@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import Any, NamedTuple
 
 from restkit.connections.reply import Reply
@@ -37,6 +36,8 @@ def make_reply(status: int, headers: Headers, body: bytes | str) -> Reply:
         body = encode_utf_8(body, "body=")
     if not isinstance(body, bytes):
         raise TypeError(f"body must be bytes or str; got {type(body).__name__}")
+    from http import HTTPStatus  # loaded when a response is made by hand
+
     reasons = {each.value: each.phrase for each in HTTPStatus}
     timings = (None, None, 0.0, 0.0, None)
     return restore_reply(

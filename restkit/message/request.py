@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from restkit.errors import RequestError
 from restkit.headers import Headers
 from restkit.io.buffers import Buffer
-from restkit.io.spool import MEMORY, Spool
+from restkit.io.spool import DEFAULT_MEMORY_SIZE, Spool
 from restkit.payload.base import Payload, check_sendable
 from restkit.progress import ProgressCallback
 from restkit.redaction import is_secret, redact_url
@@ -29,7 +29,7 @@ class ReadOptions(NamedTuple):
     """The options by which the body of a response is read."""
 
     decompress: bool = True
-    spool_size: int = MEMORY
+    spool_size: int = DEFAULT_MEMORY_SIZE
     spool_dir: str | None = None
     max_body: int | None = None
     check_digest: bool = True

@@ -45,7 +45,7 @@ from restkit.network.route import Route
 from restkit.network.socks import open_socks_tunnel
 from restkit.network.tls import Handshake
 from restkit.network.tunnel import open_tunnel
-from restkit.timeouts import Clock
+from restkit.timeouts import Deadline
 
 if TYPE_CHECKING:
     from urllib3.connection import HTTPConnection  # loaded at the first use only
@@ -67,7 +67,7 @@ class Dialed(NamedTuple):
     secured: float | None
 
 
-def dial(route: Route, clock: Clock) -> Dialed:
+def dial(route: Route, clock: Deadline) -> Dialed:
     """Open a connection. Blocks; nothing bounds the look-up of a name.
 
     Raises ConnectError (with each address and its failure), TLSError (with the failed check),
@@ -104,7 +104,7 @@ class DialProgress:
     is the proxy that has been connected to, and is asked for the origin now.
     """
 
-    def __init__(self, route: Route, clock: Clock, *, to_proxy: bool = False) -> None:
+    def __init__(self, route: Route, clock: Deadline, *, to_proxy: bool = False) -> None:
         self.route = route
         self.clock = clock
         self.to_proxy = to_proxy
@@ -145,7 +145,7 @@ class DialProgress:
         elif self.proxy is not None:
             doing = f"waiting for the proxy {self.proxy.where}"
         try:
-            self.clock.left(f"{doing} {to} {self.peer}" if self.to_proxy else doing)
+            self.clock.remaining(f"{doing} {to} {self.peer}" if self.to_proxy else doing)
         except TotalTimeout as total:
             return total
         return ConnectTimeout(

@@ -14,7 +14,7 @@ from restkit.headers import Headers, HeaderValue
 from restkit.network.options import AddressCheck, TLSOptions, check_tls_options
 from restkit.network.socks import import_pysocks
 from restkit.redaction import redact_text
-from restkit.url.host import host_and_port, split_host_port
+from restkit.url.host import join_host_port, split_host_port
 
 _DEFAULT_PORTS = {
     "http": 80,
@@ -92,7 +92,7 @@ class Proxy:
     @property
     def where(self) -> str:
         """Host and port for messages."""
-        return host_and_port(self.host, self.port)
+        return join_host_port(self.host, self.port)
 
     @property
     def looks_up(self) -> bool:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from restkit.errors import ConnectError, Error, RequestError
 from restkit.network.options import Connect, SecondsLeft, SocketOption, socket_path
 from restkit.network.route import Route
-from restkit.url.host import host_and_port
+from restkit.url.host import join_host_port
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address  # loaded at the first use only
@@ -47,7 +47,7 @@ class Address(NamedTuple):
             return socket_path(self.place)
         host, port, *v6 = self.place
         zone = f"%{v6[1]}" if v6 and v6[1] else ""
-        return host_and_port(f"{host}{zone}", port)
+        return join_host_port(f"{host}{zone}", port)
 
 
 def resolve(route: Route) -> list[Address]:

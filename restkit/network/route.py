@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from restkit.network.options import Network, TLSOptions, socket_path
 from restkit.network.proxy import Proxy
-from restkit.url.host import host_and_port
+from restkit.url.host import join_host_port
 
 
 class Route(NamedTuple):
@@ -31,7 +31,7 @@ class Route(NamedTuple):
     @property
     def host_and_port(self) -> str:
         """Host and port as one text."""
-        return host_and_port(self.host, self.port)
+        return join_host_port(self.host, self.port)
 
     @property
     def description(self) -> str:

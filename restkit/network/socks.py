@@ -18,7 +18,7 @@ from typing import Any
 
 from restkit.errors import ProxyError, RequestError
 from restkit.network.options import SecondsLeft
-from restkit.url.host import host_and_port
+from restkit.url.host import join_host_port
 
 _MAX_HOST = 127
 
@@ -66,7 +66,7 @@ def _negotiate(
     seconds_left: SecondsLeft,
 ) -> socket.socket:
     socks = import_pysocks()
-    name, where = host_and_port(*proxy), host_and_port(*target)
+    name, where = join_host_port(*proxy), join_host_port(*target)
     if len(target[0]) > _MAX_HOST:
         raise RequestError(
             f"the proxy {name} cannot be asked for a host name of more than {_MAX_HOST} "

@@ -24,7 +24,7 @@ from restkit.io.buffers import Buffer
 from restkit.io.sockets import READ, WRITE, NonBlockingSocket
 from restkit.network.tls import describe_ssl_error
 from restkit.network.tls_in_tls import TLSInTLS
-from restkit.timeouts import Clock
+from restkit.timeouts import Deadline
 
 RECORD = 16 * 1024  # RFC 8446 5.1
 _MAX_WRITE = 1024 * 1024
@@ -75,14 +75,14 @@ class Transport(NonBlockingSocket):
         """Return whether an idle connection can be reused: it is open, and nothing has arrived."""
         return not self._readable.poll(0)
 
-    def wait_readable(self, clock: Clock, doing: str) -> None:
+    def wait_readable(self, clock: Deadline, doing: str) -> None:
         """Wait until something can be received; raise IdleTimeout or TotalTimeout."""
         if not self._readable.poll(clock.idle_ms(doing)):
             clock.raise_idle(doing)
         if self.aborted:
             raise self._closed_error()
 
-    def wait(self, events: int, clock: Clock, doing: str) -> int:
+    def wait(self, events: int, clock: Deadline, doing: str) -> int:
         """Wait until one of the events is possible; return those that are."""
         if self._both is None:
             self._both = poll()
@@ -95,7 +95,7 @@ class Transport(NonBlockingSocket):
         return ready[0][1]
 
     def wait_for_source(
-        self, source: int, clock: Clock, doing: str, *, listening: bool
+        self, source: int, clock: Deadline, doing: str, *, listening: bool
     ) -> WaitResult:
         """Wait for the payload's source, and if ``listening`` also for the server.
 
@@ -106,7 +106,7 @@ class Transport(NonBlockingSocket):
         # A socket that has ended stays readable; its shutdown is reported without being asked for.
         both.register(self._socket.fileno(), POLLIN if listening else 0)
         while not (ready := both.poll(clock.total_ms(doing))):
-            clock.left(doing)
+            clock.remaining(doing)
         if self.aborted:
             raise self._closed_error()
         numbers = [number for number, _ in ready]
@@ -239,13 +239,13 @@ class SecureTransport(Transport):
         except Error:
             return False
 
-    def wait_readable(self, clock: Clock, doing: str) -> None:
+    def wait_readable(self, clock: Deadline, doing: str) -> None:
         if self._writes_first:
             super().wait(READ | WRITE, clock, doing)
         elif not self._has_pending():
             super().wait_readable(clock, doing)
 
-    def wait(self, events: int, clock: Clock, doing: str) -> int:
+    def wait(self, events: int, clock: Deadline, doing: str) -> int:
         if events & READ and self._has_pending():
             return READ
         if self._reads_first:
@@ -253,7 +253,7 @@ class SecureTransport(Transport):
         return super().wait(events, clock, doing)
 
     def wait_for_source(
-        self, source: int, clock: Clock, doing: str, *, listening: bool
+        self, source: int, clock: Deadline, doing: str, *, listening: bool
     ) -> WaitResult:
         if listening and self._has_pending():
             return WaitResult.PEER

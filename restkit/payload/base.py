@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator, Sequence
 
 from restkit.errors import PayloadLengthError, PayloadNotReplayable
-from restkit.io.buffers import Buffer, close_if_it_can, flat_view
+from restkit.io.buffers import Buffer, close_if_possible, flat_view
 
 OCTET_STREAM: tuple[tuple[str, str], ...] = (("Content-Type", "application/octet-stream"),)
 
@@ -109,7 +109,7 @@ class Payload(ABC):
             if last:
                 yield last
         finally:
-            close_if_it_can(chunks)
+            close_if_possible(chunks)
 
     def _check_end(self, length: int | None, left: int | None, *, empty: bool) -> None:
         if length is not None and left:

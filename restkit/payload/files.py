@@ -22,7 +22,7 @@ from typing import Any
 
 from restkit.errors import PayloadError
 from restkit.io.buffers import Buffer
-from restkit.io.files import BLOCK, Region
+from restkit.io.files import CHUNK_SIZE, Region
 from restkit.payload.base import OCTET_STREAM, Payload
 from restkit.payload.values import BytesPayload, encode_utf_8, text_payload
 
@@ -130,7 +130,7 @@ class RegularPayload(Payload):
 
     def chunks(self) -> Iterator[Buffer]:
         with self.region() as region:
-            yield from region.blocks()
+            yield from region.chunks()
 
 
 class FilePayload(RegularPayload):
@@ -324,7 +324,7 @@ class SeekablePayload(Payload):
 
     def _read_from_start(self) -> Iterator[Any]:
         at, left = self._start, self.length
-        while size := BLOCK if left is None else min(BLOCK, left):
+        while size := CHUNK_SIZE if left is None else min(CHUNK_SIZE, left):
             with self._turn:
                 if self._file.tell() != at:
                     self._file.seek(at)

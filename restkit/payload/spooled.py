@@ -7,8 +7,8 @@ from enum import Enum
 from threading import Lock
 
 from restkit.errors import Error, PayloadNotReplayable
-from restkit.io.buffers import Buffer, close_if_it_can
-from restkit.io.files import BLOCK
+from restkit.io.buffers import Buffer, close_if_possible
+from restkit.io.files import CHUNK_SIZE
 from restkit.io.spool import Spool
 from restkit.payload.base import Payload, check_sendable
 
@@ -84,7 +84,7 @@ class SpooledPayload(Payload):
         self._start_running()
         try:
             while self._position < self._spool.size:
-                spooled = self._spool.read_at(self._position, BLOCK)
+                spooled = self._spool.read_at(self._position, CHUNK_SIZE)
                 self._position += len(spooled)
                 yield spooled
             while (chunk := self._pull()) is not None:
@@ -145,7 +145,7 @@ class SpooledPayload(Payload):
         try:
             rest, self._rest = self._rest, None
             self._spool.close()
-            close_if_it_can(rest)
+            close_if_possible(rest)
         finally:
             self._running.release()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
 from restkit.errors import PayloadError, PayloadLengthError, PayloadNotReplayable
-from restkit.io.buffers import Buffer, close_if_it_can, flat_view
+from restkit.io.buffers import Buffer, close_if_possible, flat_view
 from restkit.payload.base import OCTET_STREAM, Payload, format_size
 
 TEXT_PLAIN = (("Content-Type", "text/plain; charset=utf-8"),)
@@ -175,7 +175,7 @@ class CallPayload(Payload):
         try:
             yield from self._as_new_payload(result)
         finally:
-            close_if_it_can(result)
+            close_if_possible(result)
 
     def _as_new_payload(self, result: object) -> Payload:
         payload = self._convert(result)
@@ -208,7 +208,7 @@ def _encode_items(items: Iterator[object], *, close: bool) -> Iterator[Buffer]:
             yield item if type(item) is bytes else _encode_item(item, index)
     finally:
         if close:
-            close_if_it_can(items)
+            close_if_possible(items)
 
 
 def _encode_item(item: object, index: int) -> Buffer:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from restkit.errors import BodyTooLarge, ClientDisconnected, DecodingError, Error, ParserError
-from restkit.io.buffers import close_if_it_can
+from restkit.io.buffers import close_if_possible
 from restkit.redaction import redact_url
 from restkit.server.blueprints import Blueprint, Blueprints, Route, Routing, iter_blueprints
 from restkit.server.exceptions import HTTPError, InvalidUsage, PayloadTooLarge
@@ -224,7 +224,7 @@ class _ClosingIterable:
 
     def close(self) -> None:
         try:
-            close_if_it_can(self._chunks)
+            close_if_possible(self._chunks)
         finally:
             self._request.close()
 

@@ -71,7 +71,7 @@ def read_headers(environ: WSGIEnvironment) -> Headers:
             fields.append((key[5:].replace("_", "-").title(), value))
         elif key in _UNPREFIXED and value:
             fields.append((_UNPREFIXED[key], value))
-    return Headers.of_trusted(fields)
+    return Headers.from_trusted(fields)
 
 
 def read_host(environ: WSGIEnvironment) -> str:

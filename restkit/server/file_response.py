@@ -24,7 +24,7 @@ from typing import IO, TYPE_CHECKING, NamedTuple, TypeAlias
 from urllib.parse import quote
 
 from restkit.headers import Headers
-from restkit.io.files import BLOCK, Region
+from restkit.io.files import CHUNK_SIZE, Region
 from restkit.payload.files import guess_content_type
 from restkit.server.environ import read_headers
 from restkit.server.exceptions import HeaderFields, format_status
@@ -152,7 +152,7 @@ def _wrap_file(
     wrapper = environ.get("wsgi.file_wrapper")
     if wrapper is None or part.end < size:
         return _FileChunks(file, part)
-    body: Iterable[bytes] = wrapper(file, BLOCK)
+    body: Iterable[bytes] = wrapper(file, CHUNK_SIZE)
     return body
 
 
@@ -164,7 +164,7 @@ class _FileChunks:
         self._part = part
 
     def __iter__(self) -> Iterator[bytes]:
-        return Region(self._file, self._part.start, self._part.end - self._part.start).blocks()
+        return Region(self._file, self._part.start, self._part.end - self._part.start).chunks()
 
     def close(self) -> None:
         self._file.close()

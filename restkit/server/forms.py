@@ -16,7 +16,7 @@ from urllib.parse import unquote_to_bytes
 from restkit.body.body import Body
 from restkit.body.files import BodyFile
 from restkit.errors import BodyTooLarge, DecodingError
-from restkit.io.files import BLOCK, replacing, write_all
+from restkit.io.files import CHUNK_SIZE, replace_file, write_all
 from restkit.io.spool import Spool
 
 if TYPE_CHECKING:
@@ -56,8 +56,8 @@ class UploadedFile:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the file to a path, replacing an older one atomically."""
-        with replacing(os.fsdecode(path)) as target:
-            for chunk in iter(partial(self.file.read, BLOCK), b""):
+        with replace_file(os.fsdecode(path)) as target:
+            for chunk in iter(partial(self.file.read, CHUNK_SIZE), b""):
                 write_all(target, chunk)
 
     def close(self) -> None:
@@ -144,7 +144,7 @@ def _parse_items(
 ) -> Iterator[MultipartSegment | bytes | bytearray | None]:
     """Yield the head of each part, its chunks, and None at its end."""
     while not parser.closed:
-        chunk = source.read(BLOCK)
+        chunk = source.read(CHUNK_SIZE)
         yield from parser.parse(chunk)
         if not chunk:
             return

@@ -16,8 +16,8 @@ from itertools import chain
 from numbers import Number
 from typing import TYPE_CHECKING, TypeAlias
 
-from restkit.headers import OF_THE_CONNECTION, Headers
-from restkit.io.buffers import close_if_it_can, flat_view
+from restkit.headers import HOP_BY_HOP_HEADERS, Headers
+from restkit.io.buffers import close_if_possible, flat_view
 from restkit.payload.base import Payload
 from restkit.server.exceptions import HeaderFields, check_status, format_status
 
@@ -74,7 +74,7 @@ class Response:
 
 def to_wsgi_headers(headers: Headers, status: int) -> list[tuple[str, str]]:
     """Return the fields for the engine, without those that it must not get."""
-    excluded = OF_THE_CONNECTION
+    excluded = HOP_BY_HOP_HEADERS
     if status in _BODILESS:
         excluded |= {"content-length", "content-type"}
     return [pair for pair in headers.pairs() if pair[0].lower() not in excluded]
@@ -183,7 +183,7 @@ class IteratedResponse(Response):
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if _has_no_body(self, environ):
-            close_if_it_can(self.items)
+            close_if_possible(self.items)
             _send_head(self, start_response)
             return ()
         return _start_chunks(self, self._encode_items(), start_response)
@@ -196,7 +196,7 @@ class IteratedResponse(Response):
             for item in self.items:
                 yield as_bytes(item)
         finally:
-            close_if_it_can(self.items)
+            close_if_possible(self.items)
 
 
 class PayloadResponse(Response):
@@ -223,7 +223,7 @@ class PayloadResponse(Response):
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         length = self.payload.length
         if _has_no_body(self, environ):
-            close_if_it_can(self.source)
+            close_if_possible(self.source)
             _send_head(self, start_response, length)
             return ()
         return _start_chunks(self, self._chunks(), start_response, length)
@@ -233,7 +233,7 @@ class PayloadResponse(Response):
             for chunk in self.payload:
                 yield bytes(chunk)
         finally:
-            close_if_it_can(self.source)
+            close_if_possible(self.source)
 
 
 class _Chunks:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from restkit.server.engine.accept_loop import AcceptLoop
 from restkit.server.engine.connection import ClientConnection, Setup
 from restkit.server.engine.listener import address_of, open_listener
-from restkit.url.host import host_and_port
+from restkit.url.host import join_host_port
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -61,7 +61,7 @@ class Server:
     @property
     def url(self) -> str:
         """The address of the server, without a slash at its end."""
-        return f"http://{host_and_port(self.host, self.port)}"
+        return f"http://{join_host_port(self.host, self.port)}"
 
     def wait(self) -> None:
         """Block until the server has stopped, or ``wake()`` is called."""

@@ -16,7 +16,7 @@ from types import TracebackType
 from urllib.parse import unquote_to_bytes
 
 from restkit.io.buffers import Buffer
-from restkit.io.files import create_part, write_all
+from restkit.io.files import create_part_file, write_all
 
 _PART = re.compile(r"\..+\.[0-9a-f]{8}\.part", re.DOTALL)
 _ABANDONED_AFTER = 24 * 60 * 60.0  # seconds; an active upload is written to more often
@@ -49,7 +49,7 @@ class Upload:
         self._new = new
         self._fsync = fsync
         self._part: str | None
-        self._part, number = create_part(directory, name, name)
+        self._part, number = create_part_file(directory, name, name)
         self._file = open(number, "wb", buffering=0)  # noqa: SIM115  # closed by close()
         # The mode by the umask is read from the file: the umask itself is only read by changing it.
         self._mode = stat.S_IMODE(os.fstat(number).st_mode)

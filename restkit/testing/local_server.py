@@ -17,7 +17,7 @@ from restkit.server.engine.connection import ClientConnection, Setup
 from restkit.server.engine.listener import address_of, open_listener
 from restkit.testing.faults import Delay, Drop, Fault, FaultySocket, Reset, Truncate
 from restkit.testing.recording import Received, ServerRecord
-from restkit.url.host import host_and_port
+from restkit.url.host import join_host_port
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -61,7 +61,7 @@ class LocalServer:
     @property
     def url(self) -> str:
         """The address, without a slash at the end."""
-        return f"http://{host_and_port(self.host, self.port)}"
+        return f"http://{join_host_port(self.host, self.port)}"
 
     @property
     def received(self) -> list[Received]:

@@ -1,1 +1,1 @@
-"""URLs: parse, check, join and encode them."""
+"""URLs, hosts and query parameters."""

@@ -1,7 +1,4 @@
-"""Encode query parameters.
-
-Parameters as callers have them, turned into the query of a URL.
-"""
+"""Query parameters: encode, copy and merge them."""
 
 from __future__ import annotations
 
@@ -21,11 +18,14 @@ _QUERY_CHARACTERS = "!$&'()*+,;=:@/?%"
 
 
 def encode_query(params: Params) -> str:
-    """The query that a mapping, pairs or a text mean, percent-encoded; raises InvalidUrl.
+    """Return the query of a mapping, pairs or a text, percent-encoded; raises InvalidUrl.
 
-    A list or tuple gives its name once for each item, None is the empty value, True is
-    ``true``, a space is ``+``, as in a form; what can be called is called. A text is a query
-    already: in it, only what may not stand in a query is encoded.
+    A list or tuple repeats its name for each item. None is the empty value, True is ``true``, a
+    space is ``+``, as in a form. A callable is called for its value. A text is a query already:
+    only characters that are not allowed in a query are encoded.
+
+    >>> encode_query({'q': 'a b', 'page': [1, 2], 'all': True})
+    'q=a+b&page=1&page=2&all=true'
     """
     try:
         if isinstance(params, str):
@@ -33,15 +33,15 @@ def encode_query(params: Params) -> str:
         return "&".join(_encode_pairs(params))
     except UnicodeEncodeError as exc:
         raise InvalidUrl(
-            f"params have half a character (U+{ord(exc.object[exc.start]):04X}) in them; bytes "
-            "that are no text can be given as bytes"
+            f"params contain the lone surrogate U+{ord(exc.object[exc.start]):04X}; give bytes "
+            "that are not text as bytes"
         ) from None
 
 
-def kept_params(params: Params | None) -> Params | None:
-    """Parameters for many calls, whatever becomes of what they were in; raises InvalidUrl.
+def copy_params(params: Params | None) -> Params | None:
+    """Copy and check parameters that are used by many calls; raises InvalidUrl.
 
-    What is to be called is called by each call.
+    A later change of the given mapping or list has no effect. Each call calls the callables again.
     """
     if params is None or isinstance(params, str):
         encode_query(params or "")
@@ -51,20 +51,21 @@ def kept_params(params: Params | None) -> Params | None:
     return [(name, items[0] if len(items) == 1 else items) for name, items in pairs]
 
 
-def merged_params(defaults: Params | None, given: Params | None) -> Params | None:
-    """The defaults, but for those that are given anew, and what is given behind them."""
+def merge_params(defaults: Params | None, given: Params | None) -> Params | None:
+    """Return the defaults without the names that are given, followed by what is given."""
     if not defaults or not given:
         return given or defaults
     if isinstance(defaults, str) or isinstance(given, str):
         return f"{encode_query(defaults)}&{encode_query(given)}"
     pairs = _pairs(given)
-    names = {_text(name, name) for name, _ in pairs}
-    return [*(pair for pair in _pairs(defaults) if _text(pair[0], pair[0]) not in names), *pairs]
+    names = {_to_text(name, name) for name, _ in pairs}
+    kept = [(name, value) for name, value in _pairs(defaults) if _to_text(name, name) not in names]
+    return [*kept, *pairs]
 
 
-def text_of(value: object) -> str | None:
-    """What a str, a number or a truth says, in a query as in a form; None for anything else."""
-    # Not str(): the member of an enum that is one of these is its value here.
+def scalar_to_text(value: object) -> str | None:
+    """Return a str, number or bool as text for a query or a form; None for any other type."""
+    # Not str(): an enum member that is also one of these types stands for its value here.
     if isinstance(value, str):
         return str.__str__(value)
     if isinstance(value, bool):
@@ -76,15 +77,15 @@ def text_of(value: object) -> str | None:
     return None
 
 
-def stray_percents_encoded(text: str) -> str:
-    """The text with each ``%`` that begins no escape as ``%25``; escapes stay as they are."""
+def encode_stray_percents(text: str) -> str:
+    """Return the text with ``%25`` for each ``%`` that begins no escape. Valid escapes stay."""
     return _STRAY_PERCENT.sub("%25", text) if "%" in text else text
 
 
 def _encode_text(query: str) -> str:
     from urllib.parse import quote
 
-    return quote(stray_percents_encoded(query), safe=_QUERY_CHARACTERS)
+    return quote(encode_stray_percents(query), safe=_QUERY_CHARACTERS)
 
 
 def _encode_pairs(
@@ -93,10 +94,10 @@ def _encode_pairs(
     from urllib.parse import quote_plus
 
     for name, given in _pairs(params):
-        encoded = quote_plus(_text(name, name))
+        encoded = quote_plus(_to_text(name, name))
         value = given() if callable(given) else given
         for item in _items(value):
-            text = _text(item() if callable(item) else item, name)
+            text = _to_text(item() if callable(item) else item, name)
             yield f"{encoded}={quote_plus(text)}"
 
 
@@ -105,21 +106,21 @@ def _pairs(params: object) -> list[tuple[Any, Any]]:
         pairs: Any = params.items() if isinstance(params, Mapping) else params
         return [(name, value) for name, value in pairs]
     except (TypeError, ValueError) as exc:
-        raise InvalidUrl("params= is a mapping, pairs of (name, value), or text") from exc
+        raise InvalidUrl("params must be a mapping, pairs of (name, value), or a str") from exc
 
 
 def _items(value: Any) -> Sequence[Any]:
     return value if isinstance(value, (list, tuple)) else (value,)
 
 
-def _text(value: object, name: object) -> str | bytes:
+def _to_text(value: object, name: object) -> str | bytes:
     if isinstance(value, bytes):
         return value
-    text = "" if value is None else text_of(value)
+    text = "" if value is None else scalar_to_text(value)
     if text is not None:
         return text
-    # Anything has a str(), and that of most is nothing a server knows what to do with.
+    # Every object has a str(); that of most types means nothing to a server.
     raise InvalidUrl(
-        f"the parameter {name!r} is of type {type(value).__name__}; str, bytes, int, float, "
-        "bool, None or a list of these would do"
+        f"the parameter {name!r} must be str, bytes, int, float, bool, None or a list of these; "
+        f"got {type(value).__name__}"
     )

@@ -1,18 +1,11 @@
 """A URL as a value: parse it, check it, join it.
 
-A URL, parsed once: where to connect, what to write on the request line, whom to log in.
+urllib3's parser splits the text, removes dot segments and percent-encodes. Three steps precede it:
 
-urllib3's parser takes the text apart, removes dot segments and percent-encodes. Around it:
-
-- one stray ``%`` makes it encode every ``%`` of the component again, valid escapes too
-  (2.8.0, ``_encode_invalid_chars``), so strays become ``%25`` before it looks;
-- hosts and ports are read in ``host.py``, since it lets some pass that fail later and worse;
-- it is not shown user info, which its errors repeat.
-
-A path put behind a base: what ``Resource`` and ``Client(base_url=)`` ask for.
-
-A base is a place that paths are put behind, whatever slashes either has: unlike a link on a page
-(RFC 3986 5.2), a path with a slash in front does not leave it, nor can ``..`` lead out of it.
+- Encode each stray ``%`` as ``%25``: with one of them, urllib3 encodes every ``%`` of the component
+  again, also in valid escapes (2.8.0, ``_encode_invalid_chars``).
+- Check host and port in ``host.py``, since urllib3 accepts some that fail later.
+- Remove the user info, which urllib3's errors would repeat.
 """
 
 from __future__ import annotations
@@ -24,32 +17,41 @@ from typing import NoReturn
 from restkit.errors import InvalidUrl
 from restkit.redaction import redact_text, redact_url
 from restkit.url.host import split_host_port
-from restkit.url.query import Params, encode_query, stray_percents_encoded
+from restkit.url.query import Params, encode_query, encode_stray_percents
 
 __all__ = ["URL", "Params", "parse_url"]
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-# A cache of 512 that took texts of any length could come to hold gigabytes.
-_LONGEST_CACHED = 2048
+# A cache of 512 texts of any length could hold gigabytes.
+_MAX_CACHED_LENGTH = 2048
 
 _ABSOLUTE = re.compile(r"(https?)://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 _REFERENCE = re.compile(
     r"(?:([A-Za-z][A-Za-z0-9+.-]*):)?(//[^/?#]*)?([^?#]*)(\?[^#]*)?(#.*)?", re.DOTALL
 )
-_ON_THE_WIRE = re.compile("[!-~]+ [/*][!-~]*")
+_HAS_SCHEME = re.compile("[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_PATH = re.compile(r"([^?#]*)(?:\?([^#]*))?(#.*)?", re.DOTALL)
+# %2E is a dot (RFC 3986 6.2.2.2): a proxy or server may normalize it.
+_DOT_SEGMENT = re.compile(r"(?:^|/)((?:\.|%2[Ee]){1,2})(?:/|$)")
+_HOST_AND_TARGET = re.compile("[!-~]+ [/*][!-~]*")
 _CONTROL = re.compile("[\x00-\x1f\x7f]")
 
 
 class URL:
-    """An absolute http or https URL: a value, made by ``parse_url``.
+    """An absolute http or https URL: an immutable value, made by ``parse_url``.
 
-    ``host`` is lower-case ASCII, an IPv6 address in it without brackets and with its zone.
-    ``target`` is what the request line bears: path and query, ASCII, never empty. ``authority``
-    is what the Host header bears: no default port, no zone. ``origin`` is (scheme, host, port).
-    ``username`` and ``password`` are percent-decoded, and neither ``str`` nor ``repr`` has them.
-    The constructor refuses what would break a request line, and trusts its arguments for the rest.
+    ``host`` is lower-case ASCII; an IPv6 address has no brackets, and keeps its zone. ``target`` is
+    the text for the request line: path and query, ASCII, never empty. ``authority`` is the text for
+    the Host header: no default port, no zone. ``origin`` is (scheme, host, port). ``username`` and
+    ``password`` are percent-decoded; ``str`` and ``repr`` show neither. The constructor rejects a
+    host or target that would break a request line, and does not check its other arguments.
+
+    >>> url = parse_url('http://user:pw@Host:81/a?b#c')
+    >>> url.authority, url.target, url.username, str(url)
+    ('host:81', '/a?b', 'user', 'http://host:81/a?b#c')
     """
 
+    # Not a frozen dataclass: the module dataclasses would slow `import restkit` down.
     __slots__ = (
         "authority",
         "fragment",
@@ -81,9 +83,10 @@ class URL:
         username: str | None = None,
         password: str | None = None,
     ) -> None:
-        if not _ON_THE_WIRE.fullmatch(f"{host} {target}"):
+        if not _HOST_AND_TARGET.fullmatch(f"{host} {target}"):
             raise InvalidUrl(
-                f"{host!r} and {redact_url(target)!r} are no host and target; parse_url makes them"
+                f"the host {host!r} or the target {redact_url(target)!r} cannot be sent; "
+                "use parse_url to make a URL from text"
             )
         put = object.__setattr__
         put(self, "scheme", scheme)
@@ -93,19 +96,19 @@ class URL:
         put(self, "fragment", fragment)
         put(self, "username", username)
         put(self, "password", password)
-        put(self, "authority", _authority(scheme, host.partition("%")[0], port))
+        put(self, "authority", _format_authority(scheme, host.partition("%")[0], port))
         put(self, "origin", (scheme, host, port))
 
     def without_fragment(self) -> URL:
-        """The same URL without what follows ``#``."""
+        """Return the URL without its fragment."""
         return URL(*self.origin, self.target, None, self.username, self.password)
 
     def without_userinfo(self) -> URL:
-        """The same URL without user name and password."""
+        """Return the URL without user name and password."""
         return URL(*self.origin, self.target, self.fragment)
 
     def with_params(self, params: Params) -> URL:
-        """The same URL with ``params`` at the end of its query; raises InvalidUrl."""
+        """Return the URL with ``params`` at the end of its query; raises InvalidUrl."""
         query = encode_query(params)
         if not query:
             return self
@@ -114,31 +117,31 @@ class URL:
         return URL(*self.origin, target, self.fragment, self.username, self.password)
 
     def join(self, reference: str) -> URL:
-        """The URL that ``reference`` means from here, as RFC 3986 5.2 has it; raises InvalidUrl.
+        """Resolve a reference against this URL (RFC 3986 5.2); raises InvalidUrl.
 
-        As for a redirect (RFC 9110 10.2.2), a reference without a fragment inherits this one's.
-        User info is inherited only by a reference that names no host.
+        A reference without a fragment inherits this one's, as in a redirect (RFC 9110 10.2.2). User
+        info is inherited only by a reference that has no host.
 
         >>> str(parse_url('http://host/a/b?c#d').join('../e'))
         'http://host/e#d'
         """
         reference = reference.strip(" ")
         match = _REFERENCE.fullmatch(reference)
-        assert match  # every part of it may be missing
+        assert match  # every part is optional
         scheme, authority, path, query, fragment = match.groups()
-        # "http:path" without slashes is relative to the same scheme: not by the letter of 5.2.2,
-        # but as urllib.parse and the browsers read it.
+        # "http:path" without slashes is relative to the same scheme. RFC 3986 5.2.2 says otherwise,
+        # but urllib.parse and the browsers read it so.
         if authority or (scheme and scheme.lower() != self.scheme):
             url = parse_url(reference if scheme else f"{self.scheme}:{reference}")
         else:
-            target = self._resolved(path, query)
+            target = self._resolve(path, query)
             url = parse_url(f"{self.scheme}://{self._netloc()}{target}{fragment or ''}")
             url = URL(*self.origin, url.target, url.fragment, self.username, self.password)
         if fragment or self.fragment is None:
             return url
         return URL(*url.origin, url.target, self.fragment, url.username, url.password)
 
-    def _resolved(self, path: str, query: str | None) -> str:
+    def _resolve(self, path: str, query: str | None) -> str:
         if not path:
             return self.target if query is None else self.target.partition("?")[0] + query
         if not path.startswith("/"):
@@ -147,8 +150,8 @@ class URL:
         return path + (query or "")
 
     def _netloc(self) -> str:
-        # RFC 6874: the % before a zone is itself written %25.
-        return _authority(self.scheme, self.host.replace("%", "%25"), self.port)
+        # RFC 6874: the % before a zone is written %25.
+        return _format_authority(self.scheme, self.host.replace("%", "%25"), self.port)
 
     def __str__(self) -> str:
         fragment = "" if self.fragment is None else f"#{self.fragment}"
@@ -161,123 +164,176 @@ class URL:
         return f"URL({text!r})"
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
-        raise AttributeError(f"a URL is a value: {name} cannot be set")
+        raise AttributeError(f"a URL is immutable: {name} cannot be set")
 
     def __delattr__(self, name: str) -> NoReturn:
-        raise AttributeError(f"a URL is a value: {name} cannot be deleted")
+        raise AttributeError(f"a URL is immutable: {name} cannot be deleted")
 
-    def _fields(self) -> tuple[str, str, int, str, str | None, str | None, str | None]:
+    def _values(self) -> tuple[str | int | None, ...]:
         return (*self.origin, self.target, self.fragment, self.username, self.password)
 
     def __eq__(self, other: object) -> bool:
-        return self._fields() == other._fields() if isinstance(other, URL) else NotImplemented
+        return self._values() == other._values() if isinstance(other, URL) else NotImplemented
 
     def __hash__(self) -> int:
-        return hash(self._fields())
+        return hash(self._values())
 
     def __reduce__(self) -> tuple[type[URL], tuple[str | int | None, ...]]:
-        return URL, self._fields()
+        return URL, self._values()
 
 
 def parse_url(text: str | URL, params: Params | None = None) -> URL:
-    """The URL that a text is, with ``params`` added to its query; raises InvalidUrl.
+    """Parse a URL and add ``params`` to its query; raises InvalidUrl.
 
-    Spaces around the text are dropped; spaces in it, stray ``%`` and what is not ASCII are
-    percent-encoded (as UTF-8), and what is already encoded stays. ``params`` is a mapping,
-    pairs, or a query as text. A URL is taken as it is. No error repeats a password.
+    Spaces around the text are dropped. Spaces in it, stray ``%`` and non-ASCII characters are
+    percent-encoded as UTF-8; valid escapes stay. ``params`` is a mapping, pairs, or a query as
+    text. A URL is returned unchanged if there are no params. No error contains a password.
 
     >>> parse_url('http://host/a b', {'q': ['x', 1]}).target
     '/a%20b?q=x&q=1'
     """
     if isinstance(text, str):
-        # Secrets are not to lie about in a cache.
-        if "@" in text or len(text) > _LONGEST_CACHED:
-            url = _parsed(text)
+        # Keep no secrets in a cache.
+        if "@" in text or len(text) > _MAX_CACHED_LENGTH:
+            url = _parse(text)
         else:
-            url = _cached(text)
+            url = _parse_cached(text)
     elif isinstance(text, URL):
         url = text
     else:
-        raise InvalidUrl(f"a URL is a str, or what parse_url gave; not {type(text).__name__}")
+        raise InvalidUrl(f"a URL must be a str or a restkit.URL; got {type(text).__name__}")
     return url if params is None else url.with_params(params)
 
 
-def _parsed(text: str) -> URL:
+def join_uri(base: str | URL, *path: str | None, params: Params | None = None) -> URL:
+    """Append path parts and ``params`` to a base URL; raises InvalidUrl.
+
+    A path stays below the base, unlike a link on a page (RFC 3986 5.2): a slash in front does not
+    lead to the root, and ``..`` raises InvalidUrl. The result has one slash between two parts,
+    whether they have one or not. A slash at the end is kept from the last part, or from the base if
+    there is no part; None and ``''`` are no parts.
+
+    A part is URL text: ``/`` separates segments, ``?`` begins a query, escapes stay, and characters
+    that are not allowed are percent-encoded. Pass a name or an id through
+    ``urllib.parse.quote(name, safe='')`` first. The queries of the base, the parts and ``params``
+    are joined in this order. An absolute http or https URL replaces the base; another scheme raises
+    InvalidUrl.
+
+    >>> str(join_uri('http://host/db/?key=1', '/a b/', 'c', params={'q': ['x', None]}))
+    'http://host/db/a%20b/c?key=1&q=x&q='
+    """
+    url = parse_url(base)
+    for part in path:
+        if not (part is None or isinstance(part, str)):
+            raise InvalidUrl(f"a path must be a str; got {type(part).__name__}")
+        if part:
+            url = parse_url(part) if _HAS_SCHEME.match(part) else _append(url, part)
+    return url if params is None else url.with_params(params)
+
+
+def _append(base: URL, part: str) -> URL:
+    match = _PATH.fullmatch(part)
+    assert match  # every part is optional
+    path, query, fragment = match.groups()
+    _check_no_dot_segments(path)
+    target, _, base_query = base.target.partition("?")
+    if path:
+        target = f"{target.removesuffix('/')}/{path.removeprefix('/')}"
+    if queries := "&".join(filter(None, [base_query, query])):
+        target = f"{target}?{queries}"
+    # parse_url drops spaces at the end, but here they may be the end of a name.
+    target = target.replace(" ", "%20")
+    origin = str(URL(*base.origin)).removesuffix("/")
+    url = parse_url(f"{origin}{target}{fragment or ''}")
+    return URL(*base.origin, url.target, url.fragment, base.username, base.password)
+
+
+def _check_no_dot_segments(path: str) -> None:
+    """Raise InvalidUrl for a dot segment: a parser removes it together with the one before it."""
+    found = _DOT_SEGMENT.search(path)
+    if found:
+        raise InvalidUrl(
+            f"the path {path!r} has the segment {found[1]!r}, which would lead out of the base "
+            "URL; a name must not be made of dots alone"
+        )
+
+
+def _parse(text: str) -> URL:
     from urllib3.exceptions import LocationParseError
 
     try:
-        return _parts(_clean(text))
+        return _split(_strip(text))
     except (ValueError, LocationParseError) as exc:
-        # A name has been looked at by then, so that this is all it finds fault with.
+        # A host name is checked before urllib3 sees it, so it can only object to an address.
         by_urllib3 = isinstance(exc, LocationParseError)
-        reason = "what the brackets hold is no IPv6 address" if by_urllib3 else str(exc)
-        # The cause may repeat what it took for the host; where the password has a raw "/" in
-        # it, that is the password's first half. urllib3's repeats the whole text.
-        tells = "@" in text or (by_urllib3 and "?" in text)
-        raise InvalidUrl(f"{redact_text(text)}: {reason}") from (None if tells else exc)
+        reason = "the text in brackets is not an IPv6 address" if by_urllib3 else str(exc)
+        # Do not chain a cause that contains a secret. Ours may repeat the host: if the password has
+        # a raw "/" in it, this is its first half. urllib3's repeats the whole text.
+        has_secret = "@" in text or (by_urllib3 and "?" in text)
+        raise InvalidUrl(f"{redact_text(text)}: {reason}") from (None if has_secret else exc)
 
 
-_cached = lru_cache(maxsize=512)(_parsed)
+_parse_cached = lru_cache(maxsize=512)(_parse)
 
 
-def _parts(text: str) -> URL:
-    # Here and not above: urllib3 is most of what restkit takes to import, and importing a
-    # client that asks for nothing yet should not pay for it.
+def _split(text: str) -> URL:
+    # urllib3 is the largest part of restkit's import time. Imported here, a client that sends
+    # nothing does not pay for it.
     from urllib3.util.url import parse_url as parse
 
     match = _ABSOLUTE.fullmatch(text)
     if not match:
-        raise ValueError(_why_not_absolute(text))
+        raise ValueError(_explain_not_absolute(text))
     scheme, authority, rest = match[1].lower(), match[2], match[3]
     if "\\" in authority:
-        raise ValueError("a backslash before the path: readers differ on which host that is")
+        raise ValueError("a backslash before the path: programs differ on which host that is")
     userinfo, _, host_port = authority.rpartition("@")
     host, port = split_host_port(host_port)
-    parts = parse(f"{scheme}://{host}{stray_percents_encoded(rest)}")
+    parts = parse(f"{scheme}://{host}{encode_stray_percents(rest)}")
     return URL(
         scheme,
         (parts.host or "").strip("[]"),
         port or _DEFAULT_PORTS[scheme],
         parts.request_uri,
         parts.fragment,
-        *_user(userinfo),
+        *_decode_userinfo(userinfo),
     )
 
 
-def _clean(text: str) -> str:
-    """The text without spaces around it; ValueError for what no URL can have in it."""
+def _strip(text: str) -> str:
+    """Return the text without spaces around it; raise ValueError for a forbidden character."""
     text = text.strip(" ")
     fault = _CONTROL.search(text)
     if fault:
         code = ord(fault[0])
         raise ValueError(
-            f"the control character U+{code:04X} at {fault.start()}; percent-encoded it would "
-            f"be %{code:02X}"
+            f"control character U+{code:04X} at {fault.start()}; its percent-encoded form is "
+            f"%{code:02X}"
         )
     if not text.isascii():
         try:
             text.encode()
         except UnicodeEncodeError as exc:
             raise ValueError(
-                f"half a character (U+{ord(text[exc.start]):04X}) at {exc.start}; bytes that "
-                "are no UTF-8 must be percent-encoded"
+                f"lone surrogate U+{ord(text[exc.start]):04X} at {exc.start}; bytes that are not "
+                "UTF-8 must be percent-encoded"
             ) from None
     return text
 
 
-def _why_not_absolute(text: str) -> str:
+def _explain_not_absolute(text: str) -> str:
     match = _REFERENCE.fullmatch(text)
     scheme = match and match[1]
     if not scheme:
-        return "a relative URL; http:// or https:// and a host are wanted in front"
+        return "relative URL; it must begin with http:// or https:// and a host"
     if scheme.lower() in _DEFAULT_PORTS:
-        return f"two slashes and a host are wanted behind {scheme}:"
+        return f"{scheme}: must be followed by two slashes and a host"
     if "." in scheme or re.match("[0-9]", text[len(scheme) + 1 :]):
-        return "no scheme; http:// or https:// is wanted in front"
-    return f"restkit speaks http and https, not {scheme}"
+        return "no scheme; it must begin with http:// or https://"
+    return f"the scheme must be http or https; got {scheme}"
 
 
-def _user(userinfo: str) -> tuple[str | None, str | None]:
+def _decode_userinfo(userinfo: str) -> tuple[str | None, str | None]:
     if not userinfo:
         return None, None
     from urllib.parse import unquote
@@ -288,67 +344,11 @@ def _user(userinfo: str) -> tuple[str | None, str | None]:
             unquote(password, errors="strict") if colon else None
         )
     except UnicodeDecodeError:
-        # Not chained: that error has the bytes in it.
+        # Not chained: that error contains the bytes.
         raise ValueError("user name and password must be UTF-8, percent-encoded") from None
 
 
-def _authority(scheme: str, host: str, port: int) -> str:
+def _format_authority(scheme: str, host: str, port: int) -> str:
     if ":" in host:
         host = f"[{host}]"
     return host if port == _DEFAULT_PORTS[scheme] else f"{host}:{port}"
-
-
-_HAS_SCHEME = re.compile("[a-z][a-z0-9+.-]*://", re.IGNORECASE)
-_PATH = re.compile(r"([^?#]*)(?:\?([^#]*))?(#.*)?", re.DOTALL)
-# %2E is a dot (RFC 3986 6.2.2.2): who normalizes on the way takes both out of the path.
-_DOTS = re.compile(r"(?:^|/)((?:\.|%2[Ee]){1,2})(?:/|$)")
-
-
-def join_uri(base: str | URL, *path: str | None, params: Params | None = None) -> URL:
-    """The URL of ``path``, in one part or several, behind ``base``; raises InvalidUrl.
-
-    Parts are joined by one slash, which they may have or not; a slash at the end is kept as the
-    last part has it, or as the base has it where there is no part: None and ``''`` are none. A
-    part is text of a URL: a ``/`` in it parts segments, ``?`` begins a query, what is encoded
-    stays, and what cannot stand in a URL is percent-encoded. What is not (a name, an id) goes
-    through ``urllib.parse.quote(name, safe='')`` first. The queries of base and parts and
-    ``params`` follow each other. An absolute URL stands for itself; of another scheme than http
-    and https it is InvalidUrl.
-
-    >>> str(join_uri('http://host/db/?key=1', '/a b/', 'c', params={'q': ['x', None]}))
-    'http://host/db/a%20b/c?key=1&q=x&q='
-    """
-    url = parse_url(base)
-    for part in path:
-        if not (part is None or isinstance(part, str)):
-            raise InvalidUrl(f"a path is a str, and not of type {type(part).__name__}")
-        if part:
-            url = parse_url(part) if _HAS_SCHEME.match(part) else _behind(url, part)
-    return url if params is None else url.with_params(params)
-
-
-def _behind(base: URL, part: str) -> URL:
-    match = _PATH.fullmatch(part)
-    assert match  # every part of it may be missing
-    path, query, fragment = match.groups()
-    _refuse_dots(path)
-    target, _, before = base.target.partition("?")
-    if path:
-        target = f"{target.removesuffix('/')}/{path.removeprefix('/')}"
-    if queries := "&".join(filter(None, [before, query])):
-        target = f"{target}?{queries}"
-    # parse_url drops spaces at the end, where they may be the end of a name.
-    target = target.replace(" ", "%20")
-    origin = str(URL(*base.origin)).removesuffix("/")
-    url = parse_url(f"{origin}{target}{fragment or ''}")
-    return URL(*base.origin, url.target, url.fragment, base.username, base.password)
-
-
-def _refuse_dots(path: str) -> None:
-    """A segment of dots is taken out of a path, with what is before it, wherever it is read."""
-    found = _DOTS.search(path)
-    if found:
-        raise InvalidUrl(
-            f"the path {path!r} has the segment {found[1]!r} in it, which would lead elsewhere; no "
-            "name of a resource is made of dots alone"
-        )

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from restkit.errors import PayloadNotReplayable
-from restkit.io.files import BLOCK
+from restkit.io.buffers import Buffer
+from restkit.io.files import CHUNK_SIZE
 from restkit.payload.base import Payload, check_sendable
 from restkit.zip.entry import ZipStreamFile
-from restkit.zip.folder import find_files
+from restkit.zip.folder import Symlinks, find_files
 from restkit.zip.member import Member
-from restkit.zip.names import name_deduplicator_default, unique_names
+from restkit.zip.names import Deduplication, name_deduplicator_default, unique_names
 from restkit.zip.records import COMPRESSION_METHOD_DEFLATE, Directory
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Generator, Iterable, Iterator, Sequence
-
-    from restkit.io.buffers import Buffer
-    from restkit.zip.folder import Symlinks
-    from restkit.zip.names import Deduplication
 
 
 _MIN_CHUNK = 64 * 1024  # smaller chunks are joined, as each one would be a packet of its own
@@ -114,8 +111,8 @@ class ZipStream(Payload):
         finally:
             self._current = None
         end = directory.encode()
-        for at in range(0, len(end), BLOCK):
-            yield end[at : at + BLOCK]
+        for at in range(0, len(end), CHUNK_SIZE):
+            yield end[at : at + CHUNK_SIZE]
 
 
 def stream_zip(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import stat
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING
 
 from restkit.errors import PayloadError
+from restkit.payload.base import Payload
 from restkit.payload.convert import as_payload
 from restkit.payload.values import encode_utf_8
 from restkit.zip.records import (
@@ -16,10 +16,6 @@ from restkit.zip.records import (
     COMPRESSION_METHOD_LZMA,
     COMPRESSION_METHOD_NONE,
 )
-
-if TYPE_CHECKING:
-    from restkit.payload.base import Payload
-
 
 _SUPPORTED_METHODS = (COMPRESSION_METHOD_NONE, COMPRESSION_METHOD_DEFLATE)
 _OTHER_METHODS = {COMPRESSION_METHOD_BZIP2: "bzip2", COMPRESSION_METHOD_LZMA: "lzma"}

@@ -5,24 +5,20 @@ from __future__ import annotations
 import io
 import os
 import stat
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from restkit.errors import PayloadError
-from restkit.io.files import BLOCK, Region
+from restkit.io.buffers import Buffer
+from restkit.io.files import CHUNK_SIZE, Region
+from restkit.payload.base import Payload
 from restkit.payload.convert import as_payload
 from restkit.payload.files import RegularPayload
 from restkit.zip.entry import ZipStreamFile
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from restkit.io.buffers import Buffer
-    from restkit.payload.base import Payload
-
 
 Symlinks: TypeAlias = Literal["follow", "keep", "skip"]
 """The treatment of symbolic links in a folder."""
@@ -184,7 +180,7 @@ class _FolderFile(RegularPayload):
             yield Region(file, 0, self.length)
 
     def __iter__(self) -> Iterator[Buffer]:
-        if self.length <= BLOCK:
+        if self.length <= CHUNK_SIZE:
             data = self._read_small()
             if len(data) == self.length:
                 self._started = True

@@ -7,17 +7,18 @@ them. The same holds for the CRC of stored bytes that are already in memory. Str
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from contextlib import closing
-from typing import TYPE_CHECKING
 
 from restkit.content_encoding.compressors import crc32, deflate_raw, open_raw_deflate
 from restkit.content_encoding.payloads import CompressPass
 from restkit.content_encoding.worker import BackgroundWorker
 from restkit.errors import PayloadError
-from restkit.io.buffers import close_if_it_can
+from restkit.io.buffers import Buffer, close_if_possible
+from restkit.payload.base import Payload
 from restkit.payload.files import RegularPayload
 from restkit.payload.values import BufferPayload, BytesPayload
-from restkit.zip.entry import check_name
+from restkit.zip.entry import ZipStreamFile, check_name
 from restkit.zip.records import (
     COMPRESSION_METHOD_DEFLATE,
     COMPRESSION_METHOD_NONE,
@@ -30,14 +31,6 @@ from restkit.zip.records import (
     encode_timestamp,
     may_need_zip64,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Generator
-
-    from restkit.io.buffers import Buffer
-    from restkit.payload.base import Payload
-    from restkit.zip.entry import ZipStreamFile
-
 
 _MAX_SMALL = 1024 * 1024
 _LEVEL = 5  # of restkit 1 to 4; level 6 takes 50 % more time for 1 % less output
@@ -164,7 +157,7 @@ class _SummedChunks:
                 self.size += len(chunk)
                 yield chunk
         finally:
-            close_if_it_can(chunks)
+            close_if_possible(chunks)
 
 
 def _copy(source: _SummedChunks) -> Generator[bytes, None, None]:

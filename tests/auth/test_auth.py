@@ -1,4 +1,4 @@
-"""Credentials: Basic, Bearer, functions and netrc, what ``auth=`` takes, and where they go."""
+"""Basic, Bearer, functions and netrc; the option ``auth``; which requests get credentials."""
 
 from __future__ import annotations
 
@@ -18,15 +18,17 @@ from restkit.auth.digest import DigestAuth
 from restkit.client.options import Settings
 from support import ScriptedServer, field, response
 
+pytestmark = pytest.mark.smoke
+
 USER, PASSWORD = "us@er", "p:w-s3cret"
 
 
-def made(url="http://a.test/", headers=()):
+def make_request(url="http://a.test/", headers=()):
     return Request("GET", parse_url(url), Headers(headers))
 
 
-def sent_by(auth: Auth, url="http://a.test/") -> str | None:
-    request = made(url)
+def authorization_of(auth: Auth, url="http://a.test/") -> str | None:
+    request = make_request(url)
     auth.authorize(request)
     return request.headers.get("Authorization")
 
@@ -39,7 +41,7 @@ def basic(user: str, password: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("user", "password", "sent"),
+    ("user", "password", "expected"),
     [
         ("Aladdin", "open sesame", "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="),  # RFC 7617 2
         ("test", "123£", "Basic dGVzdDoxMjPCow=="),  # RFC 7617 2.1
@@ -47,23 +49,23 @@ def basic(user: str, password: str) -> str:
         ("us@er", "p:w", "Basic dXNAZXI6cDp3"),
     ],
 )
-def test_basic_is_both_in_utf_8(user, password, sent):
-    assert sent_by(BasicAuth(user, password)) == sent
+def test_basic_encodes_user_and_password_in_utf_8(user, password, expected):
+    assert authorization_of(BasicAuth(user, password)) == expected
 
 
 @pytest.mark.parametrize(
     ("user", "password", "fault"),
     [
-        ("a:b", "p", "user name has a colon"),
-        ("a\r\nX: y", "p", r"user name has U\+000D at 1"),
-        ("a", "p\n", r"password has U\+000A at 1"),
-        ("a", "p\0", r"password has U\+0000 at 1"),
-        ("a", "p\ud800", r"password has U\+D800 at 1"),
-        (b"a", "p", "user name is of type bytes; str"),
-        ("a", None, "password is of type NoneType; str"),
+        ("a:b", "p", "user name must not contain a colon"),
+        ("a\r\nX: y", "p", r"user name contains U\+000D at 1"),
+        ("a", "p\n", r"password contains U\+000A at 1"),
+        ("a", "p\0", r"password contains U\+0000 at 1"),
+        ("a", "p\ud800", r"password contains U\+D800 at 1"),
+        (b"a", "p", "user name must be a str; got bytes"),
+        ("a", None, "password must be a str; got NoneType"),
     ],
 )
-def test_what_basic_cannot_say_is_refused_and_not_shown(user, password, fault):
+def test_basic_rejects_text_that_cannot_be_sent_and_hides_it(user, password, fault):
     with pytest.raises(RequestError, match=fault) as caught:
         BasicAuth(user, password)
     assert caught.value.__cause__ is None
@@ -71,25 +73,25 @@ def test_what_basic_cannot_say_is_refused_and_not_shown(user, password, fault):
         assert password not in str(caught.value)
 
 
-def test_bearer_is_the_token():
-    assert sent_by(BearerAuth("mF_9.B5f-4.1JqM")) == "Bearer mF_9.B5f-4.1JqM"
+def test_bearer_sends_the_token():
+    assert authorization_of(BearerAuth("mF_9.B5f-4.1JqM")) == "Bearer mF_9.B5f-4.1JqM"
 
 
 @pytest.mark.parametrize("token", ["", "a b", "token\n", "tok\r\nX: y", "é", b"token", None])
-def test_what_is_no_token_is_refused_and_not_shown(token):
+def test_bearer_rejects_an_invalid_token_and_hides_it(token):
     with pytest.raises(RequestError, match="the token ") as caught:
         BearerAuth(token)
     assert "tok\r" not in str(caught.value)
 
 
-class Named(Auth):
-    """The least that one of a user's own needs."""
+class MinimalAuth(Auth):
+    """A subclass with the least that it needs."""
 
     def authorize(self, request):
         request.headers["X-Name"] = "me"
 
 
-def test_no_secret_is_in_a_repr_and_equal_ones_are_equal():
+def test_credentials_compare_by_value_and_hide_secrets_in_repr():
     secrets = ["us@er", "s3cret", basic(USER, PASSWORD)]
     for kind, given, other in [
         (BasicAuth, (USER, PASSWORD), (USER, "other")),
@@ -98,35 +100,35 @@ def test_no_secret_is_in_a_repr_and_equal_ones_are_equal():
         (CallableAuth, (functools.partial(print, "s3cret"),), (len,)),
         (NetrcAuth, ("/no/such/file",), ()),
     ]:
-        one, same = kind(*given), kind(*given)
-        assert (one == same, hash(one) == hash(same), one != kind(*other)) == (True,) * 3, kind
-        assert one != given
-        assert one != Named()
-        shown = repr(one) + str(Settings(auth=one))
-        assert not any(secret in shown for secret in secrets), shown
+        auth, same = kind(*given), kind(*given)
+        assert (auth == same, hash(auth) == hash(same), auth != kind(*other)) == (True,) * 3, kind
+        assert auth != given
+        assert auth != MinimalAuth()
+        text = repr(auth) + str(Settings(auth=auth))
+        assert not any(secret in text for secret in secrets), text
 
 
-def test_a_request_that_bears_credentials_shows_and_pickles_none():
-    request = made(f"http://us%40er:{PASSWORD}@a.test/")
+def test_request_with_credentials_hides_them_in_repr_and_pickle():
+    request = make_request(f"http://us%40er:{PASSWORD}@a.test/")
     BasicAuth(USER, PASSWORD).authorize(request)
-    for shown in (
+    for text in (
         repr(request),
         repr(request.headers),
         str(pickle.dumps(request)),
         repr(request.url),
     ):
-        assert basic(USER, PASSWORD) not in shown
-        assert PASSWORD not in shown
+        assert basic(USER, PASSWORD) not in text
+        assert PASSWORD not in text
 
 
-# What auth= takes
+# The option auth
 
 
-def test_auth_takes_what_it_names():
+def test_option_converts_every_form():
     assert as_auth(None) is None
     assert as_auth(("user", "pass")) == as_auth(["user", "pass"]) == BasicAuth("user", "pass")
-    mine = Named()
-    assert as_auth(mine) is mine
+    own = MinimalAuth()
+    assert as_auth(own) is own
     assert as_auth("netrc") == NetrcAuth()
     assert as_auth(len) == CallableAuth(len)
 
@@ -134,16 +136,16 @@ def test_auth_takes_what_it_names():
 @pytest.mark.parametrize(
     ("value", "fault"),
     [
-        ("s3cret", "was given a text"),
-        (("user",), "1 values"),
-        (("user", "s3cret", "x"), "3 values"),
-        (BasicAuth, "the class BasicAuth"),
-        (1, "was given int"),
-        ({"user": "s3cret"}, "was given dict"),
-        (("user", 1), "password is of type int"),
+        ("s3cret", "got another str"),
+        (("user",), "got a tuple of 1"),
+        (("user", "s3cret", "x"), "got a tuple of 3"),
+        (BasicAuth, "got the class BasicAuth"),
+        (1, "got int"),
+        ({"user": "s3cret"}, "got dict"),
+        (("user", 1), "password must be a str; got int"),
     ],
 )
-def test_anything_else_is_refused_without_being_shown(value, fault, client):
+def test_option_rejects_other_values_and_hides_them(value, fault, client):
     with pytest.raises(RequestError, match=fault) as caught:
         client.get("http://127.0.0.1:9/", auth=value)
     assert "s3cret" not in str(caught.value)
@@ -153,32 +155,30 @@ def test_anything_else_is_refused_without_being_shown(value, fault, client):
 # A function
 
 
-def test_a_function_changes_the_request_of_each_try():
+def test_function_changes_the_request_of_each_attempt():
     seen = []
 
     def sign(request):
-        seen.append(request.headers.get("X-Try"))
-        request.headers["X-Try"] = str(len(seen))
+        seen.append(request.headers.get("X-Attempt"))
+        request.headers["X-Attempt"] = str(len(seen))
         return request
 
     moved = response(b"", "Location: /there", status="307 Moved")
     with ScriptedServer.serving(moved, response(b"there")) as server, Client(timeout=20) as client:
         client.post(server.url(), b"payload", auth=sign)
-    assert seen == [None, None], "each try is a fresh copy"
-    assert [field(request, "x-try") for request in server.requests] == ["1", "2"]
+    assert seen == [None, None], "each attempt is a fresh copy"
+    assert [field(request, "x-attempt") for request in server.requests] == ["1", "2"]
 
 
-def test_a_function_may_return_nothing_else_than_the_request(client):
-    with pytest.raises(
-        TypeError, match="returned an object of type str; it is to change"
-    ) as caught:
+def test_function_must_return_the_request_or_none(client):
+    with pytest.raises(TypeError, match=r"must change the request .* it returned str") as caught:
         client.get("http://127.0.0.1:9/", auth=lambda request: "Bearer s3cret")
     assert "s3cret" not in str(caught.value)
-    with pytest.raises(TypeError, match="returned an object of type Request"):
-        CallableAuth(copy.copy).authorize(made())
+    with pytest.raises(TypeError, match="it returned Request"):
+        CallableAuth(copy.copy).authorize(make_request())
 
 
-def test_what_a_function_raises_reaches_the_caller_as_it_is(client):
+def test_exception_of_a_function_is_raised_unchanged(client):
     def fails(request):
         raise KeyError("mine")
 
@@ -191,7 +191,7 @@ def test_what_a_function_raises_reaches_the_caller_as_it_is(client):
 
 @pytest.fixture
 def netrc(tmp_path):
-    """Writes a netrc file; returns its path."""
+    """A function that writes a netrc file and returns its path."""
 
     def write(text: str) -> Path:
         path = tmp_path / "logins"
@@ -210,60 +210,60 @@ machine B.Test
 """
 
 
-def test_netrc_gives_a_host_its_login_and_others_none(netrc):
+def test_netrc_sends_the_login_of_the_host_only(netrc):
     auth = NetrcAuth(netrc(LOGINS))
-    assert sent_by(auth, "http://a.test:81/x") == basic("me", "s3cret")
-    assert sent_by(auth, "https://a.test/") == basic("me", "s3cret")
-    assert sent_by(auth, "http://b.test/") == basic("you", "yours")
-    assert sent_by(auth, "http://c.test/") is None
-    assert sent_by(auth, "http://sub.a.test/") is None
+    assert authorization_of(auth, "http://a.test:81/x") == basic("me", "s3cret")
+    assert authorization_of(auth, "https://a.test/") == basic("me", "s3cret")
+    assert authorization_of(auth, "http://b.test/") == basic("you", "yours")
+    assert authorization_of(auth, "http://c.test/") is None
+    assert authorization_of(auth, "http://sub.a.test/") is None
 
 
-def test_netrc_has_its_default_for_all_the_others(netrc):
+def test_netrc_default_is_for_all_other_hosts(netrc):
     auth = NetrcAuth(netrc(LOGINS + "default login anyone password guest\n"))
-    assert sent_by(auth, "http://a.test/") == basic("me", "s3cret")
-    assert sent_by(auth, "http://c.test/") == basic("anyone", "guest")
+    assert authorization_of(auth, "http://a.test/") == basic("me", "s3cret")
+    assert authorization_of(auth, "http://c.test/") == basic("anyone", "guest")
 
 
 def test_W22_netrc_is_read_once(netrc):
     path = netrc(LOGINS)
     auth = NetrcAuth(path)
     path.write_text("machine a.test login new password new\n")
-    assert sent_by(auth) == basic("new", "new"), "not before it is needed"
+    assert authorization_of(auth) == basic("new", "new"), "it is read at the first request"
     path.write_text("machine a.test login newer password newer\n")
-    assert sent_by(auth) == basic("new", "new")
+    assert authorization_of(auth) == basic("new", "new")
 
 
-def test_netrc_is_the_file_that_the_environment_names_or_the_one_at_home(
+def test_netrc_file_is_that_of_the_environment_or_of_the_home_directory(
     netrc, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("NETRC", str(netrc(LOGINS)))
-    assert sent_by(NetrcAuth()) == basic("me", "s3cret")
+    assert authorization_of(NetrcAuth()) == basic("me", "s3cret")
     home = tmp_path / "home"
     home.mkdir()
     (home / ".netrc").write_text("machine a.test login home password home\n")
     (home / ".netrc").chmod(0o600)
     monkeypatch.setenv("HOME", str(home))
-    assert sent_by(NetrcAuth()) == basic("me", "s3cret")
-    assert sent_by(NetrcAuth("~/.netrc")) == basic("home", "home")
+    assert authorization_of(NetrcAuth()) == basic("me", "s3cret")
+    assert authorization_of(NetrcAuth("~/.netrc")) == basic("home", "home")
     monkeypatch.setenv("NETRC", "")
-    assert sent_by(NetrcAuth()) == basic("home", "home")
+    assert authorization_of(NetrcAuth()) == basic("home", "home")
 
 
-def test_a_netrc_that_is_missing_has_no_logins(tmp_path, monkeypatch):
-    assert sent_by(NetrcAuth(tmp_path / "missing")) is None
+def test_missing_netrc_has_no_logins(tmp_path, monkeypatch):
+    assert authorization_of(NetrcAuth(tmp_path / "missing")) is None
     monkeypatch.delenv("NETRC")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert sent_by(NetrcAuth()) is None
+    assert authorization_of(NetrcAuth()) is None
 
 
-def test_a_netrc_at_home_that_others_may_read_is_refused(tmp_path, monkeypatch):
+def test_netrc_in_the_home_directory_that_others_may_read_raises(tmp_path, monkeypatch):
     monkeypatch.delenv("NETRC")
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / ".netrc").write_text(LOGINS)
     (tmp_path / ".netrc").chmod(0o644)
     with pytest.raises(RequestError, match=r"~/\.netrc: .*owner|nobody else may read it"):
-        sent_by(NetrcAuth())
+        authorization_of(NetrcAuth())
 
 
 @pytest.mark.parametrize(
@@ -274,9 +274,7 @@ def test_a_netrc_at_home_that_others_may_read_is_refused(tmp_path, monkeypatch):
         ("machine a.test\nlogin me\npasword s3cret\n", r"logins: line \d"),
     ],
 )
-def test_a_netrc_that_is_not_understood_names_file_and_line_and_no_secret(
-    text, fault, netrc, client
-):
+def test_invalid_netrc_raises_with_file_and_line_and_no_secret(text, fault, netrc, client):
     with pytest.raises(RequestError, match=fault) as caught:
         client.get("http://127.0.0.1:9/x", auth=NetrcAuth(netrc(text)))
     assert "s3cret" not in str(caught.value)
@@ -284,21 +282,21 @@ def test_a_netrc_that_is_not_understood_names_file_and_line_and_no_secret(
     assert str(caught.value).startswith("GET http://127.0.0.1:9/x: ")
 
 
-def test_a_netrc_that_cannot_be_read_says_why(tmp_path):
+def test_unreadable_netrc_raises_with_the_reason(tmp_path):
     with pytest.raises(RequestError, match="cannot be read: Is a directory"):
-        sent_by(NetrcAuth(tmp_path))
+        authorization_of(NetrcAuth(tmp_path))
     (tmp_path / "latin").write_bytes(b"machine a.test login me password \xff\xfe\n")
     if locale.getpreferredencoding(False).lower() == "utf-8":
-        with pytest.raises(RequestError, match="latin is no text in UTF-8"):
-            sent_by(NetrcAuth(tmp_path / "latin"))
+        with pytest.raises(RequestError, match="latin must be text in UTF-8"):
+            authorization_of(NetrcAuth(tmp_path / "latin"))
 
 
-def test_a_netrc_with_an_odd_login_is_refused_as_any_other(netrc):
-    with pytest.raises(RequestError, match="user name has a colon"):
-        sent_by(NetrcAuth(netrc("machine a.test login a:b password s3cret\n")))
+def test_netrc_login_is_checked_like_basic(netrc):
+    with pytest.raises(RequestError, match="user name must not contain a colon"):
+        authorization_of(NetrcAuth(netrc("machine a.test login a:b password s3cret\n")))
 
 
-# On the wire: who gets them
+# On the wire: which server gets them
 
 
 OK = response(b"there")
@@ -308,9 +306,9 @@ def moved_to(url: str) -> bytes:
     return response(b"", f"Location: {url}", status="302 Found")
 
 
-def test_R17_user_info_is_sent_as_basic_percent_decoded_and_not_in_the_url(client):
+def test_R17_user_info_is_decoded_and_sent_as_basic(client):
     with ScriptedServer.serving(OK) as server:
-        answer = client.get(server.url("/x?q").replace("://", "://us%40er:p%3Aw@"))
+        got = client.get(server.url("/x?q").replace("://", "://us%40er:p%3Aw@"))
         client.get(server.url().replace("://", "://j%C3%A4s%C3%B8n:@"))
         client.get(server.url().replace("://", "://alone@"))
     first, second, third = server.requests
@@ -319,7 +317,7 @@ def test_R17_user_info_is_sent_as_basic_percent_decoded_and_not_in_the_url(clien
     assert field(first, "authorization") == basic("us@er", "p:w")
     assert field(second, "authorization") == basic("jäsøn", "")
     assert field(third, "authorization") == basic("alone", "")
-    assert str(answer.final_url) == server.url("/x?q")
+    assert str(got.final_url) == server.url("/x?q")
 
 
 def test_R17_user_info_is_not_sent_to_another_host(client):
@@ -327,14 +325,14 @@ def test_R17_user_info_is_not_sent_to_another_host(client):
         ScriptedServer.serving(OK) as other,
         ScriptedServer.serving(moved_to(other.url())) as server,
     ):
-        answer = client.get(server.url().replace("://", "://us%40er:p%3Aw@"))
-    assert answer.body == b"there"
+        got = client.get(server.url().replace("://", "://us%40er:p%3Aw@"))
+    assert got.body == b"there"
     assert field(server.request, "authorization") == basic("us@er", "p:w")
     assert field(other.request, "authorization") is None
     assert b"us%40er" not in other.request
 
 
-def put(request):
+def set_name(request):
     request.headers["X-Name"] = "me"
 
 
@@ -343,22 +341,22 @@ def put(request):
     [
         ((USER, PASSWORD), "authorization"),
         (BearerAuth("token"), "authorization"),
-        (Named(), "x-name"),
-        (put, "x-name"),
+        (MinimalAuth(), "x-name"),
+        (set_name, "x-name"),
     ],
-    ids=["basic", "bearer", "of one's own", "a function"],
+    ids=["basic", "bearer", "subclass", "function"],
 )
-def test_C01_credentials_go_along_within_an_origin_and_stay_behind_it(auth, name, client):
+def test_C01_redirect_keeps_credentials_within_the_origin_only(auth, name, client):
     with ScriptedServer.serving(OK) as other:
-        answers = moved_to("/second"), moved_to(other.url())
-        with ScriptedServer.serving(*answers) as server:
+        responses = moved_to("/second"), moved_to(other.url())
+        with ScriptedServer.serving(*responses) as server:
             client.get(server.url(), auth=auth)
     assert all(field(request, name) for request in server.requests)
     assert len(server.requests) == 2
     assert field(other.request, name) is None
 
 
-def test_C02_netrc_is_used_only_when_asked_for(netrc, monkeypatch):
+def test_C02_netrc_is_used_only_if_it_is_given(netrc, monkeypatch):
     monkeypatch.setenv("NETRC", str(netrc("machine 127.0.0.1 login me password s3cret\n")))
     with ScriptedServer.serving(OK) as server:
         restkit.get(server.url())
@@ -372,7 +370,7 @@ def test_C02_netrc_is_used_only_when_asked_for(netrc, monkeypatch):
     assert sent == [None, None, basic("me", "s3cret"), basic("me", "s3cret"), None]
 
 
-def test_C02_netrc_is_never_used_over_explicit_credentials(netrc):
+def test_C02_explicit_credentials_override_netrc(netrc):
     auth = NetrcAuth(netrc("machine 127.0.0.1 login me password s3cret\n"))
     with ScriptedServer.serving(OK) as server, Client(timeout=20, auth=auth) as client:
         with_user = server.url().replace("://", "://you:yours@")
@@ -386,48 +384,48 @@ def test_C02_netrc_is_never_used_over_explicit_credentials(netrc):
     assert sent == ["Mine", None, yours, yours, yours]
 
 
-def test_netrc_is_asked_again_for_the_host_that_a_redirect_leads_to(netrc):
+def test_netrc_is_used_again_for_the_host_of_a_redirect(netrc):
     logins = "machine a.test login at-a password a\nmachine b.test login at-b password b\n"
     auth = NetrcAuth(netrc(logins))
-    places = dict.fromkeys(("a.test", "b.test", "c.test"), "127.0.0.1")
+    addresses = dict.fromkeys(("a.test", "b.test", "c.test"), "127.0.0.1")
 
-    def answer(peer):
+    def respond(peer):
         while request := peer.next_request():
             following = {"a.test": "b.test", "b.test": "c.test"}.get(host_of(request))
             peer.send(moved_to(f"http://{following}:{server.port}/") if following else OK)
 
-    with ScriptedServer(answer) as server, Client(auth=auth, resolve=places) as client:
+    with ScriptedServer(respond) as server, Client(auth=auth, resolve=addresses) as client:
         client.get(f"http://a.test:{server.port}/")
     sent = [field(request, "authorization") for request in server.requests]
     assert sent == [basic("at-a", "a"), basic("at-b", "b"), None]
 
 
-def test_C02_the_default_of_netrc_is_not_used_where_a_redirect_leads_to(netrc):
+def test_C02_netrc_default_is_not_used_after_a_redirect(netrc):
     logins = "machine b.test login at-b password b\ndefault login anyone password guest\n"
     auth = NetrcAuth(netrc(logins))
-    places = dict.fromkeys(("a.test", "b.test", "c.test"), "127.0.0.1")
+    addresses = dict.fromkeys(("a.test", "b.test", "c.test"), "127.0.0.1")
 
-    def answer(peer):
+    def respond(peer):
         while request := peer.next_request():
             following = {"a.test": "b.test", "b.test": "c.test"}.get(host_of(request))
             peer.send(moved_to(f"http://{following}:{server.port}/") if following else OK)
 
-    with ScriptedServer(answer) as server, Client(auth=auth, resolve=places) as client:
+    with ScriptedServer(respond) as server, Client(auth=auth, resolve=addresses) as client:
         client.get(f"http://a.test:{server.port}/")
         client.get(f"http://c.test:{server.port}/")
     sent = [field(request, "authorization") for request in server.requests]
     assert sent == [basic("anyone", "guest"), basic("at-b", "b"), None, basic("anyone", "guest")]
 
 
-def test_user_info_of_a_location_is_nobody_to_netrc(netrc):
+def test_netrc_ignores_user_info_in_a_location(netrc):
     auth = NetrcAuth(netrc(LOGINS))
 
-    def answer(peer):
+    def respond(peer):
         while request := peer.next_request():
             there = f"http://evil:pw@127.0.0.1:{server.port}/b"
             peer.send(OK if b" /b " in request else moved_to(there))
 
-    with ScriptedServer(answer) as server, Client(auth=auth) as client:
+    with ScriptedServer(respond) as server, Client(auth=auth) as client:
         client.get(server.url("/a"))
     assert [field(request, "authorization") for request in server.requests] == [None, None]
 
@@ -437,23 +435,28 @@ def host_of(request: bytes) -> str:
 
 
 @pytest.mark.parametrize("name", ["Authorization", "AUTHORIZATION"])
-def test_a_header_of_the_callers_goes_before_auth(name, client):
+def test_authorization_header_of_the_call_overrides_auth(name, client):
     with ScriptedServer.serving(response(b"", status="401 Unauthorized")) as server:
         client.get(server.url(), headers={name: "Mine own"}, auth=(USER, PASSWORD))
         client.get(server.url(), headers={name: "Mine own"}, auth=DigestAuth(USER, PASSWORD))
     assert [field(request, "authorization") for request in server.requests] == ["Mine own"] * 2
 
 
-def test_a_401_without_a_challenge_that_is_answered_is_an_answer(client):
+def test_401_without_a_supported_challenge_is_the_response(client):
     challenge = response(b"no", 'WWW-Authenticate: Basic realm="r"', status="401 Unauthorized")
     with ScriptedServer.serving(challenge) as server:
-        for auth in ((USER, PASSWORD), BearerAuth("token"), DigestAuth(USER, PASSWORD), Named()):
-            answer = client.get(server.url(), auth=auth)
-            assert (answer.status, answer.body, answer.history) == (401, b"no", ())
+        for auth in (
+            (USER, PASSWORD),
+            BearerAuth("token"),
+            DigestAuth(USER, PASSWORD),
+            MinimalAuth(),
+        ):
+            got = client.get(server.url(), auth=auth)
+            assert (got.status, got.body, got.history) == (401, b"no", ())
     assert len(server.requests) == 4
 
 
-def test_who_a_call_says_it_is_goes_over_an_authorization_of_its_clients_defaults():
+def test_auth_of_a_call_overrides_the_authorization_header_of_the_client():
     with ScriptedServer.serving(response(b"")) as server:
         with Client(headers={"Authorization": "Bearer of the client"}) as client:
             client.get(server.url())
@@ -464,7 +467,7 @@ def test_who_a_call_says_it_is_goes_over_an_authorization_of_its_clients_default
     assert found == ["Bearer of the client", "Basic YTpi", "Basic YTpi", "Bearer of the call"]
 
 
-def test_user_info_does_not_take_the_place_of_credentials_that_were_chosen():
+def test_auth_of_the_client_overrides_user_info():
     with ScriptedServer.serving(response(b"")) as server:
         with Client(auth=BearerAuth("chosen")) as client:
             client.get(server.url().replace("//", "//a:b@"))

@@ -10,6 +10,8 @@ import restkit
 from restkit import Client, DigestAuth, RedirectLimit
 from support.httpbin import Httpbin
 
+pytestmark = pytest.mark.peer(name="httpbin")
+
 
 @pytest.fixture(scope="module")
 def httpbin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Httpbin]:

@@ -22,6 +22,8 @@ from restkit.headers import Headers
 from restkit.payload.values import BytesPayload
 from support import ScriptedServer, body_of, field, fields_of, head_of, payload_of, response
 
+pytestmark = pytest.mark.smoke
+
 OK = response(b"there")
 
 

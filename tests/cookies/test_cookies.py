@@ -1,4 +1,4 @@
-"""The jar of a Client: what it takes from whom, what it sends to whom, and how users see it."""
+"""Cookies of a Client: parsing, who may set and get them, the mapping, threads and forks."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from restkit import Client, Headers, HttpResponse, RequestError, parse_url, request
 from restkit.cookies.cookies import Cookies, as_cookies
-from restkit.cookies.jar_policy import cookie_for, strict_policy
-from restkit.cookies.own_jar import MOST
+from restkit.cookies.indexed_jar import MAX_COOKIES
+from restkit.cookies.jar_policy import make_cookie, make_strict_policy
 from restkit.cookies.set_cookie import SetCookie, accept_cookie, parse_set_cookie
 from restkit.message.request import Request
 from support import ScriptedServer, field, response
@@ -27,30 +27,32 @@ NOW = 1_800_000_000  # 2027-01-15 08:00:00 UTC
 HTTPS = "https://www.example.com/a/b?q=/x/"
 
 
-def asked(url, headers=(), withheld=frozenset()):
-    return Request("GET", parse_url(url), Headers(headers), suppressed_headers=withheld)
+def make_request(url, headers=(), suppressed=frozenset()):
+    return Request("GET", parse_url(url), Headers(headers), suppressed_headers=suppressed)
 
 
-def after(*fields, url=HTTPS, cookies=None):
-    """A jar that has seen one answer with these Set-Cookie fields."""
+def cookies_after(*fields, url=HTTPS, cookies=None):
+    """Store the cookies of one response with these Set-Cookie fields."""
     cookies = Cookies() if cookies is None else cookies
-    got = asked(url)
-    cookies.take_from(got, HttpResponse.made(got, 200, [("Set-Cookie", one) for one in fields]))
+    made = make_request(url)
+    cookies.store_from_response(
+        made, HttpResponse.made(made, 200, [("Set-Cookie", one) for one in fields])
+    )
     return cookies
 
 
-def sent(cookies, url, **given):
-    """The Cookie header that a request to this URL gets, None for none."""
-    got = asked(url, **given)
-    cookies.put_on(got)
-    return got.headers.get("cookie")
+def cookie_header(cookies, url, **given):
+    """Return the Cookie header of a request to this URL, or None."""
+    made = make_request(url, **given)
+    cookies.add_to_request(made)
+    return made.headers.get("cookie")
 
 
 # One field
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("a=b", SetCookie("a", "b")),
         (" a = b c ; x", SetCookie("a", "b c")),
@@ -86,8 +88,8 @@ def sent(cookies, url, **given):
         ("a=b; Path=/\x7f", None),
     ],
 )  # fmt: skip
-def test_what_a_field_says(text, said):
-    assert parse_set_cookie(text, NOW) == said
+def test_parse_one_field(text, expected):
+    assert parse_set_cookie(text, NOW) == expected
 
 
 DAY = 784111777  # 1994-11-06 08:49:37 UTC
@@ -118,31 +120,31 @@ DAY = 784111777  # 1994-11-06 08:49:37 UTC
         ("soon", None),
     ],
 )
-def test_a_date_is_what_its_words_look_like(date, seconds):
-    said = parse_set_cookie(f"a=b; Expires={date}", NOW)
-    assert said == SetCookie("a", "b", expires=seconds)
+def test_date_is_parsed_by_the_form_of_its_words(date, seconds):
+    parsed = parse_set_cookie(f"a=b; Expires={date}", NOW)
+    assert parsed == SetCookie("a", "b", expires=seconds)
 
 
 @given(st.integers(0, 253402300799))
-def test_every_second_of_the_calendar_is_read_as_it_is_written(seconds):
+def test_any_formatted_date_is_parsed(seconds):
     field = f"a=b; Expires={formatdate(seconds, usegmt=True)}"
     assert parse_set_cookie(field, NOW) == SetCookie("a", "b", expires=seconds)
 
 
 @given(st.text('a=b; \t,"ExpiresMaxAgedomain-0123456789:\x00\x7f\xff/', max_size=80))
-def test_any_field_is_read_or_passed_over(text):
-    said = parse_set_cookie(text, NOW)
-    if said is not None:
-        after(text)
-        assert said.name
-        assert ";" not in said.name + said.value
+def test_any_field_is_parsed_or_ignored(text):
+    parsed = parse_set_cookie(text, NOW)
+    if parsed is not None:
+        cookies_after(text)
+        assert parsed.name
+        assert ";" not in parsed.name + parsed.value
 
 
-# Who may set what
+# Which server may set which cookie
 
 
 @pytest.mark.parametrize(
-    ("host", "domain", "kept_for"),
+    ("host", "domain", "stored_for"),
     [
         ("www.example.com", "", ""),
         ("www.example.com", "example.com", "example.com"),
@@ -177,13 +179,13 @@ def test_any_field_is_read_or_passed_over(text):
         ("www.ibm.de", "ibm.de", "ibm.de"),
     ],
 )
-def test_C08_a_domain_is_the_host_or_one_above_it(host, domain, kept_for):
+def test_C08_domain_must_be_the_host_or_a_parent(host, domain, stored_for):
     cookie = accept_cookie(SetCookie("a", "b", domain), parse_url(f"https://{host}/"))
-    assert cookie == (None if kept_for is None else SetCookie("a", "b", kept_for))
+    assert cookie == (None if stored_for is None else SetCookie("a", "b", stored_for))
 
 
 @pytest.mark.parametrize(
-    ("cookie", "scheme", "taken"),
+    ("cookie", "scheme", "stored"),
     [
         ("a=b; Secure", "https", True),
         ("a=b; Secure", "http", False),
@@ -198,57 +200,57 @@ def test_C08_a_domain_is_the_host_or_one_above_it(host, domain, kept_for):
         ("__Host-a=b; Secure; Path=/", "http", False),
     ],
 )
-def test_C08_secure_cookies_come_over_https_and_prefixes_are_held_to(cookie, scheme, taken):
-    cookies = after(cookie, url=f"{scheme}://www.example.com/")
-    assert len(cookies) == taken
+def test_C08_secure_cookies_need_https_and_prefixes_hold(cookie, scheme, stored):
+    cookies = cookies_after(cookie, url=f"{scheme}://www.example.com/")
+    assert len(cookies) == stored
 
 
 @pytest.mark.parametrize(
     "domain", ["other.com", "com", ".co.uk", "co.uk", "www.example.co.uk.evil"]
 )
-@pytest.mark.parametrize("jar", [None, CookieJar()], ids=["our own jar", "a jar that takes more"])
-def test_C08_what_is_for_others_is_not_stored_and_deletes_nothing(domain, jar):
+@pytest.mark.parametrize("jar", [None, CookieJar()], ids=["own jar", "jar with a weaker policy"])
+def test_C08_cookie_for_another_domain_stores_and_deletes_nothing(domain, jar):
     url = "https://shop.example.co.uk/"
     cookies = Cookies(jar)
     cookies.clear()
     for name in ("other.com", ".other.com", ".co.uk"):
         cookies.set("sid", "1", domain=name)
     before = sorted(one.domain for one in cookies.jar)
-    after(f"sid=2; Domain={domain}; Path=/", url=url, cookies=cookies)
-    after(f"sid=2; Domain={domain}; Path=/; Max-Age=0", url=url, cookies=cookies)
+    cookies_after(f"sid=2; Domain={domain}; Path=/", url=url, cookies=cookies)
+    cookies_after(f"sid=2; Domain={domain}; Path=/; Max-Age=0", url=url, cookies=cookies)
     assert sorted(one.domain for one in cookies.jar) == before
     assert {one.value for one in cookies.jar} == {"1"}
 
 
 @pytest.mark.parametrize("url", ["https://shop.co.uk/", "https://shop.example.co.uk/"])
-def test_C08_a_cookie_for_all_of_co_uk_is_not_stored(url):
-    assert after("sid=2; Domain=co.uk; Path=/", url=url).empty
+def test_C08_cookie_for_co_uk_is_not_stored(url):
+    assert cookies_after("sid=2; Domain=co.uk; Path=/", url=url).empty
 
 
-def test_C08_a_dot_at_the_end_does_not_make_com_a_domain():
-    cookies = after("a=1; Domain=com.; Path=/", url="http://evil.com./")
+def test_C08_com_with_a_dot_is_still_a_public_suffix():
+    cookies = cookies_after("a=1; Domain=com.; Path=/", url="http://evil.com./")
     assert cookies.empty
-    after("b=2; Domain=evil.com.; Path=/", url="http://evil.com./", cookies=cookies)
-    assert sent(cookies, "http://evil.com./") == "b=2"
+    cookies_after("b=2; Domain=evil.com.; Path=/", url="http://evil.com./", cookies=cookies)
+    assert cookie_header(cookies, "http://evil.com./") == "b=2"
     for other in ("http://bank.com./", "http://bank.com/", "http://x.evil.com./"):
-        assert sent(cookies, other) is None
+        assert cookie_header(cookies, other) is None
 
 
-def test_what_came_over_https_is_not_replaced_or_deleted_over_http():
-    cookies = after("sid=1; Secure; Path=/")
+def test_cookie_from_https_is_not_replaced_or_deleted_over_http():
+    cookies = cookies_after("sid=1; Secure; Path=/")
     for field_ in ("sid=2; Path=/", "sid=2; Path=/; Domain=example.com", "sid=; Path=/; Max-Age=0"):
-        after(field_, "other=1", url="http://www.example.com/", cookies=cookies)
+        cookies_after(field_, "other=1", url="http://www.example.com/", cookies=cookies)
     assert sorted(cookies) == ["other", "sid"]
     assert cookies["sid"] == "1"
-    after("sid=3", url="http://www.example.org/", cookies=cookies)
+    cookies_after("sid=3", url="http://www.example.org/", cookies=cookies)
     assert {one.value for one in cookies.jar if one.name == "sid"} == {"1", "3"}
 
 
-# To whom what is sent
+# Which request gets which cookie
 
 
 @pytest.mark.parametrize(
-    ("set_by", "cookie", "to", "goes"),
+    ("set_by", "cookie", "url", "is_sent"),
     [
         (HTTPS, "s=1", "https://www.example.com/a/", True),
         (HTTPS, "s=1", "https://www.example.com/a", True),
@@ -287,82 +289,82 @@ def test_what_came_over_https_is_not_replaced_or_deleted_over_http():
         ("http://example.com./", "s=1", "http://example.com./", True),
     ],
 )  # fmt: skip
-def test_where_a_cookie_goes(set_by, cookie, to, goes):
-    cookies = after(cookie, url=set_by)
-    assert sent(cookies, to) == ("s=1" if goes else None)
+def test_cookie_is_sent_to_matching_urls(set_by, cookie, url, is_sent):
+    cookies = cookies_after(cookie, url=set_by)
+    assert cookie_header(cookies, url) == ("s=1" if is_sent else None)
 
 
-def test_each_field_is_a_cookie_and_all_go_in_one_header_the_longest_path_first():
-    cookies = after(
+def test_one_cookie_header_has_the_longest_path_first():
+    cookies = cookies_after(
         "a=1; Path=/", "b=2; Path=/a; Expires=Thu, 01 Jan 2099 00:00:00 GMT", "c=3; Path=/x"
     )
-    assert sent(cookies, "https://www.example.com/a/b") == "b=2; a=1"
-    after("a=4; Path=/", cookies=cookies)
-    after("b=; Path=/a; Max-Age=0", cookies=cookies)
-    assert sent(cookies, "https://www.example.com/a/b") == "a=4"
+    assert cookie_header(cookies, "https://www.example.com/a/b") == "b=2; a=1"
+    cookies_after("a=4; Path=/", cookies=cookies)
+    cookies_after("b=; Path=/a; Max-Age=0", cookies=cookies)
+    assert cookie_header(cookies, "https://www.example.com/a/b") == "a=4"
 
 
 @pytest.mark.parametrize("value", ["", '"quoted, and more"', "a=b==", "caf\xe9", "1|2|{'x': [3]}"])
-def test_a_value_goes_back_as_it_came(value):
-    assert sent(after(f"a={value}"), HTTPS) == f"a={value}"
+def test_value_is_sent_back_unchanged(value):
+    assert cookie_header(cookies_after(f"a={value}"), HTTPS) == f"a={value}"
 
 
-def test_a_header_of_the_callers_stays_alone_and_so_does_one_that_is_withheld():
-    cookies = after("a=1")
-    assert sent(cookies, HTTPS, headers=[("cookie", "mine=2")]) == "mine=2"
-    assert sent(cookies, HTTPS, withheld=frozenset({"cookie"})) is None
+def test_given_or_suppressed_cookie_header_is_kept():
+    cookies = cookies_after("a=1")
+    assert cookie_header(cookies, HTTPS, headers=[("cookie", "mine=2")]) == "mine=2"
+    assert cookie_header(cookies, HTTPS, suppressed=frozenset({"cookie"})) is None
 
 
-def test_a_host_has_at_most_180_cookies_and_the_oldest_go():
-    cookies = after("late=1", url="https://other.example.com/")
+def test_host_keeps_180_cookies_and_drops_the_oldest():
+    cookies = cookies_after("late=1", url="https://other.example.com/")
     for number in range(200):
-        after(f"c{number}=x", cookies=cookies)
+        cookies_after(f"c{number}=x", cookies=cookies)
     names = list(cookies)
     assert len(names) == 181
     assert {"c0", "c19"}.isdisjoint(names)
     assert {"late", "c20", "c199"} <= set(names)
 
 
-class Looked(DefaultCookiePolicy):
-    """A policy that counts the cookies it is shown."""
+class CountingPolicy(DefaultCookiePolicy):
+    """A policy that counts the cookies and domains that it is called with."""
 
-    looked = 0
+    calls = 0
 
     def return_ok(self, cookie, request):
-        self.looked += 1
+        self.calls += 1
         return super().return_ok(cookie, request)
 
     def domain_return_ok(self, domain, request):
-        self.looked += 1
+        self.calls += 1
         return super().domain_return_ok(domain, request)
 
 
-def test_only_the_cookies_of_the_domains_concerned_are_looked_at():
-    cookies, policy = Cookies(), Looked()
+def test_jar_examines_only_the_cookies_of_the_site():
+    cookies, policy = Cookies(), CountingPolicy()
     for number in range(500):
         cookies.set("x", "1", domain=f"h.example{number}.org")
-    after("a=1; Path=/", "b=2; Path=/; Domain=example.com", cookies=cookies)
+    cookies_after("a=1; Path=/", "b=2; Path=/; Domain=example.com", cookies=cookies)
     cookies.jar.set_policy(policy)
-    assert sent(cookies, HTTPS) == "a=1; b=2"
-    assert policy.looked <= 4
-    assert len(cookies.jar.near("www.example.com")) == 2
-    assert sent(cookies, "http://h.example7.org/") == "x=1"
+    assert cookie_header(cookies, HTTPS) == "a=1; b=2"
+    assert policy.calls <= 4
+    assert len(cookies.jar.find_site_cookies("www.example.com")) == 2
+    assert cookie_header(cookies, "http://h.example7.org/") == "x=1"
 
 
-def test_3000_cookies_are_kept_and_those_go_that_were_idle_for_longest():
-    cookies = after("used=1; Path=/", "idle=1; Path=/", url="https://first.test/a")
+def test_jar_keeps_3000_cookies_and_drops_the_least_recently_used():
+    cookies = cookies_after("used=1; Path=/", "idle=1; Path=/", url="https://first.test/a")
     cookies.delete("idle")
-    after("idle=1; Path=/", url="https://second.test/a", cookies=cookies)
-    for number in range(MOST - 2):
+    cookies_after("idle=1; Path=/", url="https://second.test/a", cookies=cookies)
+    for number in range(MAX_COOKIES - 2):
         cookies.set("x", "1", domain=f"h{number}.test")
-    assert sent(cookies, "https://first.test/") == "used=1"
-    after("late=1; Path=/", url="https://third.test/", cookies=cookies)
-    assert len(cookies.jar) == len(list(cookies.jar)) == MOST
+    assert cookie_header(cookies, "https://first.test/") == "used=1"
+    cookies_after("late=1; Path=/", url="https://third.test/", cookies=cookies)
+    assert len(cookies.jar) == len(list(cookies.jar)) == MAX_COOKIES
     assert "idle" not in cookies
     assert {"used", "x", "late"} == set(cookies)
 
 
-def test_of_cookies_that_are_gone_nothing_is_left_in_the_jar():
+def test_deleted_cookies_leave_nothing_in_the_jar():
     cookies = Cookies()
     for number in range(20):
         cookies.set(f"a{number}", "1", domain=f"h{number}.test", path=f"/{number}")
@@ -371,13 +373,13 @@ def test_of_cookies_that_are_gone_nothing_is_left_in_the_jar():
     for one in cookies.jar:
         one.expires = None if one.name == "kept" else int(time.time()) - 1
     for number in range(20):
-        sent(cookies, f"http://h{number}.test/")
-    sent(cookies, "http://one.test/")
+        cookie_header(cookies, f"http://h{number}.test/")
+    cookie_header(cookies, "http://one.test/")
     assert [one.name for one in cookies.jar] == ["kept"]
     assert cookies.jar._cookies == {"one.test": {"/": {"kept": next(iter(cookies.jar))}}}
     cookies.jar.clear("one.test")
     assert cookies.empty
-    assert cookies.jar.near("one.test") == []
+    assert cookies.jar.find_site_cookies("one.test") == []
 
 
 JAR_STEPS = st.lists(
@@ -393,30 +395,30 @@ JAR_STEPS = st.lists(
 
 
 @given(JAR_STEPS)
-def test_the_jar_has_what_the_librarys_has(steps):
-    own, plain = Cookies(), Cookies(CookieJar(strict_policy()))
+def test_indexed_jar_behaves_like_the_library_jar(steps):
+    indexed, plain = Cookies(), Cookies(CookieJar(make_strict_policy()))
     for what, name, host in steps:
         domain = f"{host}.example.com"
-        for jar in (own.jar, plain.jar):
+        for jar in (indexed.jar, plain.jar):
             if what == "set":
-                jar.set_cookie(cookie_for(SetCookie(name, "1"), domain, "/p"))
+                jar.set_cookie(make_cookie(SetCookie(name, "1"), domain, "/p"))
                 continue
             given_ = {"name": (domain, "/p", name), "path": (domain, "/p"), "domain": (domain,)}
             with suppress(KeyError):
                 jar.clear(*given_.get(what, ()))
-    kept = sorted((one.domain, one.name) for one in own.jar)
-    assert kept == sorted((one.domain, one.name) for one in plain.jar)
+    stored = sorted((one.domain, one.name) for one in indexed.jar)
+    assert stored == sorted((one.domain, one.name) for one in plain.jar)
     for host in ("h", "x.h", "y.h"):
         url = f"http://{host}.example.com/p"
-        both = [sorted((sent(jar, url) or "").split("; ")) for jar in (own, plain)]
+        both = [sorted((cookie_header(jar, url) or "").split("; ")) for jar in (indexed, plain)]
         assert both[0] == both[1]
 
 
-# As users see them
+# The mapping
 
 
-def test_cookies_are_seen_by_name():
-    cookies = after("sid=abc; HttpOnly", "theme=dark")
+def test_cookies_are_read_and_deleted_by_name():
+    cookies = cookies_after("sid=abc; HttpOnly", "theme=dark")
     assert cookies["sid"] == cookies.get("sid") == "abc"
     assert (cookies.get("none"), cookies.get("none", "x")) == (None, "x")
     assert "sid" in cookies
@@ -434,42 +436,42 @@ def test_cookies_are_seen_by_name():
 
 
 def test_cookies_are_a_mapping():
-    cookies = after("sid=abc", "theme=dark")
+    cookies = cookies_after("sid=abc", "theme=dark")
     assert isinstance(cookies, Mapping)
     assert dict(cookies) == dict(cookies.items()) == {"sid": "abc", "theme": "dark"}
     assert (list(cookies.keys()), list(cookies.values())) == (["sid", "theme"], ["abc", "dark"])
     assert cookies == cookies
-    assert cookies != after("sid=abc", "theme=dark")
+    assert cookies != cookies_after("sid=abc", "theme=dark")
     cookies.set("sid", "other", domain="example.org")
     with pytest.raises(RequestError, match="several"):
         cookies.items()
 
 
-def test_no_value_is_in_a_repr():
-    cookies = after("sid=abc", "theme=dark")
+def test_repr_shows_no_value():
+    cookies = cookies_after("sid=abc", "theme=dark")
     assert repr(cookies) == "<Cookies: sid, theme>"
     assert repr(Cookies()) == "<Cookies: none>"
 
 
-def test_an_empty_jar_that_nobody_touched_can_be_asked_everything():
+def test_new_cookies_are_empty():
     cookies = Cookies()
     assert (list(cookies), len(cookies), "a" in cookies, cookies.empty) == ([], 0, False, True)
     cookies.clear()
-    assert sent(cookies, HTTPS) is None
+    assert cookie_header(cookies, HTTPS) is None
     with pytest.raises(KeyError):
         cookies.delete("a")
 
 
-def test_an_expired_cookie_is_not_there():
+def test_expired_cookie_is_missing():
     cookies = Cookies()
     cookies.set("a", "1", domain="example.com")
     for cookie in cookies.jar:
         cookie.expires = int(time.time()) - 1
     assert (list(cookies), "a" in cookies) == ([], False)
-    assert sent(cookies, "http://example.com/") is None
+    assert cookie_header(cookies, "http://example.com/") is None
 
 
-def test_a_name_with_several_values_says_whose_they_are():
+def test_name_with_several_values_raises_with_their_domains():
     cookies = Cookies()
     cookies.set("a", "one", domain="example.com")
     cookies.set("a", "one", domain="example.org")
@@ -484,7 +486,7 @@ def test_a_name_with_several_values_says_whose_they_are():
 
 
 @pytest.mark.parametrize(
-    ("domain", "goes_to", "but_not_to"),
+    ("domain", "sent_to", "not_sent_to"),
     [
         ("Example.com", "http://example.com/p", "http://www.example.com/p"),
         (".example.com", "http://www.example.com/p", "http://example.org/p"),
@@ -494,21 +496,21 @@ def test_a_name_with_several_values_says_whose_they_are():
         ("[::1]", "http://[::1]:8000/p", "http://[::2]/p"),
     ],
 )
-def test_a_cookie_that_is_put_in_goes_to_its_domain(domain, goes_to, but_not_to):
+def test_set_cookie_is_sent_to_its_domain(domain, sent_to, not_sent_to):
     cookies = Cookies()
     cookies.set("a", "b", domain=domain, path="/p")
-    assert sent(cookies, goes_to) == "a=b"
-    assert sent(cookies, but_not_to) is None
-    assert sent(cookies, goes_to.replace("/p", "/q")) is None
+    assert cookie_header(cookies, sent_to) == "a=b"
+    assert cookie_header(cookies, not_sent_to) is None
+    assert cookie_header(cookies, sent_to.replace("/p", "/q")) is None
     cookies.delete("a", domain=domain)
     assert cookies.empty
 
 
-def test_a_secure_cookie_that_is_put_in_goes_over_https_only():
+def test_set_secure_cookie_is_sent_over_https_only():
     cookies = Cookies()
     cookies.set("a", "b", domain="example.com", secure=True)
-    assert sent(cookies, "http://example.com/") is None
-    assert sent(cookies, "https://example.com/") == "a=b"
+    assert cookie_header(cookies, "http://example.com/") is None
+    assert cookie_header(cookies, "https://example.com/") == "a=b"
 
 
 @pytest.mark.parametrize(
@@ -528,7 +530,7 @@ def test_a_secure_cookie_that_is_put_in_goes_over_https_only():
         {"path": "p"},
     ],
 )
-def test_what_no_header_can_have_is_not_put_in(wrong):
+def test_set_rejects_text_that_no_header_can_contain(wrong):
     cookies = Cookies()
     with pytest.raises(RequestError) as caught:
         cookies.set(**{"name": "a", "value": "b", "domain": "example.com", "path": "/", **wrong})
@@ -536,57 +538,57 @@ def test_what_no_header_can_have_is_not_put_in(wrong):
     assert cookies.empty
 
 
-# The door
+# The option
 
 
-def test_what_the_option_takes():
+def test_option_converts_bool_jar_and_cookies():
     jar, cookies = CookieJar(), Cookies()
     assert as_cookies(None) is as_cookies(False) is None
     assert isinstance(as_cookies(True), Cookies)
     assert as_cookies(cookies) is cookies
-    kept = as_cookies(jar)
-    assert kept is not None
-    assert kept.jar is jar
+    wrapped = as_cookies(jar)
+    assert wrapped is not None
+    assert wrapped.jar is jar
 
 
 @pytest.mark.parametrize("wrong", [{"sid": "secret"}, "sid=secret", 1, [("sid", "secret")]])
-def test_cookies_without_a_host_are_refused_without_showing_them(wrong):
-    with pytest.raises(RequestError, match="whom to send them to") as caught:
+def test_option_without_hosts_raises_and_hides_the_values(wrong):
+    with pytest.raises(RequestError, match="which has no hosts for them") as caught:
         as_cookies(wrong)
     assert "secret" not in str(caught.value)
 
 
-def test_a_jar_of_the_callers_is_used_with_its_own_policy_and_can_be_saved(tmp_path):
+def test_given_jar_keeps_its_policy_and_can_be_saved(tmp_path):
     jar = LWPCookieJar(tmp_path / "jar", policy=DefaultCookiePolicy(blocked_domains=["bad.com"]))
-    cookies = after("a=1; Path=/; Max-Age=100", cookies=Cookies(jar))
-    after("b=2", url="https://bad.com/", cookies=cookies)
+    cookies = cookies_after("a=1; Path=/; Max-Age=100", cookies=Cookies(jar))
+    cookies_after("b=2", url="https://bad.com/", cookies=cookies)
     jar.save()
     loaded = LWPCookieJar(tmp_path / "jar")
     loaded.load()
     assert [(one.name, one.value) for one in loaded] == [("a", "1")]
-    assert sent(Cookies(loaded), "https://www.example.com/") == "a=1"
+    assert cookie_header(Cookies(loaded), "https://www.example.com/") == "a=1"
 
 
 # Threads and forks
 
 
-def test_many_threads_may_use_one_jar():
+def test_threads_can_share_cookies():
     cookies, failed = Cookies(), []
 
     def work(number):
         try:
             for turn in range(50):
                 url = f"https://h{number}.example.com/"
-                after(
+                cookies_after(
                     f"c{turn}=1",
                     "c=; Max-Age=0",
                     f"d{turn}=2; Domain=example.com",
                     url=url,
                     cookies=cookies,
                 )
-                assert f"c{turn}=1" in sent(cookies, url)
+                assert f"c{turn}=1" in cookie_header(cookies, url)
                 assert f"c{turn}" in list(cookies)
-        except Exception as exc:  # noqa: BLE001  # to be looked at by the test
+        except Exception as exc:  # noqa: BLE001  # for the assertion below
             failed.append(exc)
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
@@ -605,7 +607,7 @@ from restkit import Client, Headers, HttpResponse, parse_url
 from restkit.message.request import Request
 from restkit.cookies.cookies import Cookies
 
-warnings.simplefilter('ignore')  # of forking with threads, which is the point
+warnings.simplefilter('ignore')  # about a fork with threads, which this tests
 inside, go = threading.Event(), threading.Event()
 
 class Waiting(DefaultCookiePolicy):
@@ -615,15 +617,15 @@ class Waiting(DefaultCookiePolicy):
 
 cookies = Cookies(CookieJar(Waiting()))
 cookies.set('a', '1', domain='example.com')
-asked = Request('GET', parse_url('http://example.com/'), Headers())
-answer = HttpResponse.made(asked, 200, [('Set-Cookie', 'b=2')])
-thread = threading.Thread(target=cookies.take_from, args=(asked, answer))
+request = Request('GET', parse_url('http://example.com/'), Headers())
+response = HttpResponse.made(request, 200, [('Set-Cookie', 'b=2')])
+thread = threading.Thread(target=cookies.store_from_response, args=(request, response))
 thread.start()
 assert inside.wait(15)
 child = os.fork()
 if child == 0:
-    cookies.put_on(asked)
-    os._exit(0 if asked.headers.get('cookie') == 'a=1' and list(cookies) == ['a'] else 1)
+    cookies.add_to_request(request)
+    os._exit(0 if request.headers.get('cookie') == 'a=1' and list(cookies) == ['a'] else 1)
 _, status = os.waitpid(child, 0)
 go.set()
 thread.join()
@@ -632,11 +634,11 @@ sys.exit(os.waitstatus_to_exitcode(status))
 """
 
 
-def test_W12_a_fork_while_another_thread_is_in_the_jar_leaves_the_child_one_that_works():
+def test_W12_jar_works_in_a_child_forked_while_a_thread_uses_it():
     subprocess.run([sys.executable, "-c", FORK_INSIDE_THE_JAR], check=True, timeout=30)
 
 
-def test_the_cookie_jar_is_imported_when_a_client_is_made_and_not_at_some_request():
+def test_http_cookiejar_is_imported_by_the_client_and_not_by_a_request():
     program = (
         "import sys, restkit\n"
         "assert 'http.cookiejar' not in sys.modules, 'imported'\n"
@@ -651,14 +653,14 @@ def test_the_cookie_jar_is_imported_when_a_client_is_made_and_not_at_some_reques
 # On the wire
 
 
-def test_a_client_keeps_cookies_and_each_answer_shows_its_own():
-    answers = (
+def test_client_stores_cookies_and_each_response_has_its_own():
+    responses = (
         response(b"", "Set-Cookie: sid=1; Path=/; HttpOnly", "Set-Cookie: t=2"),
         response(b""),
         response(b"", "Set-Cookie: sid=; Max-Age=0; Path=/"),
         response(b""),
     )
-    with ScriptedServer.serving(*answers) as server, Client() as client:
+    with ScriptedServer.serving(*responses) as server, Client() as client:
         first, second, *_ = [client.get(server.url("/a/b")) for _ in range(3)]
         client.get(server.url("/"))
         client.get(server.url("/a"), headers={"Cookie": "own=1"})
@@ -671,16 +673,16 @@ def test_a_client_keeps_cookies_and_each_answer_shows_its_own():
         ]  # fmt: skip
 
 
-def test_the_caller_s_own_request_stays_without_the_cookies_of_the_jar():
+def test_request_given_to_send_is_not_changed():
     with ScriptedServer.serving(response(b"", "Set-Cookie: a=1")) as server, Client() as client:
         client.get(server.url())
-        got = asked(server.url())
-        client.send(got)
-        assert "cookie" not in got.headers
+        made = make_request(server.url())
+        client.send(made)
+        assert "cookie" not in made.headers
         assert field(server.requests[-1], "cookie") == "a=1"
 
 
-def test_bare_calls_share_no_cookies_and_a_client_may_have_none():
+def test_module_functions_and_clients_without_cookies_store_none():
     with ScriptedServer.serving(response(b"", "Set-Cookie: a=1")) as server:
         with Client(cookies=False) as client:
             assert client.cookies is None
@@ -689,7 +691,7 @@ def test_bare_calls_share_no_cookies_and_a_client_may_have_none():
         assert [field(one, "cookie") for one in server.requests] == [None] * 4
 
 
-def test_C08_over_http_a_secure_cookie_is_not_kept_and_over_https_it_is(certs):
+def test_C08_client_stores_secure_cookies_over_https_only(certs):
     fields = (
         "Set-Cookie: safe=1; Secure",
         "Set-Cookie: far=1; Domain=example.com",
@@ -705,14 +707,14 @@ def test_C08_over_http_a_secure_cookie_is_not_kept_and_over_https_it_is(certs):
         assert field(server.requests[-1], "cookie") == "safe=1; a=1"
 
 
-def test_S13_a_redirect_takes_cookies_and_to_another_origin_only_those_of_that_one():
+def test_S13_redirect_stores_cookies_and_sends_those_of_its_own_origin():
     with ScriptedServer.serving(response(b"")) as other:
         away = f"http://localhost:{other.port}/"
-        answers = (
+        responses = (
             response(b"", "Set-Cookie: a=1", "Location: /there", status="302 Found"),
             response(b"", f"Location: {away}", status="303 See Other"),
         )
-        with ScriptedServer.serving(*answers) as server, Client() as client:
+        with ScriptedServer.serving(*responses) as server, Client() as client:
             client.cookies.set("b", "2", domain="localhost")
             client.post(server.url(), b"payload")
             assert [field(one, "cookie") for one in server.requests] == [None, "a=1"]
@@ -722,12 +724,12 @@ def test_S13_a_redirect_takes_cookies_and_to_another_origin_only_those_of_that_o
             assert field(other.requests[-1], "cookie") == "b=2"
 
 
-def test_cookies_are_taken_from_what_is_tried_again_and_from_what_is_an_error():
-    answers = (
+def test_cookies_of_retried_and_error_responses_are_stored():
+    responses = (
         response(b"", "Set-Cookie: a=1", status="503 Unavailable"),
         response(b"", "Set-Cookie: b=2", status="404 Not Found"),
     )
-    with ScriptedServer.serving(*answers) as server, Client() as client:
+    with ScriptedServer.serving(*responses) as server, Client() as client:
         client.get(server.url())
         client.get(server.url())
         assert sorted(client.cookies) == ["a", "b"]

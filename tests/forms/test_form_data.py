@@ -25,6 +25,8 @@ from restkit.payload.base import Payload
 from restkit.streaming import ResourceStreamFunction, replayable
 from support import ScriptedServer, body_of, field, payload_of, response
 
+pytestmark = pytest.mark.smoke
+
 OK = response(b"ok")
 URLENCODED = "application/x-www-form-urlencoded"
 

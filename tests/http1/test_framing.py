@@ -21,6 +21,8 @@ from restkit.http1.framing import (
 from restkit.http1.response_head import ResponseHead, parse_response_head
 from support.wire_strategies import every_split, in_parts, single_bytes
 
+pytestmark = pytest.mark.smoke
+
 MIB = 1 << 20
 
 

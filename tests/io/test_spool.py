@@ -1,4 +1,4 @@
-"""The store that bodies are kept in: where its bytes are, what can be read, and what stays open."""
+"""Spool: where its bytes are, reading at a position, errors of the disk, open files."""
 
 from __future__ import annotations
 
@@ -11,27 +11,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from restkit.io.spool import MEMORY, Spool
+from restkit.io.spool import DEFAULT_MEMORY_SIZE, Spool
 from restkit.network.transport import SecureTransport, Transport
 from support.answers import no_file_over
-from support.memory import descriptors
+from support.memory import descriptors, unnamed_files
 
 MIB = 1 << 20
 
 
-def files():
-    """The descriptors of this process that are open files without a name."""
-    return {
-        number
-        for number in descriptors()
-        if stat.S_ISREG(os.fstat(number).st_mode) and not os.fstat(number).st_nlink
-    }
+def unnamed_descriptors():
+    """Return the descriptors of this process that are open files without a name."""
+    return set(unnamed_files())
 
 
-def test_what_is_put_in_can_be_read_at_any_place():
+def test_appended_bytes_can_be_read_at_any_position():
     spool = Spool()
-    for piece in (b"abc", bytearray(b"def"), memoryview(b"gh")):
-        spool.append(piece)
+    for chunk in (b"abc", bytearray(b"def"), memoryview(b"gh")):
+        spool.append(chunk)
     assert spool.size == 8
     assert spool.read_at(0, 100) == b"abcdefgh"
     assert spool.read_at(2, 3) == b"cde"
@@ -39,41 +35,41 @@ def test_what_is_put_in_can_be_read_at_any_place():
     assert repr(spool) == "<Spool of 8 bytes in memory>"
 
 
-def test_a_piece_may_be_changed_as_soon_as_it_has_been_put_in():
+def test_append_copies_so_the_buffer_may_change_afterwards():
     for memory in (100, 0):
-        spool, piece = Spool(memory), bytearray(b"abc")
-        spool.append(piece)
-        piece[:] = b"xyz"
+        spool, chunk = Spool(memory), bytearray(b"abc")
+        spool.append(chunk)
+        chunk[:] = b"xyz"
         assert spool.read_at(0, 3) == b"abc"
         spool.close()
 
 
-def test_R11_up_to_and_including_one_mib_is_in_memory_and_more_is_in_a_file():
-    before = files()
+def test_R11_one_mib_stays_in_memory_and_more_goes_to_a_file():
+    before = unnamed_descriptors()
     spool = Spool()
-    assert MEMORY == MIB
+    assert DEFAULT_MEMORY_SIZE == MIB
     spool.append(b"x" * MIB)
     assert spool.in_memory
-    assert files() == before
+    assert unnamed_descriptors() == before
     spool.append(b"y")
     assert not spool.in_memory
-    assert len(files() - before) == 1
+    assert len(unnamed_descriptors() - before) == 1
     assert spool.size == MIB + 1
     assert spool.read_at(MIB - 1, 9) == b"xy"
     assert repr(spool) == "<Spool of 1048577 bytes in a file>"
     spool.close()
-    assert files() == before
+    assert unnamed_descriptors() == before
 
 
-def test_one_piece_larger_than_the_memory_goes_into_a_file_at_once():
-    with_limit = Spool(memory=10)
-    with_limit.append(b"x" * 11)
-    assert not with_limit.in_memory
-    assert with_limit.read_at(0, 20) == b"x" * 11
-    with_limit.close()
+def test_chunk_larger_than_the_memory_goes_to_a_file_at_once():
+    spool = Spool(memory=10)
+    spool.append(b"x" * 11)
+    assert not spool.in_memory
+    assert spool.read_at(0, 20) == b"x" * 11
+    spool.close()
 
 
-def test_without_memory_everything_but_nothing_is_in_a_file():
+def test_zero_memory_puts_the_first_byte_in_a_file():
     spool = Spool(memory=0)
     spool.append(b"")
     assert spool.in_memory
@@ -82,11 +78,11 @@ def test_without_memory_everything_but_nothing_is_in_a_file():
     spool.close()
 
 
-def test_B06_the_file_has_no_name_and_is_nobody_elses(tmp_path):
-    before = files()
+def test_B06_file_has_no_name_and_is_private(tmp_path):
+    before = unnamed_descriptors()
     spool = Spool(0, str(tmp_path))
     spool.append(b"secret")
-    (number,) = files() - before
+    (number,) = unnamed_descriptors() - before
     status = os.fstat(number)
     assert (status.st_nlink, stat.S_IMODE(status.st_mode)) == (0, 0o600)
     assert status.st_dev == tmp_path.stat().st_dev
@@ -95,43 +91,43 @@ def test_B06_the_file_has_no_name_and_is_nobody_elses(tmp_path):
     spool.close()
 
 
-def test_B06_the_file_is_where_tempfile_says_or_where_the_caller_says(tmp_path):
-    before = files()
+def test_B06_file_is_in_the_given_directory_or_that_of_tempfile(tmp_path):
+    before = unnamed_descriptors()
     where = {}
     for directory in (None, str(tmp_path)):
         spool = Spool(0, directory)
         spool.append(b"x")
-        (number,) = files() - before
+        (number,) = unnamed_descriptors() - before
         where[directory] = descriptors()[number]
         spool.close()
     if any(not target.startswith("/") for target in where.values()):
-        pytest.skip("this system does not say where an open file lies")
+        pytest.skip("this system does not show the directory of an open file")
     assert where[None].startswith(os.environ["TMPDIR"])
     assert where[str(tmp_path)].startswith(str(tmp_path))
 
 
-def test_closing_frees_it_and_may_be_done_twice():
-    before = files()
+def test_close_frees_the_bytes_and_is_idempotent():
+    before = unnamed_descriptors()
     for memory in (100, 0):
         spool = Spool(memory)
         spool.append(b"abc")
         spool.close()
         spool.close()
         assert (spool.size, spool.read_at(0, 10)) == (0, b"")
-    assert files() == before
+    assert unnamed_descriptors() == before
 
 
-def test_a_dropped_spool_leaves_no_file_open():
-    before = files()
+def test_garbage_collected_spool_leaves_no_file_open():
+    before = unnamed_descriptors()
     spool = Spool(0)
     spool.append(b"abc")
-    assert files() != before
+    assert unnamed_descriptors() != before
     del spool
     gc.collect()
-    assert files() == before
+    assert unnamed_descriptors() == before
 
 
-def test_B05_a_full_disk_is_the_systems_error_and_what_was_there_stays():
+def test_B05_full_disk_raises_os_error_and_keeps_the_bytes():
     spool = Spool(memory=10)
     spool.append(b"x" * MIB)
     with no_file_over(2 * MIB), pytest.raises(OSError) as caught:
@@ -145,18 +141,18 @@ def test_B05_a_full_disk_is_the_systems_error_and_what_was_there_stays():
     spool.close()
 
 
-def test_B05_a_disk_that_is_full_from_the_start_leaves_what_is_in_memory():
-    before = files()
+def test_B05_full_disk_at_the_move_keeps_the_bytes_in_memory():
+    before = unnamed_descriptors()
     spool = Spool(memory=MIB)
     spool.append(b"x" * MIB)
     with no_file_over(1000), pytest.raises(OSError):
         spool.append(b"y")
     assert (spool.size, spool.in_memory) == (MIB, True)
     assert spool.read_at(0, 2 * MIB) == b"x" * MIB
-    assert files() == before
+    assert unnamed_descriptors() == before
 
 
-def test_a_directory_that_is_not_there_is_the_systems_error(tmp_path):
+def test_missing_directory_raises_os_error(tmp_path):
     spool = Spool(2, str(tmp_path / "missing"))
     spool.append(b"ab")
     with pytest.raises(FileNotFoundError, match="missing"):
@@ -168,29 +164,29 @@ def test_a_directory_that_is_not_there_is_the_systems_error(tmp_path):
     memory=st.integers(0, 40),
     steps=st.lists(st.binary(max_size=20) | st.tuples(st.integers(0, 80), st.integers(0, 30))),
 )
-def test_any_order_of_putting_in_and_reading_is_that_of_plain_bytes(memory, steps):
-    spool, held = Spool(memory), b""
+def test_appends_and_reads_in_any_order_match_plain_bytes(memory, steps):
+    spool, expected = Spool(memory), b""
     try:
         for step in steps:
             if isinstance(step, bytes):
                 spool.append(step)
-                held += step
+                expected += step
                 continue
             position, size = step
-            position = min(position, len(held))
-            assert spool.read_at(position, size) == held[position : position + size]
+            position = min(position, len(expected))
+            assert spool.read_at(position, size) == expected[position : position + size]
             view = memoryview(bytearray(size))
             count = spool.read_into(position, view)
-            assert bytes(view[:count]) == held[position : position + size]
-        assert spool.size == len(held)
-        assert spool.in_memory == (len(held) <= memory)
+            assert bytes(view[:count]) == expected[position : position + size]
+        assert spool.size == len(expected)
+        assert spool.in_memory == (len(expected) <= memory)
     finally:
         spool.close()
 
 
 @pytest.mark.parametrize("kind", [Spool, Transport, SecureTransport])
-def test_what_was_interrupted_before_it_was_made_goes_without_a_word(kind):
-    """A warning from its end, of which nobody could catch the cause, would fail this test."""
-    unmade = kind.__new__(kind)
-    del unmade
+def test_object_interrupted_before_init_is_collected_without_warning(kind):
+    """A warning from ``__del__`` would fail this test."""
+    unfinished = kind.__new__(kind)
+    del unfinished
     gc.collect()

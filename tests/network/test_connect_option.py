@@ -15,6 +15,8 @@ from restkit.errors import ConnectError, ConnectTimeout, RequestError, TLSError
 from support import ScriptedServer, field, refusing, response
 from support.peer import HANG_BOUND
 
+pytestmark = pytest.mark.lowest
+
 PATIENT = Timeout(connect=HANG_BOUND, idle=HANG_BOUND)
 OK = response(b"ok")
 

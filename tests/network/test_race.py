@@ -21,10 +21,12 @@ from restkit.network.dial import dial
 from restkit.network.options import Network, TLSOptions
 from restkit.network.race import Address, allowed_addresses, resolve
 from restkit.network.route import Route
-from restkit.timeouts import Clock
+from restkit.timeouts import Deadline
 from support import ScriptedServer, field, refusing, response
 from support.names import family_of, resolving
 from support.peer import HANG_BOUND, Peer
+
+pytestmark = pytest.mark.lowest
 
 V4, V6 = "127.0.0.1", "::1"
 PATIENT = Timeout(connect=HANG_BOUND, idle=HANG_BOUND)
@@ -37,13 +39,13 @@ def wait_for_the_client(peer: Peer) -> None:
 
 @contextmanager
 def dialed(route: Route, timeout: Timeout = PATIENT) -> Iterator[socket.socket]:
-    with dial(route, Clock(timeout, "api.test")).sock as sock:
+    with dial(route, Deadline(timeout, "api.test")).sock as sock:
         yield sock
 
 
 def failure(route: Route, timeout: Timeout = PATIENT) -> Error:
     with pytest.raises(Error) as caught:
-        dial(route, Clock(timeout, "api.test"))
+        dial(route, Deadline(timeout, "api.test"))
     assert caught.value.sent == "nothing"
     return caught.value
 
@@ -308,7 +310,7 @@ def test_C05_exception_of_the_check_passes_through_unchanged(kind):
 
     route = Route("http", V4, 80, network=Network(address_check=check))
     with pytest.raises(kind) as caught:
-        dial(route, Clock(PATIENT))
+        dial(route, Deadline(PATIENT))
     assert caught.value is raised
     assert raised.__cause__ is None
 

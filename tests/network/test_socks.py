@@ -31,6 +31,8 @@ from support.dialing import clock, failure
 from support.peer import HANG_BOUND, Peer
 from support.proxies import USER
 
+pytestmark = [pytest.mark.smoke, pytest.mark.lowest]
+
 V4 = "127.0.0.1"
 NO_AUTH, WITH_AUTH = b"\x05\x01\x00", b"\x05\x02\x00\x02"
 GRANTED = b"\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00"

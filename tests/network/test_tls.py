@@ -30,10 +30,12 @@ from restkit.network.dial import Dialed, dial
 from restkit.network.options import TLSOptions, as_tls_version, check_tls_options, read_ca_paths
 from restkit.network.route import Route
 from restkit.network.tls import get_ssl_context
-from restkit.timeouts import Clock, Timeout
+from restkit.timeouts import Deadline, Timeout
 from support import ScriptedServer
 from support.certs import CLIENT_KEY_PASSWORD
 from support.peer import HANG_BOUND, Peer
+
+pytestmark = [pytest.mark.smoke, pytest.mark.lowest]
 
 V4 = "127.0.0.1"
 
@@ -45,7 +47,7 @@ def greet(peer: Peer) -> None:
 
 @contextmanager
 def secured(host: str, port: int, tls: TLSOptions) -> Iterator[Dialed]:
-    dialed = dial(Route("https", host, port, tls), Clock(Timeout(connect=HANG_BOUND)))
+    dialed = dial(Route("https", host, port, tls), Deadline(Timeout(connect=HANG_BOUND)))
     with dialed.sock:
         # With TLS 1.3 a server that rejects the client's certificate reports it only now.
         assert dialed.sock.recv(5) == b"hello"
@@ -55,7 +57,7 @@ def secured(host: str, port: int, tls: TLSOptions) -> Iterator[Dialed]:
 def refusal(host: str, port: int, tls: TLSOptions) -> str:
     """Return the message of the TLSError after host and port."""
     with pytest.raises(TLSError) as caught:
-        dial(Route("https", host, port, tls), Clock(Timeout(connect=HANG_BOUND)))
+        dial(Route("https", host, port, tls), Deadline(Timeout(connect=HANG_BOUND)))
     assert caught.value.sent == "nothing"
     assert isinstance(caught.value.__cause__, (OSError, ValueError))
     before, _, message = str(caught.value).partition(f"{host}:{port}: ")
@@ -82,7 +84,7 @@ def test_W22_a_hundred_connections_load_the_ca_file_once(certs, tmp_path):
     with ScriptedServer(greet, ssl_context=certs.server) as server:
         for _ in range(100):
             route = Route("https", "localhost", server.port, TLSOptions(str(ca)))
-            dial(route, Clock(Timeout())).sock.close()
+            dial(route, Deadline(Timeout())).sock.close()
             ca.unlink(missing_ok=True)  # a second read would fail
         server.join(100)
 
@@ -624,7 +626,7 @@ def test_password_is_never_shown(certs):
 
 def unusable(tls: TLSOptions) -> RequestError:
     with pytest.raises(RequestError) as caught:
-        dial(Route("https", "localhost", 1, tls), Clock(Timeout()))
+        dial(Route("https", "localhost", 1, tls), Deadline(Timeout()))
     assert type(caught.value) is RequestError
     assert caught.value.sent == "nothing"
     return caught.value

@@ -17,6 +17,7 @@ from restkit import Client, Error, PayloadLengthError, PayloadNotReplayable
 from restkit.payload.convert import as_payload
 from restkit.streaming import ResourceStream, ResourceStreamFunction, replayable
 from support import ScriptedServer, body_of, field, payload_of, response
+from support.payloads import join_chunks
 
 CALLS = []
 
@@ -77,11 +78,6 @@ class Child(Place):
 PLACE = Place(7)
 
 
-def send(payload):
-    """Run one pass; copy each chunk while it is valid."""
-    return b"".join(bytes(chunk) for chunk in payload)
-
-
 def read_first_chunk(payload):
     """Return the first chunk of a pass that is broken off after it."""
     running = iter(payload)
@@ -119,9 +115,9 @@ def test_S08_two_interleaved_passes_are_independent():
 def test_S08_arguments_are_held_and_not_copied():
     rows = [b"one"]
     stream = ResourceStreamFunction(lambda items: (item for item in items))(rows)
-    assert send(stream) == b"one"
+    assert join_chunks(stream) == b"one"
     rows.append(b" two")
-    assert send(stream) == b"one two"
+    assert join_chunks(stream) == b"one two"
 
 
 def test_S10_a_repr_shows_the_call():
@@ -129,7 +125,7 @@ def test_S10_a_repr_shows_the_call():
     assert repr(name) == "<ResourceStreamFunction wrapping name>"
     assert repr(PLACE.method(1)) == "<ResourceStream streaming method(1)>"
     assert repr(replayable(lambda: b"")) == "<ResourceStream streaming <lambda>()>"
-    partial = ResourceStreamFunction(functools.partial(send))
+    partial = ResourceStreamFunction(functools.partial(join_chunks))
     assert repr(partial("x")) == "<ResourceStream streaming partial('x')>"
 
 
@@ -176,7 +172,7 @@ def test_S10_streams_are_equal_by_function_and_arguments_and_have_no_hash():
     assert name(4, there=56) != PLACE.static(4, there=56)
     assert name(4, there=56) != "name(4, there = 56)"
     assert name == ResourceStreamFunction(name.__wrapped__)
-    assert name != ResourceStreamFunction(send)
+    assert name != ResourceStreamFunction(join_chunks)
     assert name != name.__wrapped__
     assert PLACE.method(1) == PLACE.method(1)
     assert PLACE.method(1) != Place(7).method(1)  # bound methods of two objects differ too
@@ -188,7 +184,7 @@ def test_S10_streams_are_equal_by_function_and_arguments_and_have_no_hash():
 def test_S10_a_stream_can_be_made_from_its_fields():
     stream = ResourceStream.from_fields(name.__wrapped__, (4,), {"there": 56})
     assert stream == name(4, there=56)
-    assert send(stream) == b"4 56"
+    assert join_chunks(stream) == b"4 56"
     assert (stream.function, stream.positional_parameters) == (name.__wrapped__, (4,))
     assert stream.keyword_parameters == {"there": 56}
 
@@ -221,19 +217,19 @@ def test_S10_the_name_docstring_and_signature_of_a_function_are_kept():
     ],
 )
 def test_S08_methods_are_bound_as_without_the_decorator(bound, gives):
-    assert [send(bound(1, b=3)) for _ in range(2)] == [gives, gives]
-    assert send(bound(1)) == gives[:-1] + b"2"
+    assert [join_chunks(bound(1, b=3)) for _ in range(2)] == [gives, gives]
+    assert join_chunks(bound(1)) == gives[:-1] + b"2"
 
 
 def test_a_method_of_a_class_needs_its_self_argument():
-    assert send(Place.method(PLACE, 1)) == b"7 1 2"
+    assert join_chunks(Place.method(PLACE, 1)) == b"7 1 2"
     with pytest.raises(TypeError, match="missing 1 required positional argument: 'a'"):
-        send(Place.method(PLACE))
+        join_chunks(Place.method(PLACE))
 
 
 def test_an_argument_may_be_called_self():
     stream = ResourceStreamFunction(lambda self, function: f"{self} {function}")
-    assert send(stream(self=1, function=2)) == b"1 2"
+    assert join_chunks(stream(self=1, function=2)) == b"1 2"
 
 
 def test_a_callable_object_can_be_decorated():
@@ -245,9 +241,9 @@ def test_a_callable_object_can_be_decorated():
         counter = ResourceStreamFunction(Counter())
         part = ResourceStreamFunction(functools.partial(Counter(), 2).__call__)
 
-    assert send(Holder().counter(3)) == b"012"
-    assert send(Holder().part()) == b"01"
-    assert send(ResourceStreamFunction(io.BytesIO)(b"a class")) == b"a class"
+    assert join_chunks(Holder().counter(3)) == b"012"
+    assert join_chunks(Holder().part()) == b"01"
+    assert join_chunks(ResourceStreamFunction(io.BytesIO)(b"a class")) == b"a class"
 
 
 @pytest.mark.parametrize("make", [ResourceStreamFunction, replayable])
@@ -292,7 +288,7 @@ def test_a_stream_pickles_if_its_function_does(each):
         each(1, there=2) if each is name else each if isinstance(each, ResourceStream) else each(1)
     )
     other = again(1, there=2) if each is name else again if stream is each else again(1)
-    assert send(other) == send(stream)
+    assert join_chunks(other) == join_chunks(stream)
     assert copy.deepcopy(other).length == copy.copy(other).length == stream.length
 
 
@@ -331,7 +327,7 @@ def test_the_function_may_return_any_value_that_can_be_sent(tmp_path):
     ]
     for function in gives:
         stream = replayable(function)
-        assert [send(stream), send(stream)] == [b"the bytes"] * 2
+        assert [join_chunks(stream), join_chunks(stream)] == [b"the bytes"] * 2
 
 
 def test_a_decorated_function_without_parameters_is_a_payload():
@@ -340,7 +336,7 @@ def test_a_decorated_function_without_parameters_is_a_payload():
         yield b"row"
 
     payload = as_payload(rows)
-    assert [send(payload), send(payload)] == [b"row", b"row"]
+    assert [join_chunks(payload), join_chunks(payload)] == [b"row", b"row"]
     with pytest.raises(TypeError, match="missing a required"):
         as_payload(name)
 
@@ -348,7 +344,7 @@ def test_a_decorated_function_without_parameters_is_a_payload():
 @pytest.mark.parametrize("given", [None, 3, {1, 2}, object()])
 def test_a_result_of_a_wrong_type_raises_in_the_pass(given):
     with pytest.raises(TypeError):
-        send(replayable(lambda: given))
+        join_chunks(replayable(lambda: given))
 
 
 @pytest.mark.parametrize("whole", [True, False])
@@ -371,7 +367,7 @@ def test_the_result_is_closed_at_the_end_of_its_pass(whole, tmp_path):
         return files[-1]
 
     for function in (rows, open_file):
-        (send if whole else read_first_chunk)(replayable(function))
+        (join_chunks if whole else read_first_chunk)(replayable(function))
     assert closed == ["rows"]
     assert files[0].closed
 
@@ -379,7 +375,7 @@ def test_the_result_is_closed_at_the_end_of_its_pass(whole, tmp_path):
 def test_a_result_that_cannot_be_sent_is_closed(tmp_path):
     file = (tmp_path / "file").open("wb")
     with pytest.raises(Error, match="not open for reading"):
-        send(replayable(lambda: file))
+        join_chunks(replayable(lambda: file))
     assert file.closed
 
 
@@ -392,25 +388,25 @@ def test_an_exception_of_the_function_is_not_changed():
         raise OSError("no disk")
 
     with pytest.raises(KeyError):
-        send(replayable(rows))
+        join_chunks(replayable(rows))
     with pytest.raises(OSError, match="no disk"):
-        send(replayable(none))
+        join_chunks(replayable(none))
 
 
 # A second pass without bytes
 
 
-@pytest.mark.parametrize("first", [send, read_first_chunk])
+@pytest.mark.parametrize("first", [join_chunks, read_first_chunk])
 def test_a_second_pass_that_yields_nothing_raises(first):
     source = iter([b"one", b"two"])
     stream = replayable(lambda: (item for item in source))
     first(stream)
     list(source)
     with pytest.raises(PayloadNotReplayable, match="gave nothing, though it gave something before"):
-        send(stream)
+        join_chunks(stream)
 
 
-@pytest.mark.parametrize("first", [send, read_first_chunk])
+@pytest.mark.parametrize("first", [join_chunks, read_first_chunk])
 @pytest.mark.parametrize(
     "make",
     [
@@ -425,12 +421,12 @@ def test_a_function_that_returns_the_same_object_twice_raises(make, first):
     stream = replayable(lambda: one_pass)
     first(stream)
     with pytest.raises(Error):
-        send(stream)
+        join_chunks(stream)
 
 
 def test_a_function_that_always_yields_nothing_is_an_empty_payload():
     stream = replayable(lambda: iter(()))
-    assert send(stream) == send(stream) == b""
+    assert join_chunks(stream) == join_chunks(stream) == b""
 
 
 # Length and headers
@@ -617,4 +613,4 @@ def test_an_error_with_a_stream_pickles():
 
 def test_a_function_may_return_a_path():
     stream = replayable(lambda: Path(__file__))
-    assert send(stream) == Path(__file__).read_bytes()
+    assert join_chunks(stream) == Path(__file__).read_bytes()

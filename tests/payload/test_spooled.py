@@ -14,14 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from restkit.errors import PayloadLengthError, PayloadNotReplayable
-from restkit.io.spool import MEMORY, Spool
+from restkit.io.spool import DEFAULT_MEMORY_SIZE, Spool
 from restkit.payload.base import DeclaredLength, Payload, can_send
 from restkit.payload.convert import as_payload
 from restkit.payload.spooled import SpooledPayload, spool_payload
 from support.answers import no_file_over
 from support.memory import open_descriptors
+from support.payloads import join_chunks
 
-in_memory = partial(Spool, MEMORY)
+in_memory = partial(Spool, DEFAULT_MEMORY_SIZE)
 in_file = partial(Spool, 0)
 
 
@@ -29,11 +30,6 @@ def spool_value(value: object, new_spool=in_memory) -> SpooledPayload:
     payload = as_payload(value)
     assert payload is not None
     return SpooledPayload(payload, new_spool)
-
-
-def send(payload: Payload) -> bytes:
-    """Run one pass; copy each chunk while it is valid."""
-    return b"".join(bytes(chunk) for chunk in payload)
 
 
 def read_chunks(payload: Payload, count: int) -> list[bytes]:
@@ -68,7 +64,7 @@ class RecordedSource:
 def test_P17_a_one_shot_source_is_read_once_and_sent_again(new_spool):
     recorded = RecordedSource(b"one ", b"two ", b"three")
     payload = spool_value(recorded.items, new_spool)
-    assert [send(payload) for _ in range(3)] == [b"one two three"] * 3
+    assert [join_chunks(payload) for _ in range(3)] == [b"one two three"] * 3
     assert recorded.requested == [b"one ", b"two ", b"three"]
     assert recorded.closed
     payload.close()
@@ -82,8 +78,8 @@ def test_P17_a_pass_after_a_broken_one_sends_the_spool_and_then_the_source(new_s
     assert not recorded.closed
     assert read_chunks(payload, 1) == [b"one two "]
     assert recorded.requested == [b"one ", b"two "]
-    assert send(payload) == b"one two three four"
-    assert send(payload) == b"one two three four"
+    assert join_chunks(payload) == b"one two three four"
+    assert join_chunks(payload) == b"one two three four"
     assert recorded.requested == [b"one ", b"two ", b"three ", b"four"]
     assert recorded.closed
     payload.close()
@@ -92,7 +88,7 @@ def test_P17_a_pass_after_a_broken_one_sends_the_spool_and_then_the_source(new_s
 @given(
     chunks=st.lists(st.binary(max_size=20), max_size=8),
     stops=st.lists(st.integers(0, 10), max_size=5),
-    memory=st.sampled_from([0, 5, MEMORY]),
+    memory=st.sampled_from([0, 5, DEFAULT_MEMORY_SIZE]),
     known=st.booleans(),
 )
 def test_P17_the_last_pass_is_whole_wherever_earlier_ones_break_off(chunks, stops, memory, known):
@@ -109,8 +105,8 @@ def test_P17_the_last_pass_is_whole_wherever_earlier_ones_break_off(chunks, stop
             received += bytes(chunk)
         running.close()
         assert whole.startswith(received)
-    assert send(payload) == whole
-    assert send(payload) == whole
+    assert join_chunks(payload) == whole
+    assert join_chunks(payload) == whole
     payload.close()
 
 
@@ -121,7 +117,7 @@ def test_length_and_headers_are_those_of_the_source():
     assert (payload.length, payload.headers) == (4, source.headers)
     assert payload.replayable
     assert not payload.started
-    assert send(payload) == b"text"
+    assert join_chunks(payload) == b"text"
     assert payload.started
     assert can_send(payload)
 
@@ -147,27 +143,27 @@ class WithTrailers(Payload):
 def test_trailers_are_those_of_the_source_in_every_pass():
     payload = SpooledPayload(WithTrailers(), in_memory)
     for _ in range(2):
-        assert send(payload) == b"abcde"
+        assert join_chunks(payload) == b"abcde"
         assert payload.trailers() == [("X-Count", "5")]
 
 
 def test_an_empty_source_is_empty_in_every_pass():
     payload = spool_value(iter([]))
-    assert [send(payload), send(payload)] == [b"", b""]
+    assert [join_chunks(payload), join_chunks(payload)] == [b"", b""]
 
 
 def test_a_declared_length_is_checked_in_every_pass():
     payload = spool_value(iter([b"abc"]))
     for _ in range(2):
         with pytest.raises(PayloadLengthError, match="gave 3 of 5 bytes"):
-            send(DeclaredLength(payload, 5))
-    assert send(DeclaredLength(payload, 3)) == b"abc"
+            join_chunks(DeclaredLength(payload, 5))
+    assert join_chunks(DeclaredLength(payload, 3)) == b"abc"
 
 
 def test_a_one_shot_payload_that_was_sent_cannot_be_spooled():
     source = as_payload(iter([b"x"]))
     assert source is not None
-    send(source)
+    join_chunks(source)
     with pytest.raises(PayloadNotReplayable, match="list_iterator"):
         SpooledPayload(source, in_memory)
 
@@ -180,7 +176,7 @@ def test_a_source_may_refill_the_buffer_of_a_chunk():
             yield buffer
 
     payload = spool_value(refill_buffer())
-    assert [send(payload), send(payload)] == [b"aaabbbccc"] * 2
+    assert [join_chunks(payload), join_chunks(payload)] == [b"aaabbbccc"] * 2
 
 
 # The descriptor to wait on
@@ -222,45 +218,45 @@ def fail_after_one_chunk(exc: BaseException):
 def test_a_source_that_failed_cannot_be_sent_again(exc):
     payload = spool_value(fail_after_one_chunk(exc), in_file)
     with pytest.raises(type(exc)) as caught:
-        send(payload)
+        join_chunks(payload)
     assert caught.value is exc
     assert not can_send(payload)
     with pytest.raises(
         PayloadNotReplayable, match=f"of generator [a-z_]+, which failed by {type(exc).__name__},"
     ):
-        send(payload)
+        join_chunks(payload)
 
 
 def test_a_source_that_failed_after_a_broken_pass_cannot_be_sent_again():
     payload = spool_value(fail_after_one_chunk(ValueError("v")))
     assert read_chunks(payload, 1) == [b"some "]
     with pytest.raises(ValueError, match="v"):
-        send(payload)
+        join_chunks(payload)
     with pytest.raises(PayloadNotReplayable):
-        send(payload)
+        join_chunks(payload)
 
 
 def test_an_error_closes_the_spool_at_once():
     before = open_descriptors()
     payload = spool_value(fail_after_one_chunk(KeyError("k")), in_file)
     with pytest.raises(KeyError):
-        send(payload)
+        join_chunks(payload)
     assert open_descriptors() == before
 
 
 def test_a_full_disk_raises_the_os_error_and_ends_replay(tmp_path):
     payload = spool_value(iter([b"x" * 600, b"y" * 600]), partial(Spool, 100, str(tmp_path)))
     with no_file_over(1000), pytest.raises(OSError, match="File too large"):
-        send(payload)
+        join_chunks(payload)
     with pytest.raises(PayloadNotReplayable, match="which failed by OSError"):
-        send(payload)
+        join_chunks(payload)
 
 
 def test_a_source_of_another_length_raises():
     source = DeclaredLength(spool_value(iter([b"too much"])), 3)
     payload = SpooledPayload(source, in_memory)
     with pytest.raises(PayloadLengthError, match="more than 3 bytes"):
-        send(payload)
+        join_chunks(payload)
 
 
 # One pass at a time, and the end
@@ -271,11 +267,11 @@ def test_a_second_pass_at_the_same_time_raises_and_the_first_continues():
     first = iter(payload)
     assert bytes(next(first)) == b"one "
     with pytest.raises(PayloadNotReplayable, match="is being sent already"):
-        send(payload)
+        join_chunks(payload)
     with pytest.raises(PayloadNotReplayable, match="is being sent already"):
         payload.measure()
     assert b"".join(map(bytes, first)) == b"two"
-    assert send(payload) == b"one two"
+    assert join_chunks(payload) == b"one two"
 
 
 def test_one_of_several_threads_sends_and_the_others_raise():
@@ -293,7 +289,7 @@ def test_one_of_several_threads_sends_and_the_others_raise():
     def run():
         start.wait(10)
         try:
-            received.append(send(payload))
+            received.append(join_chunks(payload))
         except PayloadNotReplayable as exc:
             refused.append(exc)
             if len(refused) == count - 1:
@@ -320,7 +316,7 @@ def test_close_closes_source_and_file_and_is_idempotent():
     assert recorded.closed
     assert not can_send(payload)
     with pytest.raises(PayloadNotReplayable, match="of generator _run, which was closed,"):
-        send(payload)
+        join_chunks(payload)
     with pytest.raises(PayloadNotReplayable, match="which was closed,"):
         payload.measure()
 
@@ -335,7 +331,7 @@ def test_close_during_a_pass_takes_effect_after_it():
     assert b"".join(map(bytes, running)) == b"two"
     assert open_descriptors() == before
     with pytest.raises(PayloadNotReplayable):
-        send(payload)
+        join_chunks(payload)
 
 
 def test_a_payload_that_is_dropped_leaves_nothing_open():
@@ -354,7 +350,7 @@ def test_a_payload_that_is_dropped_leaves_nothing_open():
 
 def test_one_mib_is_kept_in_memory_and_more_in_a_nameless_file():
     before = open_descriptors()
-    payload = spool_value(iter([b"x" * MEMORY, b"y"]))
+    payload = spool_value(iter([b"x" * DEFAULT_MEMORY_SIZE, b"y"]))
     running = iter(payload)
     next(running)
     assert open_descriptors() == before
@@ -368,7 +364,10 @@ def test_one_mib_is_kept_in_memory_and_more_in_a_nameless_file():
 # Spooled before it is sent
 
 
-@given(chunks=st.lists(st.binary(max_size=20), max_size=8), memory=st.sampled_from([0, 5, MEMORY]))
+@given(
+    chunks=st.lists(st.binary(max_size=20), max_size=8),
+    memory=st.sampled_from([0, 5, DEFAULT_MEMORY_SIZE]),
+)
 def test_P17_a_payload_spooled_first_has_a_length_and_is_replayable(chunks, memory):
     whole = b"".join(chunks)
     source = as_payload(iter(chunks))
@@ -377,7 +376,7 @@ def test_P17_a_payload_spooled_first_has_a_length_and_is_replayable(chunks, memo
     assert payload.length == len(whole)
     assert payload.replayable
     assert not payload.started
-    assert [send(payload), send(payload)] == [whole, whole]
+    assert [join_chunks(payload), join_chunks(payload)] == [whole, whole]
     payload.close()
 
 
@@ -402,7 +401,7 @@ def test_spool_payload_reads_only_the_rest_of_a_spooled_payload():
     assert spool_payload(payload, in_memory) is payload
     assert payload.length == 13
     assert recorded.requested == [b"one ", b"two ", b"three"]
-    assert send(payload) == b"one two three"
+    assert join_chunks(payload) == b"one two three"
 
 
 def test_spool_payload_raises_the_error_of_the_source_and_leaves_nothing_open():

@@ -17,6 +17,8 @@ import pytest
 from restkit.streaming import ZipStreamFile
 from support import ScriptedServer, body_of, chunked_response, field, payload_of, response
 
+pytestmark = pytest.mark.smoke
+
 PRINTING = """
 from restkit import Client
 

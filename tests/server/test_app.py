@@ -22,6 +22,8 @@ from support.caller import Caller, get, post, said_by
 from support.scripted import ScriptedServer
 from support.wsgi_calls import RecordedResponse, call_app, make_environ
 
+pytestmark = [pytest.mark.smoke, pytest.mark.lowest]
+
 
 def app_raising(exc):
     """Return an app whose handlers raise this exception."""

@@ -15,6 +15,8 @@ from restkit.errors import AlreadyRead, BodyTooLarge, DecodingError
 from restkit.server import forms
 from restkit.server.forms import Form, parse_form
 
+pytestmark = pytest.mark.lowest
+
 URLENCODED = "application/x-www-form-urlencoded"
 
 

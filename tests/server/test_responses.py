@@ -23,6 +23,8 @@ from restkit.streaming import ResourceStreamFunction, gzip_stream
 from support.caller import Caller, get, post, said_by
 from support.wsgi_calls import RecordedResponse, call_app, make_environ
 
+pytestmark = pytest.mark.smoke
+
 np = pytest.importorskip("numpy")
 
 

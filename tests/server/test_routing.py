@@ -16,6 +16,8 @@ from restkit.server.response import text
 from restkit.server.routing import parse_pattern
 from support.wsgi_calls import call_app
 
+pytestmark = pytest.mark.smoke
+
 
 def show_arguments(request, **arguments):
     return text(repr(arguments))

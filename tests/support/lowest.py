@@ -1,7 +1,7 @@
-"""Installs the lower bounds that the installed restkit promises, in place of what is there.
+"""Install the lowest versions that the installed restkit allows, in place of those installed.
 
-Run as a program, by `make test-lowest` and tox. The bounds are read from the package's own
-metadata, those of the extras included: nothing repeats them.
+`make test-lowest` runs this program. The bounds, also those of extras, come from the metadata of
+the installed package.
 """
 
 from __future__ import annotations

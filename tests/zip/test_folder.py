@@ -15,6 +15,8 @@ import pytest
 from restkit import PayloadError, PayloadLengthError
 from restkit.streaming import ZipStream
 
+pytestmark = pytest.mark.smoke
+
 MODIFIED = 1_500_000_000
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from restkit.errors import ClientDisconnected
 from restkit.http1.framing import BodyReader, ChunkedBody, SizedBody
-from restkit.io.buffers import Buffer, close_if_it_can
+from restkit.io.buffers import Buffer, close_if_possible
 from restkit.server.engine.client_socket import ClientSocket, Drain
 from restkit.server.engine.request_body import RequestBody, RequestFile
 from restkit.server.engine.response_head import Framing, choose_framing
@@ -172,7 +172,7 @@ class GunicornExchange(WSGIResponse):
 
     def _close_items(self) -> None:
         try:
-            close_if_it_can(self._items)
+            close_if_possible(self._items)
         except Exception:
             self._complete = False
             _logger.exception("%s: closing the response failed", self._request_line)

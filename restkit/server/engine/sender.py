@@ -60,11 +60,11 @@ class Sender:
             sent = self._send_file_some(rest)
             if not sent:
                 break
-            rest = rest.after(sent)
+            rest = rest.skip(sent)
         total = region.length - rest.length
-        for block in rest.blocks():
-            self.send([block])
-            total += len(block)
+        for chunk in rest.chunks():
+            self.send([chunk])
+            total += len(chunk)
         return total
 
     def wait(self) -> None:

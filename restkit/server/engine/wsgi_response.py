@@ -17,7 +17,7 @@ from restkit.errors import ClientDisconnected, ParserError
 from restkit.http1.framing import keeps_alive
 from restkit.http1.request_head import RequestHead
 from restkit.http1.writing import LAST_CHUNK, encode_chunk
-from restkit.io.buffers import Buffer, close_if_it_can
+from restkit.io.buffers import Buffer, close_if_possible
 from restkit.io.files import Region
 from restkit.io.sockets import BLOCK
 from restkit.redaction import redact_url
@@ -222,7 +222,7 @@ class Exchange(WSGIResponse):
                 self._write_items(items)
             self._finish()
         finally:
-            close_if_it_can(items)
+            close_if_possible(items)
 
     def _write_items(self, items: Iterable[bytes]) -> None:
         only = items[0] if isinstance(items, (list, tuple)) and len(items) == 1 else None

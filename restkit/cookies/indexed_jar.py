@@ -1,10 +1,8 @@
-"""A cookie jar that looks at the cookies of one site only.
+"""A cookie jar with an index by site.
 
-The jar of a Client of its own: the standard library's, with a look at one site's cookies alone.
-
-A ``CookieJar`` walks through all it has for every request and every cookie (CPython 3.10 to 3.14);
-here the walk is through the cookies of one site, and there are at most 3000 altogether. What is
-sent is still decided by a jar of the standard library: one with those few in it.
+A ``CookieJar`` examines all its cookies for every request and every new cookie (CPython 3.10 to
+3.14). This one examines only the cookies of one site, and holds at most 3000. A jar of the standard
+library with these few cookies still decides which of them are sent.
 """
 
 from __future__ import annotations
@@ -23,24 +21,24 @@ if TYPE_CHECKING:
 
 
 _PORT = re.compile(":[0-9]*$")
-MOST = 3000  # as in browsers; then the one goes that has been idle for longest
+MAX_COOKIES = 3000  # as in browsers; then the least recently used is deleted
 
 
-class OwnJar(CookieJar):
-    """A jar that knows its cookies by site; its lock is the caller's affair."""
+class IndexedJar(CookieJar):
+    """A jar with an index of its cookies by site. The caller must lock it."""
 
     def __init__(self, policy: CookiePolicy) -> None:
         super().__init__(policy)
-        self._rules = policy
+        self._own_policy = policy
         self._sites: dict[str, dict[Key, Cookie]] = {}
-        self._by_use: dict[Key, None] = {}  # what has been idle for longest comes first
+        self._by_use: dict[Key, None] = {}  # the least recently used comes first
 
     def set_policy(self, policy: CookiePolicy) -> None:
         super().set_policy(policy)
-        self._rules = policy
+        self._own_policy = policy
 
-    def near(self, domain: str) -> list[Cookie]:
-        """The cookies of a domain, of those above it, and of others of the same site."""
+    def find_site_cookies(self, domain: str) -> list[Cookie]:
+        """Return the cookies of a domain and of all other domains of its site."""
         site = _site_of(domain)
         found: list[Cookie] = []
         for name in dict.fromkeys((site, site.rpartition(".")[2])):
@@ -48,24 +46,24 @@ class OwnJar(CookieJar):
         return found
 
     def add_cookie_header(self, request: Request) -> None:
-        """Write the Cookie header that is due on the request; what has expired is let go."""
-        few, host = CookieJar(self._rules), f".{_host_of(request)}"
-        for cookie in self.near(host):
+        """Set the Cookie header of the request; delete its cookies that have expired."""
+        small, host = CookieJar(self._own_policy), f".{_host_of(request)}"
+        for cookie in self.find_site_cookies(host):
             if not host.endswith(f".{cookie.domain.removeprefix('.')}"):
                 continue
             if cookie.is_expired():
                 self.clear(cookie.domain, cookie.path, cookie.name)
             else:
-                few.set_cookie(cookie)
-                self._used(_key_of(cookie))
-        few.add_cookie_header(request)
+                small.set_cookie(cookie)
+                self._mark_used(_key_of(cookie))
+        small.add_cookie_header(request)
 
     def set_cookie(self, cookie: Cookie) -> None:
         super().set_cookie(cookie)
         key = _key_of(cookie)
         self._sites.setdefault(_site_of(cookie.domain), {})[key] = cookie
-        self._used(key)
-        while len(self._by_use) > MOST:
+        self._mark_used(key)
+        while len(self._by_use) > MAX_COOKIES:
             self.clear(*next(iter(self._by_use)))
 
     def clear(
@@ -75,14 +73,14 @@ class OwnJar(CookieJar):
         if domain is None:
             self._sites, self._by_use = {}, {}
             return
-        wanted = [part for part in (domain, path, name) if part is not None]
+        prefix = [part for part in (domain, path, name) if part is not None]
         site = self._sites.get(_site_of(domain), {})
-        for key in [key for key in site if [*key[: len(wanted)]] == wanted]:
+        for key in [key for key in site if [*key[: len(prefix)]] == prefix]:
             del site[key], self._by_use[key]
-        self._tidy_up(site, domain, path)
+        self._delete_empty(site, domain, path)
 
-    def _tidy_up(self, site: dict[Key, Cookie], domain: str, path: str | None) -> None:
-        """Let go of the places of cookies that are gone, which the library keeps for ever."""
+    def _delete_empty(self, site: dict[Key, Cookie], domain: str, path: str | None) -> None:
+        """Delete dicts of domains and paths without cookies. ``CookieJar`` keeps them for ever."""
         if not site:
             self._sites.pop(_site_of(domain), None)
         paths = [key[1] for key in site if key[0] == domain]
@@ -96,13 +94,13 @@ class OwnJar(CookieJar):
         for site in list(self._sites.values()):
             yield from list(site.values())
 
-    def _used(self, key: Key) -> None:
+    def _mark_used(self, key: Key) -> None:
         self._by_use.pop(key, None)
         self._by_use[key] = None
 
 
 def _host_of(request: Request) -> str:
-    """The host by the name that the library keeps its cookies under."""
+    """Return the host of a request by the jar's name of it."""
     host = _PORT.sub("", urlsplit(request.get_full_url()).netloc.lower())
     return host if "." in host else f"{host}.local"
 
@@ -112,5 +110,5 @@ def _key_of(cookie: Cookie) -> Key:
 
 
 def _site_of(domain: str) -> str:
-    """The last two names of a domain: where two domains overlap, they have these in common."""
+    """Return the last two labels of a domain. Domains that overlap have them in common."""
     return ".".join(domain.removeprefix(".").rsplit(".", 2)[-2:])
