@@ -514,7 +514,7 @@ def test_R23_http_1_0_client_gets_bytes_and_a_close():
 
 @pytest.mark.parametrize("name", ["Location", "Content-Location"])
 @pytest.mark.parametrize(
-    ("said", "expected"),
+    ("location", "expected"),
     [
         ("{target}/base/x?y#z", "http://proxy.test/x?y#z"),
         ("{target}/base", "http://proxy.test"),
@@ -532,10 +532,10 @@ def test_R23_http_1_0_client_gets_bytes_and_a_close():
         ("http://[broken/", "http://[broken/"),
     ],
 )
-def test_R23_location_at_the_target_is_rewritten(name, said, expected):
+def test_R23_location_at_the_target_is_rewritten(name, location, expected):
     def script(peer: Peer) -> None:
         peer.read_request()
-        peer.send(response(b"", f"{name}: {said.format(target=origin)}", status="302 Found"))
+        peer.send(response(b"", f"{name}: {location.format(target=origin)}", status="302 Found"))
 
     with ScriptedServer(script) as target:
         origin = target.origin
@@ -577,8 +577,8 @@ def test_R23_unreachable_target_is_a_502_with_the_reason():
         answer = raw_response(server)
     assert answer.startswith(b"HTTP/1.1 502 Bad Gateway\r\n")
     assert field(answer, "Content-Type") == "text/plain; charset=utf-8"
-    said = f"502 Bad Gateway: cannot connect to 127.0.0.1:{port}: Connection refused\n"
-    assert body_of(answer) == said.encode()
+    text = f"502 Bad Gateway: cannot connect to 127.0.0.1:{port}: Connection refused\n"
+    assert body_of(answer) == text.encode()
 
 
 def test_R23_slow_target_is_a_504():
@@ -719,11 +719,11 @@ def test_R23_invalid_path_is_400_on_any_server():
         environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "http://elsewhere.test/"}
         environ["wsgi.input"] = io.BytesIO()
         setup_testing_defaults(environ)
-        said = []
-        body = proxy(environ, lambda status, headers: said.append(status))
+        statuses = []
+        body = proxy(environ, lambda status, headers: statuses.append(status))
         assert list(body) == [b"400 Bad Request: the target of the request is not a path\n"]
         assert Called(proxy, REQUEST_METHOD="GET", HTTP_HOST="a/b").status == "400 Bad Request"
-    assert said == ["400 Bad Request"]
+    assert statuses == ["400 Bad Request"]
     assert target.connections == 0
 
 

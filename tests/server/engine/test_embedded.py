@@ -357,9 +357,9 @@ def test_run_ends_at_a_signal(number):
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        said = process.stderr.readline()
-        assert said.startswith("serving at http://127.0.0.1:")
-        with Caller(int(said.rsplit(":", 1)[1])) as caller:
+        line = process.stderr.readline()
+        assert line.startswith("serving at http://127.0.0.1:")
+        with Caller(int(line.rsplit(":", 1)[1])) as caller:
             assert caller.is_open()
             process.send_signal(number)
             out, err = process.communicate(timeout=HANG_BOUND)
