@@ -1,1 +1,1 @@
-"""The budget of restkit, measured against its peers: `python -m benchmarks`, see README.rst."""
+"""Measure restkit and other clients: ``python -m benchmarks``. See README.rst."""

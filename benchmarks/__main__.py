@@ -1,4 +1,4 @@
-"""The command `python -m benchmarks [ROW ...]`."""
+"""The command ``python -m benchmarks [ROW ...]``."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ from benchmarks.row import GiB
 from benchmarks.rows import ROWS
 from benchmarks.run import Amount, Outcome, run
 
-_CPUS = "client and server on one CPU, on one each, or where the system puts them (one)"
+_CPUS = "client and server on one CPU, on one each, or where the system places them (one)"
 _UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGTERM, _exit_on_signal)
     amount = Amount(options.rounds, options.size, options.requests, options.imports, options.cpus)
     try:
         with tempfile.TemporaryDirectory(prefix="restkit-bench-", dir=options.dir) as root:
-            outcomes = _measured(options.rows or list(ROWS), amount, Path(root))
+            outcomes = _measure(options.rows or list(ROWS), amount, Path(root))
     except NginxMissing as exc:
         print(f"benchmarks: {exc}", file=sys.stderr)
         return 2
-    found = [verdict for outcome in outcomes for verdict in verdicts(outcome)]
-    if found:
-        print(budget_table(found))
+    results = [verdict for outcome in outcomes for verdict in verdicts(outcome)]
+    if results:
+        print(budget_table(results))
     if options.json is not None:
         options.json.write_text(json.dumps(_as_json(outcomes, amount), indent=1) + "\n")
     return 0
 
 
-def _measured(names: Sequence[str], amount: Amount, root: Path) -> list[Outcome]:
+def _measure(names: Sequence[str], amount: Amount, root: Path) -> list[Outcome]:
     print("\n".join(f"{name} {version}" for name, version in _versions().items()))
     print(f"client and server on CPUs: {amount.cpus}\n")
     outcomes = []
@@ -59,8 +59,8 @@ def _measured(names: Sequence[str], amount: Amount, root: Path) -> list[Outcome]
     return outcomes
 
 
-def _leave(number: int, _frame: object) -> None:
-    """Go by an exception, so that nginx and the files go too."""
+def _exit_on_signal(number: int, _frame: object) -> None:
+    """Exit by an exception, so that nginx is stopped and the files are removed."""
     sys.exit(128 + number)
 
 
@@ -69,12 +69,18 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m benchmarks", description="Measure restkit and its peers on loopback."
     )
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"all, or some of {', '.join(ROWS)}")
-    parser.add_argument("--rounds", type=int, default=5, help="how often each runs (5)")
-    parser.add_argument("--size", type=_size, default=GiB, help="of the big body (1G)")
-    parser.add_argument("--requests", type=int, default=3000, help="how many small GETs (3000)")
-    parser.add_argument("--imports", type=int, default=10, help="how many imports a round (10)")
+    parser.add_argument("--rounds", type=int, default=5, help="the number of rounds (5)")
+    parser.add_argument("--size", type=_size, default=GiB, help="the size of the large body (1G)")
+    parser.add_argument(
+        "--requests", type=int, default=3000, help="the number of small GETs (3000)"
+    )
+    parser.add_argument(
+        "--imports", type=int, default=10, help="the number of imports in a round (10)"
+    )
     parser.add_argument("--cpus", type=Cpus, choices=list(Cpus), default=Cpus.ONE, help=_CPUS)
-    parser.add_argument("--dir", help="where the files are made, twice the size (the system's)")
+    parser.add_argument(
+        "--dir", help="the directory of temporary files, twice the size (the system's)"
+    )
     parser.add_argument("--json", type=Path, help="write every sample to this file")
     return parser
 
@@ -91,7 +97,7 @@ def _progress(line: str) -> None:
 
 def _versions() -> dict[str, str]:
     found = {"Python": platform.python_version(), "on": platform.platform()}
-    found["restkit"] = "of this checkout"  # which the children find before any that is installed
+    found["restkit"] = "of this checkout"  # the children run it, also if another one is installed
     installed = {known.name: known.version for known in importlib.metadata.distributions()}
     for name in ("urllib3", "requests", "httpx", "pycurl", "certifi"):
         found[name] = installed.get(name, "not installed")
@@ -99,8 +105,8 @@ def _versions() -> dict[str, str]:
         found["pycurl's libcurl"] = libcurl_version()
     for program, flag in (("curl", "--version"), ("nginx", "-v")):
         with contextlib.suppress(FileNotFoundError):
-            told = subprocess.run([program, flag], capture_output=True, text=True, check=False)
-            found[f"the program {program}"] = " ".join((told.stdout or told.stderr).split()[:4])
+            output = subprocess.run([program, flag], capture_output=True, text=True, check=False)
+            found[f"the program {program}"] = " ".join((output.stdout or output.stderr).split()[:4])
     return found
 
 

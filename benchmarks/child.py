@@ -1,8 +1,7 @@
-"""One measurement in a fresh process: `python -m benchmarks.child ROW PEER CPUS`, targets on stdin.
+"""One measurement in a new process: ``python -m benchmarks.child ROW PEER CPUS``, targets on stdin.
 
-A process of its own gives a peak of memory of its own, and no peer the heap, the caches or the
-imports of the one before. What is measured stands between two looks at the clocks: imports, set-up
-and a warm-up (which also opens the connection) are done before the first.
+Each peer gets its own peak of memory, and no heap, caches or imports of another. Imports, setup and
+a warm-up (which opens the connection) run before the measurement.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ NOT_INSTALLED = 69  # EX_UNAVAILABLE: the exit status when the peer cannot be im
 
 
 class Sample(NamedTuple):
-    """What one run took."""
+    """The cost of one run."""
 
-    cpu: float  # seconds, user and system, of the process and of those it started and waited for
+    cpu: float  # seconds, user and system, of the process and its children
     wall: float  # seconds
-    peak: float  # MiB resident at most while the work was done
-    growth: float  # MiB that the peak lies above what was resident after the warm-up
+    peak: float  # the maximum of resident MiB during the work
+    growth: float  # MiB between the peak and the resident memory after the warm-up
 
 
 def measure(work: Work, warm_up: Target, target: Target) -> Sample:
@@ -45,16 +44,16 @@ def measure(work: Work, warm_up: Target, target: Target) -> Sample:
 def _do(work: Work, target: Target) -> None:
     moved, expected = work(target), target.size * target.times
     if moved != expected:
-        raise RuntimeError(f"moved {moved} bytes of body in place of {expected}")
+        raise RuntimeError(f"moved {moved} bytes of body instead of {expected}")
 
 
 def _cpu() -> float:
-    everyone = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    return sum(sum(resource.getrusage(who)[:2]) for who in everyone)
+    processes = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return sum(sum(resource.getrusage(each)[:2]) for each in processes)
 
 
 def _resident_after_reset() -> float:
-    """Forget the peak of imports and warm-up, where Linux lets us; return what is resident now."""
+    """Reset the peak of memory, on Linux, and return the resident memory in MiB."""
     if not os.path.exists("/proc/self/clear_refs"):
         return _peak()
     with open("/proc/self/clear_refs", "w") as clear:

@@ -1,9 +1,8 @@
-"""On which CPUs client and server run, which is most of the noise of a benchmark on loopback.
+"""Place client and server on CPUs. Their placement is most of the noise on loopback.
 
-Left alone, the scheduler moves the two together and apart. Together, each pays for its own work.
-Apart, the client also pays for waking the other CPU, for being woken, and for those of the server's
-packets that the kernel handles in its name: one GiB sent costs 50 ms or 500. Who is compared must
-be placed alike.
+The scheduler would move the two together and apart. On one CPU, each pays for its own work. On two,
+the client also pays for waking the other CPU, for being woken, and for packets of the server that
+the kernel handles for it: one GiB sent costs 50 ms or 500. All peers must be placed alike.
 """
 
 from __future__ import annotations
@@ -14,17 +13,17 @@ from enum import Enum
 
 
 class Cpus(Enum):
-    """Who runs where."""
+    """The placement of client and server."""
 
-    ONE = "one"  # both on the same: what the client itself costs, within a few percent
-    TWO = "two"  # one each: the client sleeps until an answer wakes it, as with any network
-    FREE = "free"  # as the system likes: there is no other choice on macOS
+    ONE = "one"  # both on one CPU: the cost of the client itself, within a few percent
+    TWO = "two"  # one each: the client sleeps until a response wakes it, as with any network
+    FREE = "free"  # the system chooses: the only choice on macOS
 
     def __str__(self) -> str:
         return self.value
 
     def place_client(self) -> None:
-        """Put this very process on its CPU."""
+        """Place this process on its CPU."""
         self._place(0, 0)
 
     def place_server(self, process: int) -> None:

@@ -1,10 +1,10 @@
-"""One nginx on loopback, for as long as a benchmark runs: it serves files and swallows uploads.
+"""Run nginx on loopback during a benchmark. It serves files and drops uploads.
 
-Uploads go to `return 200`, which reads a body and drops it in 0.2 s of CPU for a GiB, less than the
-leanest client needs to send it. A PUT to the dav module writes a file, takes 1 to 3 s for the same,
-and would be what is measured. The price: the answer is there before the body is; an early 200 is no
-refusal, and every peer sends on. The small answer is a `return` too, head and body in one write, as
-from most services: a file would be one write for the head and another for its bytes.
+Uploads go to ``return 200``, which reads and drops a GiB in 0.2 s of CPU, less than the fastest
+client needs to send it. A PUT to the dav module writes a file in 1 to 3 s, and would be measured
+instead of the client. With ``return 200``, the response arrives before the end of the body. An
+early 200 is not a refusal, and every peer continues to send. The small response is a ``return``
+too: one write for head and body, as from most services. A file would be two writes.
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ _STARTS_WITHIN = 10.0  # seconds
 
 
 class NginxMissing(Exception):
-    """There is no nginx to measure against."""
+    """nginx is not installed."""
 
 
 class Site:
-    """The running server: its URLs, its process, and the authority of its certificate, if any."""
+    """The running server: its URLs, its process, and the authority of its certificate, or None."""
 
     def __init__(self, root: Path, port: int, tls_port: int, ca: Path | None) -> None:
         self.files = root / "files"
@@ -72,7 +72,7 @@ class Site:
 
 @contextlib.contextmanager
 def serving(root: Path) -> Iterator[Site]:
-    """Run nginx on what is in `root/files`, two free ports and one process; end it at the end."""
+    """Run nginx with the files in ``root/files``, on two free ports and in one process."""
     path = os.pathsep.join([*os.get_exec_path(), "/usr/sbin", "/usr/local/sbin"])
     if (program := shutil.which("nginx", path=path)) is None:
         raise NginxMissing("no nginx found: apt install nginx-light, or brew install nginx")
@@ -82,7 +82,7 @@ def serving(root: Path) -> Iterator[Site]:
     process = subprocess.Popen([program, "-p", str(root), "-c", str(root / "nginx.conf")])
     site.process = process.pid
     try:
-        _await_port(site, process)
+        _wait_for_port(site, process)
         yield site
     finally:
         process.terminate()
@@ -117,7 +117,7 @@ def _free_port() -> int:
         return port
 
 
-def _await_port(site: Site, process: subprocess.Popen[bytes]) -> None:
+def _wait_for_port(site: Site, process: subprocess.Popen[bytes]) -> None:
     until = time.monotonic() + _STARTS_WITHIN
     while process.poll() is None and time.monotonic() < until:
         with contextlib.suppress(ConnectionRefusedError):

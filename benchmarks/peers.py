@@ -1,6 +1,6 @@
-"""How each peer is opened: once for a whole run, and the way its documentation says it is fast.
+"""Open each peer once for a run, as its documentation recommends for speed.
 
-Imports stand inside the functions, so that a child process loads the one library it measures.
+Imports are inside the functions, so that a child process only loads the library that it measures.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def urllib3_pool(target: Target) -> urllib3.PoolManager:
 
 
 def requests_session(target: Target, *, trust_env: bool = True) -> requests.Session:
-    """`trust_env=False` saves the look for proxies and .netrc, which requests does per request."""
+    """Return a session. ``trust_env=False`` saves the search for proxies and .netrc per request."""
     import requests
 
     session = requests.Session()
@@ -52,45 +52,45 @@ def httpx_client(target: Target) -> httpx.Client:
 
 
 def http_connection(target: Target) -> http.client.HTTPConnection:
-    """One connection, kept alive; it sends files in blocks of 8 KiB unless told of bigger ones."""
+    """Return one connection. Its default for files is chunks of 8 KiB; this one sends 1 MiB."""
     import http.client
 
-    place = urlsplit(target.url)
+    parts = urlsplit(target.url)
     context = _context(target)
     if context is None:
-        return http.client.HTTPConnection(place.netloc, blocksize=MiB)
-    return http.client.HTTPSConnection(place.netloc, context=context, blocksize=MiB)
+        return http.client.HTTPConnection(parts.netloc, blocksize=MiB)
+    return http.client.HTTPSConnection(parts.netloc, context=context, blocksize=MiB)
 
 
 def curl_handle(target: Target) -> Any:
-    """One easy handle, reused, which keeps the connection; buffers as big as bulk can use."""
+    """Return one easy handle, which keeps its connection and has large buffers."""
     handle = _pycurl().Curl()
     handle.setopt(handle.NOSIGNAL, 1)
     handle.setopt(handle.BUFFERSIZE, 512 * KiB)
     handle.setopt(handle.UPLOAD_BUFFERSIZE, 2 * MiB)
-    handle.setopt(handle.HTTPHEADER, ["Expect:"])  # no other peer waits for a 100 Continue
+    handle.setopt(handle.HTTPHEADER, ["Expect:"])  # no other peer waits for 100 Continue
     if target.ca is not None:
         handle.setopt(handle.CAINFO, target.ca)
     return handle
 
 
 def bare_socket(target: Target) -> socket.socket:
-    """No client at all: the calls to the system, from Python, that no client in Python can save."""
-    place = urlsplit(target.url)
-    name, port = place.hostname or "", place.port or 0
+    """Return a socket. It shows the cost of the system calls, which every client needs."""
+    parts = urlsplit(target.url)
+    name, port = parts.hostname or "", parts.port or 0
     sock = socket.create_connection((name, port))
     context = _context(target)
     return sock if context is None else context.wrap_socket(sock, server_hostname=name)
 
 
 def bare_head(target: Target, *fields: str, method: str = "GET") -> bytes:
-    place = urlsplit(target.url)
-    lines = (f"{method} {place.path} HTTP/1.1", f"Host: {place.netloc}", *fields, "", "")
+    parts = urlsplit(target.url)
+    lines = (f"{method} {parts.path} HTTP/1.1", f"Host: {parts.netloc}", *fields, "", "")
     return "\r\n".join(lines).encode()
 
 
 def curl_command(target: Target, *arguments: str) -> None:
-    """Run the program curl, once; its start is measured too, and weighs on the small rows."""
+    """Run the program curl once. Its start is measured too, and is large in the small rows."""
     secure = [] if target.ca is None else ["--cacert", target.ca]
     command = ["curl", "--silent", "--fail", "--output", "/dev/null", "--header", "Expect:"]
     subprocess.run([*command, *secure, *arguments], check=True)
@@ -101,7 +101,7 @@ def libcurl_version() -> str:
 
 
 def _pycurl() -> Any:
-    import pycurl  # type: ignore[import-untyped]  # it has no types; here alone it is imported
+    import pycurl  # type: ignore[import-untyped]  # it has no types
 
     return pycurl
 

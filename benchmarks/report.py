@@ -1,4 +1,4 @@
-"""What came out, as tables: one for each row, and at the end the budget, bar by bar."""
+"""Print the results: a table for each row, and the budget with each goal."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from benchmarks.child import Sample
-    from benchmarks.row import Bar
+    from benchmarks.row import Goal
     from benchmarks.run import Outcome
 
-MEMORY_BAR = 32.0  # MiB above what was resident after the warm-up, whatever the size of the body
+MEMORY_GOAL = 32.0  # MiB above the resident memory after the warm-up, for any size of the body
 
 
 class Verdict(NamedTuple):
     """One line of the budget."""
 
     row: str
-    bar: str
+    goal: str
     measured: str
     holds: bool | None  # None: not measured
 
@@ -28,52 +28,60 @@ class Verdict(NamedTuple):
 
 
 def row_table(outcome: Outcome) -> str:
-    """Medians of everyone, and how many times as much the first of restkit's sides took of it."""
+    """Return the medians of each peer, and the ratios of restkit's first variant to it."""
     ours = outcome.samples.get(next(iter(outcome.row.peers)), [])
-    head = ("who", "CPU ms", "wall ms", "peak MiB", "growth", "restkit/it CPU", "restkit/it wall")
+    head = (
+        "client",
+        "CPU ms",
+        "wall ms",
+        "peak MiB",
+        "growth",
+        "restkit/it CPU",
+        "restkit/it wall",
+    )
     lines: list[tuple[str, ...]] = [head]
     for name, samples in outcome.samples.items():
         if name in outcome.absent:
             lines.append((name, outcome.absent[name]))
         elif samples:
-            lines.append((name, *_numbers(outcome, samples), *_compared(ours, samples)))
+            lines.append((name, *_format_medians(outcome, samples), *_format_ratios(ours, samples)))
     rounds = max(map(len, outcome.samples.values()), default=0)
-    return f"{outcome.row.name}: {outcome.title} · median of {rounds}\n\n{_aligned(lines)}\n"
+    return f"{outcome.row.name}: {outcome.title} · median of {rounds}\n\n{_align(lines)}\n"
 
 
 def verdicts(outcome: Outcome) -> list[Verdict]:
-    found = [_verdict(outcome, bar) for bar in outcome.row.bars]
-    if outcome.row.counts_memory and outcome.row.bars:
-        found += _memory_verdicts(outcome)
-    return found
+    results = [_make_verdict(outcome, goal) for goal in outcome.row.goals]
+    if outcome.row.counts_memory and outcome.row.goals:
+        results += _memory_verdicts(outcome)
+    return results
 
 
-def budget_table(found: list[Verdict]) -> str:
-    """A simple table of reStructuredText, to be pasted as it is."""
-    rows = [("row", "bar", "measured, lowest to highest", "")]
-    rows += [(line.row, line.bar, line.measured, line.words) for line in found]
+def budget_table(results: list[Verdict]) -> str:
+    """Return the budget as a simple table of reStructuredText."""
+    rows = [("row", "goal", "measured, lowest to highest", "")]
+    rows += [(line.row, line.goal, line.measured, line.words) for line in results]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     rule = "  ".join("=" * width for width in widths)
-    body = [_spaced(row, widths) for row in rows]
+    body = [_pad(row, widths) for row in rows]
     return "\n".join([rule, body[0], rule, *body[1:], rule])
 
 
-def _verdict(outcome: Outcome, bar: Bar) -> Verdict:
-    words = f"{bar.ours}: at most {bar.most:g} of the CPU of {bar.peer}"
-    words += f", less {bar.minus}" if bar.minus else ""
-    ratios = list(_ratios(outcome, bar))
+def _make_verdict(outcome: Outcome, goal: Goal) -> Verdict:
+    words = f"{goal.ours}: at most {goal.most:g} of the CPU of {goal.peer}"
+    words += f", less {goal.minus}" if goal.minus else ""
+    ratios = list(_ratios(outcome, goal))
     if not ratios:
         return Verdict(outcome.row.name, words, "", None)
     measured = f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
-    return Verdict(outcome.row.name, words, measured, round(median(ratios), 2) <= bar.most)
+    return Verdict(outcome.row.name, words, measured, round(median(ratios), 2) <= goal.most)
 
 
-def _ratios(outcome: Outcome, bar: Bar) -> Iterator[float]:
-    if outcome.absent.keys() & {bar.ours, bar.peer, bar.minus}:
+def _ratios(outcome: Outcome, goal: Goal) -> Iterator[float]:
+    if outcome.absent.keys() & {goal.ours, goal.peer, goal.minus}:
         return
-    names = (bar.ours, bar.peer, bar.minus or bar.peer)
+    names = (goal.ours, goal.peer, goal.minus or goal.peer)
     for ours, its, base in zip(*(outcome.samples[name] for name in names), strict=True):
-        less = base.cpu if bar.minus else 0.0
+        less = base.cpu if goal.minus else 0.0
         yield (ours.cpu - less) / (its.cpu - less)
 
 
@@ -81,22 +89,22 @@ def _memory_verdicts(outcome: Outcome) -> Iterator[Verdict]:
     for name, samples in outcome.samples.items():
         if name.startswith("restkit"):
             growth = [sample.growth for sample in samples]
-            words = f"{name}: memory grows by at most {MEMORY_BAR:g} MiB"
+            words = f"{name}: memory grows by at most {MEMORY_GOAL:g} MiB"
             if name in outcome.absent or not growth:
                 yield Verdict(outcome.row.name, words, "", None)
                 continue
             measured = f"{median(growth):.1f} ({min(growth):.1f} to {max(growth):.1f})"
-            yield Verdict(outcome.row.name, words, measured, max(growth) <= MEMORY_BAR)
+            yield Verdict(outcome.row.name, words, measured, max(growth) <= MEMORY_GOAL)
 
 
-def _numbers(outcome: Outcome, samples: list[Sample]) -> tuple[str, ...]:
+def _format_medians(outcome: Outcome, samples: list[Sample]) -> tuple[str, ...]:
     cpu, wall, peak, growth = (median(values) for values in zip(*samples, strict=True))
     times = (f"{cpu * 1000:.1f}", f"{wall * 1000:.1f}")
     memory = (f"{peak:.1f}", f"{growth:.1f}") if outcome.row.counts_memory else ("", "")
     return times + memory
 
 
-def _compared(ours: list[Sample], its: list[Sample]) -> tuple[str, ...]:
+def _format_ratios(ours: list[Sample], its: list[Sample]) -> tuple[str, ...]:
     pairs = list(zip(ours, its, strict=False))
     if not pairs or ours is its:
         return "", ""
@@ -105,15 +113,15 @@ def _compared(ours: list[Sample], its: list[Sample]) -> tuple[str, ...]:
     return f"{cpu:.2f}", f"{wall:.2f}"
 
 
-def _aligned(lines: list[tuple[str, ...]]) -> str:
-    """Numbers to the right; a line of two cells is a name and why it has no numbers."""
+def _align(lines: list[tuple[str, ...]]) -> str:
+    """Align numbers to the right; a line of two cells is a name and the reason for no numbers."""
     full = [line for line in lines if len(line) > 2]
     widths = [max(len(line[column]) for line in full) for column in range(len(full[0]))]
     widths[0] = max(len(line[0]) for line in lines)
-    return "\n".join("  " + _spaced(line, widths, numbers=line in full) for line in lines)
+    return "\n".join("  " + _pad(line, widths, numbers=line in full) for line in lines)
 
 
-def _spaced(cells: tuple[str, ...], widths: list[int], *, numbers: bool = False) -> str:
+def _pad(cells: tuple[str, ...], widths: list[int], *, numbers: bool = False) -> str:
     rest = [
         c.rjust(w) if numbers else c.ljust(w) for c, w in zip(cells[1:], widths[1:], strict=False)
     ]

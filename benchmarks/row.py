@@ -1,9 +1,8 @@
-"""What a row of the benchmark is: one kind of work, who does it, and what restkit must reach.
+"""A row of the benchmark: one kind of work, its peers, and the goals of restkit.
 
-A `Peer` opens what it needs (imports, a session, a connection pool) and returns its `Work`. That is
-then done twice, once on a small target to warm up and once on the real one, and only the second is
-measured. It returns the bytes of body that it moved, and a wrong number is an error: who loses
-bytes is not fast.
+A ``Peer`` opens what it needs (imports, a session, a connection pool) and returns its ``Work``. The
+work runs twice: on a small target as a warm-up, and on the real target, which is measured. It
+returns the bytes of body that it moved, and a wrong number is an error.
 """
 
 from __future__ import annotations
@@ -15,28 +14,26 @@ KiB = 1 << 10
 MiB = 1 << 20
 GiB = 1 << 30
 
-LEVEL = (
-    1.05  # "level with": what two runs of one and the same program differ by on a shared machine
-)
+LEVEL = 1.05  # "level with": two runs of one program differ by this much on a shared machine
 AHEAD = 1.0
 
 
 class Target(NamedTuple):
-    """What a work is to do: `times` requests to `url`, with `size` bytes of body each."""
+    """The input of a work: ``times`` requests to ``url``, each with ``size`` bytes of body."""
 
     url: str
     size: int
     times: int
-    file: str  # what to send, or where to save
-    ca: str | None  # the certificate authority that the https server is verified by
+    file: str  # the file to send, or to save to
+    ca: str | None  # the certificate authority of the https server
 
 
 Work: TypeAlias = Callable[[Target], int]
 Peer: TypeAlias = Callable[[Target], Work]
 
 
-class Bar(NamedTuple):
-    """CPU of `ours` is to be at most `most` of the CPU of `peer` (both less `minus`, if named)."""
+class Goal(NamedTuple):
+    """A goal: the CPU of ``ours`` is at most ``most`` of that of ``peer`` (less ``minus``)."""
 
     ours: str
     peer: str
@@ -45,24 +42,24 @@ class Bar(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One kind of work and everyone who does it, by name."""
+    """One kind of work, and its peers by name."""
 
     name: str
-    title: str  # with {size} and {times} to be filled in
+    title: str  # with the fields {size} and {times}
     kind: Literal["small", "down", "up", "import"]
     peers: Mapping[str, Peer]
-    bars: tuple[Bar, ...] = ()
-    share: float = 1.0  # of the size asked for on the command line
-    writes: bool = False  # someone writes the body to a file
+    goals: tuple[Goal, ...] = ()
+    share: float = 1.0  # of the size on the command line
+    writes: bool = False  # a peer writes the body to a file
     tls: bool = False
-    text: bool = False  # what is sent can be compressed, to half of it
+    text: bool = False  # the file can be compressed to half its size
 
     @property
     def counts_memory(self) -> bool:
-        """Whether peak memory means something: an import happens in a process of its own."""
+        """Whether peak memory is measured. An import runs in a process of its own."""
         return self.kind != "import"
 
 
 def over_tls(row: Row) -> Row:
-    """The same row over https: for information, the budget speaks of plain connections."""
-    return row._replace(name=f"{row.name}-tls", title=f"{row.title}, over TLS", bars=(), tls=True)
+    """Return the same row over https, without goals: the budget is about plain connections."""
+    return row._replace(name=f"{row.name}-tls", title=f"{row.title}, over TLS", goals=(), tls=True)

@@ -1,7 +1,7 @@
-"""The rounds of one row: everyone once a round, each in a process of its own, in rotating order.
+"""Run the rounds of one row: each peer once in a round, in its own process, in rotating order.
 
-Interleaved, because a machine that is slow for a minute must be slow for all: what counts is the
-ratio of two runs of the same round, and the median of these ratios.
+The runs are interleaved, so that a slow minute of the machine affects all peers. The result is the
+median of the ratios of two runs in the same round.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from benchmarks.row import MiB, Row, Target
 if TYPE_CHECKING:
     from benchmarks.cpus import Cpus
 
-_WARM_UP = 4 * MiB  # beyond restkit's spool in memory, so that the temporary file is warm too
-_CHILD_ENDS_WITHIN = 600.0  # seconds; the slowest peer needs a few for a GiB
+_WARM_UP = 4 * MiB  # more than restkit's spool in memory, so that the temporary file is warm too
+_MAX_CHILD_SECONDS = 600.0  # the slowest peer needs a few seconds for a GiB
 
 
 class Amount(NamedTuple):
-    """How much work: what the command line said."""
+    """The amount of work, from the command line."""
 
     rounds: int
     size: int
@@ -37,7 +37,7 @@ class Amount(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """A row done: a sample per round for each peer, or the reason why there is none."""
+    """The result of a row: a sample per round for each peer, or the reason for none."""
 
     row: Row
     title: str
@@ -48,18 +48,18 @@ class Outcome(NamedTuple):
 def run(row: Row, amount: Amount, site: Site, say: Callable[[str], None]) -> Outcome:
     amount.cpus.place_server(site.process)
     warm_up, target = _targets(row, amount, site)
-    title = row.title.format(size=_in_words(target.size), times=target.times)
+    title = row.title.format(size=_format_size(target.size), times=target.times)
     samples: dict[str, list[Sample]] = {name: [] for name in row.peers}
     absent: dict[str, str] = {}
     for number in range(amount.rounds):
-        for name in _rotated(list(row.peers), number):
+        for name in _rotate(list(row.peers), number):
             if name in absent:
                 continue
             say(f"{row.name}: round {number + 1} of {amount.rounds}, {name}")
             if row.writes:
                 _heat_page_cache(site.files, target.size)
             try:
-                samples[name].append(_sample(row, name, warm_up, target, site.files, amount.cpus))
+                samples[name].append(_measure(row, name, warm_up, target, site.files, amount.cpus))
             except ChildFailed as exc:
                 absent[name] = str(exc)
             _remove_saved(site.files)
@@ -67,10 +67,10 @@ def run(row: Row, amount: Amount, site: Site, say: Callable[[str], None]) -> Out
 
 
 class ChildFailed(Exception):
-    """A peer is not installed, or did not do its work."""
+    """A peer is not installed, or failed."""
 
 
-def _sample(
+def _measure(
     row: Row, peer: str, warm_up: Target, target: Target, folder: Path, cpus: Cpus
 ) -> Sample:
     command = [sys.executable, "-m", "benchmarks.child", row.name, peer, str(cpus)]
@@ -81,12 +81,12 @@ def _sample(
             input=json.dumps([warm_up, target]),
             capture_output=True,
             text=True,
-            timeout=_CHILD_ENDS_WITHIN,
+            timeout=_MAX_CHILD_SECONDS,
             cwd=Path(__file__).parent.parent,
             env=_environment(folder),
         )
     except subprocess.TimeoutExpired:
-        raise ChildFailed(f"failed: not done within {_CHILD_ENDS_WITHIN:g} s") from None
+        raise ChildFailed(f"failed: not done within {_MAX_CHILD_SECONDS:g} s") from None
     if child.returncode == 0:
         return Sample(*json.loads(child.stdout))
     reason = child.stderr.strip().rpartition("\n")[2]
@@ -95,13 +95,13 @@ def _sample(
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    """Ours, less what only some heed: proxies, even for loopback, and roots of trust.
+    """Return our environment without variables that only some peers use: proxies, authorities.
 
-    Spools and compiled modules go to our folder: a checkout whose .pyc files are missing, or may
-    not be written, would else be compiled at every import, and the peers would not.
+    Spools and compiled modules go to our folder. Otherwise, a checkout without .pyc files would be
+    compiled at every import, and the peers would not.
     """
-    heeded = ("_PROXY", "_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR", "PYTHONDONTWRITEBYTECODE")
-    ours = {name: value for name, value in os.environ.items() if not name.upper().endswith(heeded)}
+    removed = ("_PROXY", "_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR", "PYTHONDONTWRITEBYTECODE")
+    ours = {name: value for name, value in os.environ.items() if not name.upper().endswith(removed)}
     return {**ours, "TMPDIR": str(folder), "PYTHONPYCACHEPREFIX": str(folder / "pycache")}
 
 
@@ -129,25 +129,25 @@ def _target(url: str, size: int, row: Row, site: Site) -> Target:
 
 
 def _random_file(folder: Path, size: int, *, text: bool) -> Path:
-    """Make it random, so that compressing gains nothing, and on disk before anyone is measured.
+    """Create a file of random bytes, which do not compress, and write it to disk.
 
-    As text it is in hexadecimal digits, of which compressing makes half.
+    With ``text``, it has hexadecimal digits, which compress to half their size.
     """
     path = folder / f"{size}.{'txt' if text else 'bin'}"
     if not path.exists():
-        block = random.Random(size).randbytes(MiB)
+        chunk = random.Random(size).randbytes(MiB)
         with open(path, "wb") as file:
-            _fill(file, block.hex().encode()[:MiB] if text else block, size)
+            _fill(file, chunk.hex().encode()[:MiB] if text else chunk, size)
             file.flush()
             os.fsync(file.fileno())
     return path
 
 
 def _heat_page_cache(folder: Path, size: int) -> None:
-    """See to it that the page cache finds pages at hand, as on a machine that is in use it does.
+    """Give the page cache free pages, as on a machine that is in use.
 
-    A virtual machine gives memory that was free for two seconds back to its host; to get a GiB
-    anew was seen to cost two seconds of CPU, where the write itself costs 0.2.
+    A virtual machine returns memory that was free for two seconds to its host. Getting a GiB back
+    took two seconds of CPU once, and the write itself takes 0.2.
     """
     path = folder / "heat"
     with open(path, "wb") as file:
@@ -155,22 +155,22 @@ def _heat_page_cache(folder: Path, size: int) -> None:
     path.unlink()
 
 
-def _fill(file: BinaryIO, block: bytes, size: int) -> None:
-    file.writelines(block[: size - start] for start in range(0, size, len(block)))
+def _fill(file: BinaryIO, chunk: bytes, size: int) -> None:
+    file.writelines(chunk[: size - start] for start in range(0, size, len(chunk)))
 
 
 def _remove_saved(folder: Path) -> None:
-    """Not by the work itself: to give a GiB of page cache back takes time of its own."""
+    """Remove saved files after the measurement: freeing a GiB of page cache takes time."""
     for path in folder.glob("*.saved*"):
         path.unlink()
 
 
-def _rotated(names: list[str], number: int) -> list[str]:
+def _rotate(names: list[str], number: int) -> list[str]:
     start = number % len(names)
     return names[start:] + names[:start]
 
 
-def _in_words(size: int) -> str:
+def _format_size(size: int) -> str:
     for unit, name in ((MiB * 1024, "GiB"), (MiB, "MiB"), (1024, "KiB")):
         if size >= unit:
             return f"{size / unit:g} {name}"

@@ -1,4 +1,4 @@
-"""How the documentation is built: `make docs`."""
+"""The configuration of Sphinx. ``make docs`` builds the pages."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ default_role = "code"
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
-# A reference that leads nowhere fails the build; those into the standard library lead to no page,
-# since the build asks nothing of the network.
+# Sphinx must fail on a reference to an unknown target. References to the standard library have no
+# page, because the build does not use the network.
 nitpick_ignore_regex = [
     (r"py:.*", r"(builtins|collections|contextlib|enum|http|io|os|pathlib|socket|ssl|typing)\..*"),
     (r"py:.*", r"[A-Za-z]*(Error|Exception|Warning)"),
-    # Names that stand in annotations only, where they are not resolved.
+    # Names in annotations, which Sphinx does not resolve.
     (r"py:class", r"Sent|URL|Body|RequestOptions|CommonOptions|HeaderValue|GivenHeaders|Buffer"),
     (r"py:class", r"Settings|Reply|Params|ParamsDict|ParamValue|CookieJar|SocketOption"),
-    (r"py:class", r"ClientOptions|Deduplication|Symlinks|datetime|re\..*"),
+    (r"py:class", r"ClientOptions|Deduplication|Symlinks|datetime(\.datetime)?|re\..*"),
     (r"py:class", r"HeaderPairs|ProgressCallback|AddressCheck|logging\..*"),
     (r"py:class", r"HeaderFields|Handler|StreamingFunction|WSGI\w+|StartResponse|Connect|Fault"),
-    (r"py:class", r"FileResponse|Engine|Spool"),
+    (r"py:class", r"FileResponse|Engine|Spool|ReadOptions|SentRequest|ReceivedResponse"),
     (r"py:class", r"Unpack|Self"),  # from typing_extensions, below Python 3.11
     (r"py:class", r"(restkit\.server\.blueprints\.)?(Blueprints|BlueprintGroup)"),
-    (r"py:class", r"restkit\.[a-z_.]+\._[A-Z]"),  # type variables
+    (r"py:class", r"(restkit\.[a-z_.]+\.)?_[A-Z]"),  # type variables
 ]

@@ -1,10 +1,10 @@
-"""A client of an S3-like bucket, made by subclassing ``restkit.Resource``.
+"""A client of an S3-like bucket, a subclass of ``restkit.Resource``.
 
     with Bucket("https://s3.example.org/my-bucket", key_id, secret) as bucket:
         bucket.write("notes/today.txt", "text, bytes, or an open file")
-        bucket.upload("logs/all.gz", rows())                 # a generator: in parts, as it comes
+        bucket.upload("logs/all.gz", rows())                 # a generator, sent in parts
         bucket.download("logs/all.gz", "all.gz")             # ranges, several at a time
-        for entry in bucket.entries("notes/"):                  # pages, one asked for at a time
+        for entry in bucket.entries("notes/"):               # one page after the other
             print(entry.key, entry.size)
 
 Keys are in the path (``http://host/bucket/key``). Every request is signed (``sigv4.py``).
@@ -25,13 +25,12 @@ from xml.sax.saxutils import escape
 
 from ranges import RangedFile
 from restkit import Client, Error, HttpResponse, RequestFailed, Resource, ResourceError, as_payload
+from restkit.client.options import CommonOptions
+from restkit.url.query import ParamValue
 from sigv4 import SigV4
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
-
-    from restkit.client.options import CommonOptions
-    from restkit.url.query import ParamValue
 
 MIB = 1024 * 1024
 XML = {"Content-Type": "application/xml"}
@@ -39,7 +38,7 @@ _PARTIAL_CONTENT = 206
 
 
 class Entry(NamedTuple):
-    """What a bucket says of one of its objects; ``modified`` as the server writes it."""
+    """The key, size, ETag and date of an object; ``modified`` is the text of the server."""
 
     key: str
     size: int
@@ -48,10 +47,10 @@ class Entry(NamedTuple):
 
 
 class Bucket(Resource):
-    """One bucket, and the objects in it.
+    """One bucket, and its objects.
 
-    What is refused is an error of ``restkit.Resource``, whose ``message`` begins with the code that
-    the server gives it: ``NoSuchKey: The specified key does not exist.``
+    A refused request raises an error of ``restkit.Resource``. Its ``message`` begins with the code
+    of the server: ``NoSuchKey: The specified key does not exist.``
     """
 
     def __init__(
@@ -70,101 +69,101 @@ class Bucket(Resource):
     # One object
 
     def write(self, key: str, payload: object, content_type: str | None = None) -> str:
-        """Send an object in one request; its ETag. A length that is not known is found out first.
+        """Send an object in one request, and return its ETag.
 
-        S3 takes no chunks: of what has no length the server's refusal makes restkit keep all of it
-        before it goes again. ``upload`` needs no more memory than a part.
+        S3 refuses chunked requests. If the payload has no length, restkit then keeps all of it to
+        send it again with its length. ``upload`` only needs the memory of one part.
         """
         headers = {} if content_type is None else {"Content-Type": content_type}
-        return self.put(_path(key), payload, headers)["ETag"]
+        return self.put(_key_path(key), payload, headers)["ETag"]
 
     def read(self, key: str) -> HttpResponse:
-        """The object as it is on the way: use it in a ``with``, read or ``save()`` its body."""
-        return self.get(_path(key))
+        """Return an object while it arrives: use it in a ``with``, read or ``save()`` its body."""
+        return self.get(_key_path(key))
 
     def stat(self, key: str) -> Entry:
-        """What there is to say of an object, without its body."""
-        head = self.head(_path(key))
+        """Return the entry of an object, without its body."""
+        head = self.head(_key_path(key))
         return Entry(key, int(head["Content-Length"]), head["ETag"], head["Last-Modified"])
 
     def erase(self, key: str) -> None:
-        """Delete an object; one that is not there is no error."""
-        self.delete(_path(key)).close()
+        """Delete an object; a missing one is not an error."""
+        self.delete(_key_path(key)).close()
 
-    # All of them
+    # All objects
 
     def entries(self, prefix: str = "", page: int = 1000) -> Iterator[Entry]:
-        """Every object whose key begins so, in the order of the keys; asks page by page."""
+        """Yield every object whose key has this prefix, in order of keys; one request a page."""
         token: dict[str, ParamValue] = {}
         while True:
-            listed = _xml(self.get(None, None, _listing(prefix, page) | token))
-            yield from map(_entry, listed.iterfind("{*}Contents"))
-            if listed.findtext("{*}IsTruncated") != "true":
+            listing = _parse_xml(self.get(None, None, _listing_params(prefix, page) | token))
+            yield from map(_parse_entry, listing.iterfind("{*}Contents"))
+            if listing.findtext("{*}IsTruncated") != "true":
                 return
-            token = {"continuation-token": listed.findtext("{*}NextContinuationToken", "")}
+            token = {"continuation-token": listing.findtext("{*}NextContinuationToken", "")}
 
-    # Big ones
+    # Large objects
 
     def upload(
         self, key: str, source: object, part: int = 8 * MIB, content_type: str | None = None
     ) -> str:
-        """Send whatever restkit can send, in parts; the ETag of the whole.
+        """Send anything that restkit can send, in parts, and return the ETag of the whole.
 
-        Each part is made when the one before it has arrived, so that a source of any length needs
-        the memory of one part, and each can be sent again by itself. S3 wants 5 MiB and more of a
-        part that is not the last. What fails takes the parts that have arrived with it.
+        Each part is read from the source after the last one was sent. So a source of any length
+        needs the memory of one part, and each part can be sent again. S3 requires parts of at
+        least 5 MiB, except the last. If the upload fails, the parts that were sent are deleted.
         """
         headers = {} if content_type is None else {"Content-Type": content_type}
-        with closing(_parts(as_payload(source) or (), part)) as parts:
+        with closing(_split(as_payload(source) or (), part)) as parts:
             first = next(parts, b"")
             if len(first) < part:
                 return self.write(key, first, content_type)
-            begun = _xml(self.post(_path(key), None, headers, uploads=None))
-            upload = begun.findtext("{*}UploadId", "")
+            started = _parse_xml(self.post(_key_path(key), None, headers, uploads=None))
+            upload = started.findtext("{*}UploadId", "")
             try:
                 etags = [
-                    self.put(_path(key), each, partNumber=number, uploadId=upload)["ETag"]
+                    self.put(_key_path(key), each, partNumber=number, uploadId=upload)["ETag"]
                     for number, each in enumerate(chain([first], parts), 1)
                 ]
                 return self._complete(key, upload, etags)
             except BaseException:
                 with suppress(Error):
-                    self.delete(_path(key), uploadId=upload)
+                    self.delete(_key_path(key), uploadId=upload)
                 raise
 
     def download(
-        self, key: str, path: str | os.PathLike[str], block: int = 8 * MIB, workers: int = 4
+        self, key: str, path: str | os.PathLike[str], size: int = 8 * MIB, workers: int = 4
     ) -> Entry:
-        """Fetch an object into a file by ranges, several at a time.
+        """Fetch an object into a file by ranges of ``size`` bytes, several at a time.
 
-        The file is there when it is whole. Whatever ends this before, the same call goes on with
-        the ranges that are missing; of an object that has changed meanwhile it begins anew.
+        The file appears when it is complete. After a failure, call this again: it fetches the
+        missing ranges, or all of them if the object has changed.
         """
         entry = self.stat(key)
-        with RangedFile(path, entry.size, entry.etag, block) as file:
-            # Ranges are of the bytes as they are kept: a part of a gzip stream is none.
+        with RangedFile(path, entry.size, entry.etag, size) as file:
+            # Ranges count the encoded bytes, and a part of a gzip stream cannot be decoded.
             fetch = partial(self.clone(decompress=False)._fetch, entry, file)
             with ThreadPoolExecutor(workers) as pool:
-                # To go through them raises what one raised, and lets go of those not begun.
+                # The loop raises the error of a range, and cancels those that have not started.
                 for _ in pool.map(fetch, file.missing()):
                     pass
             file.finish()
         return entry
 
-    # What Resource leaves to a subclass
+    # Hooks of Resource
 
     def make_params(self, params: dict[str, ParamValue]) -> str:
-        """A space is %20 to the signature, and in no case a plus."""
+        """Encode a space as %20, which the signature requires, and not as a plus."""
         texts = {name: "" if value is None else value for name, value in params.items()}
         return urlencode(texts, quote_via=quote)
 
     def make_error(self, response: HttpResponse) -> ResourceError:
-        """The error with the code in its message, which the server puts into XML."""
+        """Return the error with the code and the text of the XML body as its message."""
         error = super().make_error(response)
         try:
-            error.message = _said(ElementTree.fromstring(error.message))  # noqa: S314  # our server
+            error.message = _error_text(ElementTree.fromstring(error.message))  # noqa: S314  # ours
         except ElementTree.ParseError:
-            pass  # an answer to HEAD has no body, and what is in between speaks HTML
+            pass  # a response to HEAD has no body, and proxies send HTML
         return error
 
     # Inside
@@ -175,54 +174,54 @@ class Bucket(Resource):
             for number, etag in enumerate(etags, 1)
         )
         document = f"<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>"
-        response = self.post(_path(key), document, XML, uploadId=upload)
-        answer = _xml(response)
-        if answer.tag.endswith("Error"):  # S3 begins with 200, and puts the parts together then
-            raise RequestFailed(_said(answer), request=response.request, response=response)
-        return answer.findtext("{*}ETag", "")
+        response = self.post(_key_path(key), document, XML, uploadId=upload)
+        result = _parse_xml(response)
+        if result.tag.endswith("Error"):  # S3 sends the status 200 before it joins the parts
+            raise RequestFailed(_error_text(result), request=response.request, response=response)
+        return result.findtext("{*}ETag", "")
 
-    def _fetch(self, entry: Entry, file: RangedFile, block: tuple[int, int]) -> None:
-        start, end = block
+    def _fetch(self, entry: Entry, file: RangedFile, span: tuple[int, int]) -> None:
+        start, end = span
         headers = {"Range": f"bytes={start}-{end - 1}", "If-Match": entry.etag}
-        with self.get(_path(entry.key), headers) as response:
+        with self.get(_key_path(entry.key), headers) as response:
             if response.status != _PARTIAL_CONTENT:
                 raise RequestFailed(
-                    f"the range {headers['Range']} was asked for", response=response
+                    f"the server did not send the range {headers['Range']}", response=response
                 )
-            file.write(start, end, response.payload_stream or ())
+            file.write(start, end, response.body_chunks or ())
 
 
-def _path(key: str) -> str:
-    """The path of a key: the slash in front is ours, whatever the key begins with."""
+def _key_path(key: str) -> str:
+    """Return the path of a key. The first slash is ours, also if the key begins with one."""
     if not key:
-        raise ValueError("an object has a key of at least one character")
+        raise ValueError("key must have at least one character")
     return f"/{quote(key, safe='/')}"
 
 
-def _listing(prefix: str, page: int) -> dict[str, ParamValue]:
-    # By encoding-type the keys come percent-encoded: not every character can be in XML.
+def _listing_params(prefix: str, page: int) -> dict[str, ParamValue]:
+    # encoding-type makes the server percent-encode keys: XML cannot contain every character.
     return {"list-type": 2, "prefix": prefix, "max-keys": page, "encoding-type": "url"}
 
 
-def _xml(response: HttpResponse) -> ElementTree.Element:
-    return ElementTree.fromstring(response.body)  # noqa: S314  # from the server that we trust
+def _parse_xml(response: HttpResponse) -> ElementTree.Element:
+    return ElementTree.fromstring(response.body)  # noqa: S314  # from a server that we trust
 
 
-def _entry(listed: ElementTree.Element) -> Entry:
-    key, etag = unquote(listed.findtext("{*}Key", "")), listed.findtext("{*}ETag", "")
-    modified = listed.findtext("{*}LastModified", "")
-    return Entry(key, int(listed.findtext("{*}Size", "0")), etag, modified)
+def _parse_entry(listing: ElementTree.Element) -> Entry:
+    key, etag = unquote(listing.findtext("{*}Key", "")), listing.findtext("{*}ETag", "")
+    modified = listing.findtext("{*}LastModified", "")
+    return Entry(key, int(listing.findtext("{*}Size", "0")), etag, modified)
 
 
-def _said(error: ElementTree.Element) -> str:
+def _error_text(error: ElementTree.Element) -> str:
     return f"{error.findtext('{*}Code')}: {error.findtext('{*}Message')}"
 
 
-def _parts(pieces: Iterable[bytes | bytearray | memoryview], size: int) -> Generator[bytearray]:
-    """The same bytes in parts of this size, the last one shorter; each is made anew."""
+def _split(chunks: Iterable[bytes | bytearray | memoryview], size: int) -> Generator[bytearray]:
+    """Yield the same bytes in new bytearrays of ``size`` bytes; the last one may be shorter."""
     part = bytearray()
-    for piece in pieces:
-        view = memoryview(piece)
+    for chunk in chunks:
+        view = memoryview(chunk)
         while view:
             taken = view[: size - len(part)]
             part += taken

@@ -1,4 +1,4 @@
-"""A file put together from ranges of bytes, in any order, that can be gone on with later."""
+"""A file that is written in ranges of bytes, in any order. It can be continued later."""
 
 from __future__ import annotations
 
@@ -7,59 +7,59 @@ from collections.abc import Iterable
 
 
 class RangedFile:
-    """What is there already of a file that comes in blocks, and what is missing.
+    """A file of ranges, which records the ranges that are complete. Threads may share it.
 
-    Beside ``path`` it writes ``path.part``, and the starts of the blocks that are whole there into
-    ``path.part.blocks``: whoever stops, for whatever reason, goes on from these. ``version`` says
-    what the blocks are of; those of another one are forgotten. Threads may share it.
+    It writes ``path.part``, and the starts of complete ranges into ``path.part.ranges``. A later
+    RangedFile continues from these. ``version`` identifies the content: ranges of another
+    version are ignored.
     """
 
-    def __init__(self, path: str | os.PathLike[str], size: int, version: str, block: int) -> None:
+    def __init__(self, path: str | os.PathLike[str], size: int, version: str, step: int) -> None:
         self.path = os.fspath(path)
         self.size = size
-        self.block = block
+        self.step = step
         self.closed = False
-        title = f"{version}, {size} bytes, blocks of {block}\n"
-        self._there = self._noted(title)
-        notes = [title, *(f"{start}\n" for start in sorted(self._there))]
-        how = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
-        self._part = os.open(f"{self.path}.part", how, 0o666)
-        self._notes = os.open(f"{self.path}.part.blocks", how | os.O_TRUNC | os.O_APPEND, 0o666)
+        title = f"{version}, {size} bytes, ranges of {step}\n"
+        self._complete = self._read_record(title)
+        record = [title, *(f"{start}\n" for start in sorted(self._complete))]
+        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
+        self._part = os.open(f"{self.path}.part", flags, 0o666)
+        self._record = os.open(f"{self.path}.part.ranges", flags | os.O_TRUNC | os.O_APPEND, 0o666)
         os.ftruncate(self._part, size)
-        os.write(self._notes, "".join(notes).encode())
+        os.write(self._record, "".join(record).encode())
 
     def missing(self) -> list[tuple[int, int]]:
-        """The blocks that are not there, each as (start, end); the end does not belong to it."""
-        starts = range(0, self.size, self.block)
-        return [(at, min(at + self.block, self.size)) for at in starts if at not in self._there]
+        """Return the missing ranges as (start, end); ``end`` is not part of the range."""
+        starts = range(0, self.size, self.step)
+        return [(at, min(at + self.step, self.size)) for at in starts if at not in self._complete]
 
-    def write(self, start: int, end: int, pieces: Iterable[bytes]) -> None:
-        """Put one block in its place; raises ValueError when that is not what came."""
+    def write(self, start: int, end: int, chunks: Iterable[bytes]) -> None:
+        """Write one range; raise ValueError if the chunks have more or fewer bytes."""
         at = start
-        for piece in pieces:
-            view = memoryview(piece)
+        for chunk in chunks:
+            view = memoryview(chunk)
             if at + len(view) > end:
-                raise ValueError(f"more came than bytes {start} to {end} of {self.path}")
+                raise ValueError(f"received more than bytes {start} to {end} of {self.path}")
             while view:
                 written = os.pwrite(self._part, view, at)
                 at, view = at + written, view[written:]
         if at < end:
-            raise ValueError(f"of bytes {start} to {end} of {self.path} came {at - start}")
-        self._there.add(start)
-        os.write(self._notes, f"{start}\n".encode())  # one write, appended: lines cannot mix
+            raise ValueError(f"received {at - start} of bytes {start} to {end} of {self.path}")
+        self._complete.add(start)
+        os.write(self._record, f"{start}\n".encode())  # one write, appended: lines cannot mix
 
     def finish(self) -> None:
-        """Move the file in place, now that nothing is missing."""
+        """Rename the complete file to its path."""
         self.close()
         os.replace(f"{self.path}.part", self.path)
-        os.unlink(f"{self.path}.part.blocks")
+        os.unlink(f"{self.path}.part.ranges")
 
     def close(self) -> None:
-        """Let go of it, finished or not; harmless when repeated."""
+        """Close the files, complete or not. Idempotent."""
         if not self.closed:
             self.closed = True
             os.close(self._part)
-            os.close(self._notes)
+            os.close(self._record)
 
     def __enter__(self) -> RangedFile:
         return self
@@ -68,14 +68,14 @@ class RangedFile:
         self.close()
 
     def __repr__(self) -> str:
-        state = "closed" if self.closed else f"{len(self.missing())} blocks missing"
+        state = "closed" if self.closed else f"{len(self.missing())} ranges missing"
         return f"<RangedFile {self.path}, {state}>"
 
-    def _noted(self, title: str) -> set[int]:
-        """The blocks that an earlier one has put here; nothing of a line that was not finished."""
+    def _read_record(self, title: str) -> set[int]:
+        """Return the starts that an earlier RangedFile recorded; an unfinished line is ignored."""
         try:
-            with open(f"{self.path}.part.blocks", encoding="utf-8") as notes:
-                lines = notes.readlines()
+            with open(f"{self.path}.part.ranges", encoding="utf-8") as record:
+                lines = record.readlines()
         except FileNotFoundError:
             return set()
         if not lines or lines[0] != title or not os.path.exists(f"{self.path}.part"):

@@ -214,9 +214,9 @@ class Resource:
         """Send a request to ``path`` below this URI; return its response, of a status below 400.
 
         Raises ``ResourceError`` for other statuses, and what ``Client.request`` raises. ``path``
-        is the text of a URL path (see the guide), or an absolute URL of the same origin. ``json``
-        is a value to send as JSON instead of a payload; None is no value, ``payload=b'null'``
-        sends null.
+        is the text of a URL path, joined by ``join_uri``, or an absolute URL of the same origin.
+        ``json`` is a value to send as JSON instead of a payload; None is no value,
+        ``payload=b'null'`` sends null.
         """
         # Converted once: a second request has the same payload or fails, and is never empty.
         merged = merge_params(params, params_dict)

@@ -29,11 +29,12 @@ if TYPE_CHECKING:
 
 # No deadline: how long an example takes says something about the machine, not about the code. In CI
 # always the same examples: a red build must mean a changed build.
-settings.register_profile("restkit", deadline=None, derandomize="CI" in os.environ)
+settings.register_profile("restkit", deadline=None, derandomize="CI" in os.environ, max_examples=50)
 settings.load_profile("restkit")
 
 FAILED = pytest.StashKey[bool]()
-SETTLING_TIME = 5.0  # seconds within which what a test has ended must be gone
+SETTLING_TIME = HANG_BOUND  # seconds within which what a test has ended must be gone
+TIME_BEFORE_COLLECTING = 0.05  # seconds within which most of it is gone by itself
 
 
 def skip_or_fail(reason: str) -> NoReturn:
@@ -177,6 +178,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             skip_or_fail(f"{name} is not installed: make test-{name}")
 
 
+def pytest_collection_finish() -> None:
+    """Exclude the collected tests from garbage collection: they are many, and they stay."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
@@ -189,13 +196,15 @@ def pytest_runtest_makereport(
 
 
 def _gone(what: str, left: Callable[[], object]) -> None:
-    end = time.monotonic() + SETTLING_TIME
-    if left():
-        gc.collect()  # what hangs together in a ring is closed only now
+    began, collected = time.monotonic(), False
     while found := left():
-        if time.monotonic() > end:
+        waited = time.monotonic() - began
+        if waited > SETTLING_TIME:
             pytest.fail(f"the test left {what} behind: {found}")
-        time.sleep(0.01)
+        if waited > TIME_BEFORE_COLLECTING and not collected:
+            gc.collect()  # closes what is part of a cycle; takes longer than most of what is left
+            collected = True
+        time.sleep(0.001)
 
 
 def _threads() -> set[threading.Thread]:

@@ -218,12 +218,13 @@ def test_private_names_are_not_imported(name):
 @pytest.mark.parametrize("name", FILES)
 def test_private_attributes_are_used_in_their_file_only(name):
     tree = TREES[FILES[name]]
+    own = private_names_in(tree)
     wrong = [
         f"line {node.lineno}: {ast.unparse(node)}"
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute)
         and is_private(node.attr)
-        and node.attr not in private_names_in(tree)
+        and node.attr not in own
         and node.attr not in NAMED_TUPLE_METHODS
         and ast.unparse(node.value) not in {"self", "cls", "super()"}
         and ast.unparse(node) not in FOREIGN_PRIVATE.get(name, ())

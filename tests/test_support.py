@@ -30,6 +30,7 @@ from support import (
 from support.memory import MIB, descriptors, open_descriptors, peak_memory
 from support.messages import ChunkScan, ends_itself
 from support.nginx import find_nginx
+from support.waiting import HANG_BOUND, until
 
 GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
 
@@ -293,7 +294,7 @@ def test_leaving_the_block_ends_a_script_that_waits(script):
     begun = time.monotonic()
     with ScriptedServer(script) as server, connected(server):
         server.until(lambda: server.connections == 1)
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < HANG_BOUND
     server.close()  # harmless
 
 
@@ -480,10 +481,7 @@ def test_nginx_does_not_outlive_the_process_that_started_it(tmp_path):
         env={**os.environ, "PYTHONPATH": path},
         check=True,
     )
-    end = time.monotonic() + 10
-    while _answers(int(ran.stdout)):
-        assert time.monotonic() < end, "nginx is still there"
-        time.sleep(0.01)
+    until(lambda: not _answers(int(ran.stdout)), "the end of nginx")
 
 
 def _answers(port):
@@ -525,7 +523,7 @@ def test_open_descriptors_are_counted_and_named():
 def test_what_a_test_leaves_behind_fails_it(pytester, monkeypatch, request):
     conftest = request.config.rootpath / "tests" / "conftest.py"
     patient = conftest.read_text()
-    pytester.makeconftest(patient.replace("SETTLING_TIME = 5.0", "SETTLING_TIME = 0.1"))
+    pytester.makeconftest(patient.replace("SETTLING_TIME = HANG_BOUND", "SETTLING_TIME = 0.1"))
     pytester.makeini("[pytest]\nmarkers = leaves_behind: excused\n")
     pytester.makepyfile(
         """

@@ -572,11 +572,11 @@ def test_R23_a_target_that_cannot_be_reached_is_a_502_that_says_why():
 
 
 def test_R23_a_target_that_is_too_slow_is_a_504():
-    waiting = Client(cookies=False, timeout=Timeout(idle=0.2))
+    waiting = Client(cookies=False, timeout=Timeout(idle=0.4))
     with waiting, between(lambda peer: peer.read_to_end(), client=waiting) as (server, _):
         answer = asked(server)
     assert answer.startswith(b"HTTP/1.1 504 Gateway Timeout\r\n")
-    assert b"not a byte for 0.2 s" in body_of(answer)
+    assert b"not a byte for 0.4 s" in body_of(answer)
 
 
 @pytest.mark.parametrize(
@@ -626,7 +626,7 @@ def test_R23_an_answer_that_breaks_off_never_looks_whole(head):
     def script(peer: Peer) -> None:
         peer.read_request()
         peer.send(head + b"half of it")
-        peer.pause(0.1)
+        peer.until_taken()
 
     with between(script) as (server, _), connected(server) as sock:
         sock.sendall(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
@@ -641,7 +641,7 @@ def test_R23_an_answer_that_breaks_off_is_a_reset_for_a_client_of_http_1_0():
     def script(peer: Peer) -> None:
         peer.read_request()
         peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + b"half of it")
-        peer.pause(0.1)
+        peer.until_taken()
 
     with between(script) as (server, _), Client() as client:
         with pytest.raises(Error):
@@ -816,4 +816,4 @@ def test_R23_64_mib_go_through_each_way_in_flat_memory():
     cost = peak_memory(SETUP, "result = both(1024)\nstack.close()")
     whole = hashlib.sha256(b"x" * 64 * MIB).hexdigest()
     assert cost.result == [whole, whole]
-    assert cost.growth < 32 * MIB
+    assert cost.growth < 48 * MIB  # two servers and a client, with the buffers of each

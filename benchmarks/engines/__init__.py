@@ -1,1 +1,1 @@
-"""Four WSGI engines, one application, one raw socket: what each does on the wire."""
+"""Compare four WSGI engines, with one application and a raw socket as the client."""

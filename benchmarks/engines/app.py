@@ -1,7 +1,7 @@
-"""The application that every engine serves: plain WSGI, a path for each behaviour.
+"""The application of every engine: plain WSGI, with a path for each behavior.
 
-What its readers meet is kept by the query of the request, to be asked for at ``/met``. Below
-``/restkit`` there is an ``App``, to see what that makes of the same engine.
+The outcome of reading a body is stored under the query of the request, and returned by
+``/outcome``. ``/restkit`` is an ``App``, which runs on the same engine.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any
 from restkit.server import App
 from restkit.server.response import text
 
-BLOCK = 64 * 1024
+CHUNK = 64 * 1024
 
-_met: dict[str, str] = {}
+_outcomes: dict[str, str] = {}
 _on_restkit = App("engines", max_body=None)
 
 
@@ -26,7 +26,7 @@ def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable
     return _PAGES[path](environ, start_response)
 
 
-def answer(start_response: Callable[..., Any], body: str, status: str = "200 OK") -> list[bytes]:
+def respond(start_response: Callable[..., Any], body: str, status: str = "200 OK") -> list[bytes]:
     start_response(status, [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
     return [body.encode()]
 
@@ -35,8 +35,8 @@ def answer(start_response: Callable[..., Any], body: str, status: str = "200 OK"
 
 
 def read_all(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-    """The whole body by read(64 KiB), as most frameworks take it."""
-    return answer(start_response, f"{_count(environ, environ['wsgi.input'].read)} bytes")
+    """Read the whole body by ``read(64 KiB)``, as most frameworks do."""
+    return respond(start_response, f"{_count(environ, environ['wsgi.input'].read)} bytes")
 
 
 def read_later(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -45,27 +45,27 @@ def read_later(environ: dict[str, Any], start_response: Callable[..., Any]) -> I
 
 
 def read_some(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-    return answer(start_response, str(len(environ["wsgi.input"].read(1024))))
+    return respond(start_response, str(len(environ["wsgi.input"].read(1024))))
 
 
 def read_1(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
     if not hasattr(environ["wsgi.input"], "read1"):
-        return answer(start_response, "no read1")
-    return answer(start_response, str(len(environ["wsgi.input"].read1(BLOCK))))
+        return respond(start_response, "no read1")
+    return respond(start_response, str(len(environ["wsgi.input"].read1(CHUNK))))
 
 
 def echo(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-    """What comes, as it comes, with the length it was announced with."""
+    """Send the body back while it arrives, with its length."""
     length = environ.get("CONTENT_LENGTH")
     start_response("200 OK", [("Content-Length", length)] if length else [])
-    return iter(lambda: environ["wsgi.input"].read(BLOCK), b"")
+    return iter(lambda: environ["wsgi.input"].read(CHUNK), b"")
 
 
 def echo_small(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
     start_response("200 OK", [])
     source = environ["wsgi.input"]
     if hasattr(source, "read1"):
-        return iter(lambda: source.read1(BLOCK), b"")
+        return iter(lambda: source.read1(CHUNK), b"")
     return iter(lambda: source.read(10), b"")
 
 
@@ -77,31 +77,31 @@ def app_read(request: Any) -> Any:
 def _count(environ: dict[str, Any], read: Callable[[int], bytes]) -> int:
     size = 0
     try:
-        while piece := read(BLOCK):
-            size += len(piece)
+        while data := read(CHUNK):
+            size += len(data)
     except Exception as exc:
-        _met[environ["QUERY_STRING"]] = type(exc).__name__
+        _outcomes[environ["QUERY_STRING"]] = type(exc).__name__
         raise
-    _met[environ["QUERY_STRING"]] = f"{size} bytes, no error"
+    _outcomes[environ["QUERY_STRING"]] = f"{size} bytes, no error"
     return size
 
 
-def met(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-    return answer(start_response, _met.get(environ["QUERY_STRING"], ""))
+def outcome(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    return respond(start_response, _outcomes.get(environ["QUERY_STRING"], ""))
 
 
-# Pages that do not
+# Pages that do not read
 
 
 def hello(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-    return answer(start_response, "hello")
+    return respond(start_response, "hello")
 
 
 def refuse(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-    return answer(start_response, "too much", "413 Content Too Large")
+    return respond(start_response, "too much", "413 Content Too Large")
 
 
-def pieces(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterator[bytes]:
+def two_chunks(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterator[bytes]:
     start_response("200 OK", [])
     yield b"a"
     yield b"b"
@@ -114,14 +114,14 @@ def fails_early(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
 
 def fails_at_first(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterator[bytes]:
     start_response("200 OK", [])
-    raise RuntimeError("before the first piece")
+    raise RuntimeError("before the first chunk")
     yield b""
 
 
 def fails_later(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterator[bytes]:
     start_response("200 OK", [])
     yield b"a"
-    raise RuntimeError("behind the first piece")
+    raise RuntimeError("after the first chunk")
 
 
 def too_short(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -134,21 +134,21 @@ def too_long(environ: dict[str, Any], start_response: Callable[..., Any]) -> Ite
     return [b"abcdefg"]
 
 
-def without_end(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterator[bytes]:
+def endless(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterator[bytes]:
     start_response("200 OK", [])
     try:
         while True:
-            yield bytes(BLOCK)
+            yield bytes(CHUNK)
     finally:
-        _met[environ["QUERY_STRING"]] = "closed"
+        _outcomes[environ["QUERY_STRING"]] = "closed"
 
 
-def give(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterator[bytes]:
-    """As many MiB as the query says."""
+def send_mib(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterator[bytes]:
+    """Send a number of MiB, which the query sets."""
     start_response("200 OK", [])
-    block = bytes(BLOCK)
+    chunk = bytes(CHUNK)
     for _ in range(int(environ["QUERY_STRING"]) * 16):
-        yield block
+        yield chunk
 
 
 _PAGES: dict[str, Callable[..., Iterable[bytes]]] = {
@@ -159,14 +159,14 @@ _PAGES: dict[str, Callable[..., Iterable[bytes]]] = {
     "/read1": read_1,
     "/echo": echo,
     "/echo_small": echo_small,
-    "/met": met,
+    "/outcome": outcome,
     "/refuse": refuse,
-    "/pieces": pieces,
+    "/chunks": two_chunks,
     "/fails/early": fails_early,
     "/fails/first": fails_at_first,
     "/fails/later": fails_later,
     "/short": too_short,
     "/long": too_long,
-    "/endless": without_end,
-    "/give": give,
+    "/endless": endless,
+    "/give": send_mib,
 }

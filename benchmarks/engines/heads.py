@@ -1,12 +1,12 @@
-"""Rows about heads: which requests are refused, and how answers are framed."""
+"""Rows about heads: refused requests, and the framing of responses."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from benchmarks.engines.judging import Probe, judged
-from benchmarks.engines.raw import LAST, chunk, head, said, statuses
+from benchmarks.engines.probe import Probe, mark
+from benchmarks.engines.raw import LAST, chunk, exchange, head, statuses
 
 if TYPE_CHECKING:
     from benchmarks.engines.running import Running
@@ -19,27 +19,27 @@ _CHUNKED = b"Transfer-Encoding: chunked\r\n"
 def refused(
     *requests: bytes, by: tuple[str, ...] = ("400",), closed: bool = True
 ) -> Callable[[Running], str]:
-    """Each is to be answered once, by one of these, and the connection closed."""
+    """Return a probe: each request must get one of these statuses, and then the end."""
 
     def look(engine: Running) -> str:
         found = []
         for request in requests:
-            raw = said(engine, request)
-            answers = statuses(raw)
-            good = len(answers) == 1 and answers[0] in by
+            raw = exchange(engine, request)
+            found_statuses = statuses(raw)
+            good = len(found_statuses) == 1 and found_statuses[0] in by
             good = good and not (closed and b"stays open" in raw)
-            found.append((_of_refusal(answers, raw), good))
+            found.append((_describe(found_statuses, raw), good))
         if len({text for text, _ in found}) == 1:
-            return judged(found[0][0], good=found[0][1])
-        return " / ".join(judged(text, good=good) for text, good in found)
+            return mark(found[0][0], good=found[0][1])
+        return " / ".join(mark(text, good=good) for text, good in found)
 
     return look
 
 
-def _of_refusal(answers: list[str], raw: bytes) -> str:
-    if not answers:
-        return "no answer, stays open" if b"stays open" in raw else "closed, no answer"
-    return ", ".join(answers) + (", stays open" if b"stays open" in raw else "")
+def _describe(found_statuses: list[str], raw: bytes) -> str:
+    if not found_statuses:
+        return "no response, stays open" if b"stays open" in raw else "closed, no response"
+    return ", ".join(found_statuses) + (", stays open" if b"stays open" in raw else "")
 
 
 def _request(*lines: bytes, body: bytes = b"") -> bytes:
@@ -50,16 +50,16 @@ def _with_size(line: bytes) -> bytes:
     return _request(_CHUNKED, body=line + b"\r\nhello\r\n" + LAST)
 
 
-def old_client(engine: Running) -> str:
-    raw = said(engine, head("GET /pieces", version="HTTP/1.0"))
+def http_10_client(engine: Running) -> str:
+    raw = exchange(engine, head("GET /chunks", version="HTTP/1.0"))
     good = raw.endswith(b"\r\n\r\nab") and b"chunked" not in raw.lower()
-    return judged("raw bytes, then closed" if good else _shown(raw), good=good)
+    return mark("raw bytes, then closed" if good else _quote(raw), good=good)
 
 
-def body_of_head(engine: Running) -> str:
-    raw = said(engine, head("HEAD /pieces", "Connection: close"))
+def body_in_response_to_head(engine: Running) -> str:
+    raw = exchange(engine, head("HEAD /chunks", "Connection: close"))
     body = raw.partition(b"\r\n\r\n")[2]
-    return judged("none" if not body else f"sent: {_shown(body)}", good=not body)
+    return mark("none" if not body else f"sent: {_quote(body)}", good=not body)
 
 
 def fails_early(engine: Running) -> str:
@@ -71,58 +71,58 @@ def fails_at_first(engine: Running) -> str:
 
 
 def fails_later(engine: Running) -> str:
-    raw = said(engine, head("GET /fails/later"))
+    raw = exchange(engine, head("GET /fails/later"))
     broken = not raw.endswith(LAST) and b"stays open" not in raw
-    text = "broken off" if broken else _shown(raw.partition(b"\r\n\r\n")[2])
-    return judged(text, good=broken)
+    text = "broken off" if broken else _quote(raw.partition(b"\r\n\r\n")[2])
+    return mark(text, good=broken)
 
 
-def fails_later_for_old(engine: Running) -> str:
-    """The end of the connection is all that such a client sees of the end."""
-    raw = said(engine, head("GET /fails/later", version="HTTP/1.0"))
-    return judged("reset", good=True) if b"(reset)" in raw else judged("looks whole", good=False)
+def fails_later_for_http_10(engine: Running) -> str:
+    """The end of the connection is the only end that an HTTP/1.0 client sees."""
+    raw = exchange(engine, head("GET /fails/later", version="HTTP/1.0"))
+    return mark("reset", good=True) if b"(reset)" in raw else mark("looks complete", good=False)
 
 
 def wrong_lengths(engine: Running) -> str:
-    """3 bytes, and 7, where 5 are announced, and another request behind."""
-    behind = head("GET /", "Connection: close")
-    short = said(engine, head("GET /short") + behind)
+    """Responses of 3 and 7 bytes with a Content-Length of 5, and another request after them."""
+    after = head("GET /", "Connection: close")
+    short = exchange(engine, head("GET /short") + after)
     alone = statuses(short) == ["200"]
-    long = said(engine, head("GET /long") + behind)
+    long = exchange(engine, head("GET /long") + after)
     cut = b"abcdefg" not in long
-    few = judged("broken off" if alone else "the next answer for its rest", good=alone)
+    few = mark("broken off" if alone else "the next response as its rest", good=alone)
     many = "500" if statuses(long)[:1] == ["500"] else "cut" if cut else "all 7"
-    return f"{few} / {judged(many, good=cut)}"
+    return f"{few} / {mark(many, good=cut)}"
 
 
-def one_after_the_other(engine: Running) -> str:
-    three = head("GET /") * 2 + head("GET /pieces", "Connection: close")
-    found = statuses(said(engine, three))
-    return judged(f"{len(found)} of 3", good=found == ["200"] * 3)
+def pipelined(engine: Running) -> str:
+    three = head("GET /") * 2 + head("GET /chunks", "Connection: close")
+    found = statuses(exchange(engine, three))
+    return mark(f"{len(found)} of 3", good=found == ["200"] * 3)
 
 
 def _failure(engine: Running, path: str) -> str:
-    raw = said(engine, head(f"GET {path}"))
+    raw = exchange(engine, head(f"GET {path}"))
     found = statuses(raw)
-    text = ", ".join(found) or "closed, no answer"
+    text = ", ".join(found) or "closed, no response"
     if found == ["200"]:
         text = "200, complete" if raw.endswith(LAST) else "200, broken off"
-    return judged(text, good=found == ["500"])
+    return mark(text, good=found == ["500"])
 
 
-def _shown(raw: bytes) -> str:
+def _quote(raw: bytes) -> str:
     return "``" + raw[:24].decode("latin-1").replace("\r\n", " ").strip() + "``"
 
 
 PROBES = (
     Probe("the application fails before ``start_response``", fails_early),
-    Probe("it fails behind that, before the first piece", fails_at_first),
-    Probe("it fails behind the first piece, in chunks", fails_later),
-    Probe("the same for a client of HTTP/1.0", fails_later_for_old),
-    Probe("3 bytes / 7 bytes where it announced 5", wrong_lengths),
-    Probe("an answer without a length to HTTP/1.0", old_client),
-    Probe("body sent in answer to HEAD", body_of_head),
-    Probe("three requests sent at once", one_after_the_other),
+    Probe("it fails after that, before the first chunk", fails_at_first),
+    Probe("it fails after the first chunk, chunked", fails_later),
+    Probe("the same for an HTTP/1.0 client", fails_later_for_http_10),
+    Probe("it sends 3 bytes / 7 bytes, and announced 5", wrong_lengths),
+    Probe("a response without a length to HTTP/1.0", http_10_client),
+    Probe("body sent in response to HEAD", body_in_response_to_head),
+    Probe("three pipelined requests", pipelined),
     Probe(
         "Content-Length beside Transfer-Encoding",
         refused(_request(b"Content-Length: 5\r\n", _CHUNKED, body=LAST)),
@@ -161,11 +161,11 @@ PROBES = (
         ),
     ),
     Probe(
-        "no Host / two",
+        "no Host / two Host fields",
         refused(
             b"GET / HTTP/1.1\r\n\r\n",
             b"GET / HTTP/1.1\r\n" + _HOST + b"Host: other\r\n\r\n",
-            closed=False,  # nobody takes such a request's end for another place
+            closed=False,  # all agree on the end of such a request
         ),
     ),
     Probe(

@@ -1,4 +1,4 @@
-"""Rows about many clients, big bodies, and the end."""
+"""Rows about many clients, large bodies, start and stop."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import tempfile
 import time
 from collections.abc import Callable
 
-from benchmarks.engines.judging import Probe, judged
-from benchmarks.engines.raw import head, said, statuses
+from benchmarks.engines.probe import Probe, mark
+from benchmarks.engines.raw import exchange, head, statuses
 from benchmarks.engines.running import PATIENCE, Running
 
 _MIB = 512
@@ -19,8 +19,8 @@ _ROUNDS = 3
 _CURL = ("curl", "-sS", "--fail", "-o", "/dev/null", "-H", "Expect:")
 
 
-def behind_stalled(half: bytes) -> Callable[[Running], str]:
-    """48 clients have sent this much and keep still; the next one asks."""
+def get_after_stalled(half: bytes) -> Callable[[Running], str]:
+    """Return a probe: 48 clients have sent these bytes and are silent; another one sends a GET."""
 
     def look(engine: Running) -> str:
         with contextlib.ExitStack() as stack:
@@ -28,23 +28,23 @@ def behind_stalled(half: bytes) -> Callable[[Running], str]:
                 stack.enter_context(engine.connect()).sendall(half)
             time.sleep(0.5)
             began = time.perf_counter()
-            raw = said(engine, head("GET /", "Connection: close"), quiet=3)
+            raw = exchange(engine, head("GET /", "Connection: close"), quiet=3)
             waited = time.perf_counter() - began
         if statuses(raw) != ["200"]:
-            return judged("no answer in 3 s", good=False)
-        return judged(f"{waited * 1000:.0f} ms", good=waited < 1)
+            return mark("no response in 3 s", good=False)
+        return mark(f"{waited * 1000:.0f} ms", good=waited < 1)
 
     return look
 
 
-def small_answers(engine: Running) -> str:
-    """One client, one connection."""
-    rounds = [_asked(engine) for _ in range(_ROUNDS)]
+def small_responses(engine: Running) -> str:
+    """Send small GETs on one connection."""
+    rounds = [_measure_requests(engine) for _ in range(_ROUNDS)]
     wall, cpu = (statistics.median(each) for each in zip(*rounds, strict=True))
     return f"{_REQUESTS / wall:.0f}/s, {cpu / _REQUESTS * 1e6:.0f} µs"
 
 
-def _asked(engine: Running) -> tuple[float, float]:
+def _measure_requests(engine: Running) -> tuple[float, float]:
     request = head("GET /")
     with engine.connect() as sock:
         sock.sendall(request)
@@ -64,21 +64,21 @@ def curl(*arguments: str) -> Callable[[Running], str]:
         with tempfile.NamedTemporaryFile() as file:
             file.truncate(_MIB << 20)
             words = [word.replace("URL", url).replace("FILE", file.name) for word in arguments]
-            rounds = [_taken(engine, words) for _ in range(_ROUNDS)]
+            rounds = [_measure_curl(engine, words) for _ in range(_ROUNDS)]
         wall, cpu = (statistics.median(each) for each in zip(*rounds, strict=True))
         return f"{wall:.2f} s, {cpu:.2f} s"
 
     return look
 
 
-def _taken(engine: Running, words: list[str]) -> tuple[float, float]:
+def _measure_curl(engine: Running, words: list[str]) -> tuple[float, float]:
     cpu, began = engine.cpu(), time.perf_counter()
     subprocess.run([*_CURL, *words], check=True)
     return time.perf_counter() - began, engine.cpu() - cpu
 
 
-def begun(engine: Running) -> str:
-    return engine.begun
+def start_text(engine: Running) -> str:
+    return engine.start_text
 
 
 def stopped(engine: Running) -> str:
@@ -94,24 +94,26 @@ def stopped_with_upload(engine: Running) -> str:
 
 def _stopped(engine: Running) -> str:
     seconds = engine.stop()
-    return judged(f"{seconds:.1f} s", good=seconds < PATIENCE)
+    return mark(f"{seconds:.1f} s", good=seconds < PATIENCE)
 
 
 PROBES = (
-    Probe("48 half heads, then a GET", behind_stalled(b"GET / HTTP/1.1\r\nHost: x\r\n"), last=True),
+    Probe(
+        "48 half heads, then a GET", get_after_stalled(b"GET / HTTP/1.1\r\nHost: x\r\n"), last=True
+    ),
     Probe(
         "48 stalled uploads, then a GET",
-        behind_stalled(head("POST /read", "Content-Length: 100") + b"ten bytes."),
+        get_after_stalled(head("POST /read", "Content-Length: 100") + b"ten bytes."),
         last=True,
     ),
-    Probe("small GETs on one connection; CPU of each", small_answers),
-    Probe("512 MiB up, with a length; CPU", curl("-T", "FILE", "URL/read?up")),
+    Probe("small GETs on one connection; CPU of each", small_responses),
+    Probe("512 MiB up, sized; CPU", curl("-T", "FILE", "URL/read?up")),
     Probe(
-        "512 MiB up, in chunks; CPU",
+        "512 MiB up, chunked; CPU",
         curl("-H", "Transfer-Encoding: chunked", "-T", "FILE", "URL/read?up"),
     ),
-    Probe("512 MiB down, blocks of 64 KiB; CPU", curl(f"URL/give?{_MIB}")),
-    Probe("start", begun),
+    Probe("512 MiB down, chunks of 64 KiB; CPU", curl(f"URL/give?{_MIB}")),
+    Probe("start", start_text),
     Probe("stop, nothing open", stopped, last=True),
     Probe("stop, an upload open", stopped_with_upload, last=True),
 )

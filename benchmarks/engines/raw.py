@@ -1,4 +1,4 @@
-"""A client that says exactly what it is told, and looks at bytes."""
+"""A client on a raw socket, which sends and reads bytes."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-def said(engine: Running, data: bytes, quiet: float = 1.0) -> bytes:
-    """All that comes back, up to the end of the connection or a silence."""
+def exchange(engine: Running, data: bytes, quiet: float = 1.0) -> bytes:
+    """Send bytes, and return all that is received until the end or a silence."""
     with engine.connect(quiet) as sock:
-        return to_the_end(sock, data)
+        return read_to_end(sock, data)
 
 
-def to_the_end(sock: socket.socket, data: bytes = b"") -> bytes:
+def read_to_end(sock: socket.socket, data: bytes = b"") -> bytes:
     got = b""
     try:
         sock.sendall(data)
-        while piece := sock.recv(65536):
-            got += piece
+        while received := sock.recv(65536):
+            got += received
     except TimeoutError:
         got += b" (stays open)"
     except OSError:
@@ -48,11 +48,11 @@ def statuses(raw: bytes) -> list[str]:
     return [number.decode() for number in re.findall(rb"HTTP/1\.[01] (\d{3})", raw)]
 
 
-def met(engine: Running, token: str) -> str:
-    """What the page with this token has met, when it has."""
+def outcome(engine: Running, token: str) -> str:
+    """Wait for the outcome of the page with this token, and return it."""
     end = time.monotonic() + 3
     while time.monotonic() < end:
-        raw = said(engine, head(f"GET /met?{token}", "Connection: close"))
+        raw = exchange(engine, head(f"GET /outcome?{token}", "Connection: close"))
         if body := raw.rpartition(b"\r\n\r\n")[2].decode():
             return body
         time.sleep(0.05)
@@ -60,19 +60,19 @@ def met(engine: Running, token: str) -> str:
 
 
 def response(sock: socket.socket) -> HTTPResponse:
-    answer = HTTPResponse(sock)
-    answer.begin()
-    return answer
+    head = HTTPResponse(sock)
+    head.begin()
+    return head
 
 
-def drained(sock: socket.socket) -> str:
-    """The answer, as far as it is one."""
+def read_body(sock: socket.socket) -> str:
+    """Read a response, and return its size or its failure."""
     size = 0
     try:
-        answer = response(sock)
-        while piece := answer.read(1 << 20):
-            size += len(piece)
-        left = answer.length or 0
+        received = response(sock)
+        while data := received.read(1 << 20):
+            size += len(data)
+        left = received.length or 0
     except (HTTPException, OSError) as exc:
         return f"{size >> 20} MiB, {type(exc).__name__}"
     return f"{size >> 20} MiB, short of its length" if left else f"{size >> 20} MiB"
@@ -80,7 +80,7 @@ def drained(sock: socket.socket) -> str:
 
 @contextmanager
 def sending(sock: socket.socket, parts: Iterator[bytes]) -> Iterator[None]:
-    """Send on a thread of its own, beside the block."""
+    """Send on another thread while the block runs."""
 
     def send() -> None:
         try:

@@ -1,4 +1,4 @@
-"""The four engines as processes: started, looked at from outside (Linux: /proc), and ended."""
+"""The four engines as processes: start, measure by /proc, stop."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Running:
-    """An engine that answers at ``address``; ``begun`` tells what its start took."""
+    """An engine at ``address``. ``start_text`` describes the time of its start."""
 
-    def __init__(self, process: subprocess.Popen[bytes], port: int, begun: str) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], port: int, start_text: str) -> None:
         self.process = process
         self.address = ("127.0.0.1", port)
-        self.begun = begun
+        self.start_text = start_text
 
     def connect(self, patience: float = PATIENCE) -> socket.socket:
         sock = socket.create_connection(self.address, patience)
@@ -33,12 +33,12 @@ class Running:
         return sock
 
     def cpu(self) -> float:
-        """User and system time so far, of all its processes."""
+        """Return user and system time of all its processes so far."""
         return sum(map(_cpu_of, self._processes()))
 
     @contextlib.contextmanager
     def growth(self) -> Iterator[Callable[[], float]]:
-        """Asked inside the block: MiB by which memory's peak has been above its beginning."""
+        """Return a function for use in the block: MiB of memory growth until its peak."""
         numbers = self._processes()
         for number in numbers:
             Path(f"/proc/{number}/clear_refs").write_text("5")
@@ -46,7 +46,7 @@ class Running:
         yield lambda: sum(_mib_of(number, "VmHWM:") for number in numbers) - before
 
     def stop(self) -> float:
-        """End it as a supervisor would; the seconds that it took, and no end in time is inf."""
+        """Stop it by SIGTERM, and return the seconds that it took; inf if it did not stop."""
         began = time.perf_counter()
         self.process.send_signal(signal.SIGTERM)
         try:
@@ -73,19 +73,19 @@ class Engine(NamedTuple):
         try:
             yield engine
         finally:
-            # A group of its own: a worker of gunicorn's outlives a master that is killed.
+            # Kill the process group: a worker of gunicorn outlives a killed master.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(engine.process.pid, signal.SIGKILL)
             engine.process.wait()
 
 
-def _of_its_own(name: str) -> Callable[[Path], Running]:
+def _own_process(name: str) -> Callable[[Path], Running]:
     def start(folder: Path) -> Running:
-        process = _started(folder, "benchmarks.engines.serving", name, stdout=subprocess.PIPE)
+        process = _start_process(folder, "benchmarks.engines.serving", name, stdout=subprocess.PIPE)
         assert process.stdout is not None
-        with process.stdout as told:
-            port, milliseconds = told.readline().split()
-        return Running(process, int(port), f"{int(milliseconds)} ms, in a process that runs")
+        with process.stdout as output:
+            port, milliseconds = output.readline().split()
+        return Running(process, int(port), f"{int(milliseconds)} ms, in a running process")
 
     return start
 
@@ -96,18 +96,18 @@ def _gunicorn(*options: str) -> Callable[[Path], Running]:
         with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
             bind = ("--bind", f"fd://{listener.fileno()}", "--no-control-socket")
             arguments = (*bind, *options, "benchmarks.engines.app:app")
-            process = _started(folder, "gunicorn", *arguments, passed=[listener.fileno()])
+            process = _start_process(folder, "gunicorn", *arguments, passed=[listener.fileno()])
             running = Running(process, listener.getsockname()[1], "")
         with running.connect() as sock:
             sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
             assert sock.recv(1), (folder / "log").read_text()
-        running.begun = f"{(time.perf_counter() - began) * 1000:.0f} ms, a process"
+        running.start_text = f"{(time.perf_counter() - began) * 1000:.0f} ms, a new process"
         return running
 
     return start
 
 
-def _started(
+def _start_process(
     folder: Path, module: str, *arguments: str, stdout: int | None = None, passed: list[int] = ()
 ) -> subprocess.Popen[bytes]:
     with (folder / "log").open("ab") as log:
@@ -133,10 +133,10 @@ def _mib_of(number: int, name: str) -> float:
 
 
 ENGINES = (
-    Engine("embedded", _of_its_own("embedded")),
+    Engine("embedded", _own_process("embedded")),
     Engine(
         "gunicorn, restkit's configuration", _gunicorn("-c", "python:restkit.server.on_gunicorn")
     ),
-    Engine("cheroot", _of_its_own("cheroot")),
+    Engine("cheroot", _own_process("cheroot")),
     Engine("gunicorn", _gunicorn("--worker-class", "gthread", "--threads", "32")),
 )

@@ -1,6 +1,6 @@
-"""A process that serves the application, on the embedded engine or on plain cheroot.
+"""Serve the application in a process, on the embedded engine or on plain cheroot.
 
-It prints its port, and the milliseconds that starting took. SIGTERM stops the engine.
+It prints its port and the milliseconds of its start. SIGTERM stops the engine.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ def embedded() -> None:
 
     began = time.perf_counter()
     with serve(app) as server:
-        _tell(server.port, began)
-        _until_told()
+        _report(server.port, began)
+        _wait_for_signal()
 
 
 def cheroot() -> None:
@@ -33,24 +33,24 @@ def cheroot() -> None:
     thread.start()
     while not server.ready:
         time.sleep(0.001)
-    _tell(server.bind_addr[1], began)
-    _until_told()
+    _report(server.bind_addr[1], began)
+    _wait_for_signal()
     server.stop()
     thread.join()
 
 
-def _tell(port: int, began: float) -> None:
+def _report(port: int, began: float) -> None:
     print(port, f"{(time.perf_counter() - began) * 1000:.0f}", flush=True)
 
 
-def _until_told() -> None:
-    told = threading.Event()
+def _wait_for_signal() -> None:
+    received = threading.Event()
 
-    def tell(number: int, frame: FrameType | None) -> None:
-        told.set()
+    def handle(number: int, frame: FrameType | None) -> None:
+        received.set()
 
-    signal.signal(signal.SIGTERM, tell)
-    told.wait()
+    signal.signal(signal.SIGTERM, handle)
+    received.wait()
 
 
 if __name__ == "__main__":

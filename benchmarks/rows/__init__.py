@@ -1,4 +1,4 @@
-"""Every row, in the order of the budget; a file each, so that a peer's code is found by its row."""
+"""All rows in the order of the budget. Each row has a file, with the code of its peers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Row 2: a big body down, every block read and dropped."""
+"""Row 2: download a large body, and read and drop each chunk."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from benchmarks.peers import (
     restkit_client,
     urllib3_pool,
 )
-from benchmarks.row import AHEAD, LEVEL, Bar, MiB, Row, Target, Work
+from benchmarks.row import AHEAD, LEVEL, Goal, MiB, Row, Target, Work
 
 
 def restkit_payload_stream(target: Target) -> Work:
     client = restkit_client(target)
 
     def work(target: Target) -> int:
-        return sum(len(block) for block in client.get(target.url).payload_stream or ())
+        return sum(len(chunk) for chunk in client.get(target.url).payload_stream or ())
 
     return work
 
 
 def restkit_body_stream(target: Target) -> Work:
-    """The same as a file, which hands out just what it is asked for."""
+    """Read the same body as a file, by ``read(1 MiB)``."""
     client = restkit_client(target)
 
     def work(target: Target) -> int:
         stream = client.get(target.url).body_stream()
         total = 0
-        while block := stream.read(MiB):
-            total += len(block)
+        while chunk := stream.read(MiB):
+            total += len(chunk)
         return total
 
     return work
@@ -44,7 +44,7 @@ def by_urllib3(target: Target) -> Work:
 
     def work(target: Target) -> int:
         response = pool.request("GET", target.url, preload_content=False)
-        total = sum(len(block) for block in response.stream(MiB))
+        total = sum(len(chunk) for chunk in response.stream(MiB))
         response.release_conn()
         return total
 
@@ -56,7 +56,7 @@ def by_requests(target: Target) -> Work:
 
     def work(target: Target) -> int:
         with session.get(target.url, stream=True) as response:
-            return sum(len(block) for block in response.iter_content(MiB))
+            return sum(len(chunk) for chunk in response.iter_content(MiB))
 
     return work
 
@@ -66,13 +66,13 @@ def by_httpx(target: Target) -> Work:
 
     def work(target: Target) -> int:
         with client.stream("GET", target.url) as response:
-            return sum(len(block) for block in response.iter_raw())
+            return sum(len(chunk) for chunk in response.iter_raw())
 
     return work
 
 
 def by_http_client(target: Target) -> Work:
-    """Into one buffer of the caller's: as little as the standard library can do."""
+    """Read into one buffer, the cheapest way of the standard library."""
     connection = http_connection(target)
     buffer = bytearray(MiB)
 
@@ -93,9 +93,9 @@ def by_pycurl(target: Target) -> Work:
     def work(target: Target) -> int:
         total = 0
 
-        def drop(block: bytes) -> None:
+        def drop(chunk: bytes) -> None:
             nonlocal total
-            total += len(block)
+            total += len(chunk)
 
         handle.setopt(handle.URL, target.url)
         handle.setopt(handle.WRITEFUNCTION, drop)
@@ -143,10 +143,10 @@ ROW = Row(
         "curl": by_curl,
         "bare socket": by_bare_socket,
     },
-    bars=(
-        Bar("restkit", "pycurl", LEVEL),
-        Bar("restkit", "urllib3", AHEAD),
-        Bar("restkit body_stream", "pycurl", LEVEL),
-        Bar("restkit body_stream", "urllib3", AHEAD),
+    goals=(
+        Goal("restkit", "pycurl", LEVEL),
+        Goal("restkit", "urllib3", AHEAD),
+        Goal("restkit body_stream", "pycurl", LEVEL),
+        Goal("restkit body_stream", "urllib3", AHEAD),
     ),
 )

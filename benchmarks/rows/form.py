@@ -1,9 +1,9 @@
-"""Row 8: a form with a big file and a field of text up, with its length where the peer knows it."""
+"""Row 8: upload a form with a large file and a text field."""
 
 from __future__ import annotations
 
 from benchmarks.peers import httpx_client, requests_session, restkit_client
-from benchmarks.row import AHEAD, Bar, Row, Target, Work
+from benchmarks.row import AHEAD, Goal, Row, Target, Work
 
 
 def by_restkit(target: Target) -> Work:
@@ -19,7 +19,7 @@ def by_restkit(target: Target) -> Work:
 
 
 def by_requests_toolbelt(target: Target) -> Work:
-    """Requests itself reads the whole file into memory: its encoder is in another package."""
+    """Use the encoder of requests-toolbelt: requests itself reads the whole file into memory."""
     from requests_toolbelt import MultipartEncoder
 
     session = requests_session(target)
@@ -56,8 +56,8 @@ ROW = Row(
         "requests-toolbelt": by_requests_toolbelt,
         "httpx": by_httpx,
     },
-    bars=(
-        Bar("restkit", "requests-toolbelt", AHEAD),
-        Bar("restkit", "httpx", AHEAD),
+    goals=(
+        Goal("restkit", "requests-toolbelt", AHEAD),
+        Goal("restkit", "httpx", AHEAD),
     ),
 )

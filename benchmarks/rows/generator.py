@@ -1,4 +1,4 @@
-"""Row 5: blocks of 64 KiB out of a generator up, in chunks: nobody knows how many will come."""
+"""Row 5: upload chunks of 64 KiB from a generator of unknown length."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from benchmarks.peers import (
     restkit_client,
     urllib3_pool,
 )
-from benchmarks.row import AHEAD, LEVEL, Bar, KiB, Row, Target, Work
+from benchmarks.row import AHEAD, LEVEL, Goal, KiB, Row, Target, Work
 
-_BLOCK = bytes(64 * KiB)
+_CHUNK = bytes(64 * KiB)
 
 
 def by_restkit(target: Target) -> Work:
     client = restkit_client(target)
 
     def work(target: Target) -> int:
-        response = client.put(target.url, payload=_blocks(target.size))
+        response = client.put(target.url, payload=_chunks(target.size))
         response.skip_body()
         return target.size if response.status == 200 else 0
 
@@ -32,7 +32,7 @@ def by_urllib3(target: Target) -> Work:
     pool = urllib3_pool(target)
 
     def work(target: Target) -> int:
-        response = pool.request("PUT", target.url, body=_blocks(target.size))
+        response = pool.request("PUT", target.url, body=_chunks(target.size))
         return target.size if response.status == 200 else 0
 
     return work
@@ -42,7 +42,7 @@ def by_requests(target: Target) -> Work:
     session = requests_session(target)
 
     def work(target: Target) -> int:
-        response = session.put(target.url, data=_blocks(target.size))
+        response = session.put(target.url, data=_chunks(target.size))
         return target.size if response.status_code == 200 else 0
 
     return work
@@ -52,7 +52,7 @@ def by_httpx(target: Target) -> Work:
     client = httpx_client(target)
 
     def work(target: Target) -> int:
-        response = client.put(target.url, content=_blocks(target.size), timeout=60)
+        response = client.put(target.url, content=_chunks(target.size), timeout=60)
         return target.size if response.status_code == 200 else 0
 
     return work
@@ -63,7 +63,7 @@ def by_http_client(target: Target) -> Work:
 
     def work(target: Target) -> int:
         chunked = {"Transfer-Encoding": "chunked"}
-        body = _blocks(target.size)
+        body = _chunks(target.size)
         connection.request("PUT", target.url, body=body, headers=chunked, encode_chunked=True)
         response = connection.getresponse()
         response.read()
@@ -73,21 +73,21 @@ def by_http_client(target: Target) -> Work:
 
 
 def by_pycurl(target: Target) -> Work:
-    """Curl asks for what fits its buffer, mostly less than a block, and must not be given more."""
+    """Send with curl, which asks for a number of bytes and must not get more."""
     handle = curl_handle(target)
     handle.setopt(handle.UPLOAD, 1)
     handle.setopt(handle.HTTPHEADER, ["Expect:", "Transfer-Encoding: chunked"])
-    handle.setopt(handle.WRITEFUNCTION, lambda _block: None)
+    handle.setopt(handle.WRITEFUNCTION, lambda _chunk: None)
 
     def work(target: Target) -> int:
-        blocks = _blocks(target.size)
+        chunks = _chunks(target.size)
         rest = memoryview(b"")
 
         def read(size: int) -> bytes:
             nonlocal rest
-            rest = rest or memoryview(next(blocks, b""))
-            piece, rest = rest[:size], rest[size:]
-            return bytes(piece)
+            rest = rest or memoryview(next(chunks, b""))
+            part, rest = rest[:size], rest[size:]
+            return bytes(part)
 
         handle.setopt(handle.URL, target.url)
         handle.setopt(handle.READFUNCTION, read)
@@ -97,14 +97,14 @@ def by_pycurl(target: Target) -> Work:
     return work
 
 
-def _blocks(size: int) -> Iterator[bytes]:
-    for _ in range(size // len(_BLOCK)):
-        yield _BLOCK
+def _chunks(size: int) -> Iterator[bytes]:
+    for _ in range(size // len(_CHUNK)):
+        yield _CHUNK
 
 
 ROW = Row(
     name="generator",
-    title="PUT of a generator, {size} in blocks of 64 KiB",
+    title="PUT of a generator, {size} in chunks of 64 KiB",
     kind="up",
     share=1 / 2,
     peers={
@@ -115,8 +115,8 @@ ROW = Row(
         "http.client": by_http_client,
         "pycurl": by_pycurl,
     },
-    bars=(
-        Bar("restkit", "urllib3", LEVEL),
-        Bar("restkit", "httpx", AHEAD),
+    goals=(
+        Goal("restkit", "urllib3", LEVEL),
+        Goal("restkit", "httpx", AHEAD),
     ),
 )

@@ -1,6 +1,6 @@
-"""Row 11: a file up, compressed on the way at level 6, beside the programs gzip and curl.
+"""Row 11: upload a file, compressed at level 6, and compare with the programs gzip and curl.
 
-restkit takes zlib-ng where it is installed, as by ``restkit[fast]``.
+restkit uses zlib-ng if it is installed, as by ``restkit[fast]``.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import shlex
 import subprocess
 
 from benchmarks.peers import restkit_client
-from benchmarks.row import AHEAD, Bar, Row, Target, Work
+from benchmarks.row import AHEAD, Goal, Row, Target, Work
 
 
 def by_restkit(target: Target) -> Work:
@@ -42,5 +42,5 @@ ROW = Row(
     share=1 / 4,
     text=True,
     peers={"restkit": by_restkit, "gzip | curl": by_programs},
-    bars=(Bar("restkit", "gzip | curl", AHEAD),),
+    goals=(Goal("restkit", "gzip | curl", AHEAD),),
 )

@@ -1,7 +1,7 @@
-"""Row 8: what an import costs, in a fresh interpreter each time, its .pyc files written before.
+"""Row 8: the cost of an import in a new interpreter, with .pyc files.
 
-The bare interpreter is a peer of its own: the bar is on the import alone, its CPU taken off. What
-restkit leaves until its first connection is not saved but put off: "restkit, urllib3" has it in.
+The bare interpreter is a peer too: its CPU is subtracted for the goal. restkit imports urllib3 with
+its first Client; "restkit, urllib3" includes this import.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from benchmarks.row import Bar, Peer, Row, Target, Work
+from benchmarks.row import Goal, Peer, Row, Target, Work
 
 
-def _by_running(code: str) -> Peer:
+def _run_code(code: str) -> Peer:
     def peer(_target: Target) -> Work:
         def work(target: Target) -> int:
             for _ in range(target.times):
@@ -29,12 +29,12 @@ ROW = Row(
     title="`import` in a fresh interpreter, {times} times",
     kind="import",
     peers={
-        "restkit": _by_running("import restkit"),
-        "restkit, urllib3": _by_running("import restkit, urllib3"),
-        "requests": _by_running("import requests"),
-        "urllib3": _by_running("import urllib3"),
-        "httpx": _by_running("import httpx"),
-        "bare interpreter": _by_running("pass"),
+        "restkit": _run_code("import restkit"),
+        "restkit, urllib3": _run_code("import restkit, urllib3"),
+        "requests": _run_code("import requests"),
+        "urllib3": _run_code("import urllib3"),
+        "httpx": _run_code("import httpx"),
+        "bare interpreter": _run_code("pass"),
     },
-    bars=(Bar("restkit", "requests", 0.75, minus="bare interpreter"),),
+    goals=(Goal("restkit", "requests", 0.75, minus="bare interpreter"),),
 )

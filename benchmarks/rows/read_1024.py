@@ -1,4 +1,4 @@
-"""Row 6: a body read in pieces of 1024 bytes, as a parser does, spooled as it goes or not."""
+"""Row 6: read a body by 1024 bytes, as a parser does, with and without the spool."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from benchmarks.peers import (
     restkit_client,
     urllib3_pool,
 )
-from benchmarks.row import Bar, Row, Target, Work
+from benchmarks.row import Goal, Row, Target, Work
 
 
 def restkit_body_file(target: Target) -> Work:
-    """The first pass: every byte is kept for a second one, beyond a MiB in a temporary file."""
+    """Read the first pass, which keeps every byte, after 1 MiB in a temporary file."""
     client = restkit_client(target)
     return lambda target: _read_to_end(client.get(target.url).body_file.read)
 
 
 def restkit_second_pass(target: Target) -> Work:
-    """The warm-up is a second pass like the one that is measured, over the whole body too."""
+    """Read the second pass. The warm-up is a second pass over the whole body, too."""
     response = restkit_client(target).get(target.url)
     _read_to_end(response.body_file.read)
 
@@ -55,7 +55,7 @@ def by_requests(target: Target) -> Work:
 
     def work(target: Target) -> int:
         with session.get(target.url, stream=True) as response:
-            return sum(len(piece) for piece in response.iter_content(1024))
+            return sum(len(chunk) for chunk in response.iter_content(1024))
 
     return work
 
@@ -65,7 +65,7 @@ def by_httpx(target: Target) -> Work:
 
     def work(target: Target) -> int:
         with client.stream("GET", target.url) as response:
-            return sum(len(piece) for piece in response.iter_raw(1024))
+            return sum(len(chunk) for chunk in response.iter_raw(1024))
 
     return work
 
@@ -82,8 +82,8 @@ def by_http_client(target: Target) -> Work:
 
 def _read_to_end(read: Callable[[int], bytes]) -> int:
     total = 0
-    while piece := read(1024):
-        total += len(piece)
+    while chunk := read(1024):
+        total += len(chunk)
     return total
 
 
@@ -102,9 +102,9 @@ ROW = Row(
         "httpx": by_httpx,
         "http.client": by_http_client,
     },
-    bars=(
-        Bar("restkit body_file", "urllib3", 0.5),
-        Bar("restkit 2nd pass", "urllib3", 0.15),
-        Bar("restkit body_stream", "urllib3", 0.25),
+    goals=(
+        Goal("restkit body_file", "urllib3", 0.5),
+        Goal("restkit 2nd pass", "urllib3", 0.15),
+        Goal("restkit body_stream", "urllib3", 0.25),
     ),
 )

@@ -1,4 +1,4 @@
-"""Row 3: a big body down into a file."""
+"""Row 3: download a large body into a file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from benchmarks.peers import (
     restkit_client,
     urllib3_pool,
 )
-from benchmarks.row import Bar, KiB, MiB, Row, Target, Work
+from benchmarks.row import Goal, KiB, MiB, Row, Target, Work
 
 
 def by_restkit(target: Target) -> Work:
@@ -30,7 +30,7 @@ def by_restkit(target: Target) -> Work:
 
 
 def by_urllib3(target: Target) -> Work:
-    """As its user guide says: the response is a file, and `shutil.copyfileobj` copies files."""
+    """Copy the response with ``shutil.copyfileobj``, as the user guide of urllib3 shows."""
     pool = urllib3_pool(target)
 
     def save(target: Target, file: BinaryIO) -> None:
@@ -38,7 +38,7 @@ def by_urllib3(target: Target) -> Work:
         shutil.copyfileobj(response, file, MiB)
         response.release_conn()
 
-    return _into_file(save)
+    return _save_to_file(save)
 
 
 def by_requests_64k(target: Target) -> Work:
@@ -54,10 +54,10 @@ def by_httpx(target: Target) -> Work:
 
     def save(target: Target, file: BinaryIO) -> None:
         with client.stream("GET", target.url) as response:
-            for block in response.iter_raw():  # noqa: FURB122  as its guide has it
-                file.write(block)
+            for chunk in response.iter_raw():  # noqa: FURB122  as in its guide
+                file.write(chunk)
 
-    return _into_file(save)
+    return _save_to_file(save)
 
 
 def by_pycurl(target: Target) -> Work:
@@ -68,7 +68,7 @@ def by_pycurl(target: Target) -> Work:
         handle.setopt(handle.WRITEDATA, file)
         handle.perform()
 
-    return _into_file(save)
+    return _save_to_file(save)
 
 
 def by_bare_socket(target: Target) -> Work:
@@ -83,21 +83,21 @@ def by_bare_socket(target: Target) -> Work:
             got = sock.recv_into(buffer)
             left -= file.write(buffer[:got])
 
-    return _into_file(save)
+    return _save_to_file(save)
 
 
-def _by_requests(target: Target, block_size: int) -> Work:
+def _by_requests(target: Target, chunk_size: int) -> Work:
     session = requests_session(target)
 
     def save(target: Target, file: BinaryIO) -> None:
         with session.get(target.url, stream=True) as response:
-            for block in response.iter_content(block_size):  # noqa: FURB122  likewise
-                file.write(block)
+            for chunk in response.iter_content(chunk_size):  # noqa: FURB122  as in its guide
+                file.write(chunk)
 
-    return _into_file(save)
+    return _save_to_file(save)
 
 
-def _into_file(save: Callable[[Target, BinaryIO], None]) -> Work:
+def _save_to_file(save: Callable[[Target, BinaryIO], None]) -> Work:
     def work(target: Target) -> int:
         with open(target.file, "wb") as file:
             save(target, file)
@@ -120,8 +120,8 @@ ROW = Row(
         "pycurl": by_pycurl,
         "bare socket": by_bare_socket,
     },
-    bars=(
-        Bar("restkit", "requests, 64 KiB", 0.6),
-        Bar("restkit", "requests, 1 MiB", 0.6),
+    goals=(
+        Goal("restkit", "requests, 64 KiB", 0.6),
+        Goal("restkit", "requests, 1 MiB", 0.6),
     ),
 )

@@ -1,7 +1,7 @@
-"""Rows 12 and 13: the other end, an app that takes a big body, and one that gives it.
+"""Rows 12 and 13: an app that receives a large body, and one that sends it.
 
-The client is the program curl, the same for all, and its CPU is counted too. Flask runs on
-restkit's engine and, for information, on cheroot as it comes.
+The client is the program curl for all apps, and its CPU counts too. Flask runs on restkit's engine
+and, for information, on plain cheroot.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterator
 from queue import Queue
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.row import AHEAD, Bar, KiB, Peer, Row, Target, Work
+from benchmarks.row import AHEAD, Goal, KiB, Peer, Row, Target, Work
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
     from flask import Flask
 
-_BLOCK = 64 * KiB
+_CHUNK = 64 * KiB
 
 
 def restkit_app(_: Target) -> str:
@@ -33,13 +33,13 @@ def restkit_app(_: Target) -> str:
 
     @app.get("/give/<size:int>")
     def give(request: Any, size: int) -> Any:
-        return stream(_blocks(size))
+        return stream(_chunks(size))
 
-    return _served(app)
+    return _serve(app)
 
 
 def flask_on_restkit(_: Target) -> str:
-    return _served(_flask_app())
+    return _serve(_flask_app())
 
 
 def flask_on_cheroot(_: Target) -> str:
@@ -47,22 +47,22 @@ def flask_on_cheroot(_: Target) -> str:
 
     server = Server(("127.0.0.1", 0), _flask_app())
 
-    def started() -> str:
+    def start() -> str:
         server.prepare()
         threading.Thread(target=server.serve).start()
         return f"http://127.0.0.1:{server.bind_addr[1]}"
 
-    return _daemonic(started)
+    return _start_with_daemon_threads(start)
 
 
-def _served(app: WSGIApplication) -> str:
+def _serve(app: WSGIApplication) -> str:
     from restkit.server import serve
 
-    return _daemonic(lambda: serve(app).url)
+    return _start_with_daemon_threads(lambda: serve(app).url)
 
 
-def _daemonic(start: Callable[[], str]) -> str:
-    """Let a server's threads be daemons, as their parent is: nobody closes it."""
+def _start_with_daemon_threads(start: Callable[[], str]) -> str:
+    """Start a server on daemon threads, because nothing closes it."""
     urls: Queue[str] = Queue()
     threading.Thread(target=lambda: urls.put(start()), daemon=True).start()
     return urls.get()
@@ -75,24 +75,24 @@ def _flask_app() -> Flask:
 
     @app.put("/take")
     def take() -> str:
-        return str(sum(len(piece) for piece in iter(lambda: request.stream.read(_BLOCK), b"")))
+        return str(sum(len(piece) for piece in iter(lambda: request.stream.read(_CHUNK), b"")))
 
     @app.get("/give/<int:size>")
     def give(size: int) -> Response:
-        return Response(_blocks(size))
+        return Response(_chunks(size))
 
     return app
 
 
-def _blocks(size: int) -> Iterator[bytes]:
-    block = b"x" * _BLOCK
-    for _ in range(size // _BLOCK):
-        yield block
-    yield block[: size % _BLOCK]
+def _chunks(size: int) -> Iterator[bytes]:
+    chunk = b"x" * _CHUNK
+    for _ in range(size // _CHUNK):
+        yield chunk
+    yield chunk[: size % _CHUNK]
 
 
 def taking(app: Callable[[Target], str]) -> Peer:
-    """A file goes up; the app says how many bytes it has seen."""
+    """Upload a file; the app returns the number of bytes that it received."""
 
     def peer(target: Target) -> Work:
         url = app(target)
@@ -102,7 +102,7 @@ def taking(app: Callable[[Target], str]) -> Peer:
 
 
 def giving(app: Callable[[Target], str]) -> Peer:
-    """A body comes down; curl says how many bytes it has seen."""
+    """Download a body; curl prints the number of bytes that it received."""
 
     def peer(target: Target) -> Work:
         url = app(target)
@@ -122,19 +122,19 @@ _APPS = {
     "Flask, same engine": flask_on_restkit,
     "Flask on cheroot": flask_on_cheroot,
 }
-_BARS = (Bar("restkit", "Flask, same engine", AHEAD),)
+_BARS = (Goal("restkit", "Flask, same engine", AHEAD),)
 
 TAKING = Row(
     name="serve-take",
     title="An app takes a PUT of {size}",
     kind="up",
     peers={name: taking(app) for name, app in _APPS.items()},
-    bars=_BARS,
+    goals=_BARS,
 )
 GIVING = Row(
     name="serve-give",
-    title="An app gives {size}, a generator of 64 KiB blocks",
+    title="An app sends {size} from a generator of 64 KiB chunks",
     kind="down",
     peers={name: giving(app) for name, app in _APPS.items()},
-    bars=_BARS,
+    goals=_BARS,
 )

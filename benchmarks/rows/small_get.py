@@ -1,4 +1,4 @@
-"""Row 1: small GETs on one connection kept alive, each body read."""
+"""Row 1: small GETs on one connection; each body is read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from benchmarks.peers import (
     restkit_client,
     urllib3_pool,
 )
-from benchmarks.row import LEVEL, Bar, KiB, Row, Target, Work
+from benchmarks.row import LEVEL, Goal, KiB, Row, Target, Work
 
 
 def restkit_by_client(target: Target) -> Work:
@@ -27,8 +27,8 @@ def restkit_by_client(target: Target) -> Work:
 def restkit_by_function(target: Target) -> Work:
     import restkit
 
-    ask = restkit.request if target.ca is None else partial(restkit.request, verify=target.ca)
-    return lambda target: sum(len(ask(target.url).body) for _ in range(target.times))
+    get = restkit.request if target.ca is None else partial(restkit.request, verify=target.ca)
+    return lambda target: sum(len(get(target.url).body) for _ in range(target.times))
 
 
 def by_urllib3(target: Target) -> Work:
@@ -67,7 +67,7 @@ def by_http_client(target: Target) -> Work:
 
 
 def by_pycurl(target: Target) -> Work:
-    """The least that pycurl can do: the status and the body; its caller sees no header."""
+    """Read only status and body, the least work for pycurl; the caller gets no headers."""
     handle = curl_handle(target)
 
     def get(url: str) -> int:
@@ -81,7 +81,7 @@ def by_pycurl(target: Target) -> Work:
 
 
 def by_pycurl_with_headers(target: Target) -> Work:
-    """What a response needs that has headers, as every other peer's has: a dict of them."""
+    """Also make a dict of headers, which every other peer does."""
     handle = curl_handle(target)
 
     def get(url: str) -> int:
@@ -108,7 +108,7 @@ def by_bare_socket(target: Target) -> Work:
     buffer = bytearray(64 * KiB)
 
     def get() -> int:
-        """An answer as small as these comes in one piece, on loopback; if not, the count tells."""
+        """Read a response, which arrives in one chunk on loopback; otherwise the count is wrong."""
         sock.sendall(request)
         got = sock.recv_into(buffer)
         return got - buffer.index(b"\r\n\r\n") - 4
@@ -117,7 +117,7 @@ def by_bare_socket(target: Target) -> Work:
 
 
 def by_curl(_target: Target) -> Work:
-    """One process for all of them; curl's own globbing repeats the URL on one connection."""
+    """Run one process for all requests: the globbing of curl repeats the URL."""
 
     def work(target: Target) -> int:
         curl_command(target, f"{target.url}?[1-{target.times}]")
@@ -143,12 +143,12 @@ ROW = Row(
         "curl": by_curl,
         "bare socket": by_bare_socket,
     },
-    bars=(
-        Bar("restkit", "urllib3", 0.35),
-        Bar("restkit", "requests", 0.15),
-        Bar("restkit", "pycurl", LEVEL),
-        Bar("restkit.request", "urllib3", 0.35),
-        Bar("restkit.request", "requests", 0.15),
-        Bar("restkit.request", "pycurl", LEVEL),
+    goals=(
+        Goal("restkit", "urllib3", 0.35),
+        Goal("restkit", "requests", 0.15),
+        Goal("restkit", "pycurl", LEVEL),
+        Goal("restkit.request", "urllib3", 0.35),
+        Goal("restkit.request", "requests", 0.15),
+        Goal("restkit.request", "pycurl", LEVEL),
     ),
 )

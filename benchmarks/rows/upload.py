@@ -1,4 +1,4 @@
-"""Row 4: a big file up, with its length."""
+"""Row 4: upload a large file of known length."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchmarks.peers import (
     restkit_client,
     urllib3_pool,
 )
-from benchmarks.row import LEVEL, Bar, MiB, Row, Target, Work
+from benchmarks.row import LEVEL, Goal, MiB, Row, Target, Work
 
 
 def by_restkit(target: Target) -> Work:
@@ -31,20 +31,20 @@ def by_restkit(target: Target) -> Work:
 
 
 def by_urllib3(target: Target) -> Work:
-    """A file needs its length said, or urllib3 sends it in chunks."""
+    """Set the Content-Length: otherwise urllib3 sends the file chunked."""
     pool = urllib3_pool(target)
 
     def work(target: Target) -> int:
         with open(target.file, "rb") as file:
             length = {"Content-Length": str(target.size)}
             response = pool.request("PUT", target.url, body=file, headers=length)
-            return _sent(target, response.status, file)
+            return _count_sent(target, response.status, file)
 
     return work
 
 
-def by_urllib3_in_big_blocks(target: Target) -> Work:
-    """With blocks of a MiB in place of its 16 KiB: an argument that few know."""
+def by_urllib3_with_large_chunks(target: Target) -> Work:
+    """Use chunks of 1 MiB instead of 16 KiB, by an argument that few people know."""
     import urllib3
 
     pool = urllib3.PoolManager(ca_certs=target.ca, blocksize=MiB)
@@ -53,7 +53,7 @@ def by_urllib3_in_big_blocks(target: Target) -> Work:
         with open(target.file, "rb") as file:
             length = {"Content-Length": str(target.size)}
             response = pool.request("PUT", target.url, body=file, headers=length)
-            return _sent(target, response.status, file)
+            return _count_sent(target, response.status, file)
 
     return work
 
@@ -64,7 +64,7 @@ def by_requests(target: Target) -> Work:
     def work(target: Target) -> int:
         with open(target.file, "rb") as file:
             response = session.put(target.url, data=file)
-            return _sent(target, response.status_code, file)
+            return _count_sent(target, response.status_code, file)
 
     return work
 
@@ -75,7 +75,7 @@ def by_httpx(target: Target) -> Work:
     def work(target: Target) -> int:
         with open(target.file, "rb") as file:
             response = client.put(target.url, content=file, timeout=60)
-            return _sent(target, response.status_code, file)
+            return _count_sent(target, response.status_code, file)
 
     return work
 
@@ -89,7 +89,7 @@ def by_http_client(target: Target) -> Work:
             connection.request("PUT", target.url, body=file, headers=length)
             response = connection.getresponse()
             response.read()
-            return _sent(target, response.status, file)
+            return _count_sent(target, response.status, file)
 
     return work
 
@@ -105,7 +105,7 @@ def by_pycurl(target: Target) -> Work:
             handle.setopt(handle.READDATA, file)
             handle.setopt(handle.INFILESIZE_LARGE, target.size)
             handle.perform()
-            return _sent(target, handle.getinfo(handle.RESPONSE_CODE), file)
+            return _count_sent(target, handle.getinfo(handle.RESPONSE_CODE), file)
 
     return work
 
@@ -119,7 +119,7 @@ def by_curl(_target: Target) -> Work:
 
 
 def by_bare_socket(target: Target) -> Work:
-    """`socket.sendfile` is `os.sendfile` in the clear, and reads and sends over TLS."""
+    """Use ``socket.sendfile``: it is ``os.sendfile`` without TLS, and reads and sends with TLS."""
     sock = bare_socket(target)
 
     def work(target: Target) -> int:
@@ -131,7 +131,7 @@ def by_bare_socket(target: Target) -> Work:
     return work
 
 
-def _sent(target: Target, status: int, file: BinaryIO) -> int:
+def _count_sent(target: Target, status: int, file: BinaryIO) -> int:
     return min(target.size, file.tell()) if status == 200 else 0
 
 
@@ -142,7 +142,7 @@ ROW = Row(
     peers={
         "restkit": by_restkit,
         "urllib3": by_urllib3,
-        "urllib3, 1 MiB": by_urllib3_in_big_blocks,
+        "urllib3, 1 MiB": by_urllib3_with_large_chunks,
         "requests": by_requests,
         "httpx": by_httpx,
         "http.client": by_http_client,
@@ -150,8 +150,8 @@ ROW = Row(
         "curl": by_curl,
         "bare socket": by_bare_socket,
     },
-    bars=(
-        Bar("restkit", "pycurl", LEVEL),
-        Bar("restkit", "requests", 0.6),
+    goals=(
+        Goal("restkit", "pycurl", LEVEL),
+        Goal("restkit", "requests", 0.6),
     ),
 )

@@ -1,7 +1,7 @@
-"""Rows 9 and 10: archives made while they are read: many small files, and one big one.
+"""Rows 9 and 10: make archives as streams: many small files, and one large file.
 
-Nothing is sent: the peers make streams and no requests. All deflate at level 5, the peers by zlib,
-and restkit by zlib-ng where it is installed, as by ``restkit[fast]``.
+Nothing is sent, because the peers do not send requests. All deflate at level 5: the peers with
+zlib, and restkit with zlib-ng if it is installed, as by ``restkit[fast]``.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timezone
 
-from benchmarks.row import AHEAD, Bar, KiB, Row, Target, Work
+from benchmarks.row import AHEAD, Goal, KiB, Row, Target, Work
 
 _SMALL = 2 * KiB
-_BLOCK = 256 * KiB
+_CHUNK = 256 * KiB
 _LEVEL = 5
 _WHEN = datetime(2026, 11, 21, tzinfo=timezone.utc)
 
@@ -26,7 +26,7 @@ def by_restkit(streams: Callable[[Target], Streams]) -> Callable[[Target], Work]
 
         def work(target: Target) -> int:
             files = (ZipStreamFile(name, stream) for name, stream in streams(target))
-            return _drained(stream_zip(files), target)
+            return _read_all(stream_zip(files), target)
 
         return work
 
@@ -41,7 +41,7 @@ def by_zipstream_ng(streams: Callable[[Target], Streams]) -> Callable[[Target], 
             archive = ZipStream(compress_type=ZIP_DEFLATED, compress_level=_LEVEL)
             for name, stream in streams(target):
                 archive.add(stream, name)
-            return _drained(archive, target)
+            return _read_all(archive, target)
 
         return work
 
@@ -53,8 +53,8 @@ def by_stream_zip(streams: Callable[[Target], Streams]) -> Callable[[Target], Wo
         from stream_zip import ZIP_64, stream_zip
 
         def work(target: Target) -> int:
-            files = ((name, _WHEN, 0o644, ZIP_64, _as_pieces(s)) for name, s in streams(target))
-            return _drained(stream_zip(files, get_compressobj=_compressor), target)
+            files = ((name, _WHEN, 0o644, ZIP_64, _as_chunks(s)) for name, s in streams(target))
+            return _read_all(stream_zip(files, get_compressobj=_compressor), target)
 
         return work
 
@@ -62,36 +62,36 @@ def by_stream_zip(streams: Callable[[Target], Streams]) -> Callable[[Target], Wo
 
 
 def small(target: Target) -> Streams:
-    """The file of the target as files of 2 KiB, which are in memory."""
+    """Yield the file of the target as files of 2 KiB, in memory."""
     with open(target.file, "rb") as file:
         for number in range(target.size // _SMALL):
             yield f"folder/{number:06}.bin", file.read(_SMALL)
 
 
 def big(target: Target) -> Streams:
-    """The file of the target, once."""
-    yield "big.bin", _blocks(target)
+    """Yield the file of the target as one file."""
+    yield "big.bin", _read_file(target)
 
 
-def _as_pieces(stream: bytes | Iterator[bytes]) -> Iterator[bytes]:
+def _as_chunks(stream: bytes | Iterator[bytes]) -> Iterator[bytes]:
     return iter([stream]) if isinstance(stream, bytes) else stream
 
 
-def _blocks(target: Target) -> Iterator[bytes]:
+def _read_file(target: Target) -> Iterator[bytes]:
     left = target.size
     with open(target.file, "rb") as file:
-        while left > 0 and (block := file.read(min(_BLOCK, left))):
-            left -= len(block)
-            yield block
+        while left > 0 and (chunk := file.read(min(_CHUNK, left))):
+            left -= len(chunk)
+            yield chunk
 
 
 def _compressor() -> object:
     return zlib.compressobj(_LEVEL, zlib.DEFLATED, -15)
 
 
-def _drained(archive: Iterable[bytes], target: Target) -> int:
+def _read_all(archive: Iterable[bytes], target: Target) -> int:
     size = sum(map(len, archive))
-    # Half is what is left of it: an archive with less would lack something.
+    # The data compresses to half its size: a smaller archive is incomplete.
     return target.size if size * 2 > target.size else size
 
 
@@ -107,7 +107,7 @@ def _row(name: str, title: str, streams: Callable[[Target], Streams], share: flo
             "zipstream-ng": by_zipstream_ng(streams),
             "stream-zip": by_stream_zip(streams),
         },
-        bars=(Bar("restkit", "zipstream-ng", AHEAD), Bar("restkit", "stream-zip", AHEAD)),
+        goals=(Goal("restkit", "zipstream-ng", AHEAD), Goal("restkit", "stream-zip", AHEAD)),
     )
 
 

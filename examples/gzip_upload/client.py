@@ -1,4 +1,4 @@
-"""Sends a file to ``server.py``, compressed while it is read.
+"""Send a file to ``server.py``, compressed while it is read.
 
 python client.py README.md
 python client.py --spool README.md http://localhost:5000/
@@ -20,24 +20,23 @@ CREATED = 201
 def put_file(
     url: str, path: str | os.PathLike[str], *, spool: bool = False
 ) -> restkit.HttpResponse:
-    """PUT a file to a URL, gzipped on its way; the answer, whatever its status is.
+    """PUT a file to a URL, compressed by gzip, and return the response of any status.
 
-    The file is read in blocks, and each block leaves compressed before the next is read: in
-    chunks, since nobody knows yet how long the whole will be. A server that wants to know, and
-    says so (411) or says that it knows no chunks (501), is sent the same again with its length.
-    ``spool=True`` is for servers that say neither, but close the connection, hang, or take the
-    chunks for the file: all of it is compressed first, into a temporary file if it has more than
-    1 MiB, and goes with its length at once.
+    The file is read in chunks, and each chunk is compressed and sent before the next is read. The
+    payload is chunked, because its length is unknown. If the server responds with 411 or 501,
+    restkit sends the same again with its length. Use ``spool=True`` for servers that close the
+    connection, hang, or store the chunk framing. It compresses the whole file first, into a
+    temporary file if it has more than 1 MiB, and sends it with its length.
     """
     path = Path(path)
-    headers = {"Content-Type": "application/octet-stream", "X-Filename": in_ascii(path.name)}
+    headers = {"Content-Type": "application/octet-stream", "X-Filename": encode_name(path.name)}
     return restkit.put(url, path, headers, compress="gzip", spool=spool)
 
 
-def in_ascii(name: str) -> str:
-    """A file's name as a header can say it; what is not ASCII as RFC 8187 has it.
+def encode_name(name: str) -> str:
+    """Return a file name for a header; a name that is not ASCII is encoded by RFC 8187.
 
-    >>> in_ascii('README.md'), in_ascii('bűn.txt')
+    >>> encode_name('README.md'), encode_name('bűn.txt')
     ('README.md', "UTF-8''b%C5%B1n.txt")
     """
     plain = name.isascii() and name.isprintable() and name == name.strip()
@@ -49,7 +48,9 @@ def main() -> int:
     parser.add_argument("file", help="the file to send")
     parser.add_argument("url", nargs="?", default="http://localhost:8000/")
     parser.add_argument(
-        "--spool", action="store_true", help="compress all of it first, for servers without chunks"
+        "--spool",
+        action="store_true",
+        help="compress the whole file first, for servers that need a length",
     )
     options = parser.parse_args()
     try:

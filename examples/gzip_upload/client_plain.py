@@ -1,4 +1,4 @@
-"""Sends a file to ``server.py`` as it is, with its length: ``python client_plain.py README.md``."""
+"""Send a file to ``server.py`` uncompressed: ``python client_plain.py README.md``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import restkit
 
 
 def put_file(url: str, path: Path) -> restkit.HttpResponse:
-    """PUT a file to a URL; a header of its own says what it is called."""
+    """PUT a file to a URL, with its name in the header ``X-Filename``."""
     headers = {"Content-Type": "application/octet-stream", "X-Filename": path.name}
     return restkit.put(url, path, headers)
 

@@ -1,4 +1,4 @@
-"""Receives files, decompressed while they arrive: ``python server.py --port 5000``."""
+"""Receive files, decompressed while they arrive: ``python server.py --port 5000``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from restkit.server import receive
 
 
 def port(text: str) -> int:
-    """A port as the command line has it; raises ValueError, which argparse makes a message of."""
+    """Return a port number; raise ValueError, which argparse reports."""
     number = int(text)
     if not 0 <= number <= 65535:
         raise ValueError(text)
@@ -19,12 +19,18 @@ def port(text: str) -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Receive files by PUT and POST.")
-    parser.add_argument("--port", type=port, default=8000, help="8000 if left out")
+    parser.add_argument("--port", type=port, default=8000, help="the port to listen on (8000)")
     parser.add_argument(
-        "--host", default="127.0.0.1", help="where to listen; 0.0.0.0 is every network there is"
+        "--host",
+        default="127.0.0.1",
+        help="the address to listen on; 0.0.0.0 is every network (127.0.0.1)",
     )
-    parser.add_argument("--directory", default="received_files", help="where the files go")
-    parser.add_argument("--max-size", type=int, help="how many bytes a file may have, decompressed")
+    parser.add_argument(
+        "--directory", default="received_files", help="the directory of the files (received_files)"
+    )
+    parser.add_argument(
+        "--max-size", type=int, help="the maximum size of a decompressed file, in bytes"
+    )
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:

@@ -1,7 +1,7 @@
 """Run one call: send the request, and follow redirects, challenges and retries.
 
-This is the only loop that sends a request again. The policies beside it decide (redirects,
-retries, credentials, cookies); ``Call`` asks them in order. Earlier attempts are in the
+This is the only loop that sends a request again. The policies of redirects, retries,
+credentials and cookies decide; ``Call`` asks them in order. Earlier attempts are in the
 ``history`` of the response or of the error.
 """
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 from restkit.client.options import Settings
 from restkit.errors import InvalidUrl, RedirectLimit, ResponseError
 from restkit.headers import Headers
-from restkit.message.header_values import as_utf_8
+from restkit.message.header_values import as_utf_8, locations_of
 from restkit.message.request import Request
-from restkit.message.response import HttpResponse, locations_of
+from restkit.message.response import HttpResponse
 from restkit.redaction import redact_url
 from restkit.url.url import URL
 

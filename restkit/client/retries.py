@@ -39,7 +39,7 @@ _MAX_DOUBLINGS = 60
 
 
 class RetryPolicy(NamedTuple):
-    """What may be sent again, how often, and after which delay. A count of None is no limit.
+    """The rules for another attempt: kinds, counts and delays. A count of None is no limit.
 
     The fields are those of urllib3's ``Retry``, and these: ``methods`` None allows any method;
     ``backoff_factor`` None doubles ``wait``, up to ``max_wait``; ``only_unanswered`` excludes

@@ -73,7 +73,7 @@ class Exchange:
 
     @property
     def sent(self) -> Sent:
-        """How much of the request has been sent."""
+        """The part of the request that was sent: 'nothing', 'part' or 'all'."""
         if self.all_sent:
             return "all"
         return "part" if self.sent_bytes else "nothing"

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from restkit.errors import InvalidUrl
+from restkit.headers import Headers
 from restkit.url.url import URL
 
 _SEPARATORS = re.compile(r"[\s,]*")
@@ -143,6 +144,11 @@ def as_utf_8(value: str) -> str:
         return value.encode("latin-1").decode("utf-8")
     except UnicodeDecodeError:
         return value
+
+
+def locations_of(headers: Headers) -> list[str]:
+    """Return the different values of Location, without empty ones."""
+    return [*dict.fromkeys(filter(None, headers.get_all("location")))]
 
 
 def cookies_set_by(fields: Iterable[str]) -> dict[str, str]:

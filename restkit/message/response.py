@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from threading import RLock
 from typing import IO, Any, NamedTuple
-from weakref import ref
 
 from restkit.body.body import Body
 from restkit.body.files import BodyFile, BodyStream, PayloadStream, body_as_payload, save_body
@@ -28,11 +27,13 @@ from restkit.message.header_values import (
     charset_of,
     cookies_set_by,
     is_charset,
+    locations_of,
     parse_links,
 )
 from restkit.message.pickling import UNREAD_BODY, PickledResponse, make_reply, restore_reply
 from restkit.message.request import Request
 from restkit.message.response_body import (
+    ErrorContext,
     broken_body,
     codings_of,
     is_coded,
@@ -199,7 +200,7 @@ class HttpResponse(Aliases):
 
     @property
     def sent(self) -> Sent:
-        """How much of the request was sent before the response: 'nothing', 'part' or 'all'."""
+        """The part of the request that was sent before the response: 'nothing', 'part' or 'all'."""
         return self._reply.sent
 
     def raise_for_status(self) -> HttpResponse:
@@ -289,7 +290,7 @@ class HttpResponse(Aliases):
     def save(self, target: str | os.PathLike[str] | IO[bytes]) -> int:
         """Write the body to a path or an open file, and return its number of bytes.
 
-        A path gets the whole body or nothing: the file is written beside it and renamed. An unread
+        A path gets the whole body or nothing: a temporary file is written and renamed. An unread
         body is written straight from the connection, and not spooled.
         """
         return save_body(self._get_body(), target)
@@ -395,7 +396,9 @@ class HttpResponse(Aliases):
         response.history = history
         if state.fault:
             kind, message = state.fault
-            response._body = broken_body(kind(message), ErrorContext(response))
+            response._body = broken_body(
+                kind(message), ErrorContext(request, response.sent, response)
+            )
         return response
 
     # Inside
@@ -407,7 +410,7 @@ class HttpResponse(Aliases):
                     self._body = make_body(
                         self._reply,
                         self.request,
-                        ErrorContext(self),
+                        ErrorContext(self.request, self.sent, self),
                         decoded=self._decoded,
                         report_progress=report_progress,
                     )
@@ -438,31 +441,3 @@ class HttpResponse(Aliases):
 
     def _decoding_error(self, message: str) -> DecodingError:
         return DecodingError(message, sent=self.sent, request=self.request, response=self)
-
-
-class ErrorContext:
-    """Completes the errors of a body with its request and response.
-
-    It holds the response weakly: otherwise neither would end before a garbage collection.
-    """
-
-    __slots__ = ("_request", "_response", "_sent")
-
-    def __init__(self, response: HttpResponse) -> None:
-        self._request = response.request
-        self._sent = response.sent
-        self._response = ref(response)
-
-    def annotate(self, error: Error) -> None:
-        """Set what the error does not know yet."""
-        if error.request is None:
-            error.request = self._request
-        if error.sent is None:
-            error.sent = self._sent
-        if error.response is None:
-            error.response = self._response()
-
-
-def locations_of(headers: Headers) -> list[str]:
-    """Return the different values of Location, without empty ones."""
-    return [*dict.fromkeys(filter(None, headers.get_all("location")))]

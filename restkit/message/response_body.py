@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from weakref import ref
 
 from restkit.body.body import Body
 from restkit.connections.reply import Reply
 from restkit.content_digest.checking import CheckedSource, DigestCheck, make_response_check
 from restkit.content_encoding.decoding import DecodedSource, parse_codings
-from restkit.errors import DecodingError, Error, IntegrityError, copy_without_traceback
+from restkit.errors import (
+    DecodingError,
+    Error,
+    IntegrityError,
+    ReceivedResponse,
+    Sent,
+    copy_without_traceback,
+)
 from restkit.http1.response_head import ResponseHead
 from restkit.io.buffers import Buffer, Source
 from restkit.io.spool import Spool
@@ -18,11 +25,27 @@ from restkit.progress import ProgressCallback, ProgressSource
 _CHUNK = 256 * 1024
 
 
-class ErrorAnnotator(Protocol):
-    """Completes the errors of a body."""
+class ErrorContext:
+    """Completes the errors of a body with its request and response.
+
+    It holds the response weakly: otherwise neither would end before a garbage collection.
+    """
+
+    __slots__ = ("_request", "_response", "_sent")
+
+    def __init__(self, request: Request, sent: Sent, response: ReceivedResponse) -> None:
+        self._request = request
+        self._sent = sent
+        self._response = ref(response)
 
     def annotate(self, error: Error) -> None:
         """Set what the error does not know yet."""
+        if error.request is None:
+            error.request = self._request
+        if error.sent is None:
+            error.sent = self._sent
+        if error.response is None:
+            error.response = self._response()
 
 
 def is_coded(head: ResponseHead) -> bool:
@@ -43,7 +66,7 @@ def codings_of(head: ResponseHead) -> tuple[str, ...] | None:
 def make_body(
     reply: Reply,
     request: Request,
-    errors: ErrorAnnotator,
+    errors: ErrorContext,
     *,
     decoded: bool = False,
     report_progress: bool = True,
@@ -108,7 +131,7 @@ def _report(reply: Reply, received: int, on_received: ProgressCallback) -> Sourc
     return None
 
 
-def broken_body(error: Error, errors: ErrorAnnotator, live: Source | None = None) -> Body:
+def broken_body(error: Error, errors: ErrorContext, live: Source | None = None) -> Body:
     """Return a body that raises an error whenever it is read."""
     return Body(Spool(), _Broken(error, live), annotate_error=errors.annotate)
 

@@ -4,7 +4,7 @@ Reads return the bytes that are there and do not wait for a full buffer, so that
 small chunks does not stall.
 
 restkit's engines pass a ``RequestFile``, which ends only where the body ends. For other servers
-(PEP 3333, and the measurements in docs/server.rst) it is unknown whether ``wsgi.input`` ends by
+(PEP 3333, and the measurements in docs/engines.rst) it is unknown whether ``wsgi.input`` ends by
 itself, and most of them return a truncated body as if it were complete. So the bytes are counted
 against ``CONTENT_LENGTH``. A body without one is read to its end only if
 ``wsgi.input_terminated`` says that it has an end.

@@ -7,14 +7,12 @@ import gzip
 import io
 import random
 import threading
-import time
 import zlib
 
 import brotli
 import pytest
 
 from restkit import (
-    AlreadyRead,
     BodyTooLarge,
     Client,
     DecodingError,
@@ -31,6 +29,7 @@ from restkit import (
 from support import ScriptedServer, response
 from support.answers import BROKEN, CAME, FRAMINGS, answered, giving, no_file_over
 from support.memory import MIB, peak_memory
+from support.waiting import HANG_BOUND, until_polling
 
 TO_THE_END = b"HTTP/1.1 200 OK\r\n\r\n" + CAME
 
@@ -201,13 +200,13 @@ def test_B04_a_reset_breaks_off_a_body_in_any_framing(start):
 @pytest.mark.parametrize("start", [*BROKEN.values(), TO_THE_END], ids=[*BROKEN, "to the end"])
 def test_B04_after_a_timeout_received_bytes_can_be_read_and_the_error_stays(start):
     with ScriptedServer(giving(start, then=lambda peer: peer.read_to_end())) as server:
-        with Client(timeout=Timeout(idle=0.2)) as client:
+        with Client(timeout=Timeout(idle=0.5)) as client:
             got = client.get(server.url())
             file, received = got.body_file, b""
             while len(received) < 60:
                 received += file.read1(100)
             assert received == CAME
-            with pytest.raises(IdleTimeout, match=r"0\.2 s.*reading the body") as caught:
+            with pytest.raises(IdleTimeout, match=r"0\.5 s.*reading the body") as caught:
                 file.read(1)
             assert (caught.value.sent, caught.value.request) == ("all", got.request)
             server.until(lambda: server.peers[0].closed_by_client, "the end of the connection")
@@ -233,11 +232,9 @@ def test_B12_the_total_timeout_includes_the_body():
         peer.send_slowly(b"x" * 1_000_000, pause=0.02)
 
     assert Timeout().total is None
-    with answered(script, timeout=Timeout(total=0.4)) as got:
-        began = time.monotonic()
-        with pytest.raises(TotalTimeout, match=r"reading the body when the 0\.4 s"):
+    with answered(script, timeout=Timeout(total=0.8)) as got:
+        with pytest.raises(TotalTimeout, match=r"reading the body when the 0\.8 s"):
             assert not got.body
-        assert time.monotonic() - began < 8
         assert_every_read_raises(got, TotalTimeout, "reading the body")
 
 
@@ -297,7 +294,7 @@ def test_B05_a_full_disk_for_an_early_response_raises_the_os_error():
 
 def test_B08_a_decompression_bomb_stops_at_max_body_in_little_memory():
     squeezer = zlib.compressobj(9, zlib.DEFLATED, 31)
-    bomb = b"".join(squeezer.compress(bytes(MIB)) for _ in range(512)) + squeezer.flush()
+    bomb = b"".join(squeezer.compress(bytes(MIB)) for _ in range(128)) + squeezer.flush()
     answers = [
         response(bomb, "Content-Encoding: gzip"),
         response(gzip.compress(bomb), "Content-Encoding: gzip, gzip"),
@@ -326,14 +323,14 @@ def test_B08_a_decompression_bomb_stops_at_max_body_in_little_memory():
 
 def test_B08_a_decompression_bomb_is_read_live_in_little_memory():
     squeezer = zlib.compressobj(9, zlib.DEFLATED, 31)
-    bomb = b"".join(squeezer.compress(bytes(MIB)) for _ in range(256)) + squeezer.flush()
+    bomb = b"".join(squeezer.compress(bytes(MIB)) for _ in range(64)) + squeezer.flush()
     with ScriptedServer.serving(response(bomb, "Content-Encoding: gzip")) as server:
         cost = peak_memory(
             "import restkit, restkit.content_encoding.decoding, zlib",
             "r = restkit.get(url); result = sum(map(len, r.payload_stream)); r.close()",
             url=server.url(),
         )
-    assert cost.result == 256 * MIB
+    assert cost.result == 64 * MIB
     assert cost.growth < 16 * MIB
 
 
@@ -473,11 +470,11 @@ def test_W24_closing_from_another_thread_ends_a_waiting_read(framing, live):
 
         reader = threading.Thread(target=read)
         reader.start()
-        time.sleep(0.05)  # both orders are valid; this makes it likely that the reader waits
+        until_polling(reader)
         got.close()
-        reader.join(10)
+        reader.join(HANG_BOUND)
         assert not reader.is_alive()
-        assert [type(exc) for exc in found] in ([TransportError], [AlreadyRead])
+        assert [type(exc) for exc in found] == [TransportError]
         server.join()
 
 

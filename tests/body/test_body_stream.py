@@ -438,10 +438,10 @@ def test_a_live_reader_that_lost_bytes_in_an_interrupt_raises():
     assert body.read_live_chunk(reader, 2) == b"c"
 
 
+@pytest.mark.parametrize("count", [128, pytest.param(1024, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("live", [False, True])
-def test_R26_one_gib_is_read_live_in_little_memory(live):
+def test_R26_bulk_is_read_live_in_little_memory(live, count):
     block = bytes(range(256)) * 4096
-    count = 1024
 
     def script(peer):
         peer.read_request()
@@ -609,7 +609,7 @@ def drip_redirect(peer):
             peer.send(b"x")
 
 
-@pytest.mark.parametrize("total", [None, 20])
+@pytest.mark.parametrize("total", [None, HANG_BOUND])
 def test_skip_body_of_a_dripping_body_ends_soon(total, tls, client):
     timeout = Timeout(connect=HANG_BOUND, idle=HANG_BOUND, total=total)
     with ScriptedServer(drip_redirect, send_in_parts("length"), ssl_context=tls) as server:
@@ -664,7 +664,7 @@ def test_iter_blocks_yields_blocks_of_the_given_size():
         assert [len(block) for block in got.iter_blocks(300)] == [300, 300, 300, 100]
         assert next(got.iter_blocks()) == b"0123456789" * 100
         for size in (0, -1):
-            with pytest.raises(RequestError, match="size="):
+            with pytest.raises(RequestError, match="size must be"):
                 got.iter_blocks(size)
 
 

@@ -30,11 +30,11 @@ import gevent
 from restkit import Client, ConnectTimeout, IdleTimeout, Timeout, TransportError
 
 url, ca = sys.argv[1:]
-PATIENT = Timeout(15, 15)
+PATIENT = Timeout(60, 60)
 
 def together(work, count=50):
     greenlets = [gevent.spawn(work, number) for number in range(count)]
-    gevent.joinall(greenlets, timeout=30, raise_error=True)
+    gevent.joinall(greenlets, timeout=60, raise_error=True)
     assert all(each.successful() for each in greenlets)
     return [each.value for each in greenlets]
 """
@@ -46,7 +46,7 @@ def run_green(program: str, *arguments: str) -> None:
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
-        timeout=4 * HANG_BOUND,
+        timeout=2 * HANG_BOUND,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
@@ -124,7 +124,7 @@ with Client(timeout=PATIENT, verify=ca, max_connections=3) as client:
 
     held = [client.get(url + '/long') for _ in range(3)]
     try:
-        client.get(url, timeout=0.1)
+        client.get(url, timeout=Timeout(connect=0.1, idle=60))
     except ConnectTimeout as error:
         assert 'max_connections' in str(error), error
     else:
@@ -134,12 +134,12 @@ with Client(timeout=PATIENT, verify=ca, max_connections=3) as client:
     while '1 waiting' not in repr(pool):
         gevent.sleep(0.001)
     del held
-    assert waiting.get(timeout=15).body == b'/later'
+    assert waiting.get(timeout=60).body == b'/later'
 
-    asleep = gevent.spawn(pool.wait_or_closed, 15)
+    asleep = gevent.spawn(pool.wait_or_closed, 60)
     gevent.sleep(0.01)
     client.close()
-    assert asleep.get(timeout=5) is True
+    assert asleep.get(timeout=60) is True
 """
 
 
@@ -165,7 +165,7 @@ def tick():
         gevent.sleep(0.01)
 
 ticking = gevent.spawn(tick)
-with Client(timeout=Timeout(connect=0.3, idle=0.3), verify=ca, max_tries=1) as client:
+with Client(timeout=Timeout(connect=60, idle=0.3), verify=ca, max_tries=1) as client:
     def fail(number):
         try:
             client.get(url)
@@ -173,7 +173,7 @@ with Client(timeout=Timeout(connect=0.3, idle=0.3), verify=ca, max_tries=1) as c
             return 'late'
 
     assert together(fail, 10) == ['late'] * 10
-    assert len(ticks) > 5, 'nobody else could do anything'
+    assert len(ticks) > 2, 'nobody else could do anything'
 
     def wait():
         try:
@@ -184,7 +184,7 @@ with Client(timeout=Timeout(connect=0.3, idle=0.3), verify=ca, max_tries=1) as c
     waiting = gevent.spawn(wait)
     gevent.sleep(0.1)
     client.close()
-    assert 'closed from this side' in waiting.get(timeout=5)
+    assert 'closed from this side' in waiting.get(timeout=60)
 ticking.kill()
 """
 

@@ -811,7 +811,7 @@ def test_C09_idle_timeouts_are_tried_again_only_when_asked(client):
         peer.read_request()
         peer.read_to_end()
 
-    brief = Timeout(connect=HANG_BOUND, idle=0.5)
+    brief = Timeout(connect=HANG_BOUND, idle=0.8)
     with ScriptedServer(silence) as server, pytest.raises(IdleTimeout):
         client.get(server.url(), timeout=brief, retries=Retry(3))
     assert len(server.requests) == 1

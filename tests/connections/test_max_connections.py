@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import signal
 import ssl
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -28,6 +28,7 @@ from restkit.timeouts import Deadline
 from support import ScriptedServer, refusing, response
 from support.beside import beside, in_threads
 from support.peer import HANG_BOUND, Peer
+from support.waiting import until
 
 PATIENT = Timeout(connect=HANG_BOUND, idle=HANG_BOUND)
 BRIEF = Timeout(connect=0.2, idle=HANG_BOUND)
@@ -62,13 +63,6 @@ def read(reply: Reply) -> bytes:
     while reply.live is not None and (piece := reply.live.read_chunk()):
         body.append(bytes(piece))
     return b"".join(body)
-
-
-def until(state: Callable[[], object]) -> None:
-    end = time.monotonic() + HANG_BOUND
-    while not state():
-        assert time.monotonic() < end, "the expected state did not come about"
-        time.sleep(0.005)
 
 
 @contextmanager
@@ -287,12 +281,12 @@ def test_C12_who_gave_up_does_not_keep_the_place_from_the_next():
 
 def test_C12_a_client_with_a_bound_says_so_when_its_own_answers_are_in_the_way():
     with ScriptedServer(answer_at_length) as server:
-        with Client(max_connections=1, timeout=BRIEF, max_tries=1) as client:
+        with Client(max_connections=1, timeout=PATIENT, max_tries=1) as client:
             unread = client.get(server.url())
             with pytest.raises(
                 ConnectTimeout, match="neither read to its end nor closed"
             ) as caught:
-                client.get(server.url("/second"))
+                client.get(server.url("/second"), timeout=BRIEF)
             assert caught.value.request.url.target == "/second"
             assert unread.body == LONG
             assert client.get(server.url("/third")).body == LONG
@@ -322,7 +316,7 @@ def test_C12_a_dial_that_fails_gives_its_place_to_the_next():
     with refusing() as port, bounded(1) as pool:
         for _ in range(3):
             with pytest.raises(ConnectError, match="refused"):
-                pool.acquire(Route("http", "127.0.0.1", port), Deadline(BRIEF))
+                pool.acquire(Route("http", "127.0.0.1", port), Deadline(PATIENT))
         assert at_ease(pool, 0, 1)
 
 
@@ -352,14 +346,15 @@ def test_a_wait_between_tries_ends_when_the_pool_is_closed(make):
     pool = make(10)
     assert not pool.wait_or_closed(0.01)
     asleep = [
-        threading.Thread(target=lambda: woken.append(pool.wait_or_closed(HANG_BOUND))) for _ in "ab"
+        threading.Thread(target=lambda: woken.append(pool.wait_or_closed(2 * HANG_BOUND)))
+        for _ in "ab"
     ]
     woken: list[bool] = []
     for thread in asleep:
         thread.start()
     pool.close()
     for thread in asleep:
-        thread.join(HANG_BOUND / 2)
+        thread.join(HANG_BOUND)
     assert woken == [True, True]
     assert pool.wait_or_closed(HANG_BOUND)
 
@@ -369,10 +364,9 @@ def test_a_wait_between_tries_ends_when_the_pool_is_closed(make):
 
 def open_to(ports: set[int]) -> int:
     """How many connections to these ports there are that their clients have not closed."""
-    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
-    rows = [line.split() for line in lines]
-    under_way = {"01", "02"}  # ESTABLISHED and SYN_SENT, as Linux's include/net/tcp_states.h has it
-    return sum(row[3] in under_way and int(row[2].split(":")[1], 16) in ports for row in rows)
+    # The remote port, and the state: ESTABLISHED or SYN_SENT, as in Linux's tcp_states.h.
+    row = "|".join(f":{port:04X} 0[12] " for port in ports)
+    return len(re.findall(row, Path("/proc/net/tcp").read_text()))
 
 
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="it tells what is open")
@@ -393,8 +387,9 @@ def test_W11_C12_many_threads_and_origins_never_have_more_open_and_none_is_left_
                 got.close()
             elif way == 2:
                 assert got.body == body
-            with client._pool._lock:  # the system's list takes a while to be read
-                most.append(open_to(ports))
+            if turn % 4 == 0:  # the system's list takes a while to be read
+                with client._pool._lock:
+                    most.append(open_to(ports))
 
     most: list[int] = []
     with ExitStack() as stack:
@@ -402,7 +397,7 @@ def test_W11_C12_many_threads_and_origins_never_have_more_open_and_none_is_left_
         ports = {server.port for server in servers}
         client = stack.enter_context(Client(max_connections=4, timeout=PATIENT))
         assert in_threads(24, work) == [None] * 24
-        assert len(most) == 24 * 12
+        assert len(most) == 24 * 3
         assert 1 <= max(most) <= 4
         for server in servers:
             assert client.get(server.url()).body == body
@@ -431,12 +426,12 @@ def test_W11_C12_a_hundred_threads_share_ten_connections(scheme, certs):
 
 
 FORK = """
-import os, sys, threading, warnings
+import os, sys, threading, time, warnings
 from restkit import Client, Timeout
 
 LONG = b'long' * 250_000
 warnings.simplefilter('ignore')  # of forking with threads, which is the point
-with Client(timeout=Timeout(15, 15), max_connections=2) as client:
+with Client(timeout=Timeout(60, 60), max_connections=2) as client:
     url = sys.argv[1]
     assert client.get(url).body == LONG  # whatever the first request imports, is there now
     held = [client.get(url), client.get(url)]
@@ -444,7 +439,7 @@ with Client(timeout=Timeout(15, 15), max_connections=2) as client:
     waits.start()
     pool = client._pool
     while '1 waiting' not in repr(pool):
-        pass
+        time.sleep(0.005)
     child = os.fork()
     if child == 0:
         try:
@@ -471,7 +466,7 @@ from restkit import Client, Timeout
 LONG = b'long' * 250_000
 warnings.simplefilter('ignore')  # of forking with threads, which is the point
 url = sys.argv[1]
-with Client(timeout=Timeout(15, 15), max_connections=2) as client:
+with Client(timeout=Timeout(60, 60), max_connections=2) as client:
     assert client.get(url).body == LONG
     stop = threading.Event()
 
@@ -505,7 +500,7 @@ def test_W12_C12_a_child_begins_to_count_from_nothing(program):
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
             capture_output=True,
             text=True,
-            timeout=4 * HANG_BOUND,
+            timeout=2 * HANG_BOUND,
             check=False,
         )
         assert (done.returncode, done.stderr) == (0, "")
@@ -556,7 +551,8 @@ def interrupted_at_line(number: int) -> Iterator[None]:
 
     def trace(frame: FrameType, event: str, _: object) -> object:
         nonlocal left
-        if not frame.f_code.co_filename.endswith(LAID_OPEN):
+        # Compare whole names: this file must restore the trace function without an interrupt.
+        if os.path.basename(frame.f_code.co_filename) not in LAID_OPEN:
             return None
         if event == "line":
             left -= 1
@@ -577,6 +573,7 @@ def interrupted_at_line(number: int) -> Iterator[None]:
 @pytest.mark.parametrize("rested", [False, True])
 @pytest.mark.parametrize("bound", [None, 1])
 def test_an_interrupt_anywhere_leaves_no_connection_in_use(bound, rested):
+    before = sys.gettrace()
     with ScriptedServer(answer_all) as server:
         for number in range(1, 1000):
             with Client(max_connections=bound, timeout=PATIENT) as client:
@@ -592,3 +589,4 @@ def test_an_interrupt_anywhere_leaves_no_connection_in_use(bound, rested):
                 if whole:
                     break
     assert number > 20
+    assert sys.gettrace() is before  # or the coverage of later tests is not measured

@@ -325,7 +325,7 @@ FLOODS = {
 }
 SETUP = """
 from restkit import Client, ResponseError, Timeout
-client = Client(timeout=Timeout(15, 15))
+client = Client(timeout=Timeout(60, 60))
 assert client.get(urls.pop()).body == b'ok'
 """
 WORK = """

@@ -40,10 +40,11 @@ from support import (
 )
 from support.memory import MIB, descriptors, peak_memory
 from support.peer import HANG_BOUND, Peer
+from support.waiting import until_polling
 
 PATIENT = Timeout(connect=HANG_BOUND, idle=HANG_BOUND)
 GIB = 1 << 30
-ECHOED = int(os.environ.get("RESTKIT_ECHO_MIB", "256")) * MIB
+ECHOED = int(os.environ.get("RESTKIT_ECHO_MIB", "64")) * MIB
 BLOCK = b"restkit " * 8192
 GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
 OK = response(b"ok")
@@ -343,7 +344,7 @@ def test_W02_a_server_that_goes_away_is_noticed_while_the_source_is_silent(
         peer.read_head()
         peer.without_delay()
         peer.send(EARLY[answer])
-        peer.pause(0.1)  # the answer has been read by then, and what comes next is the end
+        peer.until_taken()  # what comes next is the end
         peer.reset()
 
     with ScriptedServer(answer_and_go, answer_all, ssl_context=tls) as server:
@@ -828,7 +829,7 @@ def test_P14_an_interruption_at_any_moment_poisons_nothing(moment, tls, client, 
     def script(peer: Peer) -> None:
         head = peer.read_head()
         if moment == "sending":
-            peer.pause(0.2)  # until the client waits for room
+            until_polling(threading.main_thread())  # for room
             interrupt()
         elif moment == "waiting":
             peer.read_body(head)
@@ -836,7 +837,7 @@ def test_P14_an_interruption_at_any_moment_poisons_nothing(moment, tls, client, 
         elif moment == "reading":
             peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf ")
             peer.wait(reading)
-            peer.pause(0.1)  # until it does
+            until_polling(threading.main_thread())
             interrupt()
         peer.drop()
 
@@ -866,7 +867,7 @@ def test_P14_a_body_that_was_interrupted_is_not_taken_for_whole_afterwards(clien
         peer.read_request()
         peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf ")
         peer.wait(reading)
-        peer.pause(0.1)
+        until_polling(threading.main_thread())
         interrupt()
         peer.drop()
 

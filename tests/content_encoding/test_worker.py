@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from restkit.content_encoding import payloads as payloads_module
 from restkit.content_encoding import worker as worker_module
 from restkit.content_encoding.payloads import compress_payload, gzip_stream
 from restkit.content_encoding.worker import INLINE_SIZE, BackgroundWorker
@@ -22,11 +23,17 @@ from restkit.errors import DecodingError, TransportError
 from support import ScriptedServer, response
 from support.memory import MIB, peak_memory
 from support.payloads import join_chunks, make_payload
-from support.peer import Peer
+from support.peer import HANG_BOUND, Peer
 
 CODINGS = ("gzip", "deflate", "zstd")
 NOISE = random.Random(8).randbytes(3 * MIB)
 WORDS = b"".join(b"line %d, with %d words\n" % (n, n * 7919 % 1000) for n in range(50_000))
+
+
+@pytest.fixture(autouse=True)
+def _no_flush_at_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Flush no generator because the machine is slow, so that the output is always the same."""
+    monkeypatch.setattr(payloads_module, "_FLUSH_INTERVAL", HANG_BOUND)
 
 
 def worker_threads() -> list[threading.Thread]:
@@ -125,7 +132,7 @@ def test_pass_in_a_cycle_can_be_closed_by_its_own_thread():
     closed = threading.Event()
 
     def job() -> bytes:
-        return b"%d" % gc.collect() if dropped.wait(15) else b""
+        return b"%d" % gc.collect() if dropped.wait(HANG_BOUND) else b""
 
     def one_pass() -> Iterator[bytes]:
         try:
@@ -145,7 +152,7 @@ def test_pass_in_a_cycle_can_be_closed_by_its_own_thread():
         del cycle
         [thread] = worker_threads()
         dropped.set()
-        thread.join(15)
+        thread.join(HANG_BOUND)
     finally:
         gc.enable()
     assert closed.is_set()
@@ -158,10 +165,10 @@ def test_close_waits_for_the_thread_with_a_limit(monkeypatch):
     held = threading.Event()
     with BackgroundWorker() as worker:
         assert list(worker.run(bytes, INLINE_SIZE)) == [b""]
-        assert list(worker.run(lambda: b"%d" % held.wait(15), 1)) == []
+        assert list(worker.run(lambda: b"%d" % held.wait(HANG_BOUND), 1)) == []
     [thread] = worker_threads()
     held.set()
-    thread.join(15)
+    thread.join(HANG_BOUND)
     assert worker_threads() == []
 
 

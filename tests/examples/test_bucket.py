@@ -1,6 +1,6 @@
-"""examples/bucket.py and what it stands on: signatures, ranges, and a bucket of moto's server.
+"""Tests of examples/bucket.py, sigv4.py and ranges.py, with a bucket on the server of moto.
 
-moto checks every signature, by botocore, once it has been told to.
+moto checks every signature with botocore, after the calls of ``INITIAL_NO_AUTH_ACTION_COUNT``.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from support.memory import MIB, peak_memory
 
 EXAMPLES = str(Path(__file__).parents[2] / "examples")
 needs_moto = pytest.mark.peer(name="moto")
-PART = 1024  # what this moto takes for a part, and so what is small here
+PART = 1024  # the smallest part that this moto accepts
 
 
 class Account(NamedTuple):
@@ -55,7 +55,7 @@ def _examples() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def account(tmp_path_factory) -> Iterator[Account]:
-    """Moto's server in a process of its own, and somebody who may do everything with S3."""
+    """The server of moto as a process, and a user with all rights for S3."""
     log = tmp_path_factory.mktemp("moto") / "log"
     environment = {"INITIAL_NO_AUTH_ACTION_COUNT": "3", "S3_UPLOAD_PART_MIN_SIZE": str(PART)}
     with open(log, "wb") as output:
@@ -66,24 +66,24 @@ def account(tmp_path_factory) -> Iterator[Account]:
             env={**os.environ, **environment},
         )
     try:
-        origin = origin_in(log, server)
-        yield Account(origin, *new_key(origin))
+        origin = wait_for_origin(log, server)
+        yield Account(origin, *create_key(origin))
     finally:
         server.terminate()
         server.wait(30)
 
 
-def origin_in(log: Path, server: subprocess.Popen[bytes]) -> str:
+def wait_for_origin(log: Path, server: subprocess.Popen[bytes]) -> str:
     for _ in range(600):
         if found := re.search(r"http://127\.0\.0\.1:\d+", log.read_text()):
             return found[0]
         assert server.poll() is None, log.read_text()
         threading.Event().wait(0.05)
-    raise AssertionError(f"moto does not say where it listens: {log.read_text()}")
+    raise AssertionError(f"the log of moto names no port: {log.read_text()}")
 
 
-def new_key(origin: str) -> tuple[str, str]:
-    """A user, a policy that allows S3, a key: the three calls that moto does not check."""
+def create_key(origin: str) -> tuple[str, str]:
+    """Create a user, a policy that allows S3, and a key: the calls that moto does not check."""
     policy = (
         '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*","Resource":"*"}]}'
     )
@@ -98,8 +98,8 @@ def new_key(origin: str) -> tuple[str, str]:
             {"Action": "CreateAccessKey"},
         ):
             form = encode_query({**action, "UserName": "me", "Version": "2010-05-08"})
-            answer = client.post(origin, form, headers).raise_for_status().body
-    key = ElementTree.fromstring(answer)
+            body = client.post(origin, form, headers).raise_for_status().body
+    key = ElementTree.fromstring(body)
     return key.findtext(".//{*}AccessKeyId"), key.findtext(".//{*}SecretAccessKey")
 
 
@@ -114,7 +114,7 @@ def bucket(account, request):
         yield bucket
 
 
-def fake(server: ScriptedServer, **options):
+def connect(server: ScriptedServer, **options):
     from bucket import Bucket
 
     return Bucket(server.url("/bucket"), "id", "secret", **options)
@@ -142,7 +142,7 @@ EXAMPLE_SIGNATURES = [
 
 
 @pytest.mark.parametrize(("path", "headers", "signature"), EXAMPLE_SIGNATURES)
-def test_the_signatures_are_those_of_the_reference(path, headers, signature):
+def test_signatures_match_the_reference(path, headers, signature):
     from sigv4 import SigV4
 
     auth = SigV4(
@@ -161,9 +161,9 @@ def test_the_signatures_are_those_of_the_reference(path, headers, signature):
     )
 
 
-def test_what_is_in_memory_is_signed_by_its_hash_and_a_stream_is_not_read(tmp_path):
+def test_payload_in_memory_is_signed_by_its_hash_and_a_stream_is_not_read(tmp_path):
     (tmp_path / "file").write_bytes(b"from a file")
-    with ScriptedServer.serving(response(b"", 'ETag: "e"')) as server, fake(server) as bucket:
+    with ScriptedServer.serving(response(b"", 'ETag: "e"')) as server, connect(server) as bucket:
         bucket.write("a", b"bytes")
         bucket.write("a", bytearray(b"buffer"))
         bucket.write("a", iter([b"one", b"two"]))
@@ -182,14 +182,14 @@ def test_what_is_in_memory_is_signed_by_its_hash_and_a_stream_is_not_read(tmp_pa
     ]
 
 
-def test_the_secret_is_in_no_repr():
+def test_repr_does_not_show_the_secret():
     from sigv4 import SigV4
 
     assert repr(SigV4("id", "a secret")) == ("SigV4(key_id='id', region='us-east-1', service='s3')")
 
 
 @needs_moto
-def test_a_wrong_secret_is_refused(account, bucket):
+def test_wrong_secret_is_refused(account, bucket):
     from bucket import Bucket
 
     with Bucket(bucket.uri, account.key_id, "wrong") as other:
@@ -204,7 +204,7 @@ def test_a_wrong_secret_is_refused(account, bucket):
 @pytest.mark.parametrize(
     "key", ["a", "a/b c/é", "/leading", "a//b", "dir/", "plus+and&more=?#%41", "~-._'()*!@:$,;"]
 )
-def test_an_object_is_written_read_described_and_erased(key, bucket):
+def test_object_is_written_read_described_and_deleted(key, bucket):
     etag = bucket.write(key, b"hello", "text/x-test")
     with bucket.read(key) as got:
         assert (got.body, got["content-type"], got["etag"]) == (b"hello", "text/x-test", etag)
@@ -219,7 +219,7 @@ def test_an_object_is_written_read_described_and_erased(key, bucket):
 
 
 @needs_moto
-def test_a_key_that_no_url_can_have_is_refused(bucket):
+def test_key_that_no_url_can_contain_is_refused(bucket):
     with pytest.raises(ValueError, match="at least one character"):
         bucket.erase("")
     with pytest.raises(InvalidUrl, match="would lead out of the base URL"):
@@ -228,7 +228,7 @@ def test_a_key_that_no_url_can_have_is_refused(bucket):
 
 
 @needs_moto
-def test_an_object_is_written_from_a_file_and_saved_to_one(bucket, tmp_path):
+def test_object_is_written_from_a_file_and_saved_to_a_file(bucket, tmp_path):
     data = os.urandom(300_000)
     (tmp_path / "in").write_bytes(data)
     with open(tmp_path / "in", "rb") as file:
@@ -240,7 +240,7 @@ def test_an_object_is_written_from_a_file_and_saved_to_one(bucket, tmp_path):
 
 
 @needs_moto
-def test_pages_are_asked_for_one_by_one(bucket):
+def test_entries_of_all_pages_are_listed(bucket):
     names = [f"k/{n:02d} +" for n in range(7)]
     for name in names:
         bucket.write(name, b"x")
@@ -250,18 +250,18 @@ def test_pages_are_asked_for_one_by_one(bucket):
     assert [*bucket.entries("none")] == []
 
 
-# In parts
+# Uploads in parts
 
 
-def some(size):
+def make_data(size):
     return bytes(n % 251 for n in range(size))
 
 
 @needs_moto
 @pytest.mark.parametrize("size", [0, 1, PART - 1, PART, PART + 1, 3 * PART, 10 * PART + 7])
 @pytest.mark.parametrize("make", ["bytes", "generator", "file"])
-def test_a_source_of_any_kind_and_length_arrives_whole(make, size, bucket, tmp_path):
-    data = some(size)
+def test_source_of_any_type_and_length_arrives_complete(make, size, bucket, tmp_path):
+    data = make_data(size)
     (tmp_path / "in").write_bytes(data)
     sources = {
         "bytes": data,
@@ -277,9 +277,9 @@ def test_a_source_of_any_kind_and_length_arrives_whole(make, size, bucket, tmp_p
 
 
 @needs_moto
-def test_what_fails_on_the_way_leaves_no_parts(bucket):
+def test_failed_upload_leaves_no_parts(bucket):
     def failing():
-        yield some(2 * PART)
+        yield make_data(2 * PART)
         raise KeyError("the source's own")
 
     with pytest.raises(KeyError, match="the source's own"):
@@ -290,24 +290,24 @@ def test_what_fails_on_the_way_leaves_no_parts(bucket):
         bucket.stat("a")
 
 
-BEGUN = response(b"<R><UploadId>u 1</UploadId></R>")
+STARTED = response(b"<R><UploadId>u 1</UploadId></R>")
 SENT = response(b"", 'ETag: "e"')
 INTERNAL = b"<Error><Code>InternalError</Code><Message>Try again.</Message></Error>"
 
 
-def test_the_source_is_asked_for_a_part_when_the_last_one_has_arrived():
+def test_source_is_read_for_a_part_after_the_last_part_was_sent():
     arrived = []
 
     def source():
         for _ in range(4):
             arrived.append(len(server.requests))
-            yield some(PART)
+            yield make_data(PART)
 
     done = response(b"<R><ETag>whole</ETag></R>")
-    with ScriptedServer.serving(BEGUN, SENT, SENT, SENT, SENT, done) as server:
-        with fake(server) as bucket:
+    with ScriptedServer.serving(STARTED, SENT, SENT, SENT, SENT, done) as server:
+        with connect(server) as bucket:
             assert bucket.upload("a b", source(), PART) == "whole"
-    # the second is asked for when the first is whole: a shorter one would have gone by itself
+    # The second part is read before the first is sent: a shorter payload is sent in one request.
     assert arrived == [0, 2, 3, 4]
     lines = [request.split(b" HTTP/")[0].decode() for request in server.requests]
     parts = [f"PUT /bucket/a%20b?partNumber={n}&uploadId=u%201" for n in (1, 2, 3, 4)]
@@ -318,24 +318,30 @@ def test_the_source_is_asked_for_a_part_when_the_last_one_has_arrived():
     assert document.startswith(b"<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>")
 
 
-def test_a_part_that_is_refused_ends_the_upload():
-    refused = response(INTERNAL, status="500 Internal Server Error")
-    with ScriptedServer.serving(BEGUN, SENT, refused, response(b"", status="204 No")) as server:
-        with fake(server) as bucket, pytest.raises(RequestFailed, match="InternalError: Try") as e:
-            bucket.upload("a", some(5 * PART), PART)
+def test_refused_part_ends_the_upload():
+    error = response(INTERNAL, status="500 Internal Server Error")
+    with ScriptedServer.serving(STARTED, SENT, error, response(b"", status="204 No")) as server:
+        with (
+            connect(server) as bucket,
+            pytest.raises(RequestFailed, match="InternalError: Try") as e,
+        ):
+            bucket.upload("a", make_data(5 * PART), PART)
     assert e.value.status_int == 500
     assert server.requests[-1].startswith(b"DELETE /bucket/a?uploadId=u%201 HTTP/1.1\r\n")
     assert len(server.requests) == 4
 
 
-def test_a_failure_behind_a_status_of_200_is_a_failure():
-    with ScriptedServer.serving(BEGUN, SENT, response(INTERNAL)) as server:
-        with fake(server) as bucket, pytest.raises(ResourceError, match="InternalError: Try again"):
-            bucket.upload("a", some(PART), PART)
+def test_error_in_a_response_of_status_200_is_raised():
+    with ScriptedServer.serving(STARTED, SENT, response(INTERNAL)) as server:
+        with (
+            connect(server) as bucket,
+            pytest.raises(ResourceError, match="InternalError: Try again"),
+        ):
+            bucket.upload("a", make_data(PART), PART)
 
 
-def test_an_upload_needs_the_memory_of_a_part_however_long_it_is():
-    with ScriptedServer(dropping) as server:
+def test_upload_of_any_length_needs_the_memory_of_one_part():
+    with ScriptedServer(drop_data) as server:
         measured = peak_memory(
             """
             from bucket import Bucket
@@ -349,44 +355,44 @@ def test_an_upload_needs_the_memory_of_a_part_however_long_it_is():
     assert measured.growth < 16 * MIB
 
 
-def dropping(peer):
-    """A bucket that drops what it gets, so that nothing of it is in this process."""
+def drop_data(peer):
+    """Run a bucket that drops all data, so that it needs no memory in this process."""
     while True:
         head = peer.read_head()
         peer.drop(int(field(head, "content-length") or 0))
         if b"uploads=" in head:
-            peer.send(BEGUN)
+            peer.send(STARTED)
         else:
             peer.send(SENT if head.startswith(b"PUT") else response(b"<R><ETag>whole</ETag></R>"))
 
 
-# By ranges
+# Downloads by ranges
 
 
 @needs_moto
 @pytest.mark.parametrize("size", [0, 1, PART, 10 * PART + 7])
-def test_an_object_is_downloaded_by_ranges(size, bucket, tmp_path):
-    data = some(size)
+def test_object_is_downloaded_by_ranges(size, bucket, tmp_path):
+    data = make_data(size)
     bucket.write("a b", data)
-    entry = bucket.download("a b", tmp_path / "out", block=PART, workers=3)
+    entry = bucket.download("a b", tmp_path / "out", size=PART, workers=3)
     assert (entry.key, entry.size) == ("a b", size)
     assert (tmp_path / "out").read_bytes() == data
     assert os.listdir(tmp_path) == ["out"]
 
 
 @needs_moto
-def test_ranges_are_of_the_bytes_as_they_are_kept(bucket, tmp_path):
+def test_ranges_count_encoded_bytes(bucket, tmp_path):
     data = gzip.compress(os.urandom(5 * PART))
     bucket.put("/a", data, {"Content-Encoding": "gzip"})
-    bucket.download("a", tmp_path / "out", block=PART)
+    bucket.download("a", tmp_path / "out", size=PART)
     assert (tmp_path / "out").read_bytes() == data
 
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nETag: %b\r\nLast-Modified: now\r\n\r\n"
 
 
-class Kept:
-    """A bucket of one object that breaks off after so many ranges."""
+class OneObject:
+    """A bucket of one object that breaks off after ``good`` ranges."""
 
     def __init__(self, data, etag=b'"1"', good=99):
         self.data, self.etag, self.good = data, etag, good
@@ -398,112 +404,116 @@ class Kept:
                 peer.send(HEAD % (len(self.data), self.etag))
                 continue
             first, last = map(int, field(request, "range").removeprefix("bytes=").split("-"))
-            piece = self.data[first : last + 1]
+            part = self.data[first : last + 1]
             with self.lock:
                 self.good -= 1
-                whole = self.good >= 0
-            answer = response(piece, status="206 Partial Content")
-            peer.send(answer if whole else answer[:-10])
-            if not whole:
+                complete = self.good >= 0
+            message = response(part, status="206 Partial Content")
+            peer.send(message if complete else message[:-10])
+            if not complete:
                 return
 
 
-def starts(server):
+def range_starts(server):
     ranges = [field(request, "range") for request in server.requests]
     return sorted(int(each[6:].split("-")[0]) for each in ranges if each)
 
 
-def test_a_download_that_broke_off_goes_on_with_what_is_missing(tmp_path):
+def test_broken_download_continues_with_the_missing_ranges(tmp_path):
     data, target = os.urandom(8 * PART), tmp_path / "out"
-    with ScriptedServer(Kept(data, good=3)) as server, fake(server, max_tries=1) as bucket:
+    with ScriptedServer(OneObject(data, good=3)) as server, connect(server, max_tries=1) as bucket:
         with pytest.raises(UnexpectedEOF):
-            bucket.download("a", target, block=PART, workers=1)
-        # One more may have been begun by then.
-        assert starts(server)[:4] == [0, PART, 2 * PART, 3 * PART]
-    assert sorted(os.listdir(tmp_path)) == ["out.part", "out.part.blocks"]
-    with ScriptedServer(Kept(data)) as server, fake(server) as bucket:
-        bucket.download("a", target, block=PART, workers=2)
-        assert starts(server) == [n * PART for n in (3, 4, 5, 6, 7)]
+            bucket.download("a", target, size=PART, workers=1)
+        # One more may have started by then.
+        assert range_starts(server)[:4] == [0, PART, 2 * PART, 3 * PART]
+    assert sorted(os.listdir(tmp_path)) == ["out.part", "out.part.ranges"]
+    with ScriptedServer(OneObject(data)) as server, connect(server) as bucket:
+        bucket.download("a", target, size=PART, workers=2)
+        assert range_starts(server) == [n * PART for n in (3, 4, 5, 6, 7)]
         fields = [field(request, "if-match") for request in server.requests[1:]]
         assert set(fields) == {'"1"'}
     assert target.read_bytes() == data
     assert os.listdir(tmp_path) == ["out"]
 
 
-def test_a_download_of_what_has_changed_meanwhile_begins_anew(tmp_path):
-    with ScriptedServer(Kept(b"a" * 4 * PART, good=2)) as server:
-        with fake(server, max_tries=1) as bucket, pytest.raises(UnexpectedEOF):
-            bucket.download("a", tmp_path / "out", block=PART, workers=1)
-    with ScriptedServer(Kept(b"b" * 3 * PART, b'"2"')) as server, fake(server) as bucket:
-        bucket.download("a", tmp_path / "out", block=PART)
-        assert starts(server) == [0, PART, 2 * PART]
+def test_download_of_a_changed_object_starts_again(tmp_path):
+    with ScriptedServer(OneObject(b"a" * 4 * PART, good=2)) as server:
+        with connect(server, max_tries=1) as bucket, pytest.raises(UnexpectedEOF):
+            bucket.download("a", tmp_path / "out", size=PART, workers=1)
+    with ScriptedServer(OneObject(b"b" * 3 * PART, b'"2"')) as server, connect(server) as bucket:
+        bucket.download("a", tmp_path / "out", size=PART)
+        assert range_starts(server) == [0, PART, 2 * PART]
     assert (tmp_path / "out").read_bytes() == b"b" * 3 * PART
 
 
-def test_a_server_that_knows_no_ranges_is_not_believed(tmp_path):
-    answers = [HEAD % (5, b'"1"'), response(b"hello")]
+def test_server_without_ranges_is_an_error(tmp_path):
+    responses = [HEAD % (5, b'"1"'), response(b"hello")]
 
     def script(peer):
-        for answer in answers:
+        for each in responses:
             peer.read_request()
-            peer.send(answer)
+            peer.send(each)
 
-    with ScriptedServer(script) as server, fake(server) as bucket:
-        with pytest.raises(RequestFailed, match="200 OK: the range bytes=0-4 was asked for"):
+    with ScriptedServer(script) as server, connect(server) as bucket:
+        with pytest.raises(
+            RequestFailed, match="200 OK: the server did not send the range bytes=0-4"
+        ):
             bucket.download("a", tmp_path / "out")
 
 
 # The file of ranges
 
 
-def ranged(path, size=10, version="v", block=4):
+def open_ranged(path, size=10, version="v", step=4):
     from ranges import RangedFile
 
-    return RangedFile(path, size, version, block)
+    return RangedFile(path, size, version, step)
 
 
-def test_blocks_come_in_any_order_and_pieces(tmp_path):
-    with ranged(tmp_path / "f") as file:
+def test_ranges_are_written_in_any_order_and_any_chunks(tmp_path):
+    with open_ranged(tmp_path / "f") as file:
         assert file.missing() == [(0, 4), (4, 8), (8, 10)]
         file.write(8, 10, [b"i", b"j"])
         file.write(0, 4, [b"", b"abcd"])
         assert file.missing() == [(4, 8)]
-        assert repr(file) == f"<RangedFile {tmp_path / 'f'}, 1 blocks missing>"
+        assert repr(file) == f"<RangedFile {tmp_path / 'f'}, 1 ranges missing>"
     file.close()
     assert repr(file).endswith("closed>")
-    with ranged(tmp_path / "f") as file:
+    with open_ranged(tmp_path / "f") as file:
         assert file.missing() == [(4, 8)]
         file.write(4, 8, [b"efgh"])
         file.finish()
     assert (tmp_path / "f").read_bytes() == b"abcdefghij"
 
 
-@pytest.mark.parametrize(("pieces", "message"), [([b"abc"], "came 3"), ([b"abcde"], "more came")])
-def test_a_block_that_is_too_short_or_too_long_is_no_block(pieces, message, tmp_path):
-    with ranged(tmp_path / "f") as file:
+@pytest.mark.parametrize(
+    ("chunks", "message"), [([b"abc"], "received 3"), ([b"abcde"], "received more")]
+)
+def test_range_of_a_wrong_length_is_refused(chunks, message, tmp_path):
+    with open_ranged(tmp_path / "f") as file:
         file.write(4, 8, [b"efgh"])
         with pytest.raises(ValueError, match=message):
-            file.write(0, 4, pieces)
+            file.write(0, 4, chunks)
         assert file.missing() == [(0, 4), (8, 10)]
     assert (tmp_path / "f.part").read_bytes()[4:8] == b"efgh"
 
 
-@pytest.mark.parametrize("notes", ["", "other\n0\n", None])
-def test_notes_of_something_else_are_forgotten(notes, tmp_path):
-    if notes is not None:
-        (tmp_path / "f.part.blocks").write_text(notes)
+@pytest.mark.parametrize("record", ["", "other\n0\n", None])
+def test_record_of_another_version_is_ignored(record, tmp_path):
+    if record is not None:
+        (tmp_path / "f.part.ranges").write_text(record)
     (tmp_path / "f.part").write_bytes(b"?" * 10)
-    with ranged(tmp_path / "f") as file:
+    with open_ranged(tmp_path / "f") as file:
         assert len(file.missing()) == 3
 
 
-def test_a_line_that_was_not_finished_counts_for_nothing(tmp_path):
-    with ranged(tmp_path / "f", size=100, block=8) as file:
+def test_unfinished_line_of_the_record_is_ignored(tmp_path):
+    with open_ranged(tmp_path / "f", size=100, step=8) as file:
         file.write(8, 16, [b"12345678"])
-    with open(tmp_path / "f.part.blocks", "a") as notes:
-        notes.write("16")
-    with ranged(tmp_path / "f", size=100, block=8) as file:
+    with open(tmp_path / "f.part.ranges", "a") as record:
+        record.write("16")
+    with open_ranged(tmp_path / "f", size=100, step=8) as file:
         assert [start for start, _ in file.missing()][:3] == [0, 16, 24]
     os.unlink(tmp_path / "f.part")
-    with ranged(tmp_path / "f", size=100, block=8) as file:
+    with open_ranged(tmp_path / "f", size=100, step=8) as file:
         assert len(file.missing()) == 13

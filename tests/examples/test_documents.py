@@ -1,4 +1,4 @@
-"""examples/documents.py, against a small store that speaks as CouchDB does."""
+"""Tests of examples/documents.py against a small store like CouchDB."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ def documents():
         del sys.modules["documents"]
 
 
-class Refused(Exception):
-    """What the store says instead of an answer."""
+class StoreError(Exception):
+    """An error response of the store."""
 
     def __init__(self, status, error, reason):
-        self.answer = response(as_json({"error": error, "reason": reason}), status=status)
+        self.response = response(as_json({"error": error, "reason": reason}), status=status)
 
 
 def as_json(value):
@@ -61,12 +61,12 @@ class Store:
         while request := peer.next_request():
             try:
                 with self.lock:
-                    answer = self.answer(request)
-            except Refused as refused:
-                answer = refused.answer
-            peer.send(answer)
+                    outcome = self.handle(request)
+            except StoreError as error:
+                outcome = error.response
+            peer.send(outcome)
 
-    def answer(self, request):
+    def handle(self, request):
         method, target, _ = request.decode("latin-1").split(" ", 2)
         path, _, query = target.partition("?")
         parts = [unquote(part) for part in path[1:].split("/")]
@@ -74,83 +74,85 @@ class Store:
         if parts == ["_all_dbs"]:
             return response(as_json([*self.databases]))
         if len(parts) == 1:
-            return self.a_database(method, *parts)
+            return self.handle_database(method, *parts)
         database, name, *rest = parts
         if database not in self.databases:
-            raise Refused("404 Object Not Found", "not_found", "Database does not exist.")
+            raise StoreError("404 Object Not Found", "not_found", "Database does not exist.")
         docs = self.databases[database]
         if name == "_all_docs":
-            return self.all_docs(docs, params)
+            return self.list_documents(docs, params)
         if name == "_changes":
-            return self.changes(docs, int(params["since"]))
+            return self.list_changes(docs, int(params["since"]))
         if name == "_bulk_docs":
-            return response(as_json([self.tried(docs, d) for d in json.loads(payload)["docs"]]))
+            return response(
+                as_json([self.store_or_report(docs, d) for d in json.loads(payload)["docs"]])
+            )
         if name == "_design":
             name, rest = f"{name}/{rest[0]}", rest[1:]
         if rest:
-            return self.an_attachment(method, docs, name, *rest, params, request)
-        return response(as_json(self.a_document(method, docs, name, params, payload)))
+            return self.handle_attachment(method, docs, name, *rest, params, request)
+        return response(as_json(self.handle_document(method, docs, name, params, payload)))
 
-    def a_document(self, method, docs, name, params, payload):
+    def handle_document(self, method, docs, name, params, payload):
         if method == "GET":
-            return self.kept(docs, name)["doc"]
+            return self.find(docs, name)["doc"]
         if method == "DELETE":
-            return self.stored(docs, {"_id": name, "_rev": params["rev"]}, {})
-        return self.stored(docs, {**json.loads(payload), "_id": name})
+            return self.store(docs, {"_id": name, "_rev": params["rev"]}, {})
+        return self.store(docs, {**json.loads(payload), "_id": name})
 
-    def a_database(self, method, name):
+    def handle_database(self, method, name):
         if method == "PUT" and name in self.databases:
-            raise Refused("412 Precondition Failed", "file_exists", "It exists already.")
+            raise StoreError("412 Precondition Failed", "file_exists", "It exists already.")
         if method == "PUT":
             self.databases[name] = {}
         elif self.databases.pop(name, None) is None:
-            raise Refused(*MISSING)
+            raise StoreError(*MISSING)
         return response(b'{"ok":true}')
 
-    def kept(self, docs, name):
+    def find(self, docs, name):
         if name not in docs or "_deleted" in docs[name]["doc"]:
-            raise Refused(*MISSING)
+            raise StoreError(*MISSING)
         return docs[name]
 
-    def stored(self, docs, doc, files=None):
+    def store(self, docs, doc, files=None):
         old = docs.get(doc["_id"], {"doc": {"_deleted": True}, "files": {}, "seq": 0})
         if "_deleted" not in old["doc"] and old["doc"]["_rev"] != doc.get("_rev"):
-            raise Refused(*CONFLICT)
+            raise StoreError(*CONFLICT)
         number = int(old["doc"].get("_rev", "0-").split("-")[0]) + 1
         doc["_rev"] = f"{number}-{hash(json.dumps(doc)) & 0xFFFF:x}"
         if files == {}:
             doc["_deleted"] = True
-        seq = 1 + max((kept["seq"] for kept in docs.values()), default=0)
+        seq = 1 + max((entry["seq"] for entry in docs.values()), default=0)
         docs[doc["_id"]] = {"doc": doc, "files": files or old["files"], "seq": seq}
         return {"ok": True, "id": doc["_id"], "rev": doc["_rev"]}
 
-    def tried(self, docs, doc):
+    def store_or_report(self, docs, doc):
         try:
-            return self.stored(docs, doc)
-        except Refused:
+            return self.store(docs, doc)
+        except StoreError:
             return {"id": doc["_id"], "error": "conflict", "reason": "Document update conflict."}
 
-    def an_attachment(self, method, docs, name, file, params, request):
-        kept = self.kept(docs, name)
+    def handle_attachment(self, method, docs, name, file, params, request):
+        entry = self.find(docs, name)
         if method == "GET":
-            kind, data = kept["files"][file]
+            kind, data = entry["files"][file]
             return response(data, f"Content-Type: {kind}")
-        files = {**kept["files"], file: (field(request, "content-type"), payload_of(request))}
-        return response(as_json(self.stored(docs, {**kept["doc"], "_rev": params["rev"]}, files)))
+        files = {**entry["files"], file: (field(request, "content-type"), payload_of(request))}
+        return response(as_json(self.store(docs, {**entry["doc"], "_rev": params["rev"]}, files)))
 
-    def all_docs(self, docs, params):
+    def list_documents(self, docs, params):
         start = json.loads(params.get("startkey", '""'))
         rows = [
-            {"id": name, "key": name, "value": {"rev": kept["doc"]["_rev"]}}
-            | ({"doc": kept["doc"]} if params.get("include_docs") == "true" else {})
-            for name, kept in sorted(docs.items())
-            if name >= start and "_deleted" not in kept["doc"]
+            {"id": name, "key": name, "value": {"rev": entry["doc"]["_rev"]}}
+            | ({"doc": entry["doc"]} if params.get("include_docs") == "true" else {})
+            for name, entry in sorted(docs.items())
+            if name >= start and "_deleted" not in entry["doc"]
         ]
         lines = b",\r\n".join(map(as_json, rows))
         return response(b'{"total_rows":9,"offset":0,"rows":[\r\n' + lines + b"\r\n]}\n")
 
-    def changes(self, docs, since):
-        found = sorted((kept["seq"], name) for name, kept in docs.items() if kept["seq"] > since)
+    def list_changes(self, docs, since):
+        found = sorted((entry["seq"], name) for name, entry in docs.items() if entry["seq"] > since)
         lines = b",\n".join(as_json({"seq": seq, "id": name}) for seq, name in found)
         return response(b'{"results":[\n' + lines + b'\n],\n"last_seq":9,"pending":0}\n')
 
@@ -167,13 +169,13 @@ def notes(documents, server):
         yield couch.create("notes")
 
 
-def test_databases_are_made_listed_and_dropped(documents, server):
+def test_databases_are_created_listed_and_deleted(documents, server):
     with documents.Server(server.url()) as couch:
         assert couch.names() == []
         notes = couch.create("notes/2026 +")
         assert couch.names() == ["notes/2026 +"]
         assert notes.uri == server.url("/notes%2F2026%20%2B")
-        with pytest.raises(documents.AlreadyThere, match="It exists already"):
+        with pytest.raises(documents.AlreadyExists, match="It exists already"):
             couch.create("notes/2026 +")
         couch.drop("notes/2026 +")
         assert couch.names() == []
@@ -182,7 +184,7 @@ def test_databases_are_made_listed_and_dropped(documents, server):
     assert server.connections == 1
 
 
-def test_a_document_is_written_read_changed_and_erased(notes):
+def test_document_is_written_read_changed_and_deleted(notes):
     first = notes.write({"_id": "a/b c?d#é", "n": 1})
     assert notes.read("a/b c?d#é") == {"_id": "a/b c?d#é", "_rev": first, "n": 1}
     second = notes.write({"_id": "a/b c?d#é", "_rev": first, "n": 2})
@@ -194,36 +196,36 @@ def test_a_document_is_written_read_changed_and_erased(notes):
     assert str(caught.value).endswith("404 Object Not Found: missing")
 
 
-def test_a_design_document_has_a_path_of_its_own(notes, server):
+def test_path_of_a_design_document_keeps_its_slash(notes, server):
     notes.write({"_id": "_design/by date", "views": {}})
     assert notes.read("_design/by date")["views"] == {}
     assert server.requests[-1].startswith(b"GET /notes/_design/by%20date HTTP/1.1\r\n")
 
 
-def test_a_conflict_is_an_error_of_its_own(documents, notes):
+def test_conflict_raises_its_own_error(documents, notes):
     revision = notes.write({"_id": "a"})
     notes.write({"_id": "a", "_rev": revision})
-    for again in (
+    for call in (
         lambda: notes.write({"_id": "a", "_rev": revision}),
         lambda: notes.erase("a", revision),
     ):
         with pytest.raises(documents.Conflict, match="409 Conflict: Document update") as caught:
-            again()
+            call()
         assert isinstance(caught.value, ResourceError)
         assert (caught.value.message, caught.value.status_int) == ("Document update conflict.", 409)
         assert caught.value.response.json()["error"] == "conflict"
 
 
 @pytest.mark.parametrize("name", ["", ".", ".."])
-def test_a_name_that_would_lead_to_something_else_is_refused(name, notes, server):
+def test_name_that_changes_the_path_is_refused(name, notes, server):
     sent = len(server.requests)
-    for ask in (notes.read, lambda name: notes.erase(name, "1-x")):
+    for call in (notes.read, lambda name: notes.erase(name, "1-x")):
         with pytest.raises(InvalidUrl if name else ValueError):
-            ask(name)
+            call(name)
     assert len(server.requests) == sent
 
 
-def test_attachments_are_streams_both_ways(notes, server, tmp_path):
+def test_attachments_are_streamed_in_both_directions(notes, server, tmp_path):
     data = bytes(range(256)) * 4096
     (tmp_path / "in.bin").write_bytes(data)
     revision = notes.write({"_id": "a"})
@@ -241,7 +243,7 @@ def test_attachments_are_streams_both_ways(notes, server, tmp_path):
         assert [*got.iter_lines()] == [b"0", b"1", b"2"]
 
 
-def test_an_attachment_goes_from_one_document_to_another(notes, server):
+def test_attachment_is_copied_to_another_document(notes, server):
     first = notes.attach("a", notes.write({"_id": "a"}), "x", b"y" * 3 * MIB, "text/x")
     second = notes.write({"_id": "b"})
     assert first.startswith("2-")
@@ -250,32 +252,32 @@ def test_an_attachment_goes_from_one_document_to_another(notes, server):
     assert notes.attachment("b", "copy").body == b"y" * 3 * MIB
 
 
-def test_documents_are_sent_one_by_one_in_bulk(notes, server):
-    asked = []
+def test_bulk_request_sends_documents_one_by_one(notes, server):
+    yielded = []
 
-    def some():
+    def generate():
         for n in range(3):
-            asked.append(n)
+            yielded.append(n)
             yield {"_id": f"d{n}", "n": n}
 
-    results = notes.write_all(some())
+    results = notes.write_all(generate())
     assert [(each["id"], each["ok"]) for each in results] == [(f"d{n}", True) for n in range(3)]
     wire = server.requests[-1]
     assert field(wire, "transfer-encoding") == "chunked"
     first, *others = (b'{"_id": "d%d", "n": %d}' % (n, n) for n in range(3))
-    pieces = [b'{"docs":[', first, *(b",\n" + other for other in others), b"]}"]
-    assert body_of(wire) == chunks(*pieces) + LAST_CHUNK
-    assert asked == [0, 1, 2]
+    expected = [b'{"docs":[', first, *(b",\n" + other for other in others), b"]}"]
+    assert body_of(wire) == chunks(*expected) + LAST_CHUNK
+    assert yielded == [0, 1, 2]
 
 
-def test_bulk_tells_of_each_document_what_became_of_it(notes):
+def test_bulk_request_returns_a_result_for_each_document(notes):
     notes.write({"_id": "b"})
     results = notes.write_all([{"_id": "a"}, {"_id": "b"}, {"_id": "c"}])
     assert [each.get("error") for each in results] == [None, "conflict", None]
     assert notes.write_all([]) == []
 
 
-def test_rows_are_those_of_all_documents(notes):
+def test_rows_list_all_documents(notes):
     notes.write_all({"_id": name, "n": n} for n, name in enumerate("cab"))
     assert [row["id"] for row in notes.rows()] == ["a", "b", "c"]
     assert [row["doc"]["n"] for row in notes.rows(include_docs=True)] == [1, 2, 0]
@@ -283,7 +285,7 @@ def test_rows_are_those_of_all_documents(notes):
     assert [*notes.rows(startkey="z")] == []
 
 
-def test_changes_go_on_from_where_one_was(notes):
+def test_changes_continue_from_a_sequence_number(notes):
     notes.write_all([{"_id": "a"}, {"_id": "b"}])
     seen = [*notes.changes()]
     assert [change["id"] for change in seen] == ["a", "b"]
@@ -291,15 +293,15 @@ def test_changes_go_on_from_where_one_was(notes):
     assert [change["id"] for change in notes.changes(since=seen[-1]["seq"])] == ["c"]
 
 
-def test_the_rows_of_a_view_are_asked_for_by_its_name(documents):
+def test_rows_of_a_view_are_requested_by_its_name(documents):
     with ScriptedServer.serving(response(b'{"rows":[\r\n{"key":1,"value":2}\r\n]}\n')) as server:
         with documents.Database(server.url("/db")) as db:
             assert [*db.rows("by date/all", key="x", group=True)] == [{"key": 1, "value": 2}]
-        asked = b"GET /db/_design/by%20date/_view/all?key=%22x%22&group=true HTTP/1.1\r\n"
-        assert server.request.startswith(asked)
+        start = b"GET /db/_design/by%20date/_view/all?key=%22x%22&group=true HTTP/1.1\r\n"
+        assert server.request.startswith(start)
 
 
-def test_a_change_is_given_when_it_comes_and_the_feed_can_be_left(documents):
+def test_change_is_yielded_when_it_arrives_and_the_feed_can_be_closed(documents):
     go = threading.Event()
 
     def script(peer):
@@ -307,7 +309,7 @@ def test_a_change_is_given_when_it_comes_and_the_feed_can_be_left(documents):
         peer.send(CHUNKED, chunks(b'{"seq":1,"id":"a"}\n', b"\n"))
         go.wait(10)
         peer.send(chunks(b'{"seq":2,', b'"id":"b"}\n'))
-        peer.read_to_end()  # until the client leaves
+        peer.read_to_end()  # until the client closes the connection
 
     with ScriptedServer(script) as server, documents.Database(server.url("/db")) as db:
         feed = db.changes(feed="continuous")
@@ -319,7 +321,7 @@ def test_a_change_is_given_when_it_comes_and_the_feed_can_be_left(documents):
     assert b"heartbeat=30000&since=0&feed=continuous" in server.request
 
 
-def test_a_feed_that_ends_or_breaks_off_says_so(documents):
+def test_feed_that_fails_or_breaks_off_raises_an_error(documents):
     ended = chunks(b'{"seq":1,"id":"a"}\n', b'{"last_seq":1}\n') + LAST_CHUNK
     failed = chunks(b'{"seq":1,"id":"a"}\n{"error":"x","reason":"a shard is down"}\n')
     broken = chunks(b'{"seq":1,"id":"a"}\n{"seq":2')
@@ -333,7 +335,7 @@ def test_a_feed_that_ends_or_breaks_off_says_so(documents):
                     next(feed)
 
 
-def test_credentials_of_the_uri_go_to_the_server_and_its_databases(documents):
+def test_credentials_of_the_uri_are_sent_for_server_and_databases(documents):
     refused = response(b"<html>no</html>", status="401 Unauthorized")
     with ScriptedServer.serving(response(b"[]"), refused) as server:
         with documents.Server(f"http://me:secret@127.0.0.1:{server.port}") as couch:
@@ -344,15 +346,15 @@ def test_credentials_of_the_uri_go_to_the_server_and_its_databases(documents):
         assert sent == ["Basic bWU6c2VjcmV0"] * 2
 
 
-def test_rows_need_no_memory_however_many_there_are(documents):
+def test_any_number_of_rows_needs_little_memory(documents):
     row = as_json({"id": "x" * 100, "key": "y" * 100, "value": None}) + b",\r\n"
-    block = chunks(row * 300)
+    rows = chunks(row * 300)
 
     def script(peer):
         peer.read_request()
         peer.send(CHUNKED, chunks(b'{"rows":[\r\n'))
         for _ in itertools.repeat(None, 800):
-            peer.send(block)
+            peer.send(rows)
         peer.send(chunks(b"]}\n"), LAST_CHUNK)
 
     with ScriptedServer(script) as server:

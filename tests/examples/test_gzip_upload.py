@@ -1,4 +1,4 @@
-"""examples/gzip_upload: its clients byte by byte, its server as a process, and the two together."""
+"""Tests of examples/gzip_upload: the bytes of its clients, and its server as a process."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def free_port() -> int:
 
 @contextmanager
 def serving(*args: object, port: int, cwd: Path) -> Iterator[str]:
-    """server.py as a process that answers; ended as Ctrl-C does it."""
+    """Run server.py as a process, and end it by SIGINT."""
     log = cwd / "log"
     with open(log, "wb") as output:
         server = subprocess.Popen(
@@ -89,7 +89,7 @@ def serving(*args: object, port: int, cwd: Path) -> Iterator[str]:
 # The clients
 
 
-def test_Z02_a_file_goes_gzipped_and_in_chunks(readme):
+def test_Z02_file_is_sent_gzipped_and_chunked(readme):
     from client import put_file
 
     with ScriptedServer.serving(CREATED) as server:
@@ -105,7 +105,7 @@ def test_Z02_a_file_goes_gzipped_and_in_chunks(readme):
 
 
 @pytest.mark.parametrize("refusal", [LENGTH_REQUIRED, NO_CHUNKS], ids=["411", "501"])
-def test_a_server_that_says_that_it_takes_no_chunks_gets_a_length(readme, refusal):
+def test_server_that_refuses_chunks_gets_a_length(readme, refusal):
     from client import put_file
 
     with ScriptedServer.serving(refusal, CREATED) as server:
@@ -119,7 +119,7 @@ def test_a_server_that_says_that_it_takes_no_chunks_gets_a_length(readme, refusa
     assert gzip.decompress(payload_of(second)) == WORDS
 
 
-def test_with_spool_the_length_goes_at_once(readme):
+def test_spool_sends_a_length_in_the_first_request(readme):
     from client import put_file
 
     with ScriptedServer.serving(CREATED) as server:
@@ -132,12 +132,12 @@ def test_with_spool_the_length_goes_at_once(readme):
 
 class Quiet(WSGIRequestHandler):
     def log_message(self, *args: object) -> None:
-        """Nothing."""
+        """Log nothing."""
 
 
 @contextmanager
-def without_chunks(folder: Path) -> Iterator[str]:
-    """The receiver on a server that knows no chunks: the standard library's, of HTTP/1.0."""
+def serve_without_chunks(folder: Path) -> Iterator[str]:
+    """Run the receiver on the HTTP/1.0 server of the standard library, which knows no chunks."""
     with make_server("127.0.0.1", 0, receive(folder), handler_class=Quiet) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -149,17 +149,17 @@ def without_chunks(folder: Path) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("spool", [False, True])
-def test_the_gzip_client_works_with_a_server_without_chunks(readme, tmp_path, spool):
+def test_client_works_with_a_server_without_chunks(readme, tmp_path, spool):
     from client import put_file
 
-    with without_chunks(tmp_path / "received") as url:
+    with serve_without_chunks(tmp_path / "received") as url:
         assert put_file(url, readme, spool=spool).status == 201
     assert (tmp_path / "received" / "README.md").read_bytes() == WORDS
 
 
-def test_Z09_a_body_cut_short_is_no_file_on_any_wsgi_server(tmp_path, capfd):
+def test_Z09_truncated_body_creates_no_file_on_any_wsgi_server(tmp_path, capfd):
     folder = tmp_path / "received"
-    with without_chunks(folder) as url:
+    with serve_without_chunks(folder) as url:
         address = ("127.0.0.1", int(url.rstrip("/").rpartition(":")[2]))
         with socket.create_connection(address, HANG_BOUND) as sock:
             sock.sendall(b"PUT /x HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n0123456789")
@@ -171,7 +171,7 @@ def test_Z09_a_body_cut_short_is_no_file_on_any_wsgi_server(tmp_path, capfd):
     )
 
 
-def test_a_name_that_is_not_ascii_goes_as_rfc_8187_has_it(tmp_path):
+def test_name_that_is_not_ascii_is_encoded_by_rfc_8187(tmp_path):
     from client import put_file
 
     path = tmp_path / "bűn.txt"
@@ -181,7 +181,7 @@ def test_a_name_that_is_not_ascii_goes_as_rfc_8187_has_it(tmp_path):
     assert field(server.request, "x-filename") == "UTF-8''b%C5%B1n.txt"
 
 
-def test_the_plain_client_sends_the_file_as_it_is(readme):
+def test_plain_client_sends_the_file_unchanged(readme):
     from client_plain import put_file
 
     with ScriptedServer.serving(CREATED) as server:
@@ -193,7 +193,7 @@ def test_the_plain_client_sends_the_file_as_it_is(readme):
 
 
 @pytest.mark.parametrize("script", ["client.py", "client_plain.py"])
-def test_a_client_says_what_came_of_it(script, readme, tmp_path):
+def test_client_prints_the_outcome(script, readme, tmp_path):
     refusal = response(b"Error: not today\n", status="503 Service Unavailable")
     with ScriptedServer.serving(CREATED, refusal) as server:
         done = run(script, readme, server.url(), cwd=tmp_path)
@@ -207,14 +207,14 @@ def test_a_client_says_what_came_of_it(script, readme, tmp_path):
         assert done.stderr.rstrip() == "Could not send request: 503: Error: not today"
 
 
-def test_a_server_that_closes_without_a_word_is_named_and_spool_is_the_way(readme, tmp_path):
-    def takes_a_length_or_nothing(peer):
+def test_spool_works_with_a_server_that_closes_on_chunks(readme, tmp_path):
+    def require_length(peer):
         while request := peer.next_request():
             if field(request, "content-length") is None:
                 return
             peer.send(CREATED)
 
-    with ScriptedServer(takes_a_length_or_nothing) as server:
+    with ScriptedServer(require_length) as server:
         done = run("client.py", readme, server.url(), cwd=tmp_path)
         assert done.returncode == 1
         assert f"Could not send request: PUT {server.url()}: " in done.stderr
@@ -222,7 +222,7 @@ def test_a_server_that_closes_without_a_word_is_named_and_spool_is_the_way(readm
         assert done.stdout == "Request ended successfully\n"
 
 
-def test_a_file_that_is_not_there_is_said_so(tmp_path):
+def test_missing_file_is_reported(tmp_path):
     done = run("client.py", "nothing", "http://127.0.0.1:9/", cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr.startswith("Could not send request: ")
@@ -232,7 +232,7 @@ def test_a_file_that_is_not_there_is_said_so(tmp_path):
 # The server
 
 
-def test_the_two_together_restore_every_file(tmp_path):
+def test_client_and_server_restore_every_file(tmp_path):
     port = free_port()
     big = os.urandom(3_000_000) + bytes(3_000_000)
     (tmp_path / "bűn.bin").write_bytes(big)
@@ -249,13 +249,13 @@ def test_the_two_together_restore_every_file(tmp_path):
         assert (received / "empty").read_bytes() == b""
 
 
-def test_Z15_without_an_option_it_listens_on_port_8000(tmp_path):
+def test_Z15_default_port_is_8000(tmp_path):
     with closing(socket.socket()) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             sock.bind(("127.0.0.1", 8000))
         except OSError:
-            pytest.skip("somebody else has port 8000")
+            pytest.skip("port 8000 is in use")
     (tmp_path / "README.md").write_bytes(WORDS)
     with serving(port=8000, cwd=tmp_path):
         done = run("client_plain.py", "README.md", cwd=tmp_path)
@@ -263,7 +263,7 @@ def test_Z15_without_an_option_it_listens_on_port_8000(tmp_path):
     assert (tmp_path / "received_files" / "README.md").read_bytes() == WORDS
 
 
-def test_Z15_a_port_in_use_is_a_message_and_a_failure(tmp_path):
+def test_Z15_port_in_use_is_reported(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = run("server.py", "--port", port, cwd=tmp_path)
@@ -274,14 +274,14 @@ def test_Z15_a_port_in_use_is_a_message_and_a_failure(tmp_path):
 
 
 @pytest.mark.parametrize("port", ["70000", "-1", "http"])
-def test_Z15_a_port_that_is_none_is_a_message_and_a_failure(port, tmp_path):
+def test_Z15_invalid_port_is_reported(port, tmp_path):
     done = run("server.py", "--port", port, cwd=tmp_path)
     assert done.returncode != 0
     assert "port" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_a_file_over_the_servers_limit_is_refused(tmp_path):
+def test_file_over_the_limit_is_refused(tmp_path):
     port = free_port()
     (tmp_path / "README.md").write_bytes(WORDS)
     with serving("--port", port, "--max-size", 100, port=port, cwd=tmp_path) as url:

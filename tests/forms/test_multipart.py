@@ -373,7 +373,7 @@ def test_two_passes_at_once_do_not_mix(tmp_path):
 
 def test_large_file_in_a_form_is_sent_in_little_memory(tmp_path):
     with (tmp_path / "sparse").open("w+b") as file:
-        file.truncate(256 * MIB)
+        file.truncate(64 * MIB)
     sizes = []
 
     def sink(peer):
@@ -397,11 +397,11 @@ def test_large_file_in_a_form_is_sent_in_little_memory(tmp_path):
 
             send(1024)
             """,
-            f"send({256 * MIB})",
+            f"send({64 * MIB})",
             url=server.url(),
             path=str(tmp_path / "sparse"),
         )
-    assert sizes[1] - sizes[0] == 256 * MIB - 1024
+    assert sizes[1] - sizes[0] == 64 * MIB - 1024
     assert measured.growth < 8 * MIB
 
 

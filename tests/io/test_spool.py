@@ -14,18 +14,14 @@ from hypothesis import strategies as st
 from restkit.io.spool import DEFAULT_MEMORY_SIZE, Spool
 from restkit.network.transport import SecureTransport, Transport
 from support.answers import no_file_over
-from support.memory import descriptors
+from support.memory import descriptors, unnamed_files
 
 MIB = 1 << 20
 
 
-def unnamed_files():
+def unnamed_descriptors():
     """Return the descriptors of this process that are open files without a name."""
-    return {
-        number
-        for number in descriptors()
-        if stat.S_ISREG(os.fstat(number).st_mode) and not os.fstat(number).st_nlink
-    }
+    return set(unnamed_files())
 
 
 def test_appended_bytes_can_be_read_at_any_position():
@@ -49,20 +45,20 @@ def test_append_copies_so_the_buffer_may_change_afterwards():
 
 
 def test_R11_one_mib_stays_in_memory_and_more_goes_to_a_file():
-    before = unnamed_files()
+    before = unnamed_descriptors()
     spool = Spool()
     assert DEFAULT_MEMORY_SIZE == MIB
     spool.append(b"x" * MIB)
     assert spool.in_memory
-    assert unnamed_files() == before
+    assert unnamed_descriptors() == before
     spool.append(b"y")
     assert not spool.in_memory
-    assert len(unnamed_files() - before) == 1
+    assert len(unnamed_descriptors() - before) == 1
     assert spool.size == MIB + 1
     assert spool.read_at(MIB - 1, 9) == b"xy"
     assert repr(spool) == "<Spool of 1048577 bytes in a file>"
     spool.close()
-    assert unnamed_files() == before
+    assert unnamed_descriptors() == before
 
 
 def test_chunk_larger_than_the_memory_goes_to_a_file_at_once():
@@ -83,10 +79,10 @@ def test_zero_memory_puts_the_first_byte_in_a_file():
 
 
 def test_B06_file_has_no_name_and_is_private(tmp_path):
-    before = unnamed_files()
+    before = unnamed_descriptors()
     spool = Spool(0, str(tmp_path))
     spool.append(b"secret")
-    (number,) = unnamed_files() - before
+    (number,) = unnamed_descriptors() - before
     status = os.fstat(number)
     assert (status.st_nlink, stat.S_IMODE(status.st_mode)) == (0, 0o600)
     assert status.st_dev == tmp_path.stat().st_dev
@@ -96,12 +92,12 @@ def test_B06_file_has_no_name_and_is_private(tmp_path):
 
 
 def test_B06_file_is_in_the_given_directory_or_that_of_tempfile(tmp_path):
-    before = unnamed_files()
+    before = unnamed_descriptors()
     where = {}
     for directory in (None, str(tmp_path)):
         spool = Spool(0, directory)
         spool.append(b"x")
-        (number,) = unnamed_files() - before
+        (number,) = unnamed_descriptors() - before
         where[directory] = descriptors()[number]
         spool.close()
     if any(not target.startswith("/") for target in where.values()):
@@ -111,24 +107,24 @@ def test_B06_file_is_in_the_given_directory_or_that_of_tempfile(tmp_path):
 
 
 def test_close_frees_the_bytes_and_is_idempotent():
-    before = unnamed_files()
+    before = unnamed_descriptors()
     for memory in (100, 0):
         spool = Spool(memory)
         spool.append(b"abc")
         spool.close()
         spool.close()
         assert (spool.size, spool.read_at(0, 10)) == (0, b"")
-    assert unnamed_files() == before
+    assert unnamed_descriptors() == before
 
 
 def test_garbage_collected_spool_leaves_no_file_open():
-    before = unnamed_files()
+    before = unnamed_descriptors()
     spool = Spool(0)
     spool.append(b"abc")
-    assert unnamed_files() != before
+    assert unnamed_descriptors() != before
     del spool
     gc.collect()
-    assert unnamed_files() == before
+    assert unnamed_descriptors() == before
 
 
 def test_B05_full_disk_raises_os_error_and_keeps_the_bytes():
@@ -146,14 +142,14 @@ def test_B05_full_disk_raises_os_error_and_keeps_the_bytes():
 
 
 def test_B05_full_disk_at_the_move_keeps_the_bytes_in_memory():
-    before = unnamed_files()
+    before = unnamed_descriptors()
     spool = Spool(memory=MIB)
     spool.append(b"x" * MIB)
     with no_file_over(1000), pytest.raises(OSError):
         spool.append(b"y")
     assert (spool.size, spool.in_memory) == (MIB, True)
     assert spool.read_at(0, 2 * MIB) == b"x" * MIB
-    assert unnamed_files() == before
+    assert unnamed_descriptors() == before
 
 
 def test_missing_directory_raises_os_error(tmp_path):

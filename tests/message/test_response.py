@@ -9,7 +9,6 @@ import pickle
 import socket
 import subprocess
 import sys
-import time
 import zlib
 
 import brotli
@@ -349,7 +348,7 @@ def test_text_is_by_the_charset_and_a_byte_that_is_none_of_its_raises():
 )
 def test_a_charset_that_python_cannot_read_by_is_a_decoding_error(charset):
     with answered(response(b"\\x\xff..", f"Content-Type: text/plain; charset={charset}")) as got:
-        with pytest.raises(DecodingError, match="not text in"):
+        with pytest.raises(DecodingError, match=r"the charset of the body is unknown|not text in"):
             assert got.text is None
         assert got.body == b"\\x\xff.."
 
@@ -461,7 +460,8 @@ def test_an_answer_that_came_whole_is_done_when_its_last_byte_has_come():
         peer.read_request()
         peer.without_delay()
         peer.send(b"HTTP/1.1 103 Early Hints\r\n\r\n")
-        time.sleep(0.2)
+        peer.until_taken()
+        peer.pause(0.3)
         peer.send(response(b"small"))
 
     with ScriptedServer(script) as server, Client(timeout=10) as client:

@@ -33,6 +33,7 @@ from support import ScriptedServer, refusing, unanswering
 from support.memory import descriptors
 from support.names import resolving
 from support.peer import HANG_BOUND, Peer
+from support.waiting import until
 
 pytestmark = pytest.mark.lowest
 
@@ -149,14 +150,14 @@ def test_address_of_another_family_than_the_source_address_is_skipped(resolves):
 # Several addresses
 
 
-def best_of_three(work: Callable[[], object]) -> float:
-    """The shortest of three times: a busy machine makes some longer, and none shorter."""
-    times = []
-    for _ in range(3):
+def is_quicker_than(seconds: float, work: Callable[[], object]) -> bool:
+    """Return whether one of ten runs is quicker. A busy machine only makes runs slower."""
+    for _ in range(10):
         start = time.monotonic()
         work()
-        times.append(time.monotonic() - start)
-    return min(times)
+        if time.monotonic() - start < seconds:
+            return True
+    return False
 
 
 @pytest.mark.parametrize(("dead", "live"), [(V6, V4), (V4, V6)])
@@ -168,7 +169,7 @@ def test_W18_dead_first_address_costs_less_than_half_a_second(dead, live, resolv
             with dialed(Route("http", "api.test", 80)) as connection:
                 assert connection.sock.getpeername()[:2] == (live, server.port)
 
-        assert best_of_three(connect) < 0.5
+        assert is_quicker_than(0.5, connect)
 
 
 @pytest.mark.parametrize(("dead", "live"), [(V6, V4), (V4, V6)])
@@ -180,7 +181,7 @@ def test_W18_after_a_refusal_the_next_address_is_tried_at_once(dead, live, resol
             with dialed(Route("http", "api.test", 80)) as connection:
                 assert connection.sock.getpeername()[:2] == (live, server.port)
 
-        assert best_of_three(connect) < 0.2
+        assert is_quicker_than(0.2, connect)
 
 
 def test_W18_refusal_during_the_race_starts_the_next_address(resolves):
@@ -470,10 +471,7 @@ def serve_failure(kind: str, certs) -> Iterator[int]:
 
 def assert_only_open(before: set[int]) -> None:
     """Check that nothing more is open, once the server has seen that its clients are gone."""
-    end = time.monotonic() + HANG_BOUND
-    while left := set(descriptors()) - before:
-        assert time.monotonic() < end, left
-        time.sleep(0.01)
+    until(lambda: set(descriptors()) <= before, "the end of every connection")
 
 
 class Interrupted(BaseException):

@@ -152,7 +152,7 @@ def test_P09_an_asynchronous_source_raises_and_the_error_says_what_to_do():
 
 def test_memory_stays_flat_whatever_the_size(tmp_path):
     path = tmp_path / "sparse"
-    size = 64 * MIB
+    size = 16 * MIB
     with path.open("w+b") as file:
         file.truncate(size)
 

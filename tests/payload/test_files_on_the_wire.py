@@ -30,6 +30,7 @@ from support import LAST_CHUNK, ScriptedServer, body_of, chunks, field, head_of,
 from support.beside import beside
 from support.memory import MIB, descriptors, peak_memory
 from support.peer import HANG_BOUND, Peer
+from support.waiting import until_polling
 
 PATIENT = Timeout(connect=HANG_BOUND, idle=HANG_BOUND)
 OK = response(b"ok")
@@ -87,7 +88,7 @@ def respond_to_all(peer: Peer) -> None:
 def slowly(peer: Peer) -> None:
     """Let the sent bytes pile up, then read them all and respond."""
     head = peer.read_head()
-    peer.pause(0.05)
+    until_polling(threading.main_thread())
     peer.read_body(head)
     peer.send(OK)
 
@@ -332,7 +333,7 @@ def test_a_file_closed_while_it_is_sent_raises_and_no_other_file_is_sent(
     def script(peer: Peer) -> None:
         peer.read_head()
         peer.read_exactly(CHUNK_SIZE + 1)
-        peer.pause(0.2)  # until nothing can be sent any more
+        until_polling(threading.main_thread())  # nothing can be sent any more
         number = file.fileno()
         file.close()
         other = keep.enter_context((tmp_path / "other").open("w+b"))
@@ -437,7 +438,7 @@ def test_a_server_that_stops_reading_raises_a_timeout(
 def test_W24_closing_the_client_ends_the_sending_of_a_file(tls, client, vast):
     def script(peer: Peer) -> None:
         peer.read_some(1000)
-        peer.pause(0.2)  # until nothing can be sent any more
+        until_polling(threading.main_thread())  # nothing can be sent any more
         client.close()
         peer.drop()
 
@@ -535,7 +536,7 @@ def test_W02_after_a_200_a_pipe_is_still_sent_to_its_end(kind, tls, client, keep
         if source.first:
             peer.read_exactly(len(chunks(source.first)))
         peer.send(OK)
-        peer.pause(0.1)  # the whole response has arrived, and the pipe is silent
+        peer.until_taken()  # the whole response has arrived, and the pipe is silent
         source.write(b"later")
         peer.read_exactly(len(chunks(b"later")))
         source.close()
@@ -553,19 +554,19 @@ def test_a_silent_pipe_is_waited_for_until_the_total_timeout(kind, client, keep,
     source = Source(keep, kind, tmp_path)
 
     def script(peer: Peer) -> None:
-        peer.pause(0.4)
+        peer.pause(0.8)
         source.write(b"x" * 10)
         source.close()
         peer.read_until(LAST_CHUNK)
         peer.send(OK)
 
     with ScriptedServer(script) as server:
-        got = client.post(server.url(), source.reader, timeout=Timeout(idle=0.2))
+        got = client.post(server.url(), source.reader, timeout=Timeout(idle=0.6))
         assert got.body == b"ok"
     again = Source(keep, "a pipe", tmp_path)
     with ScriptedServer(Peer.read_to_end) as server:
         with pytest.raises(TotalTimeout, match="still waiting for the payload"):
-            client.post(server.url(), again.reader, timeout=Timeout(total=0.2))
+            client.post(server.url(), again.reader, timeout=Timeout(total=0.4))
 
 
 # Memory
@@ -597,7 +598,7 @@ WORK = "result = client.put(url, payload, headers(size)).status"
 )
 def test_R26_a_payload_of_any_size_is_sent_in_little_memory(source, tls, certs, tmp_path):
     def script(peer: Peer) -> None:
-        for size in (4 * MIB, 256 * MIB):
+        for size in (4 * MIB, 64 * MIB):
             head = peer.read_head()
             length = field(head, "content-length")
             if length:
@@ -614,7 +615,7 @@ def test_R26_a_payload_of_any_size_is_sent_in_little_memory(source, tls, certs, 
             ca=str(certs.ca_file),
             source=source,
             path=str(tmp_path / "file"),
-            size=256 * MIB,
+            size=64 * MIB,
         )
         assert head_of(server.wire[0]).startswith(b"PUT / ")
     assert measured.result == 200

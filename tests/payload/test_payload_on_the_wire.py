@@ -43,6 +43,7 @@ from support.beside import beside
 from support.memory import MIB, descriptors
 from support.payloads import OnlyRead
 from support.peer import HANG_BOUND, Peer
+from support.waiting import until_polling
 
 PATIENT = Timeout(connect=HANG_BOUND, idle=HANG_BOUND)
 OK = response(b"ok")
@@ -512,7 +513,7 @@ BIG = {
 def test_a_large_payload_is_sent_whole_to_a_slow_server(source, headers, tls, client):
     def script(peer: Peer) -> None:
         head = peer.read_head()
-        peer.pause(0.05)  # until nothing can be sent any more
+        until_polling(threading.main_thread())  # nothing can be sent any more
         peer.read_body(head)
         peer.send(OK)
 
@@ -534,14 +535,14 @@ def test_P05_a_buffer_is_released_when_its_request_has_failed(
         if end == "a response and a reset":
             peer.send(OK)
         if end != "a timeout":
-            peer.pause(0.05)  # until nothing can be sent any more
+            until_polling(threading.main_thread())  # nothing can be sent any more
             peer.reset()
         peer.wait(over)
 
     over = threading.Event()
     path = write_file(tmp_path, "x", PATTERN * 4)
     owner = open_mmap(keep, path) if kind == "a mapped file" else bytearray(PATTERN * 4)
-    idle = 0.2 if end == "a timeout" else HANG_BOUND
+    idle = 0.4 if end == "a timeout" else HANG_BOUND
     with Client(timeout=idle, verify=certs.ca_file) as client:
         with ScriptedServer(script, receive_buffer=8192, ssl_context=tls) as server:
             with pytest.raises(TransportError) as caught:

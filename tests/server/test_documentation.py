@@ -1,6 +1,6 @@
-"""The snippets of docs/server.rst and of the server in the README run unchanged.
+"""The snippets of docs/server.rst, and of the server in the README, run.
 
-Only hosts, and the call that serves forever, are replaced, as a reader would do.
+Only hosts, paths and the call that serves forever are replaced.
 """
 
 from __future__ import annotations
@@ -163,10 +163,12 @@ def test_proxy(stack, app, capsys):
     assert capsys.readouterr().out == "['a', 'b']\n"
 
 
-def test_run_and_serve(app):
-    run_snippet(
-        "app.run(host='127.0.0.1', port=8000)  ", {"app.run": "dict"}, {"app": app, "serve": serve}
-    )
+def test_run_and_serve(stack, app):
+    replaced = {"app.run": "dict", "/run/app.sock": "app.sock"}
+    names = {"app": app, "serve": serve}
+    defined = run_snippet("app.run(host='127.0.0.1', port=8000)  ", replaced, names)
+    assert "closed" in repr(defined["server"])
+    assert not Path("app.sock").exists()
 
 
 def test_readme(connect):

@@ -150,7 +150,12 @@ def http(tmp_path: Path) -> Callable[..., bytes]:
     return run_http
 
 
-@pytest.mark.parametrize("options", [(), ("--chunked",), ("-xx",)], ids=["plain", "chunked", "-xx"])
+@pytest.mark.parametrize(
+    ("options", "source"),
+    [((), "noise"), ((), "empty"), (("--chunked",), "noise"), (("-xx",), "words")],
+    ids=["plain", "plain and empty", "chunked", "-xx"],
+    indirect=["source"],
+)
 def test_Z06_Z07_httpie_sends_a_file(url, folder, source, http, options):
     octets = "Content-Type: application/octet-stream"
     output = http(*options, "PUT", f"{url}/hello", "x-filename: README.md", octets, stdin=source)

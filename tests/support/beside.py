@@ -45,6 +45,6 @@ def in_threads(count: int, work: Callable[[int], object]) -> list[object]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(4 * HANG_BOUND)
+        thread.join(2 * HANG_BOUND)
         assert not thread.is_alive()
     return results

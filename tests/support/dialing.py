@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from restkit.errors import Error
@@ -14,6 +12,7 @@ from restkit.timeouts import Deadline, Timeout
 from .memory import descriptors
 from .peer import HANG_BOUND
 from .proxies import PASSWORD
+from .waiting import until
 
 PATIENT = Timeout(connect=HANG_BOUND)
 
@@ -30,8 +29,5 @@ def failure(route: Route, timeout: Timeout = PATIENT) -> Error:
         dial(route, clock(timeout))
     assert caught.value.sent == "nothing"
     assert PASSWORD not in str(caught.value)
-    end = time.monotonic() + HANG_BOUND
-    while left := set(descriptors()) - before:
-        assert time.monotonic() < end, left
-        time.sleep(0.01)
+    until(lambda: set(descriptors()) <= before, "the end of every connection")
     return caught.value

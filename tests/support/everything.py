@@ -71,7 +71,7 @@ def everything_on(base_url: str, ca_file: str, **more: Any) -> Client:
     return Client(
         base_url=base_url,
         verify=ca_file,
-        timeout=Timeout(HANG_BOUND, HANG_BOUND, 4 * HANG_BOUND),
+        timeout=Timeout(HANG_BOUND, HANG_BOUND, 2 * HANG_BOUND),
         auth=DigestAuth(USER, PASSWORD),
         cookies=True,
         retries=urllib3.Retry(20, status=3, status_forcelist=[503], backoff_factor=0),

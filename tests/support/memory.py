@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import subprocess
 import sys
 import textwrap
@@ -54,9 +55,22 @@ def descriptors() -> dict[int, str]:
     for name in os.listdir("/dev/fd"):
         try:
             os.fstat(int(name))
+            found[int(name)] = _target(name)
         except OSError:
-            continue  # the one that listdir itself had open
-        found[int(name)] = _target(name)
+            continue  # closed since: by another thread, or by listdir itself
+    return found
+
+
+def unnamed_files() -> dict[int, os.stat_result]:
+    """Return the status of each open file of this process without a name, by descriptor."""
+    found = {}
+    for number in descriptors():
+        try:
+            status = os.fstat(number)
+        except OSError:
+            continue  # closed by another thread since
+        if stat.S_ISREG(status.st_mode) and not status.st_nlink:
+            found[number] = status
     return found
 
 
@@ -66,7 +80,6 @@ def open_descriptors() -> int:
 
 
 def _target(name: str) -> str:
-    try:
-        return os.readlink(f"/proc/self/fd/{name}")
-    except OSError:  # macOS has no /proc
+    if not os.path.isdir("/proc/self/fd"):  # as on macOS
         return "open"
+    return os.readlink(f"/proc/self/fd/{name}")

@@ -11,11 +11,13 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from .messages import HEAD_END, ChunkScan, field, is_chunked
+from .waiting import HANG_BOUND, until_taken
 
 if TYPE_CHECKING:
     from .scripted import ScriptedServer
 
-HANG_BOUND = 15.0  # seconds that one read, write or wait may take; a test that needs it has failed
+
+__all__ = ["HANG_BOUND", "ClientGone", "Peer"]
 
 
 class ClientGone(Exception):
@@ -153,6 +155,10 @@ class Peer:
         """Do nothing for so long; cut short when the server is closed."""
         if self._server.stopping.wait(seconds):
             raise ClientGone("the server was closed during a pause")
+
+    def until_taken(self) -> None:
+        """Wait until the client has read everything that was sent."""
+        until_taken(self.sock.getsockname()[1], self.sock.getpeername()[1])
 
     def wait(self, event: threading.Event) -> None:
         """Go on when the test sets the event."""

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from .certs import Certs
-from .peer import ClientGone
+from .peer import HANG_BOUND, ClientGone
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 USER, PASSWORD = "aladdin", "open sesame"
-_PATIENCE = 20.0
+_PATIENCE = HANG_BOUND
 
 # As with nginx: none of them outlives the process that started it.
 _KEEPER = '"$@" <&- & pid=$!; read _; kill $pid; wait $pid'

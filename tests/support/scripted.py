@@ -27,7 +27,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from types import TracebackType
 
 from .messages import ends_itself
@@ -249,14 +249,17 @@ def unanswering(host: str = "127.0.0.1") -> Iterator[int]:
     listener = _listener(host, None)
     listener.listen(0)
     port: int = listener.getsockname()[1]
-    fillers = []
+    fillers: list[socket.socket] = []
+    waiting = 0
     try:
-        for _ in range(8):
+        while waiting < 2:  # each of these finds the queue full
             filler = socket.socket(listener.family, socket.SOCK_STREAM)
             fillers.append(filler)
-            filler.settimeout(0.2)
-            with suppress(OSError):
+            filler.settimeout(0.1)
+            try:
                 filler.connect((host, port))
+            except TimeoutError:
+                waiting += 1
         yield port
     finally:
         for sock in (*fillers, listener):

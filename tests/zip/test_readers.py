@@ -207,6 +207,7 @@ def test_bsdtar_restores_times_and_links_of_a_folder(tmp_path, unpacked):
     assert os.readlink(unpacked / "link") == "b/a.txt"
 
 
+@pytest.mark.slow
 def test_S29_seventy_thousand_files_are_listed(tmp_path):
     path = tmp_path / "made.zip"
     write(ZipStream([ZipStreamFile(f"{number}", b"") for number in range(70_000)]), path)

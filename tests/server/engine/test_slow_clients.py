@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import selectors
 import socket
 import threading
 from collections.abc import Iterator, Sequence
@@ -33,29 +32,6 @@ def stalled(echo: Served, halves: Sequence[bytes]) -> Iterator[list[tuple[bytes,
         yield clients
 
 
-def have_heard(clients: list[tuple[bytes, socket.socket]]) -> int:
-    """How many of them have something to read, be it the end."""
-    with selectors.DefaultSelector() as selector:
-        for _, sock in clients:
-            selector.register(sock, selectors.EVENT_READ)
-        return len(selector.select(0))
-
-
-def test_48_stalled_clients_do_not_keep_the_next_one_waiting() -> None:
-    """The next one has its answer while not one of them has been dropped."""
-    with served(Echo()) as echo, stalled(echo, HALF_HEADS + HALF_BODIES) as clients:
-        (answer,) = replies(echo.heard([NEXT], ends=False), [])
-        assert answer.status == 200
-        assert have_heard(clients) == 0
-
-
-def test_half_sent_heads_take_no_thread() -> None:
-    with served(Echo(), threads=1) as echo, stalled(echo, HALF_HEADS) as clients:
-        (answer,) = replies(echo.heard([NEXT], ends=False), [])
-        assert answer.status == 200
-        assert have_heard(clients) == 0
-
-
 def test_each_stalled_client_is_dropped_after_the_time_out() -> None:
     """One that has begun a head is told why."""
     with served(Echo(), timeout=0.5) as echo, stalled(echo, HALF_HEADS + HALF_BODIES) as clients:
@@ -63,26 +39,6 @@ def test_each_stalled_client_is_dropped_after_the_time_out() -> None:
             statuses = [reply.status for reply in replies(to_the_end(sock), [])]
             assert statuses == ([408] if half.startswith(b"G") else []), half
     assert echo.app.seen == []
-
-
-def test_a_head_that_comes_in_drops_for_ever_is_refused_in_time() -> None:
-    """No drop is a silence; the whole of a head has the time that a silence has."""
-    done = threading.Event()
-
-    def drip(sock: socket.socket) -> None:
-        send_all(sock, [b"GET / HTTP/1.1\r\nHost: x\r\nA: "])
-        while not done.wait(0.05):
-            send_all(sock, [b"b"])
-
-    with served(Echo(), timeout=0.5) as echo, dialed(echo.address) as sock:
-        dripping = threading.Thread(target=drip, args=(sock,))
-        dripping.start()
-        try:
-            (answer,) = replies(to_the_end(sock), [])
-        finally:
-            done.set()
-            dripping.join()
-    assert answer.status == 408
 
 
 def test_a_refusal_is_read_by_a_client_that_sends_at_full_speed() -> None:

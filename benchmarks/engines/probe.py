@@ -1,4 +1,4 @@
-"""What a probe says: a few words, in bold where they name a fault."""
+"""Probes and their results: a few words, in bold for a fault."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ if TYPE_CHECKING:
 
 
 class Probe(NamedTuple):
-    """A row of the table; ``last``: the engine is of no use behind it."""
+    """A row of the table. ``last``: the engine must be started again after it."""
 
     title: str
     look: Callable[[Running], str]
     last: bool = False
 
 
-def judged(text: str, *, good: bool) -> str:
+def mark(text: str, *, good: bool) -> str:
     return text if good else f"**{text}**"
 
 
-def several(*texts: str) -> str:
-    """Some judgements beside each other; one where all say the same."""
+def join_cases(*texts: str) -> str:
+    """Join the results of several cases; equal results become one."""
     return texts[0] if len(set(texts)) == 1 else " / ".join(texts)
