@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import socket
-import sys
 import ssl
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
