@@ -1,4 +1,4 @@
-"""Flatten and release bytes-like objects."""
+"""Bytes-like objects as flat views, sources of bytes, and iterators that must be closed."""
 
 from __future__ import annotations
 
@@ -6,32 +6,38 @@ import re
 from typing import Protocol, TypeAlias
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
-"""Bytes as they go on the wire: ``len()`` of it is their number (a memoryview is flat, of 'B')."""
+"""Bytes to send or received bytes. ``len()`` is their number: a memoryview is flat, format 'B'."""
+
 _FIELD_NAMES = re.compile(":[^:]*:")  # in the format of a structure, PEP 3118
 
 
 class Source(Protocol):
-    """A source of received bytes: one pass, blocking, ``b''`` or 0 at the end."""
+    """The rest of a received body: one pass, blocking."""
 
     def read_chunk(self) -> Buffer:
-        """Return the next chunk as soon as it arrives. It is only valid until the next call."""
+        """Return the next chunk, or b'' at the end. It is only valid until the next call."""
 
     def readinto(self, view: memoryview) -> int:
-        """Fill ``view`` with the next bytes, at least one; return how many."""
+        """Fill ``view`` with at least one byte and return the count, or 0 at the end."""
 
     def close(self) -> None:
-        """Drop the rest of the bytes. Idempotent."""
+        """Close the origin of the bytes. Idempotent."""
 
 
 def flat_view(value: object) -> memoryview:
     """Return the bytes of an object with the buffer protocol as one flat view, to be released.
 
-    Bytes are copied only if they are not contiguous in the order in which they are counted.
-    Raises TypeError for objects without a buffer and for arrays of Python objects.
+    Nothing is copied, unless the bytes of the object are not contiguous in C order. Raises
+    TypeError if the object has no buffer, or a buffer of references to Python objects.
+
+    >>> from array import array
+    >>> with flat_view(array('H', [1, 2, 3])) as view:
+    ...     view.format, len(view)
+    ('B', 6)
     """
-    # The view that is cast can be released at once: each of the two holds the buffer.
+    # This view may be released before the one that is cast from it: each holds the buffer.
     with memoryview(value) as view:  # type: ignore[arg-type]  # raises if it has none
-        if "O" in _FIELD_NAMES.sub("", view.format):
+        if "O" in view.format and "O" in _FIELD_NAMES.sub("", view.format):
             raise TypeError("an array of Python objects cannot be sent: its bytes are addresses")
         if not view.nbytes:
             return memoryview(b"")  # a shape with a zero in it cannot be cast
@@ -39,7 +45,7 @@ def flat_view(value: object) -> memoryview:
 
 
 def close_if_possible(source: object) -> None:
-    """Call the ``close()`` of an iterator that has one: a generator's runs its ``finally``."""
+    """Call ``close()`` of an iterator that has one. A generator then runs its ``finally``."""
     close = getattr(source, "close", None)
     if close is not None:
         close()

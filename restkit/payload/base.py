@@ -92,16 +92,16 @@ class Payload(ABC):
                 try:
                     if not data:
                         continue
-                    # Set at once: a pass that is broken off has sent something too.
-                    empty, self._has_sent = False, True
-                    if left is not None and (left := left - len(data)) < 0:
-                        raise PayloadLengthError(
-                            f"{self!r} gave more than {format_size(length or 0)}"
-                        )
-                    if left == 0:
+                    if empty:
+                        # Set at once: a pass that is broken off has sent something too.
+                        empty, self._has_sent = False, True
+                    if left is None or (left := left - len(data)) > 0:
+                        yield data
+                    elif left == 0:
                         last = yield from _all_but_last(data)
                     else:
-                        yield data
+                        size = format_size(length or 0)
+                        raise PayloadLengthError(f"{self!r} gave more than {size}")
                 finally:
                     if view is not None:
                         view.release()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -151,7 +152,8 @@ def test_C12_other_exceptions_of_connect_pass_through_unchanged():
     with Client(connect=connect) as client, pytest.raises(LookupError) as caught:
         client.get("http://a.test/")
     assert caught.value is raised
-    assert caught.value.__context__ is None
+    # A test runner may be handling an exception of its own while it runs this test.
+    assert caught.value.__context__ is sys.exc_info()[1]
 
 
 def test_C12_connect_must_return_a_socket():

@@ -570,6 +570,7 @@ def test_S06_a_function_that_raises_sends_no_last_chunk_and_the_client_stays_usa
             client.post(server.url(), replayable(failing))
         assert any(frame.name == "failing" for frame in traceback.extract_tb(caught.tb))
         assert client.post(server.url(), rows()).body == b"thanks"
+        server.until(lambda: server.peers[0].finished, "the end of the first script")
         assert body_of(server.wire[0]) == b"3\r\nabc\r\n"
 
 
