@@ -44,6 +44,8 @@ from restkit.url.url import URL, join_uri, parse_url
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
+__all__ = ["ALLOWED_METHODS", "HostProxy"]
+
 ALLOWED_METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE")
 
 _CHUNK_SIZE = 256 * 1024

@@ -438,13 +438,9 @@ restkit.testing.Reset.after
 restkit.testing.Reset.of
 restkit.testing.Truncate(body=0)
 restkit.testing.Truncate.body
+restkit.wsgi_proxy.ALLOWED_METHODS
 restkit.wsgi_proxy.HostProxy(target_uri, *, client=None, allowed_methods=<another object>, allowed_targets=None, rewrite_location=True)
 restkit.wsgi_proxy.HostProxy.close()
-restkit.wsgi_proxy.make_request_fields(environ)
-restkit.wsgi_proxy.make_response_fields(headers, version)
-restkit.wsgi_proxy.path_below(base, url)
-restkit.wsgi_proxy.read_own_url(environ)
-restkit.wsgi_proxy.read_target(environ)
 """
 
 
