@@ -25,8 +25,8 @@ from xml.sax.saxutils import escape
 
 from ranges import RangedFile
 from restkit import Client, Error, HttpResponse, RequestFailed, Resource, ResourceError, as_payload
-from restkit.client.options import CommonOptions
-from restkit.url.query import ParamValue
+from restkit.client import CommonOptions
+from restkit.url import ParamValue
 from sigv4 import SigV4
 
 if TYPE_CHECKING:

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import restkit
 from restkit.server import App, Request, receive, serve
-from restkit.server.response import stream, text
-from restkit.server.responses import Response
+from restkit.server.response import Response, stream, text
 from restkit.streaming import hashing
 from restkit.testing import LocalServer
 

@@ -22,7 +22,7 @@ from typing import Any
 from urllib.parse import quote
 
 from restkit import HttpResponse, RequestFailed, Resource, ResourceError
-from restkit.url.query import ParamValue
+from restkit.url import ParamValue
 
 Document = dict[str, Any]
 

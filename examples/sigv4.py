@@ -16,7 +16,7 @@ from datetime import datetime, timezone
 from urllib.parse import parse_qsl, quote, unquote
 
 from restkit import Payload, Request
-from restkit.payload.values import BufferPayload, BytesPayload
+from restkit.payload import BufferPayload, BytesPayload
 
 _SIGNED = frozenset(("content-md5", "content-type", "if-match", "if-none-match", "range"))
 

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 MODULES = [
     "restkit",
     "restkit.client",
+    "restkit.payload",
+    "restkit.url",
     "restkit.streaming",
     "restkit.server",
     "restkit.server.blueprints",
@@ -255,7 +257,23 @@ restkit.put(url, payload=None, headers=None, **options)
 restkit.request(url, method='GET', payload=None, headers=None, **options)
 restkit.set_logging(level, handler=None)
 restkit.client.Client
+restkit.client.ClientOptions
+restkit.client.CommonOptions
 restkit.client.HttpResponse
+restkit.client.RequestOptions
+restkit.payload.BufferPayload(owner)
+restkit.payload.BufferPayload.chunks()
+restkit.payload.BufferPayload.replayable
+restkit.payload.BytesPayload(data, headers=<another object>)
+restkit.payload.BytesPayload.chunks()
+restkit.payload.BytesPayload.replayable
+restkit.payload.Payload
+restkit.payload.as_payload(value)
+restkit.url.ParamValue
+restkit.url.Params
+restkit.url.URL
+restkit.url.join_uri(base, *path, params=None)
+restkit.url.parse_url(text, params=None)
 restkit.streaming.COMPRESSION_METHOD_BZIP2
 restkit.streaming.COMPRESSION_METHOD_DEFLATE
 restkit.streaming.COMPRESSION_METHOD_LZMA

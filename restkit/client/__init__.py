@@ -1,6 +1,7 @@
 """The client: Client, its options, and how one call is run."""
 
 from restkit.client.client import Client
+from restkit.client.options import ClientOptions, CommonOptions, RequestOptions
 from restkit.message.response import HttpResponse
 
-__all__ = ["Client", "HttpResponse"]
+__all__ = ["Client", "ClientOptions", "CommonOptions", "HttpResponse", "RequestOptions"]

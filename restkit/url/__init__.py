@@ -1,1 +1,6 @@
-"""URLs, hosts and query parameters."""
+"""URLs: parse, check, join and encode them."""
+
+from restkit.url.query import Params, ParamValue
+from restkit.url.url import URL, join_uri, parse_url
+
+__all__ = ["URL", "ParamValue", "Params", "join_uri", "parse_url"]
