@@ -153,9 +153,15 @@ def test_W13_silent_server_runs_into_idle_or_total(kind, limit, tls, client):
             )
         else:
             assert type(error) is TotalTimeout
-            assert error.message == (
-                f"{where(server)}: still {silence.phase} when the 0.4 s of Timeout.total were over"
-            )
+            # The total may also end between two chunks of a payload that is still accepted.
+            phases = {
+                silence.phase,
+                *(["waiting for the payload"] if silence.reads_nothing else []),
+            }
+            assert error.message in {
+                f"{where(server)}: still {phase} when the 0.4 s of Timeout.total were over"
+                for phase in phases
+            }
         assert (error.sent, error.request.method) == (silence.sent, "PUT")
         server.until(lambda: server.peers[0].finished)
         assert repr(client) == "<Client, 0 idle connections>"
