@@ -42,7 +42,6 @@ class Call:
         "_deadline",
         "_fresh",
         "_history",
-        "_may_expect",
         "_pool",
         "_redirects",
         "_request",
@@ -63,7 +62,6 @@ class Call:
         self._redirects = 0
         self._challenges = 0
         self._fresh = False
-        self._may_expect = True
 
     def run(self) -> HttpResponse:
         """Return the final response; raise the error that no policy retries."""
@@ -76,8 +74,6 @@ class Call:
                     self._log(attempt, error)
                     if not self._retry_after_error(attempt, error):
                         raise
-                    continue
-                if response is None:
                     continue
                 self._fresh = False
                 self._log(attempt, response)
@@ -102,12 +98,12 @@ class Call:
 
     # One attempt
 
-    def _send(self, attempt: Request) -> HttpResponse | None:
-        """Send an attempt and return its response; None for a 417 that must be sent again."""
+    def _send(self, attempt: Request, *, may_expect: bool = True) -> HttpResponse:
+        """Send an attempt and return its response; send again without Expect after a 417."""
         try:
             route = self._settings.route_to(attempt)
             outgoing = serialize_request(
-                attempt, self._settings, route.proxy, may_expect=self._may_expect
+                attempt, self._settings, route.proxy, may_expect=may_expect
             )
             reply = self._pool.send(outgoing, route, self._deadline, fresh=self._fresh)
         except Error as error:
@@ -121,11 +117,10 @@ class Call:
             and outgoing.expects_continue
             and can_send(attempt.payload)
         ):
-            # Nothing of the payload was sent: send the request without Expect.
+            # Nothing of the payload was sent, and the credentials are as good as before.
             reply.close()
-            self._may_expect, self._fresh = False, True
-            return None
-        self._may_expect = True
+            self._fresh = True
+            return self._send(attempt, may_expect=False)
         if reply.failure is None:
             return self._make_response(attempt, reply)
         failure, reply.failure = reply.failure, None

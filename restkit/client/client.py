@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from restkit._version import __version__
@@ -143,8 +144,11 @@ class Client:
         return self._send(request, settings)
 
     def send(self, request: Request) -> HttpResponse:
-        """Send a request that exists already, with the default options of this Client."""
-        return self._send_filtered(request, self._settings)
+        """Send a copy of a request that exists already, with the default options of this Client."""
+        # A copy: an earlier response of the same request still reads its body by the old options.
+        following = copy(request)
+        following.read_options = self._settings.read_options
+        return self._send_filtered(following, self._settings)
 
     def _send_filtered(self, request: Request, settings: Settings) -> HttpResponse:
         payload = request.payload

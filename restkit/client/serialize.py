@@ -37,7 +37,8 @@ def serialize_request(
     ``may_expect`` allows ``Expect: 100-continue``. Raises RequestError or PayloadError, with the
     request, for what cannot be sent.
     """
-    if request.method not in KNOWN_METHODS:  # credentials may have changed it
+    if type(request.method) is not str or request.method not in KNOWN_METHODS:
+        # Credentials may have changed it; a member of an enum is equal to its value.
         request.method = check_method(request.method)
     try:
         on_sent = None if settings.progress is None else settings.progress.sent

@@ -108,14 +108,15 @@ class Connection:
         reply.sent, reply.early = exchange.sent, exchange.early
         reply.sent_at, reply.first_byte_at = exchange.sent_at, exchange.first_byte_at
         (reply.connected_at, reply.secured_at), self._opened = self._opened, (None, None)
-        if exchange.response.done:
+        done = exchange.response.done
+        if done:
             reply.done_at = perf_counter()
         if _is_upgrade(head.status, method):
             owner = self._owner()
             if owner is not None:
                 owner.track_upgraded(self)
             reply.upgraded = self
-        elif exchange.response.done:
+        elif done:
             reply.content = _join(exchange.received)
             self.finish()
         else:

@@ -497,6 +497,20 @@ def test_W03_a_417_after_the_body_sends_again_what_can_go_again(impatient, clien
     assert [payload_of(request) for request in server.requests] == [b"again"] * 2
 
 
+def test_W03_a_417_is_sent_again_with_the_same_credentials(impatient, client):
+    calls = []
+
+    def authorize(request) -> None:
+        calls.append(request)
+        request.headers["X-Token"] = f"token {len(calls)}"
+
+    with ScriptedServer.serving(EXPECTATION_FAILED, OK) as server:
+        got = client.post(server.url(), b"again", expect_continue=True, auth=authorize)
+        assert got.body == b"ok"
+    assert [field(request, "x-token") for request in server.requests] == ["token 1"] * 2
+    assert len(calls) == 1
+
+
 def test_W03_a_417_after_a_body_that_cannot_go_again_is_the_answer(impatient, client):
     with ScriptedServer.serving(EXPECTATION_FAILED, OK) as server:
         rows = (row for row in [b"once"])
