@@ -19,7 +19,7 @@ from restkit.connections.reply import Reply
 from restkit.cookies.cookies import Cookies
 from restkit.errors import Error, PayloadNotReplayable, TransportError, drop_tracebacks
 from restkit.log import get_logger
-from restkit.message.request import Request
+from restkit.message.request import Request, check_method
 from restkit.message.response import HttpResponse
 from restkit.payload.base import Payload, can_send
 from restkit.payload.spooled import spool_payload
@@ -92,6 +92,8 @@ class Call:
         attempt = copy(request)
         if auth is not None and _may_set_authorization(request):
             auth.authorize(attempt)
+            # Checked at once: an error or a log line must not repeat control characters.
+            attempt.method = check_method(attempt.method)
         if cookies is not None:
             cookies.add_to_request(attempt)
         return attempt

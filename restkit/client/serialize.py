@@ -38,7 +38,7 @@ def serialize_request(
     request, for what cannot be sent.
     """
     if type(request.method) is not str or request.method not in KNOWN_METHODS:
-        # Credentials may have changed it; a member of an enum is equal to its value.
+        # It may have been set after the request was checked; an enum member equals its value.
         request.method = check_method(request.method)
     try:
         on_sent = None if settings.progress is None else settings.progress.sent

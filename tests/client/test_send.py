@@ -85,6 +85,7 @@ def test_method_that_credentials_made_invalid_is_not_sent(method):
         with pytest.raises(RequestError, match="the method must be a word") as caught:
             client.get(server.url())
         assert caught.value.sent == "nothing"
+        assert "\n" not in str(caught.value)
         assert not server.requests
 
 
