@@ -50,7 +50,7 @@ USER_AGENT = f"restkit/{__version__}"
 class Client:
     """Sends requests, and keeps connections and cookies. May be shared by threads.
 
-    Takes the options of a call as defaults for its calls, and these for all calls together:
+    Takes the options of a call as defaults, and these options that apply to all calls:
     ``headers``, ``params``, ``base_url`` (the start of relative URLs), ``cookies`` (a jar, or
     False for none), ``trust_env`` (read proxies and trusted certificates from the environment),
     ``uds`` (the path of a Unix socket), ``source_address``, ``socket_options``, ``connect`` (a
@@ -143,7 +143,7 @@ class Client:
         return self._send(request, settings)
 
     def send(self, request: Request) -> HttpResponse:
-        """Send a request that exists already, with the default options of this Client."""
+        """Send a Request object with the default options of this Client."""
         return self._send_filtered(request, self._settings)
 
     def _send_filtered(self, request: Request, settings: Settings) -> HttpResponse:
@@ -246,11 +246,11 @@ class Client:
         """Send an OPTIONS request; see ``request``."""
         return self.request(url, "OPTIONS", payload, headers, **options)
 
-    # The end
+    # Closing
 
     @property
     def closed(self) -> bool:
-        """Whether the Client was closed: it sends nothing then."""
+        """Whether the Client is closed. A closed Client cannot send requests."""
         return self._pool.closed
 
     def close(self) -> None:
@@ -274,12 +274,12 @@ def _default_headers(given: GivenHeaders | None) -> tuple[Headers, frozenset[str
     suppressed = NO_NAMES
     if given is not None:
         headers, suppressed = merge_headers(headers, given)
-    # Every request gets a copy: render them once.
+    # Render them once: every request gets a copy.
     headers.lines()
     headers.names()
     return headers, suppressed
 
 
 def _uses_url_credentials(auth: Auth | None, has_auth: bool) -> bool:
-    """Whether user info in a URL is used: not with ``auth=`` of the call, but before netrc."""
+    """Whether to use the user info of a URL: it replaces netrc, but not ``auth=`` of the call."""
     return not has_auth if auth is None else auth.every_origin

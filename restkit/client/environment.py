@@ -18,9 +18,9 @@ def apply_environment(settings: Settings, environ: Mapping[str, str]) -> Setting
     has_own_sockets = settings.network.uds is not None or settings.network.connect is not None
     if proxies and not has_own_sockets:
         settings = settings.replace(proxy=proxies)
-    trusted = read_ca_paths(environ)
-    if trusted is not None:
-        settings = settings.replace(tls=settings.tls._replace(verify=trusted))
+    ca_paths = read_ca_paths(environ)
+    if ca_paths is not None:
+        settings = settings.replace(tls=settings.tls._replace(verify=ca_paths))
     return settings
 
 
@@ -38,7 +38,7 @@ def make_network(
     socket_options: Iterable[SocketOption],
     connect: Connect | None,
 ) -> Network:
-    """Return how sockets are opened; raise RequestError for options that conflict."""
+    """Return the options for opening sockets; raise RequestError if they conflict."""
     if connect is not None:
         _check_connect(connect, uds, source_address)
     if uds is not None and source_address is not None:
@@ -96,7 +96,10 @@ def _is_c_int(value: object) -> bool:
 
 
 def parse_resolve(resolve: Mapping[str, str] | None) -> Mapping[str, str] | None:
-    """Return ``resolve=`` by host as in URLs, or by host and port; RequestError for bad entries."""
+    """Return ``resolve=`` with normalized keys, ``host`` or ``host:port``.
+
+    Raises RequestError for an invalid host or address.
+    """
     if resolve is None:
         return None
     if not isinstance(resolve, Mapping):

@@ -235,11 +235,11 @@ def test_a_range_is_asked_for_without_a_coding_unless_the_caller_says_otherwise(
         ({"timeout": Timeout(idle=0)}, "Timeout.idle must be .*; got 0"),
         ({"timeout": Timeout(total="x")}, "Timeout.total must be .*; got 'x'"),
         ({"decompress": 1}, "decompress must be True or False"),
-        ({"spool_size": -1}, "spool_size=-1"),
-        ({"spool_size": 1.5}, "spool_size=1.5"),
-        ({"spool_dir": 5}, "spool_dir=5"),
-        ({"max_body": "1"}, "max_body='1'"),
-        ({"expect_continue": "yes"}, "expect_continue='yes'"),
+        ({"spool_size": -1}, "spool_size must be .*; got -1"),
+        ({"spool_size": 1.5}, "spool_size must be .*; got 1.5"),
+        ({"spool_dir": 5}, "spool_dir must be .*; got 5"),
+        ({"max_body": "1"}, "max_body must be .*; got '1'"),
+        ({"expect_continue": "yes"}, "expect_continue must be .*; got 'yes'"),
     ],
 )
 def test_an_option_of_the_wrong_kind_is_a_request_error_that_names_it(
