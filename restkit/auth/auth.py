@@ -36,7 +36,7 @@ class Auth(ABC):
 
     @abstractmethod
     def authorize(self, request: Request) -> None:
-        """Set the credentials on ``request``, a copy for this attempt. It may set none."""
+        """Set the credentials on ``request``, a copy for this attempt, or leave it unchanged."""
 
     def answer(self, request: Request, response: HttpResponse) -> bool:  # noqa: ARG002
         """Learn from a 401; return whether another attempt can succeed."""

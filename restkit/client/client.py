@@ -34,7 +34,7 @@ from restkit.cookies.cookies import Cookies, as_cookies
 from restkit.headers import Headers
 from restkit.message.request import NO_NAMES, Request
 from restkit.message.response import HttpResponse
-from restkit.network.dial import get_ready
+from restkit.network.dial import import_early
 from restkit.network.options import Connect, SocketOption
 from restkit.url.query import Params, copy_params, merge_params
 from restkit.url.url import URL, join_uri, parse_url
@@ -81,7 +81,7 @@ class Client:
         resolve: Mapping[str, str] | None = None,
         **options: Unpack[CommonOptions],
     ) -> None:
-        get_ready()
+        import_early()
         network = make_network(uds, source_address, socket_options, connect)
         settings = Settings(network=network, resolve=parse_resolve(resolve))
         if check_bool("trust_env", trust_env):

@@ -6,7 +6,7 @@ import re
 from typing import Protocol, TypeAlias
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
-"""Bytes as they go on the wire: ``len()`` of it is their number (a memoryview is flat, of 'B')."""
+"""Bytes to send. ``len()`` is the number of bytes: a memoryview is flat, of format 'B'."""
 _FIELD_NAMES = re.compile(":[^:]*:")  # in the format of a structure, PEP 3118
 
 
@@ -29,7 +29,7 @@ def flat_view(value: object) -> memoryview:
     Bytes are copied only if they are not contiguous in the order in which they are counted.
     Raises TypeError for objects without a buffer and for arrays of Python objects.
     """
-    # The view that is cast can be released at once: each of the two holds the buffer.
+    # The uncast view can be released at once: the cast view holds the buffer too.
     with memoryview(value) as view:  # type: ignore[arg-type]  # raises if it has none
         if "O" in _FIELD_NAMES.sub("", view.format):
             raise TypeError("an array of Python objects cannot be sent: its bytes are addresses")
@@ -39,7 +39,7 @@ def flat_view(value: object) -> memoryview:
 
 
 def close_if_possible(source: object) -> None:
-    """Call the ``close()`` of an iterator that has one: a generator's runs its ``finally``."""
+    """Call ``close()`` if the iterator has it. For a generator, this runs its ``finally``."""
     close = getattr(source, "close", None)
     if close is not None:
         close()

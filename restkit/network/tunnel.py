@@ -37,7 +37,7 @@ def open_tunnel(sock: socket.socket, proxy: Proxy, target: str, seconds_left: Se
         raise
     except OSError as exc:
         raise ProxyError(
-            f"the proxy {proxy.where} broke the connection off when it was asked for a tunnel "
+            f"the proxy {proxy.where} dropped the connection when it was asked for a tunnel "
             f"to {target}: {_describe_error(exc)}"
         ) from exc
     if not 200 <= head.status < 300:
