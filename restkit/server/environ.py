@@ -1,8 +1,8 @@
 """Read the head of a request from a WSGI environ. Pure functions.
 
-PEP 3333 decodes the path, so that a ``%2F`` in it can no longer be distinguished from ``/``. Some servers
-also pass on the raw target (``RAW_URI``, ``REQUEST_URI``). That is used only when it
-agrees with the decoded path: middleware may have removed a part of the path, or rewritten it.
+PEP 3333 decodes the path, so that a ``%2F`` in it cannot be distinguished from ``/``. Some servers
+also pass on the raw target (``RAW_URI``, ``REQUEST_URI``). That is used only when it agrees with
+the decoded path: middleware may have removed a part of the path, or rewritten it.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ class RequestStream:
     ``BodyTooLarge`` after more than ``max_size`` bytes. If a handler does not catch them, the
     client gets the right response. ``length`` is the declared length, None if it is unknown.
 
-    It can be sent on as a payload, once, as it arrives and in the content codings in which it is received.
+    It can be sent on as a payload, once, as it arrives and with its content codings.
 
     >>> stream = RequestStream(io.BufferedReader(io.BytesIO(b'some text')))
     >>> stream.read(4), stream.get(), stream.get()
@@ -248,5 +248,5 @@ class _CountedInput(io.RawIOBase):
 
     def _disconnected_error(self, reason: str) -> ClientDisconnected:
         total = "" if self._length is None else f" of {format_size(self._length)}"
-        self._failure = f"the client went away after {self._received}{total} of its body{reason}"
+        self._failure = f"the client disconnected after {self._received}{total} of its body{reason}"
         return ClientDisconnected(self._failure)

@@ -107,8 +107,8 @@ class StreamingHTTPResponse(Response):
     """A response written by a function, which is called with it once for each request.
 
     It has the methods of a writable file that ``csv.writer``, ``zipfile`` and
-    ``shutil.copyfileobj`` call. ``status`` and ``headers`` may be changed before the first write. A given
-    ``Content-Length`` is dropped, since the length is not known.
+    ``shutil.copyfileobj`` call. ``status`` and ``headers`` may be changed before the first write. A
+    given ``Content-Length`` is dropped, because the length is not known.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """Match a request to a handler: the table of routes, path patterns, and checks of handlers.
 
-A path is matched after its segments are decoded. A ``/`` that was sent as ``%2F`` is inside a
-segment and does not separate segments: it is replaced by ENCODED_SLASH until the arguments are made.
+A path is matched after its segments are decoded. A ``/`` that was sent as ``%2F`` is part of a
+segment: it is replaced by ENCODED_SLASH until the arguments are made.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ _TYPES = {
     "int": _Parameter("-?[0-9]+", int),
     "number": _Parameter(r"-?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)", _to_finite_float),
     "alpha": _Parameter("[A-Za-z]+", str),
-    # No slash at the beginning, sent as / or %2F: os.path.join(folder, path) would leave the folder.
+    # No slash at the beginning, sent as / or %2F: os.path.join() would leave the folder.
     "path": _Parameter(f"[^/{ENCODED_SLASH}].*", str),
     "uuid": _Parameter("[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", UUID),
 }
