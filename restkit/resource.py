@@ -163,8 +163,8 @@ class Resource:
         **params: ParamValue,
     ) -> HttpResponse:
         """Send a POST request; see ``request``."""
-        given, merged = choose_payload(payload, body, data), merge_params(params, params_dict)
-        return self.request("POST", path, given, headers, merged, json=json)
+        content, merged = choose_payload(payload, body, data), merge_params(params, params_dict)
+        return self.request("POST", path, content, headers, merged, json=json)
 
     def put(
         self,
@@ -179,8 +179,8 @@ class Resource:
         **params: ParamValue,
     ) -> HttpResponse:
         """Send a PUT request; see ``request``."""
-        given, merged = choose_payload(payload, body, data), merge_params(params, params_dict)
-        return self.request("PUT", path, given, headers, merged, json=json)
+        content, merged = choose_payload(payload, body, data), merge_params(params, params_dict)
+        return self.request("PUT", path, content, headers, merged, json=json)
 
     def patch(
         self,
@@ -195,8 +195,8 @@ class Resource:
         **params: ParamValue,
     ) -> HttpResponse:
         """Send a PATCH request; see ``request``."""
-        given, merged = choose_payload(payload, body, data), merge_params(params, params_dict)
-        return self.request("PATCH", path, given, headers, merged, json=json)
+        content, merged = choose_payload(payload, body, data), merge_params(params, params_dict)
+        return self.request("PATCH", path, content, headers, merged, json=json)
 
     def request(
         self,
@@ -347,11 +347,11 @@ def merge_params(params: ParamsDict, params_dict: ParamsDict | None) -> ParamsDi
 
 def choose_payload(payload: object, body: object, data: object) -> object:
     """Return the payload that is given under one of three names; raise TypeError for two."""
-    given = {"payload": payload, "body": body, "data": data}
-    found = [name for name, value in given.items() if value is not None]
+    values = {"payload": payload, "body": body, "data": data}
+    found = [name for name, value in values.items() if value is not None]
     if len(found) > 1:
         raise TypeError(f"{' and '.join(found)} are both given; a request has one payload")
-    return given[found[0]] if found else None
+    return values[found[0]] if found else None
 
 
 def error_from(response: HttpResponse) -> ResourceError:

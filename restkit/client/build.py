@@ -101,10 +101,10 @@ def apply_payload_options(request: Request, settings: Settings) -> None:
 
 
 def _declare_content_type(headers: Headers, payload: Payload) -> Payload:
-    given = headers["content-type"]
-    payload = apply_content_type(payload, given)
-    declared = add_boundary(given, payload)
-    if declared != given:
+    content_type = headers["content-type"]
+    payload = apply_content_type(payload, content_type)
+    declared = add_boundary(content_type, payload)
+    if declared != content_type:
         headers["Content-Type"] = declared
     return payload
 

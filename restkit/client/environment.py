@@ -61,25 +61,25 @@ def _check_connect(connect: object, uds: object, source_address: object) -> None
         raise RequestError(f"connect and {other} are both given; connect opens sockets itself")
 
 
-def _check_source_address(given: object) -> tuple[str, int] | None:
-    if given is None:
+def _check_source_address(value: object) -> tuple[str, int] | None:
+    if value is None:
         return None
-    if isinstance(given, (tuple, list)) and len(given) == 2:
-        host, port = given
+    if isinstance(value, (tuple, list)) and len(value) == 2:
+        host, port = value
         is_host = isinstance(host, str) and host.isascii() and host.isprintable()
         if is_host and isinstance(port, int) and 0 <= port <= 65535:
             return host, port
     raise RequestError(
-        f"source_address must be (address, port), with port 0 for any; got {given!r:.60}"
+        f"source_address must be (address, port), with port 0 for any; got {value!r:.60}"
     )
 
 
-def _check_socket_options(given: object) -> tuple[SocketOption, ...]:
-    if not isinstance(given, Iterable):
+def _check_socket_options(value: object) -> tuple[SocketOption, ...]:
+    if not isinstance(value, Iterable):
         raise RequestError(
-            f"socket_options must be a list of (level, option, value); got {given!r:.60}"
+            f"socket_options must be a list of (level, option, value); got {value!r:.60}"
         )
-    return tuple(_check_socket_option(option) for option in given)
+    return tuple(_check_socket_option(option) for option in value)
 
 
 def _check_socket_option(option: object) -> SocketOption:

@@ -49,16 +49,16 @@ def serialize_request(
     names = headers.names()
     expects = False
     if body is not None or "expect" in names:
-        given = "expect" in names and headers["expect"].lower() == "100-continue"
+        caller_expects = "expect" in names and headers["expect"].lower() == "100-continue"
         expects = (
             allow_expect
             and body is not None
-            and _needs_continue(body.payload, settings, given=given)
+            and _needs_continue(body.payload, settings, caller_expects=caller_expects)
         )
-        if given and not expects:
+        if caller_expects and not expects:
             headers = headers.copy()
             del headers["expect"]
-        elif expects and not given:
+        elif expects and not caller_expects:
             fields.append(("Expect", "100-continue"))
     lines = headers.lines()
     if "host" not in names:
@@ -81,15 +81,15 @@ def serialize_request(
     )
 
 
-def _needs_continue(payload: Payload, settings: Settings, *, given: bool) -> bool:
+def _needs_continue(payload: Payload, settings: Settings, *, caller_expects: bool) -> bool:
     """Whether to wait for 100 Continue before the payload is sent (RFC 9110 10.1.1).
 
     By default only if the server may send a challenge and the payload can be sent only once.
     """
     if payload.length == 0:
         return False
-    if settings.expect_continue is not None or given:
-        return given or bool(settings.expect_continue)
+    if settings.expect_continue is not None or caller_expects:
+        return caller_expects or bool(settings.expect_continue)
     auth = settings.auth
     return auth is not None and auth.answers_challenges and not payload.replayable
 
@@ -188,5 +188,5 @@ def _payload_fields(request: Request, payload: Payload) -> Fields:
     """Return the payload's own header fields that the caller neither gave nor suppressed."""
     headers = Headers(payload.headers)
     check_payload_fields(payload, headers)
-    given = request.given_names
-    return [(name, value) for name, value in headers.pairs() if name.lower() not in given]
+    excluded = request.given_names
+    return [(name, value) for name, value in headers.pairs() if name.lower() not in excluded]

@@ -179,13 +179,13 @@ def add_boundary(content_type: str, payload: Payload) -> str:
         )
     if not media_type.startswith("multipart/"):
         return content_type
-    given = _BOUNDARY.search(content_type)
-    if given is None:
+    boundary = _BOUNDARY.search(content_type)
+    if boundary is None:
         return f"{content_type.rstrip('; ')}; boundary={payload.boundary}"
-    if given[2] != payload.boundary:
+    if boundary[2] != payload.boundary:
         raise RequestError(
-            f"the Content-Type has the boundary {given[2]!r}, but the form has its own: leave the "
-            "boundary out, it is added"
+            f"the Content-Type has the boundary {boundary[2]!r}, but the form has its own: leave "
+            "the boundary out, it is added"
         )
     return content_type
 

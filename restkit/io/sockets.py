@@ -60,7 +60,7 @@ _CONNECTION_ERRORS = frozenset(
 class NonBlockingSocket:
     """A connected socket that never blocks, the base of the client's and the server's transport.
 
-    Sending and receiving do what is possible at once and report how much that was. A subclass
+    Sending and receiving do what is possible at once, and return the number of bytes. A subclass
     adds the waits, and two hooks that make its errors: ``_connection_error(exc)`` for an OSError
     of the connection, and ``_closed_error()`` for a connection that this side has closed.
     ``aborted`` is True once another thread has closed the connection.

@@ -214,7 +214,7 @@ def _make_urllib3_connection(progress: DialProgress) -> HTTPConnection:
     else:
         progress.handshake = Handshake(route.tls)
         context = progress.handshake.as_context()
-        # urllib3 would match names itself if the context has been told not to.
+        # urllib3 would match names itself if check_hostname of the context is off.
         names: Literal[False] | None = None if context.check_hostname else False
         connection = HTTPSConnection(
             route.host, route.port, ssl_context=context, assert_hostname=names
@@ -360,8 +360,8 @@ def _timeout_error(exc: TimeoutError, progress: DialProgress) -> Error:
 
 
 def _resolver_error(exc: socket.gaierror, progress: DialProgress) -> Error:
-    given = progress.route.address
-    name = "this name" if given is None else f"{given}, its address in resolve="
+    address = progress.route.address
+    name = "this name" if address is None else f"{address}, its address in resolve="
     reason = describe_os_error(exc)
     return progress.error(ConnectError, f"{progress.peer}: no address for {name}: {reason}")
 

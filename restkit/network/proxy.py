@@ -228,11 +228,11 @@ def _make_fields(
     username: str | None,
     password: str | None,
 ) -> tuple[tuple[str, str], ...]:
-    given = Headers(headers)
-    if username is None or "proxy-authorization" in given.names():
-        return tuple(given.pairs())
+    fields = Headers(headers)
+    if username is None or "proxy-authorization" in fields.names():
+        return tuple(fields.pairs())
     encoded = b2a_base64(f"{username}:{password}".encode(), newline=False).decode()
-    return ("Proxy-Authorization", f"Basic {encoded}"), *given.pairs()
+    return ("Proxy-Authorization", f"Basic {encoded}"), *fields.pairs()
 
 
 def _quote_url(url: object) -> str:

@@ -46,7 +46,7 @@ def open_socks_tunnel(
 
     ``proxy`` and ``target`` are hosts and ports, ``credentials`` the user name and password.
     ``sock`` itself is detached, or closed on any exception. Raises ProxyError, RequestError if
-    the proxy cannot be asked for the target, and TimeoutError when ``seconds_left`` does or the
+    the request for the target cannot be encoded, and TimeoutError when ``seconds_left`` does or the
     timeout of the socket is over.
     """
     negotiation = _negotiation_class()(sock.family, sock.type, sock.proto, sock.detach())
@@ -85,7 +85,7 @@ def _negotiate(
         raise
     except OSError as exc:
         raise ProxyError(
-            f"the proxy {name} dropped the connection when it was asked for {where}: "
+            f"the proxy {name} dropped the connection during the request for {where}: "
             f"{exc.strerror or exc}"
         ) from exc
     return socket.socket(fileno=negotiation.detach())

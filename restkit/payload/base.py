@@ -48,7 +48,7 @@ class Payload(ABC):
 
     @abstractmethod
     def chunks(self) -> Iterator[Buffer]:
-        """Yield the bytes from the first one on; close in ``finally`` what was opened.
+        """Yield the bytes from the first one on; close opened resources in ``finally``.
 
         Chunks may be empty, and of any size. A chunk may be changed or released as soon as the
         next one is requested.
