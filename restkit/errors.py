@@ -7,8 +7,8 @@
     │ ├ InvalidUrl
     │ └ InvalidHeader
     ├ PayloadError          your payload
-    │ ├ PayloadLengthError      it has more or fewer bytes than announced
-    │ └ PayloadNotReplayable    it can be sent once, and has been started
+    │ ├ PayloadLengthError      it has more or fewer bytes than declared
+    │ └ PayloadNotReplayable    it can be sent once, and was started
     ├ TransportError        the network
     │ ├ ConnectError
     │ ├ TLSError
@@ -26,8 +26,8 @@
     │ └ IntegrityError
     ├ RedirectLimit         a redirect loop
     ├ AlreadyRead           a second use of a single-pass stream
-    ├ ClientDisconnected    at the server: the client went away
-    └ ResourceError         an HTTP status, raised where you asked for it
+    ├ ClientDisconnected    at the server: the client disconnected
+    └ ResourceError         an HTTP status, raised at your request
       ├ ResourceNotFound
       ├ Unauthorized
       ├ ResourceGone
@@ -84,7 +84,7 @@ class ReceivedResponse(Protocol):
 class Error(Exception):
     """The base class: ``except restkit.Error`` catches every error of restkit.
 
-    ``sent`` says how much of the request was sent (``'nothing'``, ``'part'``, ``'all'``; None
+    ``sent`` is the part of the request that was sent (``'nothing'``, ``'part'``, ``'all'``; None
     without a request), so that a caller can decide on another attempt. ``request`` and
     ``response`` are set when they are known. ``history`` lists the earlier attempts of the call
     in order: responses (redirects, challenges, retried statuses) and errors.
@@ -147,18 +147,18 @@ def copy_without_traceback(exc: _E) -> _E:
 
     A traceback keeps the frames of every caller alive, and their variables with them.
     """
-    one = copy(exc)
+    copied = copy(exc)
     cause = exc.__cause__
-    one.__cause__ = None if cause is None else copy_without_traceback(cause)
-    return one
+    copied.__cause__ = None if cause is None else copy_without_traceback(cause)
+    return copied
 
 
 def drop_tracebacks(exc: BaseException) -> None:
     """Remove the tracebacks of an exception and its causes, before it is kept in a history."""
-    one: BaseException | None = exc
-    while one is not None:
-        one.__traceback__ = None
-        one = one.__cause__ or one.__context__
+    current: BaseException | None = exc
+    while current is not None:
+        current.__traceback__ = None
+        current = current.__cause__ or current.__context__
 
 
 class RequestError(Error):
@@ -182,7 +182,7 @@ class PayloadError(Error):
 
 
 class PayloadLengthError(PayloadError):
-    """The payload has more or fewer bytes than announced; the connection was closed."""
+    """The payload has more or fewer bytes than declared; the connection was closed."""
 
 
 class PayloadNotReplayable(PayloadError):
@@ -257,7 +257,7 @@ class IntegrityError(ResponseError):
 
 
 class RedirectLimit(Error):
-    """A redirect that the options forbid: one too many, or from https to http."""
+    """A redirect that the options forbid: too many redirects, or from https to http."""
 
 
 class AlreadyRead(Error):
@@ -265,15 +265,15 @@ class AlreadyRead(Error):
 
 
 class ClientDisconnected(Error):
-    """At the server: the client went away before its request was complete."""
+    """At the server: the client disconnected before its request was complete."""
 
 
 class ResourceError(Error):
-    """A status of 400 or more, where the caller asked for an error.
+    """A status of 400 or more, if the caller wants an error for it.
 
-    ``message`` is the text of the body (at most 64 KiB) where a ``Resource`` raised it, and the
-    status line where ``raise_for_status()`` did, which reads no body. ``str()`` gives method,
-    URL, status line and the first 200 characters of the body.
+    ``message`` is the text of the body (at most 64 KiB) if a ``Resource`` raised it. It is the
+    status line if ``raise_for_status()`` raised it, which does not read the body. ``str()`` returns
+    method, URL, status line and the first 200 characters of the body.
     """
 
     def __str__(self) -> str:
@@ -299,7 +299,7 @@ class ResourceError(Error):
 
 
 def _to_one_line(text: str) -> str:
-    """Make a server's text harmless in a log or on a terminal."""
+    """Return a server's text without line breaks and control characters, for a log or terminal."""
     words = " ".join(text.split())
     return "".join(c if c.isprintable() else "\ufffd" for c in words)
 
@@ -321,7 +321,7 @@ class RequestFailed(ResourceError):
 
 
 StatusError = ResourceError
-"""The name of ``ResourceError`` in the terms of HTTP."""
+"""An alias of ``ResourceError``."""
 InvalidURL = InvalidUrl
 
 _ERROR_BY_STATUS: dict[int, type[ResourceError]] = {

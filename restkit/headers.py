@@ -1,7 +1,7 @@
 """Header fields: ordered, case-insensitive, checked.
 
 Text is latin-1 in both directions. RFC 9110 5.5 leaves octets above ASCII to the recipient;
-latin-1 is the one reading that loses none of them.
+latin-1 is the only decoding that keeps all of them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _Field: TypeAlias = "tuple[str, str, str]"  # the name in lower case, the name, 
 HOP_BY_HOP_HEADERS = frozenset(
     "connection keep-alive proxy-connection te trailer transfer-encoding upgrade".split()
 )
-"""Names, in lower case, of the fields that concern one connection only (RFC 9110 7.6.1)."""
+"""The lower-case names of fields that apply to one connection only (RFC 9110 7.6.1)."""
 
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _FORBIDDEN = re.compile("[\r\n\0]")
@@ -82,13 +82,13 @@ class Headers(MutableMapping[str, str]):
 
     def get_all(self, name: str) -> list[str]:
         """Return every value of the name, in order; an empty list if there is none."""
-        low = name.lower()
-        return [value for key, _, value in self._fields if key == low]
+        lower_name = name.lower()
+        return [value for key, _, value in self._fields if key == lower_name]
 
     def names(self) -> frozenset[str]:
         """Return the set of names, in lower case."""
         if self._names is None:
-            self._names = frozenset([low for low, _, _ in self._fields])
+            self._names = frozenset([lower_name for lower_name, _, _ in self._fields])
         return self._names
 
     def lines(self) -> str:
@@ -111,11 +111,11 @@ class Headers(MutableMapping[str, str]):
 
     def __setitem__(self, name: str, value: HeaderValue) -> None:
         field = _make_field(name, value)
-        low = field[0]
+        lower_name = field[0]
         self._clear_caches()
         for index, (key, _, _) in enumerate(self._fields):
-            if key == low:
-                rest = [other for other in self._fields[index + 1 :] if other[0] != low]
+            if key == lower_name:
+                rest = [other for other in self._fields[index + 1 :] if other[0] != lower_name]
                 self._fields[index:] = [field, *rest]
                 return
         self._fields.append(field)
@@ -123,9 +123,9 @@ class Headers(MutableMapping[str, str]):
     def __delitem__(self, name: str) -> None:
         if name not in self:
             raise KeyError(name)
-        low = name.lower()
+        lower_name = name.lower()
         self._clear_caches()
-        self._fields = [field for field in self._fields if field[0] != low]
+        self._fields = [field for field in self._fields if field[0] != lower_name]
 
     def __contains__(self, name: object) -> bool:
         if not isinstance(name, str):
@@ -134,9 +134,9 @@ class Headers(MutableMapping[str, str]):
 
     def __iter__(self) -> Iterator[str]:
         seen: set[str] = set()
-        for low, name, _ in self._fields:
-            if low not in seen:
-                seen.add(low)
+        for lower_name, name, _ in self._fields:
+            if lower_name not in seen:
+                seen.add(lower_name)
                 yield name
 
     def __len__(self) -> int:
@@ -155,15 +155,15 @@ class Headers(MutableMapping[str, str]):
     def _by_name(self) -> dict[str, list[str]]:
         """Return the values of each name. The order of different names is free (RFC 9110 5.3)."""
         values: dict[str, list[str]] = {}
-        for low, _, value in self._fields:
-            values.setdefault(low, []).append(value)
+        for lower_name, _, value in self._fields:
+            values.setdefault(lower_name, []).append(value)
         return values
 
     __hash__ = None  # type: ignore[assignment]  # a mutable mapping has no hash
 
     def __repr__(self) -> str:
-        shown = [(name, "..." if is_secret(name) else value) for _, name, value in self._fields]
-        return f"Headers({shown!r})"
+        redacted = [(name, "..." if is_secret(name) else value) for _, name, value in self._fields]
+        return f"Headers({redacted!r})"
 
     def __reduce__(self) -> tuple[type[Headers], tuple[list[tuple[str, str]]]]:
         return Headers, (self.pairs(),)

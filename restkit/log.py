@@ -1,7 +1,7 @@
 """The logger ``restkit``, and set_logging.
 
-It logs one line for each exchange, at DEBUG and without secrets. ``logging`` is imported with the
-first exchange: urllib3, which is imported then, imports it too.
+restkit logs one line for each exchange, at DEBUG and without secrets. ``logging`` is imported with
+the first exchange: urllib3, which is imported then, imports it too.
 """
 
 from __future__ import annotations

@@ -18,10 +18,10 @@ _STEP = 256 * 1024  # bytes between two reports
 class Progress(NamedTuple):
     """Callbacks for bytes sent and bytes received; called on the thread that sends or receives.
 
-    Payload bytes are counted when they have left, body bytes as they arrive, before they are
-    decoded. A callback gets the count so far first, then one each time another 256 KiB have
-    passed, however small the chunks, and the whole at the end. A payload that is sent again
-    begins again at 0. An exception of a callback reaches the caller and closes the connection.
+    Payload bytes are counted when they were sent, body bytes when they are received, before they
+    are decoded. A callback is called at the start, after every 256 KiB, and at the end. A payload
+    that is sent again begins again at 0. An exception of a callback reaches the caller and closes
+    the connection.
 
     >>> from restkit import Client
     >>> from restkit.testing import LocalServer
@@ -66,7 +66,7 @@ def as_progress(value: object) -> Progress | None:
 
 
 class ProgressPayload(TransparentWrapper):
-    """A payload that reports what was sent, in chunks of at most 256 KiB."""
+    """A payload that reports the bytes sent, in chunks of at most 256 KiB."""
 
     def __init__(self, payload: Payload, callback: ProgressCallback) -> None:
         super().__init__(payload)
@@ -78,10 +78,10 @@ class ProgressPayload(TransparentWrapper):
         try:
             self._callback(0, total)
             for chunk in chunks:
-                for part in (chunk,) if len(chunk) <= _STEP else _split(chunk):
-                    size = len(part)
-                    yield part
-                    # The sender asks for the next part after this one has left.
+                for step in (chunk,) if len(chunk) <= _STEP else _split(chunk):
+                    size = len(step)
+                    yield step
+                    # The sender requests the next chunk after it has sent this one.
                     done += size
                     if done - reported >= _STEP:
                         self._callback(reported := done, total)
@@ -95,15 +95,15 @@ class ProgressPayload(TransparentWrapper):
 
 
 def _split(chunk: Buffer) -> Iterator[Buffer]:
-    # Each view is released before the next part: the owner may then resize its buffer.
+    # Each view is released before the next one, so that the owner may then resize its buffer.
     with memoryview(chunk) as view:
         for start in range(0, len(view), _STEP):
-            with view[start : start + _STEP] as part:
-                yield part
+            with view[start : start + _STEP] as step:
+                yield step
 
 
 class ProgressSource:
-    """The source of a body that reports what was received."""
+    """A source of a body that reports the bytes received."""
 
     def __init__(
         self, source: Source, callback: ProgressCallback, received: int, total: int | None

@@ -11,8 +11,8 @@ _PORT = re.compile("[^/?#]*")
 _PORT_NUMBER = re.compile("[0-9]{0,5}")
 _IPV6_ADDRESS = re.compile("[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
 _PARAM = re.compile("([?&;])([^=&;]+)=[^&;]+")
-# A name is secret by a part of it, by one of its words, or as a whole. "sort_key" is hidden without
-# need, which is a small loss; "country_code", "author" and "keyword" are shown.
+# A name is secret by a part of it, by one of its words, or as a whole. "sort_key" is hidden
+# unnecessarily, which does no harm; "country_code", "author" and "keyword" are shown.
 _SECRET_PART = re.compile(
     "token|secret|passw|passphrase|pwd|signature|credential|sess(?:ion|id)|jwt|hmac|authoriz|cookie|"
     "verifier|(?:api|app|access|auth|private|subscription)key"
@@ -23,9 +23,9 @@ _WORD = re.compile("[A-Z]?[a-z0-9]+|[A-Z0-9]+")
 
 
 def redact_url(url: str) -> str:
-    """Return a URL that has no user info without its fragment and its secret parameters.
+    """Return a URL without its fragment and the values of its secret parameters.
 
-    A secret in the path is not found: it looks like the rest of the path.
+    The URL must have no user info. Secrets in the path are not found.
 
     >>> redact_url('http://host/path?page=2&api_key=abc#top')
     'http://host/path?page=2&api_key=***'

@@ -48,11 +48,11 @@ class Resource:
     ``Unauthorized`` for 401 and 403, ``ResourceGone`` for 410, ``RequestFailed`` for others.
     Other keywords of a method are parameters of the query; a list gives one for each item. A
     parameter with the name of an argument or an option goes into ``params_dict``. ``body`` and
-    ``data`` are other names of ``payload``.
+    ``data`` are aliases of ``payload``.
 
     Give a ``client`` to share its connections. Without one the Resource makes its own, which
-    ``close()`` or leaving ``with`` closes. The options are those of the new Client; beside a given
-    client they are options of the calls of this Resource. Subclass it to write the client of an
+    ``close()`` or leaving ``with`` closes. The options are those of the new Client. With a given
+    client, they are options of the calls of this Resource. Subclass it to write the client of an
     API, and override ``make_params``, ``make_headers``, ``make_error``, ``unauthorized``.
 
     >>> with Resource('http://host/db/', timeout=5) as db:
@@ -61,7 +61,7 @@ class Resource:
     """
 
     response_class: type[HttpResponse] | None = None
-    """The class of the responses, a subclass of ``HttpResponse``; None for that itself."""
+    """The class of the responses, a subclass of ``HttpResponse``; None for ``HttpResponse``."""
 
     basic_auth_url: bool = True
     """Whether user name and password in the URI are sent as Basic credentials."""
@@ -89,7 +89,7 @@ class Resource:
         """The URL as text, without credentials."""
         return str(self._url)
 
-    # Other places
+    # Other URIs
 
     def __call__(self, *path: str | None) -> Self:
         """Return the resource at ``path`` below this one; it shares the client."""
@@ -163,8 +163,8 @@ class Resource:
         **params: ParamValue,
     ) -> HttpResponse:
         """Send a POST request; see ``request``."""
-        given, merged = choose_payload(payload, body, data), merge_params(params, params_dict)
-        return self.request("POST", path, given, headers, merged, json=json)
+        content, merged = choose_payload(payload, body, data), merge_params(params, params_dict)
+        return self.request("POST", path, content, headers, merged, json=json)
 
     def put(
         self,
@@ -179,8 +179,8 @@ class Resource:
         **params: ParamValue,
     ) -> HttpResponse:
         """Send a PUT request; see ``request``."""
-        given, merged = choose_payload(payload, body, data), merge_params(params, params_dict)
-        return self.request("PUT", path, given, headers, merged, json=json)
+        content, merged = choose_payload(payload, body, data), merge_params(params, params_dict)
+        return self.request("PUT", path, content, headers, merged, json=json)
 
     def patch(
         self,
@@ -195,8 +195,8 @@ class Resource:
         **params: ParamValue,
     ) -> HttpResponse:
         """Send a PATCH request; see ``request``."""
-        given, merged = choose_payload(payload, body, data), merge_params(params, params_dict)
-        return self.request("PATCH", path, given, headers, merged, json=json)
+        content, merged = choose_payload(payload, body, data), merge_params(params, params_dict)
+        return self.request("PATCH", path, content, headers, merged, json=json)
 
     def request(
         self,
@@ -234,11 +234,11 @@ class Resource:
     # Hooks for subclasses
 
     def make_params(self, params: dict[str, ParamValue]) -> Params:
-        """Return the parameters to send; the hook may change the dict of those of a call."""
+        """Return the parameters to send. May change ``params``, the parameters of the call."""
         return params
 
     def make_headers(self, headers: HeaderPairs) -> GivenHeaders:
-        """Return the headers to send; the hook may change the list, which holds those of a call."""
+        """Return the headers to send. May change ``headers``, the headers of the call."""
         return headers
 
     def make_error(self, response: HttpResponse) -> ResourceError:
@@ -254,7 +254,7 @@ class Resource:
         del response
         return True
 
-    # Inside
+    # Internals
 
     def _send(
         self,
@@ -269,8 +269,8 @@ class Resource:
         options = dict(self._options)
         if self.response_class is not None:
             options["response_class"] = self.response_class
-        if chosen := self.make_params(dict(params)):
-            options["params"] = chosen
+        if sent_params := self.make_params(dict(params)):
+            options["params"] = sent_params
         fields = self.make_headers([] if headers is None else headers.copy())
         response = self.client.request(url, method, body, fields or None, **options)
         if earlier is not None:
@@ -279,17 +279,17 @@ class Resource:
 
     def _join(self, *path: str | None) -> URL:
         """Return the URL of a path; raise InvalidUrl for one that would leak credentials."""
-        url, own = join_uri(self._url, *path), self._url
-        if url.origin != own.origin:
+        url, base = join_uri(self._url, *path), self._url
+        if url.origin != base.origin:
             raise InvalidUrl(
-                f"{redact_url(str(url))} has another origin than {redact_url(str(own))}; use the "
+                f"{redact_url(str(url))} has another origin than {redact_url(str(base))}; use the "
                 "client of the Resource for other origins"
             )
-        if url.username is None and own.username is not None:
-            return URL(*url.origin, url.target, url.fragment, own.username, own.password)
+        if url.username is None and base.username is not None:
+            return URL(*url.origin, url.target, url.fragment, base.username, base.password)
         return url
 
-    # The end
+    # Closing
 
     def close(self) -> None:
         """Close the client, unless it was given to this Resource."""
@@ -307,7 +307,7 @@ class Resource:
 
 
 def _payload_to_resend(body: Payload | None, refused: HttpResponse) -> Payload | None:
-    """Return the payload, or its spooled copy, for a second request; raise where it was spent."""
+    """Return the payload, or its spooled copy, to send it again; raise if that is impossible."""
     if not can_send(body):
         body = refused.request.payload or body
     release_for_resend(refused, body, "with other credentials")
@@ -328,7 +328,7 @@ def check_call_options(options: dict[str, Any]) -> dict[str, Any]:
 def merge_params(params: ParamsDict, params_dict: ParamsDict | None) -> ParamsDict:
     """Return the parameters of a call; raise TypeError for the name of an argument or option.
 
-    Such a keyword was meant as that: in the query it would have no effect, and be seen by all.
+    Such a keyword is probably a mistake: as a query parameter it would have no effect.
     """
     for name in params:
         if name in _PAYLOAD_NAMES:
@@ -347,11 +347,11 @@ def merge_params(params: ParamsDict, params_dict: ParamsDict | None) -> ParamsDi
 
 def choose_payload(payload: object, body: object, data: object) -> object:
     """Return the payload that is given under one of three names; raise TypeError for two."""
-    given = {"payload": payload, "body": body, "data": data}
-    found = [name for name, value in given.items() if value is not None]
+    values = {"payload": payload, "body": body, "data": data}
+    found = [name for name, value in values.items() if value is not None]
     if len(found) > 1:
         raise TypeError(f"{' and '.join(found)} are both given; a request has one payload")
-    return given[found[0]] if found else None
+    return values[found[0]] if found else None
 
 
 def error_from(response: HttpResponse) -> ResourceError:
@@ -359,7 +359,7 @@ def error_from(response: HttpResponse) -> ResourceError:
 
     Reads at most 64 KiB of the body, or what arrives within a second, through the spool: the
     response can still be read from its beginning. The timeouts of the call apply to a silent
-    body. Where the body breaks off, the message is what arrived, and the failure is the cause.
+    body. If the body ends early, the message is the received part, and the failure is the cause.
     """
     data, cause = _read_start(response)
     kind = error_for(response.status)

@@ -29,10 +29,10 @@ class Timeout(NamedTuple):
 
 
 class Deadline:
-    """The time that one call has left. It starts when it is made.
+    """The time limits of one call. They start when the object is made.
 
-    ``peer`` is the name of the server in messages. Each method takes the current action, also for
-    messages.
+    ``peer`` is the name of the server in messages. ``doing`` is the current action,
+    also for messages.
     """
 
     __slots__ = ("_ends_at", "_idle_ms", "peer", "started", "timeout")

@@ -360,7 +360,7 @@ def test_a_payload_that_does_not_keep_its_length_says_part_and_names_the_request
         peer.read_to_end()
 
     with ScriptedServer(script) as server, Client(timeout=10) as client:
-        with pytest.raises(PayloadLengthError, match="gave 3 of 10 bytes") as caught:
+        with pytest.raises(PayloadLengthError, match="produced 3 of 10 bytes") as caught:
             client.post(server.url(), iter([b"abc"]), {"Content-Length": 10})
         assert caught.value.sent == "part"
         assert caught.value.request.method == "POST"

@@ -62,7 +62,8 @@ def test_W13_connect_timeout_when_nothing_accepts(client):
             client.get(f"http://127.0.0.1:{port}/a", timeout=Timeout(connect=0.2, idle=FAR))
     error = caught.value
     assert error.message == (
-        f"127.0.0.1:{port}: still connecting when the 0.2 s of Timeout.connect were over: no answer"
+        f"127.0.0.1:{port}: still connecting when the 0.2 s of Timeout.connect were over: "
+        "no response"
     )
     assert str(error) == f"GET http://127.0.0.1:{port}/a: {error.message}"
     assert (error.sent, error.request.method, error.response) == ("nothing", "GET", None)

@@ -36,7 +36,7 @@ class Auth(ABC):
 
     @abstractmethod
     def authorize(self, request: Request) -> None:
-        """Set the credentials on ``request``, a copy for this attempt. It may set none."""
+        """Set the credentials on ``request``, a copy for this attempt, or leave it unchanged."""
 
     def answer(self, request: Request, response: HttpResponse) -> bool:  # noqa: ARG002
         """Learn from a 401; return whether another attempt can succeed."""
@@ -285,22 +285,22 @@ def read_logins(path: str | None) -> Logins:
     """
     from netrc import NetrcParseError, netrc
 
-    given = path or os.environ.get("NETRC") or None
-    name = given or "~/.netrc"
+    file_name = path or os.environ.get("NETRC") or None
+    shown_name = file_name or "~/.netrc"
     try:
         # It checks owner and permissions only if it is called without a name.
-        found = netrc(given)
+        found = netrc(file_name)
     except FileNotFoundError:
         return Logins({})
     except NetrcParseError as exc:
         # Not chained, and without its message: that repeats the word at which it failed, which is
         # the password if the word "password" before it is missing.
-        raise RequestError(f"{name}: {_explain_fault(exc.lineno)}") from None
+        raise RequestError(f"{shown_name}: {_explain_fault(exc.lineno)}") from None
     except UnicodeDecodeError:
         # Not chained: it contains the bytes.
-        raise RequestError(f"{name} must be text in UTF-8 or the locale's encoding") from None
+        raise RequestError(f"{shown_name} must be text in UTF-8 or the locale's encoding") from None
     except OSError as exc:
-        raise RequestError(f"{name} cannot be read: {exc.strerror}") from exc
+        raise RequestError(f"{shown_name} cannot be read: {exc.strerror}") from exc
     return Logins({host: (entry[0], entry[2] or "") for host, entry in found.hosts.items()})
 
 

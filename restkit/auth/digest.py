@@ -1,6 +1,6 @@
 """Digest authentication (RFC 7616): prove a password without sending it.
 
-The facts of a challenge are kept for its origin, so later requests need no 401 of their own. A
+The parameters of a challenge are kept for its origin, so that later requests need no 401. A
 session is replaced as a whole, and its counter counts in one step: threads share it without a lock,
 which a fork could leave locked. Threads that are challenged at once with the same nonce use one
 counter: starting at one again would be a replay (section 3.4.5).
@@ -57,7 +57,7 @@ class DigestAuth(Auth):
     answers_challenges = True
 
     def __init__(self, user: str, password: str) -> None:
-        # Not at the first challenge: see get_ready() in network/dial.py.
+        # Not at the first challenge: see import_early() in network/dial.py.
         import hashlib  # noqa: F401
         import secrets  # noqa: F401
 
@@ -76,7 +76,7 @@ class DigestAuth(Auth):
         covered = CoveredRequest(request.method, request.target)
         if challenge.covers_payload:
             if request.payload is not None and not request.payload.replayable:
-                return  # a 401 follows, for which answer() raises
+                return  # the server sends a 401, and answer() raises
             covered = covered._replace(payload_hash=hash_payload(challenge, request.payload))
         request.headers["Authorization"] = session.format_authorization(self._user, covered)
 
@@ -97,7 +97,7 @@ class DigestAuth(Auth):
 
     def _update_session(self, request: Request, challenge: DigestChallenge) -> None:
         """Continue the session of this nonce, or start one if there is none."""
-        key, scope = _NonceKey.of(challenge, request.url), _scope_of(challenge, request.url)
+        key, scope = _NonceKey.of(challenge, request.url), _find_scope(challenge, request.url)
         session, sent = self._by_nonce.get(key), _sent_parameters(request)
         # Requests may arrive in another order: only the last one shows that the session is invalid.
         if session and (sent.get("nonce"), sent.get("nc")) == (challenge.nonce, session.last_count):
@@ -118,8 +118,8 @@ class DigestAuth(Auth):
     def _is_rejected(self, request: Request, challenge: DigestChallenge) -> bool:
         """Whether the 401 means that user name or password are wrong.
 
-        It does not if the nonce is stale, or was accepted before: not every server reports that it
-        has expired. Nor does it if another thread has started a new session in the meantime.
+        False if the nonce is stale or was accepted before, because not every server reports that a
+        nonce has expired. False if another thread has started a new session in the meantime.
         """
         if "authorization" not in request.headers:
             return False
@@ -236,7 +236,7 @@ def _make_cnonce() -> str:
     return token_urlsafe(24)
 
 
-def _scope_of(challenge: DigestChallenge, url: URL) -> tuple[str, ...]:
+def _find_scope(challenge: DigestChallenge, url: URL) -> tuple[str, ...]:
     """Return the target prefixes of a protection space, within the origin of the challenge.
 
     Other origins in ``domain`` are ignored: they must send a challenge themselves.
@@ -295,27 +295,27 @@ def choose_challenge(challenges: Iterable[Challenge]) -> DigestChallenge | None:
 
 
 def _read_challenge(challenge: Challenge) -> DigestChallenge | None:
-    given = challenge.parameters
-    algorithm = given.get("algorithm")
+    parameters = challenge.parameters
+    algorithm = parameters.get("algorithm")
     base, in_session = _split_algorithm("MD5" if algorithm is None else algorithm)
     hash_name = _HASHES.get(base)
-    qops = frozenset(_SEPARATORS.split(given.get("qop", "").lower())) - {""}
+    qops = frozenset(_SEPARATORS.split(parameters.get("qop", "").lower())) - {""}
     supported = qops & {"auth", "auth-int"}
-    if challenge.scheme != "digest" or not given.keys() >= {"realm", "nonce"}:
+    if challenge.scheme != "digest" or not parameters.keys() >= {"realm", "nonce"}:
         return None
     if hash_name is None or not _is_available(hash_name) or bool(qops) > bool(supported):
         return None
     return DigestChallenge(
-        given["realm"],
-        given["nonce"],
-        given.get("opaque"),
+        parameters["realm"],
+        parameters["nonce"],
+        parameters.get("opaque"),
         algorithm,
         hash_name,
         in_session,
         supported,
-        given.get("userhash", "").lower() == "true",
-        given.get("stale", "").lower() == "true",
-        given.get("domain", ""),
+        parameters.get("userhash", "").lower() == "true",
+        parameters.get("stale", "").lower() == "true",
+        parameters.get("domain", ""),
     )
 
 
@@ -370,7 +370,7 @@ def format_authorization(
         fields.append(f"algorithm={challenge.algorithm}")
     fields.append(f"nonce={_quote(challenge.nonce)}")
     qop = _choose_qop(challenge, covered)
-    counted = (f"{count:08x}", cnonce, qop) if qop else ()
+    session_fields = (f"{count:08x}", cnonce, qop) if qop else ()
     if qop:
         fields += [f"nc={count:08x}", f"cnonce={_quote(cnonce)}", f"qop={qop}"]
     elif challenge.in_session:
@@ -379,7 +379,7 @@ def format_authorization(
         challenge,
         secret,
         _encode_field(challenge.nonce),
-        *counted,
+        *session_fields,
         _hash_request(challenge, covered),
     )
     fields.append(f"response={_quote(response)}")

@@ -35,7 +35,7 @@ class OAuth1(Auth):
     <OAuth1 HMAC-SHA1>
     """
 
-    __slots__ = ("_given", "_signer")
+    __slots__ = ("_options", "_signer")
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class OAuth1(Auth):
         nonce: str | None = None,
         timestamp: str | None = None,
     ) -> None:
-        given = {
+        options = {
             "client_key": client_key,
             "client_secret": client_secret,
             "resource_owner_key": resource_owner_key,
@@ -63,14 +63,14 @@ class OAuth1(Auth):
             "timestamp": timestamp,
         }
         check_credential("client_key", client_key)
-        for name, value in given.items():
+        for name, value in options.items():
             if value is not None:
                 check_credential(name, value)
         _check_method(signature_method)
         _check_realm(realm)
-        given["signature_method"] = signature_method
-        self._given = {**given, "rsa_key": rsa_key, "realm": realm}
-        self._signer: Any = _import_oauthlib().Client(**self._given)
+        options["signature_method"] = signature_method
+        self._options = {**options, "rsa_key": rsa_key, "realm": realm}
+        self._signer: Any = _import_oauthlib().Client(**self._options)
         if signature_method.startswith("RSA"):
             self._check_key()
 
@@ -81,7 +81,7 @@ class OAuth1(Auth):
             raise RequestError(
                 "the RSA methods need PyJWT and cryptography: pip install 'oauthlib[signedtoken]'"
             ) from exc
-        except Exception as exc:  # oauthlib passes on those of PyJWT and cryptography
+        except Exception as exc:  # oauthlib does not translate errors of PyJWT and cryptography
             raise RequestError("rsa_key must be a private RSA key in PEM") from exc
 
     def authorize(self, request: Request) -> None:
@@ -98,13 +98,13 @@ class OAuth1(Auth):
         request.headers["Authorization"] = signed["Authorization"]
 
     def __eq__(self, other: object) -> bool:
-        return self._given == other._given if isinstance(other, OAuth1) else NotImplemented
+        return self._options == other._options if isinstance(other, OAuth1) else NotImplemented
 
     def __hash__(self) -> int:
-        return hash(tuple(self._given.values()))
+        return hash(tuple(self._options.values()))
 
     def __repr__(self) -> str:
-        return f"<OAuth1 {self._given['signature_method']}>"
+        return f"<OAuth1 {self._options['signature_method']}>"
 
 
 def _import_oauthlib() -> ModuleType:

@@ -22,7 +22,7 @@ class _Mode(Enum):
 
 
 class Body:
-    """The bytes of a body that have arrived, in a spool, and the source of the rest.
+    """A received body: a spool with the bytes received so far, and the source of the rest.
 
     Each reader has a position of its own; readers may be in different threads. ``length`` is the
     length of the whole body if it is known in advance; ``payload_headers`` are sent with the body
@@ -52,10 +52,11 @@ class Body:
         self._discarded = 0
         self._error: BaseException | None = None
         self._closed = False
-        # _lock guards the state and is held briefly; _pulling is held while the source is waited
-        # for: spooled bytes can be read meanwhile. If both are taken, _pulling comes first.
+        # _lock guards the state and is held briefly. _source_lock is held while a thread waits for
+        # the source; other threads can read spooled bytes meanwhile. A thread that needs both takes
+        # _source_lock first.
         self._lock = RLock()
-        self._pulling = RLock()
+        self._source_lock = RLock()
         self._annotate_error = annotate_error
         if max_size is not None and max(spool.size, self.length or 0) > max_size:
             self._fail_as_too_large()
@@ -63,8 +64,8 @@ class Body:
     @property
     def is_complete(self) -> bool:
         """Whether the whole body is in the spool."""
-        arrived = self._source is None or self._spool.size == self.length
-        return arrived and not self._discarded and not self._closed
+        is_received = self._source is None or self._spool.size == self.length
+        return is_received and not self._discarded and not self._closed
 
     @property
     def is_unread(self) -> bool:
@@ -86,14 +87,14 @@ class Body:
         if not self.is_readable:
             raise self._unavailable_error()
 
-    # Through the spool
+    # Reads from the spool
 
     def read_into(self, position: int, view: memoryview) -> int:
         """Fill ``view`` from ``position`` on, reading the source if needed; return 0 at the end."""
         count = self._read_spooled(position, view)
         if count:
             return count
-        with self._pulling:
+        with self._source_lock:
             # Another reader may have spooled it meanwhile.
             while not (count := self._read_spooled(position, view)):
                 if position == self._spool.size:
@@ -104,7 +105,7 @@ class Body:
 
     def spool_all(self) -> int:
         """Read the whole body into the spool; return its size."""
-        with self._pulling:
+        with self._source_lock:
             with self._lock:
                 self._claim_for_spool()
             if self._source is not None or self._discarded or self._error is not None:
@@ -135,24 +136,24 @@ class Body:
         if self._discarded:
             raise self._unavailable_error()
         try:
-            # One guard for both: an interrupt between them must not lose the bytes.
+            # One try block for both: an interrupt between them must not lose the bytes.
             count = self._read_source(view)
             with self._lock:
-                self._claim_for_spool()  # it may have been closed meanwhile
+                self._claim_for_spool()  # the body may have been closed meanwhile
                 self._spool.append(view[:count])
         except BaseException as exc:
             self._fail(exc)
             raise
         return count
 
-    # Live
+    # Live reads
 
     def read_live_into(self, reader: object, position: int, view: memoryview) -> int:
         """Fill ``view`` from ``position`` on, from the spool or live; return 0 at the end."""
         with self._lock:
             if position < self._spool.size and self._mode is _Mode.SPOOLED:
                 return self._spool.read_into(position, view)
-        with self._pulling:
+        with self._source_lock:
             with self._lock:
                 self._claim_for_live(reader)
                 if position < self._spool.size:
@@ -171,7 +172,7 @@ class Body:
         with self._lock:
             if position < self._spool.size and self._mode is _Mode.SPOOLED:
                 return self._spool.read_at(position, CHUNK_SIZE)
-        with self._pulling:
+        with self._source_lock:
             with self._lock:
                 self._claim_for_live(reader)
                 if position < self._spool.size:
@@ -247,8 +248,8 @@ class Body:
         if not isinstance(exc, (Error, OSError)):
             exc = TransportError("reading the body was interrupted")
         self._annotate(exc)
-        # A copy is kept: the error that is raised holds its frames, and may hold the response,
-        # and so this body.
+        # Keep a copy: the raised error refers to its frames, and perhaps to the response, and so
+        # to this body.
         self._error = copy_without_traceback(exc)
         if isinstance(self._error, Error):
             self._error.response = None
@@ -256,10 +257,10 @@ class Body:
         if source is not None:
             source.close()
 
-    # The end
+    # Closing
 
     def close_live_reader(self, reader: object) -> None:
-        """Close the body if this is its live reader and bytes are left that nobody can read."""
+        """Close the body if ``reader`` is its live reader, so that no other can read the rest."""
         only_reader = self._mode is _Mode.LIVE or self._discarded
         if only_reader and self._live_reader is reader and self._source is not None:
             self.close()
@@ -267,17 +268,16 @@ class Body:
     def skip(self, limit: int) -> None:
         """Discard the rest if it is not much longer than ``limit``; otherwise close.
 
-        The body cannot be read after it, even if nothing was left; a body that is complete in the
-        spool is kept.
+        The body cannot be read afterwards, unless the whole body is in the spool.
         """
-        with self._pulling:
+        with self._source_lock:
             if self._mode is _Mode.SPOOLED and self.is_complete:
                 return
             with self._lock:
                 self._mode = _Mode.LIVE
                 self._live_reader = None
-            arrived = self._spool.size + self._discarded
-            if self.length is not None and self.length - arrived > limit:
+            received = self._spool.size + self._discarded
+            if self.length is not None and self.length - received > limit:
                 self.close()
             end = self._discarded + limit
             try:
@@ -286,10 +286,10 @@ class Body:
                     if self._discarded > end:
                         self.close()
             except Error:
-                self.close()  # the caller wants no more of it
+                self.close()  # the caller does not need the rest
 
     def close(self) -> None:
-        """Close the source, from any thread, even while another thread reads; and a spool file.
+        """Close the source and a spool file, from any thread, even while another thread reads.
 
         A complete body in memory is kept: it holds nothing open.
         """
@@ -303,7 +303,7 @@ class Body:
                 self._spool.close()
 
     def _unavailable_error(self) -> BaseException:
-        """Return the reason for which the body cannot be read (any more)."""
+        """Return the error that says why the body cannot be read (any more)."""
         if self._error is not None:
             return self._annotate(copy_without_traceback(self._error))
         if self._closed:

@@ -2,8 +2,8 @@
 
 The files are ``io.BufferedReader`` objects, which run at C speed, over raw files whose
 ``readinto`` reads the body from a position. A call that needs more bytes than arrived before the
-source failed raises, and so does every later call. The ``BufferedReader`` drops the bytes that it
-held, but the spool keeps them: after ``seek`` they can be read.
+source failed raises, and so does every later call. The ``BufferedReader`` drops the bytes in its
+buffer, but the spool keeps them: after ``seek`` they can be read.
 """
 
 from __future__ import annotations
@@ -89,10 +89,10 @@ class _LineReader(io.BufferedReader):
     def readlines(self, hint: int | None = -1) -> list[bytes]:
         """Return the next lines, each whole, until they have more than ``hint`` bytes."""
         lines: list[bytes] = []
-        left = hint if hint and hint > 0 else None
+        remaining = hint if hint and hint > 0 else None
         for line in iter(self.readline, b""):
             lines.append(line)
-            if left is not None and (left := left - len(line)) < 0:
+            if remaining is not None and (remaining := remaining - len(line)) < 0:
                 break
         return lines
 
@@ -161,7 +161,7 @@ class BodyStream(_LineReader):
 class PayloadStream:
     r"""The decoded chunks of a body, as they arrive: one pass, which begins at its first item.
 
-    A pass that is broken off closes the connection: nobody else could read the rest.
+    A pass that stops early closes the connection, because no other reader could read the rest.
 
     >>> from restkit import get
     >>> from restkit.server.response import text
@@ -251,19 +251,19 @@ class LiveBodyPayload(Payload):
                 self._body.close()
 
 
-_COPIED = 128 * 1024  # it stays in the cache of a processor between the two copies
+_COPY_SIZE = 128 * 1024  # small enough for the cache of a processor
 
 
 def save_body(body: Body, target: str | os.PathLike[str] | IO[bytes]) -> int:
     """Write the body to a path or a file open for writing; return the number of bytes.
 
     The bytes for a path are written to another file in its folder, which replaces the path when
-    all are there. After an error an older file is unchanged and nothing else is left. The new
+    all are written. After an error an older file is unchanged and nothing else is left. The new
     file has the mode of the older one. A link stays, and its target is replaced; a device or a
     pipe is written to.
     """
     if not isinstance(target, (str, os.PathLike)):
-        _check_takes_bytes(target)
+        _check_accepts_bytes(target)
         return _copy(body, target)
     name = os.fsdecode(target)
     path = os.path.realpath(name)
@@ -276,8 +276,8 @@ def save_body(body: Body, target: str | os.PathLike[str] | IO[bytes]) -> int:
         return _copy(body, file)
 
 
-def _check_takes_bytes(file: IO[bytes]) -> None:
-    """Raise if bytes cannot be written, before any of the body is read for it."""
+def _check_accepts_bytes(file: IO[bytes]) -> None:
+    """Raise if bytes cannot be written to the file, before any of the body is read."""
     if not hasattr(file, "write"):
         raise TypeError(
             f"a body is saved to a path or a file open for writing; got {type(file).__name__}"
@@ -288,7 +288,7 @@ def _check_takes_bytes(file: IO[bytes]) -> None:
 def _copy(body: Body, file: IO[bytes]) -> int:
     reader = object()
     live = body.is_unread
-    view = memoryview(bytearray(_COPIED))
+    view = memoryview(bytearray(_COPY_SIZE))
     done = 0
     while True:
         count = body.read_live_into(reader, done, view) if live else body.read_into(done, view)
@@ -297,7 +297,9 @@ def _copy(body: Body, file: IO[bytes]) -> int:
         try:
             _write_all(file, view[:count])
         except BaseException:
-            body.close_live_reader(reader)  # what it has read is lost to every other reader
+            body.close_live_reader(
+                reader
+            )  # other readers cannot read the bytes that were read here
             raise
         done += count
 
@@ -305,7 +307,7 @@ def _copy(body: Body, file: IO[bytes]) -> int:
 def _write_all(file: IO[bytes], view: memoryview) -> None:
     """Write all bytes; a raw file may take fewer in one call."""
     while view:
-        taken: object = file.write(view)
-        if taken is None and isinstance(file, io.RawIOBase):
+        written: object = file.write(view)
+        if written is None and isinstance(file, io.RawIOBase):
             raise BlockingIOError(errno.EAGAIN, "the file to save to must be in blocking mode")
-        view = view[taken if isinstance(taken, int) else len(view) :]
+        view = view[written if isinstance(written, int) else len(view) :]

@@ -18,9 +18,9 @@ from restkit.payload.values import json_payload
 
 
 def merge_headers(defaults: Headers, given: GivenHeaders) -> tuple[Headers, frozenset[str]]:
-    """Return the defaults, replaced by what a call gives, and the names that it gives as None.
+    """Merge the headers of a call into the defaults; return them and the names given as None.
 
-    Fields of these names are not sent, whether they are defaults or the payload's own.
+    A field with one of these names is not sent, even if a default or the payload sets it.
     """
     pairs = header_pairs(given)
     names = {check_name(name).lower() for name, _ in pairs}
@@ -33,7 +33,7 @@ def merge_headers(defaults: Headers, given: GivenHeaders) -> tuple[Headers, froz
     if len(headers.get_all("host")) > 1:
         raise InvalidHeader("Host is given twice; a request must have one (RFC 9112 3.2)")
     if "range" in headers and "accept-encoding" not in names:
-        # A range is part of the encoded bytes: parts of two encodings cannot be joined.
+        # A range counts encoded bytes, and ranges of two encodings cannot be joined.
         headers["Accept-Encoding"] = "identity"
     return headers, frozenset(names - headers.names())
 
@@ -52,9 +52,9 @@ def header_pairs(given: GivenHeaders) -> list[tuple[str, HeaderValue | None]]:
 
 
 def pop_payload(payload: object, given: dict[str, Any]) -> Payload | None:
-    """Return the one payload of a call, and remove its option; raise TypeError for two.
+    """Remove the payload option from ``given``; return the payload, or raise TypeError for two.
 
-    ``body``, ``data`` and ``json`` are other names for it.
+    ``body``, ``data`` and ``json`` are aliases of ``payload``.
     """
     found = {"payload": payload} if payload is not None else {}
     for name in ("body", "data", "json"):
@@ -78,9 +78,9 @@ def to_payload(value: object) -> Payload | None:
 
 
 def apply_payload_options(request: Request, settings: Settings) -> None:
-    """Wrap the payload of a request as its headers and options ask.
+    """Wrap the payload of a request as its headers and options require.
 
-    A Content-Type among the headers gets the boundary of a form.
+    A Content-Type header gets the boundary of a multipart form.
     """
     payload = request.payload
     if payload is None:
@@ -95,16 +95,16 @@ def apply_payload_options(request: Request, settings: Settings) -> None:
     if settings.content_digest and "content-digest" not in request.given_names:
         from restkit.content_digest.payloads import add_content_digest  # slow to import
 
-        # Before it is spooled: then its digest is known together with its length.
+        # Before spooling, so that the digest is known together with the length.
         payload = add_content_digest(payload)
     request.payload = _spool(payload, settings)
 
 
 def _declare_content_type(headers: Headers, payload: Payload) -> Payload:
-    given = headers["content-type"]
-    payload = apply_content_type(payload, given)
-    declared = add_boundary(given, payload)
-    if declared != given:
+    content_type = headers["content-type"]
+    payload = apply_content_type(payload, content_type)
+    declared = add_boundary(content_type, payload)
+    if declared != content_type:
         headers["Content-Type"] = declared
     return payload
 

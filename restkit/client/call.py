@@ -1,7 +1,7 @@
 """Run one call: send the request, and follow redirects, challenges and retries.
 
 This is the only loop that sends a request again. The policies of redirects, retries,
-credentials and cookies decide; ``Call`` asks them in order. Earlier attempts are in the
+credentials and cookies decide; ``Call`` consults them in order. Earlier attempts are in the
 ``history`` of the response or of the error.
 """
 
@@ -29,7 +29,7 @@ from restkit.timeouts import Deadline
 _MAX_CHALLENGES = 3
 _DEBUG = 10  # logging.DEBUG; the module logging would slow `import restkit` down
 _EXPECTATION_FAILED = 417
-_LENGTH_REQUIRED = frozenset((411, 501))  # 501: the server does not know chunks (RFC 9112 6.1)
+_LENGTH_REQUIRED = frozenset((411, 501))  # 501: no support for chunked (RFC 9112 6.1)
 _CHUNKED_FIELDS = ("transfer-encoding", "trailer")
 
 
@@ -40,8 +40,8 @@ class Call:
         "_challenges",
         "_cookies",
         "_deadline",
-        "_fresh",
         "_history",
+        "_needs_new_connection",
         "_pool",
         "_redirects",
         "_request",
@@ -61,7 +61,7 @@ class Call:
         self._retries: RetryCounter | None = None
         self._redirects = 0
         self._challenges = 0
-        self._fresh = False
+        self._needs_new_connection = False
 
     def run(self) -> HttpResponse:
         """Return the final response; raise the error that no policy retries."""
@@ -75,9 +75,9 @@ class Call:
                     if not self._retry_after_error(attempt, error):
                         raise
                     continue
-                self._fresh = False
+                self._needs_new_connection = False
                 self._log(attempt, response)
-                if not self._needs_another_request(attempt, response):
+                if not self._prepare_next_request(attempt, response):
                     response.history = tuple(self._history)
                     return response
         except Error as error:
@@ -85,7 +85,7 @@ class Call:
             raise
 
     def _add_credentials(self) -> Request:
-        """Return the request of this attempt: itself, or a copy with credentials or cookies."""
+        """Return the request to send: the original, or a copy with credentials or cookies."""
         request, cookies, auth = self._request, self._cookies, self._settings.auth
         if auth is None and (cookies is None or cookies.empty):
             return request
@@ -100,14 +100,16 @@ class Call:
 
     # One attempt
 
-    def _send(self, attempt: Request, *, may_expect: bool = True) -> HttpResponse:
+    def _send(self, attempt: Request, *, allow_expect: bool = True) -> HttpResponse:
         """Send an attempt and return its response; send again without Expect after a 417."""
         try:
             route = self._settings.route_to(attempt)
             outgoing = serialize_request(
-                attempt, self._settings, route.proxy, may_expect=may_expect
+                attempt, self._settings, route.proxy, allow_expect=allow_expect
             )
-            reply = self._pool.send(outgoing, route, self._deadline, fresh=self._fresh)
+            reply = self._pool.send(
+                outgoing, route, self._deadline, new_connection=self._needs_new_connection
+            )
         except Error as error:
             if error.request is None:
                 error.request = attempt
@@ -121,8 +123,8 @@ class Call:
         ):
             # Nothing of the payload was sent, and the credentials are as good as before.
             reply.close()
-            self._fresh = True
-            return self._send(attempt, may_expect=False)
+            self._needs_new_connection = True
+            return self._send(attempt, allow_expect=False)
         if reply.failure is None:
             return self._make_response(attempt, reply)
         failure, reply.failure = reply.failure, None
@@ -148,8 +150,8 @@ class Call:
 
     # After a response
 
-    def _needs_another_request(self, attempt: Request, response: HttpResponse) -> bool:
-        """Whether a policy asks for another request after this response, and prepare that."""
+    def _prepare_next_request(self, attempt: Request, response: HttpResponse) -> bool:
+        """Prepare the next request if a policy asks for one; return whether it does."""
         auth = self._settings.auth
         if auth is not None:
             auth.learn(attempt, response)
@@ -177,22 +179,22 @@ class Call:
         return True
 
     def _resend_with_length(self, response: HttpResponse) -> bool:
-        following = request_with_length(self._request, self._settings, response)
-        if following is None:
+        next_request = request_with_length(self._request, self._settings, response)
+        if next_request is None:
             return False
-        self._continue_with(following, response, "with its length")
+        self._continue_with(next_request, response, "with its length")
         return True
 
     def _follow_redirect(self, response: HttpResponse) -> bool:
         redirect = redirect_request(self._request, self._settings, response, self._redirects)
         if redirect is None:
             return False
-        following, settings = redirect
-        self._continue_with(following, response, f"to {redact_url(str(following.url))}")
+        next_request, settings = redirect
+        self._continue_with(next_request, response, f"to {redact_url(str(next_request.url))}")
         self._settings = settings
         self._redirects += 1
         self._challenges = 0
-        self._deadline.peer = following.url.authority
+        self._deadline.peer = next_request.url.authority
         return True
 
     def _retry_status(self, response: HttpResponse) -> bool:
@@ -202,28 +204,33 @@ class Call:
         if delay is None or not self._has_time_for(delay):
             return False
         self._continue_with(self._request, response, "in another attempt")
-        self._pool.wait_or_closed(delay)  # the next attempt reports a closed Client
+        self._pool.sleep_unless_closed(delay)  # the next attempt reports a closed Client
         return True
 
-    def _continue_with(self, following: Request, response: HttpResponse, how: str) -> None:
-        """Discard a response and continue with a request; raise when its payload was spent."""
-        release_for_resend(response, following.payload, how)
+    def _continue_with(self, next_request: Request, response: HttpResponse, how: str) -> None:
+        """Discard a response and continue with the next request.
+
+        Raises PayloadNotReplayable if the payload of that request cannot be sent again.
+        """
+        release_for_resend(response, next_request.payload, how)
         self._history.append(response)
-        self._request = following
+        self._request = next_request
 
     # After an error
 
     def _retry_after_error(self, attempt: Request, error: Error) -> bool:
-        """Whether to send again after an error; the delay before it is over then."""
+        """Wait before another attempt; return False if there is none."""
         if self._pool.closed or error.out_of_payload:
             return False
         delay = self._count_retries().delay_after_error(attempt, error)
-        if delay is None or not self._has_time_for(delay) or self._pool.wait_or_closed(delay):
+        if delay is None or not self._has_time_for(delay) or self._pool.sleep_unless_closed(delay):
             return False
         drop_tracebacks(error)
         self._history.append(error)
         # The server may have closed its other idle connections, too.
-        self._fresh = isinstance(error, TransportError) and error.on_reused_connection
+        self._needs_new_connection = (
+            isinstance(error, TransportError) and error.on_reused_connection
+        )
         return True
 
     def _count_retries(self) -> RetryCounter:
@@ -232,14 +239,14 @@ class Call:
         return self._retries
 
     def _has_time_for(self, delay: float) -> bool:
-        left = self._deadline.remaining("waiting for another attempt")
-        return left is None or delay < left
+        remaining = self._deadline.remaining("waiting for another attempt")
+        return remaining is None or delay < remaining
 
 
 def release_for_resend(response: HttpResponse, payload: Payload | None, how: str) -> None:
-    """Discard a response, so that its payload can be sent again.
+    """Discard a response before the payload is sent again.
 
-    Raises PayloadNotReplayable where the payload was sent and cannot be sent again.
+    Raises PayloadNotReplayable if the payload was sent and can be sent only once.
     """
     if not can_send(payload):
         raise PayloadNotReplayable(
@@ -255,24 +262,23 @@ def release_for_resend(response: HttpResponse, payload: Payload | None, how: str
 def request_with_length(
     request: Request, settings: Settings, response: HttpResponse
 ) -> Request | None:
-    """Return the request with its payload spooled, so that its length is known.
+    """Spool a chunked payload after 411 (RFC 9110 15.5.12) or 501; return the new request.
 
-    This follows 411 (RFC 9110 15.5.12), or 501, to a chunked payload; None otherwise. A
-    ``Transfer-Encoding: chunked`` from the caller is removed, because the server refused it.
-    Trailers that were announced become headers. Reads the payload now, and raises what its
-    source raises.
+    Returns None for any other response or payload. A ``Transfer-Encoding: chunked`` from the
+    caller is removed, because the server refused it. Announced trailers become headers. Blocks
+    while the payload is read; raises the exceptions of its source.
     """
     payload = request.payload
     if response.status not in _LENGTH_REQUIRED or not _is_chunked(request):
         return None
     if not can_send(payload):
         return None
-    following = copy(request)
+    next_request = copy(request)
     for name in _CHUNKED_FIELDS:
-        following.headers.pop(name, None)
+        next_request.headers.pop(name, None)
     if payload is not None and payload.length is None:
-        following.payload = spool_payload(payload, settings.read_options.new_spool)
-    return following
+        next_request.payload = spool_payload(payload, settings.read_options.new_spool)
+    return next_request
 
 
 def _is_chunked(request: Request) -> bool:
@@ -289,7 +295,7 @@ def _may_set_authorization(request: Request) -> bool:
 
 
 def _add_target_to_message(error: Error, request: Request) -> None:
-    """Name the request that did not get the end of a response body that was sent on."""
+    """Name the request whose payload was the response body that failed."""
     target = f"{request.method} {redact_url(str(request.url))}"
-    error.message += f"; it was the payload of {target}, which did not get its end"
+    error.message += f"; this body was the payload of {target}, which is incomplete"
     error.args = (error.message,)

@@ -35,7 +35,7 @@ from restkit.cookies.cookies import Cookies, as_cookies
 from restkit.headers import Headers
 from restkit.message.request import NO_NAMES, Request
 from restkit.message.response import HttpResponse
-from restkit.network.dial import get_ready
+from restkit.network.dial import import_early
 from restkit.network.options import Connect, SocketOption
 from restkit.url.query import Params, copy_params, merge_params
 from restkit.url.url import URL, join_uri, parse_url
@@ -51,7 +51,7 @@ USER_AGENT = f"restkit/{__version__}"
 class Client:
     """Sends requests, and keeps connections and cookies. May be shared by threads.
 
-    Takes the options of a call as defaults for its calls, and these for all calls together:
+    Takes the options of a call as defaults, and these options that apply to all calls:
     ``headers``, ``params``, ``base_url`` (the start of relative URLs), ``cookies`` (a jar, or
     False for none), ``trust_env`` (read proxies and trusted certificates from the environment),
     ``uds`` (the path of a Unix socket), ``source_address``, ``socket_options``, ``connect`` (a
@@ -82,7 +82,7 @@ class Client:
         resolve: Mapping[str, str] | None = None,
         **options: Unpack[CommonOptions],
     ) -> None:
-        get_ready()
+        import_early()
         network = make_network(uds, source_address, socket_options, connect)
         settings = Settings(network=network, resolve=parse_resolve(resolve))
         if check_bool("trust_env", trust_env):
@@ -250,11 +250,11 @@ class Client:
         """Send an OPTIONS request; see ``request``."""
         return self.request(url, "OPTIONS", payload, headers, **options)
 
-    # The end
+    # Closing
 
     @property
     def closed(self) -> bool:
-        """Whether the Client was closed: it sends nothing then."""
+        """Whether the Client is closed. A closed Client cannot send requests."""
         return self._pool.closed
 
     def close(self) -> None:
@@ -278,12 +278,12 @@ def _default_headers(given: GivenHeaders | None) -> tuple[Headers, frozenset[str
     suppressed = NO_NAMES
     if given is not None:
         headers, suppressed = merge_headers(headers, given)
-    # Every request gets a copy: render them once.
+    # Render them once: every request gets a copy.
     headers.lines()
     headers.names()
     return headers, suppressed
 
 
 def _uses_url_credentials(auth: Auth | None, has_auth: bool) -> bool:
-    """Whether user info in a URL is used: not with ``auth=`` of the call, but before netrc."""
+    """Whether to use the user info of a URL: it replaces netrc, but not ``auth=`` of the call."""
     return not has_auth if auth is None else auth.every_origin

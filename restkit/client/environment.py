@@ -18,9 +18,9 @@ def apply_environment(settings: Settings, environ: Mapping[str, str]) -> Setting
     has_own_sockets = settings.network.uds is not None or settings.network.connect is not None
     if proxies and not has_own_sockets:
         settings = settings.replace(proxy=proxies)
-    trusted = read_ca_paths(environ)
-    if trusted is not None:
-        settings = settings.replace(tls=settings.tls._replace(verify=trusted))
+    ca_paths = read_ca_paths(environ)
+    if ca_paths is not None:
+        settings = settings.replace(tls=settings.tls._replace(verify=ca_paths))
     return settings
 
 
@@ -38,7 +38,7 @@ def make_network(
     socket_options: Iterable[SocketOption],
     connect: Connect | None,
 ) -> Network:
-    """Return how sockets are opened; raise RequestError for options that conflict."""
+    """Return the options for opening sockets; raise RequestError if they conflict."""
     if connect is not None:
         _check_connect(connect, uds, source_address)
     if uds is not None and source_address is not None:
@@ -61,25 +61,25 @@ def _check_connect(connect: object, uds: object, source_address: object) -> None
         raise RequestError(f"connect and {other} are both given; connect opens sockets itself")
 
 
-def _check_source_address(given: object) -> tuple[str, int] | None:
-    if given is None:
+def _check_source_address(value: object) -> tuple[str, int] | None:
+    if value is None:
         return None
-    if isinstance(given, (tuple, list)) and len(given) == 2:
-        host, port = given
+    if isinstance(value, (tuple, list)) and len(value) == 2:
+        host, port = value
         is_host = isinstance(host, str) and host.isascii() and host.isprintable()
         if is_host and isinstance(port, int) and 0 <= port <= 65535:
             return host, port
     raise RequestError(
-        f"source_address must be (address, port), with port 0 for any; got {given!r:.60}"
+        f"source_address must be (address, port), with port 0 for any; got {value!r:.60}"
     )
 
 
-def _check_socket_options(given: object) -> tuple[SocketOption, ...]:
-    if not isinstance(given, Iterable):
+def _check_socket_options(value: object) -> tuple[SocketOption, ...]:
+    if not isinstance(value, Iterable):
         raise RequestError(
-            f"socket_options must be a list of (level, option, value); got {given!r:.60}"
+            f"socket_options must be a list of (level, option, value); got {value!r:.60}"
         )
-    return tuple(_check_socket_option(option) for option in given)
+    return tuple(_check_socket_option(option) for option in value)
 
 
 def _check_socket_option(option: object) -> SocketOption:
@@ -96,7 +96,10 @@ def _is_c_int(value: object) -> bool:
 
 
 def parse_resolve(resolve: Mapping[str, str] | None) -> Mapping[str, str] | None:
-    """Return ``resolve=`` by host as in URLs, or by host and port; RequestError for bad entries."""
+    """Return ``resolve=`` with normalized keys, ``host`` or ``host:port``.
+
+    Raises RequestError for an invalid host or address.
+    """
     if resolve is None:
         return None
     if not isinstance(resolve, Mapping):

@@ -1,4 +1,4 @@
-"""Filters: objects of the caller that see each request before it is sent, and each response."""
+"""Filters: hooks of the caller that run before each request and after each response."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ _HOOKS = ("on_request", "on_response")
 class _PartialFilter(Filter):
     """A filter made of an object that has one of the two methods."""
 
-    def __init__(self, given: object) -> None:
-        self._given = given
+    def __init__(self, wrapped: object) -> None:
+        self._wrapped = wrapped
         for name in _HOOKS:
-            hook = getattr(given, name, None)
+            hook = getattr(wrapped, name, None)
             if hook is not None:
                 setattr(self, name, hook)
 
     def __repr__(self) -> str:
-        return repr(self._given)
+        return repr(self._wrapped)
 
 
 def as_filters(value: object) -> tuple[Filter, ...]:
@@ -51,7 +51,7 @@ def as_filters(value: object) -> tuple[Filter, ...]:
     if value is None:
         return ()
     if isinstance(value, Iterable) and not _hooks_of(value):
-        return tuple([_as_filter(one) for one in value])
+        return tuple([_as_filter(item) for item in value])
     return (_as_filter(value),)
 
 
@@ -72,29 +72,29 @@ def _hooks_of(value: object) -> list[object]:
 
 
 def call_on_request(filters: tuple[Filter, ...], request: Request) -> HttpResponse | None:
-    """Return the response of the first filter that gives one; None to send the request."""
-    for one in filters:
-        result = one.on_request(request)
-        _check_changes(request, one)
+    """Return the response of the first filter that returns one; None to send the request."""
+    for filter_ in filters:
+        result = filter_.on_request(request)
+        _check_changes(request, filter_)
         if isinstance(result, HttpResponse):
             return result
         if result is not None and result is not request:
-            raise _wrong_result("on_request", one, result)
+            raise _wrong_result("on_request", filter_, result)
     return None
 
 
 def call_on_response(
     filters: tuple[Filter, ...], response: HttpResponse, request: Request
 ) -> HttpResponse:
-    """Return the response as the filters leave it. It is closed when one of them raises."""
+    """Run the filters on a response; return the result. Closes it if a filter raises."""
     final = response
     try:
-        for one in filters:
-            result = one.on_response(final, request)
+        for filter_ in filters:
+            result = filter_.on_response(final, request)
             if isinstance(result, HttpResponse):
                 final = result
             elif result is not None:
-                raise _wrong_result("on_response", one, result)
+                raise _wrong_result("on_response", filter_, result)
     except BaseException:
         final.close()
         response.close()
@@ -102,25 +102,25 @@ def call_on_response(
     return final
 
 
-def _check_changes(request: Request, one: Filter) -> None:
-    """Raise now, naming the filter, what would fail later in another place."""
+def _check_changes(request: Request, filter_: Filter) -> None:
+    """Check the request that a filter may have changed; name the filter in the error."""
     url: object = request.url
     if not isinstance(url, URL):
         raise InvalidUrl(
-            f"on_request of {one!r} must set request.url to a URL, as parse_url(text) or "
+            f"on_request of {filter_!r} must set request.url to a URL, as parse_url(text) or "
             f"request.url.join(text) return; got a value of type {type(url).__name__}"
         )
     headers: object = request.headers
     if not isinstance(headers, Headers):
         raise InvalidHeader(
-            f"on_request of {one!r} must set request.headers to Headers; got a value of type "
+            f"on_request of {filter_!r} must set request.headers to Headers; got a value of type "
             f"{type(headers).__name__}"
         )
     request.method = check_method(request.method)
 
 
-def _wrong_result(hook: str, one: Filter, result: object) -> TypeError:
+def _wrong_result(hook: str, filter_: Filter, result: object) -> TypeError:
     return TypeError(
-        f"{hook} of {one!r} must return an HttpResponse or None; got a value of type "
+        f"{hook} of {filter_!r} must return an HttpResponse or None; got a value of type "
         f"{type(result).__name__}"
     )

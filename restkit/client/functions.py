@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class _Shared:
-    """The shared Client of this process, once it was used."""
+    """The shared Client of this process; None before its first use."""
 
     client: Client | None = None
     lock = Lock()
@@ -26,8 +26,8 @@ class _Shared:
 def default_client() -> Client:
     """Return the Client that the functions of this module share; it is made at the first call.
 
-    It keeps no cookies, and reads the environment once, when it is made. After it was closed, the
-    next call makes another one.
+    It keeps no cookies, and reads the environment once, when it is made. If it is closed, the next
+    call makes another one.
 
     >>> default_client() is default_client()
     True
@@ -143,10 +143,10 @@ def _close_shared() -> None:
         _Shared.client.close()
 
 
-def _forget_shared() -> None:
-    """In the child of a fork: connections belong to the parent, and the lock may be held."""
+def _drop_shared() -> None:
+    """Drop the Client after a fork: its connections belong to the parent, its lock may be held."""
     _Shared.client, _Shared.lock = None, Lock()
 
 
 atexit.register(_close_shared)
-os.register_at_fork(after_in_child=_forget_shared)
+os.register_at_fork(after_in_child=_drop_shared)

@@ -51,7 +51,7 @@ _Value = TypeVar("_Value")
 
 
 class CommonOptions(TypedDict, total=False):
-    """The options that a Client takes as defaults, and a call for itself."""
+    """The options of a call that a Client also takes, as defaults for its calls."""
 
     timeout: float | tuple[float | None, float | None] | Timeout | urllib3.Timeout | None
     decompress: bool
@@ -113,7 +113,7 @@ class ClientOptions(CommonOptions, total=False):
     resolve: Mapping[str, str] | None
 
 
-# Checks: the name of an option and the given value, to the value that Settings holds
+# Checks: each takes the name and the value of an option, and returns the value for Settings
 
 
 def check_bool(name: str, value: object) -> bool:
@@ -123,16 +123,16 @@ def check_bool(name: str, value: object) -> bool:
     return value
 
 
-def check_count(name: str, value: object, *, least: int = 0, unit: str = "a number") -> int:
-    """Return an int of at least ``least``; raise RequestError for anything else."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise RequestError(f"{name} must be {unit}, {least} or more; got {value!r:.60}")
+def check_count(name: str, value: object, *, minimum: int = 0, unit: str = "a number") -> int:
+    """Return an int of at least ``minimum``; raise RequestError for anything else."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
+        raise RequestError(f"{name} must be {unit}, {minimum} or more; got {value!r:.60}")
     return value
 
 
 def check_positive(name: str, value: object) -> int:
     """Return an int of 1 or more; raise RequestError for anything else."""
-    return check_count(name, value, least=1)
+    return check_count(name, value, minimum=1)
 
 
 def check_size(name: str, value: object) -> int:
@@ -205,14 +205,14 @@ class _Option(NamedTuple):
 
 
 def _option(default: _Value, check: Callable[[str, object], _Value]) -> _Value:
-    """Declare an option of Settings; ``_declare_options`` takes the check out."""
+    """Declare an option of Settings; ``_declare_options`` moves its check to ``_CHECKS``."""
     return cast("_Value", _Option(default, check))
 
 
 class Settings:
     """The checked options of one call. Immutable: ``replace`` returns a copy.
 
-    The class holds the defaults, an instance only what differs from them.
+    The class attributes are the defaults; an instance holds only the values that differ.
     """
 
     timeout: Timeout = _option(Timeout(), lambda _, value: as_timeout(value))
@@ -244,7 +244,7 @@ class Settings:
     auth: Auth | None = _option(None, lambda _, value: as_auth(value))
     response_class: type[HttpResponse] | None = _option(None, _check_response_class)
 
-    # Made of several options, or only of a Client's; apply_options() fills them in.
+    # Computed from several options, or set by a Client; see apply_options().
     tls: TLSOptions = TLSOptions()
     network: Network = Network()
     resolve: Mapping[str, str] | None = None
@@ -304,7 +304,7 @@ _READ_FIELDS = frozenset(
 
 
 def _declare_options() -> dict[str, Callable[[str, object], Any]]:
-    """Leave the default of each option in Settings, and return its check."""
+    """Replace each option of Settings by its default; return the checks by name."""
     checks = {}
     for name, option in list(vars(Settings).items()):
         if isinstance(option, _Option):
@@ -315,7 +315,7 @@ def _declare_options() -> dict[str, Callable[[str, object], Any]]:
 
 def _fspath(value: Any) -> Any:
     if isinstance(value, (tuple, list)):
-        return tuple(_fspath(part) for part in value)
+        return tuple(_fspath(item) for item in value)
     return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
@@ -357,16 +357,16 @@ def apply_options(settings: Settings, given: Mapping[str, Any]) -> Settings:
 
 
 def _drop_conflicting(options: TLSOptions, given: dict[str, Any]) -> TLSOptions:
-    """Remove earlier options that the given ones replace: a context, or what a context has."""
+    """Reset the earlier options that ``given`` replaces: a context, or what a context contains."""
     if given.get("context") is not None:
         return options._replace(verify=True, cert=None, min_version=None)
     return options if _REPLACED_BY_CONTEXT.isdisjoint(given) else options._replace(context=None)
 
 
-def _spool_mode(before: SpoolMode, given: Mapping[str, Any]) -> SpoolMode:
-    """Combine ``spool`` and ``replay``; the one that is not given keeps its earlier value."""
-    spool = check_bool("spool", given.get("spool", before is SpoolMode.BEFORE_SENDING))
-    replay = given.get("replay", "spool" if before is SpoolMode.WHILE_SENDING else None)
+def _spool_mode(current: SpoolMode, given: Mapping[str, Any]) -> SpoolMode:
+    """Combine ``spool`` and ``replay``; an option that is not given keeps its value."""
+    spool = check_bool("spool", given.get("spool", current is SpoolMode.BEFORE_SENDING))
+    replay = given.get("replay", "spool" if current is SpoolMode.WHILE_SENDING else None)
     if replay not in (None, "spool"):
         raise RequestError(f"replay must be 'spool' or None; got {replay!r:.60}")
     if spool:
@@ -380,7 +380,7 @@ _ALWAYS_STREAMS = "a response always streams: read body_file, body_stream() or p
 
 # Names of other libraries, and options of restkit in the wrong place.
 _HINTS = {
-    "files": "payload= takes a file as it is, and a dict or a FormData with files in it",
+    "files": "payload= takes a file, or a dict or a FormData that contains files",
     "content": "restkit calls it payload",
     "stream": _ALWAYS_STREAMS,
     "preload_content": _ALWAYS_STREAMS,
@@ -394,9 +394,9 @@ _HINTS = {
     "follow_redirects": "restkit calls it follow_redirect",
     "redirect": "restkit calls it follow_redirect",
     "max_redirects": "restkit calls it max_follow_redirect",
-    "proxies": "restkit calls it proxy: one URL, or the environment's by itself",
+    "proxies": "restkit calls it proxy, one URL; proxies of the environment are the default",
     "proxy_url": "restkit calls it proxy",
-    "use_proxy": "restkit uses the environment's proxies by itself; trust_env=False at a Client",
+    "use_proxy": "restkit uses the proxies of the environment, unless a Client has trust_env=False",
     "max_retries": "restkit calls it max_tries, or retries= with urllib3's Retry",
     "retry": "restkit calls it max_tries, or retries= with urllib3's Retry",
     "event_hooks": "restkit calls them filters",
@@ -404,7 +404,7 @@ _HINTS = {
     "decode_content": "restkit calls it decompress",
     "fields": "restkit calls it params in the URL, payload in the body",
     "query": "restkit calls it params",
-    "chunked": "restkit chunks what has no length; the header Transfer-Encoding: chunked forces it",
+    "chunked": "a payload without a length is chunked; Transfer-Encoding: chunked forces it",
     "read_timeout": "restkit calls it timeout=Timeout(idle=...)",
     "connect_timeout": "restkit calls it timeout=Timeout(connect=...)",
     "maxsize": "restkit calls it pool_size, at a Client",
@@ -435,7 +435,7 @@ _HINTS = {
 
 
 def unknown_option(name: str, known: Iterable[str]) -> str:
-    """Return the message for an unknown option: restkit's name for it, or the known options."""
+    """Return the message for an unknown option: the name in restkit, or all options."""
     hint = _HINTS.get(name)
     if hint is None:
         hint = f"the options are {', '.join(known)}, and for one call params, json, body and data"

@@ -2,8 +2,8 @@
 
 Methods change as in browsers and RFC 9110 15.4: POST becomes GET after 301 and 302; every method
 except GET and HEAD becomes GET after 303; 307 and 308 change nothing. Another origin (scheme, host
-or port) gets only headers that are known to carry no secret. Lists of what to remove were too
-short in more than one client: callers have credentials in headers of their own.
+or port) gets only headers that are known to carry no secret. A list of headers to remove is never
+complete, because callers put credentials into headers of their own.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ _HARMLESS_HEADERS = frozenset(
 
 
 def redirect_request(
-    request: Request, settings: Settings, response: HttpResponse, followed: int
+    request: Request, settings: Settings, response: HttpResponse, redirect_count: int
 ) -> tuple[Request, Settings] | None:
     """Return the request that a response redirects to, and its settings; None for no redirect.
 
-    ``followed`` is the number of redirects so far. Raises RedirectLimit where the options forbid
-    to follow, and ResponseError where the target is malformed. The caller checks whether the
-    payload can be sent again.
+    ``redirect_count`` is the number of earlier redirects of this call. Raises RedirectLimit if the
+    options forbid this redirect, and ResponseError if the target is malformed. The caller checks
+    whether the payload can be sent again.
     """
     if response.status not in _REDIRECTS or not settings.follow_redirect:
         return None
@@ -48,15 +48,15 @@ def redirect_request(
     if not locations:
         return None
     url = _target(request, response, locations)
-    _check_allowed(request, settings, response, url, followed)
-    following = request.with_target(url)
+    _check_allowed(request, settings, response, url, redirect_count)
+    next_request = request.with_target(url)
     if _becomes_get(request.method, response.status, force=settings.force_follow_redirect):
-        following.method, following.payload = "GET", None
-        _remove(following.headers, _BODY_HEADERS)
+        next_request.method, next_request.payload = "GET", None
+        _remove(next_request.headers, _BODY_HEADERS)
     if url.origin != request.url.origin:
         downgraded = request.url.scheme > url.scheme
-        settings = _strip_credentials(following, settings, downgraded=downgraded)
-    return following, settings
+        settings = _strip_credentials(next_request, settings, downgraded=downgraded)
+    return next_request, settings
 
 
 def _target(request: Request, response: HttpResponse, locations: list[str]) -> URL:
@@ -69,10 +69,10 @@ def _target(request: Request, response: HttpResponse, locations: list[str]) -> U
         reason = f"to an invalid URL: {exc.message}"
         raise _invalid_redirect(reason, request, response) from exc
     # A redirect must not choose the credentials of the next request (RFC 9110 4.2.4).
-    own = request.url
-    if url.origin != own.origin or own.username is None:
+    current = request.url
+    if url.origin != current.origin or current.username is None:
         return url.without_userinfo()
-    return URL(*url.origin, url.target, url.fragment, own.username, own.password)
+    return URL(*url.origin, url.target, url.fragment, current.username, current.password)
 
 
 def _invalid_redirect(reason: str, request: Request, response: HttpResponse) -> ResponseError:
@@ -85,10 +85,10 @@ def _invalid_redirect(reason: str, request: Request, response: HttpResponse) -> 
 
 
 def _check_allowed(
-    request: Request, settings: Settings, response: HttpResponse, url: URL, followed: int
+    request: Request, settings: Settings, response: HttpResponse, url: URL, redirect_count: int
 ) -> None:
     reason = None
-    if followed >= settings.max_follow_redirect:
+    if redirect_count >= settings.max_follow_redirect:
         reason = f"more redirects than max_follow_redirect={settings.max_follow_redirect} allows"
     elif request.url.scheme == "https" and url.scheme == "http" and not settings.follow_downgrade:
         reason = "from https to http, which follow_downgrade=False forbids"
@@ -109,10 +109,10 @@ def _becomes_get(method: str, status: int, *, force: bool) -> bool:
 
 
 def _strip_credentials(request: Request, settings: Settings, *, downgraded: bool) -> Settings:
-    """Remove what only the first origin may see; return the settings for the other origin.
+    """Remove headers and settings that only the first origin may receive.
 
-    The certificate of the option ``cert`` is removed. A certificate inside an ``ssl_context``
-    stays in use, because a context does not tell what it holds.
+    Returns the settings for the other origin, without the client certificate of ``cert``. A
+    certificate in an ``ssl_context`` stays in use, because it cannot be removed.
     """
     harmless = _HARMLESS_HEADERS | settings.keep_headers
     names = request.headers.names()

@@ -1,9 +1,9 @@
 """Decide whether and when to send a request again.
 
-By default restkit repeats what another attempt may well repair: a connection that could not be
-opened, where the system may succeed the next time, and a connection lost before one byte of a
-response, with an idempotent method. Statuses and timeouts are not retried. ``retries=`` takes
-urllib3's ``Retry`` for more, and then its counts decide. Only the public attributes of a ``Retry``
+By default restkit retries two failures: a connection that could not be opened because of a
+temporary error, and a connection lost before the first byte of a response to an idempotent
+method. Statuses and timeouts are not retried. ``retries=`` takes urllib3's ``Retry``, whose
+counts then decide. Only the public attributes of a ``Retry``
 are read (urllib3 2.2 to 2.8), so that a subclass works too; its methods are not called.
 """
 
@@ -42,7 +42,7 @@ class RetryPolicy(NamedTuple):
     """The rules for another attempt: kinds, counts and delays. A count of None is no limit.
 
     The fields are those of urllib3's ``Retry``, and these: ``methods`` None allows any method;
-    ``backoff_factor`` None doubles ``wait``, up to ``max_wait``; ``only_unanswered`` excludes
+    ``backoff_factor`` None doubles ``wait``, up to ``max_wait``; ``only_without_response`` excludes
     timeouts and failures after the first byte of a response.
     """
 
@@ -61,7 +61,7 @@ class RetryPolicy(NamedTuple):
     retry_after_max: float | None = None
     wait: float = 0.3
     max_wait: float = 60.0
-    only_unanswered: bool = False
+    only_without_response: bool = False
 
     def covers_status(self, response: HttpResponse) -> bool:
         """Whether the status of a response, or its Retry-After, asks for another attempt."""
@@ -76,9 +76,9 @@ class RetryPolicy(NamedTuple):
 
     def covers_error(self, error: Error) -> bool:
         """Whether failures of this kind are retried at all."""
-        if self.only_unanswered:
-            unanswered = isinstance(error, TransportError) and not error.response_started
-            return unanswered and not isinstance(error, RequestTimeout)
+        if self.only_without_response:
+            no_response = isinstance(error, TransportError) and not error.response_started
+            return no_response and not isinstance(error, RequestTimeout)
         # An idle timeout is only retried where a count of its own asks for it.
         return not isinstance(error, IdleTimeout) or self.read is not None
 
@@ -89,23 +89,23 @@ class RetryPolicy(NamedTuple):
 
 def default_policy(max_tries: int) -> RetryPolicy:
     """Return the policy of a call without ``retries=``."""
-    return RetryPolicy(max_tries - 1, respect_retry_after=False, only_unanswered=True)
+    return RetryPolicy(max_tries - 1, respect_retry_after=False, only_without_response=True)
 
 
 class RetryCounter:
-    """Counts the failures of one call, and says whether another attempt follows."""
+    """Counts the failures of one call, and decides whether another attempt follows."""
 
-    __slots__ = ("_failed", "_policy")
+    __slots__ = ("_failures", "_policy")
 
     def __init__(self, policy: RetryPolicy) -> None:
         self._policy = policy
-        self._failed: dict[Kind, int] = {}
+        self._failures: dict[Kind, int] = {}
 
     def delay_after_error(self, request: Request, error: Error) -> float | None:
         """Count a failure; return the seconds before the next attempt, or None for no attempt.
 
-        There is none without the whole payload, and none where the error has a response: the
-        server stopped reading after it.
+        No attempt follows if the payload cannot be sent again, or if the error has a response:
+        the server sent it and then stopped reading the payload.
         """
         kind = _kind_of(error)
         if kind is None or error.response is not None or not can_send(request.payload):
@@ -138,33 +138,33 @@ class RetryCounter:
 
     def _count(self, kind: Kind) -> bool:
         """Count one more failure; return whether the limits allow another attempt."""
-        self._failed[kind] = self._failed.get(kind, 0) + 1
+        self._failures[kind] = self._failures.get(kind, 0) + 1
         total, limit = self._policy.total, getattr(self._policy, kind)
-        return (total is None or self._failures <= total) and (
-            limit is None or self._failed[kind] <= limit
+        return (total is None or self._failure_count <= total) and (
+            limit is None or self._failures[kind] <= limit
         )
 
     @property
-    def _failures(self) -> int:
-        return sum(self._failed.values())
+    def _failure_count(self) -> int:
+        return sum(self._failures.values())
 
     def _backoff(self) -> float:
-        """Return the seconds before the next attempt, where the server names none."""
+        """Return the seconds before the next attempt if the server does not set them."""
         from random import uniform  # slow to import, and most calls do not fail
 
         policy = self._policy
-        doubled = 2.0 ** min(self._failures - 1, _MAX_DOUBLINGS)
+        doubled = 2.0 ** min(self._failure_count - 1, _MAX_DOUBLINGS)
         if policy.backoff_factor is None:
             jitter = uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311  # not a secret
             return min(policy.wait * doubled * jitter, policy.max_wait)
-        if self._failures == 1:
+        if self._failure_count == 1:
             return 0.0  # as in urllib3: the first retry follows at once
         jitter = uniform(0.0, policy.backoff_jitter)  # noqa: S311  # not a secret
         return max(0.0, min(policy.backoff_factor * doubled + jitter, policy.backoff_max))
 
 
 def _kind_of(error: Error) -> Kind | None:
-    """Return which count of a Retry an error belongs to; None where no attempt would help."""
+    """Return the count of a Retry that an error adds to; None if a retry would not help."""
     if isinstance(error, (ConnectTimeout, IdleTimeout)):
         return "connect" if isinstance(error, ConnectTimeout) else "read"
     if isinstance(error, (ConnectError, TLSError, ProxyError)):
@@ -177,7 +177,7 @@ def _kind_of(error: Error) -> Kind | None:
 
 
 def _is_transient(cause: BaseException | None) -> bool:
-    """Whether the system or the server failed, and not a name or a certificate."""
+    """Whether the failure may be temporary; a bad host name or certificate is not."""
     if isinstance(cause, socket.gaierror):
         return cause.errno == socket.EAI_AGAIN
     if isinstance(cause, ssl.SSLError):
@@ -233,11 +233,11 @@ def _to_count(value: int | None) -> int | None:
 
 
 def _warn_about_ignored(retry: Any) -> None:
-    # With total=False, Retry sets the other two.
-    of_redirects = retry.total is not False
+    # Retry(total=False) sets redirect and raise_on_redirect itself.
+    check_redirects = retry.total is not False
     ignored = {
-        "redirect": of_redirects and retry.redirect is not None,
-        "raise_on_redirect": of_redirects and not retry.raise_on_redirect,
+        "redirect": check_redirects and retry.redirect is not None,
+        "raise_on_redirect": check_redirects and not retry.raise_on_redirect,
         "raise_on_status": not retry.raise_on_status,
     }
     names = ", ".join(name for name, is_set in ignored.items() if is_set)
@@ -278,7 +278,7 @@ def _parse_date(value: str) -> float | None:
 
     try:
         parts = parsedate_tz(value)
-        # Without a zone, as in the asctime form, it is GMT (RFC 9110 5.6.7).
+        # A date without a zone, as in the asctime form, is GMT (RFC 9110 5.6.7).
         return None if parts is None else timegm(parts[:9]) - (parts[9] or 0)
     except (ValueError, OverflowError):
         return None  # an impossible year or zone

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from restkit.client.options import Settings
 from restkit.connections.outgoing import (
-    ChunkedOut,
-    FileOut,
+    ChunkedFraming,
+    FileFraming,
     FramedPayload,
     OutgoingRequest,
-    SizedOut,
+    SizedFraming,
     check_payload_fields,
 )
 from restkit.errors import Error, PayloadError, PayloadLengthError, RequestError
@@ -30,12 +30,12 @@ Fields = list[tuple[str, str]]
 
 
 def serialize_request(
-    request: Request, settings: Settings, proxy: Proxy | None, *, may_expect: bool = True
+    request: Request, settings: Settings, proxy: Proxy | None, *, allow_expect: bool = True
 ) -> OutgoingRequest:
     """Return the request as bytes and framed payload, ready for any connection of its route.
 
-    ``may_expect`` allows ``Expect: 100-continue``. Raises RequestError or PayloadError, with the
-    request, for what cannot be sent.
+    ``allow_expect`` allows ``Expect: 100-continue``. Raises RequestError or PayloadError, with the
+    request, if it cannot be sent.
     """
     if type(request.method) is not str or request.method not in KNOWN_METHODS:
         # It may have been set after the request was checked; an enum member equals its value.
@@ -50,12 +50,16 @@ def serialize_request(
     names = headers.names()
     expects = False
     if body is not None or "expect" in names:
-        given = "expect" in names and headers["expect"].lower() == "100-continue"
-        expects = may_expect and body is not None and _expects(body.payload, settings, given=given)
-        if given and not expects:
+        caller_expects = "expect" in names and headers["expect"].lower() == "100-continue"
+        expects = (
+            allow_expect
+            and body is not None
+            and _needs_continue(body.payload, settings, caller_expects=caller_expects)
+        )
+        if caller_expects and not expects:
             headers = headers.copy()
             del headers["expect"]
-        elif expects and not given:
+        elif expects and not caller_expects:
             fields.append(("Expect", "100-continue"))
     lines = headers.lines()
     if "host" not in names:
@@ -78,15 +82,15 @@ def serialize_request(
     )
 
 
-def _expects(payload: Payload, settings: Settings, *, given: bool) -> bool:
+def _needs_continue(payload: Payload, settings: Settings, *, caller_expects: bool) -> bool:
     """Whether to wait for 100 Continue before the payload is sent (RFC 9110 10.1.1).
 
-    By default only where the response may be a challenge and the payload can be sent once.
+    By default only if the server may send a challenge and the payload can be sent only once.
     """
     if payload.length == 0:
         return False
-    if settings.expect_continue is not None or given:
-        return given or bool(settings.expect_continue)
+    if settings.expect_continue is not None or caller_expects:
+        return caller_expects or bool(settings.expect_continue)
     auth = settings.auth
     return auth is not None and auth.answers_challenges and not payload.replayable
 
@@ -100,10 +104,9 @@ def frame_payload(
 ) -> tuple[FramedPayload | None, Fields]:
     """Decide the framing of the payload; return it with the header fields that announce it.
 
-    The caller's own Content-Length or ``Transfer-Encoding: chunked`` is obeyed. Raises
-    RequestError for both together, and for a payload with a method that has none;
-    PayloadNotReplayable for a payload that was sent and cannot be sent again. ``on_sent`` is
-    called with the bytes sent.
+    A Content-Length or ``Transfer-Encoding: chunked`` of the caller decides. Raises RequestError
+    for both together, and for a payload of TRACE or CONNECT; PayloadNotReplayable for a payload
+    that was sent and cannot be sent again. ``on_sent`` is called with the bytes sent.
     """
     payload = request.payload
     declared = request.headers.names() & _FRAMING_FIELDS
@@ -123,14 +126,14 @@ def frame_payload(
         if coding.lower() != "chunked":
             raise RequestError(f"Transfer-Encoding must be chunked; got {coding!r}")
         if payload is None:
-            return ChunkedOut(_with_progress(BytesPayload(b""), on_sent)), []
+            return ChunkedFraming(_with_progress(BytesPayload(b""), on_sent)), []
         fields = _payload_fields(request, payload) + _trailer_field(request, payload)
-        return ChunkedOut(_with_progress(payload, on_sent)), fields
+        return ChunkedFraming(_with_progress(payload, on_sent)), fields
     assert payload is not None
     fields = _payload_fields(request, payload)
     if payload.length is None:
         fields += [*_trailer_field(request, payload), ("Transfer-Encoding", "chunked")]
-        return ChunkedOut(_with_progress(payload, on_sent)), fields
+        return ChunkedFraming(_with_progress(payload, on_sent)), fields
     fields.append(("Content-Length", str(payload.length)))
     return _frame_by_length(_with_progress(payload, on_sent)), fields
 
@@ -172,7 +175,7 @@ def _with_progress(payload: Payload, on_sent: ProgressCallback | None) -> Payloa
 
 
 def _frame_by_length(payload: Payload) -> FramedPayload:
-    return FileOut(payload) if isinstance(payload, RegularPayload) else SizedOut(payload)
+    return FileFraming(payload) if isinstance(payload, RegularPayload) else SizedFraming(payload)
 
 
 def _trailer_field(request: Request, payload: Payload) -> Fields:
@@ -186,5 +189,5 @@ def _payload_fields(request: Request, payload: Payload) -> Fields:
     """Return the payload's own header fields that the caller neither gave nor suppressed."""
     headers = Headers(payload.headers)
     check_payload_fields(payload, headers)
-    given = request.given_names
-    return [(name, value) for name, value in headers.pairs() if name.lower() not in given]
+    excluded = request.given_names
+    return [(name, value) for name, value in headers.pairs() if name.lower() not in excluded]

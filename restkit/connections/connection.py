@@ -1,4 +1,4 @@
-"""One socket, and one exchange after the other on it."""
+"""Connection: one socket, which runs one exchange at a time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from restkit.timeouts import Deadline
 
 
 class ConnectionOwner(Protocol):
-    """The pool, as its connections see it."""
+    """The methods of the pool that a connection calls."""
 
     def track(self, connection: Connection) -> None:
         """Register a connection that is about to be used; abort it when the pool is closed."""
@@ -71,14 +71,14 @@ class Connection:
     # One exchange
 
     def is_idle(self) -> bool:
-        """Whether the idle connection is fit for use: still open, and nothing was received."""
+        """Whether an idle connection can be used: it is open, and nothing was received."""
         return not self.closed and self._transport.is_idle()
 
     def send(self, request: OutgoingRequest, deadline: Deadline) -> Reply:
         """Send a request and read until its final head is received.
 
-        On any exception, the payload's own included, the connection is closed. ``exchange`` then
-        says how much was sent.
+        Closes the connection on any exception, including those of the payload's source.
+        ``exchange`` then holds how much was sent.
         """
         exchange = Exchange(self._transport, request, deadline, reused=self.used > 0)
         self.exchange = exchange
@@ -92,9 +92,9 @@ class Connection:
         except BaseException as exc:
             self.close()
             if isinstance(exc, Error):
-                # ``sent`` is about this request, also where the payload's source raised an Error.
+                # An Error of the payload's source may hold the ``sent`` of another request.
                 exc.sent = exchange.sent
-                exc.out_of_payload = exchange.in_source
+                exc.out_of_payload = exchange.reading_payload
             if isinstance(exc, TransportError):
                 exc.response_started = exchange.response.started
             raise
@@ -150,7 +150,7 @@ class Connection:
         else:
             self.close()
 
-    # The end
+    # Closing
 
     @property
     def aborted(self) -> bool:

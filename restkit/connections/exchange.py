@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from time import monotonic, perf_counter
 
-from restkit.connections.outgoing import FileOut, FramedPayload, OutgoingRequest
+from restkit.connections.outgoing import FileFraming, FramedPayload, OutgoingRequest
 from restkit.errors import (
     IdleTimeout,
     PayloadLengthError,
@@ -46,7 +46,7 @@ class Exchange:
         "early",
         "failure",
         "first_byte_at",
-        "in_source",
+        "reading_payload",
         "received",
         "response",
         "sent_at",
@@ -66,7 +66,7 @@ class Exchange:
         self.failure: TransportError | None = None
         self.sent_bytes = 0
         self.all_sent = False
-        self.in_source = False
+        self.reading_payload = False
         self._listening = True
         self.sent_at = 0.0
         self.first_byte_at = 0.0
@@ -80,15 +80,15 @@ class Exchange:
 
     @property
     def keeps_alive(self) -> bool:
-        """Whether the request allows another one to follow: all is sent, without a close."""
+        """Whether another request can follow: all was sent, without ``Connection: close``."""
         return self.all_sent and not self._request.closes
 
     def run(self) -> ResponseHead:
         """Send the request, read until the final head is received, and return the head.
 
-        Raises the errors of the network and of the server's bytes, and whatever the payload's own
-        source raises. Where the server read a part of the payload, responded with a status below
-        300 and stopped reading, the head is returned and the error is in ``failure``.
+        Raises network errors, errors of an invalid response, and the exceptions of the payload's
+        source. If the server responds with a status below 300 but stops reading the payload, the
+        head is returned and ``failure`` is set.
         """
         request = self._request
         if request.body is None:
@@ -112,7 +112,7 @@ class Exchange:
             if not self._send_all(head):
                 return False
             head = []
-        if isinstance(body, FileOut) and self._transport.sends_files:
+        if isinstance(body, FileFraming) and self._transport.sends_files:
             return self._send_file(head, body)
         chunks = iter(body)
         try:
@@ -129,8 +129,8 @@ class Exchange:
         finally:
             close_if_possible(chunks)
 
-    def _send_file(self, head: list[Buffer], body: FileOut) -> bool:
-        """Send head and first chunk together, then by ``sendfile``, and the end in copies."""
+    def _send_file(self, head: list[Buffer], body: FileFraming) -> bool:
+        """Send the head with the first chunk, use ``sendfile``, and copy the last bytes."""
         with body.payload.region() as region:
             first = next(region.chunks(), b"")
             if self._response_ended_sending() or not self._send_all(
@@ -157,14 +157,14 @@ class Exchange:
         return True
 
     def _send_from_file(self, region: Region) -> int | None:
-        """Send at least one byte of a file; return the count, 0 at its end, None when refused."""
+        """Send at least one byte of a file; return the count, 0 at its end, None if refused."""
         size = min(FILE_STEP, region.length)
         while not self._is_refused():
             self._deadline.remaining("sending")
             try:
-                # Ask again after each wait: a number that was closed may belong to another file.
-                number = region.file.fileno()
-                sent = self._transport.send_file(number, region.start, size)
+                # After a wait, the file may be closed and its descriptor may be another file's.
+                descriptor = region.file.fileno()
+                sent = self._transport.send_file(descriptor, region.start, size)
             except TransportError as exc:
                 self._on_send_failure(exc)
                 return None
@@ -181,7 +181,7 @@ class Exchange:
         return None
 
     def _wait_for_source(self, body: FramedPayload) -> bool:
-        """Wait until the caller's source can be read, where that can be polled.
+        """Wait until the caller's source can be read, if it has a descriptor to poll.
 
         Returns False when a response ended the sending.
         """
@@ -204,10 +204,10 @@ class Exchange:
         return True
 
     def _next_chunk(self, chunks: Iterator[list[Buffer]]) -> list[Buffer] | None:
-        """Read the caller's source. ``in_source`` tells its errors from those of the network."""
-        self.in_source = True
+        """Return the next chunk of the payload; ``reading_payload`` marks errors of its source."""
+        self.reading_payload = True
         buffers = next(chunks, None)
-        self.in_source = False
+        self.reading_payload = False
         return buffers
 
     def _response_ended_sending(self) -> bool:
@@ -220,7 +220,7 @@ class Exchange:
         return False
 
     def _send_all(self, buffers: list[Buffer]) -> bool:
-        """Send all buffers, and receive meanwhile; return False when a response ended it."""
+        """Send all buffers, and receive meanwhile; return False if a response ended the sending."""
         transport = self._transport
         buffers = transport.coalesce(buffers)
         cut: memoryview | None = None
@@ -237,18 +237,18 @@ class Exchange:
                         return True
                     if cut is None:
                         continue
-                # A partial send has filled the connection: another send would send nothing.
+                # A partial send has filled the send buffer: another send would send nothing.
                 if not self._wait_to_send():
                     return False
         finally:
-            # A traceback keeps these views alive, also in frames of ``ssl``, and with them a
-            # buffer that the caller wants to resize or a file that he wants to close.
+            # A traceback, also one with frames of ``ssl``, keeps these views alive. The caller
+            # could then neither resize the buffer nor close the file that they belong to.
             buffers.clear()
             if cut is not None:
                 cut.release()
 
     def _wait_to_send(self) -> bool:
-        """Wait until something can be sent, and receive meanwhile; return False when refused."""
+        """Wait until something can be sent, and receive meanwhile; return False if refused."""
         events = WRITE | READ if self._listening else WRITE
         try:
             ready = self._transport.wait(events, self._deadline, "sending")
@@ -273,13 +273,13 @@ class Exchange:
         return not self._is_refused()
 
     def _on_send_failure(self, exc: TransportError) -> bool:
-        """Look for a response after sending failed; return False, or raise without a response."""
+        """Read the response after sending failed; return False, or raise if there is none."""
         try:
             while self.response.head is None:
-                self._transport.wait_readable(self._deadline, "reading a refusal")
+                self._transport.wait_readable(self._deadline, "reading an early response")
                 self._read_early()
         except (TransportError, ResponseError) as error:
-            # A TLS alert says more than the reset that follows it.
+            # A TLS alert explains more than the reset that follows it.
             reason = error if isinstance(error, TLSError) else exc
             try:
                 raise reason from reason.__cause__
@@ -301,6 +301,7 @@ class Exchange:
         )
 
     def _is_refused(self) -> bool:
+        """Whether a final response of 300 or more was received: the rest is not sent."""
         head = self.response.head
         return head is not None and head.status >= 300
 
@@ -325,7 +326,7 @@ class Exchange:
         try:
             data = self._transport.receive(BLOCK)
         except TransportError:
-            # Once there is a head, the next send fails too, and says how much was sent.
+            # Once there is a head, the next send fails too, and reports how much was sent.
             if self.response.head is None or self._transport.aborted:
                 raise
             data = b""

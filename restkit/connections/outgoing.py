@@ -26,10 +26,10 @@ class FramedPayload(Protocol):
         """The payload without its framing."""
 
     def __iter__(self) -> Iterator[list[Buffer]]:
-        """Yield the buffers of one chunk after the other; each list is sent together."""
+        """Yield each chunk as a list of buffers that are sent together."""
 
 
-class SizedOut:
+class SizedFraming:
     """A payload framed by its Content-Length; the payload checks its own length."""
 
     __slots__ = ("payload",)
@@ -42,14 +42,14 @@ class SizedOut:
             yield [chunk]
 
 
-class FileOut(SizedOut):
+class FileFraming(SizedFraming):
     """A region of a regular file, sent by ``sendfile`` where the connection allows it."""
 
     __slots__ = ()
     payload: RegularPayload
 
 
-class ChunkedOut:
+class ChunkedFraming:
     """A payload in HTTP chunks (RFC 9112 7.1), one for each of its own chunks."""
 
     __slots__ = ("payload",)
@@ -103,7 +103,10 @@ class OutgoingRequest(NamedTuple):
         return self.body is None or can_send(self.body.payload)
 
     def describe_sent(self, sent_bytes: int) -> str:
-        """Say how much of the payload is among the sent bytes: '60 of 100 bytes'."""
+        """Return how much of the payload was sent, as text: '60 of 100 bytes'.
+
+        ``sent_bytes`` includes the head.
+        """
         sent = f"{max(0, sent_bytes - len(self.head))}"
         if self.body is not None and self.body.payload.length is not None:
             sent += f" of {self.body.payload.length}"

@@ -43,8 +43,8 @@ class _Waiter:
 class _Ticket(_Waiter):
     """A thread's place in the queue for a connection, where ``max_connections`` is reached.
 
-    A served ticket stands for the connection that its thread opens: while it lives, it counts as
-    open. ``connection`` is an idle connection of the same route that was handed over instead.
+    A served ticket counts as an open connection until its thread has opened one. ``connection``
+    is an idle connection of the same route that the thread gets instead.
     """
 
     def __init__(self, route: Route | None) -> None:
@@ -54,7 +54,7 @@ class _Ticket(_Waiter):
         self.connection: Connection | None = None
 
     def serve(self, connection: Connection | None) -> None:
-        """Let the thread go on, with a connection or with the right to open one."""
+        """Wake the thread, with a connection or with the permission to open one."""
         self.connection = connection
         self.served = True
         self.wake()
@@ -91,8 +91,8 @@ class ConnectionPool:
         self._in_use: set[Connection] = set()
         self._sleeping: set[_Waiter] = set()
         self._queue: deque[_Ticket] = deque()
-        # Weak sets: what a thread dropped when it was interrupted disappears from them, and a
-        # connection that nobody holds closes itself.
+        # Weak sets: an object that an interrupted thread dropped disappears from them, and a
+        # connection without references closes itself.
         self._upgraded: WeakSet[Connection] = WeakSet()
         self._acquired: WeakSet[Connection] = WeakSet()  # counted only with a limit
         self._opening: WeakSet[_Ticket] = WeakSet()
@@ -100,16 +100,21 @@ class ConnectionPool:
     # One request
 
     def send(
-        self, request: OutgoingRequest, route: Route, deadline: Deadline, *, fresh: bool = False
+        self,
+        request: OutgoingRequest,
+        route: Route,
+        deadline: Deadline,
+        *,
+        new_connection: bool = False,
     ) -> Reply:
         """Send a request on an idle connection, or on a new one, and return the reply.
 
-        ``fresh`` demands a new connection. An idle connection that the server closed before a
+        ``new_connection`` skips the idle ones. An idle connection that the server closed before a
         byte was sent on it is replaced by a new one; this does not count as an attempt.
         """
         if self.closed:
             raise RequestError("this Client is closed", sent="nothing")
-        connection = self.open(route, deadline) if fresh else self.acquire(route, deadline)
+        connection = self.open(route, deadline) if new_connection else self.acquire(route, deadline)
         reused = connection.used > 0
         try:
             return connection.send(request, deadline)
@@ -124,12 +129,17 @@ class ConnectionPool:
     ) -> bool:
         """Whether the connection was lost before a byte of the request was sent on it."""
         exchange = connection.exchange
-        if exchange is None or exchange.sent_bytes or exchange.in_source or error.response_started:
+        if (
+            exchange is None
+            or exchange.sent_bytes
+            or exchange.reading_payload
+            or error.response_started
+        ):
             return False
         return not (isinstance(error, RequestTimeout) or self.closed) and request.can_send
 
     def acquire(self, route: Route, deadline: Deadline) -> Connection:
-        """Return an idle connection that was checked, or a new one.
+        """Return an idle connection that is still open, or a new one.
 
         Raises what ``open`` raises. A new connection has ``used`` 0.
         """
@@ -154,12 +164,13 @@ class ConnectionPool:
             if monotonic() - connection.idle_since <= self._max_idle and connection.is_idle():
                 return connection
             connection.close()
-            self.forget(connection)  # a connection that was closed already does not do this
+            self.forget(connection)  # close() does this only the first time
 
     def _hand_out(self, connection: Connection) -> None:
-        """Mark a connection as taken; the lock is held.
+        """Mark a connection as in use. The lock is held.
 
-        Only its taker holds it until ``track``: wherever an interrupt drops it, it closes itself.
+        Until ``track``, only the calling thread has a reference to it. If that thread is
+        interrupted, the connection is garbage collected and so closed.
         """
         if self._max_connections is not None:
             self._acquired.add(connection)
@@ -191,11 +202,11 @@ class ConnectionPool:
             else:
                 self._queue.appendleft(ticket)
                 connection.close()
-        for one in surplus:
-            one.close()
+        for extra in surplus:
+            extra.close()
 
     def _next_ticket(self) -> _Ticket | None:
-        # Not "if self._queue": the garbage collector may serve the queue in between.
+        # Not "if self._queue": a garbage collection in between may empty the queue.
         try:
             return self._queue.popleft()
         except IndexError:
@@ -228,7 +239,7 @@ class ConnectionPool:
         return expired
 
     def forget(self, connection: Connection) -> None:
-        """Drop a connection that is closed; its place goes to the first in the queue."""
+        """Drop a closed connection; its slot goes to the first in the queue."""
         with self._lock:
             self._in_use.discard(connection)
             self._upgraded.discard(connection)
@@ -237,7 +248,7 @@ class ConnectionPool:
                 self._serve_queue()
 
     def track_upgraded(self, connection: Connection) -> None:
-        """Register a connection that its caller takes over; ``close`` closes it until then."""
+        """Register a connection that its caller may detach; until then ``close`` closes it."""
         with self._lock:
             self.forget(connection)
             self._upgraded.add(connection)
@@ -256,7 +267,7 @@ class ConnectionPool:
             if connection.is_idle():
                 return connection
             with self._lock:
-                self._opening.add(ticket)  # before its place is given to another thread
+                self._opening.add(ticket)  # before its slot is given to another thread
             connection.close()
             self.forget(connection)
         try:
@@ -300,7 +311,7 @@ class ConnectionPool:
                 self._queue.remove(ticket)
 
     def _hand_slot_on(self, ticket: _Ticket) -> None:
-        """Give what an interrupted thread was served to the next in the queue."""
+        """Give the slot of an interrupted thread to the next thread in the queue."""
         if ticket.connection is not None:
             ticket.connection.close()
             self.forget(ticket.connection)
@@ -340,18 +351,18 @@ class ConnectionPool:
         return len(self._in_use) + opening + self.count_idle()
 
     def _serve_queue(self) -> None:
-        """Give free places to the threads in the queue. The lock is held.
+        """Give free slots to the threads in the queue. The lock is held.
 
-        The garbage collector may close an unread body in the middle of this and so call it again:
-        a place is taken first and checked then, so that none is given out twice.
+        A garbage collection may close an unread body during this call, and so call it again. So
+        each slot is taken first and checked afterwards; none is given out twice.
         """
         limit = self._max_connections
         while self._queue and limit is not None and self._count_open() < limit:
             self._serve_first(limit)
 
     def _serve_first(self, limit: int) -> None:
-        # A function of its own: nothing may hold the ticket afterwards. Its thread may have been
-        # interrupted, and then the ticket, and the place it stands for, must disappear.
+        # A separate function, so that no local variable holds the ticket afterwards. If its thread
+        # was interrupted, the ticket must disappear, and its slot with it.
         ticket = self._queue.popleft()
         self._opening.add(ticket)
         if self._count_open() <= limit:
@@ -360,13 +371,13 @@ class ConnectionPool:
             self._opening.discard(ticket)
             self._queue.appendleft(ticket)
 
-    # The end
+    # Closing
 
     def close(self) -> None:
         """Close idle connections, and wake and abort those in use; from any thread."""
         with self._lock:
             self.closed = True
-            unused = [one for idle in self._idle.values() for one in idle]
+            unused = [connection for idle in self._idle.values() for connection in idle]
             unused += self._upgraded
             in_use = list(self._in_use)
             waiting: list[_Waiter] = [*self._sleeping, *self._queue]
@@ -380,7 +391,7 @@ class ConnectionPool:
         for waiter in waiting:
             waiter.wake()
 
-    def wait_or_closed(self, seconds: float) -> bool:
+    def sleep_unless_closed(self, seconds: float) -> bool:
         """Sleep until the seconds are over or the pool is closed; return whether it is closed."""
         waiter = _Waiter()
         with self._lock:
@@ -399,11 +410,11 @@ class ConnectionPool:
         with self._lock:
             return sum(len(idle) for idle in self._idle.values())
 
-    def leave_to_parent(self) -> None:
-        """In the child of a fork: close the copies of the parent's connections."""
-        idle = [one for each in self._idle.values() for one in each]
+    def clear_after_fork(self) -> None:
+        """Close the copies of the parent's connections in the child of a fork."""
+        copies = [connection for idle in self._idle.values() for connection in idle]
         self._clear()
-        for connection in idle:
+        for connection in copies:
             connection.close()
 
     def __del__(self) -> None:
@@ -425,9 +436,9 @@ class ConnectionPool:
 _pools: WeakSet[ConnectionPool] = WeakSet()
 
 
-def _clear_pools_in_child() -> None:
+def _clear_pools_after_fork() -> None:
     for pool in list(_pools):
-        pool.leave_to_parent()
+        pool.clear_after_fork()
 
 
-os.register_at_fork(after_in_child=_clear_pools_in_child)
+os.register_at_fork(after_in_child=_clear_pools_after_fork)

@@ -28,12 +28,12 @@ from restkit.timeouts import Deadline
 _Target = TypeVar("_Target")
 _Received = TypeVar("_Received", bytes, int)
 
-CHUNK = 512 * 1024
-# glibc maps fresh pages for each block above 128 KiB and returns them with the block, until a
-# block of that size has been freed (mallopt(3), M_MMAP_THRESHOLD). The blocks of ``recv`` are
-# shrunk to what was received and never have that effect. So allocate and free one here.
-bytes(2 * CHUNK)
-DOING = "reading the body"
+RECEIVE_SIZE = 512 * 1024
+# glibc maps and unmaps the pages of each allocation above 128 KiB, until an allocation of that size
+# was freed once (mallopt(3), M_MMAP_THRESHOLD). ``recv`` shrinks its result to the bytes received,
+# so its allocations never have this effect. So allocate and free one here.
+bytes(2 * RECEIVE_SIZE)
+_READING = "reading the body"
 
 
 class UpgradedConnection(Protocol):
@@ -58,13 +58,13 @@ class BodyConnection(Protocol):
 
 
 class Reply:
-    """The final head of a response and its body: received already, early, and still to come.
+    """The final head of a response, and its body: the bytes received so far and the rest.
 
-    ``body_reader`` knows the length of the body and, at its end, the trailers. ``content`` is what
-    came with the head, ``early`` what came while the payload was being sent, ``live`` what is
-    still to come. ``upgraded`` is the connection after 101 or CONNECT. ``sent`` says how much of
-    the request was sent. ``failure`` is set where the server stopped reading the payload after a
-    2xx response. Times are those of ``time.perf_counter``; 0.0 or None for what did not happen.
+    ``body_reader`` has the length of the body and, at its end, the trailers. ``content`` was
+    received with the head, ``early`` while the payload was being sent; ``live`` reads the rest.
+    ``upgraded`` is the connection after 101 or CONNECT. ``sent`` is the part of the request that
+    was sent. ``failure`` is set if the server stopped reading the payload after a 2xx response.
+    Times are those of ``time.perf_counter``; 0.0 or None for an event that did not happen.
     """
 
     __slots__ = (
@@ -99,7 +99,7 @@ class Reply:
         self.done_at = 0.0
 
     def close(self) -> None:
-        """Close what is behind the body; an upgraded connection stays open."""
+        """Close the connection and the spool of the body; an upgraded connection stays open."""
         if self.live is not None:
             self.live.close()
         if self.early is not None:
@@ -107,11 +107,11 @@ class Reply:
 
 
 class LiveBody:
-    """The part of a body that is still to come.
+    """The part of a body that is still to be received.
 
-    Its connection is released, or closed, at its end. Reading blocks until something is received;
-    an error is raised again by every later call. A LiveBody that is garbage collected closes its
-    connection.
+    The connection is released, or closed, at the end of the body. Reading blocks until something
+    is received. An error is raised again by every later call. A LiveBody that is garbage collected
+    closes its connection.
     """
 
     __slots__ = (
@@ -145,8 +145,8 @@ class LiveBody:
         self._sent: Sent = sent
         self._error: Error | None = None
         # A reader sets _reading before it looks at _closing, and close() does the reverse. So a
-        # thread that reads and one that closes cannot miss each other, and no file number is
-        # closed while somebody waits on it.
+        # thread that reads and one that closes cannot miss each other, and no descriptor is
+        # closed while a thread waits on it.
         self._reading = False
         self._closing = False
         # Once the connection was released, another thread may use it: close() must not reach it.
@@ -154,7 +154,7 @@ class LiveBody:
         self.done_at = 0.0
 
     def limit_time(self, seconds: float) -> None:
-        """Set a limit, from now on, for reading the rest of the body."""
+        """Limit the seconds, from now on, for reading the rest of the body."""
         self._deadline = self._deadline.with_total(seconds)
 
     def read_chunk(self) -> Buffer:
@@ -164,14 +164,14 @@ class LiveBody:
         return self._ready.popleft() if self._ready else b""
 
     def readinto(self, view: memoryview) -> int:
-        """Fill ``view`` with what arrives next: at least one byte, or 0 at the end. Blocks."""
+        """Receive at least one byte into ``view``; return the count, 0 at the end. Blocks."""
         expected = self._reader.bytes_expected
         if expected == 0 or self._ready:
             return self._copy_into(view)
         return self._receive_into(view if expected is None else view[:expected])
 
     def _copy_into(self, view: memoryview) -> int:
-        """Copy chunks that were received already, or the next one, as far as they fit."""
+        """Copy the received chunks, or else the next one, as far as they fit."""
         chunk = self.read_chunk()
         count = 0
         while True:
@@ -201,18 +201,18 @@ class LiveBody:
             if reader.fault is not None:
                 self._fail(reader.fault)
                 self._check_open()
-            self._ready.extend(reader.feed(self._receive(self._transport.receive, CHUNK)))
+            self._ready.extend(reader.feed(self._receive(self._transport.receive, RECEIVE_SIZE)))
         self._finish_if_done()
 
     def _receive(
         self, receive: Callable[[_Target], _Received | None], target: _Target
     ) -> _Received:
-        """Wait and receive; an empty result only where the body may end."""
+        """Wait and receive; return an empty result only if the body may end there."""
         self._reading = True
         try:
             self._check_open()
             while True:
-                self._transport.wait_readable(self._deadline, DOING)
+                self._transport.wait_readable(self._deadline, _READING)
                 received = receive(target)
                 if received is not None:
                     break

@@ -1,4 +1,4 @@
-"""Check received bytes against the digests that came with them (RFC 9530).
+"""Check received bytes against the digests in their message (RFC 9530).
 
 ``Content-Digest`` covers the content of this message as received: with its content codings,
 without HTTP chunk framing (section 2). ``Repr-Digest`` covers the selected representation
@@ -130,14 +130,14 @@ class CheckedSource:
 
     def read_chunk(self) -> Buffer:
         """Return the next chunk, or b'' at the end of a body that matches."""
-        self._check_no_fault()
+        self._raise_fault()
         chunk = self._source.read_chunk()
         self._update(chunk)
         return chunk
 
     def readinto(self, view: memoryview) -> int:
         """Fill ``view`` with the next bytes and return the count, or 0 at the end."""
-        self._check_no_fault()
+        self._raise_fault()
         count = self._source.readinto(view)
         with view[:count] as filled:
             self._update(filled)
@@ -153,7 +153,7 @@ class CheckedSource:
             self._fault = exc.message
             raise
 
-    def _check_no_fault(self) -> None:
+    def _raise_fault(self) -> None:
         if self._fault is not None:
             raise IntegrityError(self._fault)
 

@@ -73,7 +73,7 @@ def open_raw_deflate(level: int) -> Compressor:
 
 
 def deflate_raw(data: bytes, level: int) -> bytes:
-    """Return all data as raw deflate. For small data this is faster than to begin a stream."""
+    """Return all data as raw deflate. For small data this is faster than a stream."""
     package, level = _choose_zlib(level)
     # The one-shot function of Python 3.10 has no raw format, so cut off zlib's header and checksum.
     compressed: bytes = package.compress(data, level)[2:-4]

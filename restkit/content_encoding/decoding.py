@@ -5,9 +5,8 @@ decoders are not used, because those of 2.8.0 accept a gzip, deflate or brotli s
 early (their ``flush()`` does not check for an end) and ignore data after a gzip or deflate stream.
 The rules here:
 
-- gzip (RFC 1952): members, one after another. Zeros after a member are padding, as in gzip(1),
-  where they come from tapes. Any other data that does not begin a member is an error. zlib checks
-  CRC and length.
+- gzip (RFC 1952): members, one after another. Zeros after a member are padding, as in gzip(1). Any
+  other data that does not begin a member is an error. zlib checks CRC and length.
 - deflate: zlib's format (RFC 9110 8.4.1.2), or raw deflate, which some servers send by this name.
   The first byte decides. A raw stream begins like zlib's header only if the padding bits of a
   stored block are set, and no encoder sets them.
@@ -112,7 +111,7 @@ class DecodedSource:
     __slots__ = ("_closed", "_decoder", "_ended", "_held", "_source")
 
     def __init__(self, source: Source, codings: Sequence[str]) -> None:
-        # The coding that was applied last comes off first.
+        # The coding that was applied last is removed first.
         first, *others = codings
         self._source: Source = DecodedSource(source, others) if others else source
         self._decoder = Decoder(first)
@@ -129,7 +128,7 @@ class DecodedSource:
         return self._decode()
 
     def readinto(self, view: memoryview) -> int:
-        """Fill some of ``view``; return 0 at the end. Blocks, and raises DecodingError."""
+        """Decode into ``view``; return the count, 0 at the end. Blocks; raises DecodingError."""
         held = self._held or memoryview(self._decode())
         size = min(len(view), len(held))
         view[:size] = held[:size]
@@ -248,8 +247,8 @@ class Decoder:
         return self._stream
 
     def _make_error(self, reason: str) -> DecodingError:
-        which = f" (stream {self._stream_count})" if self._stream_count > 1 else ""
-        self._fault = f"{self.name} body{which}, after {self.decoded} decoded bytes: {reason}"
+        stream = f" (stream {self._stream_count})" if self._stream_count > 1 else ""
+        self._fault = f"{self.name} body{stream}, after {self.decoded} decoded bytes: {reason}"
         return DecodingError(self._fault)
 
 

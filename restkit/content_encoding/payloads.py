@@ -91,7 +91,7 @@ class RecodedPayload(PayloadWrapper):
 class CompressedPayload(RecodedPayload):
     """Another payload, compressed while it is sent.
 
-    All finished output leaves before more input is read. A source that can be sent only once is
+    All finished output is sent before more input is read. A source that can be sent only once is
     flushed when it pauses: when its pipe is empty, or half a second after the last flush. A
     replayable source is not flushed, because each pass must give the same bytes.
     """
@@ -122,7 +122,7 @@ class CompressedPayload(RecodedPayload):
         while True:
             if self._is_pausing(flushed_at):
                 output = b"".join(compress_pass.flush_ready(force=not self.replayable))
-                # Set before the output leaves: the sender then waits for the source, not for us.
+                # Set before the output is sent, so that the sender then waits for the source.
                 self._has_no_output = True
                 if output:
                     yield output
@@ -212,19 +212,19 @@ class GunzippedPayload(RecodedPayload):
             close_if_possible(chunks)
 
     def _decode(self, decoder: Decoder) -> Iterator[bytes]:
-        """Yield all output of one chunk, one step ahead, so that the last one is known as such."""
+        """Yield all output of one chunk. Decode one step ahead, to know the last output."""
         output = self._add_source_to_error(decoder.produce)
         while output:
-            following, error = b"", None
+            next_output, error = b"", None
             try:
-                following = self._add_source_to_error(decoder.produce)
+                next_output = self._add_source_to_error(decoder.produce)
             except DecodingError as exc:
                 error = exc
-            self._has_no_output = not following and error is None
+            self._has_no_output = not next_output and error is None
             yield output
             if error is not None:
                 raise error
-            output = following
+            output = next_output
 
     def _add_source_to_error(self, step: Callable[[], _T]) -> _T:
         """Call a method of the decoder; name this payload in its error, not the response's body."""

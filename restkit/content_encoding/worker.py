@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 Job: TypeAlias = "Callable[[], bytes]"
 
 INLINE_SIZE = 256 * 1024
-"""Fewer bytes than this are finished before a thread would have begun."""
+"""Fewer bytes are compressed faster than a thread starts."""
 JOIN_TIMEOUT = 5.0
-"""How long to wait for the end of the thread, in seconds. No job takes as long."""
+"""The seconds to wait for the end of the thread. No job takes as long."""
 
 _MAX_AHEAD = 1  # with one job running while the next one is fetched, the thread is always busy
 

@@ -234,7 +234,7 @@ class Cookies(Mapping[str, str]):
 def as_cookies(value: object) -> Cookies | None:
     """Convert the option ``cookies``: True, False, None, Cookies or a jar; raises RequestError."""
     if value is True:
-        # Not with the first cookie: see get_ready() in network/dial.py.
+        # Not with the first cookie: see import_early() in network/dial.py.
         import restkit.cookies.indexed_jar  # noqa: F401
 
         return Cookies()
@@ -249,7 +249,7 @@ def as_cookies(value: object) -> Cookies | None:
     # No repr of the value: cookies are secrets.
     raise RequestError(
         f"cookies must be True, False, Cookies or a CookieJar; got {type(value).__name__}, which "
-        "has no hosts for them. Use client.cookies.set(name, value, domain='host')"
+        "has no hosts for the cookies. Use client.cookies.set(name, value, domain='host')"
     )
 
 

@@ -100,7 +100,7 @@ class IndexedJar(CookieJar):
 
 
 def _host_of(request: Request) -> str:
-    """Return the host of a request by the jar's name of it."""
+    """Return the host of a request in the form that jars use."""
     host = _PORT.sub("", urlsplit(request.get_full_url()).netloc.lower())
     return host if "." in host else f"{host}.local"
 

@@ -77,7 +77,7 @@ def to_jar_cookie(cookie: SetCookie, jar_request: Request) -> Cookie:
 
 
 def to_jar_domain(domain: str) -> str:
-    """Return a jar's name of a host or, with a dot in front, of a host and its subdomains."""
+    """Return the domain of a jar for a host or, with a dot in front, for its subdomains too."""
     if ":" in domain and not domain.startswith("["):
         domain = f"[{domain}]"
     if "." in domain:
@@ -86,7 +86,7 @@ def to_jar_domain(domain: str) -> str:
 
 
 def make_cookie(cookie: SetCookie, domain: str, path: str) -> Cookie:
-    """Make the jar's form of a cookie. ``domain`` is the jar's name of it."""
+    """Convert a cookie to one for a jar. ``domain`` is in the form that jars use."""
     from http.cookiejar import Cookie
     from urllib.parse import quote
 

@@ -1,11 +1,11 @@
-"""One Set-Cookie field: parse it (RFC 6265 5.2), and check who sets it (RFC 6265 5.3).
+"""Parse a Set-Cookie field (RFC 6265 5.2), and check that its server may set it (5.3).
 
 Rules of RFC 6265bis also hold: a Secure cookie must come over https; the prefixes ``__Secure-`` and
 ``__Host-``; at most 4096 bytes of name and value; no control characters.
 
 A server must not set cookies for a public suffix such as ``.co.uk``. The list of public suffixes
-has thousands of names and changes every month, so it is not part of restkit. Rejected are the
-common second-level names of countries (co, com, or, gob, ...). Most other suffixes are short, such
+has thousands of names and changes every month, so it is not part of restkit. The common second-
+level names of countries (co, com, or, gob, ...) are rejected. Most other suffixes are short, such
 as tv.br, but so are names of single owners, such as db.de: a Domain with a label of one or two
 characters before the country code is stored for the host only.
 """
@@ -65,25 +65,25 @@ http_only=False)
     name, equals, value = (part.strip(" \t") for part in pair.partition("="))
     if not name or not equals or len(name) + len(value) > _MAX_LENGTH or _CONTROL.search(field):
         return None
-    given: dict[str, str] = {}
+    values: dict[str, str] = {}
     for attribute in attributes:
         key, _, content = attribute.partition("=")
         if len(content) <= _MAX_ATTRIBUTE_LENGTH:
-            given[key.strip(" \t").lower()] = content.strip(" \t")
-    path = given.get("path", "")
+            values[key.strip(" \t").lower()] = content.strip(" \t")
+    path = values.get("path", "")
     return SetCookie(
         name,
         value,
-        given.get("domain", "").removeprefix(".").lower(),
+        values.get("domain", "").removeprefix(".").lower(),
         path if path.startswith("/") else "",
-        _parse_expiry(given, now),
-        "secure" in given,
-        "httponly" in given,
+        _parse_expiry(values, now),
+        "secure" in values,
+        "httponly" in values,
     )
 
 
 def accept_cookie(cookie: SetCookie, url: URL) -> SetCookie | None:
-    """Return the cookie in the form in which this URL may set it; None if it may not."""
+    """Return the cookie that this URL may set, perhaps for its host only; None if it may not."""
     if cookie.secure and url.scheme != "https":
         return None
     name = cookie.name.lower()
@@ -101,8 +101,8 @@ def _check_domain(cookie: SetCookie, host: str) -> SetCookie | None:
     host_only = cookie._replace(domain="")
     if domain == host:
         # "com." looks like a domain of two labels, but it contains every domain below com.
-        no_domain = "." not in host or host.endswith(".") or _NUMERIC.fullmatch(host)
-        return host_only if no_domain or _may_be_suffix(domain) else cookie
+        is_host_only = "." not in host or host.endswith(".") or _NUMERIC.fullmatch(host)
+        return host_only if is_host_only or _may_be_suffix(domain) else cookie
     if _NUMERIC.fullmatch(host) or "." not in domain or not host.endswith(f".{domain}"):
         return None
     if domain.endswith(".") or _SUFFIX.fullmatch(domain):
@@ -114,14 +114,14 @@ def _may_be_suffix(domain: str) -> bool:
     return bool(_SUFFIX.fullmatch(domain) or _MAYBE_SUFFIX.fullmatch(domain))
 
 
-def _parse_expiry(given: dict[str, str], now: float) -> int | None:
+def _parse_expiry(values: dict[str, str], now: float) -> int | None:
     """Return the expiry time: Max-Age overrides Expires, invalid values are ignored."""
-    if _SECONDS.fullmatch(given.get("max-age", "")):
-        seconds = given["max-age"]
+    if _SECONDS.fullmatch(values.get("max-age", "")):
+        seconds = values["max-age"]
         # More digits are a time beyond the year 9999.
         ends = now + int(seconds) if len(seconds) < 12 else _LAST_SECOND
         return 0 if seconds.startswith("-") else min(int(ends), _LAST_SECOND)
-    return _parse_date(given.get("expires", ""))
+    return _parse_date(values.get("expires", ""))
 
 
 def _parse_date(date: str) -> int | None:

@@ -268,7 +268,7 @@ def _choose_file_name(name: str, value: object) -> str:
     )
 
 
-def _choose_type(payload: Payload, given_name: str | None, what: str) -> str:
+def _choose_type(payload: Payload, given_name: str | None, label: str) -> str:
     """Return the type for the name that the caller has given, or the payload's own type."""
     by_name = guess_content_type(given_name)[0][1]
     if by_name != OCTET_STREAM[0][1]:
@@ -280,7 +280,7 @@ def _choose_type(payload: Payload, given_name: str | None, what: str) -> str:
     if coding != "identity":
         # A part has no Content-Encoding (RFC 7578 4.8), so its type is that of the coded bytes.
         return "application/gzip" if coding in ("gzip", "x-gzip") else OCTET_STREAM[0][1]
-    return check_content_type(own.get("content-type", OCTET_STREAM[0][1]), what)
+    return check_content_type(own.get("content-type", OCTET_STREAM[0][1]), label)
 
 
 def _has_payload_method(value: object) -> bool:

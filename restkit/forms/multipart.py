@@ -1,8 +1,8 @@
 """Encode multipart/form-data (RFC 7578).
 
-A boundary has 128 random bits and is made after the parts were given. That a part contains it is as
-unlikely as guessing a key, so the parts are not searched for it. The head of a part has the fields
-that RFC 7578 4.8 allows, in the order of browsers; a length is not among them.
+A boundary has 128 random bits and is made after the parts. A part contains it only by a chance as
+small as that of guessing a key, so the parts are not searched for it. The head of a part has the
+fields that RFC 7578 4.8 allows, in the order of browsers; a length is not among them.
 
 Names are quoted as in browsers (WHATWG HTML, "multipart/form-data encoding algorithm"): a quote, CR
 and LF are percent-encoded, other characters are UTF-8. A ``%22`` in a name is therefore read as a
@@ -179,13 +179,13 @@ def add_boundary(content_type: str, payload: Payload) -> str:
         )
     if not media_type.startswith("multipart/"):
         return content_type
-    given = _BOUNDARY.search(content_type)
-    if given is None:
+    boundary = _BOUNDARY.search(content_type)
+    if boundary is None:
         return f"{content_type.rstrip('; ')}; boundary={payload.boundary}"
-    if given[2] != payload.boundary:
+    if boundary[2] != payload.boundary:
         raise RequestError(
-            f"the Content-Type has the boundary {given[2]!r}, but the form has its own: leave the "
-            "boundary out, it is added"
+            f"the Content-Type has the boundary {boundary[2]!r}, but the form has its own: leave "
+            "the boundary out, it is added"
         )
     return content_type
 
@@ -199,40 +199,40 @@ def parse_media_type(content_type: str) -> str:
     return content_type.partition(";")[0].strip().lower()
 
 
-def check_name(name: object, what: str) -> str:
-    """Return a name as a plain str. ``what`` is its name in errors.
+def check_name(name: object, label: str) -> str:
+    """Return a name as a plain str. ``label`` names it in errors.
 
     Raises TypeError for a value that is no str, PayloadError for one that cannot be sent.
     """
-    text = _check_text(name, what)
+    text = _check_text(name, label)
     if "\0" in text:
-        raise PayloadError(f"{what} has a NUL at {text.index(chr(0))}; remove it")
+        raise PayloadError(f"{label} has a NUL at {text.index(chr(0))}; remove it")
     return text
 
 
-def check_content_type(value: object, what: str) -> str:
+def check_content_type(value: object, label: str) -> str:
     """Return a content type as a plain str of one line.
 
     Raises TypeError for a value that is no str, PayloadError for one that cannot be sent.
     """
-    text = _check_text(value, what)
+    text = _check_text(value, label)
     fault = _CONTROLS.search(text)
     if fault:
-        raise PayloadError(f"{what} must be one line of text; got {fault[0]!a} at {fault.start()}")
+        raise PayloadError(f"{label} must be one line of text; got {fault[0]!a} at {fault.start()}")
     if not text.strip():
-        raise PayloadError(f"{what} is empty; it must be a type such as 'text/csv', or None")
+        raise PayloadError(f"{label} is empty; it must be a type such as 'text/csv', or None")
     return text
 
 
-def _check_text(value: object, what: str) -> str:
+def _check_text(value: object, label: str) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{what} must be str; got {type(value).__name__}")
+        raise TypeError(f"{label} must be str; got {type(value).__name__}")
     text = str.__str__(value)  # the str() of an enum member would be something else
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as exc:
         raise PayloadError(
-            f"{what} has a lone surrogate, {text[exc.start]!a}, at {exc.start}: it cannot be UTF-8"
+            f"{label} has a lone surrogate, {text[exc.start]!a}, at {exc.start}: it cannot be UTF-8"
         ) from exc
     return text
 

@@ -22,17 +22,17 @@ _NEEDS_ESCAPE = re.compile(rb"[^ !-<>-~]")
 _SOFT_LINE = re.compile(rb".{71}(?:[^=]{2}|[^=](?==)|(?==))(?=.)")
 
 
-def check_transfer_encoding(value: object, what: str) -> str | None:
-    """Return the name of a transfer encoding, or None for none. ``what`` is its name in errors.
+def check_transfer_encoding(value: object, label: str) -> str | None:
+    """Return the name of a transfer encoding, or None for none. ``label`` names it in errors.
 
     Raises TypeError for a value that is no str, ValueError for an unknown encoding.
     """
     if value is None or value == "":
         return None
     if not isinstance(value, str):
-        raise TypeError(f"{what} must be str; got {type(value).__name__}")
+        raise TypeError(f"{label} must be str; got {type(value).__name__}")
     if value.lower() not in _ENCODERS:
-        raise ValueError(f"{what} must be one of {', '.join(_ENCODERS)}; got {value!r}")
+        raise ValueError(f"{label} must be one of {', '.join(_ENCODERS)}; got {value!r}")
     return value.lower()
 
 

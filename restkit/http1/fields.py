@@ -42,7 +42,7 @@ class Head:
 
     def has(self, field: bytes) -> bool:
         r"""Return whether a field is present; ``field`` is written as ``b"\r\nname:"``. Cheap."""
-        # ``in`` would try these bytes as a number first, and have an exception to throw away.
+        # find() is faster than ``in``, which first tries to convert the bytes to a number.
         return self.lowered.find(field) >= 0
 
     @property
@@ -83,7 +83,7 @@ def parse_length(value: str) -> int | None:
 
 
 def split_fields(fields: bytes) -> Pairs:
-    """Return the fields of a section that has been checked already."""
+    """Return the fields of a section that was checked before."""
     return [
         (name.decode("latin-1"), _unfold(value).decode("latin-1"))
         for name, value in _FIELD.findall(fields)
@@ -96,7 +96,7 @@ def _unfold(value: bytes) -> bytes:
     return value.strip(b" \t")
 
 
-def check_fields(data: bytes, first_line: int, where: str, *, folds: bool = True) -> int:
+def check_fields(data: bytes, first_line: int, where: str, *, allow_folds: bool = True) -> int:
     """Raise for the first fault in the fields that ``data`` begins with; return their line count.
 
     ``first_line`` is the number of the first line, counted in all of ``where``. Lines after
@@ -106,18 +106,20 @@ def check_fields(data: bytes, first_line: int, where: str, *, folds: bool = True
     lines = (data if end < 0 else data[:end]).split(b"\r\n")
     last = lines.pop().removesuffix(b"\r")
     for number, line in enumerate(lines[:MAX_FIELDS], first_line):
-        _check_field(line, f"line {number} of {where}", folds=folds, first=number == first_line)
+        _check_field(
+            line, f"line {number} of {where}", allow_folds=allow_folds, first=number == first_line
+        )
     if len(lines) < MAX_FIELDS:
         _check_value(last, f"line {first_line + len(lines)} of {where}")
     return len(lines) + (last != b"")
 
 
-def _check_field(line: bytes, where: str, *, folds: bool, first: bool) -> None:
+def _check_field(line: bytes, where: str, *, allow_folds: bool, first: bool) -> None:
     _check_value(line, where)
     if line[:1] in (b" ", b"\t"):
         if first:
             raise ParserError(f"{where} is folded, but there is no field before it")
-        if not folds:
+        if not allow_folds:
             raise ParserError(f"{where} is folded; a field must be on one line")
         return
     name, colon, _ = line.partition(b":")
@@ -137,7 +139,7 @@ def _check_value(line: bytes, where: str) -> None:
 
 def check_count(lines: int) -> None:
     """Raise for more than MAX_FIELDS lines."""
-    # Folded lines count too: a head of folded lines only, in small parts, would cost too much.
+    # Folded lines count too: parsing a head of only folded lines would cost too much.
     if lines > MAX_FIELDS:
         raise ParserError(f"a head or trailer section has more than {MAX_FIELDS} lines")
 
@@ -151,7 +153,7 @@ def check_size(data: bytes) -> None:
 def is_inside_line(held: bytes, data: bytes) -> bool:
     """Return whether ``data`` ends no line, so that parsing can wait for more.
 
-    A head that arrives in many small parts is then not parsed for each of them. ``held`` is a
+    A head that arrives in many small chunks is then not parsed for each chunk. ``held`` is a
     valid beginning, and a status line in it is complete up to its status.
     """
     if held.endswith(b"\r"):  # the next byte decides whether the CR is valid

@@ -50,7 +50,7 @@ _CHUNK_LINE_BEGINNING = re.compile(rb"(?:[0-9A-Fa-f]{1,16}[ \t]*(?:;[^\r\n\0]*)?
 
 
 class BodyReader(Protocol):
-    """Takes the bytes that arrive, and returns those of them that belong to the body."""
+    """Parses received bytes, and returns those that belong to the body."""
 
     @property
     def done(self) -> bool:
@@ -58,7 +58,7 @@ class BodyReader(Protocol):
 
     @property
     def bytes_expected(self) -> int | None:
-        """The number of bytes that may be received without a look at them; None is any number."""
+        """The number of bytes that can be received without parsing; None for no limit."""
 
     @property
     def leftover(self) -> bytes:
@@ -78,13 +78,13 @@ class BodyReader(Protocol):
 
     @property
     def fault(self) -> ParserError | None:
-        """The error in the bytes after the chunks that were returned; nothing more follows."""
+        """The error in the bytes after the returned chunks. The body cannot be read further."""
 
     def feed(self, data: bytes) -> Sequence[Buffer]:
         """Return the chunks of the body in ``data``; raise the ``fault`` of an earlier call."""
 
     def skip(self, count: int) -> None:
-        """Count bytes of the body that were received elsewhere, at most ``bytes_expected``."""
+        """Count bytes of the body that ``feed`` did not get; at most ``bytes_expected``."""
 
     def end(self) -> None:
         """Handle the end of the connection; raise UnexpectedEOF unless the body may end there."""
@@ -238,7 +238,7 @@ class ChunkedBody:
     """A body in HTTP chunks, with trailers after the last one."""
 
     __slots__ = (
-        "_chunk_left",
+        "_chunk_remaining",
         "_held",
         "_next_line",
         "_received",
@@ -258,7 +258,7 @@ class ChunkedBody:
         self.leftover = b""
         self.trailers: Pairs = []
         self._held = b""
-        self._chunk_left = 0
+        self._chunk_remaining = 0
         self._received = 0
         self._next_line: re.Pattern[bytes] | None = _FIRST_CHUNK  # None in the trailers
 
@@ -275,7 +275,7 @@ class ChunkedBody:
         try:
             self._parse(data, chunks)
         except ParserError as exc:
-            # The chunks before the fault are returned, however the bytes were split in transit.
+            # Return the chunks before the fault: the split of the bytes in transit must not matter.
             # The error is kept without its traceback, whose frames hold the data.
             self.fault = exc.with_traceback(None)
         return chunks
@@ -284,13 +284,13 @@ class ChunkedBody:
         view = memoryview(data)
         at = 0
         while not self.done:
-            if self._chunk_left:
-                chunk = view[at : at + self._chunk_left]
+            if self._chunk_remaining:
+                chunk = view[at : at + self._chunk_remaining]
                 if not chunk:
                     break
                 chunks.append(chunk)
                 at += len(chunk)
-                self._chunk_left -= len(chunk)
+                self._chunk_remaining -= len(chunk)
                 self._received += len(chunk)
                 continue
             end = self._parse_line(data, at) if self._next_line else self._parse_trailers(data, at)
@@ -308,8 +308,8 @@ class ChunkedBody:
         if not match:
             self._check_line(data[at:limit], too_long=len(data) > limit)
             return None
-        self._chunk_left = int(match[1], 16)
-        self._next_line = _NEXT_CHUNK if self._chunk_left else None
+        self._chunk_remaining = int(match[1], 16)
+        self._next_line = _NEXT_CHUNK if self._chunk_remaining else None
         return match.end()
 
     def _parse_trailers(self, data: bytes, at: int) -> int | None:

@@ -137,7 +137,7 @@ def is_inside_field(held: bytes, data: bytes) -> bool:
 
 
 def _check_beginning(data: bytes) -> None:
-    """Raise for the fault that makes ``data`` not the beginning of a head, if there is one."""
+    """Raise for the first fault in ``data``, unless it can be the beginning of a head."""
     line = data.removeprefix(b"\r\n")
     if line not in (b"", b"\r"):
         end = _check_request_line(line)
@@ -169,9 +169,9 @@ def _check_request_line(data: bytes) -> int | None:
     return fields
 
 
-def _match_end(part: re.Pattern[bytes], data: bytes, start: int) -> int:
-    """Return where a part of the line ends; it may be empty."""
-    match = part.match(data, start)
+def _match_end(pattern: re.Pattern[bytes], data: bytes, start: int) -> int:
+    """Return the end of the match at ``start``, which may be empty."""
+    match = pattern.match(data, start)
     return match.end() if match else start
 
 
@@ -215,7 +215,7 @@ def _quote_target(data: bytes) -> str:
 
 def _check_fields(data: bytes) -> None:
     try:
-        lines = check_fields(data, first_line=2, where="the head", folds=False)
+        lines = check_fields(data, first_line=2, where="the head", allow_folds=False)
     except ParserError as exc:
         raise MalformedRequest(exc.message) from exc
     _check_count(lines)

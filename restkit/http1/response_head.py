@@ -67,7 +67,7 @@ def parse_response_head(data: bytes) -> tuple[ResponseHead, int] | None:
 
 
 def _check_beginning(data: bytes) -> None:
-    """Raise for the fault that makes ``data`` not the beginning of a head, if there is one."""
+    """Raise for the first fault in ``data``, unless it can be the beginning of a head."""
     line, ending, fields = data.partition(b"\r\n")
     if not (_STATUS_LINE.fullmatch(line) if ending else _can_become_status_line(line)):
         raise BadStatusLine(

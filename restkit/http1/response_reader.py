@@ -51,7 +51,7 @@ class ResponseReader:
         """Parse received bytes; return the chunks of the body among them."""
         if self.body_reader is not None:
             return self.body_reader.feed(data)
-        # A shorter beginning is parsed each time: every byte may show that it is no status line.
+        # A shorter beginning is parsed each time, because every byte may make it invalid.
         if len(self._held) > SHORTEST_LINE and is_inside_line(self._held, data):
             self._held += data
             return ()

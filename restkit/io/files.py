@@ -32,7 +32,7 @@ class Region(NamedTuple):
     def chunks(self) -> Iterator[bytes]:
         """Yield the bytes, up to the current end of the file. The position of the file is kept."""
         position, end = self.start, self.start + self.length
-        # Ask for the descriptor each time: after a close, its number may belong to another file.
+        # Get the descriptor each time: after a close, another file may have the same number.
         while position < end:
             size = min(CHUNK_SIZE, end - position)
             chunk = os.pread(self.file.fileno(), size, position)
@@ -59,16 +59,16 @@ def replace_file(path: str, name_in_errors: str | None = None) -> Iterator[io.Fi
     of the one that it replaces. ``name_in_errors`` is the file name of an ``OSError``.
     """
     folder, name = os.path.split(path)
-    part, descriptor = create_part_file(folder, name, name_in_errors or path)
+    part_path, descriptor = create_part_file(folder, name, name_in_errors or path)
     try:
         with open(descriptor, "wb", buffering=0) as file:
             with suppress(FileNotFoundError):
                 os.fchmod(descriptor, stat.S_IMODE(os.stat(path).st_mode) & 0o777)
             yield file
-        os.replace(part, path)
+        os.replace(part_path, path)
     except BaseException:
         with suppress(FileNotFoundError):
-            os.unlink(part)
+            os.unlink(part_path)
         raise
 
 
@@ -76,12 +76,12 @@ def create_part_file(folder: str, name: str, name_in_errors: str) -> tuple[str, 
     """Create a hidden file ``.name.1a2b3c4d.part``; return its path and its descriptor."""
     while True:
         # A file name has at most 255 bytes, and one character may take four of them.
-        part = os.path.join(folder, f".{name[:50]}.{os.urandom(4).hex()}.part")
+        part_path = os.path.join(folder, f".{name[:50]}.{os.urandom(4).hex()}.part")
         with suppress(FileExistsError):
             # The mode is that of a file made by open(): the umask of the process applies.
             try:
                 flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
-                return part, os.open(part, flags, 0o666)
+                return part_path, os.open(part_path, flags, 0o666)
             except OSError as exc:
                 exc.filename = name_in_errors  # the caller does not know the name of the part file
                 raise

@@ -30,12 +30,12 @@ WRITE = POLLOUT
 BLOCK = 64 * 1024
 
 COPIED_TAIL = 32 * 1024 * 1024
-"""The size of the last part of a file, which is sent in copies and not by ``sendfile``.
+"""The size of the tail of a file, which is copied and not sent by ``sendfile``.
 
-``sendfile`` sends what a file holds when its pages leave; if the file was truncated meanwhile,
-it sends zeros. The tail is larger than what a connection of this system can buffer (tcp(7):
-tcp_wmem and tcp_rmem, 4 and 6 MiB unless they are set higher). So when the last copy is made,
-all pages have arrived, and a file that got shorter has shown it.
+``sendfile`` sends the content that a file has when its pages are transmitted; if the file was
+truncated meanwhile, it sends zeros. The tail is larger than the buffers of a connection (tcp(7):
+tcp_wmem and tcp_rmem, 4 and 6 MiB by default). So all pages were transmitted before the last copy
+is read, and reading the tail detects a file that became shorter.
 """
 
 NO_SENDFILE = (EINVAL, ENOSYS, EOPNOTSUPP)
@@ -60,7 +60,7 @@ _CONNECTION_ERRORS = frozenset(
 class NonBlockingSocket:
     """A connected socket that never blocks, the base of the client's and the server's transport.
 
-    Sending and receiving do what is possible at once and report how much that was. A subclass
+    Sending and receiving do what is possible at once, and return the number of bytes. A subclass
     adds the waits, and two hooks that make its errors: ``_connection_error(exc)`` for an OSError
     of the connection, and ``_closed_error()`` for a connection that this side has closed.
     ``aborted`` is True once another thread has closed the connection.
@@ -85,13 +85,13 @@ class NonBlockingSocket:
         except OSError as exc:
             raise self._connection_error(exc) from exc
 
-    def send_file(self, number: int, start: int, count: int) -> int | None:
+    def send_file(self, descriptor: int, start: int, count: int) -> int | None:
         """Send bytes of a file by ``os.sendfile``; return how many, 0 at its end, None for later.
 
         An error of the file, not of the connection, is raised unchanged, as an OSError.
         """
         try:
-            return os.sendfile(self._socket.fileno(), number, start, count)
+            return os.sendfile(self._socket.fileno(), descriptor, start, count)
         except BlockingIOError:
             return None
         except OSError as exc:
@@ -118,7 +118,7 @@ class NonBlockingSocket:
             raise self._connection_error(exc) from exc
 
     def _check_end(self, end: _End) -> _End:
-        """Return ``end``; raise if this side has ended the connection, and not the other side."""
+        """Return ``end``; raise if ``abort`` closed the connection, and not the other side."""
         if self.aborted:
             raise self._closed_error()
         return end

@@ -58,7 +58,7 @@ class Spool:
         self.size = size
 
     def read_into(self, position: int, view: memoryview) -> int:
-        """Fill ``view`` from ``position`` on; return the number of bytes that were there."""
+        """Fill ``view`` from ``position`` on; return the number of bytes copied."""
         if self._file is not None:
             self._file.seek(position)
             return self._file.readinto(view[: self.size - position]) or 0
@@ -73,10 +73,10 @@ class Spool:
         # One read returns at most 2 GiB, whatever size it asks for (CPython, FileIO.read).
         self._file.seek(position)
         chunks: list[bytes] = []
-        left = min(size, self.size - position)
-        while left > 0 and (chunk := self._file.read(left)):
+        remaining = min(size, self.size - position)
+        while remaining > 0 and (chunk := self._file.read(remaining)):
             chunks.append(chunk)
-            left -= len(chunk)
+            remaining -= len(chunk)
         return b"".join(chunks)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Names of restkit 1 to 4 and of other libraries for what HttpResponse has."""
+"""Aliases of HttpResponse attributes, as in restkit 1 to 4 and in other libraries."""
 
 from __future__ import annotations
 

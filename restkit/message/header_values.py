@@ -39,7 +39,7 @@ def parse_links(values: Sequence[str], base: URL) -> dict[str, dict[str, str]]:
     """
     links: dict[str, dict[str, str]] = {}
     for value in values:
-        for target, parameters in _targets(value):
+        for target, parameters in _parse_targets(value):
             url = _make_absolute(target, base)
             if url is not None:
                 link = {**parameters, "url": url}
@@ -48,29 +48,29 @@ def parse_links(values: Sequence[str], base: URL) -> dict[str, dict[str, str]]:
     return links
 
 
-def _targets(value: str) -> Iterator[tuple[str, dict[str, str]]]:
+def _parse_targets(value: str) -> Iterator[tuple[str, dict[str, str]]]:
     # Every step continues after the text that it has read, so that a field of only commas, or of
     # targets without an end, takes linear time.
-    at = _end_of(_SEPARATORS, value, 0)
+    at = _match_end(_SEPARATORS, value, 0)
     while at < len(value):
         if value[at] == "<":
             end = value.find(">", at)
             if end < 0:
                 return
             target = value[at + 1 : end].strip()
-            parameters, at = _parameters(value, end + 1)
+            parameters, at = _parse_parameters(value, end + 1)
             yield target, parameters
-        at = _end_of(_SEPARATORS, value, _end_of(_REST, value, at))
+        at = _match_end(_SEPARATORS, value, _match_end(_REST, value, at))
 
 
-def _end_of(part: re.Pattern[str], value: str, at: int) -> int:
-    """Return the end of a part that begins at ``at``; the part may be empty."""
-    match = part.match(value, at)
+def _match_end(pattern: re.Pattern[str], value: str, at: int) -> int:
+    """Return the end of the match at ``at``, which may be empty."""
+    match = pattern.match(value, at)
     assert match
     return match.end()
 
 
-def _parameters(value: str, at: int) -> tuple[dict[str, str], int]:
+def _parse_parameters(value: str, at: int) -> tuple[dict[str, str], int]:
     plain: dict[str, str] = {}
     extended: dict[str, str] = {}
     while match := _PARAMETER.match(value, at):
@@ -125,7 +125,7 @@ def charset_of(content_type: str) -> str | None:
 
 
 def is_charset(name: str) -> bool:
-    """Whether a name from a server is that of a charset, and not of another codec of Python.
+    """Whether a name from a server is a charset; other codecs of Python are not.
 
     Some other codecs need far more time or memory than their input. Browsers have dropped UTF-7
     because it encodes the same text in several ways.
@@ -137,7 +137,7 @@ def is_charset(name: str) -> bool:
 
 
 def as_utf_8(value: str) -> str:
-    """Return a URL in a header as text: servers send UTF-8, header text is read as latin-1."""
+    """Decode a URL in a header, which was read as latin-1, as the UTF-8 that servers send."""
     if value.isascii():
         return value
     try:
@@ -151,10 +151,11 @@ def locations_of(headers: Headers) -> list[str]:
     return [*dict.fromkeys(filter(None, headers.get_all("location")))]
 
 
-def cookies_set_by(fields: Iterable[str]) -> dict[str, str]:
-    """Return name and value of each Set-Cookie field, without a jar's checks; the last one counts.
+def read_set_cookies(fields: Iterable[str]) -> dict[str, str]:
+    """Return the cookies in Set-Cookie fields by name, without the checks of a jar.
 
-    A cookie without a name is left out. Quotes are part of a value (RFC 6265 5.2).
+    The last field of a name counts. A cookie without a name is left out. Quotes are part of a
+    value (RFC 6265 5.2).
     """
     cookies: dict[str, str] = {}
     for field in fields:

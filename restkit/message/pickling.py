@@ -1,4 +1,4 @@
-"""The pickled state of a response: its head, and its body or the reason why there is none."""
+"""The pickled state of a response: its head, and its body or the error of its body."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ UNREAD_BODY = (AlreadyRead, "the body had not been read when this response was p
 
 
 class PickledResponse(NamedTuple):
-    """Head, body and times. ``fault`` is (class, message) of why the body could not be read."""
+    """Head, body and times. ``fault`` is (class, message) of the error of an unreadable body."""
 
     minor: int
     status: int
@@ -36,7 +36,7 @@ def make_reply(status: int, headers: Headers, body: bytes | str) -> Reply:
         body = encode_utf_8(body, "body=")
     if not isinstance(body, bytes):
         raise TypeError(f"body must be bytes or str; got {type(body).__name__}")
-    from http import HTTPStatus  # loaded when a response is made by hand
+    from http import HTTPStatus  # only for responses that are made by hand
 
     reasons = {each.value: each.phrase for each in HTTPStatus}
     timings = (None, None, 0.0, 0.0, None)
@@ -57,7 +57,7 @@ def make_reply(status: int, headers: Headers, body: bytes | str) -> Reply:
 
 
 def restore_reply(state: PickledResponse) -> Reply:
-    """Return the reply that a state was made of, without a connection."""
+    """Rebuild the reply of a pickled response, without a connection."""
     lines = "".join(f"\r\n{name}: {value}" for name, value in state.fields) + "\r\n"
     reason = state.reason.encode("latin-1")
     head = ResponseHead(state.minor, state.status, reason, lines.encode("latin-1"))

@@ -26,7 +26,7 @@ NO_NAMES: frozenset[str] = frozenset()
 
 
 class ReadOptions(NamedTuple):
-    """The options by which the body of a response is read."""
+    """The options for reading the body of a response."""
 
     decompress: bool = True
     spool_size: int = DEFAULT_MEMORY_SIZE
@@ -36,7 +36,7 @@ class ReadOptions(NamedTuple):
     on_received: ProgressCallback | None = None
 
     def new_spool(self) -> Spool:
-        """Return an empty spool of the size and in the directory of these options."""
+        """Return an empty spool with the size and the directory of these options."""
         return Spool(self.spool_size, self.spool_dir)
 
 
@@ -47,9 +47,10 @@ class Request:
     """A request: method, URL, headers and payload. Filters may change it before it is sent.
 
     ``suppressed_headers`` are the lower-case names that the caller gave as None: these are not
-    sent, even where restkit or the payload would add them. ``read_options`` say how the body of
-    the response is read. A request pickles without its secrets: user info, cookies and headers
-    with a secret-looking name are left out, and of the payload only its ``repr`` is kept.
+    sent, even where restkit or the payload would add them. ``read_options`` are the
+    options for reading the body of the response. A request pickles without its secrets: user info,
+    cookies and headers with a secret-looking name are left out. Only the ``repr`` of the payload
+    is kept.
 
     >>> from restkit import parse_url
     >>> Request("get", parse_url("http://host/path"))
@@ -135,7 +136,7 @@ class Request:
 
 
 def check_method(method: object) -> str:
-    """Return a method as it is sent: a known one in capitals, another one unchanged.
+    """Return a method in the form to send: a known method in capitals, any other unchanged.
 
     Raises RequestError for anything that is not a token.
     """

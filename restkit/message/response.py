@@ -25,10 +25,10 @@ from restkit.message.aliases import Aliases
 from restkit.message.header_values import (
     as_utf_8,
     charset_of,
-    cookies_set_by,
     is_charset,
     locations_of,
     parse_links,
+    read_set_cookies,
 )
 from restkit.message.pickling import UNREAD_BODY, PickledResponse, make_reply, restore_reply
 from restkit.message.request import Request
@@ -48,9 +48,9 @@ _SKIP_SECONDS = 1.0
 
 
 class Timings(NamedTuple):
-    """Seconds from the start of the call; None for what did not happen, or not yet.
+    """Seconds from the start of the call; None for an event that did not happen (yet).
 
-    ``connect`` and ``tls`` are None where an idle connection was used.
+    ``connect`` and ``tls`` are None if an idle connection was used.
     """
 
     connect: float | None
@@ -61,7 +61,7 @@ class Timings(NamedTuple):
 
 
 class HttpResponse(Aliases):
-    """The response to a request. Leaving ``with response`` closes it; so does dropping it.
+    """The response to a request. Leaving ``with response`` closes it; so does garbage collection.
 
     ``status`` is a number, ``headers`` are case-insensitive. The body can be read in several
     ways, at any time and again: ``body``, ``text``, ``json()``, ``body_file``. At the end of the
@@ -91,9 +91,9 @@ class HttpResponse(Aliases):
         self._started = started
         self._body: Body | None = None
         self._body_file: BodyFile | None = None
-        self._read = False
+        self._was_read_in_memory = False
         # Two threads may be the first to read the body, and must get the same one.
-        self._making = RLock()
+        self._body_lock = RLock()
         # The body was decoded before this object was made.
         self._decoded = decoded
 
@@ -105,7 +105,7 @@ class HttpResponse(Aliases):
         headers: Mapping[str, HeaderValue] | Iterable[tuple[str, HeaderValue]] = (),
         body: bytes | str = b"",
     ) -> HttpResponse:
-        """Make a response without a server, for a filter or a test; a str is sent as UTF-8."""
+        """Make a response without a server, for a filter or a test; a str is encoded as UTF-8."""
         return cls(request, make_reply(status, Headers(headers), body), 0.0, decoded=True)
 
     # Status line and headers
@@ -178,7 +178,7 @@ class HttpResponse(Aliases):
     @property
     def cookies(self) -> dict[str, str]:
         """The cookies that this response sets; those of the Client are in ``client.cookies``."""
-        return cookies_set_by(self.headers.get_all("set-cookie"))
+        return read_set_cookies(self.headers.get_all("set-cookie"))
 
     @property
     def ok(self) -> bool:
@@ -187,7 +187,7 @@ class HttpResponse(Aliases):
 
     @property
     def timings(self) -> Timings:
-        """The seconds until the connection, the request, the first byte and the body were done."""
+        """The seconds until each step of the call was complete."""
         reply, start = self._reply, self._started
         done = reply.done_at if reply.live is None else reply.live.done_at
         return Timings(
@@ -216,13 +216,13 @@ class HttpResponse(Aliases):
     def __contains__(self, name: object) -> bool:
         return name in self.headers
 
-    # The body through the spool: as often as needed
+    # The body from the spool, as often as needed
 
     @property
     def body(self) -> bytes:
         """The whole body, decoded, as bytes."""
         if self._body is None and self._is_complete_in_memory():
-            self._read = True
+            self._was_read_in_memory = True
             return self._reply.content
         return self._get_body().read_all()
 
@@ -296,9 +296,9 @@ class HttpResponse(Aliases):
         return save_body(self._get_body(), target)
 
     def skip_body(self) -> None:
-        """Discard the rest of the body: read a short one, so that the connection stays open.
+        """Discard the rest of the body. A short rest is read, so that the connection stays open.
 
-        The connection is closed where more than 256 KiB, or more than a second, would be needed.
+        The connection is closed if this would take more than 256 KiB or more than one second.
         """
         if self._reply.live is not None:
             self._reply.live.limit_time(_SKIP_SECONDS)
@@ -311,7 +311,7 @@ class HttpResponse(Aliases):
     def __payload__(self) -> Payload:
         return body_as_payload(self._get_body())
 
-    # The end
+    # Closing
 
     def close(self) -> None:
         """Close connection and spool, from any thread; a body that is in memory stays readable."""
@@ -322,7 +322,7 @@ class HttpResponse(Aliases):
             self._get_body(report_progress=False).close()
 
     def detach(self) -> tuple[socket.socket, bytes]:
-        """After 101 or CONNECT: return the socket, blocking, and the bytes after the head."""
+        """Return the blocking socket and the bytes after the head; only after 101 or CONNECT."""
         upgraded = self._reply.upgraded
         if upgraded is not None and not upgraded.closed:
             return upgraded.detach()
@@ -350,7 +350,7 @@ class HttpResponse(Aliases):
     def without_unread_body(self) -> HttpResponse:
         """Return this response, or a copy without a body that is still arriving.
 
-        An error that is pickled takes it along, and must not wait for the network.
+        For an error that is pickled with its response and must not wait for the network.
         """
         if self._reply.live is None or (self._body is not None and self._body.is_complete):
             return self
@@ -364,7 +364,7 @@ class HttpResponse(Aliases):
             codings = codings_of(self._reply.head)
             decoded = decoded or (self.request.read_options.decompress and bool(codings))
         except Error as exc:
-            # The head is pickled all the same: an error that holds this response must pickle.
+            # Pickle the head anyway: an error that holds this response must be picklable.
             fault = (type(exc), exc.message)
         state = self._pickle_state(body, fault, decoded=decoded)
         return self._unpickle, (state, self.request, self.history)
@@ -401,11 +401,11 @@ class HttpResponse(Aliases):
             )
         return response
 
-    # Inside
+    # Internals
 
     def _get_body(self, *, report_progress: bool = True) -> Body:
         if self._body is None:
-            with self._making:
+            with self._body_lock:
                 if self._body is None:
                     self._body = make_body(
                         self._reply,
@@ -414,7 +414,7 @@ class HttpResponse(Aliases):
                         decoded=self._decoded,
                         report_progress=report_progress,
                     )
-                    if self._read:
+                    if self._was_read_in_memory:
                         self._body.spool_all()
         return self._body
 
@@ -436,7 +436,7 @@ class HttpResponse(Aliases):
             return
         if not decompress or codings_of(head) is None:
             coding = head.headers["content-encoding"]
-            reason = "restkit does not know" if decompress else "decompress=False keeps"
+            reason = "restkit cannot decode" if decompress else "decompress=False keeps"
             raise self._decoding_error(f"the body is encoded as {coding}, which {reason}")
 
     def _decoding_error(self, message: str) -> DecodingError:

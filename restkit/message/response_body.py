@@ -28,7 +28,7 @@ _CHUNK = 256 * 1024
 class ErrorContext:
     """Completes the errors of a body with its request and response.
 
-    It holds the response weakly: otherwise neither would end before a garbage collection.
+    It holds the response weakly: a strong reference would make a reference cycle.
     """
 
     __slots__ = ("_request", "_response", "_sent")
@@ -39,7 +39,7 @@ class ErrorContext:
         self._response = ref(response)
 
     def annotate(self, error: Error) -> None:
-        """Set what the error does not know yet."""
+        """Set the request, the response and ``sent`` of the error, unless they are set."""
         if error.request is None:
             error.request = self._request
         if error.sent is None:
@@ -71,35 +71,35 @@ def make_body(
     decoded: bool = False,
     report_progress: bool = True,
 ) -> Body:
-    """Return the body of a reply as the options of its request ask.
+    """Return the body of a reply, with the read options of its request.
 
     A body that is discarded, with ``report_progress=False``, is not checked either.
     """
     options = request.read_options
-    arrived = reply.early or options.new_spool()
+    early = reply.early or options.new_spool()
     if reply.content:
-        arrived.append(reply.content)
+        early.append(reply.content)
     try:
         codings = codings_of(reply.head) if options.decompress and not decoded else ()
     except DecodingError as exc:
         return broken_body(exc, errors, reply.live)
     live: Source | None = reply.live
     if report_progress and options.on_received is not None:
-        live = _report(reply, arrived.size, options.on_received)
+        live = _report_progress(reply, early.size, options.on_received)
     if report_progress and not decoded and options.check_digest and may_have_digests(reply.head):
         check = make_response_check(request.method, reply.head.status, reply.head.headers)
         if check is not None:
             try:
-                live = _check(check, reply, arrived, live)
+                live = _check_digests(check, reply, early, live)
             except IntegrityError as exc:
                 return broken_body(exc, errors)
     headers = [("Content-Type", reply.head.headers.get("content-type"))]
     if codings:
         spool = options.new_spool()
-        source: Source | None = DecodedSource(_Arrived(arrived, live), codings)
+        source: Source | None = DecodedSource(_EarlySource(early, live), codings)
         length = None
     else:
-        spool, source, length = arrived, live, reply.body_reader.length
+        spool, source, length = early, live, reply.body_reader.length
         if not decoded:
             headers.append(("Content-Encoding", reply.head.headers.get("content-encoding")))
     return Body(
@@ -112,9 +112,11 @@ def make_body(
     )
 
 
-def _check(check: DigestCheck, reply: Reply, arrived: Spool, live: Source | None) -> Source | None:
-    """Return the rest of a body with digests; raise IntegrityError if it is complete and wrong."""
-    while chunk := arrived.read_at(check.received, _CHUNK):
+def _check_digests(
+    check: DigestCheck, reply: Reply, early: Spool, live: Source | None
+) -> Source | None:
+    """Return the rest of a body, wrapped in the check; check a complete body at once."""
+    while chunk := early.read_at(check.received, _CHUNK):
         check.update(chunk)
     if live is not None:
         return CheckedSource(live, check, reply.body_reader)
@@ -122,8 +124,8 @@ def _check(check: DigestCheck, reply: Reply, arrived: Spool, live: Source | None
     return None
 
 
-def _report(reply: Reply, received: int, on_received: ProgressCallback) -> Source | None:
-    """Return the rest of a body with a progress callback; report a complete body at once."""
+def _report_progress(reply: Reply, received: int, on_received: ProgressCallback) -> Source | None:
+    """Return the rest of a body, wrapped in the callback; report a complete body at once."""
     total = reply.body_reader.length
     if reply.live is not None:
         return ProgressSource(reply.live, on_received, received, total)
@@ -133,11 +135,11 @@ def _report(reply: Reply, received: int, on_received: ProgressCallback) -> Sourc
 
 def broken_body(error: Error, errors: ErrorContext, live: Source | None = None) -> Body:
     """Return a body that raises an error whenever it is read."""
-    return Body(Spool(), _Broken(error, live), annotate_error=errors.annotate)
+    return Body(Spool(), _BrokenSource(error, live), annotate_error=errors.annotate)
 
 
-class _Broken:
-    """A source that raises its error, in front of the source that it keeps from being read."""
+class _BrokenSource:
+    """A source that raises an error at every read; ``close()`` closes the source behind it."""
 
     def __init__(self, error: Error, live: Source | None) -> None:
         self._error = copy_without_traceback(error)
@@ -154,8 +156,8 @@ class _Broken:
             self._live.close()
 
 
-class _Arrived:
-    """The part of a body that was received early, and then the rest, as one source."""
+class _EarlySource:
+    """A source of the bytes that were received early, and then of the rest."""
 
     def __init__(self, spool: Spool, live: Source | None) -> None:
         self._spool = spool

@@ -1,4 +1,4 @@
-"""Open a connection and translate what fails.
+"""Open a connection, and translate its errors.
 
 From a route to a connected socket: addresses, TCP, proxies and TLS, through urllib3's own classes.
 
@@ -67,7 +67,7 @@ class Dialed(NamedTuple):
     secured: float | None
 
 
-def dial(route: Route, clock: Deadline) -> Dialed:
+def dial(route: Route, deadline: Deadline) -> Dialed:
     """Open a connection. Blocks; nothing bounds the look-up of a name.
 
     Raises ConnectError (with each address and its failure), TLSError (with the failed check),
@@ -75,7 +75,7 @@ def dial(route: Route, clock: Deadline) -> Dialed:
     RequestError if the route itself is invalid. No exception leaves a socket open.
     """
     try:
-        return _dial(DialProgress(route, clock))
+        return _dial(DialProgress(route, deadline))
     except CallerError as exc:
         error = exc.error
     try:
@@ -84,7 +84,7 @@ def dial(route: Route, clock: Deadline) -> Dialed:
         del error  # or it would keep itself alive, by its traceback and this frame
 
 
-def get_ready() -> None:
+def import_early() -> None:
     """Import the modules that the first dial and the first URL need; called by each new Client.
 
     A thread that is importing when another one forks leaves an import lock in the child that
@@ -98,15 +98,15 @@ def get_ready() -> None:
 
 
 class DialProgress:
-    """The state of one dial: its route and deadline, how far it has come, and what has failed.
+    """The state of one dial: its route, its deadlines, its steps so far and its failures.
 
     ``peer`` is the name of the server, or of the proxy if ``to_proxy``, for messages. ``proxy``
-    is the proxy that has been connected to, and is asked for the origin now.
+    is the connected proxy, while it opens the connection to the origin.
     """
 
-    def __init__(self, route: Route, clock: Deadline, *, to_proxy: bool = False) -> None:
+    def __init__(self, route: Route, deadline: Deadline, *, to_proxy: bool = False) -> None:
         self.route = route
-        self.clock = clock
+        self.deadline = deadline
         self.to_proxy = to_proxy
         self.peer = f"the proxy {route.description}" if to_proxy else route.description
         self.socket_options: tuple[SocketOption, ...] = ()
@@ -115,41 +115,43 @@ class DialProgress:
         self.failures: dict[str, str] = {}
         self.handshake: Handshake | None = None
         self.proxy: Proxy | None = None
-        self.deadline: float | None = None
+        self.connect_deadline: float | None = None
 
     @property
-    def is_securing(self) -> bool:
+    def is_in_handshake(self) -> bool:
         """Whether TCP is connected, and the TLS handshake has started."""
         return self.handshake is not None and self.handshake.started
 
     def start_deadline(self) -> None:
-        """Start the time for connecting, unless the dial of a proxy has started it."""
-        if self.deadline is None:
-            seconds = self.clock.connect_seconds()
-            self.deadline = None if seconds is None else monotonic() + min(seconds, _MAX_SECONDS)
+        """Start the deadline for connecting, unless the dial of a proxy has started it."""
+        if self.connect_deadline is None:
+            seconds = self.deadline.connect_seconds()
+            self.connect_deadline = (
+                None if seconds is None else monotonic() + min(seconds, _MAX_SECONDS)
+            )
 
     def seconds_left(self) -> float | None:
         """Return the seconds left for connecting, None for no bound; raise TimeoutError at 0."""
-        if self.deadline is None:
+        if self.connect_deadline is None:
             return None
-        left = self.deadline - monotonic()
+        left = self.connect_deadline - monotonic()
         if left <= 0:
             raise TimeoutError
         return left
 
     def timeout_error(self) -> RequestTimeout:
-        """Return the error for the deadline that is over."""
+        """Return the error for the deadline that has passed."""
         doing, to = "connecting", "to"
-        if self.is_securing:
+        if self.is_in_handshake:
             doing, to = "in the TLS handshake", "with"
         elif self.proxy is not None:
             doing = f"waiting for the proxy {self.proxy.where}"
         try:
-            self.clock.remaining(f"{doing} {to} {self.peer}" if self.to_proxy else doing)
+            self.deadline.remaining(f"{doing} {to} {self.peer}" if self.to_proxy else doing)
         except TotalTimeout as total:
             return total
         return ConnectTimeout(
-            f"{self.peer}: still {doing} when the {self.clock.timeout.connect:g} s of "
+            f"{self.peer}: still {doing} when the {self.deadline.timeout.connect:g} s of "
             f"Timeout.connect were over{self.list_failures()}"
         )
 
@@ -158,12 +160,14 @@ class DialProgress:
         return (ProxyError if self.to_proxy else kind)(message)
 
     def list_failures(self) -> str:
-        """Return each address and its failure; an address that the URL has itself is left out."""
-        if self.is_securing or self.proxy is not None:
+        """Return each address and its failure, without an address that the URL contains."""
+        if self.is_in_handshake or self.proxy is not None:
             return ""
         named = self.route.description.split(" at ")
         failures = self.failures.items()
-        return ": " + "; ".join(why if at in named else f"{at} {why}" for at, why in failures)
+        return ": " + "; ".join(
+            reason if at in named else f"{at} {reason}" for at, reason in failures
+        )
 
 
 def _dial(progress: DialProgress) -> Dialed:
@@ -183,7 +187,7 @@ def _dial(progress: DialProgress) -> Dialed:
             raise translated from exc
         finally:
             del translated  # or it would keep itself alive, by its traceback and this frame
-    secured = perf_counter() if progress.is_securing else progress.secured_to_proxy
+    secured = perf_counter() if progress.is_in_handshake else progress.secured_to_proxy
     return Dialed(sock, progress.connected, secured)
 
 
@@ -200,7 +204,7 @@ def _connect_with_urllib3(progress: DialProgress) -> socket.socket:
 
 
 def _make_urllib3_connection(progress: DialProgress) -> HTTPConnection:
-    # Not at the top: `import restkit` has a budget, and these load http.client. See get_ready().
+    # Not at the top: `import restkit` has a budget, and these load http.client. See import_early().
     from urllib3.connection import HTTPConnection, HTTPSConnection
 
     route = progress.route
@@ -210,13 +214,13 @@ def _make_urllib3_connection(progress: DialProgress) -> HTTPConnection:
     else:
         progress.handshake = Handshake(route.tls)
         context = progress.handshake.as_context()
-        # urllib3 would match names itself if the context has been told not to.
+        # urllib3 would match names itself if check_hostname of the context is off.
         names: Literal[False] | None = None if context.check_hostname else False
         connection = HTTPSConnection(
             route.host, route.port, ssl_context=context, assert_hostname=names
         )
     progress.socket_options = (*(connection.socket_options or ()), *route.network.socket_options)
-    # The only source of its sockets, as the facts at the top say.
+    # The only source of its sockets; see the facts at the top.
     connection._new_conn = lambda: _connect(progress)  # type: ignore[method-assign]
     return connection
 
@@ -266,7 +270,7 @@ def _connect_by_caller(progress: DialProgress, connect: Connect) -> socket.socke
     try:
         sock = connect_by_caller(connect, progress.route, progress.socket_options)
     except OSError as exc:
-        # Also for a TimeoutError: it is not of our deadline.
+        # Also for a TimeoutError, which does not come from our deadline.
         raise _connection_error(exc, progress) from exc
     with close_on_failure(sock):
         sock.settimeout(progress.seconds_left())
@@ -279,10 +283,10 @@ def _connect_to_proxy(progress: DialProgress, proxy: Proxy) -> socket.socket:
     scheme = "https" if proxy.scheme == "https" else "http"
     network = progress.route.network._replace(address_check=proxy.address_check)
     route = Route(scheme, proxy.host, proxy.port, proxy.tls, None, network)
-    hop = DialProgress(route, progress.clock, to_proxy=True)
+    hop = DialProgress(route, progress.deadline, to_proxy=True)
     dialed = _dial(hop)
     progress.connected, progress.secured_to_proxy = dialed.connected, dialed.secured
-    progress.proxy, progress.deadline = proxy, hop.deadline
+    progress.proxy, progress.connect_deadline = proxy, hop.connect_deadline
     return dialed.sock
 
 
@@ -315,7 +319,7 @@ def _socks_target(route: Route, proxy: Proxy) -> tuple[str, int]:
     route = route._replace(network=Network(address_check=route.network.address_check))
     for address in allowed_addresses(resolve(route), route):
         if address.family == socket.AF_INET or not is_socks4:
-            return address.place[0].partition("%")[0], route.port
+            return address.sockaddr[0].partition("%")[0], route.port
     raise ConnectError(f"{route.host_and_port}: no IPv4 address, and SOCKS4 needs one")
 
 
@@ -346,20 +350,20 @@ def _translate(exc: Exception, progress: DialProgress) -> Error | None:
 
 def _tls_error(exc: ssl.SSLError | ValueError, progress: DialProgress) -> Error:
     assert progress.handshake is not None
-    why = progress.handshake.describe_failure(exc, progress.route.host.rstrip("."))
-    return progress.error(TLSError, f"{progress.peer}: {why}")
+    reason = progress.handshake.describe_failure(exc, progress.route.host.rstrip("."))
+    return progress.error(TLSError, f"{progress.peer}: {reason}")
 
 
 def _timeout_error(exc: TimeoutError, progress: DialProgress) -> Error:
-    # A TimeoutError with a number is of the system, which has given up before our deadline.
+    # A TimeoutError with a number comes from the system, before our deadline.
     return progress.timeout_error() if is_own_timeout(exc) else _connection_error(exc, progress)
 
 
 def _resolver_error(exc: socket.gaierror, progress: DialProgress) -> Error:
-    given = progress.route.address
-    name = "this name" if given is None else f"{given}, given for it by resolve="
-    why = describe_os_error(exc)
-    return progress.error(ConnectError, f"{progress.peer}: no address for {name}: {why}")
+    address = progress.route.address
+    name = "this name" if address is None else f"{address}, its address in resolve="
+    reason = describe_os_error(exc)
+    return progress.error(ConnectError, f"{progress.peer}: no address for {name}: {reason}")
 
 
 def _host_error(exc: UnicodeError, progress: DialProgress) -> Error:
@@ -367,8 +371,8 @@ def _host_error(exc: UnicodeError, progress: DialProgress) -> Error:
 
 
 def _connection_error(exc: Exception, progress: DialProgress) -> Error:
-    why = describe_os_error(exc) if isinstance(exc, OSError) else str(exc)
-    if progress.is_securing:
-        message = f"{progress.peer}: the TLS handshake was broken off: {why}"
+    reason = describe_os_error(exc) if isinstance(exc, OSError) else str(exc)
+    if progress.is_in_handshake:
+        message = f"{progress.peer}: the TLS handshake was interrupted: {reason}"
         return progress.error(TLSError, message)
-    return progress.error(ConnectError, f"cannot connect to {progress.peer}: {why}")
+    return progress.error(ConnectError, f"cannot connect to {progress.peer}: {reason}")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _NAMES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 _BY_SCHEME = {"http": ("http_proxy", "all_proxy"), "https": ("https_proxy", "all_proxy")}
-# A client may be asked for any number of origins; to decide again is cheap.
+# A client may send requests to any number of origins; deciding again is cheap.
 _MAX_CACHED = 1000
 
 

@@ -134,7 +134,7 @@ def _is_verify_option(verify: object) -> bool:
 
 def _is_cert_option(cert: object) -> bool:
     if isinstance(cert, tuple):
-        return len(cert) in (2, 3) and all(isinstance(part, str) for part in cert)
+        return len(cert) in (2, 3) and all(isinstance(item, str) for item in cert)
     return cert is None or isinstance(cert, str)
 
 
@@ -146,7 +146,7 @@ def redact_cert(cert: object) -> str:
 
 
 class Network(NamedTuple):
-    """The options of sockets, whatever the origin.
+    """The socket options of a Client, for all origins.
 
     ``source_address`` is the (address, port) to connect from. ``uds`` is the path of a Unix
     socket to use for every host. ``address_check`` is called with every address before it is

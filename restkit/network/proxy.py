@@ -71,16 +71,18 @@ class Proxy:
             # Not chained: the cause may repeat half of a password.
             raise RequestError(f"proxy {_quote_url(url)}: {exc}") from None
         # Not a frozen dataclass: the module dataclasses would slow `import restkit` down.
-        put = object.__setattr__
-        put(self, "scheme", scheme)
-        put(self, "host", host)
-        put(self, "port", port)
-        put(self, "username", username)
-        put(self, "password", password)
+        set_field = object.__setattr__
+        set_field(self, "scheme", scheme)
+        set_field(self, "host", host)
+        set_field(self, "port", port)
+        set_field(self, "username", username)
+        set_field(self, "password", password)
         trusted = os.fspath(verify) if isinstance(verify, os.PathLike) else verify
-        put(self, "tls", check_tls_options(TLSOptions(trusted, cert, ssl_context)))
-        put(self, "fields", () if self.is_socks else _make_fields(headers, username, password))
-        put(self, "address_check", check_address)
+        set_field(self, "tls", check_tls_options(TLSOptions(trusted, cert, ssl_context)))
+        set_field(
+            self, "fields", () if self.is_socks else _make_fields(headers, username, password)
+        )
+        set_field(self, "address_check", check_address)
         if self.is_socks:
             self._check_socks(headers)
 
@@ -110,7 +112,7 @@ class Proxy:
         if headers:
             raise RequestError(f"proxy {self}: headers can only be sent to http and https proxies")
         try:
-            # Now, and not at the first connection: see get_ready() in dial.py.
+            # Now, and not at the first connection: see import_early() in dial.py.
             import_pysocks()
         except ImportError as exc:
             raise RequestError(f"proxy {self}: SOCKS needs `pip install restkit[socks]`") from exc
@@ -135,7 +137,7 @@ class Proxy:
         return self._values() == other._values() if isinstance(other, Proxy) else NotImplemented
 
     def __hash__(self) -> int:
-        # It is in the key of every connection: these four tell proxies apart well enough.
+        # Hashed with each Route. These four fields distinguish proxies well enough.
         return hash((self.scheme, self.host, self.port, self.username))
 
 
@@ -226,11 +228,11 @@ def _make_fields(
     username: str | None,
     password: str | None,
 ) -> tuple[tuple[str, str], ...]:
-    given = Headers(headers)
-    if username is None or "proxy-authorization" in given.names():
-        return tuple(given.pairs())
+    fields = Headers(headers)
+    if username is None or "proxy-authorization" in fields.names():
+        return tuple(fields.pairs())
     encoded = b2a_base64(f"{username}:{password}".encode(), newline=False).decode()
-    return ("Proxy-Authorization", f"Basic {encoded}"), *given.pairs()
+    return ("Proxy-Authorization", f"Basic {encoded}"), *fields.pairs()
 
 
 def _quote_url(url: object) -> str:

@@ -26,26 +26,26 @@ if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address  # loaded at the first use only
 
 
-# The seconds for which an address is tried alone (RFC 8305 section 5).
+# The seconds before the next address is tried as well (RFC 8305 section 5).
 _HEAD_START = 0.25
 _IN_PROGRESS = (0, EINPROGRESS, EINTR)
 _QUEUE_PAUSE = 0.01
 
 
 class Address(NamedTuple):
-    """One address of a host, as sockets take it; ``place`` is a path for AF_UNIX.
+    """One address of a host; ``sockaddr`` is the argument of ``connect``, a path for AF_UNIX.
 
     >>> str(Address(socket.AF_INET, ('127.0.0.1', 80)))
     '127.0.0.1:80'
     """
 
     family: int
-    place: tuple[Any, ...] | str
+    sockaddr: tuple[Any, ...] | str
 
     def __str__(self) -> str:
-        if isinstance(self.place, str):
-            return socket_path(self.place)
-        host, port, *v6 = self.place
+        if isinstance(self.sockaddr, str):
+            return socket_path(self.sockaddr)
+        host, port, *v6 = self.sockaddr
         zone = f"%{v6[1]}" if v6 and v6[1] else ""
         return join_host_port(f"{host}{zone}", port)
 
@@ -135,14 +135,14 @@ def _as_ip(address: Address) -> IPv4Address | IPv6Address:
     """Return the bare address: without a zone, and IPv4 in IPv6 as IPv4."""
     from ipaddress import ip_address
 
-    ip = ip_address(address.place[0].partition("%")[0])
+    ip = ip_address(address.sockaddr[0].partition("%")[0])
     return (ip.version == 6 and ip.ipv4_mapped) or ip
 
 
 class Race:
-    """Sockets that connect to one host; in the end all but the released one are closed.
+    """Sockets that connect to one host at the same time. All except the released one are closed.
 
-    ``failures`` describes for each address why it failed.
+    ``failures`` describes, for each address, its failure.
     """
 
     def __init__(
@@ -156,17 +156,17 @@ class Race:
         self._seconds_left = seconds_left
         self._running: dict[Address, socket.socket] = {}
         self._poll = poll()
-        # In words: exceptions that are kept would keep the frames that they went through.
+        # As text: stored exceptions would keep their frames alive.
         self.failures: dict[str, str] = {}
-        self._last: OSError | None = None
+        self._last_error: OSError | None = None
 
     def __enter__(self) -> Race:
         return self
 
     def __exit__(self, *exc: object) -> None:
         for address in list(self._running):
-            self._drop(address, TimeoutError("no answer"))
-        self._last = None
+            self._drop(address, TimeoutError("no response"))
+        self._last_error = None
 
     def connect(self, addresses: Sequence[Address]) -> socket.socket:
         """Return the first socket that is connected. Blocks; raises the last error of a socket."""
@@ -185,7 +185,7 @@ class Race:
         return sock
 
     def _run(self, addresses: Sequence[Address]) -> socket.socket:
-        """Connect to several addresses, each a head start after the one before."""
+        """Connect to several addresses, and start each one _HEAD_START after the previous one."""
         waiting = deque(addresses)
         next_start = 0.0
         while waiting or self._running:
@@ -193,23 +193,23 @@ class Race:
                 started = self._start(waiting.popleft())
                 next_start = monotonic() + _HEAD_START if started else 0.0
                 continue
-            for number, _ in self._poll.poll(self._pause(next_start if waiting else None)):
-                sock = self._finish(number)
+            for descriptor, _ in self._poll.poll(self._pause(next_start if waiting else None)):
+                sock = self._finish(descriptor)
                 if sock is not None:
                     return sock
                 next_start = 0.0
-        assert self._last is not None
-        raise self._last
+        assert self._last_error is not None
+        raise self._last_error
 
     def release(self, winner: socket.socket) -> None:
-        """Leave a socket to the caller."""
+        """Hand the winning socket to the caller, who then closes it."""
         self._running = {a: sock for a, sock in self._running.items() if sock is not winner}
 
     def _connect(self, sock: socket.socket, address: Address) -> None:
         while True:
             sock.settimeout(self._seconds_left())
             try:
-                return sock.connect(address.place)
+                return sock.connect(address.sockaddr)
             except BlockingIOError:
                 if address.family != socket.AF_UNIX:
                     raise
@@ -229,7 +229,7 @@ class Race:
         try:
             sock = self._open(address)
             sock.setblocking(False)
-            code = sock.connect_ex(address.place)
+            code = sock.connect_ex(address.sockaddr)
         except OSError as exc:
             self._drop(address, exc)
             return False
@@ -247,27 +247,29 @@ class Race:
             left = pause if left is None else min(left, pause)
         return None if left is None else left * 1000
 
-    def _finish(self, number: int) -> socket.socket | None:
-        address, sock = next(each for each in self._running.items() if each[1].fileno() == number)
+    def _finish(self, descriptor: int) -> socket.socket | None:
+        address, sock = next(
+            each for each in self._running.items() if each[1].fileno() == descriptor
+        )
         code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code == 0:
             return sock
-        self._poll.unregister(number)
+        self._poll.unregister(descriptor)
         self._drop(address, OSError(code, os.strerror(code)))
         return None
 
-    def _drop(self, address: Address, why: OSError) -> None:
-        self.failures[str(address)] = describe_os_error(why)
-        self._last = why
+    def _drop(self, address: Address, reason: OSError) -> None:
+        self.failures[str(address)] = describe_os_error(reason)
+        self._last_error = reason
         if address in self._running:
             self._running.pop(address).close()
 
 
 def describe_os_error(exc: OSError) -> str:
-    """Return the system's words for an error, without its number."""
+    """Return the message of the system for an error, without its number."""
     return exc.strerror or str(exc)
 
 
 def is_own_timeout(exc: OSError) -> bool:
-    """Return whether a TimeoutError is of our deadline; one of the system has a number."""
+    """Return whether a TimeoutError comes from our deadline; one of the system has a number."""
     return isinstance(exc, TimeoutError) and exc.errno is None

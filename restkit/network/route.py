@@ -10,7 +10,7 @@ from restkit.url.host import join_host_port
 
 
 class Route(NamedTuple):
-    """The place that ``dial`` connects to, and the way there; the key of idle connections.
+    """The target of a connection, and the way to it. The key of idle connections in the pool.
 
     A connection of one route is never used for another. ``host`` and ``port`` are written as in
     the URL: ASCII, IPv6 without brackets and with its zone, a trailing dot kept. ``address``

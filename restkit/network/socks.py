@@ -46,7 +46,7 @@ def open_socks_tunnel(
 
     ``proxy`` and ``target`` are hosts and ports, ``credentials`` the user name and password.
     ``sock`` itself is detached, or closed on any exception. Raises ProxyError, RequestError if
-    the proxy cannot be asked for the target, and TimeoutError when ``seconds_left`` does or the
+    the request for the target cannot be encoded, and TimeoutError when ``seconds_left`` does or the
     timeout of the socket is over.
     """
     negotiation = _negotiation_class()(sock.family, sock.type, sock.proto, sock.detach())
@@ -79,13 +79,13 @@ def _negotiate(
     try:
         negotiation.connect(target, catch_errors=True)
     except socks.ProxyError as exc:
-        why = _refusal(exc, scheme, name, where, has_user=credentials[0] is not None)
-        raise ProxyError(why) from exc
+        message = _refusal(exc, scheme, name, where, has_user=credentials[0] is not None)
+        raise ProxyError(message) from exc
     except TimeoutError:
         raise
     except OSError as exc:
         raise ProxyError(
-            f"the proxy {name} broke the connection off when it was asked for {where}: "
+            f"the proxy {name} dropped the connection during the request for {where}: "
             f"{exc.strerror or exc}"
         ) from exc
     return socket.socket(fileno=negotiation.detach())
@@ -96,7 +96,7 @@ def _negotiation_class() -> Any:
     """Return the class of sockets that negotiate; it needs PySocks as its base."""
 
     class Connected(socket.socket):
-        """Takes the call in which PySocks would connect to the proxy."""
+        """Overrides the method by which PySocks would connect to the proxy."""
 
         __slots__ = ()
 
@@ -109,7 +109,7 @@ def _negotiation_class() -> Any:
         seconds_left: SecondsLeft
 
         def recv_into(self, *args: Any) -> int:
-            # A proxy that sends its reply in drops does not get the whole time for each drop.
+            # The time left covers the whole reply, also if the proxy sends it byte by byte.
             self.settimeout(self.seconds_left())
             count: int = super().recv_into(*args)
             return count

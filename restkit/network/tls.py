@@ -69,7 +69,7 @@ class _ContextCache:
 
 
 _contexts = _ContextCache()
-# A thread that held the lock in the parent does not exist in the child to release it.
+# In the child, the thread that held the lock does not exist and cannot release it.
 os.register_at_fork(after_in_child=_contexts.reset_lock)
 
 
@@ -83,11 +83,11 @@ def _make_context(options: TLSOptions) -> ssl.SSLContext:
     if options.min_version is not None:
         context.minimum_version = options.min_version
     if verify:
-        _load_trusted(context, options.verify)
+        _load_authorities(context, options.verify)
     elif options.fingerprint is None:
         _warn_unverified()
     if options.cert is not None:
-        _load_own(context, options.cert)
+        _load_client_certificate(context, options.cert)
     return context
 
 
@@ -96,14 +96,14 @@ def _warn_unverified() -> None:
     from urllib3.exceptions import InsecureRequestWarning
 
     warnings.warn(
-        "verify=False: any server is trusted, also one that only claims to be the one meant. "
+        "verify=False: any server is trusted, even an impostor. "
         "verify can also be the path of a CA file, and fingerprint the one certificate to trust",
         InsecureRequestWarning,
         stacklevel=2,
     )
 
 
-def _load_trusted(context: ssl.SSLContext, verify: bool | str | tuple[str, ...]) -> None:
+def _load_authorities(context: ssl.SSLContext, verify: bool | str | tuple[str, ...]) -> None:
     if verify == SYSTEM:
         context.load_default_certs()
     elif isinstance(verify, tuple):
@@ -125,7 +125,7 @@ def _load_path(context: ssl.SSLContext, path: str) -> None:
 
 
 def _variable_hint(path: str) -> str:
-    """Return the variable that a path is from, for callers who never gave ``verify``."""
+    """Return the variable that names a path, for callers who did not pass ``verify``."""
     if path == os.environ.get("SSL_CERT_FILE"):
         return " (SSL_CERT_FILE in the environment)"
     if path in os.environ.get("SSL_CERT_DIR", "").split(os.pathsep):
@@ -139,7 +139,9 @@ def _certifi_path() -> str:
     return certifi.where()
 
 
-def _load_own(context: ssl.SSLContext, cert: str | tuple[str, str] | tuple[str, str, str]) -> None:
+def _load_client_certificate(
+    context: ssl.SSLContext, cert: str | tuple[str, str] | tuple[str, str, str]
+) -> None:
     def raise_encrypted() -> str:
         raise RequestError(
             f"{option}: the key is encrypted; give cert=(certificate, key, password)"
@@ -162,12 +164,12 @@ def _load_own(context: ssl.SSLContext, cert: str | tuple[str, str] | tuple[str, 
 
 def _raise_option_error(option: str, exc: OSError | ValueError, fault: str) -> NoReturn:
     if isinstance(exc, ssl.SSLError):
-        why = f"{fault} ({exc.reason or exc.strerror})"
+        reason = f"{fault} ({exc.reason or exc.strerror})"
     elif isinstance(exc, OSError):
-        why = f"{exc.strerror}: {exc.filename!r}" if exc.filename else f"{exc.strerror}"
+        reason = f"{exc.strerror}: {exc.filename!r}" if exc.filename else f"{exc.strerror}"
     else:
-        why = str(exc)
-    raise RequestError(f"{option}: {why}") from exc
+        reason = str(exc)
+    raise RequestError(f"{option}: {reason}") from exc
 
 
 class Handshake:
@@ -192,7 +194,7 @@ class Handshake:
         return getattr(self._context, name)
 
     def set_alpn_protocols(self, names: list[str]) -> None:
-        """Ignore the call: our contexts have their protocols, and a caller's is left alone."""
+        """Ignore the call: restkit's contexts have protocols, and a caller's is not changed."""
 
     def wrap_socket(self, sock: socket.socket, server_hostname: str | None = None) -> ssl.SSLSocket:
         """Do the handshake; close the socket on any exception."""
@@ -236,7 +238,7 @@ class Handshake:
         )
 
     def describe_failure(self, exc: ssl.SSLError | ValueError, host: str) -> str:
-        """Return which check the server's certificate failed, or what else went wrong."""
+        """Return the check that the server's certificate failed, or another reason."""
         if isinstance(exc, _FingerprintError):
             return str(exc.args[0])
         if isinstance(exc, ssl.SSLCertVerificationError):
@@ -341,10 +343,10 @@ def _read_certificate_names(secure: ssl.SSLSocket) -> list[str]:
 def _describe_trust(options: TLSOptions) -> str:
     verify = options.verify
     if options.context is not None:
-        return "trusted are the certificates in the ssl_context"
+        return "only certificates in the ssl_context are trusted"
     if verify is True:
-        return "trusted are the authorities of certifi; verify can be a path to others"
+        return "only the authorities of certifi are trusted; verify can be a path to others"
     if verify == SYSTEM:
-        return "trusted are the authorities of the system"
+        return "only the authorities of the system are trusted"
     paths = verify if isinstance(verify, tuple) else (verify,)
-    return f"trusted are the certificates in {' and '.join(map(repr, paths))}"
+    return f"only certificates in {' and '.join(map(repr, paths))} are trusted"

@@ -5,9 +5,10 @@ urllib3's ``SSLTransport`` cannot report that it would have to wait (2.2 to 2.8)
 works on two buffers in memory, and their bytes are sent and received by the outer one.
 
 Facts that the code depends on. A write to a buffer in memory always succeeds (ssl.MemoryBIO); so
-bytes that were taken and are not sent yet count as not sent, and are not taken twice when the
-write is repeated, as OpenSSL does with sockets (SSL_write(3)). A read that needs more has left
-nothing in its buffer. The end of the outer TLS means nothing to the inner one, which has its own.
+bytes that it has accepted but has not sent yet count as not sent, and are not accepted twice when
+the write is repeated, as OpenSSL does with sockets (SSL_write(3)). A read that needs more has left
+nothing in its buffer. The end of the outer TLS is not the end of the inner one, which has an alert
+of its own.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class TLSInTLS:
             self._received, self._encrypted, server_hostname=server_hostname
         )
         self._unsent = memoryview(b"")
-        self._taken = 0
+        self._accepted = 0
 
     def do_handshake(self) -> None:
         """Do the handshake, as a whole within the timeout of ``outer``."""
@@ -61,7 +62,7 @@ class TLSInTLS:
             self._set_timeout(deadline)
             self._flush()
         except ssl.SSLError:
-            # Send the alert that tells the server why.
+            # Send the alert with the reason to the server.
             with suppress(OSError):
                 self._flush()
             raise
@@ -87,11 +88,11 @@ class TLSInTLS:
     def send(self, data: Buffer, flags: int = 0) -> int:
         """Send part of the data; after a want error, the next call must have the same data."""
         assert flags == 0
-        if not self._taken:
-            self._taken = self._take(data)
+        if not self._accepted:
+            self._accepted = self._encrypt(data)
         self._flush()
-        taken, self._taken = self._taken, 0
-        return taken
+        accepted, self._accepted = self._accepted, 0
+        return accepted
 
     def sendall(self, data: Buffer, flags: int = 0) -> None:
         """Send all of the data, in blocking mode."""
@@ -100,12 +101,12 @@ class TLSInTLS:
             while sent < len(view):
                 sent += self.send(view[sent:], flags)
 
-    def _take(self, data: Buffer) -> int:
+    def _encrypt(self, data: Buffer) -> int:
         # Views are released at once: the caller may resize or close its buffer afterwards.
-        with memoryview(data) as view, view[:_BLOCK] as part:
-            while part:
+        with memoryview(data) as view, view[:_BLOCK] as chunk:
+            while chunk:
                 try:
-                    return self.inner.write(part)
+                    return self.inner.write(chunk)
                 except ssl.SSLWantReadError:
                     self._flush()
                     self._fill()
@@ -137,7 +138,7 @@ class TLSInTLS:
                 result: _Result = read()
                 return result
             except ssl.SSLWantReadError:
-                # Send what TLS itself had to reply; if that would block, it goes with later data.
+                # Send the messages of TLS itself, or with later data if that would block.
                 with suppress(*_WOULD_BLOCK):
                     self._flush()
                 self._fill()
@@ -157,7 +158,7 @@ class TLSInTLS:
             self._received.write_eof()
 
     def pending(self) -> int:
-        """Return how many bytes the layers hold, which ``poll`` cannot see."""
+        """Return the number of bytes in both layers, which ``poll`` cannot see."""
         return self.inner.pending() + self._received.pending + self.outer.pending()
 
     # The other methods of SSLSocket that are used
@@ -183,7 +184,7 @@ class TLSInTLS:
         return self.outer.fileno()
 
     def settimeout(self, seconds: float | None) -> None:
-        """Set how long a method may wait; 0 is not at all, None is without bound."""
+        """Set the seconds that a method may wait: 0 for not at all, None for no bound."""
         self.outer.settimeout(seconds)
 
     def gettimeout(self) -> float | None:
@@ -199,7 +200,7 @@ class TLSInTLS:
         return self.outer.getpeername()
 
     def getsockname(self) -> Any:
-        """Return the address on this side."""
+        """Return the local address."""
         return self.outer.getsockname()
 
     def shutdown(self, how: int) -> None:

@@ -35,7 +35,7 @@ class WaitResult(Enum):
 
     SOURCE = "the source has data, or has ended"
     PEER = "the server has sent something"
-    GONE = "the server, which had ended its side, no longer receives either"
+    GONE = "the server, which had stopped sending, has stopped receiving too"
 
 
 def make_transport(sock: socket.socket | TLSInTLS, peer: str) -> Transport:
@@ -52,19 +52,19 @@ class Transport(NonBlockingSocket):
 
     sends_files = True
 
-    __slots__ = ("_both", "_readable", "missing_close_notify", "peer")
+    __slots__ = ("_read_write_poll", "_readable", "missing_close_notify", "peer")
 
     def __init__(self, sock: socket.socket, peer: str) -> None:
         super().__init__(sock)
         self.peer = peer
         self._readable = poll()
         self._readable.register(sock.fileno(), POLLIN)
-        self._both: poll | None = None
+        self._read_write_poll: poll | None = None
         # True if TLS ended without its closing alert, so that the body may be truncated.
         self.missing_close_notify = False
 
     def coalesce(self, buffers: list[Buffer]) -> list[Buffer]:
-        """Return the buffers as ``send`` takes them, the same at each attempt."""
+        """Return the buffers in the form that ``send`` needs, unchanged when it is repeated."""
         return buffers
 
     def is_readable(self) -> bool:
@@ -75,38 +75,38 @@ class Transport(NonBlockingSocket):
         """Return whether an idle connection can be reused: it is open, and nothing has arrived."""
         return not self._readable.poll(0)
 
-    def wait_readable(self, clock: Deadline, doing: str) -> None:
+    def wait_readable(self, deadline: Deadline, doing: str) -> None:
         """Wait until something can be received; raise IdleTimeout or TotalTimeout."""
-        if not self._readable.poll(clock.idle_ms(doing)):
-            clock.raise_idle(doing)
+        if not self._readable.poll(deadline.idle_ms(doing)):
+            deadline.raise_idle(doing)
         if self.aborted:
             raise self._closed_error()
 
-    def wait(self, events: int, clock: Deadline, doing: str) -> int:
+    def wait(self, events: int, deadline: Deadline, doing: str) -> int:
         """Wait until one of the events is possible; return those that are."""
-        if self._both is None:
-            self._both = poll()
-        self._both.register(self._socket.fileno(), events)
-        ready = self._both.poll(clock.idle_ms(doing))
+        if self._read_write_poll is None:
+            self._read_write_poll = poll()
+        self._read_write_poll.register(self._socket.fileno(), events)
+        ready = self._read_write_poll.poll(deadline.idle_ms(doing))
         if self.aborted:
             raise self._closed_error()
         if not ready:
-            clock.raise_idle(doing)
+            deadline.raise_idle(doing)
         return ready[0][1]
 
     def wait_for_source(
-        self, source: int, clock: Deadline, doing: str, *, listening: bool
+        self, source: int, deadline: Deadline, doing: str, *, listening: bool
     ) -> WaitResult:
         """Wait for the payload's source, and if ``listening`` also for the server.
 
         A source may be slow: only the total deadline applies.
         """
-        both = poll()
-        both.register(source, POLLIN)
-        # A socket that has ended stays readable; its shutdown is reported without being asked for.
-        both.register(self._socket.fileno(), POLLIN if listening else 0)
-        while not (ready := both.poll(clock.total_ms(doing))):
-            clock.remaining(doing)
+        poller = poll()
+        poller.register(source, POLLIN)
+        # A socket at its end stays readable; poll() reports a full shutdown without any event mask.
+        poller.register(self._socket.fileno(), POLLIN if listening else 0)
+        while not (ready := poller.poll(deadline.total_ms(doing))):
+            deadline.remaining(doing)
         if self.aborted:
             raise self._closed_error()
         numbers = [number for number, _ in ready]
@@ -125,7 +125,7 @@ class Transport(NonBlockingSocket):
             socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Close the socket without a TLS goodbye. Idempotent."""
+        """Close the socket without a close_notify alert. Idempotent."""
         if not self._closed:
             self._closed = True
             self._socket.close()
@@ -169,10 +169,10 @@ class SecureTransport(Transport):
     def coalesce(self, buffers: list[Buffer]) -> list[Buffer]:
         """Return one buffer for each write: small ones joined, large ones cut with little copying.
 
-        The first record is a buffer of its own. If a write fails then, a request that was sent in
-        part is never taken for one that was not sent.
+        The first record is a separate buffer. So if a write fails later, a request that was sent in
+        part does not count as not sent.
         """
-        parts: list[Buffer] = []
+        writes: list[Buffer] = []
         small: list[Buffer] = []
         for buffer in buffers:
             if len(buffer) <= _MAX_WRITE:
@@ -180,16 +180,16 @@ class SecureTransport(Transport):
                 continue
             view = memoryview(buffer)
             first = max(0, RECORD - sum(map(len, small)))
-            parts.append(b"".join([*small, view[:first]]))
+            writes.append(b"".join([*small, view[:first]]))
             cuts = range(first, len(view), _MAX_WRITE)
-            parts += [view[at : at + _MAX_WRITE] for at in cuts[:-1]]
+            writes += [view[at : at + _MAX_WRITE] for at in cuts[:-1]]
             small = [view[cuts[-1] :]]
-        parts += [small[0] if len(small) == 1 else b"".join(small)] if small else []
-        if len(parts[0]) > RECORD:
-            view = memoryview(parts[0])
-            parts[:1] = [view[:RECORD], view[RECORD:]]
-        # The caller's own list is refilled: it releases the buffers by clearing that list.
-        buffers[:] = parts
+        writes += [small[0] if len(small) == 1 else b"".join(small)] if small else []
+        if len(writes[0]) > RECORD:
+            view = memoryview(writes[0])
+            writes[:1] = [view[:RECORD], view[RECORD:]]
+        # Refill the list of the caller, who releases the buffers by clearing it.
+        buffers[:] = writes
         return buffers
 
     def send(self, buffers: list[Buffer]) -> int:
@@ -239,25 +239,25 @@ class SecureTransport(Transport):
         except Error:
             return False
 
-    def wait_readable(self, clock: Deadline, doing: str) -> None:
+    def wait_readable(self, deadline: Deadline, doing: str) -> None:
         if self._writes_first:
-            super().wait(READ | WRITE, clock, doing)
+            super().wait(READ | WRITE, deadline, doing)
         elif not self._has_pending():
-            super().wait_readable(clock, doing)
+            super().wait_readable(deadline, doing)
 
-    def wait(self, events: int, clock: Deadline, doing: str) -> int:
+    def wait(self, events: int, deadline: Deadline, doing: str) -> int:
         if events & READ and self._has_pending():
             return READ
         if self._reads_first:
             events = READ
-        return super().wait(events, clock, doing)
+        return super().wait(events, deadline, doing)
 
     def wait_for_source(
-        self, source: int, clock: Deadline, doing: str, *, listening: bool
+        self, source: int, deadline: Deadline, doing: str, *, listening: bool
     ) -> WaitResult:
         if listening and self._has_pending():
             return WaitResult.PEER
-        return super().wait_for_source(source, clock, doing, listening=listening)
+        return super().wait_for_source(source, deadline, doing, listening=listening)
 
     def _has_pending(self) -> bool:
         """Return whether TLS holds decrypted bytes, which ``poll`` cannot see."""

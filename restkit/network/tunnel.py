@@ -37,7 +37,7 @@ def open_tunnel(sock: socket.socket, proxy: Proxy, target: str, seconds_left: Se
         raise
     except OSError as exc:
         raise ProxyError(
-            f"the proxy {proxy.where} broke the connection off when it was asked for a tunnel "
+            f"the proxy {proxy.where} dropped the connection during the request for a tunnel "
             f"to {target}: {_describe_error(exc)}"
         ) from exc
     if not 200 <= head.status < 300:
@@ -68,7 +68,7 @@ def _read_response(
         data = sock.recv(_BLOCK)
         if not data:
             raise ProxyError(
-                f"the proxy {proxy.where} closed the connection when it was asked for a tunnel "
+                f"the proxy {proxy.where} closed the connection during the request for a tunnel "
                 f"to {target}"
             )
         try:
@@ -77,7 +77,7 @@ def _read_response(
             # A fault in the body of a refusal does not matter.
             if response.head is None:
                 raise ProxyError(
-                    f"the proxy {proxy.where} sent no valid HTTP response when it was asked for "
+                    f"the proxy {proxy.where} sent no valid HTTP response to the request for "
                     f"a tunnel to {target}: {exc.message}"
                 ) from exc
     body_reader = response.body_reader

@@ -1,6 +1,6 @@
 """The base class of payloads, and wrappers around another payload.
 
-To iterate a payload is to send it; to iterate it again is to send it again. A sender reads
+Each iteration over a payload is one pass over its bytes, for one attempt. A sender reads
 ``length`` and ``headers``, iterates once, and calls ``trailers()`` after the last chunk. Before
 another attempt it calls ``can_send()``.
 """
@@ -48,7 +48,7 @@ class Payload(ABC):
 
     @abstractmethod
     def chunks(self) -> Iterator[Buffer]:
-        """Yield the bytes from the first one on; close in ``finally`` what was opened.
+        """Yield the bytes from the first one on; close opened resources in ``finally``.
 
         Chunks may be empty, and of any size. A chunk may be changed or released as soon as the
         next one is requested.
@@ -77,9 +77,9 @@ class Payload(ABC):
         The chunk that reaches ``length`` is held back until ``chunks()`` has ended, so that a
         payload that is too long never completes a request. A chunk is valid until the next one
         is requested. Raises PayloadNotReplayable for a second pass over a payload that has only
-        one, PayloadLengthError for another length, and any exception of the source.
+        one, PayloadLengthError for a wrong length, and any exception of the source.
         """
-        # One generator for all checks: every further one costs a call for each chunk.
+        # One generator for all checks: each additional one costs a call for each chunk.
         self._start_pass()
         length = left = self.length
         empty, last = True, b""
@@ -101,7 +101,7 @@ class Payload(ABC):
                         last = yield from _all_but_last(data)
                     else:
                         size = format_size(length or 0)
-                        raise PayloadLengthError(f"{self!r} gave more than {size}")
+                        raise PayloadLengthError(f"{self!r} produced more than {size}")
                 finally:
                     if view is not None:
                         view.release()
@@ -113,18 +113,18 @@ class Payload(ABC):
 
     def _check_end(self, length: int | None, left: int | None, *, empty: bool) -> None:
         if length is not None and left:
-            raise PayloadLengthError(f"{self!r} gave {length - left} of {format_size(length)}")
+            raise PayloadLengthError(f"{self!r} produced {length - left} of {format_size(length)}")
         if length is None and empty and self._has_sent:
             raise PayloadNotReplayable(
-                f"{self!r} gave nothing, though it gave something before: it cannot be sent again"
+                f"{self!r} produced nothing, but an earlier pass did: it cannot be sent again"
             )
 
     def _start_pass(self) -> None:
         check_sendable(self)
-        mine = object()
+        token = object()
         # One atomic step instead of a lock, which a fork could leave held: one of two threads wins.
-        if self.__dict__.setdefault("_first_pass", mine) is not mine and not self.replayable:
-            raise _spent_error(self)
+        if self.__dict__.setdefault("_first_pass", token) is not token and not self.replayable:
+            raise _sent_already_error(self)
         self._started = True
 
     def __repr__(self) -> str:
@@ -136,10 +136,9 @@ class Payload(ABC):
 
 
 def _all_but_last(data: Buffer) -> Generator[Buffer, None, bytes]:
-    """Yield most of a large chunk, and return the rest of it as a copy.
+    """Yield most of a large chunk, and return its last bytes as a copy.
 
-    The source may fill the same buffer again before the last chunk is sent: only what is copied
-    can be held back.
+    The source may fill the same buffer again before the last bytes are sent, so they are copied.
     """
     if type(data) is bytes:
         return data
@@ -154,10 +153,10 @@ def _all_but_last(data: Buffer) -> Generator[Buffer, None, bytes]:
 def check_sendable(payload: Payload) -> None:
     """Raise PayloadNotReplayable if the payload has only one pass and that has begun."""
     if payload.started and not payload.replayable:
-        raise _spent_error(payload)
+        raise _sent_already_error(payload)
 
 
-def _spent_error(payload: Payload) -> PayloadNotReplayable:
+def _sent_already_error(payload: Payload) -> PayloadNotReplayable:
     return PayloadNotReplayable(
         f"{payload!r} can be sent once, and was sent already: it cannot be sent again"
     )
@@ -174,7 +173,7 @@ def format_size(length: int) -> str:
 
 
 class PayloadWrapper(Payload):
-    """A payload made from another one; it can be sent, and sent again, when that one can."""
+    """A payload made from another one. It is replayable if the inner payload is."""
 
     def __init__(self, payload: Payload) -> None:
         self.length = payload.length
@@ -203,15 +202,15 @@ class TransparentWrapper(PayloadWrapper):
     """The bytes of another payload, unchanged; for subclasses that change or observe the rest."""
 
     def __iter__(self) -> Iterator[Buffer]:
-        # The inner payload counts, and raises for a pass that it does not have.
+        # The inner payload counts its bytes, and raises for a second pass that it cannot make.
         return self.chunks()
 
 
 class DeclaredLength(PayloadWrapper):
-    """A payload held to the ``Content-Length`` that the caller has declared.
+    """A payload that is checked against the ``Content-Length`` that the caller declared.
 
-    Raises PayloadLengthError at once if the payload knows another length of itself. A payload of
-    unknown length is counted while it is sent: its last chunk is sent only after it has ended.
+    Raises PayloadLengthError at once if the payload has another length. A payload of unknown length
+    is counted while it is sent; its last chunk is sent only after the source has ended.
     """
 
     def __init__(self, payload: Payload, length: int) -> None:
@@ -224,5 +223,5 @@ class DeclaredLength(PayloadWrapper):
         self.source = f"for {payload!r}"
 
     def __iter__(self) -> Iterator[Buffer]:
-        # A payload that knows its length counts already.
+        # A payload with a length counts its bytes itself.
         return super().__iter__() if self._payload.length is None else iter(self._payload)

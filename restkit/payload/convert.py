@@ -79,7 +79,7 @@ def _from_payload_method(value: Any) -> Payload:
     try:
         payload = value.__payload__()
     except Error as error:
-        # The error may be about another request, which was sent: nothing of this payload was.
+        # The error may be about another request that was sent; this payload was not sent.
         error.sent, error.out_of_payload = "nothing", True
         raise
     if not isinstance(payload, Payload):
@@ -128,7 +128,7 @@ def check_takes_no_arguments(function: Callable[..., object]) -> None:
 
 
 def _is_numpy_number(value: object) -> bool:
-    """Whether it is a number of numpy: these have a buffer and, unlike its arrays, no length."""
+    """Whether this is a number of numpy. Unlike an array of numpy, it has no length."""
     kind = type(value)
     return hasattr(kind, "__float__") and not hasattr(kind, "__len__")
 
@@ -139,7 +139,7 @@ def _has_buffer(value: Any) -> bool:
     except TypeError:
         return False
     except (ValueError, BufferError) as exc:  # a closed mmap; dates of numpy
-        raise PayloadError(f"a {type(value).__name__} does not give its bytes: {exc}") from exc
+        raise PayloadError(f"a {type(value).__name__} does not export its bytes: {exc}") from exc
     return True
 
 

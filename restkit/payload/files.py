@@ -29,7 +29,7 @@ from restkit.payload.values import BytesPayload, encode_utf_8, text_payload
 _PIPE_CHUNK = 64 * 1024  # the capacity of a pipe on Linux
 
 _WITH_BYTE_ORDER_MARK = ("utf-16", "utf-32")
-# They read ahead of the position that tell() returns, and read(0) returns what they hold.
+# They read ahead of the position that tell() returns, and read(0) returns their buffered text.
 _READ_AHEAD = (codecs.StreamReader, codecs.StreamReaderWriter, codecs.StreamRecoder)
 
 
@@ -63,7 +63,7 @@ def payload_from_socket(source: socket.socket) -> Payload:
 
 
 def payload_from_file(file: Any) -> Payload:
-    """Return the payload of what is left of a file or file-like object."""
+    """Return the payload of the rest of a file or file-like object."""
     if getattr(file, "closed", False) is True:
         raise PayloadError(f"the file {_describe(file)} is closed")
     if hasattr(file, "readable") and not file.readable():
@@ -199,8 +199,8 @@ class StreamPayload(Payload):
 
     @property
     def waits_on(self) -> int | None:
-        number = -1 if self._watched is None else self._watched.fileno()
-        return number if number >= 0 else None
+        descriptor = -1 if self._watched is None else self._watched.fileno()
+        return descriptor if descriptor >= 0 else None
 
     def chunks(self) -> Iterator[Buffer]:
         return _encode_text(_read_chunks(self._file, self._read), repr(self))
@@ -226,7 +226,7 @@ class PipePayload(StreamPayload):
     def chunks(self) -> Iterator[Buffer]:
         # The text file is kept: one that is dropped closes the file below it.
         buffer = self._file.buffer if isinstance(self._file, io.TextIOWrapper) else self._file
-        # Without a size it empties the buffer or, once, reads what fits: nothing stays in it.
+        # Without a size, read1() returns the whole buffer, or reads once: the buffer is empty then.
         first = buffer.read1()
         self._drained = True
         if first:
@@ -273,14 +273,14 @@ def _read_or_wait(file: Any, read: Callable[[int], Any], size: int) -> Any:
     """Call ``read`` until it returns something; wait for the file while that is None."""
     while (chunk := read(size)) is None:
         try:
-            number = file.fileno()
+            descriptor = file.fileno()
         except (AttributeError, io.UnsupportedOperation) as exc:
             raise PayloadError(
                 f"{_describe(file)}: read() returned None, which means that nothing has arrived "
                 "yet, but there is no file descriptor to wait on"
             ) from exc
         poll = select.poll()
-        poll.register(number, select.POLLIN)
+        poll.register(descriptor, select.POLLIN)
         poll.poll()
     return chunk
 
@@ -300,8 +300,8 @@ class SeekablePayload(Payload):
 
     The length of bytes is measured, and new bytes are not sent; text is sent as UTF-8, of unknown
     length. Each pass begins at the first position of the object and leaves it there.
-    Passes of this payload in several threads take turns; reads of the caller at the same time
-    are not guarded.
+    Passes of this payload in several threads share a lock; the caller must not read the object at
+    the same time.
     """
 
     replayable = True
@@ -312,20 +312,20 @@ class SeekablePayload(Payload):
         self.length = length
         self._file = file
         self._start = start
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
 
     def chunks(self) -> Iterator[Buffer]:
         try:
             yield from _encode_text(self._read_from_start(), repr(self))
         finally:
             # The pass is over: it has not failed if the caller has closed the file.
-            with self._turn, suppress(OSError, ValueError):
+            with self._lock, suppress(OSError, ValueError):
                 self._file.seek(self._start)
 
     def _read_from_start(self) -> Iterator[Any]:
         at, left = self._start, self.length
         while size := CHUNK_SIZE if left is None else min(CHUNK_SIZE, left):
-            with self._turn:
+            with self._lock:
                 if self._file.tell() != at:
                     self._file.seek(at)
                 chunk = _read_or_wait(self._file, self._file.read, size)
@@ -392,7 +392,7 @@ def _byte_position(file: Any) -> int:
         raise unknown from exc
     is_text = isinstance(file, io.TextIOWrapper)
     if at and is_text and codecs.lookup(file.encoding).name in _WITH_BYTE_ORDER_MARK:
-        raise unknown  # without the mark at their beginning its bytes mean nothing
+        raise unknown  # without the mark at the beginning its bytes cannot be decoded
     if at >> 64:
         raise unknown  # the position of a text file; these bits hold the state of its decoder
     return at
@@ -428,13 +428,13 @@ def _has_true_size(file: io.FileIO) -> bool:
 
 
 def _is_watchable(file: io.FileIO) -> bool:
-    """Whether ``poll`` is right about this file: a pipe, a FIFO, a socket or a terminal."""
+    """Whether ``poll`` works for this file: a pipe, a FIFO, a socket or a terminal."""
     mode = os.fstat(file.fileno()).st_mode
     return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or file.isatty()
 
 
 def _read_method(file: Any) -> Callable[[int], Any]:
-    """Return the method that returns bytes as soon as there are some."""
+    """Return the read method that returns as soon as some bytes have arrived."""
     if isinstance(file, io.TextIOWrapper):
         raw = _raw_file(file)
         if raw is not None and not os.get_blocking(raw.fileno()):

@@ -46,7 +46,7 @@ class ResourceStreamFunction(Generic[_P]):
     [b'2\n', b'3\n']
     """
 
-    __hash__ = None  # type: ignore[assignment]  # as in its streams
+    __hash__ = None  # type: ignore[assignment]  # its function may not be hashable
     __wrapped__: Callable[_P, object]
 
     def __init__(self, function: Callable[_P, object]) -> None:
@@ -85,18 +85,18 @@ class ResourceStreamFunction(Generic[_P]):
     def __reduce__(self) -> tuple[Any, ...]:
         function = self.__wrapped__
         with suppress(AttributeError, ImportError):
-            look_up, where = _lookup_of(function)
-            found = look_up(*where)
+            look_up, arguments = _make_lookup(function)
+            found = look_up(*arguments)
             if isinstance(found, ResourceStreamFunction) and found.__wrapped__ == function:
-                return look_up, where
+                return look_up, arguments
         return type(self), (function,)
 
 
 def replayable(factory: Callable[[], object], length: int | None = None) -> ResourceStream:
     """Return a stream that calls a function without arguments for each pass.
 
-    For lambdas and other functions that are not decorated. A ``length`` is announced, and the
-    bytes are held to it. Raises TypeError for a callable that needs arguments.
+    For lambdas and other functions that are not decorated. A ``length`` is declared, and the
+    bytes are checked against it. Raises TypeError for a callable that needs arguments.
 
     >>> replayable(lambda: (f'{number} ' for number in range(3)), length=6).length
     6
@@ -119,7 +119,7 @@ def _check_callable(function: object) -> None:
 
 
 class ResourceStream(CallPayload):
-    """The call of a function, with its arguments, which is made for each pass.
+    """A function and its arguments; each pass calls it.
 
     The function may return anything that ``as_payload`` accepts: a generator, an open file, a
     response, bytes. The result belongs to the pass and is closed at its end, also after an
@@ -132,7 +132,7 @@ class ResourceStream(CallPayload):
     not copied.
     """
 
-    __hash__ = None  # type: ignore[assignment]  # equal by its arguments, which may have none
+    __hash__ = None  # type: ignore[assignment]  # its arguments may not be hashable
 
     def __init__(
         self,
@@ -178,7 +178,7 @@ class ResourceStream(CallPayload):
         return f"<{type(self).__name__} streaming {call}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A decorated function is not found by its name, where its decorator's result is.
+        # The name of a decorated function leads to the result of the decorator.
         maker = ResourceStreamFunction(self.function)
         changed = {name: vars(self)[name] for name in ("length", "headers") if name in vars(self)}
         arguments = (self.positional_parameters, self.keyword_parameters)
@@ -197,8 +197,8 @@ def _unpickle(
     return stream
 
 
-def _lookup_of(function: Any) -> tuple[Callable[..., Any], tuple[Any, str]]:
-    """Return a call that finds what has the function's name: the function or its decorator."""
+def _make_lookup(function: Any) -> tuple[Callable[..., Any], tuple[Any, str]]:
+    """Return a call that finds an object by the name of the function, and its arguments."""
     bound_to = getattr(function, "__self__", None)
     if bound_to is not None:
         return getattr, (bound_to, function.__name__)
@@ -226,7 +226,7 @@ def _redacted_repr(value: object, name: object = "") -> str:
 
 @recursive_repr("{...}")
 def _repr_of_pairs(value: object) -> str:
-    """Return the ``repr`` of a dict or a list of pairs, whose names show what is secret."""
+    """Return the ``repr`` of a dict or a list of pairs, without the values of secret names."""
     if type(value) is dict:
         items = [f"{name!r}: {_redacted_repr(each, name)}" for name, each in value.items()]
         return f"{{{', '.join(items)}}}"

@@ -1,4 +1,4 @@
-"""Payloads that can be sent once, kept for another attempt."""
+"""Spool payloads that can be sent only once, so that they can be sent again."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class SpoolMode(Enum):
 class SpooledPayload(Payload):
     """A payload that is spooled during its first pass, and so can be sent again.
 
-    A pass after one that was broken off sends the spool first and continues with the source,
+    A pass after one that stopped early sends the spool first and continues with the source,
     which stays open in between. Only one pass can run at a time. After an error of the source or
     a full disk the payload cannot be sent again. ``close()`` closes source and spool as soon as
     no pass is running; so does dropping the payload.
@@ -42,7 +42,7 @@ class SpooledPayload(Payload):
         self._spool = new_spool()
         self._rest: Iterator[Buffer] | None = None
         self._complete = False
-        self._measured = False
+        self._is_measured = False
         self._position = 0  # of the pass that is running
         self._running = Lock()
 
@@ -54,7 +54,7 @@ class SpooledPayload(Payload):
         return self._payload.waits_on
 
     def trailers(self) -> Sequence[tuple[str, str]]:
-        return () if self._measured else self._payload.trailers()
+        return () if self._is_measured else self._payload.trailers()
 
     def measure(self) -> None:
         """Spool the rest of the source now, so that the length is known. Blocks.
@@ -66,7 +66,7 @@ class SpooledPayload(Payload):
             while self._pull() is not None:
                 pass
             self.length = self._spool.size
-            if not self._measured:
+            if not self._is_measured:
                 self._move_trailers_to_headers()
         except Error as error:
             error.sent, error.out_of_payload = "nothing", True
@@ -78,7 +78,7 @@ class SpooledPayload(Payload):
         fields, names = self._payload.trailers(), self.trailer_names
         self.headers = (*self.headers, *(field for field in fields if field[0] in names))
         self.trailer_names = ()
-        self._measured = True
+        self._is_measured = True
 
     def chunks(self) -> Iterator[Buffer]:
         self._start_running()
@@ -109,8 +109,8 @@ class SpooledPayload(Payload):
             if chunk is not None:
                 self._spool.append(chunk)
         except BaseException as exc:
-            # Not the exception itself: it holds its frames, and so the spool.
-            self._end_replay(f"which failed by {type(exc).__name__}")
+            # Only the name: the exception itself refers to its frames, and so to the spool.
+            self._end_replay(f"which failed with {type(exc).__name__}")
             raise
         self._complete = chunk is None
         return chunk
@@ -139,7 +139,7 @@ class SpooledPayload(Payload):
             self.replayable = False
 
     def _close_if_ended(self) -> None:
-        """Close everything if it cannot be sent again; a running pass does so at its end."""
+        """Close source and spool if no replay is possible; a running pass does this at its end."""
         if self.replayable or not self._running.acquire(blocking=False):
             return
         try:

@@ -74,8 +74,8 @@ class BufferPayload(Payload):
     """The bytes of an object with the buffer protocol: bytearray, array, mmap, ndarray.
 
     Nothing is copied. The buffer is held only during a pass: before and after it the owner may
-    resize or close the object. Another size than at first raises PayloadLengthError before
-    anything is sent.
+    resize or close the object. If its size has changed, PayloadLengthError is raised
+    before anything is sent.
     """
 
     replayable = True
@@ -95,7 +95,7 @@ class BufferPayload(Payload):
                     yield chunk
 
     def __iter__(self) -> Iterator[Buffer]:
-        # chunks() checks the length, and nobody can change it while the view exists.
+        # chunks() checks the length, which cannot change while the view exists.
         self._started = True
         return self.chunks()
 
@@ -143,7 +143,7 @@ class IteratorPayload(Payload):
     def _check_not_ended(self) -> None:
         if getattr(self._items, "gi_frame", self) is None:
             raise PayloadNotReplayable(
-                f"{self._items!r} has ended already and would give nothing: pass a new one, or "
+                f"{self._items!r} has ended already and would produce nothing: pass a new one, or "
                 "the function itself, which is called for each attempt"
             )
 
@@ -155,9 +155,9 @@ class IteratorPayload(Payload):
 class CallPayload(Payload):
     """The result of a callable, which is called again for every pass.
 
-    The result may be anything that ``convert`` (``as_payload``) accepts. It is closed at the end
-    of the pass, so each call must return a new one. Returning the same one-shot object again
-    raises PayloadNotReplayable: some of it was sent already.
+    The result may be anything that ``as_payload`` accepts (passed as ``convert``). It is closed at
+    the end of the pass, so each call must return a new one. Returning the same one-shot object
+    again raises PayloadNotReplayable: some of it was sent already.
     """
 
     replayable = True
@@ -223,7 +223,7 @@ def _encode_item(item: object, index: int) -> Buffer:
             ) from None
         except (ValueError, BufferError) as exc:
             raise PayloadError(
-                f"item {index}, a {_type_name(item)}, does not give its bytes: {exc}"
+                f"item {index}, a {_type_name(item)}, does not export its bytes: {exc}"
             ) from exc
     return item  # type: ignore[return-value]  # Payload.__iter__ flattens any buffer
 

@@ -118,7 +118,7 @@ class App(Routing):
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Handle one request, by PEP 3333. Thread-safe.
 
-        An exception after the head was sent is raised to the server, which must break the
+        An exception after the head was sent is raised to the server, which must close the
         connection. ClientDisconnected is always raised to the server.
         """
         request = Request(environ, self)
@@ -213,7 +213,7 @@ def _check_exception_type(kind: object) -> None:
 
 
 class _ClosingIterable:
-    """The chunks of a response; closes the request after them."""
+    """The chunks of a response; ``close()`` closes the request too."""
 
     def __init__(self, chunks: Iterable[bytes], request: Request) -> None:
         self._chunks = chunks
@@ -256,9 +256,9 @@ def check_response(response: object, handler: object) -> Response:
 
 
 def default_response(request: Request, exc: Exception) -> Response:
-    """Return the response for an exception that no handler took.
+    """Return the response for an exception without a registered handler.
 
-    An exception that is no HTTPError and not the fault of the client is logged with its
+    An exception that is neither an HTTPError nor an error of the client is logged with its
     traceback; the client gets no details.
     """
     error = exc if isinstance(exc, HTTPError) else _as_client_error(exc)
@@ -272,7 +272,7 @@ def default_response(request: Request, exc: Exception) -> Response:
 def _as_client_error(exc: Exception) -> HTTPError | None:
     """Return the HTTPError for a malformed request body; None for other exceptions.
 
-    An error with a request is about a response that this application asked another server for.
+    An error with a request is about a response that this application received from a server.
     """
     if not isinstance(exc, Error) or exc.request is not None:
         return None

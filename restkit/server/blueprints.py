@@ -14,7 +14,7 @@ _H = TypeVar("_H", bound="Callable[..., Response]")
 
 
 class Route(NamedTuple):
-    """A declared route; ``streams`` has its methods, and which read the body as a stream."""
+    """A declared route; ``streams`` maps its methods to whether they read a stream."""
 
     uri: str
     handler: Handler
@@ -186,7 +186,7 @@ class Blueprint(Routing):
 
     @staticmethod
     def group(*members: Blueprints, url_prefix: str = "") -> BlueprintGroup:
-        """Group blueprints, or groups, under one prefix, which precedes their own.
+        """Group blueprints, or groups, under one prefix that precedes their prefixes.
 
         A group is registered as a whole, and may be in other groups. The blueprints do not change.
         """

@@ -1,8 +1,8 @@
 """Read the head of a request from a WSGI environ. Pure functions.
 
-PEP 3333 decodes the path, so that a ``%2F`` in it can no longer be told from ``/``. Some servers
-also pass on the raw target (``RAW_URI``, ``REQUEST_URI``). That is used only when it
-agrees with the decoded path: middleware may have removed a part of the path, or rewritten it.
+PEP 3333 decodes the path, so that a ``%2F`` in it cannot be distinguished from ``/``. Some servers
+also pass on the raw target (``RAW_URI``, ``REQUEST_URI``). That is used only when it agrees with
+the decoded path: middleware may have removed a part of the path, or rewritten it.
 """
 
 from __future__ import annotations
@@ -85,9 +85,9 @@ def read_host(environ: WSGIEnvironment) -> str:
 
 
 def parse_query(query: str) -> Parameters[str]:
-    """Return the arguments of a query; one without a value is ``''``.
+    """Return the arguments of a query; the value of an argument without one is ``''``.
 
-    Raises InvalidUsage for too many of them.
+    Raises InvalidUsage for more than 10,000 arguments.
     """
     try:
         pairs = parse_qsl(
@@ -117,7 +117,7 @@ def parse_cookies(header: str) -> dict[str, str]:
 
 
 def has_body(environ: WSGIEnvironment) -> bool:
-    """Tell whether the request has a body, possibly an empty one."""
+    """Return whether the request has a body, possibly an empty one."""
     return bool(environ.get("CONTENT_LENGTH") or environ.get("HTTP_TRANSFER_ENCODING"))
 
 
@@ -163,19 +163,19 @@ def read_encoded_path(environ: WSGIEnvironment) -> str:
     """Return the path below the application, percent-encoded. Never fails."""
     decoded = environ.get("PATH_INFO", "").encode("latin-1", "replace") or b"/"
     raw = environ.get("RAW_URI") or environ.get("REQUEST_URI") or ""
-    sent = _remove_mount(raw.partition("?")[0], environ.get("SCRIPT_NAME", ""))
-    if sent is not None and unquote_to_bytes(sent.encode("latin-1", "replace")) == decoded:
-        return quote(sent, _UNRESERVED + "%", encoding="latin-1", errors="replace")
+    raw_path = _remove_mount(raw.partition("?")[0], environ.get("SCRIPT_NAME", ""))
+    if raw_path is not None and unquote_to_bytes(raw_path.encode("latin-1", "replace")) == decoded:
+        return quote(raw_path, _UNRESERVED + "%", encoding="latin-1", errors="replace")
     return quote(decoded, _UNRESERVED)
 
 
-def _remove_mount(sent: str, script: str) -> str | None:
-    """Return the sent path without origin and mount point; None if it is not below that point."""
-    sent = _ORIGIN.sub("", sent)
-    if not script or not sent.startswith("/"):
-        return sent
+def _remove_mount(raw_path: str, script: str) -> str | None:
+    """Return the raw path without origin and mount point; None if it is not below that point."""
+    raw_path = _ORIGIN.sub("", raw_path)
+    if not script or not raw_path.startswith("/"):
+        return raw_path
     mounted = len(script.split("/"))
-    segments = sent.split("/")
+    segments = raw_path.split("/")
     head, rest = segments[:mounted], segments[mounted:]
     decoded = unquote_to_bytes("/".join(head).encode("latin-1", "replace"))
     return "/" + "/".join(rest) if decoded == script.encode("latin-1", "replace") else None

@@ -55,7 +55,7 @@ class HTTPError(Exception):
 
 
 class _StatusError(HTTPError):
-    """An error whose class has the status."""
+    """The base class of errors with a fixed status."""
 
     def __init__(self, message: str | None = None, headers: HeaderFields | None = None) -> None:
         super().__init__(self.status, message, headers)

@@ -1,8 +1,7 @@
 """Send a file, with conditions and ranges (RFC 9110 13 and 14).
 
 The entity tag is made of the size of the file and the time of its last change in nanoseconds.
-The file is opened and examined when the response is sent, so that its headers describe the bytes
-that are sent.
+The file is opened when the response is sent, so that its headers describe the bytes that are sent.
 
 As the RFC asks, a date that cannot be parsed (13.1.3) and a range that is malformed or of an
 unknown unit (14.2) are ignored. A request for several ranges gets the whole file, which 14.2
@@ -60,18 +59,20 @@ class FileResponse(Response):
         """Respond to a request; the engine closes the file."""
         file = open(self.path, "rb", buffering=0)  # noqa: SIM115  # closed with the returned body
         try:
-            found = os.fstat(file.fileno())
-            _check_regular_file(found, self.path)
-            current = Validators(f'"{found.st_mtime_ns:x}-{found.st_size:x}"', int(found.st_mtime))
-            decision = self._decide(environ, current, found.st_size)
-            status, headers = self._make_head(decision, current, found.st_size)
+            file_status = os.fstat(file.fileno())
+            _check_regular_file(file_status, self.path)
+            current = Validators(
+                f'"{file_status.st_mtime_ns:x}-{file_status.st_size:x}"', int(file_status.st_mtime)
+            )
+            decision = self._decide(environ, current, file_status.st_size)
+            status, headers = self._make_head(decision, current, file_status.st_size)
             start_response(format_status(status), to_wsgi_headers(headers, status))
-            part = _range_to_send(decision, found.st_size)
+            part = _range_to_send(decision, file_status.st_size)
             if environ["REQUEST_METHOD"] == "HEAD" or part.start == part.end:
                 file.close()
                 return ()
             file.seek(part.start)
-            return _wrap_file(environ, file, part, found.st_size)
+            return _wrap_file(environ, file, part, file_status.st_size)
         except BaseException:
             file.close()
             raise
@@ -108,9 +109,9 @@ def file(
 ) -> FileResponse:
     r"""Respond with a file, with ranges, entity tag and time; sent by the system if possible.
 
-    The content type is guessed from the name unless it is given. With ``filename`` the client is
-    asked to save it under that name (``Content-Disposition``). Raises FileNotFoundError, or
-    another OSError, at the call. If a client has influence on the path, the caller must check it.
+    The content type is guessed from the name unless it is given. With ``filename``, a
+    ``Content-Disposition`` asks the client to save it under that name. Raises FileNotFoundError, or
+    another OSError, at the call. If the path comes from a client, the caller must check it.
 
     >>> file(__file__, filename='grüße.py').headers['Content-Disposition']
     'attachment; filename="gr??e.py"; filename*=UTF-8\'\'gr%C3%BC%C3%9Fe.py'
@@ -121,8 +122,8 @@ def file(
     return response
 
 
-def _check_regular_file(found: os.stat_result, path: str) -> None:
-    if not stat.S_ISREG(found.st_mode):
+def _check_regular_file(file_status: os.stat_result, path: str) -> None:
+    if not stat.S_ISREG(file_status.st_mode):
         raise IsADirectoryError(EISDIR, "not a regular file", path)
 
 
@@ -145,9 +146,9 @@ def _range_to_send(decision: Decision, size: int) -> ByteRange:
 def _wrap_file(
     environ: WSGIEnvironment, file: IO[bytes], part: ByteRange, size: int
 ) -> Iterable[bytes]:
-    """Return a body that the engine sends in its own way.
+    """Return a body that the engine may send with ``sendfile``.
 
-    Only if the part ends with the file, since not every engine stops where it should.
+    Only if the part ends with the file, because some engines send the whole rest of the file.
     """
     wrapper = environ.get("wsgi.file_wrapper")
     if wrapper is None or part.end < size:
@@ -157,7 +158,7 @@ def _wrap_file(
 
 
 class _FileChunks:
-    """The chunks of a part of a file; closing it closes the file."""
+    """The chunks of a part of a file; ``close()`` closes the file."""
 
     def __init__(self, file: IO[bytes], part: ByteRange) -> None:
         self._file = file
@@ -248,7 +249,7 @@ def _matches_tag(value: str, etag: str, *, weak: bool) -> bool:
 
 
 def _if_range_holds(headers: Headers, current: Validators) -> bool:
-    """Tell whether the range is of the state that the client has (13.1.5)."""
+    """Return whether the range belongs to the version that the client has (13.1.5)."""
     value = headers.get("if-range")
     if value is None:
         return True

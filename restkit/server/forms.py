@@ -1,7 +1,7 @@
 """Parse the forms of requests: urlencoded, or multipart by the package ``multipart``.
 
 A file is held in memory only up to the first MiB of its spool. The text of all fields together
-is limited, and so is the number of parts: each costs more than its bytes.
+is limited, and so is the number of parts, because each needs more memory than its bytes.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def parse_form(source: IO[bytes], content_type: str) -> Form:
 def _parse_urlencoded(source: IO[bytes]) -> list[tuple[str, str]]:
     text = source.read(MAX_TEXT + 1)
     _check_text_size(len(text))
-    if text.count(b"&") >= MAX_PARTS:  # before it is split: "a&a&a" grows fortyfold
+    if text.count(b"&") >= MAX_PARTS:  # before it is split, which takes 40 times the memory
         raise BodyTooLarge(f"the form has more than {MAX_PARTS} fields")
     pairs = [pair.partition(b"=") for pair in text.replace(b"+", b" ").split(b"&") if pair]
     return [
@@ -108,7 +108,7 @@ def _parse_urlencoded(source: IO[bytes]) -> list[tuple[str, str]]:
 
 
 def _import_multipart() -> ModuleType:
-    """Return the package ``multipart`` of the extra restkit[server]: only such forms need it."""
+    """Import the package ``multipart`` of the extra restkit[server], for multipart forms only."""
     try:
         import multipart
     except ModuleNotFoundError as exc:
@@ -151,7 +151,7 @@ def _parse_items(
 
 
 class _FormBuilder:
-    """A form that is built of the items of a multipart parser."""
+    """Builds a form from the items of a multipart parser."""
 
     def __init__(self) -> None:
         self.fields: list[tuple[str, str]] = []

@@ -1,8 +1,8 @@
 """Receive uploads into a directory: decode, hash and write each file while it arrives.
 
 A body is checked against its head (framing, content codings, digests) before the file is moved
-in place. A request that its head shows to be impossible is rejected before the body is read, so
-that a client that waits for 100 Continue sends nothing in vain.
+in place. A request with an unacceptable head is rejected before the body is read, so that a client
+that waits for 100 Continue does not send the body.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ class Receiver(NamedTuple):
         if os.path.isdir(target) and not os.path.islink(target):
             raise IsADirectoryError(EISDIR, os.strerror(EISDIR), target)
         exists = os.path.lexists(target)
-        # RFC 9110 13.1; files here have no entity tags that a condition could name.
+        # RFC 9110 13.1; files here have no entity tags, so a condition can only be "*".
         if "if-match" in headers and not (exists and headers["if-match"] == "*"):
             raise HTTPError(412, "no file matches If-Match")
         if exists and headers.get("if-none-match") == "*":
@@ -125,7 +125,7 @@ class Receiver(NamedTuple):
     def _write_file(
         self, source: RequestStream | CheckedSource | DecodedSource, upload: Upload
     ) -> str:
-        """Write the file and move it in place after all checks; return its SHA-256."""
+        """Write the file, and move it in place after all checks; return its SHA-256."""
         hashed = hashlib.sha256()
         while chunk := source.read_chunk():
             self._check_size(upload.size + len(chunk))
@@ -148,8 +148,8 @@ def _read_name(request: Request) -> str:
 def _check_digests(stream: RequestStream, headers: Headers) -> RequestStream | CheckedSource:
     """Return the stream, checked against the digests in its head or trailers (RFC 9530).
 
-    Both fields are of the bytes as sent, with their content codings: the representation that a
-    PUT or POST encloses is all of its content, and Content-Encoding is a part of it (2 and 3).
+    Both fields cover the bytes as sent, with their content codings: the representation in a PUT or
+    POST is all of its content, including its Content-Encoding (sections 2 and 3).
     Malformed fields and unknown algorithms are ignored, and so are trailers that no ``Trailer``
     field has announced.
     """

@@ -1,4 +1,4 @@
-"""The request that a handler gets: its head, its arguments, and its body in every form."""
+"""The request that a handler gets: its head, its arguments and its body."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Request:
     """One request; a handler is called with it, and with the arguments of its route.
 
     ``arguments`` are those of the route. In a handler that reads its body as a stream, ``stream``
-    is a ``RequestStream``. In every other handler it is None: the whole body has arrived before
+    is a ``RequestStream``. In every other handler it is None: the whole body is received before
     the handler is called, and can be read in every form, any number of times. The body is
     discarded after the response is sent.
     """
@@ -222,7 +222,7 @@ class Request:
 
     @property
     def must_close(self) -> bool:
-        """Whether there is something that ``close()`` frees."""
+        """Whether ``close()`` has a body or a stream to close."""
         return self._body.spooled_size > 0 or self.stream is not None
 
     def close(self) -> None:

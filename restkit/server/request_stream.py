@@ -1,7 +1,7 @@
 """The body of a request as a stream, on any WSGI server.
 
-Reads return the bytes that are there and do not wait for a full buffer, so that a dialogue of
-small chunks does not stall.
+Reads return the bytes that are available and do not wait for a full buffer, so that a client and
+a handler can exchange small chunks.
 
 restkit's engines pass a ``RequestFile``, which ends only where the body ends. For other servers
 (PEP 3333, and the measurements in docs/engines.rst) it is unknown whether ``wsgi.input`` ends by
@@ -42,7 +42,7 @@ class RequestStream:
     ``BodyTooLarge`` after more than ``max_size`` bytes. If a handler does not catch them, the
     client gets the right response. ``length`` is the declared length, None if it is unknown.
 
-    It can be sent on as a payload, once, as it arrives and in the content codings it came in.
+    It can be sent on as a payload, once, as it arrives and with its content codings.
 
     >>> stream = RequestStream(io.BufferedReader(io.BytesIO(b'some text')))
     >>> stream.read(4), stream.get(), stream.get()
@@ -73,9 +73,9 @@ class RequestStream:
 
     def read_chunk(self) -> bytes:
         """Return the next chunk, of any size; ``b''`` at the end."""
-        return self._counted(self._file.read1(_READ_SIZE))
+        return self._count_chunk(self._file.read1(_READ_SIZE))
 
-    read_piece = read_chunk  # the documented name; the other makes this a Source
+    read_piece = read_chunk  # the documented name; ``read_chunk`` makes this class a Source
 
     def read(self, size: int | None = -1) -> bytes:
         """Return ``size`` bytes, fewer only at the end; without a size, the whole rest."""
@@ -83,10 +83,10 @@ class RequestStream:
             return b"".join(self)
         if self._max_size is not None:
             size = min(size, self._max_size + 1 - self._received)
-        return self._counted(self._file.read(size)) if size > 0 else self._counted(b"")
+        return self._count_chunk(self._file.read(size)) if size > 0 else self._count_chunk(b"")
 
     def readinto(self, view: memoryview) -> int:
-        """Fill some of ``view`` with available bytes; return their number, 0 at the end."""
+        """Read available bytes into ``view``; return the count, 0 at the end."""
         count = self._file.readinto1(view)
         self._count(count)
         return count
@@ -135,9 +135,9 @@ class RequestStream:
         return _RequestPayload(self, length, payload_headers(self.content_encodings))
 
     def close(self) -> None:
-        """Do nothing: the engine handles an unread rest after the response."""
+        """Do nothing: after the response, the engine handles the unread rest of the body."""
 
-    def _counted(self, chunk: bytes) -> bytes:
+    def _count_chunk(self, chunk: bytes) -> bytes:
         self._count(len(chunk))
         return chunk
 
@@ -190,7 +190,7 @@ def _too_large_error(max_size: int, *, decoded: bool) -> BodyTooLarge:
 
 
 def open_body(environ: WSGIEnvironment) -> io.BufferedReader:
-    """Open the body, to be read once; ``read1`` returns the bytes that are there.
+    """Open the body, to be read once; ``read1`` returns the bytes that are available.
 
     A read raises ClientDisconnected if the client disconnects before the end of the body. Raises
     LengthRequired for a chunked body on a server that does not mark its end.
@@ -240,7 +240,7 @@ class _CountedInput(io.RawIOBase):
             data: bytes = self._read(size)
         except Error:
             raise
-        except (OSError, ValueError) as exc:  # cheroot raises ValueError for half a chunk
+        except (OSError, ValueError) as exc:  # cheroot raises ValueError for an incomplete chunk
             raise self._disconnected_error(f": {exc}") from exc
         if not data and self._length is not None:
             raise self._disconnected_error("")
@@ -248,5 +248,5 @@ class _CountedInput(io.RawIOBase):
 
     def _disconnected_error(self, reason: str) -> ClientDisconnected:
         total = "" if self._length is None else f" of {format_size(self._length)}"
-        self._failure = f"the client went away after {self._received}{total} of its body{reason}"
+        self._failure = f"the client disconnected after {self._received}{total} of its body{reason}"
         return ClientDisconnected(self._failure)

@@ -122,10 +122,10 @@ def stream(
     headers: HeaderFields | None = None,
     content_type: str | None = None,
 ) -> Response:
-    """Respond with a body that is made while it is sent.
+    """Respond with a body that is produced while it is sent.
 
     ``source`` is a function, which is called with the response and calls ``response.write(...)``;
-    an iterable of values that ``write()`` takes; or any payload that a client can send: an open
+    an iterable of values that ``write()`` accepts; or any payload that a client can send: an open
     file, a path, bytes, a gzip or zip stream, the response of another server. The content type is
     plain text for the first two, and that of the payload otherwise. The source is closed at the
     end, if it can be. Raises TypeError for any other source, and for an asynchronous one.

@@ -4,8 +4,8 @@ PEP 3333 requires a reason with every status and no hop-by-hop headers (RFC 9110
 belong to the engine. With 204 and 304 there is no body, no Content-Type and no Content-Length.
 
 A streamed response passes its head to the engine with the first bytes that are not empty, or at
-the end. A failure before that can still become an error response. A later failure breaks the
-connection, so that no client takes a part of the body for the whole.
+the end. A failure before that can still become an error response. A later failure closes the
+connection, so that no client mistakes a part of the body for the whole body.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def as_bytes(value: object) -> bytes:
     >>> as_bytes('é'), as_bytes(12)
     (b'\xc3\xa9', b'12')
     """
-    if type(value) is bytes:  # not a subclass: servers ask for exactly bytes
+    if type(value) is bytes:  # not a subclass: servers require exactly bytes
         return value
     if isinstance(value, str):
         return value.encode()
@@ -106,9 +106,9 @@ def as_bytes(value: object) -> bytes:
 class StreamingHTTPResponse(Response):
     """A response written by a function, which is called with it once for each request.
 
-    It is a writable file as far as ``csv.writer``, ``zipfile`` and ``shutil.copyfileobj`` need
-    one. ``status`` and ``headers`` may be changed before the first write. A given
-    ``Content-Length`` is dropped, since the length is not known.
+    It has the methods of a writable file that ``csv.writer``, ``zipfile`` and
+    ``shutil.copyfileobj`` call. ``status`` and ``headers`` may be changed before the first write. A
+    given ``Content-Length`` is dropped, because the length is not known.
     """
 
     def __init__(
@@ -146,10 +146,10 @@ class StreamingHTTPResponse(Response):
         if _has_no_body(self, environ):
             _send_head(self, start_response)
         else:
-            # A copy, since several requests may get the same response at the same time.
-            running = copy(self)
-            running.headers = self.headers.copy()
-            running._run(start_response)
+            # A copy, because several requests may get the same response at the same time.
+            copied = copy(self)
+            copied.headers = self.headers.copy()
+            copied._run(start_response)
         return ()
 
     def _run(self, start_response: StartResponse) -> None:

@@ -1,7 +1,7 @@
 """Match a request to a handler: the table of routes, path patterns, and checks of handlers.
 
-A path is matched after its segments are decoded. A ``/`` that was sent as ``%2F`` is inside a
-segment and separates nothing: ENCODED_SLASH stands for it until the arguments are made.
+A path is matched after its segments are decoded. A ``/`` that was sent as ``%2F`` is part of a
+segment: it is replaced by ENCODED_SLASH until the arguments are made.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class _Route(NamedTuple):
 
 
 class RouteTable:
-    """Routes, matched in this order: exact paths, patterns as added, patterns of whole paths.
+    """Routes, matched in this order: exact paths, patterns in order, patterns of whole paths.
 
     Routes may be added while requests are handled.
     """
@@ -78,8 +78,8 @@ class RouteTable:
         pattern = parse_pattern(uri, strict=strict)
         route = self._routes.get(pattern.shape) or self._add_route(pattern)
         for method in endpoints:
-            if taken := route.endpoints.get(method):
-                owner = handler_name(taken.handler)
+            if existing := route.endpoints.get(method):
+                owner = handler_name(existing.handler)
                 raise ValueError(f"{method} {uri} is already registered, with the handler {owner}")
         route.endpoints.update(endpoints)
 
@@ -99,7 +99,7 @@ class RouteTable:
         """
         methods = (method, "GET") if method == "HEAD" else (method,)
         allowed: set[str] = set()
-        for route, arguments in self._matching(path):
+        for route, arguments in self._find_routes(path):
             for each in methods:
                 if endpoint := route.endpoints.get(each):
                     return Match(endpoint, arguments)
@@ -110,7 +110,7 @@ class RouteTable:
             f"Method {method} not allowed for URL {encoded}", {"Allow": _format_allow(allowed)}
         )
 
-    def _matching(self, path: str) -> Iterator[tuple[_Route, dict[str, Any]]]:
+    def _find_routes(self, path: str) -> Iterator[tuple[_Route, dict[str, Any]]]:
         if route := self._strict.get(path):
             yield route, {}
         if route := self._loose.get(path.removesuffix("/")):
@@ -147,7 +147,7 @@ _TYPES = {
     "int": _Parameter("-?[0-9]+", int),
     "number": _Parameter(r"-?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)", _to_finite_float),
     "alpha": _Parameter("[A-Za-z]+", str),
-    # No slash at the beginning, sent as / or %2F: joined to a folder the path would leave it.
+    # No slash at the beginning, sent as / or %2F: os.path.join() would leave the folder.
     "path": _Parameter(f"[^/{ENCODED_SLASH}].*", str),
     "uuid": _Parameter("[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", UUID),
 }
@@ -265,14 +265,14 @@ def handler_name(function: object) -> str:
     return name
 
 
-def check_not_async(function: Callable[..., Any], what: str) -> None:
+def check_not_async(function: Callable[..., Any], label: str) -> None:
     """Raise TypeError for a function whose result would have to be awaited."""
     called = inspect.unwrap(function)
     if not (inspect.isroutine(called) or isinstance(called, partial | type)):
         called = type(called).__call__
     if inspect.iscoroutinefunction(called) or inspect.isasyncgenfunction(called):
         raise TypeError(
-            f"{what} {handler_name(function)} is asynchronous, but restkit.server is blocking: "
+            f"{label} {handler_name(function)} is asynchronous, but restkit.server is blocking: "
             "remove async and await"
         )
 
@@ -292,7 +292,7 @@ def check_handler(handler: Callable[..., Any], *called_with: str) -> None:
 def check_arguments(handler: Callable[..., Any], names: Iterable[str]) -> None:
     """Raise ValueError unless the handler takes a request and arguments of these names.
 
-    Of a decorated function, the signature of the decorator counts.
+    For a decorated function, the signature of the decorator is checked.
     """
     arguments = dict.fromkeys(names)
     _check_call(
@@ -307,7 +307,7 @@ def _check_call(
 ) -> None:
     try:
         signature = inspect.signature(handler, follow_wrapped=False)
-    except ValueError:  # some callables written in C have no signature; the call will show
+    except ValueError:  # some callables in C have no signature: the call itself fails
         return
     try:
         bind(signature)

@@ -23,7 +23,7 @@ _ABANDONED_AFTER = 24 * 60 * 60.0  # seconds; an active upload is written to mor
 
 
 class Upload:
-    """A new file in a folder, which is in place when ``finish()`` has returned.
+    """A new file in a folder; ``finish()`` moves it to its name.
 
     A context manager; ``close()`` removes an unfinished file, and is idempotent. Errors are the
     ``OSError`` of the system: FileExistsError if ``new`` is set and the file already exists. With
@@ -49,10 +49,10 @@ class Upload:
         self._new = new
         self._fsync = fsync
         self._part: str | None
-        self._part, number = create_part_file(directory, name, name)
-        self._file = open(number, "wb", buffering=0)  # noqa: SIM115  # closed by close()
-        # The mode by the umask is read from the file: the umask itself is only read by changing it.
-        self._mode = stat.S_IMODE(os.fstat(number).st_mode)
+        self._part, descriptor = create_part_file(directory, name, name)
+        self._file = open(descriptor, "wb", buffering=0)  # noqa: SIM115  # closed by close()
+        # Read the mode from the file: the umask cannot be read without changing it.
+        self._mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
         self._set_mode(0o600)
 
     def write(self, data: Buffer) -> None:
@@ -127,14 +127,14 @@ def remove_abandoned(directory: str, age: float = _ABANDONED_AFTER) -> list[str]
 
 
 def _sync_folder(directory: str) -> None:
-    number = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(number)
+        os.fsync(descriptor)
     finally:
-        os.close(number)
+        os.close(descriptor)
 
 
-# Names. They come from outside: folders in them are removed, those of Windows too. A name that is
+# Names. Clients choose them: folders in them are removed, also those of Windows. A name that is
 # empty, hidden, or too long for file systems is rejected, so that the result is always a name in
 # a folder.
 
@@ -188,8 +188,8 @@ def _check_name(text: str) -> str:
     if name in ("", ".", "..") or name.isspace():
         raise UnusableName(f"{text[:_MAX_NAME_BYTES]!r} does not name a file")
     if _CONTROL.search(name):
-        shown = name[:_MAX_NAME_BYTES]
-        raise UnusableName(f"the file name has a control character: {shown!r}")
+        excerpt = name[:_MAX_NAME_BYTES]
+        raise UnusableName(f"the file name has a control character: {excerpt!r}")
     if name.startswith("."):
         raise UnusableName(
             f"{name[:_MAX_NAME_BYTES]!r} is the name of a hidden file, which is not allowed"

@@ -28,7 +28,7 @@ def stream(handler: _H) -> _H:
 
 
 stream_body = stream
-"""The name of ``stream`` that does not look like a response."""
+"""The same as ``stream``, under a name that does not look like a response."""
 
 
 class HTTPMethodView:
@@ -117,19 +117,19 @@ class CompositionView:
 
 
 def is_stream_handler(handler: object) -> bool:
-    """Tell whether ``stream`` has marked the handler."""
+    """Return whether ``stream`` has marked the handler."""
     return bool(getattr(handler, "is_stream", False))
 
 
 def as_method_list(methods: Iterable[str]) -> list[str]:
-    """Return the methods as a list; raise TypeError for one string, whose letters are none."""
+    """Return the methods as a list; raise TypeError for a single string."""
     if isinstance(methods, str):
         raise TypeError(f"methods must be a list, such as [{methods!r}]; got {methods!r}")
     return list(methods)
 
 
 def view_methods(view: Handler) -> dict[str, bool] | None:
-    """Return the methods of a view, and which read the body as a stream; None for a function."""
+    """Return the methods of a view and whether each reads a stream; None for a function."""
     if isinstance(view, CompositionView):
         methods = view.methods()
     else:
@@ -139,7 +139,7 @@ def view_methods(view: Handler) -> dict[str, bool] | None:
         methods = {}
         for method in METHODS:
             if (handler := _get_method(cls, method)) is not None:
-                _check_is_no_response(cls, method, handler)
+                _check_not_response(cls, method, handler)
                 static = inspect.getattr_static(cls, method.lower())
                 called_with = ("self", "request") if inspect.isfunction(static) else ("request",)
                 check_handler(handler, *called_with)
@@ -149,7 +149,7 @@ def view_methods(view: Handler) -> dict[str, bool] | None:
     return methods
 
 
-def _check_is_no_response(cls: type, method: str, handler: object) -> None:
+def _check_not_response(cls: type, method: str, handler: object) -> None:
     """Raise TypeError for a method decorated with the wrong ``stream``.
 
     A response can be called too, as a WSGI application.

@@ -27,14 +27,14 @@ def split_host_port(text: str) -> tuple[str, int | None]:
     """Split a text into host and port; raise ValueError if it is neither.
 
     The host is lower-case ASCII, with brackets if it is an IPv6 address. The text of the error
-    repeats nothing of the given text, which may be part of a password.
+    does not contain the given text, which may be part of a password.
 
     >>> split_host_port('Example.org:8080'), split_host_port('[::1]')
     (('example.org', 8080), ('[::1]', None))
     """
     match = _HOST_PORT.fullmatch(text)
     if not match:
-        raise ValueError("brackets must enclose an IPv6 address, and all of it")
+        raise ValueError("brackets must enclose the whole IPv6 address")
     host, port = match.groups()
     if port and ":" in port:
         raise ValueError("colons in the host; an IPv6 address must be in brackets")
@@ -80,7 +80,7 @@ def _normalize_name(host: str) -> str:
         host = unquote(host)
     for dot in _OTHER_DOTS:
         host = host.replace(dot, ".")
-    # The codec takes quadratic time, and a name of this length does not become short enough.
+    # The codec takes quadratic time, and so long a name cannot become short enough.
     labels = host.split(".") if len(host) < 4 * _MAX_LENGTH else [""]
     # The empty label of the root is allowed at the end: resolvers then search no other domain.
     root = [labels.pop()] if len(labels) > 1 and not labels[-1] else []
@@ -99,12 +99,12 @@ def _encode_label(label: str) -> str:
         return label.lower()
     try:
         encoded = label.encode("idna").decode("ascii")
-        same = _is_same_in_browsers(label, encoded)
+        is_same = _is_same_in_browsers(label, encoded)
     except UnicodeError as exc:
         raise ValueError(
             "the host has characters that are not allowed in a name (RFC 3491)"
         ) from exc
-    if not same:
+    if not is_same:
         raise ValueError(
             "IDNA2003 and browsers read this host as different names; write the intended one in "
             "its xn-- form"

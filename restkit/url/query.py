@@ -21,8 +21,8 @@ def encode_query(params: Params) -> str:
     """Return the query of a mapping, pairs or a text, percent-encoded; raises InvalidUrl.
 
     A list or tuple repeats its name for each item. None is the empty value, True is ``true``, a
-    space is ``+``, as in a form. A callable is called for its value. A text is a query already:
-    only characters that are not allowed in a query are encoded.
+    space is ``+``, as in a form. A callable is called for its value. A str is a complete
+    query: only characters that are not allowed in a query are encoded.
 
     >>> encode_query({'q': 'a b', 'page': [1, 2], 'all': True})
     'q=a+b&page=1&page=2&all=true'
@@ -52,7 +52,7 @@ def copy_params(params: Params | None) -> Params | None:
 
 
 def merge_params(defaults: Params | None, given: Params | None) -> Params | None:
-    """Return the defaults without the names that are given, followed by what is given."""
+    """Return the defaults, except those with a given name, followed by the given parameters."""
     if not defaults or not given:
         return given or defaults
     if isinstance(defaults, str) or isinstance(given, str):
@@ -78,7 +78,7 @@ def scalar_to_text(value: object) -> str | None:
 
 
 def encode_stray_percents(text: str) -> str:
-    """Return the text with ``%25`` for each ``%`` that begins no escape. Valid escapes stay."""
+    """Replace each ``%`` that begins no escape by ``%25``. Valid escapes are unchanged."""
     return _STRAY_PERCENT.sub("%25", text) if "%" in text else text
 
 

@@ -88,16 +88,16 @@ class URL:
                 f"the host {host!r} or the target {redact_url(target)!r} cannot be sent; "
                 "use parse_url to make a URL from text"
             )
-        put = object.__setattr__
-        put(self, "scheme", scheme)
-        put(self, "host", host)
-        put(self, "port", port)
-        put(self, "target", target)
-        put(self, "fragment", fragment)
-        put(self, "username", username)
-        put(self, "password", password)
-        put(self, "authority", _format_authority(scheme, host.partition("%")[0], port))
-        put(self, "origin", (scheme, host, port))
+        set_field = object.__setattr__
+        set_field(self, "scheme", scheme)
+        set_field(self, "host", host)
+        set_field(self, "port", port)
+        set_field(self, "target", target)
+        set_field(self, "fragment", fragment)
+        set_field(self, "username", username)
+        set_field(self, "password", password)
+        set_field(self, "authority", _format_authority(scheme, host.partition("%")[0], port))
+        set_field(self, "origin", (scheme, host, port))
 
     def without_fragment(self) -> URL:
         """Return the URL without its fragment."""
@@ -112,8 +112,8 @@ class URL:
         query = encode_query(params)
         if not query:
             return self
-        between = "" if self.target.endswith(("?", "&")) else "&" if "?" in self.target else "?"
-        target = f"{self.target}{between}{query}"
+        separator = "" if self.target.endswith(("?", "&")) else "&" if "?" in self.target else "?"
+        target = f"{self.target}{separator}{query}"
         return URL(*self.origin, target, self.fragment, self.username, self.password)
 
     def join(self, reference: str) -> URL:
@@ -130,7 +130,7 @@ class URL:
         assert match  # every part is optional
         scheme, authority, path, query, fragment = match.groups()
         # "http:path" without slashes is relative to the same scheme. RFC 3986 5.2.2 says otherwise,
-        # but urllib.parse and the browsers read it so.
+        # but urllib.parse and browsers interpret it like this.
         if authority or (scheme and scheme.lower() != self.scheme):
             url = parse_url(reference if scheme else f"{self.scheme}:{reference}")
         else:
@@ -264,7 +264,7 @@ def _parse(text: str) -> URL:
     try:
         return _split(_strip(text))
     except (ValueError, LocationParseError) as exc:
-        # A host name is checked before urllib3 sees it, so it can only object to an address.
+        # A host name is checked before urllib3 parses it, so urllib3 can only reject an address.
         by_urllib3 = isinstance(exc, LocationParseError)
         reason = "the text in brackets is not an IPv6 address" if by_urllib3 else str(exc)
         # Do not chain a cause that contains a secret. Ours may repeat the host: if the password has
@@ -277,8 +277,7 @@ _parse_cached = lru_cache(maxsize=512)(_parse)
 
 
 def _split(text: str) -> URL:
-    # urllib3 is the largest part of restkit's import time. Imported here, a client that sends
-    # nothing does not pay for it.
+    # urllib3 takes most of restkit's import time. A program that sends nothing does not need it.
     from urllib3.util.url import parse_url as parse
 
     match = _ABSOLUTE.fullmatch(text)

@@ -31,8 +31,8 @@ class ZipStreamFile:
     ``modified_at``: the current time by default. The archive holds its date and time unchanged,
     whatever its time zone, and the exact moment in addition if it has a time zone.
     ``mode``: as in ``os.stat()``; by default 0o644, and 0o755 for a folder. ``comment``: text.
-    ``zip64``: announce in front that the file may have 4 GiB or more. Only streaming readers need
-    this, for a stream of unknown length.
+    ``zip64``: declare in the header that the file may have 4 GiB or more. Only streaming readers
+    need this, for a stream of unknown length.
 
     The stream is not read. Raises PayloadError for a value that no archive can have, TypeError for
     a stream that cannot be sent.
@@ -51,7 +51,7 @@ class ZipStreamFile:
     payload: Payload = field(compare=False)
     """The payload made from ``stream``."""
 
-    # Written by hand: readers of ``modified_at`` and ``mode`` then never see the None of a default.
+    # Written by hand, so that ``modified_at`` and ``mode`` of an object are never None.
     def __init__(
         self,
         name: str,
@@ -113,10 +113,12 @@ def _make_outside_error(name: str) -> PayloadError:
     )
 
 
-def _check_length(text: str, what: str) -> None:
-    size = len(text) if text.isascii() else len(encode_utf_8(text, f"the {what} {text!r}"))
+def _check_length(text: str, label: str) -> None:
+    size = len(text) if text.isascii() else len(encode_utf_8(text, f"the {label} {text!r}"))
     if size > _MAX_TEXT:
-        raise PayloadError(f"the {what} {text[:40]!r}... has {size} bytes; it may have {_MAX_TEXT}")
+        raise PayloadError(
+            f"the {label} {text[:40]!r}... has {size} bytes; it may have {_MAX_TEXT}"
+        )
 
 
 def _check_types(name: object, modified_at: object, comment: object) -> None:

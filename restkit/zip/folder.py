@@ -44,7 +44,7 @@ def find_files(
         raise PayloadError(f"symlinks must be one of {choices}; got {symlinks!r}")
     root = os.path.realpath(os.fsdecode(folder))
     search = _Search(root, compression_method, symlinks)
-    pending = search.list_folder(_make_found("", root, os.stat(root), ()))
+    pending = search.list_folder(_make_found_file("", root, os.stat(root), ()))
     while pending:
         found = pending.pop()
         yield search.make_file(found)
@@ -52,7 +52,7 @@ def find_files(
             pending += search.list_folder(found)
 
 
-class _Found(NamedTuple):
+class _FoundFile(NamedTuple):
     """A file that was found. A ``stat_result`` would double the memory that an archive uses.
 
     ``parents``: the folders that contain it, so that no link leads back into one of them.
@@ -68,10 +68,10 @@ class _Found(NamedTuple):
     parents: tuple[_Identity, ...]
 
 
-def _make_found(
+def _make_found_file(
     name: str, path: str, status: os.stat_result, parents: tuple[_Identity, ...]
-) -> _Found:
-    return _Found(
+) -> _FoundFile:
+    return _FoundFile(
         name,
         path,
         status.st_mode,
@@ -90,7 +90,7 @@ class _Search(NamedTuple):
     compression_method: int
     symlinks: Symlinks
 
-    def list_folder(self, folder: _Found) -> list[_Found]:
+    def list_folder(self, folder: _FoundFile) -> list[_FoundFile]:
         """Return the content of a folder, sorted by name in reverse."""
         parents = (*folder.parents, folder.identity)
         descriptor = os.open(folder.path, os.O_RDONLY | os.O_DIRECTORY)
@@ -104,8 +104,8 @@ class _Search(NamedTuple):
         return sorted(filter(None, found), key=attrgetter("name"), reverse=True)
 
     def _find(
-        self, folder: _Found, parents: tuple[_Identity, ...], entry: os.DirEntry[str]
-    ) -> _Found | None:
+        self, folder: _FoundFile, parents: tuple[_Identity, ...], entry: os.DirEntry[str]
+    ) -> _FoundFile | None:
         path = f"{folder.path}/{entry.name}"
         name = folder.name + entry.name
         if entry.is_symlink() and self.symlinks != "keep":
@@ -120,7 +120,7 @@ class _Search(NamedTuple):
             return None
         if file_type == stat.S_IFDIR:
             name += "/"
-        found = _make_found(name, path, status, parents)
+        found = _make_found_file(name, path, status, parents)
         if found.identity in parents:
             raise PayloadError(
                 f"the link {name!r} in {self.root!r} leads back to a folder that contains it"
@@ -136,7 +136,7 @@ class _Search(NamedTuple):
             )
         return target
 
-    def make_file(self, found: _Found) -> ZipStreamFile:
+    def make_file(self, found: _FoundFile) -> ZipStreamFile:
         # Some disks hold times that datetime does not, and an archive ends in 2107.
         seconds = min(max(found.modified, 0), _LAST_SECOND)
         return ZipStreamFile(
@@ -148,7 +148,7 @@ class _Search(NamedTuple):
         )
 
 
-def _make_payload(found: _Found) -> Payload | bytes:
+def _make_payload(found: _FoundFile) -> Payload | bytes:
     if stat.S_ISDIR(found.mode):
         return b""
     if stat.S_ISLNK(found.mode):
@@ -164,7 +164,7 @@ def _make_payload(found: _Found) -> Payload | bytes:
 class _FolderFile(RegularPayload):
     """A file found in a folder. Each pass opens it, and checks that it is the same file."""
 
-    def __init__(self, found: _Found) -> None:
+    def __init__(self, found: _FoundFile) -> None:
         self.length = found.size
         self._path = found.path
         self._identity = found.identity

@@ -1,7 +1,7 @@
 """Write one file of a zip archive.
 
-Small data of known length are read completely first, so that their CRC and sizes stand in front of
-them. The same holds for the CRC of stored bytes that are already in memory. Streaming readers
+Small data of known length are read completely first, so that their header contains their CRC and
+sizes. The same holds for the CRC of stored bytes that are already in memory. Streaming readers
 (Java's, ``stream-unzip``) can then open stored entries, and need no descriptor for small ones.
 """
 
@@ -57,15 +57,15 @@ class Member:
         self.known_summary = DataSummary(0, size, size) if is_stored and size is not None else None
         self.may_block = not isinstance(payload, _NEVER_BLOCKS)
         self.is_small = size is not None and size <= _MAX_SMALL
-        can_precede = self.is_small or (self.known_summary and isinstance(payload, _IN_MEMORY))
+        has_crc_first = self.is_small or (self.known_summary and isinstance(payload, _IN_MEMORY))
         name, comment, when = file.name.encode(), file.comment.encode(), file.modified_at
         # Positional: keyword arguments would take as long as all of the above.
         self.entry = Entry(
             name,
             comment,
-            encode_flags(name, comment, has_descriptor=not can_precede),
+            encode_flags(name, comment, has_descriptor=not has_crc_first),
             method,
-            not can_precede,
+            not has_crc_first,
             file.zip64 if size is None else may_need_zip64(size, method),
             encode_dos_time(when),
             encode_timestamp(when),

@@ -21,10 +21,10 @@ Deduplication: TypeAlias = NameDeduplicator | Callable[[], NameDeduplicator] | N
 """A deduplicator, or a function that makes one for each archive; None keeps duplicate names."""
 
 NameReconstructor: TypeAlias = Callable[[str, int, str | None], str]
-"""From path, index and extension (without its dot, None without an extension) to a name."""
+"""A function that makes a name of path, index and extension (without dot; None for none)."""
 
-# The extension begins at the first dot of the last component. DOTALL: a line break in a name is a
-# character like others; without the flag such names took time by the cube of their length.
+# The extension begins at the first dot of the last component. DOTALL: a line break in a name is an
+# ordinary character; without the flag, matching such names takes cubic time.
 _NAME = re.compile(r"((?:.*/)?.*?)(?: \((\d+)\))?(?:\.(.*?))?", re.DOTALL)
 
 _MAX_INDEX_DIGITS = 18  # more than any archive needs; int() refuses thousands of digits
@@ -96,7 +96,7 @@ def _split_name(name: str, regex: re.Pattern[str]) -> tuple[str, int, str | None
 
 
 def unique_names(names: Sequence[str], deduplicator: Deduplication) -> Sequence[str]:
-    """Return the names that a deduplicator gives for these names, and close it.
+    """Return the names that a deduplicator makes of these names, and close it.
 
     ``deduplicator`` may be a function that makes one; None keeps the names. The slash at the end
     of a folder's name is removed before and added after. Raises PayloadError for a deduplicator
@@ -132,8 +132,8 @@ def _deduplicate(generator: NameDeduplicator, name: str) -> str:
         )
     if new_name.endswith("/") and not slash:
         raise PayloadError(
-            f"the name deduplicator gave {new_name!r} for {name!r}: a slash at the end would make "
-            "it a folder"
+            f"the name deduplicator returned {new_name!r} for {name!r}: a slash at the end would "
+            "make it a folder"
         )
     return new_name + slash
 

@@ -280,7 +280,7 @@ def test_an_error_names_the_broken_source_and_the_target_receives_no_end(way, fr
         error = caught.value
         assert str(error).startswith(f"GET {first.url('/here')}: ")
         assert str(error).endswith(
-            f"; it was the payload of POST {second.url('/there')}, which did not get its end"
+            f"; this body was the payload of POST {second.url('/there')}, which is incomplete"
         )
         assert (error.sent, error.out_of_payload) == ("part", True)
         assert str(pickle.loads(pickle.dumps(error))) == str(error)
@@ -290,7 +290,7 @@ def test_an_error_names_the_broken_source_and_the_target_receives_no_end(way, fr
 def test_the_error_of_a_source_mentions_the_target_only_once():
     with open_chain(giving(BROKEN["length"]), read_to_end) as (first, second, client):
         source = client.get(first.url())
-        with pytest.raises(UnexpectedEOF, match="it was the payload of POST"):
+        with pytest.raises(UnexpectedEOF, match="this body was the payload of POST"):
             client.post(second.url(), source)
         for _ in range(2):
             with pytest.raises(UnexpectedEOF) as caught:
@@ -308,7 +308,7 @@ def test_an_error_hides_secrets_in_the_url_of_the_target():
     with open_chain(giving(BROKEN["length"]), read_to_end) as (first, second, client):
         with pytest.raises(UnexpectedEOF) as caught:
             client.post(second.url("/?token=abc&n=1"), client.get(first.url()))
-        assert str(caught.value).endswith("/?token=***&n=1, which did not get its end")
+        assert str(caught.value).endswith("/?token=***&n=1, which is incomplete")
 
 
 def test_a_silent_source_times_out_and_the_error_names_it():
@@ -323,7 +323,7 @@ def test_a_silent_source_times_out_and_the_error_names_it():
         client,
     ):
         for way in (WAYS["the response"], fetch):
-            with pytest.raises(Error, match="it was the payload of") as caught:
+            with pytest.raises(Error, match="this body was the payload of") as caught:
                 client.post(second.url(), way(client, first.url()))
             assert caught.value.request.url.authority == f"127.0.0.1:{first.port}"
 

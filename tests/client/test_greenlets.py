@@ -136,7 +136,7 @@ with Client(timeout=PATIENT, verify=ca, max_connections=3) as client:
     del held
     assert waiting.get(timeout=60).body == b'/later'
 
-    asleep = gevent.spawn(pool.wait_or_closed, 60)
+    asleep = gevent.spawn(pool.sleep_unless_closed, 60)
     gevent.sleep(0.01)
     client.close()
     assert asleep.get(timeout=60) is True

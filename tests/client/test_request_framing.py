@@ -268,12 +268,12 @@ def test_R04_a_length_that_is_known_to_be_another_is_an_error_at_once(
 @pytest.mark.parametrize(
     ("items", "length", "out", "said"),
     [
-        ([b"line 1", b"line 2"], 13, b"line 1line 2", "gave 12 of 13 bytes"),
-        ([b"line 1", b"line 2"], 11, b"line 1", "gave more than 11 bytes"),
-        ([b"line 1", b"line 2"], 6, b"", "gave more than 6 bytes"),
-        ([b"line 1", b"line 2"], 5, b"", "gave more than 5 bytes"),
-        ([b"line 1"], 0, b"", "gave more than 0 bytes"),
-        ([], 1, b"", "gave 0 of 1 byte"),
+        ([b"line 1", b"line 2"], 13, b"line 1line 2", "produced 12 of 13 bytes"),
+        ([b"line 1", b"line 2"], 11, b"line 1", "produced more than 11 bytes"),
+        ([b"line 1", b"line 2"], 6, b"", "produced more than 6 bytes"),
+        ([b"line 1", b"line 2"], 5, b"", "produced more than 5 bytes"),
+        ([b"line 1"], 0, b"", "produced more than 0 bytes"),
+        ([], 1, b"", "produced 0 of 1 byte"),
     ],
 )
 @pytest.mark.parametrize("kind", ["a generator", "a list"])

@@ -344,9 +344,9 @@ def test_C12_closing_wakes_who_waits():
 )
 def test_a_wait_between_tries_ends_when_the_pool_is_closed(make):
     pool = make(10)
-    assert not pool.wait_or_closed(0.01)
+    assert not pool.sleep_unless_closed(0.01)
     asleep = [
-        threading.Thread(target=lambda: woken.append(pool.wait_or_closed(2 * HANG_BOUND)))
+        threading.Thread(target=lambda: woken.append(pool.sleep_unless_closed(2 * HANG_BOUND)))
         for _ in "ab"
     ]
     woken: list[bool] = []
@@ -356,7 +356,7 @@ def test_a_wait_between_tries_ends_when_the_pool_is_closed(make):
     for thread in asleep:
         thread.join(HANG_BOUND)
     assert woken == [True, True]
-    assert pool.wait_or_closed(HANG_BOUND)
+    assert pool.sleep_unless_closed(HANG_BOUND)
 
 
 # Threads

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from restkit.connections.outgoing import ChunkedOut, SizedOut
+from restkit.connections.outgoing import ChunkedFraming, SizedFraming
 from restkit.errors import PayloadError, PayloadLengthError
 from restkit.io.buffers import Buffer
 from restkit.payload.base import Payload
@@ -34,23 +34,23 @@ class Pieces(Payload):
         return self.fields
 
 
-def sent(out: SizedOut | ChunkedOut) -> list[bytes]:
+def sent(out: SizedFraming | ChunkedFraming) -> list[bytes]:
     """What leaves together, group by group."""
     return [b"".join(bytes(part) for part in group) for group in out]
 
 
 def test_a_sized_payload_goes_out_as_it_is() -> None:
     pieces = Pieces(b"he", b"", bytearray(b"ll"), memoryview(b"o"), length=5)
-    assert sent(SizedOut(pieces)) == [b"he", b"ll", b"o"]
-    assert sent(SizedOut(Pieces(length=0))) == []
+    assert sent(SizedFraming(pieces)) == [b"he", b"ll", b"o"]
+    assert sent(SizedFraming(Pieces(length=0))) == []
 
 
 def test_a_sized_payload_with_trailers_has_no_place_for_them() -> None:
-    assert sent(SizedOut(Pieces(b"a", length=1, trailers=[("X", "y")]))) == [b"a"]
+    assert sent(SizedFraming(Pieces(b"a", length=1, trailers=[("X", "y")]))) == [b"a"]
 
 
 def test_a_sized_payload_that_gives_too_much_never_completes() -> None:
-    out = iter(SizedOut(Pieces(b"hel", b"lo", b"!", length=5)))
+    out = iter(SizedFraming(Pieces(b"hel", b"lo", b"!", length=5)))
     assert next(out) == [b"hel"]
     with pytest.raises(PayloadLengthError):
         next(out)
@@ -58,7 +58,7 @@ def test_a_sized_payload_that_gives_too_much_never_completes() -> None:
 
 def test_a_payload_goes_out_in_chunks_one_for_each_piece() -> None:
     pieces = Pieces(b"hello", bytearray(b"a" * 16), memoryview(b"\r\n"))
-    assert sent(ChunkedOut(pieces)) == [
+    assert sent(ChunkedFraming(pieces)) == [
         b"5\r\nhello\r\n",
         b"10\r\naaaaaaaaaaaaaaaa\r\n",
         b"2\r\n\r\n\r\n",
@@ -68,14 +68,14 @@ def test_a_payload_goes_out_in_chunks_one_for_each_piece() -> None:
 
 def test_an_empty_piece_is_never_the_last_chunk() -> None:
     pieces = Pieces(b"", b"a", bytearray(), memoryview(b""), b"b", b"")
-    assert sent(ChunkedOut(pieces)) == [b"1\r\na\r\n", b"1\r\nb\r\n", b"0\r\n\r\n"]
-    assert sent(ChunkedOut(Pieces())) == [b"0\r\n\r\n"]
-    assert sent(ChunkedOut(Pieces(b""))) == [b"0\r\n\r\n"]
+    assert sent(ChunkedFraming(pieces)) == [b"1\r\na\r\n", b"1\r\nb\r\n", b"0\r\n\r\n"]
+    assert sent(ChunkedFraming(Pieces())) == [b"0\r\n\r\n"]
+    assert sent(ChunkedFraming(Pieces(b""))) == [b"0\r\n\r\n"]
 
 
 def test_trailers_follow_the_last_chunk() -> None:
     pieces = Pieces(b"a", trailers=[("Digest", "x=y"), ("X-Name", "caf\xe9"), ("Digest", "")])
-    assert b"".join(sent(ChunkedOut(pieces))) == (
+    assert b"".join(sent(ChunkedFraming(pieces))) == (
         b"1\r\na\r\n0\r\nDigest: x=y\r\nX-Name: caf\xe9\r\nDigest: \r\n\r\n"
     )
 
@@ -92,7 +92,7 @@ def test_trailers_are_asked_for_behind_the_last_byte() -> None:
         def trailers(self) -> Sequence[tuple[str, str]]:
             return [("X-Came", str(self.came))]
 
-    assert sent(ChunkedOut(Counted(b"hello", b"!")))[-1] == b"0\r\nX-Came: 6\r\n\r\n"
+    assert sent(ChunkedFraming(Counted(b"hello", b"!")))[-1] == b"0\r\nX-Came: 6\r\n\r\n"
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_trailers_are_asked_for_behind_the_last_byte() -> None:
     ],
 )
 def test_W16_a_trailer_that_breaks_out_of_its_line_is_refused(trailer: tuple[str, str]) -> None:
-    out = iter(ChunkedOut(Pieces(b"a", trailers=[trailer])))
+    out = iter(ChunkedFraming(Pieces(b"a", trailers=[trailer])))
     assert next(out) == [b"1\r\n", b"a", b"\r\n"]
     with pytest.raises(PayloadError):
         next(out)
@@ -121,7 +121,7 @@ def test_an_error_of_the_source_passes_and_no_last_chunk_follows() -> None:
             yield b"a"
             raise KeyError("b")
 
-    out = iter(ChunkedOut(Broken()))
+    out = iter(ChunkedFraming(Broken()))
     assert next(out) == [b"1\r\n", b"a", b"\r\n"]
     with pytest.raises(KeyError, match="b"):
         next(out)
@@ -130,5 +130,5 @@ def test_an_error_of_the_source_passes_and_no_last_chunk_follows() -> None:
 
 def test_a_big_piece_is_not_copied_to_be_framed() -> None:
     piece = bytes(8 * MIB)
-    for out in (ChunkedOut(Pieces(piece)), SizedOut(Pieces(piece, length=len(piece)))):
+    for out in (ChunkedFraming(Pieces(piece)), SizedFraming(Pieces(piece, length=len(piece)))):
         assert any(part is piece for group in out for part in group)

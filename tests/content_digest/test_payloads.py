@@ -170,6 +170,6 @@ def test_error_of_a_source_while_hashing_passes_through(tmp_path):
     path.write_bytes(WORDS)
     payload = make_payload(path)
     os.truncate(path, 3)
-    with pytest.raises(PayloadError, match="gave 3 of 19 bytes") as caught:
+    with pytest.raises(PayloadError, match="produced 3 of 19 bytes") as caught:
         add_content_digest(payload)
     assert (caught.value.sent, caught.value.out_of_payload) == ("nothing", True)

@@ -553,7 +553,7 @@ def test_option_converts_bool_jar_and_cookies():
 
 @pytest.mark.parametrize("wrong", [{"sid": "secret"}, "sid=secret", 1, [("sid", "secret")]])
 def test_option_without_hosts_raises_and_hides_the_values(wrong):
-    with pytest.raises(RequestError, match="which has no hosts for them") as caught:
+    with pytest.raises(RequestError, match="which has no hosts for the cookies") as caught:
         as_cookies(wrong)
     assert "secret" not in str(caught.value)
 

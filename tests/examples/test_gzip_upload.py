@@ -167,7 +167,8 @@ def test_Z09_truncated_body_creates_no_file_on_any_wsgi_server(tmp_path, capfd):
             sock.recv(1024)
     assert os.listdir(folder) == []
     assert (
-        "ClientDisconnected: the client went away after 10 of 1000 bytes" in capfd.readouterr().err
+        "ClientDisconnected: the client disconnected after 10 of 1000 bytes"
+        in capfd.readouterr().err
     )
 
 

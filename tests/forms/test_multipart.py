@@ -245,7 +245,9 @@ def test_form_has_a_length_and_replays_only_if_every_part_does():
 def test_part_with_a_wrong_length_raises_and_the_form_never_ends():
     form = FormData.from_fields({"x": FakePayload(5, data=b"four")})
     given_so_far = []
-    with pytest.raises(PayloadLengthError, match="FakePayload 5 bytes, replayable> gave 4 of 5"):
+    with pytest.raises(
+        PayloadLengthError, match="FakePayload 5 bytes, replayable> produced 4 of 5"
+    ):
         given_so_far.extend(form.__payload__())
     assert b"".join(given_so_far).endswith(b"\r\n\r\nfour")
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from restkit.connections.outgoing import ChunkedOut
+from restkit.connections.outgoing import ChunkedFraming
 from restkit.errors import ResponseError, TransportError
 from restkit.http1.fields import parse_trailers
 from restkit.http1.framing import ChunkedBody, keeps_alive
@@ -118,7 +118,7 @@ def test_encoded_chunks_are_decoded_again(
     data: st.DataObject, items: list[bytes], trailers: list[tuple[str, str]]
 ) -> None:
     sent = b"".join(
-        bytes(part) for group in ChunkedOut(ListPayload(items, trailers)) for part in group
+        bytes(part) for group in ChunkedFraming(ListPayload(items, trailers)) for part in group
     )
     body = ChunkedBody()
     received = [bytes(chunk) for part in data.draw(cut(sent)) for chunk in body.feed(part)]

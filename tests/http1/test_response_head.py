@@ -298,7 +298,7 @@ def test_W09_head_of_ten_megabytes_is_rejected_without_parsing_all_of_it(endless
 MALICIOUS_HEADS: dict[str, Callable[[int], bytes]] = {
     "spaces and a fold": lambda size: b"A: a" + b" " * size + b"b\r\n c\r\n\r\n",
     "tabs and spaces": lambda size: b"A: a" + b"\t " * (size // 2) + b"b\r\n\r\n",
-    "folds": lambda size: b"A: a\r\n" + b" f\r\n" * (size // 300) + b"a" * size + b"\r\n\r\n",
+    "allow_folds": lambda size: b"A: a\r\n" + b" f\r\n" * (size // 300) + b"a" * size + b"\r\n\r\n",
     "lines": lambda size: (b"A: a" + b" " * 240 + b"\r\n") * (size // 250) + b"\r\n",
     "a name": lambda size: b"a" * size,
     "a blank value": lambda size: b"A:" + b" " * size,

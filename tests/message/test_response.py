@@ -315,7 +315,7 @@ def test_R14_a_coding_that_nobody_knows_leaves_the_bytes_and_text_says_so():
         assert got.body == TEXT
         for read in (lambda: got.text, got.json, got.body_string):
             with pytest.raises(
-                DecodingError, match="encoded as zzz, gzip, which restkit does not know"
+                DecodingError, match="encoded as zzz, gzip, which restkit cannot decode"
             ):
                 read()
 

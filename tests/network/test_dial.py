@@ -230,7 +230,7 @@ def test_W18_error_names_refusing_and_silent_addresses(resolves):
     assert type(error) is ConnectTimeout
     assert str(error) == (
         "api.test:80: still connecting when the 0.6 s of Timeout.connect were over: "
-        f"[::1]:{six} Connection refused; 127.0.0.1:{four} no answer"
+        f"[::1]:{six} Connection refused; 127.0.0.1:{four} no response"
     )
 
 
@@ -256,7 +256,7 @@ def test_given_address_that_cannot_be_resolved_is_a_connect_error(monkeypatch):
     error = failure(Route("http", "api.test", 80, address="fe80::1%nope"))
     assert type(error) is ConnectError
     assert str(error) == (
-        "api.test:80: no address for fe80::1%nope, given for it by resolve=: "
+        "api.test:80: no address for fe80::1%nope, its address in resolve=: "
         "Name or service not known"
     )
 
@@ -324,7 +324,7 @@ def test_W13_silent_address_is_a_connect_timeout(host):
     assert type(error) is ConnectTimeout
     assert str(error) == (
         f"{route.host_and_port}: still connecting when the 0.3 s of Timeout.connect were over: "
-        "no answer"
+        "no response"
     )
     assert isinstance(error.__cause__, TimeoutError)
 
@@ -418,7 +418,7 @@ def test_process_with_one_descriptor_still_connects(resolves):
         with limit_descriptors(1):
             error = failure(Route("http", "api.test", 80), Timeout(connect=0.6))
     assert str(error).endswith(
-        f": 127.0.0.1:{server.port} Too many open files; [::1]:{silent} no answer"
+        f": 127.0.0.1:{server.port} Too many open files; [::1]:{silent} no response"
     )
 
 

@@ -312,7 +312,7 @@ def test_reset_is_a_proxy_error():
         error = failure(route_through("socks5h", server))
     assert type(error) is ProxyError
     assert str(error) == (
-        f"the proxy {V4}:{server.port} broke the connection off when it was asked for "
+        f"the proxy {V4}:{server.port} dropped the connection during the request for "
         "origin.test:443: Connection reset by peer"
     )
 

@@ -180,7 +180,7 @@ def test_C13_R25_private_authority_is_trusted_only_by_its_file(certs):
     with ScriptedServer(greet, ssl_context=certs.server) as server:
         assert refusal("localhost", server.port, TLSOptions()) == (
             "its certificate was issued by an authority that is not trusted "
-            "(trusted are the authorities of certifi; verify can be a path to others)"
+            "(only the authorities of certifi are trusted; verify can be a path to others)"
         )
         with secured("localhost", server.port, TLSOptions(str(certs.ca_file))) as dialed:
             assert isinstance(dialed.sock, ssl.SSLSocket)
@@ -195,7 +195,7 @@ def test_R25_self_signed_certificate_must_be_trusted_itself(tmp_path):
     with ScriptedServer(greet, ssl_context=context) as server:
         assert refusal("localhost", server.port, TLSOptions()) == (
             "its certificate is self-signed and not trusted "
-            "(trusted are the authorities of certifi; verify can be a path to others)"
+            "(only the authorities of certifi are trusted; verify can be a path to others)"
         )
         with secured("localhost", server.port, TLSOptions(str(path))):
             pass
@@ -259,8 +259,8 @@ def test_C13_verify_system_trusts_the_store_of_the_system(certs, monkeypatch):
             pass
     with ScriptedServer(greet, ssl_context=certs.stranger) as server:
         assert refusal("localhost", server.port, tls) == (
-            "its certificate was issued by an authority that is not trusted (trusted are the "
-            "authorities of the system)"
+            "its certificate was issued by an authority that is not trusted (only the "
+            "authorities of the system are trusted)"
         )
 
 
@@ -272,8 +272,8 @@ def test_C13_verify_accepts_several_files(certs, tmp_path):
                 pass
     with ScriptedServer(greet, ssl_context=certs.self_signed) as server:
         assert refusal("localhost", server.port, tls).endswith(
-            f"(trusted are the certificates in {str(certs.ca_file)!r} and "
-            f"{str(certs.other_ca_file)!r} and {str(tmp_path)!r})"
+            f"(only certificates in {str(certs.ca_file)!r} and "
+            f"{str(certs.other_ca_file)!r} and {str(tmp_path)!r} are trusted)"
         )
 
 
@@ -450,10 +450,10 @@ def test_no_min_tls_leaves_it_to_openssl():
 
 OTHERS = {
     "expired": "its certificate has expired, by this machine's clock",
-    "stranger": "its certificate was issued by an authority that is not trusted (trusted are the "
-    "certificates in {ca!r})",
-    "self_signed": "its certificate is self-signed and not trusted (trusted are the "
-    "certificates in {ca!r})",
+    "stranger": "its certificate was issued by an authority that is not trusted (only "
+    "certificates in {ca!r} are trusted)",
+    "self_signed": "its certificate is self-signed and not trusted (only "
+    "certificates in {ca!r} are trusted)",
 }
 
 
@@ -539,7 +539,7 @@ def test_reset_during_the_handshake_is_a_tls_error():
 
     with ScriptedServer(script) as server:
         assert refusal(V4, server.port, TLSOptions()) == (
-            "the TLS handshake was broken off: Connection reset by peer"
+            "the TLS handshake was interrupted: Connection reset by peer"
         )
 
 
@@ -710,7 +710,7 @@ def test_given_context_is_used_unchanged(certs):
     with ScriptedServer(greet, ssl_context=certs.stranger) as server:
         assert refusal("localhost", server.port, TLSOptions(context=context)) == (
             "its certificate was issued by an authority that is not trusted "
-            "(trusted are the certificates in the ssl_context)"
+            "(only certificates in the ssl_context are trusted)"
         )
 
 

@@ -242,7 +242,7 @@ def test_invalid_response_is_a_proxy_error(answer, why):
     error = refusal_of(answer)
     assert type(error) is ProxyError
     assert str(error).startswith(
-        "the proxy PROXY sent no valid HTTP response when it was asked for a tunnel to "
+        "the proxy PROXY sent no valid HTTP response to the request for a tunnel to "
         "origin.test:443: "
     )
     assert why in str(error)
@@ -253,7 +253,7 @@ def test_close_without_a_response_is_a_proxy_error():
         error = failure(route_through(Proxy(f"{V4}:{server.port}")))
     assert type(error) is ProxyError
     assert str(error) == (
-        f"the proxy {V4}:{server.port} closed the connection when it was asked for a tunnel to "
+        f"the proxy {V4}:{server.port} closed the connection during the request for a tunnel to "
         "origin.test:443"
     )
 
@@ -267,7 +267,7 @@ def test_reset_without_a_response_is_a_proxy_error():
         error = failure(route_through(Proxy(f"{V4}:{server.port}")))
     assert type(error) is ProxyError
     assert str(error) == (
-        f"the proxy {V4}:{server.port} broke the connection off when it was asked for a tunnel "
+        f"the proxy {V4}:{server.port} dropped the connection during the request for a tunnel "
         "to origin.test:443: Connection reset by peer"
     )
     assert isinstance(error.__cause__, ConnectionResetError)
@@ -302,7 +302,7 @@ def test_unknown_name_of_a_proxy_is_a_proxy_error(monkeypatch):
     [
         ("expired", "its certificate has expired, by this machine's clock"),
         ("wrong_host", "its certificate is for elsewhere.example, not for localhost"),
-        ("stranger", "its certificate was issued by an authority that is not trusted (trusted are"),
+        ("stranger", "its certificate was issued by an authority that is not trusted (only "),
     ],
 )
 def test_certificate_of_the_proxy_is_verified_by_its_own_options(kind, why, scheme, certs):
@@ -337,7 +337,7 @@ def test_proxy_may_require_a_client_certificate(certs):
             assert sock.recv(100) == OPEN
     assert type(error) is ProxyError
     # With TLS 1.3 the alert arrives after the request was sent.
-    assert str(error).startswith(f"the proxy localhost:{server.port} broke the connection off when")
+    assert str(error).startswith(f"the proxy localhost:{server.port} dropped the connection during")
 
 
 def test_invalid_certificate_of_the_origin_is_a_tls_error(certs):
@@ -478,7 +478,7 @@ def test_W13_error_names_a_silent_proxy():
     assert type(error) is ConnectTimeout
     assert str(error) == (
         f"the proxy {V4}:{port}: still connecting when the 0.3 s of Timeout.connect were over: "
-        "no answer"
+        "no response"
     )
 
 

@@ -81,13 +81,13 @@ def test_only_one_of_several_threads_gets_the_one_pass():
 @pytest.mark.parametrize(
     ("items", "length", "out", "message"),
     [
-        ([b"abc"], 4, b"abc", "gave 3 of 4 bytes"),
-        ([], 1, b"", "gave 0 of 1 byte"),
-        ([b"abc", b"d"], 3, b"", "gave more than 3 bytes"),
-        ([b"abcd"], 3, b"", "gave more than 3 bytes"),
-        ([b"ab", b"cd"], 3, b"ab", "gave more than 3 bytes"),
-        ([b"ab", b"c", b"", b"d"], 3, b"ab", "gave more than 3 bytes"),
-        ([b"a"], 0, b"", "gave more than 0 bytes"),
+        ([b"abc"], 4, b"abc", "produced 3 of 4 bytes"),
+        ([], 1, b"", "produced 0 of 1 byte"),
+        ([b"abc", b"d"], 3, b"", "produced more than 3 bytes"),
+        ([b"abcd"], 3, b"", "produced more than 3 bytes"),
+        ([b"ab", b"cd"], 3, b"ab", "produced more than 3 bytes"),
+        ([b"ab", b"c", b"", b"d"], 3, b"ab", "produced more than 3 bytes"),
+        ([b"a"], 0, b"", "produced more than 0 bytes"),
     ],
 )
 def test_another_length_than_announced_raises(items, length, out, message):

@@ -181,7 +181,7 @@ def test_P04_a_file_that_shrinks_raises_and_one_that_grows_is_cut(path):
             os.truncate(path, CHUNK_SIZE + 5)
             assert len(next(running)) == 5
             with pytest.raises(
-                PayloadLengthError, match=f"gave {CHUNK_SIZE + 5} of {3 * CHUNK_SIZE} bytes"
+                PayloadLengthError, match=f"produced {CHUNK_SIZE + 5} of {3 * CHUNK_SIZE} bytes"
             ):
                 next(running)
             path.write_bytes(b"x" * (3 * CHUNK_SIZE) + b"new")
@@ -444,7 +444,7 @@ def test_a_seekable_object_that_grows_is_cut_and_one_that_shrinks_raises():
     file.write(b"more")
     assert join_chunks(payload) == b"0123456789"
     file.truncate(5)
-    with pytest.raises(PayloadLengthError, match="gave 5 of 10 bytes"):
+    with pytest.raises(PayloadLengthError, match="produced 5 of 10 bytes"):
         join_chunks(payload)
     assert file.tell() == 0
 

@@ -402,7 +402,7 @@ def test_a_second_pass_that_yields_nothing_raises(first):
     stream = replayable(lambda: (item for item in source))
     first(stream)
     list(source)
-    with pytest.raises(PayloadNotReplayable, match="gave nothing, though it gave something before"):
+    with pytest.raises(PayloadNotReplayable, match="produced nothing, but an earlier pass did"):
         join_chunks(stream)
 
 

@@ -155,7 +155,7 @@ def test_an_empty_source_is_empty_in_every_pass():
 def test_a_declared_length_is_checked_in_every_pass():
     payload = spool_value(iter([b"abc"]))
     for _ in range(2):
-        with pytest.raises(PayloadLengthError, match="gave 3 of 5 bytes"):
+        with pytest.raises(PayloadLengthError, match="produced 3 of 5 bytes"):
             join_chunks(DeclaredLength(payload, 5))
     assert join_chunks(DeclaredLength(payload, 3)) == b"abc"
 
@@ -222,7 +222,7 @@ def test_a_source_that_failed_cannot_be_sent_again(exc):
     assert caught.value is exc
     assert not can_send(payload)
     with pytest.raises(
-        PayloadNotReplayable, match=f"of generator [a-z_]+, which failed by {type(exc).__name__},"
+        PayloadNotReplayable, match=f"of generator [a-z_]+, which failed with {type(exc).__name__},"
     ):
         join_chunks(payload)
 
@@ -248,7 +248,7 @@ def test_a_full_disk_raises_the_os_error_and_ends_replay(tmp_path):
     payload = spool_value(iter([b"x" * 600, b"y" * 600]), partial(Spool, 100, str(tmp_path)))
     with no_file_over(1000), pytest.raises(OSError, match="File too large"):
         join_chunks(payload)
-    with pytest.raises(PayloadNotReplayable, match="which failed by OSError"):
+    with pytest.raises(PayloadNotReplayable, match="which failed with OSError"):
         join_chunks(payload)
 
 

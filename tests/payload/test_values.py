@@ -101,9 +101,9 @@ def test_P05_numpy_arrays_are_sent_as_their_bytes():
     with pytest.raises(TypeError, match="Python objects"):
         as_payload(numpy.array([object()], dtype=object))
     dates = numpy.array(["2026-11-21"], dtype="M8[D]")
-    with pytest.raises(PayloadError, match="a ndarray does not give its bytes: "):
+    with pytest.raises(PayloadError, match="a ndarray does not export its bytes: "):
         as_payload(dates)
-    with pytest.raises(PayloadError, match="item 1, a ndarray, does not give its bytes: "):
+    with pytest.raises(PayloadError, match="item 1, a ndarray, does not export its bytes: "):
         join_chunks(as_payload([b"a", dates]))
 
 
@@ -120,7 +120,7 @@ def test_a_repr_names_the_function_of_a_generator():
 def test_P05_a_released_memoryview_raises():
     view = memoryview(b"abc")
     view.release()
-    with pytest.raises(PayloadError, match="memoryview does not give its bytes: "):
+    with pytest.raises(PayloadError, match="memoryview does not export its bytes: "):
         as_payload(view)
 
 

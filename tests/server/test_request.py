@@ -234,7 +234,7 @@ def test_truncated_body_raises_ClientDisconnected_at_every_read():
     def handler(request):
         assert request.stream.get() == b"short"
         for _ in range(2):
-            with pytest.raises(ClientDisconnected, match="went away after 5 of 10 bytes"):
+            with pytest.raises(ClientDisconnected, match="disconnected after 5 of 10 bytes"):
                 request.stream.get()
         request.stream.get()
 

@@ -219,7 +219,7 @@ def test_shrunken_file_raises_and_a_grown_one_is_cut(folder, size):
     assert zipfile.ZipFile(io.BytesIO(data)).read("a.txt") == b"x" * size
 
     os.truncate(folder / "a.txt", size - 1)
-    with pytest.raises(PayloadLengthError, match=r"a\.txt' .* gave"):
+    with pytest.raises(PayloadLengthError, match=r"a\.txt' .* produced"):
         list(archive)
 
 

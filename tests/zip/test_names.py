@@ -238,7 +238,7 @@ def test_deduplicator_that_makes_a_folder_of_a_file_raises():
         while True:
             name = yield name + "/"
 
-    with pytest.raises(PayloadError, match="gave 'a/' for 'a': a slash at the end"):
+    with pytest.raises(PayloadError, match="returned 'a/' for 'a': a slash at the end"):
         unique_names(["a"], as_folders)
 
 
