@@ -45,7 +45,7 @@ def target(request: bytes) -> str:
 # Headers
 
 
-def test_C12_default_headers_are_on_every_request_and_a_call_has_the_last_word(server):
+def test_C12_default_headers_are_sent_and_a_call_can_override_them(server):
     with Client(headers={"X-Team": "blue", "accept": "text/csv", "User-Agent": "mine/1"}) as client:
         client.get(server.url())
         client.get(server.url(), headers={"x-team": "red", "ACCEPT": None, "X-One": "1"})
@@ -66,7 +66,7 @@ def test_C12_default_headers_are_on_every_request_and_a_call_has_the_last_word(s
 
 
 @pytest.mark.parametrize("name", ["User-Agent", "user-agent", "ACCEPT-ENCODING"])
-def test_C12_none_at_the_client_takes_a_builtin_default_away(name, server):
+def test_C12_none_on_the_client_removes_a_builtin_default(name, server):
     with Client(headers={name: None}) as client:
         client.get(server.url())
         client.get(server.url(), headers={"X-Other": "1"})
@@ -74,7 +74,7 @@ def test_C12_none_at_the_client_takes_a_builtin_default_away(name, server):
     assert [field(each, name) for each in server.requests] == [None, None, "back"]
 
 
-def test_C12_none_at_the_client_keeps_back_what_a_payload_or_an_auth_would_say(server):
+def test_C12_none_on_the_client_removes_payload_and_auth_headers(server):
     with Client(headers={"Content-Type": None}) as client:
         client.post(server.url(), "text")
         client.post(server.url(), "text", headers={"X-Other": "1"})
@@ -106,9 +106,7 @@ def test_C12_none_at_the_client_keeps_back_what_a_payload_or_an_auth_would_say(s
         ({1: "x", "b": 1}, {"1": "y"}, "b=1&1=y"),
     ],
 )
-def test_C12_parameters_of_a_call_take_the_place_of_those_of_the_same_name(
-    default, given, query, server
-):
+def test_C12_call_params_replace_client_params_of_the_same_name(default, given, query, server):
     with Client(params=default) as client:
         for _ in range(2):
             client.get(server.url("/p?own=1"), params=given)
@@ -131,14 +129,14 @@ def test_C12_parameters_of_a_call_take_the_place_of_those_of_the_same_name(
         ("/v1", "a b", "/v1/a%20b"),
     ],
 )
-def test_C12_a_relative_url_goes_behind_the_base(base, url, expected, server):
+def test_C12_relative_url_is_appended_to_the_base(base, url, expected, server):
     for given in (server.origin + base, parse_url(server.origin + base)):
         with Client(base_url=given) as client:
             client.get(url)
     assert [target(each) for each in server.requests] == [expected] * 2
 
 
-def test_C12_an_absolute_url_and_a_url_object_stand_for_themselves(server):
+def test_C12_absolute_url_and_url_object_ignore_the_base(server):
     with Client(base_url="http://user:pw@127.0.0.1:1/v1", params={"p": 1}) as client:
         client.get(server.url("/x"))
         client.get(parse_url(server.url("/y")))
@@ -146,7 +144,7 @@ def test_C12_an_absolute_url_and_a_url_object_stand_for_themselves(server):
     assert [field(each, "authorization") for each in server.requests] == [None, None]
 
 
-def test_C12_no_path_leads_out_of_the_base(server):
+def test_C12_path_cannot_leave_the_base(server):
     with Client(base_url=server.url("/v1/")) as client:
         for path in ("../admin", "a/%2e%2E/b", ".."):
             with pytest.raises(RequestError, match="lead out of the base URL"):
@@ -174,7 +172,7 @@ def test_C12_no_path_leads_out_of_the_base(server):
     ],
 )
 @pytest.mark.parametrize("based", [False, True], ids=["in the call", "in base_url"])
-def test_C12_the_call_goes_before_the_client_and_the_client_before_the_url(
+def test_C12_auth_order_is_call_then_client_then_url(
     based, at_client, in_url, in_call, sent, server
 ):
     url = server.url("/x").replace("://", f"://{in_url}")
@@ -211,7 +209,7 @@ def short_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
-def test_C12_a_unix_socket_stands_for_every_host(monkeypatch):
+def test_C12_unix_socket_is_used_for_every_host(monkeypatch):
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
     with short_folder() as folder, UnixServer(folder / "api", answer_all) as server:
         with Client(uds=folder / "api", base_url="http://docker/v1.41", timeout=PATIENT) as client:
@@ -227,7 +225,7 @@ def test_C12_a_unix_socket_stands_for_every_host(monkeypatch):
     ]
 
 
-def test_C12_source_address_is_where_connections_come_from():
+def test_C12_connections_use_source_address():
     seen: list[object] = []
 
     def serve(peer: Peer) -> None:
@@ -242,7 +240,7 @@ def test_C12_source_address_is_where_connections_come_from():
     assert seen == [source]
 
 
-def test_C12_socket_options_are_set_on_top_of_the_usual_ones():
+def test_C12_socket_options_are_added_to_the_defaults():
     def switch(peer: Peer) -> None:
         peer.read_request()
         peer.send(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n")
@@ -262,7 +260,7 @@ def test_C12_socket_options_are_set_on_top_of_the_usual_ones():
                 assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE)
 
 
-def test_C12_resolve_changes_where_a_name_leads_and_nothing_that_is_said(certs):
+def test_C12_resolve_changes_the_address_but_not_the_host_header(certs):
     with (
         ScriptedServer.serving(OK) as one,
         ScriptedServer.serving(OK, host="127.0.0.1") as other,
@@ -275,14 +273,14 @@ def test_C12_resolve_changes_where_a_name_leads_and_nothing_that_is_said(certs):
     assert field(other.request, "host") == f"api.test:{other.port}"
 
 
-def test_C12_a_host_with_its_port_goes_before_the_host():
+def test_C12_resolve_prefers_host_with_port_over_host():
     with ScriptedServer.serving(OK) as server:
         resolve = {"api.test": "0.0.0.0.nowhere.invalid", f"api.test:{server.port}": "127.0.0.1"}
         with Client(resolve=resolve, timeout=PATIENT) as client:
             assert client.get(f"http://api.test:{server.port}/").body == b"ok"
 
 
-def test_C12_what_is_resolved_by_hand_is_verified_by_its_name(certs):
+def test_C12_resolved_host_is_verified_by_its_name(certs):
     with ScriptedServer.serving(OK, ssl_context=certs.server) as server:
         resolve = {"localhost": "127.0.0.1", "api.test": "127.0.0.1"}
         with Client(resolve=resolve, verify=certs.ca_file, timeout=PATIENT) as client:
@@ -295,7 +293,7 @@ def test_C12_what_is_resolved_by_hand_is_verified_by_its_name(certs):
 # The environment
 
 
-def test_W22_the_environment_is_read_once_when_the_client_is_made(server, monkeypatch):
+def test_W22_environment_is_read_once_when_the_client_is_created(server, monkeypatch):
     with ScriptedServer.serving(response(b"proxy")) as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.origin)
         with Client() as before:
@@ -307,7 +305,7 @@ def test_W22_the_environment_is_read_once_when_the_client_is_made(server, monkey
                 assert before.get(server.url()).body == b"proxy"
 
 
-def test_C12_trust_env_false_goes_without_the_proxies_of_the_environment(server, monkeypatch):
+def test_C12_trust_env_false_ignores_environment_proxies(server, monkeypatch):
     monkeypatch.setenv("ALL_PROXY", "socks9://nonsense")
     with Client(trust_env=False) as client:
         assert client.get(server.url()).body == b"ok"
@@ -317,7 +315,7 @@ def test_C12_trust_env_false_goes_without_the_proxies_of_the_environment(server,
         assert client.get(server.url(), proxy=None).body == b"ok"
 
 
-def test_C13_ssl_cert_file_counts_unless_the_environment_is_not_trusted(certs, monkeypatch):
+def test_C13_ssl_cert_file_is_ignored_with_trust_env_false(certs, monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", str(certs.ca_file))
     with ScriptedServer.serving(OK, ssl_context=certs.server) as server:
         with Client(timeout=PATIENT) as client:
@@ -335,7 +333,7 @@ def test_C13_ssl_cert_file_counts_unless_the_environment_is_not_trusted(certs, m
 
 
 @pytest.mark.parametrize("environment", [False, True], ids=["", "SSL_CERT_FILE"])
-def test_a_context_gives_way_to_verify_and_verify_to_a_context(environment, certs, monkeypatch):
+def test_ssl_context_and_verify_of_the_call_override_the_client(environment, certs, monkeypatch):
     if environment:
         monkeypatch.setenv("SSL_CERT_FILE", str(certs.other_ca_file))
     trusting = ssl.create_default_context(cafile=str(certs.ca_file))
@@ -365,7 +363,7 @@ def test_a_context_gives_way_to_verify_and_verify_to_a_context(environment, cert
         assert not asked({"ssl_context": trusting}, {"ssl_context": None})
 
 
-def test_a_context_beside_verify_in_one_breath_is_refused(server):
+def test_ssl_context_with_verify_in_one_place_is_rejected(server):
     context = ssl.create_default_context()
     both = {"ssl_context": context, "verify": False}
     with Client() as client, pytest.raises(RequestError, match="cannot change an ssl_context"):
@@ -482,7 +480,7 @@ def refused(name: str, said: str, make) -> None:
         assert name.rstrip("s") in str(caught.value).lower()
 
 
-def test_every_option_has_its_wrong_values_here():
+def test_every_option_has_wrong_values_in_the_table():
     assert set(WRONG) == set(CommonOptions.__annotations__)
     assert set(OF_A_CLIENT) | set(WRONG) == set(ClientOptions.__annotations__)
     bodies = {"json", "body", "data"}  # whatever a payload may be, test_payload.py says
@@ -490,11 +488,11 @@ def test_every_option_has_its_wrong_values_here():
 
 
 @pytest.mark.parametrize(("name", "value", "said"), table({**WRONG, **OF_A_CLIENT}))
-def test_C12_a_wrong_value_at_a_client_is_an_error_that_names_the_option(name, value, said):
+def test_C12_wrong_client_option_raises_an_error_naming_it(name, value, said):
     refused(name, said, lambda: Client(**{name: value}))
 
 
-def test_C12_a_wrong_value_in_a_call_is_an_error_before_any_connection(server):
+def test_C12_wrong_call_option_raises_before_connecting(server):
     with Client(params={"default": 1}) as client:
         for name, value, said in table({**WRONG, **OF_A_CALL}):
             given = {"url": server.url(), name: value}
@@ -502,7 +500,7 @@ def test_C12_a_wrong_value_in_a_call_is_an_error_before_any_connection(server):
     assert server.connections == 0
 
 
-def test_C12_two_that_exclude_each_other_are_refused():
+def test_C12_conflicting_options_are_rejected():
     with pytest.raises(RequestError, match="a Unix socket has no address"):
         Client(uds="/run/x", source_address=("127.0.0.1", 0))
     for other in ({"uds": "/run/x"}, {"source_address": ("127.0.0.1", 0)}):
@@ -513,7 +511,7 @@ def test_C12_two_that_exclude_each_other_are_refused():
 # A Client is not changed by its calls
 
 
-def test_C12_what_was_given_may_change_without_the_client(server):
+def test_C12_changing_given_options_later_does_not_affect_the_client(server):
     headers = {"X-List": "1"}
     pairs = [("a", 1)]
     params = {"p": [1], "q": pairs}
@@ -543,7 +541,7 @@ def test_C12_what_was_given_may_change_without_the_client(server):
     assert target(server.request) == "/?p=1"
 
 
-def test_C12_what_a_filter_an_auth_or_a_call_changes_is_gone_with_the_call(server):
+def test_C12_changes_by_filter_auth_or_call_end_with_the_call(server):
     class Changing:
         def on_request(self, request) -> None:
             assert "X-Once" not in request.headers
@@ -579,7 +577,7 @@ def test_C12_what_a_filter_an_auth_or_a_call_changes_is_gone_with_the_call(serve
     assert [field(three, name) for name in ("x-once", "x-default", "x-auth")] == [None, "1", "1"]
 
 
-def test_W11_no_thread_sees_the_headers_and_options_of_another(server):
+def test_W11_threads_do_not_share_headers_and_options(server):
     def echo(peer: Peer) -> None:
         while (request := peer.next_request()) is not None:
             said = {name: value for name, value in fields_of(request) if name.startswith("x-")}

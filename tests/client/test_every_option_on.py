@@ -53,7 +53,7 @@ def share(client: Client, count: int, service: Service) -> None:
 # Threads
 
 
-def test_W11_a_hundred_threads_share_a_client_with_everything_on(tls, certs):
+def test_W11_hundred_threads_share_a_client_with_every_option_on(tls, certs):
     service, naming = Service(), Naming()
     with ScriptedServer(service, ssl_context=tls) as server:
         with everything_on(server.origin, str(certs.ca_file), filters=naming) as client:
@@ -63,7 +63,7 @@ def test_W11_a_hundred_threads_share_a_client_with_everything_on(tls, certs):
         assert len(server.requests) == service.statuses.total()
 
 
-def test_W11_threads_share_a_client_with_everything_on_by_way_of_a_proxy(squid, certs):
+def test_W11_threads_share_a_client_with_every_option_on_over_a_proxy(squid, certs):
     service = Service()
     with ScriptedServer(service, ssl_context=certs.server) as server:
         with everything_on(server.origin, str(certs.ca_file), proxy=squid.url) as client:
@@ -132,7 +132,7 @@ with everything_on(*sys.argv[1:], max_connections=3) as client:
 """
 
 
-def test_W12_a_fork_in_the_middle_of_traffic_with_everything_on(tls, certs):
+def test_W12_fork_during_traffic_with_every_option_on(tls, certs):
     service = Service()
     with ScriptedServer(service, ssl_context=tls) as server:
         run_python(FORK, server.origin, str(certs.ca_file))
@@ -166,7 +166,7 @@ with everything_on(*sys.argv[1:]) as client:
 
 
 @pytest.mark.peer(name="gevent")
-def test_W17_fifty_greenlets_share_a_client_with_everything_on(tls, certs):
+def test_W17_fifty_greenlets_share_a_client_with_every_option_on(tls, certs):
     service = Service()
     with ScriptedServer(service, ssl_context=tls) as server:
         run_python(GREENLETS, server.origin, str(certs.ca_file))
@@ -206,7 +206,7 @@ def slowly(*answers: bytes) -> Callable[[Peer], None]:
 CHALLENGE = 'WWW-Authenticate: Digest realm="r", nonce="n", qop="auth", stale=true'
 
 
-def test_W13_the_total_spans_redirects():
+def test_W13_total_timeout_covers_redirects():
     with ScriptedServer(slowly(response(b"", "Location: /", status="302 Found"))) as server:
         with Client(timeout=total(0.8), max_follow_redirect=1000) as client:
             history = failing(TotalTimeout, client, server.url())
@@ -214,7 +214,7 @@ def test_W13_the_total_spans_redirects():
     assert 1 <= len(history) <= 2
 
 
-def test_W13_the_total_spans_tries_and_what_lies_between_them():
+def test_W13_total_timeout_covers_retries_and_waits():
     retries = urllib3.Retry(None, status_forcelist=[503], backoff_factor=0)
     with ScriptedServer(slowly(response(b"", status="503 No"))) as server:
         with Client(timeout=total(0.8), retries=retries) as client:
@@ -223,7 +223,7 @@ def test_W13_the_total_spans_tries_and_what_lies_between_them():
     assert 1 <= len(history) <= 2
 
 
-def test_W13_the_total_spans_challenges():
+def test_W13_total_timeout_covers_auth_challenges():
     with ScriptedServer(slowly(response(b"", CHALLENGE, status="401 Who"))) as server:
         with Client(timeout=total(0.8), auth=DigestAuth("a", "b")) as client:
             history = failing(TotalTimeout, client, server.url())
@@ -236,7 +236,7 @@ def silent(peer: Peer) -> None:
     peer.read_to_end()
 
 
-def test_W13_each_clock_raises_its_own_class_by_way_of_a_proxy():
+def test_W13_each_timeout_raises_its_own_class_over_a_proxy():
     idle, total_ = Timeout(FAR, 0.2), total(0.2)
     with unanswering() as port, Client(proxy=f"http://127.0.0.1:{port}") as client:
         for scheme in ("http", "https"):
@@ -250,7 +250,7 @@ def test_W13_each_clock_raises_its_own_class_by_way_of_a_proxy():
         assert proxy.connections == 4  # nothing was tried again
 
 
-def test_W13_each_clock_raises_its_own_class_inside_of_a_tunnel(certs):
+def test_W13_each_timeout_raises_its_own_class_in_a_tunnel(certs):
     def tunnel(peer: Peer) -> None:
         peer.read_until(b"\r\n\r\n")
         peer.send(b"HTTP/1.1 200 Connected\r\n\r\n")

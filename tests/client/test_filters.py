@@ -39,7 +39,7 @@ class Answering:
         return HttpResponse.made(request, 203, {"X-From": "filter"}, b"made up")
 
 
-def test_R20_a_filter_that_answers_is_seen_by_the_others_and_nothing_is_connected():
+def test_R20_response_made_by_a_filter_skips_the_network():
     notes = []
     filters = [Noting("first", notes), Answering(), Noting("last", notes)]
     with refusing() as port, Client(filters=filters) as client:
@@ -48,7 +48,7 @@ def test_R20_a_filter_that_answers_is_seen_by_the_others_and_nothing_is_connecte
     assert notes == ["first asked POST", "first told 203", "last told 203"]
 
 
-def test_an_answer_that_is_made_up_has_a_body_of_bytes_or_text(server):
+def test_made_response_takes_a_body_of_bytes_or_text(server):
     request = restkit.get(server.url()).request
     made = HttpResponse.made(request, 200, {"Content-Type": "text/plain"}, "gr\u00fc\u00dfe")
     assert (made.body, made.text) == ("gr\u00fc\u00dfe".encode(), "gr\u00fc\u00dfe")
@@ -59,7 +59,7 @@ def test_an_answer_that_is_made_up_has_a_body_of_bytes_or_text(server):
         HttpResponse.made(request, body="\ud800")
 
 
-def test_R20_filters_are_asked_in_order_those_of_the_client_before_those_of_the_call(server):
+def test_R20_filters_run_in_order_client_before_call(server):
     notes = []
     with Client(filters=[Noting("a", notes), Noting("b", notes)]) as client:
         client.get(server.url(), filters=[Noting("c", notes)])
@@ -71,7 +71,7 @@ def test_R20_filters_are_asked_in_order_those_of_the_client_before_those_of_the_
         assert notes == ["a asked GET", "b asked GET", "a told 200", "b told 200"]
 
 
-def test_R20_a_filter_may_change_the_request(server):
+def test_R20_filter_can_change_the_request(server):
     class Changing:
         def on_request(self, request):
             request.method = "put"
@@ -87,7 +87,7 @@ def test_R20_a_filter_may_change_the_request(server):
     assert got.request.method == "PUT"
 
 
-def test_R20_a_filter_may_put_another_answer_in_the_place_of_one(server):
+def test_R20_filter_can_replace_the_response(server):
     seen = []
 
     class Upper:
@@ -103,7 +103,7 @@ def test_R20_a_filter_may_put_another_answer_in_the_place_of_one(server):
     assert seen == [got]
 
 
-def test_a_filter_is_asked_once_a_call_however_many_exchanges_that_takes():
+def test_filter_runs_once_per_call_with_a_redirect():
     notes = []
     answers = (
         response(b"", "Location: /there", status="302 Found"),
@@ -116,7 +116,7 @@ def test_a_filter_is_asked_once_a_call_however_many_exchanges_that_takes():
     assert notes == ["it asked GET", "it told 200"]
 
 
-def test_what_cannot_be_sent_is_told_to_nobody():
+def test_on_response_is_not_called_when_the_connection_fails():
     notes = []
     with refusing() as port, pytest.raises(TransportError):
         restkit.get(f"http://127.0.0.1:{port}/", filters=[Noting("it", notes)], max_tries=1)
@@ -130,7 +130,7 @@ class Trouble(Exception):
     pass
 
 
-def test_what_a_filter_raises_before_the_request_reaches_the_caller_and_nothing_is_sent(server):
+def test_error_in_on_request_is_raised_and_nothing_is_sent(server):
     class Raising:
         def on_request(self, request):
             raise Trouble
@@ -140,7 +140,7 @@ def test_what_a_filter_raises_before_the_request_reaches_the_caller_and_nothing_
     assert server.connections == 0
 
 
-def test_what_a_filter_raises_at_an_answer_reaches_the_caller_and_the_answer_is_closed():
+def test_error_in_on_response_is_raised_and_response_is_closed():
     kept = []
 
     class Raising:
@@ -164,9 +164,7 @@ def test_what_a_filter_raises_at_an_answer_reaches_the_caller_and_the_answer_is_
 
 @pytest.mark.parametrize("wrong", ["a text", 0, False, object()])
 @pytest.mark.parametrize("hook", ["on_request", "on_response"])
-def test_a_hook_that_gives_something_else_is_a_type_error_that_names_its_filter(
-    hook, wrong, server
-):
+def test_hook_returning_a_wrong_type_raises_type_error_naming_it(hook, wrong, server):
     class Wrong:
         def __repr__(self):
             return "<the wrong one>"
@@ -198,7 +196,9 @@ def test_a_hook_that_gives_something_else_is_a_type_error_that_names_its_filter(
         ),
     ],
 )
-def test_a_filter_that_sets_what_a_request_cannot_have_is_named(name, value, wrong, wanted, server):
+def test_filter_setting_an_invalid_attribute_is_named_in_the_error(
+    name, value, wrong, wanted, server
+):
     class Setting:
         def on_request(self, request):
             setattr(request, name, value)
@@ -228,7 +228,7 @@ class OnlyTold:
         return None
 
 
-def test_what_the_option_takes(server):
+def test_filters_option_accepts_one_filter_or_several(server):
     whole, one, other = Filter(), OnlyAsks(), OnlyTold()
     assert as_filters(None) == as_filters(()) == as_filters([]) == ()
     assert as_filters(whole) == as_filters([whole]) == (whole,)
@@ -237,7 +237,7 @@ def test_what_the_option_takes(server):
     assert restkit.get(server.url(), filters=[whole, one, other]).body == b"answer"
 
 
-def test_an_object_with_more_than_hooks_is_a_filter_even_if_it_can_be_iterated(server):
+def test_iterable_object_with_hooks_is_one_filter(server):
     class Many(list):
         def on_request(self, request):
             self.append(request.method)
@@ -248,12 +248,12 @@ def test_an_object_with_more_than_hooks_is_a_filter_even_if_it_can_be_iterated(s
 
 
 @pytest.mark.parametrize("wrong", [1, "text", [1], [Filter(), None], print, [OnlyAsks], OnlyTold])
-def test_what_has_no_hooks_is_refused_at_the_door(wrong):
+def test_object_without_hooks_is_rejected(wrong):
     with pytest.raises(RequestError, match=r"(a filter must have|filters must be objects)"):
         as_filters(wrong)
 
 
-def test_a_hook_that_cannot_be_called_is_refused_at_the_door():
+def test_hook_that_is_not_callable_is_rejected():
     class Odd:
         on_request = "no method"
 

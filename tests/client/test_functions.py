@@ -33,7 +33,7 @@ def client():
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_each_verb_is_a_request_with_its_method(verb, server, client):
+def test_each_verb_sends_its_method(verb, server, client):
     for owner in (restkit, client):
         for send in (
             getattr(owner, verb),
@@ -49,7 +49,7 @@ def test_each_verb_is_a_request_with_its_method(verb, server, client):
     assert server.connections == 2
 
 
-def test_the_method_is_get_unless_it_is_given(server, client):
+def test_method_defaults_to_get(server, client):
     client.request(server.url())
     restkit.request(server.url())
     assert {request.split()[0] for request in server.requests} == {b"GET"}
@@ -58,13 +58,13 @@ def test_the_method_is_get_unless_it_is_given(server, client):
 @pytest.mark.parametrize(
     ("method", "sent"), [("get", "GET"), ("Post", "POST"), ("purge", "purge"), ("M-SEARCH",) * 2]
 )
-def test_a_known_method_is_in_capitals_and_another_as_it_was_written(method, sent, server, client):
+def test_known_method_is_uppercased_and_unknown_is_unchanged(method, sent, server, client):
     client.request(server.url(), method)
     assert server.request.startswith(sent.encode() + b" / ")
 
 
 @pytest.mark.parametrize("method", ["", "G ET", "GET\r\n", "GÉT", "GET\0", b"GET", None, 1])
-def test_W16_what_is_no_method_is_a_request_error(method, server, client):
+def test_W16_invalid_method_raises_request_error(method, server, client):
     with pytest.raises(RequestError, match="the method must be a word"):
         client.request(server.url(), method)
     assert server.connections == 0
@@ -80,7 +80,7 @@ def test_functions_and_methods_take_the_same_arguments(verb):
     assert method.__doc__
 
 
-def test_an_ordinary_request_says_no_more_than_it_must(server, client):
+def test_plain_get_sends_only_the_default_headers(server, client):
     client.get(server.url("/x"))
     head = head_of(server.request)
     assert head.split(b"\r\n")[0] == b"GET /x HTTP/1.1"
@@ -96,7 +96,7 @@ def test_an_ordinary_request_says_no_more_than_it_must(server, client):
 
 
 @pytest.mark.parametrize("name", ["payload", "body", "data"])
-def test_R08_body_and_data_are_other_names_of_payload(name, server, client):
+def test_R08_body_and_data_are_aliases_of_payload(name, server, client):
     for send in (client.post, restkit.post):
         send(server.url(), **{name: b"abc"})
         assert body_of(server.requests[-1]) == b"abc"
@@ -114,13 +114,13 @@ def test_R08_body_and_data_are_other_names_of_payload(name, server, client):
         {"data": b"", "json": None},
     ],
 )
-def test_R08_two_payloads_are_a_type_error(given, server, client):
+def test_R08_two_payloads_raise_type_error(given, server, client):
     with pytest.raises(TypeError, match=f"{' and '.join(given)} are both given"):
         client.post(server.url(), **given)
     assert server.connections == 0
 
 
-def test_R08_one_name_beside_an_empty_other_is_one_payload(server, client):
+def test_R08_alias_set_to_none_is_ignored(server, client):
     client.post(server.url(), None, body=None, data=b"abc")
     assert body_of(server.request) == b"abc"
 
@@ -128,7 +128,7 @@ def test_R08_one_name_beside_an_empty_other_is_one_payload(server, client):
 @pytest.mark.parametrize(
     "value", [{"a": [1, 2.5, None, True]}, [], "grün", 0, None, {"ключ": "€"}, "\u2028"]
 )
-def test_json_is_sent_compactly_in_utf_8(value, server, client):
+def test_json_is_sent_as_compact_utf_8(value, server, client):
     client.post(server.url(), json=value)
     assert json.loads(body_of(server.request)) == value
     assert field(server.request, "content-type") == "application/json"
@@ -137,7 +137,7 @@ def test_json_is_sent_compactly_in_utf_8(value, server, client):
     assert b"\\u" not in body_of(server.request) or value == "\u2028"
 
 
-def test_the_callers_content_type_wins_over_that_of_json(server, client):
+def test_given_content_type_overrides_the_json_type(server, client):
     client.patch(server.url(), json=[], headers={"content-type": "application/merge-patch+json"})
     assert field(server.request, "content-type") == "application/merge-patch+json"
 
@@ -150,12 +150,12 @@ def test_params_are_added_to_the_query(server, client):
 # Headers
 
 
-def test_C12_a_header_given_as_none_takes_a_default_away(server, client):
+def test_C12_header_none_removes_a_default(server, client):
     client.get(server.url(), headers={"user-AGENT": None, "Accept-Encoding": None, "X": None})
     assert [name for name, _ in fields_of(server.request)] == ["host"]
 
 
-def test_a_header_of_the_callers_takes_the_place_of_a_default(server, client):
+def test_given_header_replaces_a_default(server, client):
     client.get(server.url(), headers={"user-agent": "mine", "Host": "other.example"})
     assert field(server.request, "user-agent") == "mine"
     assert field(server.request, "host") == "other.example"
@@ -164,7 +164,7 @@ def test_a_header_of_the_callers_takes_the_place_of_a_default(server, client):
 @pytest.mark.parametrize(
     "make", [list, tuple, iter, Headers, urllib3.HTTPHeaderDict], ids=lambda make: make.__name__
 )
-def test_several_values_of_a_name_are_sent_as_they_were_given(make, server, client):
+def test_repeated_headers_are_sent_in_the_given_order(make, server, client):
     pairs = [("X", "1"), ("Y", "2"), ("x", "3"), ("Cookie", "a"), ("Cookie", "b")]
     client.get(server.url(), headers=make(pairs))
     sent = [pair for pair in fields_of(server.request) if pair[0] in ("x", "y", "cookie")]
@@ -173,7 +173,7 @@ def test_several_values_of_a_name_are_sent_as_they_were_given(make, server, clie
     assert sent == [(name.lower(), value) for name, value in pairs]
 
 
-def test_the_callers_headers_are_left_alone(server, client):
+def test_given_headers_are_not_modified(server, client):
     headers = Headers({"X": "1"})
     given = {"X": "1"}
     client.post(server.url(), b"abc", headers)
@@ -181,7 +181,7 @@ def test_the_callers_headers_are_left_alone(server, client):
     assert (headers.pairs(), given) == ([("X", "1")], {"X": "1"})
 
 
-def test_no_header_of_one_request_is_on_the_next(server, client):
+def test_headers_of_one_request_are_not_sent_with_the_next(server, client):
     client.post(server.url(), b"abc", {"X": "1", "User-Agent": "mine"})
     client.get(server.url())
     names = [name for name, _ in fields_of(server.requests[-1])]
@@ -192,14 +192,14 @@ def test_no_header_of_one_request_is_on_the_next(server, client):
 @pytest.mark.parametrize(
     "headers", ["X: 1", [("X",)], [1], 5, [(5, "x")], {"X": 1.5}, {1: "x"}, {"": "x"}]
 )
-def test_what_cannot_be_headers_is_refused_before_any_connection(headers, server, client):
+def test_invalid_headers_raise_before_connecting(headers, server, client):
     with pytest.raises((TypeError, ValueError, InvalidHeader)):
         client.get(server.url(), headers=headers)
     assert server.connections == 0
 
 
 @pytest.mark.parametrize("field", [("X", "a\r\nY: b"), ("X\r\nY", "b"), ("X", "€")])
-def test_W16_a_payloads_own_headers_are_held_to_the_same_rules(field, server, client):
+def test_W16_headers_of_a_payload_are_checked_too(field, server, client):
     class Own(Payload):
         length = 1
         headers = (field,)
@@ -213,7 +213,7 @@ def test_W16_a_payloads_own_headers_are_held_to_the_same_rules(field, server, cl
     assert server.connections == 0
 
 
-def test_a_range_is_asked_for_without_a_coding_unless_the_caller_says_otherwise(server, client):
+def test_range_request_defaults_to_identity_encoding(server, client):
     client.get(server.url(), headers={"Range": "bytes=0-1"})
     client.get(server.url(), headers={"range": "bytes=0-1", "accept-encoding": "gzip"})
     assert [field(request, "accept-encoding") for request in server.requests] == [
@@ -242,9 +242,7 @@ def test_a_range_is_asked_for_without_a_coding_unless_the_caller_says_otherwise(
         ({"expect_continue": "yes"}, "expect_continue must be .*; got 'yes'"),
     ],
 )
-def test_an_option_of_the_wrong_kind_is_a_request_error_that_names_it(
-    options, fault, server, client
-):
+def test_option_of_a_wrong_type_raises_an_error_naming_it(options, fault, server, client):
     with pytest.raises(RequestError, match=fault):
         client.get(server.url(), **options)
     with pytest.raises(RequestError, match=fault):
@@ -265,23 +263,23 @@ def test_an_option_of_the_wrong_kind_is_a_request_error_that_names_it(
         10**9,
     ],
 )
-def test_every_kind_of_timeout_is_taken(timeout, server, client):
+def test_every_form_of_timeout_is_accepted(timeout, server, client):
     assert client.get(server.url(), timeout=timeout).body == b"answer"
 
 
 @pytest.mark.parametrize("name", ["pool_size", "max_idle", "base_url", "cookies", "uds"])
-def test_what_belongs_to_a_client_is_refused_in_a_call(name, server, client):
+def test_client_option_in_a_call_raises_type_error(name, server, client):
     with pytest.raises(TypeError, match=f"{name}= .*is an option of a Client"):
         client.get(server.url(), **{name: 5})
 
 
 @pytest.mark.parametrize("name", ["json", "body", "data", "payload", "method", "url"])
-def test_what_belongs_to_a_call_is_refused_at_a_client(name):
+def test_call_option_on_a_client_raises_type_error(name):
     with pytest.raises(TypeError, match=f"{name}= .*is an option of a call"):
         Client(**{name: 5})
 
 
-def test_the_options_of_a_client_are_those_of_its_calls_unless_they_say_otherwise(server):
+def test_call_option_overrides_the_client_for_one_call(server):
     with Client(max_body=3) as client:
         with pytest.raises(restkit.BodyTooLarge):
             assert not client.get(server.url()).body
@@ -290,7 +288,7 @@ def test_the_options_of_a_client_are_those_of_its_calls_unless_they_say_otherwis
             assert not client.get(server.url()).body
 
 
-def test_the_typed_options_are_the_ones_that_are_taken(server, client):
+def test_every_typed_request_option_is_accepted(server, client):
     values = {
         "timeout": 5,
         "decompress": True,
@@ -336,14 +334,14 @@ def test_the_typed_options_are_the_ones_that_are_taken(server, client):
 # The shared Client
 
 
-def test_bare_calls_go_on_after_somebody_has_closed_their_client(server):
+def test_module_functions_work_after_default_client_is_closed(server):
     first = default_client()
     first.close()
     assert restkit.get(server.url()).body == b"answer"
     assert default_client() is not first
 
 
-def test_R22_bare_calls_share_one_client(server):
+def test_R22_module_functions_share_one_client(server):
     for _ in range(3):
         assert restkit.get(server.url()).body == b"answer"
     assert server.connections == 1
@@ -351,7 +349,7 @@ def test_R22_bare_calls_share_one_client(server):
     assert repr(default_client()) == "<Client, 1 idle connections>"
 
 
-def test_R22_threads_that_begin_at_once_share_one_client(server):
+def test_R22_threads_starting_together_share_one_client(server):
     start, found = threading.Barrier(8), []
 
     def ask():
@@ -368,7 +366,7 @@ def test_R22_threads_that_begin_at_once_share_one_client(server):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
-def test_R22_W12_after_a_fork_the_child_has_a_client_of_its_own_and_the_parents_stays(tmp_path):
+def test_R22_W12_forked_child_gets_its_own_default_client(tmp_path):
     def script(peer):
         while peer.next_request():
             peer.send(response(b"%d" % peer.sock.getpeername()[1]))
@@ -394,7 +392,7 @@ assert restkit.get(url).body == mine
         assert server.connections == 2
 
 
-def test_the_shared_client_is_closed_when_the_interpreter_ends(server, tmp_path):
+def test_default_client_is_closed_at_interpreter_exit(server, tmp_path):
     code = "import restkit, sys; restkit.get(sys.argv[1]); restkit.get(sys.argv[1])"
     run = [sys.executable, "-W", "error", "-X", "dev", "-c", code, server.url()]
     done = subprocess.run(run, check=True, timeout=60, capture_output=True, text=True, cwd=tmp_path)
@@ -405,7 +403,7 @@ def test_the_shared_client_is_closed_when_the_interpreter_ends(server, tmp_path)
 # The end
 
 
-def test_a_client_is_closed_by_with_and_by_close_and_twice(server):
+def test_client_closes_on_with_exit_and_close_is_idempotent(server):
     with Client() as client:
         assert client.get(server.url()).body == b"answer"
         kept = client.get(server.url())
@@ -416,7 +414,7 @@ def test_a_client_is_closed_by_with_and_by_close_and_twice(server):
         client.get(server.url())
 
 
-def test_a_client_that_is_closed_lets_go_of_a_body_half_way():
+def test_closing_the_client_ends_a_partly_read_body():
     def script(peer):
         peer.read_request()
         peer.send(chunked_response(b"abc")[:-5])
@@ -432,7 +430,7 @@ def test_a_client_that_is_closed_lets_go_of_a_body_half_way():
         got.close()
 
 
-def test_a_client_dropped_without_close_closes_its_connections(server):
+def test_client_dropped_without_close_closes_its_connections(server):
     client = Client()
     client.get(server.url())
     del client
@@ -440,7 +438,7 @@ def test_a_client_dropped_without_close_closes_its_connections(server):
     server.until(lambda: server.peers[0].closed_by_client, "the end of the connection")
 
 
-def test_two_clients_share_nothing(server):
+def test_two_clients_do_not_share_connections(server):
     with Client() as one, Client() as other:
         one.get(server.url())
         other.get(server.url())

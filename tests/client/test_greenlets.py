@@ -79,7 +79,7 @@ with Client(timeout=PATIENT, verify=ca, pool_size=50) as client:
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_W17_fifty_greenlets_against_a_slow_server_finish_together(scheme, certs):
+def test_W17_fifty_greenlets_request_concurrently(scheme, certs):
     script = when_all_have_asked(lambda request: response(request.split()[1]))
     context = certs.server if scheme == "https" else None
     with ScriptedServer(script, ssl_context=context) as server:
@@ -143,7 +143,7 @@ with Client(timeout=PATIENT, verify=ca, max_connections=3) as client:
 """
 
 
-def test_W17_C12_greenlets_wait_for_one_of_a_few_connections(certs):
+def test_W17_C12_greenlets_wait_for_a_free_connection(certs):
     def serve(peer: Peer) -> None:
         while (request := peer.next_request()) is not None:
             path = request.split()[1]
@@ -189,7 +189,7 @@ ticking.kill()
 """
 
 
-def test_W17_clocks_run_and_close_wakes_who_waits(certs):
+def test_W17_timeouts_fire_and_close_wakes_waiting_greenlets(certs):
     def never(peer: Peer) -> None:
         peer.read_to_end()
 
@@ -213,7 +213,7 @@ with socket.socket() as taken:
 """
 
 
-def test_W17_W18_the_race_between_addresses_is_run_by_greenlets_too(certs):
+def test_W17_W18_greenlets_race_connections_to_addresses(certs):
     def serve(peer: Peer) -> None:
         while peer.next_request() is not None:
             peer.send(OK)

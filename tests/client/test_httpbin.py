@@ -23,21 +23,21 @@ def httpbin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Httpbin]:
 
 
 @pytest.mark.parametrize("kind", ["redirect", "relative-redirect", "absolute-redirect"])
-def test_R15_redirects_lead_to_their_end(httpbin, client, kind):
+def test_R15_redirects_are_followed_to_the_final_url(httpbin, client, kind):
     answer = client.get(httpbin.url(f"/{kind}/6"))
     assert answer.status == 200
     assert answer.json()["url"] == answer.final_url == httpbin.url("/get")
     assert [each.status for each in answer.history] == [302] * 6
 
 
-def test_R15_the_eleventh_redirect_is_one_too_many(httpbin, client):
+def test_R15_eleventh_redirect_exceeds_the_limit(httpbin, client):
     assert len(client.get(httpbin.url("/redirect/10")).history) == 10
     with pytest.raises(RedirectLimit):
         client.get(httpbin.url("/redirect/11"))
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_R16_the_payload_arrives_where_the_method_is_kept(httpbin, client, status):
+def test_R16_redirect_that_keeps_the_method_keeps_the_payload(httpbin, client, status):
     url = httpbin.url(f"/redirect-to?url=/anything&status_code={status}")
     seen = client.post(url, b"payload").json()
     kept = status in (307, 308)
@@ -46,7 +46,7 @@ def test_R16_the_payload_arrives_where_the_method_is_kept(httpbin, client, statu
     assert ("Content-Type" in seen["headers"]) == kept
 
 
-def test_R15_redirects_can_be_left_alone(httpbin, client):
+def test_R15_redirects_can_be_disabled(httpbin, client):
     answer = client.get(httpbin.url("/redirect/1"), follow_redirect=False)
     assert (answer.status, answer.location) == (302, httpbin.url("/get"))
 
@@ -54,7 +54,7 @@ def test_R15_redirects_can_be_left_alone(httpbin, client):
 # Credentials
 
 
-def test_R17_basic_by_option_and_by_url(httpbin, client):
+def test_R17_basic_auth_from_option_and_from_url(httpbin, client):
     url = httpbin.url("/basic-auth/us%40er/p%3Aw")
     assert client.get(url).status == 401
     assert client.get(url, auth=("us@er", "p:w")).json()["authenticated"] is True
@@ -62,7 +62,7 @@ def test_R17_basic_by_option_and_by_url(httpbin, client):
     assert client.get(url, auth=("us@er", "wrong")).status == 401
 
 
-def test_a_bearer_token(httpbin, client):
+def test_bearer_token_is_accepted(httpbin, client):
     assert client.get(httpbin.url("/bearer")).status == 401
     answer = client.get(httpbin.url("/bearer"), auth=restkit.BearerAuth("t0k"))
     assert answer.json() == {"authenticated": True, "token": "t0k"}
@@ -70,7 +70,7 @@ def test_a_bearer_token(httpbin, client):
 
 @pytest.mark.parametrize("algorithm", ["MD5", "SHA-256", "SHA-512"])
 @pytest.mark.parametrize("qop", ["auth", "auth-int"])
-def test_digest(httpbin, client, qop, algorithm):
+def test_digest_auth_is_accepted(httpbin, client, qop, algorithm):
     url = httpbin.url(f"/digest-auth/{qop}/user/pass/{algorithm}")
     if algorithm == "SHA-512":
         # RFC 7616 has SHA-512-256, and httpbin a digest of its own invention by this name.
@@ -82,7 +82,7 @@ def test_digest(httpbin, client, qop, algorithm):
     assert client.get(url, auth=DigestAuth("user", "wrong")).status == 401
 
 
-def test_digest_with_a_stale_nonce(httpbin):
+def test_digest_auth_handles_a_stale_nonce(httpbin):
     url = httpbin.url("/digest-auth/auth/user/pass/MD5/1")
     with Client(auth=DigestAuth("user", "pass")) as client:
         assert [client.get(url).status for _ in range(4)] == [200] * 4
@@ -91,7 +91,7 @@ def test_digest_with_a_stale_nonce(httpbin):
 # Cookies
 
 
-def test_cookies_come_back(httpbin, client):
+def test_cookies_are_stored_and_sent_back(httpbin, client):
     answer = client.get(httpbin.url("/cookies/set?a=1&b=two"))
     assert answer.json() == {"cookies": {"a": "1", "b": "two"}}
     assert answer.history[0].cookies == {"a": "1", "b": "two"}
@@ -99,7 +99,7 @@ def test_cookies_come_back(httpbin, client):
     assert client.get(httpbin.url("/cookies")).json() == {"cookies": {"b": "two"}}
 
 
-def test_bare_calls_share_no_cookies(httpbin):
+def test_module_functions_do_not_store_cookies(httpbin):
     restkit.get(httpbin.url("/cookies/set?a=1"))
     assert restkit.get(httpbin.url("/cookies")).json() == {"cookies": {}}
 
@@ -110,7 +110,7 @@ def test_bare_calls_share_no_cookies(httpbin):
 @pytest.mark.parametrize(
     ("page", "said"), [("gzip", "gzipped"), ("deflate", "deflated"), ("brotli", "brotli")]
 )
-def test_codings_are_taken_off(httpbin, client, page, said):
+def test_content_encodings_are_decoded(httpbin, client, page, said):
     answer = client.get(httpbin.url(f"/{page}"))
     assert answer.json()[said] is True
     assert list(client.get(httpbin.url(f"/{page}"), decompress=False).body[:1]) != [ord("{")]
@@ -120,7 +120,7 @@ def test_codings_are_taken_off(httpbin, client, page, said):
 
 
 @pytest.mark.parametrize("status", [200, 201, 204, 304, 400, 404, 410, 418, 429, 500, 503])
-def test_statuses_are_answers(httpbin, client, status):
+def test_error_statuses_are_returned_as_responses(httpbin, client, status):
     answer = client.get(httpbin.url(f"/status/{status}"))
     assert (answer.status, answer.ok) == (status, status < 400)
     if status >= 400:
@@ -129,7 +129,7 @@ def test_statuses_are_answers(httpbin, client, status):
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
-def test_methods_params_headers_and_payloads_arrive(httpbin, client, method):
+def test_method_params_and_headers_reach_the_server(httpbin, client, method):
     answer = client.request(
         httpbin.url(f"/{method.lower()}"), method, params={"a": ["1", "2"]}, headers={"X-Mine": "x"}
     )
@@ -138,13 +138,13 @@ def test_methods_params_headers_and_payloads_arrive(httpbin, client, method):
     assert seen["headers"]["X-Mine"] == "x"
 
 
-def test_a_generator_arrives_in_chunks(httpbin, client):
+def test_generator_is_received_chunked(httpbin, client):
     seen = client.post(httpbin.url("/post"), (b"%d\n" % n for n in range(3))).json()
     assert seen["data"] == "0\n1\n2\n"
     assert seen["headers"]["Transfer-Encoding"] == "chunked"
 
 
-def test_bodies_as_they_are_streamed(httpbin, client):
+def test_streamed_bodies_are_read_completely(httpbin, client):
     answer = client.get(httpbin.url("/stream-bytes/100000?seed=1&chunk_size=1000"))
     assert sum(map(len, answer.payload_stream)) == 100000
     assert len(list(client.get(httpbin.url("/stream/7")).iter_lines())) == 7

@@ -65,7 +65,7 @@ SOURCES: dict[str, Callable[[], object]] = {
 
 @pytest.mark.parametrize("status", [411, 501])
 @pytest.mark.parametrize("source", SOURCES)
-def test_chunks_that_are_refused_become_a_payload_with_its_length(source, status):
+def test_refused_chunked_payload_gets_a_length(source, status):
     following = decide(SOURCES[source](), status)
     assert following is not None
     assert following.method == "POST"
@@ -75,24 +75,24 @@ def test_chunks_that_are_refused_become_a_payload_with_its_length(source, status
 
 
 @pytest.mark.parametrize("status", [200, 400, 404, 413, 417, 500, 503])
-def test_another_status_is_not_about_the_length(status):
+def test_other_statuses_do_not_resend(status):
     assert decide(rows(), status) is None
 
 
-def test_what_had_its_length_already_is_refused_for_another_reason():
+def test_payload_with_known_length_is_not_resent():
     assert decide(b"bytes") is None
     assert decide(None) is None
     assert decide(rows(), headers={"Content-Length": "7"}) is None
 
 
-def test_a_payload_that_is_spent_has_nothing_to_be_measured():
+def test_consumed_payload_is_not_resent():
     spent = as_payload(rows())
     assert spent is not None
     list(spent)
     assert decide(spent) is None
 
 
-def test_chunks_that_the_caller_has_forced_were_what_was_refused():
+def test_forced_chunked_header_is_dropped():
     given = {"Transfer-Encoding": "chunked", "Trailer": "X-Digest", "X-Mine": "1"}
     following = decide(b"bytes", headers=given)
     assert following is not None
@@ -100,21 +100,21 @@ def test_chunks_that_the_caller_has_forced_were_what_was_refused():
     assert type(following.payload) is BytesPayload  # it has its length: nothing to spool
 
 
-def test_chunks_around_nothing_are_left_out_too():
+def test_forced_chunked_header_without_payload_is_dropped():
     following = decide(None, headers={"Transfer-Encoding": "chunked"})
     assert following is not None
     assert following.payload is None
     assert following.headers.pairs() == []
 
 
-def test_what_the_payload_wants_in_the_head_stays():
+def test_payload_headers_are_kept():
     following = decide(Digested())
     assert following is not None
     assert following.payload is not None
     assert following.payload.headers == Digested.headers
 
 
-def test_what_the_source_raises_is_raised_as_it_is():
+def test_error_from_the_source_is_raised_unchanged():
     def failing():
         yield b"some"
         raise KeyError("k")
@@ -132,7 +132,7 @@ def posted(server: ScriptedServer, payload: object, **options: object) -> HttpRe
 
 
 @pytest.mark.parametrize("refusal", [WANTED, UNKNOWN], ids=["411", "501"])
-def test_a_server_that_wants_a_length_gets_the_payload_again_with_it(refusal):
+def test_refused_chunked_request_is_resent_with_content_length(refusal):
     with ScriptedServer.serving(refusal, OK) as server:
         got = posted(server, rows)
     assert got.body == b"taken"
@@ -144,7 +144,7 @@ def test_a_server_that_wants_a_length_gets_the_payload_again_with_it(refusal):
     assert server.connections == 1
 
 
-def test_the_second_one_says_the_same_in_its_head_but_for_the_framing():
+def test_resent_request_keeps_all_headers_except_framing():
     with ScriptedServer.serving(WANTED, OK) as server:
         posted(server, Digested(), headers={"X-Mine": "1", "Trailer": "X-Digest"})
     first, second = (
@@ -156,7 +156,7 @@ def test_the_second_one_says_the_same_in_its_head_but_for_the_framing():
     assert body_of(server.requests[1]) == b"one two"  # no trailers behind it
 
 
-def test_chunks_that_the_caller_has_forced_are_given_up():
+def test_forced_chunked_request_is_resent_with_content_length():
     with ScriptedServer.serving(WANTED, OK) as server:
         got = posted(server, b"bytes", headers={"Transfer-Encoding": "chunked"})
     assert got.status == 200
@@ -164,14 +164,14 @@ def test_chunks_that_the_caller_has_forced_are_given_up():
     assert body_of(server.requests[1]) == b"bytes"
 
 
-def test_a_payload_that_is_spent_leaves_the_refusal_as_the_answer():
+def test_consumed_payload_returns_the_411_response():
     with ScriptedServer.serving(WANTED, OK) as server:
         got = posted(server, rows())
     assert (got.status, got.history) == (411, ())
     assert len(server.requests) == 1
 
 
-def test_one_that_was_asked_for_first_is_not_spent():
+def test_payload_held_back_by_expect_continue_is_resent():
     def refuse(peer):
         with server.changed:
             heads.append(peer.read_head())
@@ -187,7 +187,7 @@ def test_one_that_was_asked_for_first_is_not_spent():
     assert field(server.request, "content-length") == "7"
 
 
-def test_P17_one_that_was_kept_as_it_went_is_measured_and_sent():
+def test_P17_payload_spooled_while_sent_is_resent_with_a_length():
     asked = []
 
     def noted():
@@ -203,14 +203,14 @@ def test_P17_one_that_was_kept_as_it_went_is_measured_and_sent():
     assert asked == [b"one ", b"two"]
 
 
-def test_a_second_refusal_is_the_answer():
+def test_second_411_is_returned():
     with ScriptedServer.serving(WANTED) as server:
         got = posted(server, rows)
     assert got.status == 411
     assert len(server.requests) == 2
 
 
-def test_P17_spool_measures_before_the_first_byte_goes():
+def test_P17_spool_option_sends_content_length_at_once():
     with ScriptedServer.serving(OK) as server:
         posted(server, rows(), spool=True)
     assert field(server.request, "content-length") == "7"
@@ -218,7 +218,7 @@ def test_P17_spool_measures_before_the_first_byte_goes():
     assert body_of(server.request) == b"one two"
 
 
-def test_P17_what_fails_while_it_is_spooled_fails_before_a_connection():
+def test_P17_error_while_spooling_is_raised_before_connecting():
     def failing():
         yield b"some"
         raise KeyError("k")

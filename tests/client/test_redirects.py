@@ -81,7 +81,7 @@ METHODS = [
 
 
 @pytest.mark.parametrize(("method", "status", "becomes"), METHODS)
-def test_R16_methods_change_as_browsers_change_them(method, status, becomes):
+def test_R16_method_changes_as_in_browsers(method, status, becomes):
     following = decide(method, status)
     assert following is not None
     assert following.method == becomes
@@ -98,14 +98,14 @@ def test_R16_force_follow_redirect_keeps_the_method(status):
     assert following.payload is not None
 
 
-def test_R16_force_follow_redirect_leaves_303_as_it_is():
+def test_R16_force_follow_redirect_does_not_change_303():
     following = decide("POST", 303, force_follow_redirect=True)
     assert following is not None
     assert (following.method, following.payload) == ("GET", None)
 
 
 @pytest.mark.parametrize("status", [200, 201, 300, 304, 305, 306, 400])
-def test_other_statuses_lead_nowhere(status):
+def test_other_statuses_are_not_followed(status):
     assert decide("GET", status) is None
 
 
@@ -113,7 +113,7 @@ def test_other_statuses_lead_nowhere(status):
     "location",
     ["ftp://a.test/", "mailto:a@b", "http://", "http://a b/", "//:x/", "http://h:99999/"],
 )
-def test_a_place_that_cannot_be_asked_is_an_error_with_the_answer_on_it(location):
+def test_invalid_location_raises_response_error_with_the_status(location):
     with pytest.raises(ResponseError, match="302 Found to an invalid URL") as caught:
         decide("GET", 302, location)
     assert caught.value.status == 302
@@ -127,7 +127,7 @@ def answers_to(url: str, *locations: str) -> Request | None:
     return None if following is None else following[0]
 
 
-def test_a_location_that_is_said_twice_is_one_and_two_are_an_error():
+def test_equal_locations_count_as_one_and_different_ones_raise():
     following = answers_to("http://a.test/", "/b", "/b", "")
     assert str(following.url) == "http://a.test/b"
     with pytest.raises(ResponseError, match="several different Location fields") as caught:
@@ -135,7 +135,7 @@ def test_a_location_that_is_said_twice_is_one_and_two_are_an_error():
     assert caught.value.status == 302
 
 
-def test_an_empty_location_leads_nowhere():
+def test_empty_location_is_not_followed():
     assert answers_to("http://a.test/", "") is None
 
 
@@ -151,19 +151,19 @@ def test_an_empty_location_leads_nowhere():
         ("http://me:pw@a.test/", "http://evil:pw@b.test/", None),
     ],
 )
-def test_a_location_does_not_say_as_whom_to_ask(url, location, user):
+def test_credentials_in_a_location_are_ignored(url, location, user):
     assert answers_to(url, location).url.username == user
 
 
 @pytest.mark.parametrize("location", ["ftp://a/?token=s3cret", "http://h:99999/?token=s3cret"])
-def test_no_secret_of_a_location_is_in_an_error(location):
+def test_secrets_of_a_location_are_not_in_the_error(location):
     with pytest.raises(ResponseError) as caught:
         decide("GET", 302, location)
     assert "token=***" in str(caught.value)
     assert "s3cret" not in "".join(traceback.format_exception(caught.value))
 
 
-def test_https_to_http_is_followed_without_secrets_unless_it_is_forbidden():
+def test_https_to_http_drops_secrets_and_can_be_forbidden():
     following = decide("GET", 302, "http://a.test/", "https://a.test/")
     assert following is not None
     assert "x-mine" not in following.headers
@@ -185,7 +185,7 @@ def test_https_to_http_is_followed_without_secrets_unless_it_is_forbidden():
         ("http://b.a.test/", "http://a.test/x", False),
     ],
 )
-def test_C01_another_origin_is_another_scheme_host_or_port(url, location, stays):
+def test_C01_origin_is_scheme_host_and_port(url, location, stays):
     following = decide("GET", 302, location, url)
     assert following is not None
     assert ("x-mine" in following.headers) == stays
@@ -207,7 +207,7 @@ def test_R15_redirects_are_followed_by_default(client):
             assert server.connections == 1  # what was let go gave its connection back
 
 
-def test_R15_ten_are_followed_and_no_more(client):
+def test_R15_ten_redirects_are_followed_by_default(client):
     with ScriptedServer.serving(*[moved(302)] * 10, OK) as server:
         answer = client.get(server.url())
         assert (answer.body, len(answer.history)) == (b"there", 10)
@@ -222,7 +222,7 @@ def test_R15_ten_are_followed_and_no_more(client):
     assert caught.value.sent == "all"
 
 
-def test_R15_the_limit_is_an_option(client):
+def test_R15_max_follow_redirect_sets_the_limit(client):
     with ScriptedServer.serving(moved(302), OK) as server:
         with pytest.raises(RedirectLimit, match="max_follow_redirect=0"):
             client.get(server.url(), max_follow_redirect=0)
@@ -230,7 +230,7 @@ def test_R15_the_limit_is_an_option(client):
         assert client.get(server.url(), max_follow_redirect=20).body == b"there"
 
 
-def test_R15_a_relative_location_is_read_as_one_and_fragments_stay_with_us(client):
+def test_R15_relative_location_is_resolved_and_fragment_is_kept(client):
     with ScriptedServer.serving(moved(302, "zz"), moved(302, "?q#own"), OK) as server:
         answer = client.get(server.url("/a/b#part"))
         assert [line_of(request) for request in server.requests] == [
@@ -242,7 +242,7 @@ def test_R15_a_relative_location_is_read_as_one_and_fragments_stay_with_us(clien
         assert answer.final_url == server.url("/a/zz?q#own")
 
 
-def test_R15_follow_redirect_false_gives_the_redirect_itself(client):
+def test_R15_follow_redirect_false_returns_the_redirect(client):
     with ScriptedServer.serving(moved(302, "zz"), OK) as server:
         answer = client.get(server.url("/a/b"), follow_redirect=False)
         assert (answer.status, answer.body) == (302, b"moved")
@@ -252,12 +252,12 @@ def test_R15_follow_redirect_false_gives_the_redirect_itself(client):
         assert len(server.requests) == 1
 
 
-def test_a_redirect_without_a_location_is_an_answer(client):
+def test_redirect_without_location_is_returned(client):
     with ScriptedServer.serving(response(b"where?", status="302 Found")) as server:
         assert client.get(server.url()).body == b"where?"
 
 
-def test_S13_post_and_303_becomes_a_get_without_what_describes_a_body(client):
+def test_S13_redirect_303_becomes_get_without_content_headers(client):
     headers = {
         "Content-Language": "de",
         "Content-Encoding": "x-own",
@@ -276,7 +276,7 @@ def test_S13_post_and_303_becomes_a_get_without_what_describes_a_body(client):
 
 
 @pytest.mark.parametrize("status", [307, 308])
-def test_S12_R16_the_payload_goes_again_whole(client, status, tmp_path):
+def test_S12_R16_redirect_resends_the_whole_payload(client, status, tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"0123456789")
     for payload in (b"0123456789", path, [b"01234", b"56789"]):
@@ -288,7 +288,7 @@ def test_S12_R16_the_payload_goes_again_whole(client, status, tmp_path):
         assert line_of(other.request) == "PUT /there HTTP/1.1"
 
 
-def test_P03_a_file_goes_again_from_where_it_stood(client, tmp_path):
+def test_P03_file_is_resent_from_its_original_position(client, tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"x" * 100 + b"the rest")
     with path.open("rb") as file, ScriptedServer.serving(moved(307), OK) as server:
@@ -299,7 +299,7 @@ def test_P03_a_file_goes_again_from_where_it_stood(client, tmp_path):
 
 
 @pytest.mark.parametrize("status", [307, 308])
-def test_S12_what_can_be_sent_once_is_not_sent_to_the_second_host(client, status):
+def test_S12_iterator_payload_is_not_resent_to_the_second_host(client, status):
     def rows() -> Iterator[bytes]:
         yield b"once"
 
@@ -316,7 +316,7 @@ def test_S12_what_can_be_sent_once_is_not_sent_to_the_second_host(client, status
     assert "replay='spool'" in str(error)
 
 
-def test_S12_what_can_be_sent_once_may_become_a_get(client):
+def test_S12_iterator_payload_can_be_redirected_to_get(client):
     with ScriptedServer.serving(moved(302), OK) as server:
         assert client.post(server.url(), iter([b"once"])).body == b"there"
 
@@ -341,7 +341,7 @@ HARMLESS = {
 }
 
 
-def test_C01_only_what_is_known_to_be_harmless_goes_to_another_origin(client):
+def test_C01_only_safe_headers_go_to_another_origin(client):
     with ScriptedServer.serving(OK) as other:
         with ScriptedServer.serving(moved(307, other.url())) as server:
             client.put(server.url(), b"x", {**SECRETS, **HARMLESS})
@@ -350,14 +350,14 @@ def test_C01_only_what_is_known_to_be_harmless_goes_to_another_origin(client):
     assert names == {n.lower() for n in HARMLESS} | {"host", "accept-encoding", "content-length"}
 
 
-def test_C01_all_of_it_stays_at_the_same_origin(client):
+def test_C01_all_headers_are_resent_to_the_same_origin(client):
     with ScriptedServer.serving(moved(307), OK) as server:
         client.put(server.url(), b"x", {**SECRETS, **HARMLESS})
     first, second = server.requests
     assert fields_of(first) == fields_of(second)
 
 
-def test_C01_keep_headers_names_what_else_may_go(client):
+def test_C01_keep_headers_adds_to_the_safe_headers(client):
     with ScriptedServer.serving(OK) as other:
         with ScriptedServer.serving(moved(302, other.url())) as server:
             client.get(server.url(), None, SECRETS, keep_headers=["x-api-key"])
@@ -365,7 +365,7 @@ def test_C01_keep_headers_names_what_else_may_go(client):
     assert field(other.request, "authorization") is None
 
 
-def test_C01_what_stayed_behind_does_not_come_back_with_the_way_back(client):
+def test_C01_dropped_headers_are_not_restored_on_return(client):
     with ScriptedServer.serving(moved(302, "/", "X-First: 1"), OK) as server:
         back = moved(302, server.url("/again"))
         with ScriptedServer.serving(back) as other:
@@ -375,13 +375,13 @@ def test_C01_what_stayed_behind_does_not_come_back_with_the_way_back(client):
     assert all(field(request, "x-api-key") is None for request in server.requests)
 
 
-def test_a_header_that_was_withheld_stays_withheld(client):
+def test_header_removed_with_none_stays_removed(client):
     with ScriptedServer.serving(moved(307), OK) as server:
         client.put(server.url(), b"x", {"Content-Type": None})
     assert [field(request, "content-type") for request in server.requests] == [None, None]
 
 
-def test_a_long_body_of_a_redirect_costs_its_connection_and_nothing_else(client):
+def test_long_redirect_body_is_discarded_with_its_connection(client):
     endless = b"HTTP/1.1 302 Found\r\nLocation: /there\r\nContent-Length: 1000000000\r\n\r\n" + b"x"
 
     def redirecting(peer) -> None:
@@ -397,7 +397,7 @@ def test_a_long_body_of_a_redirect_costs_its_connection_and_nothing_else(client)
         assert client.get(server.url()).body == b"there"
 
 
-def test_a_redirect_while_the_payload_is_under_way_ends_the_sending(client):
+def test_redirect_during_sending_stops_the_payload(client):
     def refuse(peer) -> None:
         peer.read_head()
         peer.send(moved(303))
@@ -413,7 +413,7 @@ def test_a_redirect_while_the_payload_is_under_way_ends_the_sending(client):
         assert head_of(server.wire[1]).startswith(b"GET /there ")
 
 
-def test_what_lay_on_the_way_comes_along_in_a_pickle(client):
+def test_history_is_pickled_with_the_response(client):
     with ScriptedServer.serving(moved(302), OK) as server:
         answer = pickle.loads(pickle.dumps(client.get(server.url())))
     assert [each.status for each in answer.history] == [302]

@@ -61,7 +61,7 @@ def nothing_left(server: ScriptedServer, error: restkit.Error) -> bool:
 # The seeds
 
 
-def test_R01_a_file_goes_with_its_size(client, server, tmp_path):
+def test_R01_file_is_sent_with_content_length(client, server, tmp_path):
     path = tmp_path / "some.file"
     path.write_bytes(b"0123456789\r\n")
     with path.open("rb") as file:
@@ -71,7 +71,7 @@ def test_R01_a_file_goes_with_its_size(client, server, tmp_path):
     )
 
 
-def test_R01_the_seeds_own_call_sends_a_file(server, tmp_path):
+def test_R01_original_call_sends_a_file(server, tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"line\n")
     with path.open() as f:
@@ -81,13 +81,13 @@ def test_R01_the_seeds_own_call_sends_a_file(server, tmp_path):
     assert b"Transfer-Encoding" not in server.request
 
 
-def test_R03_a_list_of_lines_is_a_chunk_each(client, server):
+def test_R03_list_sends_one_chunk_per_line(client, server):
     ask(client, server, payload=["line 1", "line 2"])
     body = b"6\r\nline 1\r\n6\r\nline 2\r\n0\r\n\r\n"
     assert server.request == message(server, "POST", OCTETS, CHUNKED, body=body)
 
 
-def test_S03_a_generator_is_a_chunk_for_each_item(client, server):
+def test_S03_generator_sends_one_chunk_per_item(client, server):
     def items() -> Iterator[bytes]:
         yield b"hello\n"
         yield b"there\n"
@@ -97,13 +97,13 @@ def test_S03_a_generator_is_a_chunk_for_each_item(client, server):
     assert server.request == message(server, "POST", OCTETS, CHUNKED, body=body)
 
 
-def test_S04_an_empty_item_is_not_the_last_chunk(client, server):
+def test_S04_empty_item_does_not_end_the_body(client, server):
     ask(client, server, payload=iter([b"x", b"", b"yy", "", bytearray()]))
     body = b"1\r\nx\r\n2\r\nyy\r\n0\r\n\r\n"
     assert server.request == message(server, "POST", OCTETS, CHUNKED, body=body)
 
 
-def test_S06_an_error_of_the_generator_leaves_its_body_without_an_end(client):
+def test_S06_generator_error_leaves_the_body_unfinished(client):
     def items() -> Iterator[bytes]:
         yield b"abc"
         raise KeyError("abc")
@@ -125,19 +125,19 @@ def test_S06_an_error_of_the_generator_leaves_its_body_without_an_end(client):
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
-def test_R08_no_payload_where_one_is_usual_has_length_0(method, client, server):
+def test_R08_post_without_payload_sends_content_length_zero(method, client, server):
     ask(client, server, method)
     assert server.request == message(server, method, "Content-Length: 0")
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "DELETE", "TRACE", "PROPFIND"])
-def test_R08_no_payload_where_none_is_usual_is_no_length(method, client, server):
+def test_R08_get_without_payload_sends_no_content_length(method, client, server):
     ask(client, server, method)
     assert server.request == message(server, method)
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "GET", "DELETE"])
-def test_R08_empty_text_is_a_payload_of_length_0(method, client, server):
+def test_R08_empty_text_sends_content_length_zero(method, client, server):
     ask(client, server, method, "")
     kind = "Content-Type: text/plain; charset=utf-8"
     assert server.request == message(server, method, kind, "Content-Length: 0")
@@ -145,7 +145,7 @@ def test_R08_empty_text_is_a_payload_of_length_0(method, client, server):
 
 @pytest.mark.parametrize("name", ["payload", "body", "data"])
 @pytest.mark.parametrize("call", ["request", "post"])
-def test_R08_a_payload_has_three_names(call, name, client, server):
+def test_R08_payload_body_and_data_are_aliases(call, name, client, server):
     if call == "request":
         client.request(server.url("/x"), "POST", headers=BARE, **{name: b"abc"})
     else:
@@ -163,13 +163,13 @@ def test_R08_a_payload_has_three_names(call, name, client, server):
         ({"payload": b"a", "body": b"b", "data": b"c", "json": 1}, "payload and body and data"),
     ],
 )
-def test_R08_two_payloads_are_a_type_error(given, names, client, server):
+def test_R08_two_payloads_raise_type_error(given, names, client, server):
     with pytest.raises(TypeError, match=names):
         client.post(server.url(), **given)
     assert server.connections == 0
 
 
-def test_R08_none_by_one_name_leaves_room_for_another(client, server):
+def test_R08_alias_set_to_none_is_ignored(client, server):
     client.post(server.url("/x"), None, BARE, body=None, data=b"abc")
     assert server.request == message(server, "POST", OCTETS, "Content-Length: 3", body=b"abc")
 
@@ -177,7 +177,7 @@ def test_R08_none_by_one_name_leaves_room_for_another(client, server):
 @pytest.mark.parametrize(
     ("value", "text"), [(None, b"null"), ({"ä": [1, ""]}, b'{"\xc3\xa4":[1,""]}')]
 )
-def test_R08_json_is_a_payload_too(value, text, client, server):
+def test_R08_json_is_sent_as_payload(value, text, client, server):
     ask(client, server, json=value)
     fields = ("Content-Type: application/json", f"Content-Length: {len(text)}")
     assert server.request == message(server, "POST", *fields, body=text)
@@ -204,9 +204,7 @@ TWELVE = {
 
 @pytest.mark.parametrize(("name", "value", "field"), SPELLINGS)
 @pytest.mark.parametrize("source", TWELVE)
-def test_R04_the_callers_length_in_any_spelling_is_the_only_one(
-    source, name, value, field, client, server
-):
+def test_R04_given_content_length_is_the_only_one_sent(source, name, value, field, client, server):
     ask(client, server, payload=TWELVE[source](), headers={name: value})
     kind = "Content-Type: text/plain; charset=utf-8" if source == "text" else OCTETS
     assert server.request == message(server, "POST", field, kind, body=b"line 1line 2")
@@ -214,7 +212,7 @@ def test_R04_the_callers_length_in_any_spelling_is_the_only_one(
 
 @pytest.mark.parametrize("payload", [None, b"abc", ["abc"]], ids=repr)
 @pytest.mark.parametrize(("length", "coding"), [(3, "chunked"), ("3", "Chunked"), (0, "gzip")])
-def test_R04_length_and_chunks_together_are_an_error(length, coding, payload, client, server):
+def test_R04_content_length_with_transfer_encoding_raises(length, coding, payload, client, server):
     headers = {"content-length": length, "TRANSFER-encoding": coding}
     with pytest.raises(
         RequestError, match="Content-Length and Transfer-Encoding are both given"
@@ -228,7 +226,7 @@ def test_R04_length_and_chunks_together_are_an_error(length, coding, payload, cl
     "length",
     ["-3", -3, "+3", "3 3", "0x3", "3.0", "1e3", "three", "", "3, 3", "3,", "9" * 20, "²"],
 )
-def test_R04_what_is_no_length_is_an_error(length, payload, client, server):
+def test_R04_invalid_content_length_raises(length, payload, client, server):
     with pytest.raises(
         RequestError, match="Content-Length must be a number of bytes in digits"
     ) as caught:
@@ -236,7 +234,7 @@ def test_R04_what_is_no_length_is_an_error(length, payload, client, server):
     assert nothing_left(server, caught.value)
 
 
-def test_R04_two_lengths_are_an_error_also_when_they_agree(client, server):
+def test_R04_repeated_content_length_raises_even_if_equal(client, server):
     headers = [("Content-Length", 3), ("content-length", "3")]
     with pytest.raises(
         RequestError, match="must be a number of bytes in digits; got '3, 3'"
@@ -246,16 +244,14 @@ def test_R04_two_lengths_are_an_error_also_when_they_agree(client, server):
 
 
 @pytest.mark.parametrize("length", [True, 3.0, ["3"], "٣"], ids=ascii)
-def test_R04_what_is_no_text_of_a_header_is_an_invalid_one(length, client, server):
+def test_R04_content_length_of_a_wrong_type_is_an_invalid_header(length, client, server):
     with pytest.raises(InvalidHeader):
         ask(client, server, payload=b"abc", headers={"Content-Length": length})
     assert server.connections == 0
 
 
 @pytest.mark.parametrize("length", [2, 4, 0, 10**18])
-def test_R04_a_length_that_is_known_to_be_another_is_an_error_at_once(
-    length, client, server, tmp_path
-):
+def test_R04_content_length_other_than_known_length_raises_unsent(length, client, server, tmp_path):
     path = tmp_path / "x"
     path.write_bytes(b"abc")
     with path.open("rb") as file:
@@ -277,7 +273,7 @@ def test_R04_a_length_that_is_known_to_be_another_is_an_error_at_once(
     ],
 )
 @pytest.mark.parametrize("kind", ["a generator", "a list"])
-def test_R04_a_payload_of_another_length_never_completes_a_request(
+def test_R04_payload_of_wrong_length_never_completes_a_request(
     kind, items, length, out, said, client
 ):
     def answer(peer: Peer) -> None:
@@ -299,7 +295,7 @@ def test_R04_a_payload_of_another_length_never_completes_a_request(
         assert server.connections == 2
 
 
-def test_R04_no_payload_may_be_declared_as_one_of_length_0(client, server):
+def test_R04_content_length_zero_is_allowed_without_payload(client, server):
     for method in ("POST", "GET", "DELETE"):
         ask(client, server, method, headers={"content-length": 0})
     assert server.requests == [
@@ -307,13 +303,13 @@ def test_R04_no_payload_may_be_declared_as_one_of_length_0(client, server):
     ]
 
 
-def test_R04_no_payload_is_not_one_of_another_length(client, server):
+def test_R04_content_length_above_zero_without_payload_raises(client, server):
     with pytest.raises(PayloadLengthError, match="is 3, and there is no payload") as caught:
         ask(client, server, headers={"Content-Length": 3})
     assert nothing_left(server, caught.value)
 
 
-def test_R04_a_generator_of_nothing_may_be_declared_as_length_0(client, server):
+def test_R04_content_length_zero_is_allowed_for_empty_generator(client, server):
     ask(client, server, payload=iter([b"", b""]), headers={"Content-Length": 0})
     ask(client, server, payload=b"next")
     first, second = server.requests
@@ -333,7 +329,7 @@ def test_R04_a_generator_of_nothing_may_be_declared_as_length_0(client, server):
         ("TRANSFER-ENCODING", b" chunked ", "TRANSFER-ENCODING: chunked"),
     ],
 )
-def test_P11_chunks_are_forced_by_the_callers_header(name, value, field, client, server, tmp_path):
+def test_P11_transfer_encoding_header_forces_chunked(name, value, field, client, server, tmp_path):
     path = tmp_path / "x"
     path.write_bytes(b"abc")
     with path.open("rb") as file:
@@ -344,17 +340,17 @@ def test_P11_chunks_are_forced_by_the_callers_header(name, value, field, client,
 
 
 @pytest.mark.parametrize("payload", [b"", [], bytearray()], ids=repr)
-def test_P11_nothing_in_chunks_is_the_last_one(payload, client, server):
+def test_P11_empty_payload_chunked_sends_only_the_last_chunk(payload, client, server):
     ask(client, server, payload=payload, headers={"Transfer-Encoding": "chunked"})
     assert server.request == message(server, "POST", CHUNKED, OCTETS, body=LAST_CHUNK)
 
 
-def test_P11_no_payload_in_chunks_is_the_last_one(client, server):
+def test_P11_no_payload_chunked_sends_only_the_last_chunk(client, server):
     ask(client, server, headers={"Transfer-Encoding": "chunked"})
     assert server.request == message(server, "POST", CHUNKED, body=LAST_CHUNK)
 
 
-def test_P11_a_big_file_goes_in_chunks_when_they_are_asked_for(client, server, tmp_path):
+def test_P11_big_file_can_be_sent_chunked(client, server, tmp_path):
     path = tmp_path / "x"
     path.write_bytes(data := bytes(range(251)) * 3000)
     ask(client, server, payload=path, headers={"Transfer-Encoding": "chunked"})
@@ -367,13 +363,13 @@ def test_P11_a_big_file_goes_in_chunks_when_they_are_asked_for(client, server, t
 @pytest.mark.parametrize(
     "coding", ["gzip", "gzip, chunked", "chunked, gzip", "identity", "", "chunked;q=1", "chunk"]
 )
-def test_P11_another_transfer_coding_is_an_error(coding, payload, client, server):
+def test_P11_transfer_encoding_other_than_chunked_raises(coding, payload, client, server):
     with pytest.raises(RequestError, match="Transfer-Encoding must be chunked") as caught:
         ask(client, server, payload=payload, headers={"Transfer-Encoding": coding})
     assert nothing_left(server, caught.value)
 
 
-def test_P11_chunked_twice_is_an_error(client, server):
+def test_P11_chunked_twice_raises(client, server):
     headers = [("Transfer-Encoding", "chunked"), ("transfer-encoding", "chunked")]
     with pytest.raises(RequestError, match="'chunked, chunked'") as caught:
         ask(client, server, payload=b"abc", headers=headers)
@@ -392,7 +388,7 @@ class Odd(Payload):
 
 @pytest.mark.parametrize("length", [-1, 3.0, True, "3"])
 @pytest.mark.parametrize("headers", [{}, {"Content-Length": 3}, {"Transfer-Encoding": "chunked"}])
-def test_a_payload_whose_length_is_no_number_of_bytes_is_an_error(headers, length, client, server):
+def test_payload_with_invalid_length_raises(headers, length, client, server):
     reason = f"of a Odd must be an int of 0 or more, or None; got {length!r}"
     with pytest.raises(PayloadError, match=reason) as caught:
         ask(client, server, payload=Odd(length), headers=headers)
@@ -402,7 +398,7 @@ def test_a_payload_whose_length_is_no_number_of_bytes_is_an_error(headers, lengt
 # Methods
 
 
-def test_a_known_method_goes_in_capitals(client, server):
+def test_known_method_is_uppercased(client, server):
     ask(client, server, "post")
     assert server.request == message(server, "POST", "Content-Length: 0")
 
@@ -418,7 +414,7 @@ class Word(str, Enum):
 
 
 @pytest.mark.parametrize("method", [Word.GET, Word.PURGE, Word.LOW])
-def test_a_method_or_a_name_that_is_a_member_of_an_enum_goes_as_what_it_holds(method):
+def test_enum_method_and_header_name_are_sent_as_their_value(method):
     with ScriptedServer.serving(response()) as server, restkit.Client() as client:
         client.request(server.url(), method, headers={Word.AGENT: "mine"})
     word = method.value.upper()
@@ -427,14 +423,14 @@ def test_a_method_or_a_name_that_is_a_member_of_an_enum_goes_as_what_it_holds(me
 
 
 @pytest.mark.parametrize("method", [None, b"GET", 1, ["GET"], "", "G T"])
-def test_what_is_no_method_is_an_error(method, client, server):
+def test_invalid_method_raises(method, client, server):
     with pytest.raises(RequestError, match="the method must be a word") as caught:
         client.request(server.url(), method)
     assert (caught.value.sent, server.connections) == ("nothing", 0)
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE", "OPTIONS", "PROPFIND", "x-own"])
-def test_P12_any_method_may_have_a_payload(method, client):
+def test_P12_any_method_can_have_a_payload(method, client):
     with ScriptedServer.serving(response()) as server:
         ask(client, server, method, b"abc")
         ask(client, server, method, iter([b"abc"]))
@@ -460,13 +456,13 @@ def test_P12_any_method_may_have_a_payload(method, client):
         (None, {"content-length": 0}),
     ],
 )
-def test_P12_a_method_that_has_no_payload_gets_none(method, payload, headers, client, server):
+def test_P12_payload_with_trace_or_connect_raises(method, payload, headers, client, server):
     with pytest.raises(RequestError, match=f"a {method} request cannot have a payload") as caught:
         ask(client, server, method, payload, headers)
     assert nothing_left(server, caught.value)
 
 
-def test_P12_connect_names_its_target_and_nothing_more(client, server):
+def test_P12_connect_sends_only_its_target_and_host(client, server):
     with client.request(server.url("/example.com:443"), "CONNECT", headers=BARE) as answer:
         assert answer.status == 200
     assert server.request == b"CONNECT example.com:443 HTTP/1.1\r\nHost: example.com:443\r\n\r\n"
@@ -475,7 +471,7 @@ def test_P12_connect_names_its_target_and_nothing_more(client, server):
 # The fields of a head
 
 
-def test_fields_are_in_order_the_clients_the_callers_the_payloads(client):
+def test_header_order_is_client_then_call_then_payload(client):
     headers = [("X-One", "1"), ("x-two", "é"), ("X-One", 11), ("x-three", b"\xff")]
     with ScriptedServer(go_on) as server:
         client.post(server.url("/x"), ["abc"], headers, expect_continue=True)
@@ -503,25 +499,25 @@ GIVEN = {
 
 
 @pytest.mark.parametrize("kind", GIVEN)
-def test_fields_come_in_any_collection(kind, client, server):
+def test_headers_can_be_any_collection(kind, client, server):
     client.get(server.url(), headers=GIVEN[kind]())
     assert fields_of(server.request)[-2:] == [("x-a", "1"), ("x-b", "2")]
 
 
 @pytest.mark.parametrize("name", ["Host", "host", "HOST"])
-def test_the_callers_host_is_the_only_one(name, client, server):
+def test_given_host_is_the_only_one_sent(name, client, server):
     client.get(server.url("/x"), headers=[*BARE, ("X-A", "1"), (name, "other.example:8080")])
     expected = f"GET /x HTTP/1.1\r\nX-A: 1\r\n{name}: other.example:8080\r\n\r\n"
     assert server.request == expected.encode()
 
 
 @pytest.mark.parametrize("name", ["User-Agent", "user-agent"])
-def test_the_callers_field_takes_the_place_of_a_default(name, client, server):
+def test_given_header_replaces_a_default(name, client, server):
     client.get(server.url(), headers={name: "mine", "ACCEPT-encoding": "br"})
     assert fields_of(server.request)[1:] == [("user-agent", "mine"), ("accept-encoding", "br")]
 
 
-def test_none_takes_a_default_away_for_one_call(client, server):
+def test_header_none_removes_a_default_for_one_call(client, server):
     client.get(server.url(), headers={"user-agent": None, "ACCEPT-ENCODING": None, "X-A": None})
     client.get(server.url(), headers=[("user-agent", None), ("User-Agent", "mine")])
     client.get(server.url())
@@ -534,13 +530,13 @@ def test_none_takes_a_default_away_for_one_call(client, server):
     ]
 
 
-def test_none_leaves_host_where_a_request_must_have_one(client, server):
+def test_host_none_does_not_remove_host(client, server):
     client.get(server.url("/x"), headers=[*BARE, ("Host", None)])
     assert server.request == message(server, "GET")
 
 
 @pytest.mark.parametrize("name", ["Content-Type", "content-type"])
-def test_the_callers_content_type_wins(name, client, server, tmp_path):
+def test_given_content_type_overrides_the_payload(name, client, server, tmp_path):
     path = tmp_path / "x.json"
     path.write_bytes(b"abc")
     for payload in (b"abc", "abc", path):
@@ -550,13 +546,13 @@ def test_the_callers_content_type_wins(name, client, server, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["Range", "range"])
-def test_a_range_is_asked_for_of_the_bytes_as_they_are(name, client, server):
+def test_range_request_sends_accept_encoding_identity(name, client, server):
     client.get(server.url(), headers={name: "bytes=1-"})
     fields = dict(fields_of(server.request))
     assert (fields["range"], fields["accept-encoding"]) == ("bytes=1-", "identity")
 
 
-def test_a_range_leaves_the_callers_own_accept_encoding(client, server):
+def test_range_request_keeps_given_accept_encoding(client, server):
     client.get(server.url(), headers={"Range": "bytes=1-", "accept-encoding": "gzip"})
     client.get(server.url(), headers={"accept-encoding": None, "Range": "bytes=1-"})
     first, second = map(dict, map(fields_of, server.requests))
@@ -569,7 +565,7 @@ def test_a_range_leaves_the_callers_own_accept_encoding(client, server):
 
 @pytest.mark.parametrize("name", ["Expect", "expect"])
 @pytest.mark.parametrize("asked", [False, True], ids=["", "and by the option"])
-def test_the_callers_expectation_stands_where_it_was_given(name, asked, client):
+def test_given_expect_header_keeps_its_position(name, asked, client):
     with ScriptedServer(go_on) as server:
         headers = [(name, "100-continue"), ("X-A", "1")]
         ask(client, server, payload=b"abc", headers=headers, expect_continue=asked)
@@ -579,7 +575,7 @@ def test_the_callers_expectation_stands_where_it_was_given(name, asked, client):
 
 @pytest.mark.parametrize("payload", [None, b"", [], ""], ids=repr)
 @pytest.mark.parametrize("headers", [{}, {"expect": "100-continue"}], ids=["", "by the header"])
-def test_nothing_is_asked_for_where_nothing_is_to_be_sent(payload, headers, client, server):
+def test_empty_payload_sends_no_expect(payload, headers, client, server):
     ask(client, server, payload=payload, headers=headers, expect_continue=True)
     assert "expect" not in dict(fields_of(server.request))
     assert b"\r\nContent-Length: 0\r\n" in server.request

@@ -70,27 +70,27 @@ def told(value: str) -> float | None:
 @pytest.mark.parametrize(
     ("value", "seconds"), [("0", 0), ("1", 1), ("120", 120), (" 7 ", 7), ("007", 7)]
 )
-def test_C03_seconds_are_seconds(value, seconds):
+def test_C03_retry_after_in_seconds_is_parsed(value, seconds):
     assert told(value) == seconds
 
 
 @pytest.mark.parametrize("value", ["", "soon", "-1", "1.5", "1, 2", "+3", "1e3", "0x1f"])
-def test_C03_what_is_neither_seconds_nor_a_date_says_nothing(value):
+def test_C03_invalid_retry_after_is_ignored(value):
     assert told(value) is None
 
 
-def test_C03_no_header_says_nothing():
+def test_C03_missing_retry_after_is_none():
     assert retry_after_seconds(Headers()) is None
 
 
 @pytest.mark.parametrize(
     "date", ["Sun, 06 Nov 10000 08:49:37 GMT", "-1 Nov GMT 1.2.3 +9999999999", "06 Nov 0 08:49:37"]
 )
-def test_C03_a_date_that_no_calendar_has_says_nothing(date):
+def test_C03_impossible_date_is_ignored(date):
     assert told(date) in (None, 0.0)
 
 
-def test_C03_no_number_is_too_large():
+def test_C03_huge_number_is_infinity():
     assert told("9" * 5000) == float("inf")
 
 
@@ -105,23 +105,23 @@ def test_C03_no_number_is_too_large():
         "Fri, 31 Dec 9999 23:59:59 -0000",
     ],
 )
-def test_C03_dates_are_read_in_each_of_their_forms(date, monkeypatch):
+def test_C03_every_http_date_format_is_parsed(date, monkeypatch):
     monkeypatch.setattr(time, "time", lambda: 784111777.0 - 90)
     far = 253402300799.0 - 784111777.0 if "9999" in date else 0.0
     assert told(date) == far + 90
 
 
-def test_C03_a_date_that_has_gone_by_is_now():
+def test_C03_past_date_is_zero_seconds():
     assert told("Sun, 06 Nov 1994 08:49:37 GMT") == 0.0
 
 
 @given(st.integers(0, 10**9))
-def test_C03_every_number_of_seconds_is_read(seconds):
+def test_C03_any_number_of_seconds_is_parsed(seconds):
     assert told(str(seconds)) == seconds
 
 
 @given(st.integers(0, 250_000_000_000))
-def test_C03_every_date_is_read(moment):
+def test_C03_any_date_is_parsed(moment):
     now = time.time()
     seconds = told(email.utils.formatdate(moment, usegmt=True))
     assert seconds is not None
@@ -140,7 +140,7 @@ DATE_LIKE = st.lists(
 
 
 @given(st.one_of(st.text(LATIN_1), DATE_LIKE))
-def test_C03_no_text_is_more_than_unreadable(value):
+def test_C03_no_text_makes_the_parser_raise(value):
     seconds = told(value)
     assert seconds is None or seconds >= 0
 
@@ -148,7 +148,7 @@ def test_C03_no_text_is_more_than_unreadable(value):
 # What retries= takes
 
 
-def test_C09_a_number_is_how_often_to_try_again():
+def test_C09_number_is_the_count_of_retries():
     assert as_retries(None) is None
     assert as_retries(3) == RetryPolicy(3)
     assert as_retries(0) == RetryPolicy(0)
@@ -157,12 +157,12 @@ def test_C09_a_number_is_how_often_to_try_again():
 
 
 @pytest.mark.parametrize("value", [-1, True, 2.5, "3", (1, 2), urllib3.Timeout(3), Retry])
-def test_C09_anything_else_is_an_error_that_says_what_is_wanted(value):
+def test_C09_invalid_retries_raises_naming_valid_types(value):
     with pytest.raises(RequestError, match="retries must be urllib3's Retry, a number of retries"):
         as_retries(value)
 
 
-def test_C09_of_a_retry_all_that_counts_is_taken():
+def test_C09_retry_is_converted_with_all_settings():
     given = Retry(
         total=7,
         connect=1,
@@ -193,7 +193,7 @@ def test_C09_of_a_retry_all_that_counts_is_taken():
     )
 
 
-def test_C09_the_counts_of_a_retry_may_be_none_or_false():
+def test_C09_retry_counts_can_be_none_or_false():
     taken = as_retries(Retry(total=None, connect=False, read=None, allowed_methods=None))
     assert taken is not None
     assert taken[:5] == (None, 0, None, None, None)
@@ -201,14 +201,14 @@ def test_C09_the_counts_of_a_retry_may_be_none_or_false():
     assert as_retries(Retry(False)) == as_retries(Retry(0))
 
 
-def test_C09_the_methods_of_a_retry_are_those_that_urllib3_would_try_again():
+def test_C09_default_methods_are_those_of_urllib3():
     taken = as_retries(Retry())
     assert taken is not None
     assert taken.methods == Retry.DEFAULT_ALLOWED_METHODS == RetryPolicy(0).methods
     assert taken.retry_after_statuses == RetryPolicy(0).retry_after_statuses
 
 
-def test_C09_a_subclass_is_read_like_any_other():
+def test_C09_subclass_of_retry_is_converted():
     class Ours(Retry):
         RETRY_AFTER_STATUS_CODES = frozenset((420,))
 
@@ -227,13 +227,13 @@ def test_C09_a_subclass_is_read_like_any_other():
         ({"redirect": 1, "raise_on_status": False}, "redirect, raise_on_status of"),
     ],
 )
-def test_C09_what_is_not_looked_at_has_a_warning(given, named):
+def test_C09_ignored_retry_settings_give_a_warning(given, named):
     with pytest.warns(UserWarning, match=named) as caught:
         as_retries(Retry(3, **given))
     assert len(caught) == 1
 
 
-def test_C09_a_retry_that_says_nothing_of_redirects_has_none():
+def test_C09_retry_without_ignored_settings_gives_no_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for plain in (Retry(), Retry(3, status_forcelist=[500]), Retry(False)):
@@ -279,7 +279,7 @@ CERTIFICATE = ssl.SSLCertVerificationError(1, "certificate has expired")
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PATCH", "X-MINE"])
-def test_no_connection_is_tried_again_for_any_method(method):
+def test_failed_connection_is_retried_for_any_method(method):
     assert again(failed(ConnectError, REFUSED), method)
     assert again(failed(ConnectError, REFUSED), method, b"payload")
     assert again(failed(ConnectError, REFUSED), method, iter([b"not yet asked for"]))
@@ -304,7 +304,7 @@ MENDABLE = {
 
 @pytest.mark.parametrize("retries", [None, ANY], ids=["by itself", "asked"])
 @pytest.mark.parametrize("what", MENDABLE)
-def test_what_another_try_cannot_mend_is_not_tried_again(what, retries):
+def test_permanent_errors_are_not_retried(what, retries):
     kind, cause, mendable = MENDABLE[what]
     assert again(failed(kind, cause, sent="nothing"), retries=retries) is mendable
 
@@ -323,7 +323,7 @@ def test_what_another_try_cannot_mend_is_not_tried_again(what, retries):
         ("X-MINE", False),
     ],
 )
-def test_C04_a_lost_connection_is_tried_again_where_nothing_is_done_twice(method, idempotent):
+def test_C04_lost_connection_is_retried_for_idempotent_methods(method, idempotent):
     lost = failed(TransportError, RESET)
     assert again(lost, method) is idempotent
     assert again(lost, method, retry_unsafe=True)
@@ -334,19 +334,19 @@ def test_C04_a_lost_connection_is_tried_again_where_nothing_is_done_twice(method
 
 
 @pytest.mark.parametrize("options", [{}, {"retry_unsafe": True}, {"retries": ANY}])
-def test_a_payload_that_is_spent_is_never_tried_again(options):
+def test_consumed_payload_is_never_retried(options):
     for error in (failed(TransportError, RESET), failed(ConnectError, REFUSED)):
         assert not again(error, "PUT", spent(), **options)
         assert again(error, "PUT", b"whole", **options)
 
 
 @pytest.mark.parametrize("kind", [ConnectTimeout, IdleTimeout, TotalTimeout])
-def test_C09_timeouts_are_not_tried_again_by_themselves(kind):
+def test_C09_timeouts_are_not_retried_by_default(kind):
     assert not again(failed(kind))
     assert not again(failed(kind), retry_unsafe=True)
 
 
-def test_C09_a_retry_asks_for_timeouts_by_the_names_of_its_counts():
+def test_C09_connect_and_read_counts_enable_timeout_retries():
     assert again(failed(ConnectTimeout), retries=RetryPolicy(3))
     assert not again(failed(ConnectTimeout), retries=RetryPolicy(3, connect=0))
     assert not again(failed(IdleTimeout), retries=RetryPolicy(3))
@@ -355,7 +355,7 @@ def test_C09_a_retry_asks_for_timeouts_by_the_names_of_its_counts():
     assert not again(failed(TotalTimeout), retries=RetryPolicy(3, read=3))
 
 
-def test_what_began_as_an_answer_is_tried_again_only_where_a_retry_asks():
+def test_started_response_is_retried_only_with_a_retry_policy():
     for error in (
         failed(TransportError, RESET, response_started=True),
         failed(UnexpectedEOF),
@@ -367,13 +367,13 @@ def test_what_began_as_an_answer_is_tried_again_only_where_a_retry_asks():
         assert not again(error, retries=RetryPolicy(3, read=0))
 
 
-def test_a_peer_that_answered_has_had_its_say():
+def test_error_with_a_response_is_not_retried():
     request = request_of()
     late = failed(TransportError, RESET, response=HttpResponse.made(request, 200))
     assert counter().delay_after_error(request, late) is None
 
 
-def test_what_broke_in_the_payloads_own_source_is_no_failure_of_this_request():
+def test_error_from_the_payload_source_is_not_retried():
     assert not again(failed(TransportError, RESET, out_of_payload=True), "PUT", b"x")
     assert not again(failed(UnexpectedEOF, out_of_payload=True), "PUT", b"x", retries=ANY)
 
@@ -392,7 +392,7 @@ def counted(settings: Settings, *errors: Error) -> int:
 
 
 @given(st.integers(1, 8))
-def test_max_tries_counts_the_first_one(most):
+def test_max_tries_includes_the_first_attempt(most):
     settings = Settings(max_tries=most)
     assert counted(settings, *[failed(ConnectError, REFUSED)] * 10) == most - 1
     mixed = [failed(ConnectError, REFUSED), failed(TransportError, RESET)] * 5
@@ -412,7 +412,7 @@ KINDS = {
     limits=st.fixed_dictionaries(dict.fromkeys(KINDS, LIMIT)),
     happens=st.lists(st.sampled_from(sorted(KINDS)), max_size=12),
 )
-def test_C09_the_counts_of_a_retry_are_counted_as_urllib3_counts_them(total, limits, happens):
+def test_C09_retry_counts_match_urllib3(total, limits, happens):
     theirs = {
         "connect": urllib3.exceptions.ConnectTimeoutError(),
         "read": urllib3.exceptions.ProtocolError(),
@@ -440,9 +440,7 @@ def test_C09_the_counts_of_a_retry_are_counted_as_urllib3_counts_them(total, lim
     header=st.booleans(),
     respect=st.booleans(),
 )
-def test_C09_statuses_are_tried_again_as_urllib3_would(
-    total, status, code, method, methods, header, respect
-):
+def test_C09_status_retries_match_urllib3(total, status, code, method, methods, header, respect):
     retry = Retry(
         total,
         status=status,
@@ -467,13 +465,13 @@ def test_C09_statuses_are_tried_again_as_urllib3_would(
     assert ours == expected
 
 
-def test_without_a_retry_no_status_is_tried_again():
+def test_statuses_are_not_retried_by_default():
     request = request_of()
     answer = HttpResponse.made(request, 503, {"Retry-After": "0"})
     assert counter().delay_after_status(request, answer) is None
 
 
-def test_a_number_waits_out_what_retry_after_says():
+def test_number_of_retries_applies_to_retry_after():
     request = request_of()
     tries = counter(retries=as_retries(2))
     busy = HttpResponse.made(request, 503, {"Retry-After": "4"})
@@ -499,14 +497,14 @@ def waits(settings: Settings, count: int) -> list[float]:
     most=st.floats(0, 1000),
     count=st.integers(1, 80),
 )
-def test_waits_grow_by_two_with_a_quarter_of_jitter_up_to_max_wait(wait, most, count):
+def test_waits_double_with_jitter_up_to_max_wait(wait, most, count):
     found = waits(Settings(max_tries=100, wait_tries=wait, max_wait=most), count)
     for number, seconds in enumerate(found):
         plain = wait * 2.0**number
         assert min(plain * 0.749, most) <= seconds <= min(plain * 1.251, most)
 
 
-def test_no_two_clients_wait_in_step():
+def test_waits_differ_between_clients():
     assert len({waits(Settings(), 1)[0] for _ in range(20)}) > 1
     assert 0.2 < waits(Settings(), 1)[0] < 0.4
 
@@ -514,7 +512,7 @@ def test_no_two_clients_wait_in_step():
 @given(
     factor=st.floats(0, 10), most=st.floats(0, 200), jitter=st.floats(0, 3), count=st.integers(1, 9)
 )
-def test_C09_a_retry_waits_as_urllib3_waits(factor, most, jitter, count):
+def test_C09_retry_waits_match_urllib3(factor, most, jitter, count):
     retry = Retry(10, backoff_factor=factor, backoff_max=most, backoff_jitter=jitter)
     found = waits(Settings(retries=as_retries(retry)), count)
     calm = Retry(10, backoff_factor=factor, backoff_max=most)
@@ -532,21 +530,21 @@ def test_C03_retry_after_is_obeyed_up_to_max_wait(seconds, most):
     assert pause == (seconds if seconds <= most else None)
 
 
-def test_C03_retry_after_that_cannot_be_read_waits_as_if_there_were_none():
+def test_C03_invalid_retry_after_uses_the_backoff():
     request = request_of()
     tries = counter(retries=ANY._replace(backoff_factor=1.0))
     answer = HttpResponse.made(request, 503, {"Retry-After": "soon"})
     assert [tries.delay_after_status(request, answer) for _ in range(3)] == [0.0, 2.0, 4.0]
 
 
-def test_C09_a_retry_may_pass_over_retry_after():
+def test_C09_retry_can_ignore_retry_after():
     retries = ANY._replace(respect_retry_after=False, backoff_factor=0.0)
     request = request_of()
     answer = HttpResponse.made(request, 503, {"Retry-After": "1000"})
     assert counter(retries=retries).delay_after_status(request, answer) == 0.0
 
 
-def test_C09_a_retry_may_bound_retry_after_by_itself():
+def test_C09_retry_can_limit_retry_after():
     request = request_of()
     answer = HttpResponse.made(request, 503, {"Retry-After": "1000"})
     assert (
@@ -585,7 +583,7 @@ ROWS = [b"one ", b"two ", b"three"]
 BODY = b"one two three"
 
 
-def test_a_connection_that_is_refused_is_tried_three_times_altogether(client):
+def test_refused_connection_is_tried_three_times(client):
     with refusing() as port, pytest.raises(ConnectError, match="refused") as caught:
         client.get(f"http://127.0.0.1:{port}/")
     assert [type(each) for each in caught.value.history] == [ConnectError, ConnectError]
@@ -593,7 +591,7 @@ def test_a_connection_that_is_refused_is_tried_three_times_altogether(client):
 
 
 @pytest.mark.parametrize("payload", [b"bytes", iter([b"by", b"tes"])], ids=["bytes", "iterator"])
-def test_a_post_is_sent_when_there_is_a_connection_after_all(payload, client):
+def test_post_is_sent_when_the_second_connection_succeeds(payload, client):
     asked = []
 
     def allowed(address: object) -> bool:
@@ -624,7 +622,7 @@ def test_a_post_is_sent_when_there_is_a_connection_after_all(payload, client):
     assert payload_of(bytes(came)) == b"bytes"
 
 
-def test_W10_a_get_is_tried_again_after_a_drop_and_the_history_says_so(client):
+def test_W10_dropped_get_is_retried_and_listed_in_history(client):
     with ScriptedServer(drop, drop, serve) as server:
         got = client.get(server.url())
     assert got.body == b"ok"
@@ -633,7 +631,7 @@ def test_W10_a_get_is_tried_again_after_a_drop_and_the_history_says_so(client):
     assert len(server.requests) == 3
 
 
-def test_W10_a_get_that_is_dropped_each_time_raises_the_last_error(client):
+def test_W10_get_dropped_every_time_raises_the_last_error(client):
     with ScriptedServer(drop) as server, pytest.raises(TransportError) as caught:
         client.get(server.url())
     assert len(server.requests) == 3
@@ -641,20 +639,20 @@ def test_W10_a_get_that_is_dropped_each_time_raises_the_last_error(client):
     assert caught.value not in caught.value.history
 
 
-def test_W10_a_post_that_is_dropped_is_raised_and_not_sent_again(client):
+def test_W10_dropped_post_raises_and_is_not_resent(client):
     with ScriptedServer(drop) as server, pytest.raises(TransportError) as caught:
         client.post(server.url(), b"once")
     assert len(server.requests) == 1
     assert (caught.value.sent, caught.value.history) == ("all", ())
 
 
-def test_max_tries_of_one_is_one_try(client):
+def test_max_tries_of_one_makes_one_attempt(client):
     with ScriptedServer(drop) as server, pytest.raises(TransportError):
         client.get(server.url(), max_tries=1)
     assert len(server.requests) == 1
 
 
-def test_each_try_is_the_whole_payload(client):
+def test_each_attempt_sends_the_whole_payload(client):
     def refuse_half_way(peer: Peer) -> None:
         peer.read_until(b"\r\n\r\n")
         peer.reset()
@@ -666,7 +664,7 @@ def test_each_try_is_the_whole_payload(client):
     assert [body_of(each) == big for each in server.requests] == [True, True]
 
 
-def test_C04_a_post_on_a_rested_connection_is_raised_by_default(client):
+def test_C04_dropped_post_on_idle_connection_raises_by_default(client):
     with ScriptedServer(drop_the_second, serve) as server:
         client.get(server.url())
         with pytest.raises(TransportError) as caught:
@@ -675,7 +673,7 @@ def test_C04_a_post_on_a_rested_connection_is_raised_by_default(client):
     assert len(server.requests) == 2
 
 
-def test_C04_with_retry_unsafe_it_is_sent_again(client):
+def test_C04_retry_unsafe_resends_post_after_idle_connection_drop(client):
     with ScriptedServer(drop_the_second, serve) as server:
         client.get(server.url())
         got = client.post(server.url(), b"twice", retry_unsafe=True)
@@ -683,28 +681,28 @@ def test_C04_with_retry_unsafe_it_is_sent_again(client):
     assert [body_of(each) for each in server.requests] == [b"", b"twice", b"twice"]
 
 
-def test_C04_with_retry_unsafe_a_fresh_connection_that_drops_counts_as_a_try(client):
+def test_C04_retry_unsafe_resends_post_after_new_connection_drop(client):
     with ScriptedServer(drop, serve) as server:
         got = client.post(server.url(), b"twice", retry_unsafe=True)
     assert [type(each) for each in got.history] == [TransportError]
     assert [body_of(each) for each in server.requests] == [b"twice", b"twice"]
 
 
-def test_C04_what_can_be_sent_once_is_raised_even_so(client):
+def test_C04_retry_unsafe_does_not_resend_an_iterator(client):
     with ScriptedServer(drop, serve) as server, pytest.raises(TransportError) as caught:
         client.post(server.url(), iter(ROWS), retry_unsafe=True)
     assert caught.value.history == ()
     assert len(server.requests) == 1
 
 
-def test_P17_kept_as_it_goes_an_iterator_is_tried_again(client):
+def test_P17_spooled_iterator_is_retried(client):
     with ScriptedServer(drop, serve) as server:
         got = client.put(server.url(), iter(ROWS), replay="spool")
     assert [type(each) for each in got.history] == [TransportError]
     assert [payload_of(each) for each in server.requests] == [BODY, BODY]
 
 
-def test_P17_a_try_that_broke_half_way_goes_on_with_the_source(client):
+def test_P17_retry_after_partial_sending_reads_the_source_once(client):
     cut = threading.Event()
     asked = []
 
@@ -727,7 +725,7 @@ def test_P17_a_try_that_broke_half_way_goes_on_with_the_source(client):
     assert asked == ROWS
 
 
-def test_P17_kept_as_it_goes_it_follows_a_redirect_that_keeps_the_method(client):
+def test_P17_spooled_iterator_follows_a_307_redirect(client):
     moved = response(b"", "Location: /there", status="307 Temporary Redirect")
     with ScriptedServer.serving(moved, OK) as server:
         got = client.post(server.url(), iter(ROWS), replay="spool")
@@ -738,7 +736,7 @@ def test_P17_kept_as_it_goes_it_follows_a_redirect_that_keeps_the_method(client)
 @pytest.mark.parametrize(
     "answer", [BUSY, response(b"", "Location: /x", status="308 Moved")], ids=["503", "308"]
 )
-def test_P17_without_it_a_second_attempt_sends_nothing(answer, client):
+def test_P17_iterator_without_spool_is_not_resent(answer, client):
     with ScriptedServer.serving(answer, OK) as server:
         with pytest.raises(PayloadNotReplayable, match="replay='spool'") as caught:
             client.post(server.url(), iter(ROWS), retries=ANY)
@@ -746,13 +744,13 @@ def test_P17_without_it_a_second_attempt_sends_nothing(answer, client):
     assert len(server.requests) == 1
 
 
-def test_P17_a_file_without_a_name_is_gone_after_the_call(client):
+def test_P17_payload_above_spool_size_is_retried(client):
     with ScriptedServer(drop, serve) as server:
         client.put(server.url(), iter([b"x" * 1000] * 10), replay="spool", spool_size=100)
     assert [len(payload_of(each)) for each in server.requests] == [10_000, 10_000]
 
 
-def test_C09_a_retry_tries_again_by_status_and_keeps_the_answers(client):
+def test_C09_status_retries_keep_responses_in_history(client):
     retry = Retry(5, status_forcelist=[503], allowed_methods=None)
     with ScriptedServer.serving(BUSY, BUSY, OK) as server:
         got = client.post(server.url(), b"payload", retries=retry)
@@ -762,7 +760,7 @@ def test_C09_a_retry_tries_again_by_status_and_keeps_the_answers(client):
     assert server.connections == 1
 
 
-def test_C09_a_retry_that_is_used_up_leaves_the_last_answer(client):
+def test_C09_exhausted_retries_return_the_last_response(client):
     with ScriptedServer.serving(BUSY) as server:
         got = client.get(server.url(), retries=Retry(2, status_forcelist=[503]))
         assert (got.status, got.body) == (503, b"busy")
@@ -770,7 +768,7 @@ def test_C09_a_retry_that_is_used_up_leaves_the_last_answer(client):
     assert len(server.requests) == 3
 
 
-def test_C09_the_allow_list_decides_about_methods(client):
+def test_C09_allowed_methods_decide_which_methods_retry(client):
     with ScriptedServer.serving(BUSY) as server:
         got = client.post(server.url(), b"x", retries=Retry(2, status_forcelist=[503]))
         assert (got.status, got.history) == (503, ())
@@ -793,20 +791,20 @@ def test_C09_the_allow_list_decides_about_methods(client):
     ],
     ids=repr,
 )
-def test_C09_its_counts_rule_instead_of_max_tries(retry, sent, client):
+def test_C09_retry_counts_override_max_tries(retry, sent, client):
     with ScriptedServer(drop) as server, pytest.raises(TransportError):
         client.get(server.url(), retries=retry)
     assert len(server.requests) == sent
 
 
 @pytest.mark.parametrize(("retry", "tries"), [(Retry(4), 5), (Retry(4, connect=1), 2)], ids=repr)
-def test_C09_connections_have_a_count_of_their_own(retry, tries, client):
+def test_C09_connect_errors_have_their_own_count(retry, tries, client):
     with refusing() as port, pytest.raises(ConnectError) as caught:
         client.get(f"http://127.0.0.1:{port}/", retries=retry)
     assert len(caught.value.history) == tries - 1
 
 
-def test_C09_idle_timeouts_are_tried_again_only_when_asked(client):
+def test_C09_idle_timeout_is_retried_only_with_a_read_count(client):
     def silence(peer: Peer) -> None:
         peer.read_request()
         peer.read_to_end()
@@ -820,7 +818,7 @@ def test_C09_idle_timeouts_are_tried_again_only_when_asked(client):
     assert [type(each) for each in got.history] == [IdleTimeout]
 
 
-def test_C09_connect_timeouts_are_tried_again_only_when_asked(client):
+def test_C09_connect_timeout_is_retried_only_with_a_retry(client):
     with unanswering() as port:
         url, brief = f"http://127.0.0.1:{port}/", Timeout(connect=0.05, idle=HANG_BOUND)
         for options, tries in (({}, 1), ({"retries": Retry(connect=2)}, 3)):
@@ -829,7 +827,7 @@ def test_C09_connect_timeouts_are_tried_again_only_when_asked(client):
             assert len(caught.value.history) == tries - 1
 
 
-def test_C09_redirects_are_followed_whatever_a_retry_says_of_them(client):
+def test_C09_redirect_count_of_a_retry_is_ignored(client):
     moved = response(b"", "Location: /there", status="302 Found")
     with ScriptedServer.serving(moved, OK) as server:
         with pytest.warns(UserWarning, match="follow_redirect="):
@@ -841,7 +839,7 @@ def busy_for(after: str) -> bytes:
     return response(b"busy", f"Retry-After: {after}", status="503 Service Unavailable")
 
 
-def test_C03_retry_after_is_waited_for(client):
+def test_C03_retry_waits_for_retry_after(client):
     with ScriptedServer.serving(busy_for("1"), OK) as server:
         began = time.monotonic()
         got = client.get(server.url(), retries=1)
@@ -849,20 +847,20 @@ def test_C03_retry_after_is_waited_for(client):
     assert [each.status for each in got.history] == [503]
 
 
-def test_C03_longer_than_max_wait_the_answer_is_returned_as_it_is(client):
+def test_C03_retry_after_above_max_wait_returns_the_response(client):
     with ScriptedServer.serving(busy_for("61"), OK) as server:
         got = client.get(server.url(), retries=3)
         assert (got.status, got.body, got["retry-after"]) == (503, b"busy", "61")
     assert len(server.requests) == 1
 
 
-def test_C03_a_date_far_off_is_longer_than_max_wait(client):
+def test_C03_distant_retry_after_date_returns_the_response(client):
     with ScriptedServer.serving(busy_for("Fri, 31 Dec 9999 23:59:59 GMT")) as server:
         assert client.get(server.url(), retries=3).status == 503
     assert len(server.requests) == 1
 
 
-def test_C03_a_wait_past_the_total_deadline_is_not_begun(client):
+def test_C03_wait_past_the_total_deadline_is_not_started(client):
     brief = Timeout(connect=HANG_BOUND, idle=HANG_BOUND, total=HANG_BOUND)
     with ScriptedServer.serving(busy_for("50")) as server:
         got = client.get(server.url(), retries=3, timeout=brief)
@@ -899,7 +897,7 @@ def test_closing_the_client_ends_the_wait():
         assert len(ended) == 1
 
 
-def test_S11_the_loop_of_the_seed_sends_three_whole_bodies_and_ends_at_the_third(client):
+def test_S11_retry_loop_of_the_caller_sends_whole_bodies(client):
     def rows() -> Iterator[bytes]:
         yield from ROWS
 
@@ -914,7 +912,7 @@ def test_S11_the_loop_of_the_seed_sends_three_whole_bodies_and_ends_at_the_third
     assert [payload_of(each) for each in server.requests] == [BODY] * 3
 
 
-def test_S11_a_retry_does_the_same_without_a_loop(client):
+def test_S11_retry_policy_sends_whole_bodies_without_a_loop(client):
     def rows() -> Iterator[bytes]:
         yield from ROWS
 
@@ -926,7 +924,7 @@ def test_S11_a_retry_does_the_same_without_a_loop(client):
     assert [payload_of(each) for each in server.requests] == [BODY] * 3
 
 
-def test_a_source_that_fails_is_never_tried_again(client):
+def test_failing_payload_source_is_never_retried(client):
     calls = []
 
     def rows() -> Iterator[bytes]:
@@ -940,7 +938,7 @@ def test_a_source_that_fails_is_never_tried_again(client):
     assert calls == [1]
 
 
-def test_a_payload_out_of_a_broken_answer_is_not_tried_again(client):
+def test_payload_from_a_broken_response_is_not_retried(client):
     broken = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort"
 
     def give(peer: Peer) -> None:
@@ -955,7 +953,7 @@ def test_a_payload_out_of_a_broken_answer_is_not_tried_again(client):
     assert target.connections == 1
 
 
-def test_a_request_is_handed_over_as_it_was(client):
+def test_attempts_do_not_change_the_request(client):
     """What a try puts on its own copy of the request stays there."""
     with ScriptedServer(drop, serve) as server:
         got = client.get(server.url(), headers={"X-Mine": "1"}, auth=("user", "pass"))
@@ -963,7 +961,7 @@ def test_a_request_is_handed_over_as_it_was(client):
     assert got.status == 200
 
 
-def test_a_call_that_failed_leaves_nothing_for_the_collector(client):
+def test_failed_call_leaves_no_reference_cycle(client):
     # What hangs in a ring holds its payload's spool, and its source, until somebody collects.
     def fails() -> weakref.ref[TransportError] | None:
         try:
@@ -986,7 +984,7 @@ def test_a_call_that_failed_leaves_nothing_for_the_collector(client):
 @pytest.mark.parametrize(
     ("options", "sends"), [({"max_tries": 1}, 1), ({"retries": False}, 1), ({"wait_tries": 0}, 3)]
 )
-def test_on_rested_connections_too_a_request_is_sent_so_often_and_no_more(client, options, sends):
+def test_idle_connection_drops_respect_the_attempt_limit(client, options, sends):
     def serve_and_read_the_next(peer: Peer) -> None:
         peer.read_request()
         peer.send(OK)
