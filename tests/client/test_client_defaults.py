@@ -1,4 +1,4 @@
-"""What a Client is given once, and what its calls make of it: seen on the wire, line by line."""
+"""Options of a Client, and how a call overrides them, checked on the wire."""
 
 from __future__ import annotations
 
@@ -197,21 +197,21 @@ class UnixServer(ScriptedServer):
         self._listener.listen(16)
 
 
-def answer_all(peer: Peer) -> None:
+def respond_to_all(peer: Peer) -> None:
     while peer.next_request() is not None:
         peer.send(OK)
 
 
 @contextmanager
 def short_folder() -> Iterator[Path]:
-    # The path of a Unix socket has about a hundred bytes, and pytest's folders are longer.
+    # A Unix socket path is limited to about 100 bytes; paths of pytest folders are longer.
     with TemporaryDirectory(dir="/tmp") as folder:
         yield Path(folder)
 
 
 def test_C12_unix_socket_is_used_for_every_host(monkeypatch):
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
-    with short_folder() as folder, UnixServer(folder / "api", answer_all) as server:
+    with short_folder() as folder, UnixServer(folder / "api", respond_to_all) as server:
         with Client(uds=folder / "api", base_url="http://docker/v1.41", timeout=PATIENT) as client:
             assert client.get("/info").body == b"ok"
             assert client.get("http://other.test:8080/x").body == b"ok"
@@ -230,7 +230,7 @@ def test_C12_connections_use_source_address():
 
     def serve(peer: Peer) -> None:
         seen.append(peer.sock.getpeername())
-        answer_all(peer)
+        respond_to_all(peer)
 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -251,7 +251,7 @@ def test_C12_socket_options_are_added_to_the_defaults():
         [socket.SOL_SOCKET, socket.SO_OOBINLINE, 1],
     ]
     with ScriptedServer(switch) as server, Client(socket_options=iter(options)) as client:
-        for _ in range(2):  # given as an iterator, and there for every connection
+        for _ in range(2):  # an iterator is read once and used for every connection
             upgrade = {"Upgrade": "x", "Connection": "Upgrade"}
             sock, _rest = client.get(server.url(), headers=upgrade).detach()
             with sock:
@@ -329,7 +329,7 @@ def test_C13_ssl_cert_file_is_ignored_with_trust_env_false(certs, monkeypatch):
                 client.get(server.url())
 
 
-# One saying of TLS and another
+# TLS options that override each other
 
 
 @pytest.mark.parametrize("environment", [False, True], ids=["", "SSL_CERT_FILE"])
@@ -342,25 +342,27 @@ def test_ssl_context_and_verify_of_the_call_override_the_client(environment, cer
     strict = {"verify": certs.other_ca_file, "min_tls": "1.2", "cert": str(certs.client_file)}
     with ScriptedServer.serving(OK, ssl_context=certs.server) as server:
 
-        def asked(at_client: dict[str, object], in_call: dict[str, object]) -> bool:
+        def succeeds(at_client: dict[str, object], in_call: dict[str, object]) -> bool:
             with Client(timeout=PATIENT, **at_client) as client:
                 try:
                     return client.get(server.url(), **in_call).body == b"ok"
                 except TLSError:
                     return False
 
-        assert asked({"ssl_context": trusting}, {})
-        assert asked(strict, {"ssl_context": trusting})
-        assert asked({"verify": False}, {"ssl_context": trusting})
-        assert not asked({"verify": False}, {"ssl_context": distrusting})
-        assert not asked({"verify": ours}, {"ssl_context": distrusting})
-        assert asked({"ssl_context": distrusting}, {"verify": ours})
-        assert not asked({"ssl_context": trusting}, {"verify": certs.other_ca_file})
-        assert not asked({"ssl_context": trusting}, {"min_tls": "1.3"})  # verified by certifi again
-        assert asked({"ssl_context": trusting}, {"fingerprint": certs.fingerprint})
-        assert not asked({"ssl_context": trusting}, {"fingerprint": "0" * 64})
-        assert asked({"verify": ours}, {"ssl_context": None})
-        assert not asked({"ssl_context": trusting}, {"ssl_context": None})
+        assert succeeds({"ssl_context": trusting}, {})
+        assert succeeds(strict, {"ssl_context": trusting})
+        assert succeeds({"verify": False}, {"ssl_context": trusting})
+        assert not succeeds({"verify": False}, {"ssl_context": distrusting})
+        assert not succeeds({"verify": ours}, {"ssl_context": distrusting})
+        assert succeeds({"ssl_context": distrusting}, {"verify": ours})
+        assert not succeeds({"ssl_context": trusting}, {"verify": certs.other_ca_file})
+        assert not succeeds(
+            {"ssl_context": trusting}, {"min_tls": "1.3"}
+        )  # verification uses certifi again
+        assert succeeds({"ssl_context": trusting}, {"fingerprint": certs.fingerprint})
+        assert not succeeds({"ssl_context": trusting}, {"fingerprint": "0" * 64})
+        assert succeeds({"verify": ours}, {"ssl_context": None})
+        assert not succeeds({"ssl_context": trusting}, {"ssl_context": None})
 
 
 def test_ssl_context_with_verify_in_one_place_is_rejected(server):
@@ -372,7 +374,7 @@ def test_ssl_context_with_verify_in_one_place_is_rejected(server):
         Client(**both)
 
 
-# What is wrong is said at once
+# Wrong values of options
 
 
 class Odd:
@@ -470,11 +472,11 @@ OF_A_CALL: dict[str, tuple[list[object], str]] = {
 
 
 def table(rows: dict[str, tuple[list[object], str]]) -> list[tuple[str, object, str]]:
-    return [(name, value, said) for name, (values, said) in rows.items() for value in values]
+    return [(name, value, message) for name, (values, message) in rows.items() for value in values]
 
 
-def refused(name: str, said: str, make) -> None:
-    with pytest.raises(RequestError, match=f"(?s){said}") as caught:
+def check_rejected(name: str, message: str, make) -> None:
+    with pytest.raises(RequestError, match=f"(?s){message}") as caught:
         make()
     if name not in {"headers", "url"}:
         assert name.rstrip("s") in str(caught.value).lower()
@@ -483,20 +485,20 @@ def refused(name: str, said: str, make) -> None:
 def test_every_option_has_wrong_values_in_the_table():
     assert set(WRONG) == set(CommonOptions.__annotations__)
     assert set(OF_A_CLIENT) | set(WRONG) == set(ClientOptions.__annotations__)
-    bodies = {"json", "body", "data"}  # whatever a payload may be, test_payload.py says
+    bodies = {"json", "body", "data"}  # test_payload.py checks the payload options
     assert set(RequestOptions.__annotations__) - set(WRONG) - bodies == {"params"}
 
 
-@pytest.mark.parametrize(("name", "value", "said"), table({**WRONG, **OF_A_CLIENT}))
-def test_C12_wrong_client_option_raises_an_error_naming_it(name, value, said):
-    refused(name, said, lambda: Client(**{name: value}))
+@pytest.mark.parametrize(("name", "value", "message"), table({**WRONG, **OF_A_CLIENT}))
+def test_C12_wrong_client_option_raises_an_error_naming_it(name, value, message):
+    check_rejected(name, message, lambda: Client(**{name: value}))
 
 
 def test_C12_wrong_call_option_raises_before_connecting(server):
     with Client(params={"default": 1}) as client:
-        for name, value, said in table({**WRONG, **OF_A_CALL}):
+        for name, value, message in table({**WRONG, **OF_A_CALL}):
             given = {"url": server.url(), name: value}
-            refused(name, said, lambda given=given: client.request(**given))
+            check_rejected(name, message, lambda given=given: client.request(**given))
     assert server.connections == 0
 
 
@@ -508,7 +510,7 @@ def test_C12_conflicting_options_are_rejected():
             Client(connect=socket.create_connection, **other)
 
 
-# A Client is not changed by its calls
+# Calls do not change their Client
 
 
 def test_C12_changing_given_options_later_does_not_affect_the_client(server):
@@ -580,8 +582,8 @@ def test_C12_changes_by_filter_auth_or_call_end_with_the_call(server):
 def test_W11_threads_do_not_share_headers_and_options(server):
     def echo(peer: Peer) -> None:
         while (request := peer.next_request()) is not None:
-            said = {name: value for name, value in fields_of(request) if name.startswith("x-")}
-            peer.send(response(json.dumps([target(request), said]).encode()))
+            message = {name: value for name, value in fields_of(request) if name.startswith("x-")}
+            peer.send(response(json.dumps([target(request), message]).encode()))
 
     class Marking:
         def on_request(self, request) -> None:
@@ -589,7 +591,7 @@ def test_W11_threads_do_not_share_headers_and_options(server):
 
     wrong: list[object] = []
 
-    def ask(number: int) -> None:
+    def send_requests(number: int) -> None:
         for turn in range(10):
             name = f"{number}-{turn}"
             got = client.get(
@@ -603,7 +605,7 @@ def test_W11_threads_do_not_share_headers_and_options(server):
         ScriptedServer(echo) as echoing,
         Client(headers={"X-Default": "1"}, params={"p": 1}, timeout=PATIENT) as client,
     ):
-        threads = [threading.Thread(target=ask, args=(number,)) for number in range(8)]
+        threads = [threading.Thread(target=send_requests, args=(number,)) for number in range(8)]
         for thread in threads:
             thread.start()
         for thread in threads:

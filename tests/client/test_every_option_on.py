@@ -1,4 +1,4 @@
-"""Threads, forks, greenlets and clocks, with every policy of a Client switched on."""
+"""Threads, forks, greenlets and timeouts, with every policy of a Client enabled."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ FAR = HANG_BOUND
 
 
 def check_counts(names: list[str], statuses: list[list[int]], service: Service) -> None:
-    """Every answer that the server has given is on the way of one call, and the other way round."""
-    seen = Counter(status for way in statuses for status in way)
+    """Check that the calls received exactly the responses that the server sent."""
+    seen = Counter(status for history in statuses for status in history)
     assert seen == service.statuses
     assert seen[200] == seen[307] == len(names)
     assert seen[503] == sum(map(is_refused_once, names)) > 0
 
 
-def share(client: Client, count: int, service: Service) -> None:
+def check_shared_client(client: Client, count: int, service: Service) -> None:
     def work(number: int) -> list[int]:
-        way = call(client, f"thread-{number}")
+        history = call(client, f"thread-{number}")
         assert at_rest(client) <= 10
-        return way
+        return history
 
-    ways = in_threads(count, work)
-    failures = [way for way in ways if isinstance(way, BaseException)]
+    histories = in_threads(count, work)
+    failures = [history for history in histories if isinstance(history, BaseException)]
     assert failures == []
-    check_counts([f"thread-{number}" for number in range(count)], ways, service)
+    check_counts([f"thread-{number}" for number in range(count)], histories, service)
     assert 1 <= at_rest(client) <= 10
     assert ", 0 in use, 0 being opened, 0 waiting, 12 at most" in repr(client._pool)
 
@@ -57,7 +57,7 @@ def test_W11_hundred_threads_share_a_client_with_every_option_on(tls, certs):
     service, naming = Service(), Naming()
     with ScriptedServer(service, ssl_context=tls) as server:
         with everything_on(server.origin, str(certs.ca_file), filters=naming) as client:
-            share(client, 100, service)
+            check_shared_client(client, 100, service)
             assert naming.seen == {"requests": 100, "responses": 100}
             assert len(client.cookies) == 100
         assert len(server.requests) == service.statuses.total()
@@ -67,7 +67,7 @@ def test_W11_threads_share_a_client_with_every_option_on_over_a_proxy(squid, cer
     service = Service()
     with ScriptedServer(service, ssl_context=certs.server) as server:
         with everything_on(server.origin, str(certs.ca_file), proxy=squid.url) as client:
-            share(client, 20, service)
+            check_shared_client(client, 20, service)
             assert len(server.requests) == service.statuses.total()
 
 
@@ -91,9 +91,9 @@ FORK = """
 import os, sys, threading, warnings
 from support.everything import at_rest, call, everything_on
 
-warnings.simplefilter('ignore')  # of forking with threads, which is the point
+warnings.simplefilter('ignore')  # forking with threads warns, and this test does it on purpose
 with everything_on(*sys.argv[1:], max_connections=3) as client:
-    call(client, 'parent-first')  # whatever the first call imports, is there now
+    call(client, 'parent-first')  # the first call runs the lazy imports
     stop, failures = threading.Event(), []
 
     def ask(thread):
@@ -136,7 +136,7 @@ def test_W12_fork_during_traffic_with_every_option_on(tls, certs):
     service = Service()
     with ScriptedServer(service, ssl_context=tls) as server:
         run_python(FORK, server.origin, str(certs.ca_file))
-    # No connection was used on both sides of a fork.
+    # No connection was used by both the parent and a child.
     owners = [{name.partition("-")[0] for name in names} for names in service.names.values()]
     assert {len(each) for each in owners} <= {0, 1}
     assert {owner for each in owners for owner in each} == {
@@ -174,15 +174,17 @@ def test_W17_fifty_greenlets_share_a_client_with_every_option_on(tls, certs):
     assert service.statuses[503] == sum(is_refused_once(f"green-{n}") for n in range(50))
 
 
-# Clocks
+# Timeouts
 
 
 def total(seconds: float) -> Timeout:
     return Timeout(FAR, FAR, seconds)
 
 
-def failing(kind: type[RequestTimeout], client: Client, url: str, **options: object) -> list:
-    """The statuses on the way to a timeout of just this kind."""
+def failure_history(
+    kind: type[RequestTimeout], client: Client, url: str, **options: object
+) -> list:
+    """Check that the call raises exactly ``kind``; return the statuses in its history."""
     with pytest.raises(RequestTimeout) as caught:
         client.get(url, **options)
     assert type(caught.value) is kind
@@ -190,15 +192,15 @@ def failing(kind: type[RequestTimeout], client: Client, url: str, **options: obj
     return [each.status for each in caught.value.history]
 
 
-def slowly(*answers: bytes) -> Callable[[Peer], None]:
-    """A script: each request waits for 0.3 s, and the last answer comes again."""
+def slow_script(*responses: bytes) -> Callable[[Peer], None]:
+    """Return a script that waits 0.3 s before each response and repeats the last one."""
 
     def serve(peer: Peer) -> None:
-        for answer in [*answers, *[answers[-1]] * 100]:
+        for response_bytes in [*responses, *[responses[-1]] * 100]:
             if peer.next_request() is None:
                 return
             peer.pause(0.3)
-            peer.send(answer)
+            peer.send(response_bytes)
 
     return serve
 
@@ -207,26 +209,26 @@ CHALLENGE = 'WWW-Authenticate: Digest realm="r", nonce="n", qop="auth", stale=tr
 
 
 def test_W13_total_timeout_covers_redirects():
-    with ScriptedServer(slowly(response(b"", "Location: /", status="302 Found"))) as server:
+    with ScriptedServer(slow_script(response(b"", "Location: /", status="302 Found"))) as server:
         with Client(timeout=total(0.8), max_follow_redirect=1000) as client:
-            history = failing(TotalTimeout, client, server.url())
+            history = failure_history(TotalTimeout, client, server.url())
     assert set(history) == {302}
     assert 1 <= len(history) <= 2
 
 
 def test_W13_total_timeout_covers_retries_and_waits():
     retries = urllib3.Retry(None, status_forcelist=[503], backoff_factor=0)
-    with ScriptedServer(slowly(response(b"", status="503 No"))) as server:
+    with ScriptedServer(slow_script(response(b"", status="503 No"))) as server:
         with Client(timeout=total(0.8), retries=retries) as client:
-            history = failing(TotalTimeout, client, server.url())
+            history = failure_history(TotalTimeout, client, server.url())
     assert set(history) == {503}
     assert 1 <= len(history) <= 2
 
 
 def test_W13_total_timeout_covers_auth_challenges():
-    with ScriptedServer(slowly(response(b"", CHALLENGE, status="401 Who"))) as server:
+    with ScriptedServer(slow_script(response(b"", CHALLENGE, status="401 Who"))) as server:
         with Client(timeout=total(0.8), auth=DigestAuth("a", "b")) as client:
-            history = failing(TotalTimeout, client, server.url())
+            history = failure_history(TotalTimeout, client, server.url())
     assert set(history) == {401}
     assert 1 <= len(history) <= 2
 
@@ -241,13 +243,15 @@ def test_W13_each_timeout_raises_its_own_class_over_a_proxy():
     with unanswering() as port, Client(proxy=f"http://127.0.0.1:{port}") as client:
         for scheme in ("http", "https"):
             for timeout, kind in ((Timeout(0.2, FAR), ConnectTimeout), (total_, TotalTimeout)):
-                assert failing(kind, client, f"{scheme}://127.0.0.1:1/", timeout=timeout) == []
+                assert (
+                    failure_history(kind, client, f"{scheme}://127.0.0.1:1/", timeout=timeout) == []
+                )
     with ScriptedServer(silent) as proxy, Client(proxy=proxy.origin) as client:
-        assert failing(IdleTimeout, client, "http://127.0.0.1:1/", timeout=idle) == []
-        assert failing(TotalTimeout, client, "http://127.0.0.1:1/", timeout=total_) == []
+        assert failure_history(IdleTimeout, client, "http://127.0.0.1:1/", timeout=idle) == []
+        assert failure_history(TotalTimeout, client, "http://127.0.0.1:1/", timeout=total_) == []
         for timeout, kind in ((Timeout(0.2, FAR), ConnectTimeout), (total_, TotalTimeout)):
-            assert failing(kind, client, "https://127.0.0.1:1/", timeout=timeout) == []
-        assert proxy.connections == 4  # nothing was tried again
+            assert failure_history(kind, client, "https://127.0.0.1:1/", timeout=timeout) == []
+        assert proxy.connections == 4  # nothing was retried
 
 
 def test_W13_each_timeout_raises_its_own_class_in_a_tunnel(certs):
@@ -262,6 +266,6 @@ def test_W13_each_timeout_raises_its_own_class_in_a_tunnel(certs):
         Client(proxy=proxy.origin, verify=certs.ca_file) as client,
     ):
         url = "https://127.0.0.1:1/"
-        assert failing(IdleTimeout, client, url, timeout=Timeout(FAR, 0.2)) == []
-        assert failing(TotalTimeout, client, url, timeout=total(0.5)) == []
+        assert failure_history(IdleTimeout, client, url, timeout=Timeout(FAR, 0.2)) == []
+        assert failure_history(TotalTimeout, client, url, timeout=total(0.5)) == []
         assert proxy.connections == 2

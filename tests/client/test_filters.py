@@ -1,4 +1,4 @@
-"""Filters: what they see, change and answer, in which order, and what happens when they fail."""
+"""Filters: their order, the changes they can make, their own responses, and their errors."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from restkit.client.filters import Filter, as_filters
 from support import ScriptedServer, body_of, field, refusing, response
 
 
-class Noting(Filter):
-    """Writes down what it is asked, and by which name."""
+class Recording(Filter):
+    """Record each call of a hook under the name of this filter."""
 
     def __init__(self, name, notes):
         self.name = name
@@ -34,14 +34,14 @@ class Noting(Filter):
         self.notes.append(f"{self.name} told {response.status}")
 
 
-class Answering:
+class Responding:
     def on_request(self, request):
         return HttpResponse.made(request, 203, {"X-From": "filter"}, b"made up")
 
 
 def test_R20_response_made_by_a_filter_skips_the_network():
     notes = []
-    filters = [Noting("first", notes), Answering(), Noting("last", notes)]
+    filters = [Recording("first", notes), Responding(), Recording("last", notes)]
     with refusing() as port, Client(filters=filters) as client:
         got = client.post(f"http://127.0.0.1:{port}/", b"payload")
     assert (got.status, got.body, got["x-from"]) == (203, b"made up", "filter")
@@ -61,8 +61,8 @@ def test_made_response_takes_a_body_of_bytes_or_text(server):
 
 def test_R20_filters_run_in_order_client_before_call(server):
     notes = []
-    with Client(filters=[Noting("a", notes), Noting("b", notes)]) as client:
-        client.get(server.url(), filters=[Noting("c", notes)])
+    with Client(filters=[Recording("a", notes), Recording("b", notes)]) as client:
+        client.get(server.url(), filters=[Recording("c", notes)])
         assert notes == [
             "a asked GET", "b asked GET", "c asked GET", "a told 200", "b told 200", "c told 200",
         ]  # fmt: skip
@@ -105,12 +105,12 @@ def test_R20_filter_can_replace_the_response(server):
 
 def test_filter_runs_once_per_call_with_a_redirect():
     notes = []
-    answers = (
+    responses = (
         response(b"", "Location: /there", status="302 Found"),
         response(b"there"),
     )
-    with ScriptedServer.serving(*answers) as server:
-        got = restkit.get(server.url(), filters=[Noting("it", notes)])
+    with ScriptedServer.serving(*responses) as server:
+        got = restkit.get(server.url(), filters=[Recording("it", notes)])
         assert got.body == b"there"
         assert len(server.requests) == 2
     assert notes == ["it asked GET", "it told 200"]
@@ -119,23 +119,23 @@ def test_filter_runs_once_per_call_with_a_redirect():
 def test_on_response_is_not_called_when_the_connection_fails():
     notes = []
     with refusing() as port, pytest.raises(TransportError):
-        restkit.get(f"http://127.0.0.1:{port}/", filters=[Noting("it", notes)], max_tries=1)
+        restkit.get(f"http://127.0.0.1:{port}/", filters=[Recording("it", notes)], max_tries=1)
     assert notes == ["it asked GET"]
 
 
-# What fails
+# Errors
 
 
-class Trouble(Exception):
+class FilterError(Exception):
     pass
 
 
 def test_error_in_on_request_is_raised_and_nothing_is_sent(server):
     class Raising:
         def on_request(self, request):
-            raise Trouble
+            raise FilterError
 
-    with pytest.raises(Trouble):
+    with pytest.raises(FilterError):
         restkit.post(server.url(), b"payload", filters=[Raising()])
     assert server.connections == 0
 
@@ -146,7 +146,7 @@ def test_error_in_on_response_is_raised_and_response_is_closed():
     class Raising:
         def on_response(self, response, request):
             kept.append(response)
-            raise Trouble
+            raise FilterError
 
     def script(peer):
         peer.read_request()
@@ -154,9 +154,9 @@ def test_error_in_on_response_is_raised_and_response_is_closed():
         peer.read_to_end()
 
     with ScriptedServer(script) as server, Client(filters=[Raising()]) as client:
-        with pytest.raises(Trouble):
+        with pytest.raises(FilterError):
             client.get(server.url())
-        server.join()  # though the response is still held
+        server.join()  # although the response is still referenced
         assert server.peers[0].closed_by_client
         with pytest.raises(restkit.AlreadyRead):
             _ = kept[0].body
@@ -179,7 +179,7 @@ def test_hook_returning_a_wrong_type_raises_type_error_naming_it(hook, wrong, se
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "wrong", "wanted"),
+    ("name", "value", "wrong", "expected"),
     [
         (
             "url",
@@ -197,7 +197,7 @@ def test_hook_returning_a_wrong_type_raises_type_error_naming_it(hook, wrong, se
     ],
 )
 def test_filter_setting_an_invalid_attribute_is_named_in_the_error(
-    name, value, wrong, wanted, server
+    name, value, wrong, expected, server
 ):
     class Setting:
         def on_request(self, request):
@@ -207,29 +207,29 @@ def test_filter_setting_an_invalid_attribute_is_named_in_the_error(
             return "<the wrong one>"
 
     with pytest.raises(wrong) as caught:
-        restkit.get(server.url(), filters=[Setting(), Noting("next", notes := [])])
+        restkit.get(server.url(), filters=[Setting(), Recording("next", notes := [])])
     assert str(caught.value).startswith(f"on_request of <the wrong one> must set request.{name} to")
-    assert wanted in str(caught.value)
+    assert expected in str(caught.value)
     assert "hunter2" not in str(caught.value)
     assert notes == []
     assert server.connections == 0
 
 
-# The door
+# The filters= option
 
 
-class OnlyAsks:
+class RequestOnly:
     def on_request(self, request):
         return None
 
 
-class OnlyTold:
+class ResponseOnly:
     def on_response(self, response, request):
         return None
 
 
 def test_filters_option_accepts_one_filter_or_several(server):
-    whole, one, other = Filter(), OnlyAsks(), OnlyTold()
+    whole, one, other = Filter(), RequestOnly(), ResponseOnly()
     assert as_filters(None) == as_filters(()) == as_filters([]) == ()
     assert as_filters(whole) == as_filters([whole]) == (whole,)
     assert len(as_filters(one)) == 1
@@ -247,7 +247,9 @@ def test_iterable_object_with_hooks_is_one_filter(server):
     assert many == ["GET"]
 
 
-@pytest.mark.parametrize("wrong", [1, "text", [1], [Filter(), None], print, [OnlyAsks], OnlyTold])
+@pytest.mark.parametrize(
+    "wrong", [1, "text", [1], [Filter(), None], print, [RequestOnly], ResponseOnly]
+)
 def test_object_without_hooks_is_rejected(wrong):
     with pytest.raises(RequestError, match=r"(a filter must have|filters must be objects)"):
         as_filters(wrong)

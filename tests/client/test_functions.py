@@ -1,4 +1,4 @@
-"""What a user writes: the functions and the Client, their arguments, and what they share."""
+"""The module functions and the Client: arguments, options, the shared client and closing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def client():
         yield client
 
 
-# The surface
+# Methods and arguments
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -92,7 +92,7 @@ def test_plain_get_sends_only_the_default_headers(server, client):
     assert field(head, "accept-encoding").startswith("gzip, deflate")
 
 
-# The payload and its other names
+# The payload and its aliases
 
 
 @pytest.mark.parametrize("name", ["payload", "body", "data"])
@@ -168,7 +168,7 @@ def test_repeated_headers_are_sent_in_the_given_order(make, server, client):
     pairs = [("X", "1"), ("Y", "2"), ("x", "3"), ("Cookie", "a"), ("Cookie", "b")]
     client.get(server.url(), headers=make(pairs))
     sent = [pair for pair in fields_of(server.request) if pair[0] in ("x", "y", "cookie")]
-    if make is urllib3.HTTPHeaderDict:  # keeps the values of a name together
+    if make is urllib3.HTTPHeaderDict:  # groups the values of a name
         pairs.sort(key=lambda pair: "XYC".index(pair[0][0].upper()))
     assert sent == [(name.lower(), value) for name, value in pairs]
 
@@ -352,12 +352,12 @@ def test_R22_module_functions_share_one_client(server):
 def test_R22_threads_starting_together_share_one_client(server):
     start, found = threading.Barrier(8), []
 
-    def ask():
+    def send_request():
         start.wait()
         found.append(default_client())
         restkit.get(server.url())
 
-    threads = [threading.Thread(target=ask) for _ in range(8)]
+    threads = [threading.Thread(target=send_request) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -386,7 +386,7 @@ assert restkit.default_client() is before
 assert restkit.get(url).body == mine
 """
     with ScriptedServer(script) as server:
-        # A process of its own: a fork of this one, which has threads, warns from Python 3.12 on.
+        # Fork in a new process: this one has threads, and forking it warns since Python 3.12.
         run = [sys.executable, "-W", "error", "-c", code, server.url()]
         subprocess.run(run, check=True, timeout=60, cwd=tmp_path)
         assert server.connections == 2
@@ -400,7 +400,7 @@ def test_default_client_is_closed_at_interpreter_exit(server, tmp_path):
     server.until(lambda: server.peers[0].closed_by_client, "the end of the connection")
 
 
-# The end
+# Closing
 
 
 def test_client_closes_on_with_exit_and_close_is_idempotent(server):

@@ -1,4 +1,4 @@
-"""Under gevent's monkey patching: who waits lets the others go on, and nothing else changes."""
+"""Requests under gevent's monkey patching: a waiting greenlet does not block the others."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.peer(name="gevent")
 COUNT = 50
 OK = response(b"ok")
 
-# gevent has to patch before anything else is imported. Warnings of its own are not ours.
+# gevent must patch before any other import. Its own warnings are ignored.
 PREAMBLE = """
 import warnings
 with warnings.catch_warnings():
@@ -52,35 +52,35 @@ def run_green(program: str, *arguments: str) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def when_all_have_asked(answer: Callable[[bytes], bytes]) -> Callable[[Peer], None]:
-    """A script that answers nobody before all have asked: who waits in turn waits for ever."""
+def after_all_requests(respond: Callable[[bytes], bytes]) -> Callable[[Peer], None]:
+    """Return a script that responds after all requests arrived; serial requests would hang."""
     together = threading.Barrier(COUNT)
 
     def serve(peer: Peer) -> None:
         request = peer.read_request()
         together.wait(HANG_BOUND)
-        peer.send(answer(request))
+        peer.send(respond(request))
         while (request := peer.next_request()) is not None:
-            peer.send(answer(request))
+            peer.send(respond(request))
 
     return serve
 
 
 ASK = """
 with Client(timeout=PATIENT, verify=ca, pool_size=50) as client:
-    def ask(number):
+    def send_request(number):
         path = f'/{number}'
         assert client.get(url + path).body == path.encode()
 
-    together(ask)
+    together(send_request)
     assert repr(client) == '<Client, 50 idle connections>', client
-    together(ask)
+    together(send_request)
 """
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_W17_fifty_greenlets_request_concurrently(scheme, certs):
-    script = when_all_have_asked(lambda request: response(request.split()[1]))
+    script = after_all_requests(lambda request: response(request.split()[1]))
     context = certs.server if scheme == "https" else None
     with ScriptedServer(script, ssl_context=context) as server:
         run_green(ASK, server.origin, str(certs.ca_file))
@@ -106,7 +106,7 @@ with Client(timeout=PATIENT, verify=ca) as client:
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_W17_greenlets_send_generators_and_stream_bodies(scheme, certs):
-    script = when_all_have_asked(lambda request: chunked_response(payload_of(request)))
+    script = after_all_requests(lambda request: chunked_response(payload_of(request)))
     context = certs.server if scheme == "https" else None
     with ScriptedServer(script, ssl_context=context) as server:
         run_green(SEND_AND_STREAM, server.origin, str(certs.ca_file))
@@ -114,11 +114,11 @@ def test_W17_greenlets_send_generators_and_stream_bodies(scheme, certs):
 
 BOUNDED = """
 with Client(timeout=PATIENT, verify=ca, max_connections=3) as client:
-    def ask(number):
+    def send_request(number):
         path = f'/{number}'
         assert client.get(url + path).body == path.encode()
 
-    together(ask)
+    together(send_request)
     pool = client._pool
     assert ', 0 in use, 0 being opened, 0 waiting, 3 at most' in repr(pool), pool
 
@@ -128,7 +128,7 @@ with Client(timeout=PATIENT, verify=ca, max_connections=3) as client:
     except ConnectTimeout as error:
         assert 'max_connections' in str(error), error
     else:
-        raise AssertionError('there was a fourth one')
+        raise AssertionError('a fourth connection was opened')
 
     waiting = gevent.spawn(client.get, url + '/later')
     while '1 waiting' not in repr(pool):
@@ -173,7 +173,7 @@ with Client(timeout=Timeout(connect=60, idle=0.3), verify=ca, max_tries=1) as cl
             return 'late'
 
     assert together(fail, 10) == ['late'] * 10
-    assert len(ticks) > 2, 'nobody else could do anything'
+    assert len(ticks) > 2, 'no other greenlet could run'
 
     def wait():
         try:

@@ -1,4 +1,4 @@
-"""The policies against httpbin, an application that knows nothing of restkit."""
+"""The policies of a Client, tested against httpbin, an independent application."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def httpbin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Httpbin]:
 
 @pytest.mark.parametrize("kind", ["redirect", "relative-redirect", "absolute-redirect"])
 def test_R15_redirects_are_followed_to_the_final_url(httpbin, client, kind):
-    answer = client.get(httpbin.url(f"/{kind}/6"))
-    assert answer.status == 200
-    assert answer.json()["url"] == answer.final_url == httpbin.url("/get")
-    assert [each.status for each in answer.history] == [302] * 6
+    response = client.get(httpbin.url(f"/{kind}/6"))
+    assert response.status == 200
+    assert response.json()["url"] == response.final_url == httpbin.url("/get")
+    assert [each.status for each in response.history] == [302] * 6
 
 
 def test_R15_eleventh_redirect_exceeds_the_limit(httpbin, client):
@@ -47,8 +47,8 @@ def test_R16_redirect_that_keeps_the_method_keeps_the_payload(httpbin, client, s
 
 
 def test_R15_redirects_can_be_disabled(httpbin, client):
-    answer = client.get(httpbin.url("/redirect/1"), follow_redirect=False)
-    assert (answer.status, answer.location) == (302, httpbin.url("/get"))
+    response = client.get(httpbin.url("/redirect/1"), follow_redirect=False)
+    assert (response.status, response.location) == (302, httpbin.url("/get"))
 
 
 # Credentials
@@ -64,8 +64,8 @@ def test_R17_basic_auth_from_option_and_from_url(httpbin, client):
 
 def test_bearer_token_is_accepted(httpbin, client):
     assert client.get(httpbin.url("/bearer")).status == 401
-    answer = client.get(httpbin.url("/bearer"), auth=restkit.BearerAuth("t0k"))
-    assert answer.json() == {"authenticated": True, "token": "t0k"}
+    response = client.get(httpbin.url("/bearer"), auth=restkit.BearerAuth("t0k"))
+    assert response.json() == {"authenticated": True, "token": "t0k"}
 
 
 @pytest.mark.parametrize("algorithm", ["MD5", "SHA-256", "SHA-512"])
@@ -73,12 +73,12 @@ def test_bearer_token_is_accepted(httpbin, client):
 def test_digest_auth_is_accepted(httpbin, client, qop, algorithm):
     url = httpbin.url(f"/digest-auth/{qop}/user/pass/{algorithm}")
     if algorithm == "SHA-512":
-        # RFC 7616 has SHA-512-256, and httpbin a digest of its own invention by this name.
+        # RFC 7616 defines SHA-512-256; the SHA-512 of httpbin is not a standard algorithm.
         assert client.get(url, auth=DigestAuth("user", "pass")).status == 401
         return
-    answer = client.get(url, auth=DigestAuth("user", "pass"))
-    assert answer.json() == {"authenticated": True, "user": "user"}
-    assert [each.status for each in answer.history] == [401]
+    response = client.get(url, auth=DigestAuth("user", "pass"))
+    assert response.json() == {"authenticated": True, "user": "user"}
+    assert [each.status for each in response.history] == [401]
     assert client.get(url, auth=DigestAuth("user", "wrong")).status == 401
 
 
@@ -92,9 +92,9 @@ def test_digest_auth_handles_a_stale_nonce(httpbin):
 
 
 def test_cookies_are_stored_and_sent_back(httpbin, client):
-    answer = client.get(httpbin.url("/cookies/set?a=1&b=two"))
-    assert answer.json() == {"cookies": {"a": "1", "b": "two"}}
-    assert answer.history[0].cookies == {"a": "1", "b": "two"}
+    response = client.get(httpbin.url("/cookies/set?a=1&b=two"))
+    assert response.json() == {"cookies": {"a": "1", "b": "two"}}
+    assert response.history[0].cookies == {"a": "1", "b": "two"}
     client.get(httpbin.url("/cookies/delete?a"))
     assert client.get(httpbin.url("/cookies")).json() == {"cookies": {"b": "two"}}
 
@@ -104,15 +104,15 @@ def test_module_functions_do_not_store_cookies(httpbin):
     assert restkit.get(httpbin.url("/cookies")).json() == {"cookies": {}}
 
 
-# Codings
+# Content encodings
 
 
 @pytest.mark.parametrize(
-    ("page", "said"), [("gzip", "gzipped"), ("deflate", "deflated"), ("brotli", "brotli")]
+    ("page", "key"), [("gzip", "gzipped"), ("deflate", "deflated"), ("brotli", "brotli")]
 )
-def test_content_encodings_are_decoded(httpbin, client, page, said):
-    answer = client.get(httpbin.url(f"/{page}"))
-    assert answer.json()[said] is True
+def test_content_encodings_are_decoded(httpbin, client, page, key):
+    response = client.get(httpbin.url(f"/{page}"))
+    assert response.json()[key] is True
     assert list(client.get(httpbin.url(f"/{page}"), decompress=False).body[:1]) != [ord("{")]
 
 
@@ -121,19 +121,19 @@ def test_content_encodings_are_decoded(httpbin, client, page, said):
 
 @pytest.mark.parametrize("status", [200, 201, 204, 304, 400, 404, 410, 418, 429, 500, 503])
 def test_error_statuses_are_returned_as_responses(httpbin, client, status):
-    answer = client.get(httpbin.url(f"/status/{status}"))
-    assert (answer.status, answer.ok) == (status, status < 400)
+    response = client.get(httpbin.url(f"/status/{status}"))
+    assert (response.status, response.ok) == (status, status < 400)
     if status >= 400:
         with pytest.raises(restkit.ResourceError):
-            answer.raise_for_status()
+            response.raise_for_status()
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
 def test_method_params_and_headers_reach_the_server(httpbin, client, method):
-    answer = client.request(
+    response = client.request(
         httpbin.url(f"/{method.lower()}"), method, params={"a": ["1", "2"]}, headers={"X-Mine": "x"}
     )
-    seen = answer.json()
+    seen = response.json()
     assert seen["args"] == {"a": ["1", "2"]}
     assert seen["headers"]["X-Mine"] == "x"
 
@@ -145,7 +145,7 @@ def test_generator_is_received_chunked(httpbin, client):
 
 
 def test_streamed_bodies_are_read_completely(httpbin, client):
-    answer = client.get(httpbin.url("/stream-bytes/100000?seed=1&chunk_size=1000"))
-    assert sum(map(len, answer.payload_stream)) == 100000
+    response = client.get(httpbin.url("/stream-bytes/100000?seed=1&chunk_size=1000"))
+    assert sum(map(len, response.payload_stream)) == 100000
     assert len(list(client.get(httpbin.url("/stream/7")).iter_lines())) == 7
     assert len(client.get(httpbin.url("/drip?duration=0.2&numbytes=50")).body) == 50

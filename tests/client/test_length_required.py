@@ -1,4 +1,4 @@
-"""A payload in chunks that a server refuses for that: sent once more, with its length."""
+"""A chunked payload that the server rejects with 411 or 501 is resent with its length."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from restkit.payload.values import BytesPayload
 from support import ScriptedServer, body_of, field, fields_of, payload_of, response
 
 OK = response(b"taken")
-WANTED = response(b"no", status="411 Length Required")
-UNKNOWN = response(b"no", status="501 Not Implemented")
+LENGTH_REQUIRED = response(b"no", status="411 Length Required")
+NOT_IMPLEMENTED = response(b"no", status="501 Not Implemented")
 
 
 def rows():
@@ -24,7 +24,7 @@ def rows():
 
 
 class Digested(Payload):
-    """Chunks, a Content-Type, and a trailer that only chunks can carry."""
+    """A payload without a length, with a Content-Type and a trailer."""
 
     replayable = True
     headers = (("Content-Type", "text/x-rows"),)
@@ -36,7 +36,7 @@ class Digested(Payload):
         return [("X-Digest", "abc")]
 
 
-# The decision by itself, without a socket
+# The decision alone, without a socket
 
 
 def decide(
@@ -52,7 +52,9 @@ def decide(
         as_payload(payload),
     )
     following = request_with_length(request, Settings(), HttpResponse.made(request, status))
-    assert request.headers.pairs() == list((headers or {}).items())  # the first is left alone
+    assert request.headers.pairs() == list(
+        (headers or {}).items()
+    )  # the first request is unchanged
     return following
 
 
@@ -97,7 +99,7 @@ def test_forced_chunked_header_is_dropped():
     following = decide(b"bytes", headers=given)
     assert following is not None
     assert following.headers.pairs() == [("X-Mine", "1")]
-    assert type(following.payload) is BytesPayload  # it has its length: nothing to spool
+    assert type(following.payload) is BytesPayload  # the length is known: nothing to spool
 
 
 def test_forced_chunked_header_without_payload_is_dropped():
@@ -126,15 +128,15 @@ def test_error_from_the_source_is_raised_unchanged():
 # On the wire
 
 
-def posted(server: ScriptedServer, payload: object, **options: object) -> HttpResponse:
+def post(server: ScriptedServer, payload: object, **options: object) -> HttpResponse:
     with Client(timeout=10) as client:
         return client.post(server.url(), payload, **options)
 
 
-@pytest.mark.parametrize("refusal", [WANTED, UNKNOWN], ids=["411", "501"])
+@pytest.mark.parametrize("refusal", [LENGTH_REQUIRED, NOT_IMPLEMENTED], ids=["411", "501"])
 def test_refused_chunked_request_is_resent_with_content_length(refusal):
     with ScriptedServer.serving(refusal, OK) as server:
-        got = posted(server, rows)
+        got = post(server, rows)
     assert got.body == b"taken"
     assert [each.status for each in got.history] == [int(refusal[9:12])]
     first, second = server.requests
@@ -145,28 +147,28 @@ def test_refused_chunked_request_is_resent_with_content_length(refusal):
 
 
 def test_resent_request_keeps_all_headers_except_framing():
-    with ScriptedServer.serving(WANTED, OK) as server:
-        posted(server, Digested(), headers={"X-Mine": "1", "Trailer": "X-Digest"})
+    with ScriptedServer.serving(LENGTH_REQUIRED, OK) as server:
+        post(server, Digested(), headers={"X-Mine": "1", "Trailer": "X-Digest"})
     first, second = (
         [each for each in fields_of(request) if each[0] not in ("transfer-encoding", "trailer")]
         for request in server.requests
     )
     assert sorted(second) == sorted([*first, ("content-length", "7")])
     assert ("content-type", "text/x-rows") in second
-    assert body_of(server.requests[1]) == b"one two"  # no trailers behind it
+    assert body_of(server.requests[1]) == b"one two"  # no trailers after the body
 
 
 def test_forced_chunked_request_is_resent_with_content_length():
-    with ScriptedServer.serving(WANTED, OK) as server:
-        got = posted(server, b"bytes", headers={"Transfer-Encoding": "chunked"})
+    with ScriptedServer.serving(LENGTH_REQUIRED, OK) as server:
+        got = post(server, b"bytes", headers={"Transfer-Encoding": "chunked"})
     assert got.status == 200
     assert field(server.requests[1], "content-length") == "5"
     assert body_of(server.requests[1]) == b"bytes"
 
 
 def test_consumed_payload_returns_the_411_response():
-    with ScriptedServer.serving(WANTED, OK) as server:
-        got = posted(server, rows())
+    with ScriptedServer.serving(LENGTH_REQUIRED, OK) as server:
+        got = post(server, rows())
     assert (got.status, got.history) == (411, ())
     assert len(server.requests) == 1
 
@@ -175,12 +177,12 @@ def test_payload_held_back_by_expect_continue_is_resent():
     def refuse(peer):
         with server.changed:
             heads.append(peer.read_head())
-        peer.send(WANTED)
+        peer.send(LENGTH_REQUIRED)
 
     heads: list[bytes] = []
     server = ScriptedServer(refuse, lambda peer: (peer.read_request(), peer.send(OK)))
     with server:
-        got = posted(server, rows(), expect_continue=True)
+        got = post(server, rows(), expect_continue=True)
     assert got.status == 200
     assert field(heads[0], "transfer-encoding") == "chunked"
     assert body_of(server.request) == b"one two"
@@ -188,31 +190,31 @@ def test_payload_held_back_by_expect_continue_is_resent():
 
 
 def test_P17_payload_spooled_while_sent_is_resent_with_a_length():
-    asked = []
+    chunks_read = []
 
-    def noted():
-        for piece in rows():
-            asked.append(piece)
-            yield piece
+    def recorded_rows():
+        for chunk in rows():
+            chunks_read.append(chunk)
+            yield chunk
 
-    with ScriptedServer.serving(WANTED, OK) as server:
-        got = posted(server, noted(), replay="spool")
+    with ScriptedServer.serving(LENGTH_REQUIRED, OK) as server:
+        got = post(server, recorded_rows(), replay="spool")
     assert got.status == 200
     assert [payload_of(each) for each in server.requests] == [b"one two"] * 2
     assert field(server.requests[1], "content-length") == "7"
-    assert asked == [b"one ", b"two"]
+    assert chunks_read == [b"one ", b"two"]
 
 
 def test_second_411_is_returned():
-    with ScriptedServer.serving(WANTED) as server:
-        got = posted(server, rows)
+    with ScriptedServer.serving(LENGTH_REQUIRED) as server:
+        got = post(server, rows)
     assert got.status == 411
     assert len(server.requests) == 2
 
 
 def test_P17_spool_option_sends_content_length_at_once():
     with ScriptedServer.serving(OK) as server:
-        posted(server, rows(), spool=True)
+        post(server, rows(), spool=True)
     assert field(server.request, "content-length") == "7"
     assert field(server.request, "transfer-encoding") is None
     assert body_of(server.request) == b"one two"
@@ -225,5 +227,5 @@ def test_P17_error_while_spooling_is_raised_before_connecting():
 
     with ScriptedServer.serving(OK) as server:
         with pytest.raises(KeyError):
-            posted(server, failing(), spool=True)
+            post(server, failing(), spool=True)
         assert server.connections == 0

@@ -1,4 +1,4 @@
-"""Redirects: which are followed, with which method, payload and headers, and which are not."""
+"""Redirects: when they are followed, and with which method, payload and headers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def line_of(request: bytes) -> str:
     return request.decode("latin-1").split("\r\n")[0]
 
 
-# The decision by itself, without a socket
+# The decision alone, without a socket
 
 
 def decide(
@@ -48,8 +48,8 @@ def decide(
     payload = None if method in ("GET", "HEAD") else BytesPayload(b"body")
     headers = Headers({"Content-Type": "text/plain", "X-Mine": "1"})
     request = Request(method, parse_url(url), headers, payload)
-    answer = HttpResponse.made(request, status, {"Location": location})
-    following = redirect_request(request, Settings(**settings), answer, 0)
+    got = HttpResponse.made(request, status, {"Location": location})
+    following = redirect_request(request, Settings(**settings), got, 0)
     return None if following is None else following[0]
 
 
@@ -119,24 +119,24 @@ def test_invalid_location_raises_response_error_with_the_status(location):
     assert caught.value.status == 302
 
 
-def answers_to(url: str, *locations: str) -> Request | None:
+def redirect_from(url: str, *locations: str) -> Request | None:
     request = Request("GET", parse_url(url))
     fields = [("Location", location) for location in locations]
-    answer = HttpResponse.made(request, 302, fields)
-    following = redirect_request(request, Settings(), answer, 0)
+    got = HttpResponse.made(request, 302, fields)
+    following = redirect_request(request, Settings(), got, 0)
     return None if following is None else following[0]
 
 
 def test_equal_locations_count_as_one_and_different_ones_raise():
-    following = answers_to("http://a.test/", "/b", "/b", "")
+    following = redirect_from("http://a.test/", "/b", "/b", "")
     assert str(following.url) == "http://a.test/b"
     with pytest.raises(ResponseError, match="several different Location fields") as caught:
-        answers_to("http://a.test/", "/b", "http://evil.test/")
+        redirect_from("http://a.test/", "/b", "http://evil.test/")
     assert caught.value.status == 302
 
 
 def test_empty_location_is_not_followed():
-    assert answers_to("http://a.test/", "") is None
+    assert redirect_from("http://a.test/", "") is None
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_empty_location_is_not_followed():
     ],
 )
 def test_credentials_in_a_location_are_ignored(url, location, user):
-    assert answers_to(url, location).url.username == user
+    assert redirect_from(url, location).url.username == user
 
 
 @pytest.mark.parametrize("location", ["ftp://a/?token=s3cret", "http://h:99999/?token=s3cret"])
@@ -196,21 +196,21 @@ def test_C01_origin_is_scheme_host_and_port(url, location, stays):
 
 def test_R15_redirects_are_followed_by_default(client):
     for method in ("GET", "HEAD", "POST"):
-        # A body behind the head of an answer to HEAD would belong to nothing.
+        # A response to HEAD has no body.
         first = response(b"", "Location: /there", status="302 Found")
         with ScriptedServer.serving(first if method == "HEAD" else moved(302), OK) as server:
-            answer = client.request(server.url("/here"), method)
-            assert answer.status == 200
-            assert answer.final_url == server.url("/there")
-            assert [each.status for each in answer.history] == [302]
-            assert [each.final_url for each in answer.history] == [server.url("/here")]
-            assert server.connections == 1  # what was let go gave its connection back
+            got = client.request(server.url("/here"), method)
+            assert got.status == 200
+            assert got.final_url == server.url("/there")
+            assert [each.status for each in got.history] == [302]
+            assert [each.final_url for each in got.history] == [server.url("/here")]
+            assert server.connections == 1  # the discarded response returned its connection
 
 
 def test_R15_ten_redirects_are_followed_by_default(client):
     with ScriptedServer.serving(*[moved(302)] * 10, OK) as server:
-        answer = client.get(server.url())
-        assert (answer.body, len(answer.history)) == (b"there", 10)
+        got = client.get(server.url())
+        assert (got.body, len(got.history)) == (b"there", 10)
     with ScriptedServer.serving(*[moved(302)] * 11, OK) as server:
         with pytest.raises(
             RedirectLimit, match="more redirects than max_follow_redirect=10"
@@ -232,23 +232,23 @@ def test_R15_max_follow_redirect_sets_the_limit(client):
 
 def test_R15_relative_location_is_resolved_and_fragment_is_kept(client):
     with ScriptedServer.serving(moved(302, "zz"), moved(302, "?q#own"), OK) as server:
-        answer = client.get(server.url("/a/b#part"))
+        got = client.get(server.url("/a/b#part"))
         assert [line_of(request) for request in server.requests] == [
             "GET /a/b HTTP/1.1",
             "GET /a/zz HTTP/1.1",
             "GET /a/zz?q HTTP/1.1",
         ]
-        assert answer.history[1].final_url == server.url("/a/zz#part")
-        assert answer.final_url == server.url("/a/zz?q#own")
+        assert got.history[1].final_url == server.url("/a/zz#part")
+        assert got.final_url == server.url("/a/zz?q#own")
 
 
 def test_R15_follow_redirect_false_returns_the_redirect(client):
     with ScriptedServer.serving(moved(302, "zz"), OK) as server:
-        answer = client.get(server.url("/a/b"), follow_redirect=False)
-        assert (answer.status, answer.body) == (302, b"moved")
-        assert answer.final_url == server.url("/a/b")
-        assert answer.location == server.url("/a/zz")
-        assert answer.history == ()
+        got = client.get(server.url("/a/b"), follow_redirect=False)
+        assert (got.status, got.body) == (302, b"moved")
+        assert got.final_url == server.url("/a/b")
+        assert got.location == server.url("/a/zz")
+        assert got.history == ()
         assert len(server.requests) == 1
 
 
@@ -389,11 +389,11 @@ def test_long_redirect_body_is_discarded_with_its_connection(client):
         peer.send(endless)
         peer.read_to_end()
 
-    def answering(peer) -> None:
+    def responding(peer) -> None:
         peer.read_request()
         peer.send(OK)
 
-    with ScriptedServer(redirecting, answering) as server:
+    with ScriptedServer(redirecting, responding) as server:
         assert client.get(server.url()).body == b"there"
 
 
@@ -403,11 +403,11 @@ def test_redirect_during_sending_stops_the_payload(client):
         peer.send(moved(303))
         peer.read_to_end()
 
-    def answering(peer) -> None:
+    def responding(peer) -> None:
         peer.read_request()
         peer.send(OK)
 
-    with ScriptedServer(refuse, answering) as server:
+    with ScriptedServer(refuse, responding) as server:
         assert client.post(server.url(), bytes(64 * 1024 * 1024)).body == b"there"
         assert len(server.wire[0]) < 64 * 1024 * 1024
         assert head_of(server.wire[1]).startswith(b"GET /there ")
@@ -415,6 +415,6 @@ def test_redirect_during_sending_stops_the_payload(client):
 
 def test_history_is_pickled_with_the_response(client):
     with ScriptedServer.serving(moved(302), OK) as server:
-        answer = pickle.loads(pickle.dumps(client.get(server.url())))
-    assert [each.status for each in answer.history] == [302]
-    assert answer.body == b"there"
+        got = pickle.loads(pickle.dumps(client.get(server.url())))
+    assert [each.status for each in got.history] == [302]
+    assert got.body == b"there"

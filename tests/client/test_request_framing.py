@@ -1,4 +1,4 @@
-"""How a request is framed and what its head says: whole messages on real sockets."""
+"""Framing and header fields of requests: whole messages on real sockets."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OK = response(b"ok")
 OCTETS = "Content-Type: application/octet-stream"
 CHUNKED = "Transfer-Encoding: chunked"
 
-# Without what a Client adds by itself, a message is all the payload's and the caller's.
+# Remove the default headers: only those of the payload and the caller remain.
 BARE = [("User-Agent", None), ("Accept-Encoding", None)]
 
 
@@ -35,7 +35,7 @@ def server() -> Iterator[ScriptedServer]:
         yield server
 
 
-def ask(client, server, method="POST", payload=None, headers=(), **options):
+def send(client, server, method="POST", payload=None, headers=(), **options):
     given = headers.items() if isinstance(headers, dict) else headers
     return client.request(server.url("/x"), method, payload, [*BARE, *given], **options)
 
@@ -45,27 +45,27 @@ def message(server: ScriptedServer, method: str, *fields: str, body: bytes = b""
     return "\r\n".join(lines).encode("latin-1") + body
 
 
-def go_on(peer: Peer) -> None:
-    """Take one request that asks whether it may send its body."""
+def send_continue(peer: Peer) -> None:
+    """Read one request with Expect, send 100 Continue, and respond."""
     head = peer.read_head()
     peer.send(b"HTTP/1.1 100 Continue\r\n\r\n")
     peer.read_body(head)
     peer.send(OK)
 
 
-def nothing_left(server: ScriptedServer, error: restkit.Error) -> bool:
+def nothing_sent(server: ScriptedServer, error: restkit.Error) -> bool:
     assert error.request is not None
     return error.sent == "nothing" and server.connections == 0
 
 
-# The seeds
+# Payloads and their framing
 
 
 def test_R01_file_is_sent_with_content_length(client, server, tmp_path):
     path = tmp_path / "some.file"
     path.write_bytes(b"0123456789\r\n")
     with path.open("rb") as file:
-        ask(client, server, payload=file)
+        send(client, server, payload=file)
     assert server.request == message(
         server, "POST", OCTETS, "Content-Length: 12", body=b"0123456789\r\n"
     )
@@ -82,7 +82,7 @@ def test_R01_original_call_sends_a_file(server, tmp_path):
 
 
 def test_R03_list_sends_one_chunk_per_line(client, server):
-    ask(client, server, payload=["line 1", "line 2"])
+    send(client, server, payload=["line 1", "line 2"])
     body = b"6\r\nline 1\r\n6\r\nline 2\r\n0\r\n\r\n"
     assert server.request == message(server, "POST", OCTETS, CHUNKED, body=body)
 
@@ -92,13 +92,13 @@ def test_S03_generator_sends_one_chunk_per_item(client, server):
         yield b"hello\n"
         yield b"there\n"
 
-    ask(client, server, data=items())
+    send(client, server, data=items())
     body = b"6\r\nhello\n\r\n6\r\nthere\n\r\n0\r\n\r\n"
     assert server.request == message(server, "POST", OCTETS, CHUNKED, body=body)
 
 
 def test_S04_empty_item_does_not_end_the_body(client, server):
-    ask(client, server, payload=iter([b"x", b"", b"yy", "", bytearray()]))
+    send(client, server, payload=iter([b"x", b"", b"yy", "", bytearray()]))
     body = b"1\r\nx\r\n2\r\nyy\r\n0\r\n\r\n"
     assert server.request == message(server, "POST", OCTETS, CHUNKED, body=body)
 
@@ -108,17 +108,17 @@ def test_S06_generator_error_leaves_the_body_unfinished(client):
         yield b"abc"
         raise KeyError("abc")
 
-    def answer(peer: Peer) -> None:
+    def respond(peer: Peer) -> None:
         peer.read_request()
         peer.send(OK)
 
-    with ScriptedServer(Peer.read_to_end, answer) as server:
+    with ScriptedServer(Peer.read_to_end, respond) as server:
         with pytest.raises(KeyError, match="abc"):
-            ask(client, server, payload=items())
+            send(client, server, payload=items())
         server.join()
-        begun = message(server, "POST", OCTETS, CHUNKED, body=b"3\r\nabc\r\n")
-        assert server.wire == [begun]
-        assert ask(client, server, payload=b"next").body == b"ok"
+        sent_bytes = message(server, "POST", OCTETS, CHUNKED, body=b"3\r\nabc\r\n")
+        assert server.wire == [sent_bytes]
+        assert send(client, server, payload=b"next").body == b"ok"
         assert server.requests == [
             message(server, "POST", OCTETS, "Content-Length: 4", body=b"next")
         ]
@@ -126,19 +126,19 @@ def test_S06_generator_error_leaves_the_body_unfinished(client):
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
 def test_R08_post_without_payload_sends_content_length_zero(method, client, server):
-    ask(client, server, method)
+    send(client, server, method)
     assert server.request == message(server, method, "Content-Length: 0")
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "DELETE", "TRACE", "PROPFIND"])
 def test_R08_get_without_payload_sends_no_content_length(method, client, server):
-    ask(client, server, method)
+    send(client, server, method)
     assert server.request == message(server, method)
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "GET", "DELETE"])
 def test_R08_empty_text_sends_content_length_zero(method, client, server):
-    ask(client, server, method, "")
+    send(client, server, method, "")
     kind = "Content-Type: text/plain; charset=utf-8"
     assert server.request == message(server, method, kind, "Content-Length: 0")
 
@@ -178,12 +178,12 @@ def test_R08_alias_set_to_none_is_ignored(client, server):
     ("value", "text"), [(None, b"null"), ({"ä": [1, ""]}, b'{"\xc3\xa4":[1,""]}')]
 )
 def test_R08_json_is_sent_as_payload(value, text, client, server):
-    ask(client, server, json=value)
+    send(client, server, json=value)
     fields = ("Content-Type: application/json", f"Content-Length: {len(text)}")
     assert server.request == message(server, "POST", *fields, body=text)
 
 
-# The caller's Content-Length
+# Content-Length given by the caller
 
 SPELLINGS = [
     ("content-Length", 12, "content-Length: 12"),
@@ -205,7 +205,7 @@ TWELVE = {
 @pytest.mark.parametrize(("name", "value", "field"), SPELLINGS)
 @pytest.mark.parametrize("source", TWELVE)
 def test_R04_given_content_length_is_the_only_one_sent(source, name, value, field, client, server):
-    ask(client, server, payload=TWELVE[source](), headers={name: value})
+    send(client, server, payload=TWELVE[source](), headers={name: value})
     kind = "Content-Type: text/plain; charset=utf-8" if source == "text" else OCTETS
     assert server.request == message(server, "POST", field, kind, body=b"line 1line 2")
 
@@ -217,8 +217,8 @@ def test_R04_content_length_with_transfer_encoding_raises(length, coding, payloa
     with pytest.raises(
         RequestError, match="Content-Length and Transfer-Encoding are both given"
     ) as caught:
-        ask(client, server, payload=payload, headers=headers)
-    assert nothing_left(server, caught.value)
+        send(client, server, payload=payload, headers=headers)
+    assert nothing_sent(server, caught.value)
 
 
 @pytest.mark.parametrize("payload", [None, b"abc", ["abc"]], ids=repr)
@@ -230,8 +230,8 @@ def test_R04_invalid_content_length_raises(length, payload, client, server):
     with pytest.raises(
         RequestError, match="Content-Length must be a number of bytes in digits"
     ) as caught:
-        ask(client, server, payload=payload, headers={"Content-Length": length})
-    assert nothing_left(server, caught.value)
+        send(client, server, payload=payload, headers={"Content-Length": length})
+    assert nothing_sent(server, caught.value)
 
 
 def test_R04_repeated_content_length_raises_even_if_equal(client, server):
@@ -239,14 +239,14 @@ def test_R04_repeated_content_length_raises_even_if_equal(client, server):
     with pytest.raises(
         RequestError, match="must be a number of bytes in digits; got '3, 3'"
     ) as caught:
-        ask(client, server, payload=b"abc", headers=headers)
-    assert nothing_left(server, caught.value)
+        send(client, server, payload=b"abc", headers=headers)
+    assert nothing_sent(server, caught.value)
 
 
 @pytest.mark.parametrize("length", [True, 3.0, ["3"], "٣"], ids=ascii)
 def test_R04_content_length_of_a_wrong_type_is_an_invalid_header(length, client, server):
     with pytest.raises(InvalidHeader):
-        ask(client, server, payload=b"abc", headers={"Content-Length": length})
+        send(client, server, payload=b"abc", headers={"Content-Length": length})
     assert server.connections == 0
 
 
@@ -257,12 +257,12 @@ def test_R04_content_length_other_than_known_length_raises_unsent(length, client
     with path.open("rb") as file:
         for payload in (b"abc", "abc", bytearray(b"abc"), file, path, io.BytesIO(b"abc")):
             with pytest.raises(PayloadLengthError, match="declared") as caught:
-                ask(client, server, payload=payload, headers={"Content-Length": length})
-            assert nothing_left(server, caught.value)
+                send(client, server, payload=payload, headers={"Content-Length": length})
+            assert nothing_sent(server, caught.value)
 
 
 @pytest.mark.parametrize(
-    ("items", "length", "out", "said"),
+    ("items", "length", "out", "reason"),
     [
         ([b"line 1", b"line 2"], 13, b"line 1line 2", "produced 12 of 13 bytes"),
         ([b"line 1", b"line 2"], 11, b"line 1", "produced more than 11 bytes"),
@@ -274,30 +274,30 @@ def test_R04_content_length_other_than_known_length_raises_unsent(length, client
 )
 @pytest.mark.parametrize("kind", ["a generator", "a list"])
 def test_R04_payload_of_wrong_length_never_completes_a_request(
-    kind, items, length, out, said, client
+    kind, items, length, out, reason, client
 ):
-    def answer(peer: Peer) -> None:
+    def respond(peer: Peer) -> None:
         peer.read_request()
         peer.send(OK)
 
-    with ScriptedServer(Peer.read_to_end, answer) as server:
+    with ScriptedServer(Peer.read_to_end, respond) as server:
         payload = iter(items) if kind == "a generator" else [b"", *items]
-        with pytest.raises(PayloadLengthError, match=said) as caught:
-            ask(client, server, payload=payload, headers={"Content-Length": length})
+        with pytest.raises(PayloadLengthError, match=reason) as caught:
+            send(client, server, payload=payload, headers={"Content-Length": length})
         server.join()
-        begun = message(server, "POST", f"Content-Length: {length}", OCTETS, body=out)
-        # A list is asked for its first item before anything goes: there may be nothing to close.
-        kept_back = kind == "a list" and not out
-        assert server.wire == [b"" if kept_back else begun]
-        assert caught.value.sent == ("nothing" if kept_back else "part")
-        assert len(begun) - len(head_of(begun)) < max(1, length)
-        assert ask(client, server, payload=b"next").body == b"ok"
+        sent_bytes = message(server, "POST", f"Content-Length: {length}", OCTETS, body=out)
+        # The first item of a list is read before sending, so possibly nothing was sent.
+        unsent = kind == "a list" and not out
+        assert server.wire == [b"" if unsent else sent_bytes]
+        assert caught.value.sent == ("nothing" if unsent else "part")
+        assert len(sent_bytes) - len(head_of(sent_bytes)) < max(1, length)
+        assert send(client, server, payload=b"next").body == b"ok"
         assert server.connections == 2
 
 
 def test_R04_content_length_zero_is_allowed_without_payload(client, server):
     for method in ("POST", "GET", "DELETE"):
-        ask(client, server, method, headers={"content-length": 0})
+        send(client, server, method, headers={"content-length": 0})
     assert server.requests == [
         message(server, method, "content-length: 0") for method in ("POST", "GET", "DELETE")
     ]
@@ -305,20 +305,20 @@ def test_R04_content_length_zero_is_allowed_without_payload(client, server):
 
 def test_R04_content_length_above_zero_without_payload_raises(client, server):
     with pytest.raises(PayloadLengthError, match="is 3, and there is no payload") as caught:
-        ask(client, server, headers={"Content-Length": 3})
-    assert nothing_left(server, caught.value)
+        send(client, server, headers={"Content-Length": 3})
+    assert nothing_sent(server, caught.value)
 
 
 def test_R04_content_length_zero_is_allowed_for_empty_generator(client, server):
-    ask(client, server, payload=iter([b"", b""]), headers={"Content-Length": 0})
-    ask(client, server, payload=b"next")
+    send(client, server, payload=iter([b"", b""]), headers={"Content-Length": 0})
+    send(client, server, payload=b"next")
     first, second = server.requests
     assert first == message(server, "POST", "Content-Length: 0", OCTETS)
     assert second == message(server, "POST", OCTETS, "Content-Length: 4", body=b"next")
     assert server.connections == 1
 
 
-# The caller's Transfer-Encoding
+# Transfer-Encoding given by the caller
 
 
 @pytest.mark.parametrize(
@@ -334,26 +334,26 @@ def test_P11_transfer_encoding_header_forces_chunked(name, value, field, client,
     path.write_bytes(b"abc")
     with path.open("rb") as file:
         for payload in (b"abc", bytearray(b"abc"), path, file, ["abc"], io.BytesIO(b"abc")):
-            ask(client, server, payload=payload, headers={name: value})
+            send(client, server, payload=payload, headers={name: value})
     body = chunks(b"abc") + LAST_CHUNK
     assert server.requests == [message(server, "POST", field, OCTETS, body=body)] * 6
 
 
 @pytest.mark.parametrize("payload", [b"", [], bytearray()], ids=repr)
 def test_P11_empty_payload_chunked_sends_only_the_last_chunk(payload, client, server):
-    ask(client, server, payload=payload, headers={"Transfer-Encoding": "chunked"})
+    send(client, server, payload=payload, headers={"Transfer-Encoding": "chunked"})
     assert server.request == message(server, "POST", CHUNKED, OCTETS, body=LAST_CHUNK)
 
 
 def test_P11_no_payload_chunked_sends_only_the_last_chunk(client, server):
-    ask(client, server, headers={"Transfer-Encoding": "chunked"})
+    send(client, server, headers={"Transfer-Encoding": "chunked"})
     assert server.request == message(server, "POST", CHUNKED, body=LAST_CHUNK)
 
 
 def test_P11_big_file_can_be_sent_chunked(client, server, tmp_path):
     path = tmp_path / "x"
     path.write_bytes(data := bytes(range(251)) * 3000)
-    ask(client, server, payload=path, headers={"Transfer-Encoding": "chunked"})
+    send(client, server, payload=path, headers={"Transfer-Encoding": "chunked"})
     blocks = [data[at : at + 256 * 1024] for at in range(0, len(data), 256 * 1024)]
     body = chunks(*blocks) + LAST_CHUNK
     assert server.request == message(server, "POST", CHUNKED, OCTETS, body=body)
@@ -365,19 +365,19 @@ def test_P11_big_file_can_be_sent_chunked(client, server, tmp_path):
 )
 def test_P11_transfer_encoding_other_than_chunked_raises(coding, payload, client, server):
     with pytest.raises(RequestError, match="Transfer-Encoding must be chunked") as caught:
-        ask(client, server, payload=payload, headers={"Transfer-Encoding": coding})
-    assert nothing_left(server, caught.value)
+        send(client, server, payload=payload, headers={"Transfer-Encoding": coding})
+    assert nothing_sent(server, caught.value)
 
 
 def test_P11_chunked_twice_raises(client, server):
     headers = [("Transfer-Encoding", "chunked"), ("transfer-encoding", "chunked")]
     with pytest.raises(RequestError, match="'chunked, chunked'") as caught:
-        ask(client, server, payload=b"abc", headers=headers)
-    assert nothing_left(server, caught.value)
+        send(client, server, payload=b"abc", headers=headers)
+    assert nothing_sent(server, caught.value)
 
 
 class Odd(Payload):
-    """A payload of a user's, that says of itself what no payload can say."""
+    """A payload of a caller that reports an invalid length."""
 
     def __init__(self, length):
         self.length = length
@@ -391,20 +391,20 @@ class Odd(Payload):
 def test_payload_with_invalid_length_raises(headers, length, client, server):
     reason = f"of a Odd must be an int of 0 or more, or None; got {length!r}"
     with pytest.raises(PayloadError, match=reason) as caught:
-        ask(client, server, payload=Odd(length), headers=headers)
-    assert nothing_left(server, caught.value)
+        send(client, server, payload=Odd(length), headers=headers)
+    assert nothing_sent(server, caught.value)
 
 
 # Methods
 
 
 def test_known_method_is_uppercased(client, server):
-    ask(client, server, "post")
+    send(client, server, "post")
     assert server.request == message(server, "POST", "Content-Length: 0")
 
 
 class Word(str, Enum):
-    """Of a member, ``str()`` is the name of the member."""
+    """An enum whose ``str()`` is the name of a member, not its value."""
 
     GET = "GET"
     PURGE = "PURGE"
@@ -432,9 +432,9 @@ def test_invalid_method_raises(method, client, server):
 @pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE", "OPTIONS", "PROPFIND", "x-own"])
 def test_P12_any_method_can_have_a_payload(method, client):
     with ScriptedServer.serving(response()) as server:
-        ask(client, server, method, b"abc")
-        ask(client, server, method, iter([b"abc"]))
-        ask(client, server, method, [b"abc"], headers={"Content-Length": 3})
+        send(client, server, method, b"abc")
+        send(client, server, method, iter([b"abc"]))
+        send(client, server, method, [b"abc"], headers={"Content-Length": 3})
         assert server.requests == [
             message(server, method, OCTETS, "Content-Length: 3", body=b"abc"),
             message(server, method, OCTETS, CHUNKED, body=chunks(b"abc") + LAST_CHUNK),
@@ -458,22 +458,22 @@ def test_P12_any_method_can_have_a_payload(method, client):
 )
 def test_P12_payload_with_trace_or_connect_raises(method, payload, headers, client, server):
     with pytest.raises(RequestError, match=f"a {method} request cannot have a payload") as caught:
-        ask(client, server, method, payload, headers)
-    assert nothing_left(server, caught.value)
+        send(client, server, method, payload, headers)
+    assert nothing_sent(server, caught.value)
 
 
 def test_P12_connect_sends_only_its_target_and_host(client, server):
-    with client.request(server.url("/example.com:443"), "CONNECT", headers=BARE) as answer:
-        assert answer.status == 200
+    with client.request(server.url("/example.com:443"), "CONNECT", headers=BARE) as respond:
+        assert respond.status == 200
     assert server.request == b"CONNECT example.com:443 HTTP/1.1\r\nHost: example.com:443\r\n\r\n"
 
 
-# The fields of a head
+# Header fields
 
 
 def test_header_order_is_client_then_call_then_payload(client):
     headers = [("X-One", "1"), ("x-two", "é"), ("X-One", 11), ("x-three", b"\xff")]
-    with ScriptedServer(go_on) as server:
+    with ScriptedServer(send_continue) as server:
         client.post(server.url("/x"), ["abc"], headers, expect_continue=True)
         fields = (
             f"User-Agent: restkit/{restkit.__version__}",
@@ -540,7 +540,7 @@ def test_given_content_type_overrides_the_payload(name, client, server, tmp_path
     path = tmp_path / "x.json"
     path.write_bytes(b"abc")
     for payload in (b"abc", "abc", path):
-        ask(client, server, payload=payload, headers={name: "text/x-mine"})
+        send(client, server, payload=payload, headers={name: "text/x-mine"})
     fields = (f"{name}: text/x-mine", "Content-Length: 3")
     assert server.requests == [message(server, "POST", *fields, body=b"abc")] * 3
 
@@ -564,11 +564,11 @@ def test_range_request_keeps_given_accept_encoding(client, server):
 
 
 @pytest.mark.parametrize("name", ["Expect", "expect"])
-@pytest.mark.parametrize("asked", [False, True], ids=["", "and by the option"])
-def test_given_expect_header_keeps_its_position(name, asked, client):
-    with ScriptedServer(go_on) as server:
+@pytest.mark.parametrize("by_option", [False, True], ids=["", "and by the option"])
+def test_given_expect_header_keeps_its_position(name, by_option, client):
+    with ScriptedServer(send_continue) as server:
         headers = [(name, "100-continue"), ("X-A", "1")]
-        ask(client, server, payload=b"abc", headers=headers, expect_continue=asked)
+        send(client, server, payload=b"abc", headers=headers, expect_continue=by_option)
         fields = (f"{name}: 100-continue", "X-A: 1", OCTETS, "Content-Length: 3")
         assert server.wire == [message(server, "POST", *fields, body=b"abc")]
 
@@ -576,7 +576,7 @@ def test_given_expect_header_keeps_its_position(name, asked, client):
 @pytest.mark.parametrize("payload", [None, b"", [], ""], ids=repr)
 @pytest.mark.parametrize("headers", [{}, {"expect": "100-continue"}], ids=["", "by the header"])
 def test_empty_payload_sends_no_expect(payload, headers, client, server):
-    ask(client, server, payload=payload, headers=headers, expect_continue=True)
+    send(client, server, payload=payload, headers=headers, expect_continue=True)
     assert "expect" not in dict(fields_of(server.request))
     assert b"\r\nContent-Length: 0\r\n" in server.request
     assert body_of(server.request) == b""

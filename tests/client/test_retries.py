@@ -1,4 +1,4 @@
-"""Another try: after which failures and answers, how often, how long after, and with what."""
+"""Retries: after which errors and responses, how often, and after which wait."""
 
 from __future__ import annotations
 
@@ -60,10 +60,10 @@ BUSY = response(b"busy", status="503 Service Unavailable")
 ANY = RetryPolicy(None, statuses=frozenset((500, 503)), methods=None)
 
 
-# How long Retry-After says
+# Parsing Retry-After
 
 
-def told(value: str) -> float | None:
+def parsed_retry_after(value: str) -> float | None:
     return retry_after_seconds(Headers({"Retry-After": value}))
 
 
@@ -71,12 +71,12 @@ def told(value: str) -> float | None:
     ("value", "seconds"), [("0", 0), ("1", 1), ("120", 120), (" 7 ", 7), ("007", 7)]
 )
 def test_C03_retry_after_in_seconds_is_parsed(value, seconds):
-    assert told(value) == seconds
+    assert parsed_retry_after(value) == seconds
 
 
 @pytest.mark.parametrize("value", ["", "soon", "-1", "1.5", "1, 2", "+3", "1e3", "0x1f"])
 def test_C03_invalid_retry_after_is_ignored(value):
-    assert told(value) is None
+    assert parsed_retry_after(value) is None
 
 
 def test_C03_missing_retry_after_is_none():
@@ -87,14 +87,14 @@ def test_C03_missing_retry_after_is_none():
     "date", ["Sun, 06 Nov 10000 08:49:37 GMT", "-1 Nov GMT 1.2.3 +9999999999", "06 Nov 0 08:49:37"]
 )
 def test_C03_impossible_date_is_ignored(date):
-    assert told(date) in (None, 0.0)
+    assert parsed_retry_after(date) in (None, 0.0)
 
 
 def test_C03_huge_number_is_infinity():
-    assert told("9" * 5000) == float("inf")
+    assert parsed_retry_after("9" * 5000) == float("inf")
 
 
-# The one moment of RFC 9110 5.6.7, in its three forms, and as others have written it.
+# One moment in the three formats of RFC 9110 5.6.7, and in variants seen in practice.
 @pytest.mark.parametrize(
     "date",
     [
@@ -108,22 +108,22 @@ def test_C03_huge_number_is_infinity():
 def test_C03_every_http_date_format_is_parsed(date, monkeypatch):
     monkeypatch.setattr(time, "time", lambda: 784111777.0 - 90)
     far = 253402300799.0 - 784111777.0 if "9999" in date else 0.0
-    assert told(date) == far + 90
+    assert parsed_retry_after(date) == far + 90
 
 
 def test_C03_past_date_is_zero_seconds():
-    assert told("Sun, 06 Nov 1994 08:49:37 GMT") == 0.0
+    assert parsed_retry_after("Sun, 06 Nov 1994 08:49:37 GMT") == 0.0
 
 
 @given(st.integers(0, 10**9))
 def test_C03_any_number_of_seconds_is_parsed(seconds):
-    assert told(str(seconds)) == seconds
+    assert parsed_retry_after(str(seconds)) == seconds
 
 
 @given(st.integers(0, 250_000_000_000))
 def test_C03_any_date_is_parsed(moment):
     now = time.time()
-    seconds = told(email.utils.formatdate(moment, usegmt=True))
+    seconds = parsed_retry_after(email.utils.formatdate(moment, usegmt=True))
     assert seconds is not None
     assert seconds == 0 or abs(moment - now - seconds) < HANG_BOUND
 
@@ -141,11 +141,11 @@ DATE_LIKE = st.lists(
 
 @given(st.one_of(st.text(LATIN_1), DATE_LIKE))
 def test_C03_no_text_makes_the_parser_raise(value):
-    seconds = told(value)
+    seconds = parsed_retry_after(value)
     assert seconds is None or seconds >= 0
 
 
-# What retries= takes
+# The retries= option
 
 
 def test_C09_number_is_the_count_of_retries():
@@ -240,7 +240,7 @@ def test_C09_retry_without_ignored_settings_gives_no_warning():
             as_retries(plain)
 
 
-# After which failures: the decision by itself, without a socket
+# Errors that are retried: the decision alone, without a socket
 
 
 def request_of(method: str = "GET", payload: object = None) -> Request:
@@ -258,15 +258,17 @@ def spent() -> object:
     return payload
 
 
-def failed(kind: type[Error], cause: BaseException | None = None, **said: object) -> Error:
+def failed(kind: type[Error], cause: BaseException | None = None, **attributes: object) -> Error:
     error = kind("failed", sent="nothing" if kind in (ConnectError, ConnectTimeout) else "all")
     error.__cause__ = cause
-    for name, value in said.items():
+    for name, value in attributes.items():
         setattr(error, name, value)
     return error
 
 
-def again(error: Error, method: str = "GET", payload: object = None, **settings: object) -> bool:
+def is_retried(
+    error: Error, method: str = "GET", payload: object = None, **settings: object
+) -> bool:
     request = request_of(method, payload)
     return counter(**settings).delay_after_error(request, error) is not None
 
@@ -280,12 +282,12 @@ CERTIFICATE = ssl.SSLCertVerificationError(1, "certificate has expired")
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PATCH", "X-MINE"])
 def test_failed_connection_is_retried_for_any_method(method):
-    assert again(failed(ConnectError, REFUSED), method)
-    assert again(failed(ConnectError, REFUSED), method, b"payload")
-    assert again(failed(ConnectError, REFUSED), method, iter([b"not yet asked for"]))
+    assert is_retried(failed(ConnectError, REFUSED), method)
+    assert is_retried(failed(ConnectError, REFUSED), method, b"payload")
+    assert is_retried(failed(ConnectError, REFUSED), method, iter([b"not yet asked for"]))
 
 
-MENDABLE = {
+RETRYABLE = {
     "a name server that is busy": (ConnectError, NOT_NOW, True),
     "a name that nobody knows": (ConnectError, UNKNOWN, False),
     "an address that is forbidden": (ConnectError, None, False),
@@ -303,10 +305,10 @@ MENDABLE = {
 
 
 @pytest.mark.parametrize("retries", [None, ANY], ids=["by itself", "asked"])
-@pytest.mark.parametrize("what", MENDABLE)
+@pytest.mark.parametrize("what", RETRYABLE)
 def test_permanent_errors_are_not_retried(what, retries):
-    kind, cause, mendable = MENDABLE[what]
-    assert again(failed(kind, cause, sent="nothing"), retries=retries) is mendable
+    kind, cause, retryable = RETRYABLE[what]
+    assert is_retried(failed(kind, cause, sent="nothing"), retries=retries) is retryable
 
 
 @pytest.mark.parametrize(
@@ -325,34 +327,34 @@ def test_permanent_errors_are_not_retried(what, retries):
 )
 def test_C04_lost_connection_is_retried_for_idempotent_methods(method, idempotent):
     lost = failed(TransportError, RESET)
-    assert again(lost, method) is idempotent
-    assert again(lost, method, retry_unsafe=True)
-    assert again(lost, method, retries=ANY)
-    assert again(lost, method, retries=RetryPolicy(3)) is idempotent
-    assert again(lost, method, retries=RetryPolicy(3), retry_unsafe=True)
-    assert again(failed(TransportError, RESET, sent="nothing"), method)
+    assert is_retried(lost, method) is idempotent
+    assert is_retried(lost, method, retry_unsafe=True)
+    assert is_retried(lost, method, retries=ANY)
+    assert is_retried(lost, method, retries=RetryPolicy(3)) is idempotent
+    assert is_retried(lost, method, retries=RetryPolicy(3), retry_unsafe=True)
+    assert is_retried(failed(TransportError, RESET, sent="nothing"), method)
 
 
 @pytest.mark.parametrize("options", [{}, {"retry_unsafe": True}, {"retries": ANY}])
 def test_consumed_payload_is_never_retried(options):
     for error in (failed(TransportError, RESET), failed(ConnectError, REFUSED)):
-        assert not again(error, "PUT", spent(), **options)
-        assert again(error, "PUT", b"whole", **options)
+        assert not is_retried(error, "PUT", spent(), **options)
+        assert is_retried(error, "PUT", b"whole", **options)
 
 
 @pytest.mark.parametrize("kind", [ConnectTimeout, IdleTimeout, TotalTimeout])
 def test_C09_timeouts_are_not_retried_by_default(kind):
-    assert not again(failed(kind))
-    assert not again(failed(kind), retry_unsafe=True)
+    assert not is_retried(failed(kind))
+    assert not is_retried(failed(kind), retry_unsafe=True)
 
 
 def test_C09_connect_and_read_counts_enable_timeout_retries():
-    assert again(failed(ConnectTimeout), retries=RetryPolicy(3))
-    assert not again(failed(ConnectTimeout), retries=RetryPolicy(3, connect=0))
-    assert not again(failed(IdleTimeout), retries=RetryPolicy(3))
-    assert again(failed(IdleTimeout), retries=RetryPolicy(3, read=1))
-    assert not again(failed(IdleTimeout), "POST", retries=RetryPolicy(3, read=1))
-    assert not again(failed(TotalTimeout), retries=RetryPolicy(3, read=3))
+    assert is_retried(failed(ConnectTimeout), retries=RetryPolicy(3))
+    assert not is_retried(failed(ConnectTimeout), retries=RetryPolicy(3, connect=0))
+    assert not is_retried(failed(IdleTimeout), retries=RetryPolicy(3))
+    assert is_retried(failed(IdleTimeout), retries=RetryPolicy(3, read=1))
+    assert not is_retried(failed(IdleTimeout), "POST", retries=RetryPolicy(3, read=1))
+    assert not is_retried(failed(TotalTimeout), retries=RetryPolicy(3, read=3))
 
 
 def test_started_response_is_retried_only_with_a_retry_policy():
@@ -361,10 +363,10 @@ def test_started_response_is_retried_only_with_a_retry_policy():
         failed(UnexpectedEOF),
         failed(BadStatusLine),
     ):
-        assert not again(error)
-        assert again(error, retries=RetryPolicy(3))
-        assert not again(error, "POST", retries=RetryPolicy(3))
-        assert not again(error, retries=RetryPolicy(3, read=0))
+        assert not is_retried(error)
+        assert is_retried(error, retries=RetryPolicy(3))
+        assert not is_retried(error, "POST", retries=RetryPolicy(3))
+        assert not is_retried(error, retries=RetryPolicy(3, read=0))
 
 
 def test_error_with_a_response_is_not_retried():
@@ -374,29 +376,29 @@ def test_error_with_a_response_is_not_retried():
 
 
 def test_error_from_the_payload_source_is_not_retried():
-    assert not again(failed(TransportError, RESET, out_of_payload=True), "PUT", b"x")
-    assert not again(failed(UnexpectedEOF, out_of_payload=True), "PUT", b"x", retries=ANY)
+    assert not is_retried(failed(TransportError, RESET, out_of_payload=True), "PUT", b"x")
+    assert not is_retried(failed(UnexpectedEOF, out_of_payload=True), "PUT", b"x", retries=ANY)
 
 
-# How often
+# Number of attempts
 
 
-def counted(settings: Settings, *errors: Error) -> int:
-    """How many of these failures, one after the other, are followed by another try."""
+def retry_count(settings: Settings, *errors: Error) -> int:
+    """Return how many of these consecutive errors are followed by another attempt."""
     request = request_of()
-    tries = RetryCounter(settings.retry_policy())
+    attempts = RetryCounter(settings.retry_policy())
     for number, error in enumerate(errors):
-        if tries.delay_after_error(request, error) is None:
+        if attempts.delay_after_error(request, error) is None:
             return number
     return len(errors)
 
 
 @given(st.integers(1, 8))
-def test_max_tries_includes_the_first_attempt(most):
-    settings = Settings(max_tries=most)
-    assert counted(settings, *[failed(ConnectError, REFUSED)] * 10) == most - 1
+def test_max_tries_includes_the_first_attempt(limit):
+    settings = Settings(max_tries=limit)
+    assert retry_count(settings, *[failed(ConnectError, REFUSED)] * 10) == limit - 1
     mixed = [failed(ConnectError, REFUSED), failed(TransportError, RESET)] * 5
-    assert counted(settings, *mixed) == most - 1
+    assert retry_count(settings, *mixed) == limit - 1
 
 
 LIMIT = st.one_of(st.none(), st.integers(0, 5))
@@ -427,7 +429,7 @@ def test_C09_retry_counts_match_urllib3(total, limits, happens):
         except urllib3.exceptions.MaxRetryError:
             break
         expected += 1
-    ours = counted(Settings(max_tries=1, retries=retries), *[KINDS[kind] for kind in happens])
+    ours = retry_count(Settings(max_tries=1, retries=retries), *[KINDS[kind] for kind in happens])
     assert ours == expected
 
 
@@ -449,8 +451,8 @@ def test_C09_status_retries_match_urllib3(total, status, code, method, methods, 
         respect_retry_after_header=respect,
     )
     fields = {"Retry-After": "0"} if header else {}
-    request, tries = request_of(method), counter(retries=as_retries(retry))
-    answer = HttpResponse.made(request, code, fields)
+    request, attempts = request_of(method), counter(retries=as_retries(retry))
+    http_response = HttpResponse.made(request, code, fields)
     expected = 0
     theirs = urllib3.HTTPResponse(status=code)
     while expected < 8 and retry.is_retry(method, code, header):
@@ -460,48 +462,48 @@ def test_C09_status_retries_match_urllib3(total, status, code, method, methods, 
             break
         expected += 1
     ours = 0
-    while ours < 8 and tries.delay_after_status(request, answer) is not None:
+    while ours < 8 and attempts.delay_after_status(request, http_response) is not None:
         ours += 1
     assert ours == expected
 
 
 def test_statuses_are_not_retried_by_default():
     request = request_of()
-    answer = HttpResponse.made(request, 503, {"Retry-After": "0"})
-    assert counter().delay_after_status(request, answer) is None
+    http_response = HttpResponse.made(request, 503, {"Retry-After": "0"})
+    assert counter().delay_after_status(request, http_response) is None
 
 
 def test_number_of_retries_applies_to_retry_after():
     request = request_of()
-    tries = counter(retries=as_retries(2))
+    attempts = counter(retries=as_retries(2))
     busy = HttpResponse.made(request, 503, {"Retry-After": "4"})
-    assert [tries.delay_after_status(request, busy) for _ in range(3)] == [4.0, 4.0, None]
+    assert [attempts.delay_after_status(request, busy) for _ in range(3)] == [4.0, 4.0, None]
     for status in (500, 503):
         plain = HttpResponse.made(request, status)
         assert counter(retries=as_retries(2)).delay_after_status(request, plain) is None
 
 
-# How long before the next
+# Waits between attempts
 
 
 def waits(settings: Settings, count: int) -> list[float]:
-    request, tries = request_of(), RetryCounter(settings.retry_policy())
+    request, attempts = request_of(), RetryCounter(settings.retry_policy())
     error = failed(ConnectError, REFUSED)
-    found = [tries.delay_after_error(request, error) for _ in range(count)]
+    found = [attempts.delay_after_error(request, error) for _ in range(count)]
     assert None not in found
     return [each for each in found if each is not None]
 
 
 @given(
     wait=st.one_of(st.just(0.0), st.floats(0.001, 100)),
-    most=st.floats(0, 1000),
+    limit=st.floats(0, 1000),
     count=st.integers(1, 80),
 )
-def test_waits_double_with_jitter_up_to_max_wait(wait, most, count):
-    found = waits(Settings(max_tries=100, wait_tries=wait, max_wait=most), count)
+def test_waits_double_with_jitter_up_to_max_wait(wait, limit, count):
+    found = waits(Settings(max_tries=100, wait_tries=wait, max_wait=limit), count)
     for number, seconds in enumerate(found):
         plain = wait * 2.0**number
-        assert min(plain * 0.749, most) <= seconds <= min(plain * 1.251, most)
+        assert min(plain * 0.749, limit) <= seconds <= min(plain * 1.251, limit)
 
 
 def test_waits_differ_between_clients():
@@ -510,45 +512,54 @@ def test_waits_differ_between_clients():
 
 
 @given(
-    factor=st.floats(0, 10), most=st.floats(0, 200), jitter=st.floats(0, 3), count=st.integers(1, 9)
+    factor=st.floats(0, 10),
+    limit=st.floats(0, 200),
+    jitter=st.floats(0, 3),
+    count=st.integers(1, 9),
 )
-def test_C09_retry_waits_match_urllib3(factor, most, jitter, count):
-    retry = Retry(10, backoff_factor=factor, backoff_max=most, backoff_jitter=jitter)
+def test_C09_retry_waits_match_urllib3(factor, limit, jitter, count):
+    retry = Retry(10, backoff_factor=factor, backoff_max=limit, backoff_jitter=jitter)
     found = waits(Settings(retries=as_retries(retry)), count)
-    calm = Retry(10, backoff_factor=factor, backoff_max=most)
+    calm = Retry(10, backoff_factor=factor, backoff_max=limit)
     for seconds in found:
         calm = calm.increment("GET", "/", error=urllib3.exceptions.ProtocolError())
         least = calm.get_backoff_time()
-        assert least <= seconds <= min(most, least + jitter) + 1e-9
+        assert least <= seconds <= min(limit, least + jitter) + 1e-9
 
 
-@given(seconds=st.integers(0, 200), most=st.integers(0, 200))
-def test_C03_retry_after_is_obeyed_up_to_max_wait(seconds, most):
+@given(seconds=st.integers(0, 200), limit=st.integers(0, 200))
+def test_C03_retry_after_is_obeyed_up_to_max_wait(seconds, limit):
     request = request_of()
-    answer = HttpResponse.made(request, 503, {"Retry-After": str(seconds)})
-    pause = counter(retries=ANY, max_wait=float(most)).delay_after_status(request, answer)
-    assert pause == (seconds if seconds <= most else None)
+    http_response = HttpResponse.made(request, 503, {"Retry-After": str(seconds)})
+    pause = counter(retries=ANY, max_wait=float(limit)).delay_after_status(request, http_response)
+    assert pause == (seconds if seconds <= limit else None)
 
 
 def test_C03_invalid_retry_after_uses_the_backoff():
     request = request_of()
-    tries = counter(retries=ANY._replace(backoff_factor=1.0))
-    answer = HttpResponse.made(request, 503, {"Retry-After": "soon"})
-    assert [tries.delay_after_status(request, answer) for _ in range(3)] == [0.0, 2.0, 4.0]
+    attempts = counter(retries=ANY._replace(backoff_factor=1.0))
+    http_response = HttpResponse.made(request, 503, {"Retry-After": "soon"})
+    assert [attempts.delay_after_status(request, http_response) for _ in range(3)] == [
+        0.0,
+        2.0,
+        4.0,
+    ]
 
 
 def test_C09_retry_can_ignore_retry_after():
     retries = ANY._replace(respect_retry_after=False, backoff_factor=0.0)
     request = request_of()
-    answer = HttpResponse.made(request, 503, {"Retry-After": "1000"})
-    assert counter(retries=retries).delay_after_status(request, answer) == 0.0
+    http_response = HttpResponse.made(request, 503, {"Retry-After": "1000"})
+    assert counter(retries=retries).delay_after_status(request, http_response) == 0.0
 
 
 def test_C09_retry_can_limit_retry_after():
     request = request_of()
-    answer = HttpResponse.made(request, 503, {"Retry-After": "1000"})
+    http_response = HttpResponse.made(request, 503, {"Retry-After": "1000"})
     assert (
-        counter(retries=ANY._replace(retry_after_max=2.0)).delay_after_status(request, answer)
+        counter(retries=ANY._replace(retry_after_max=2.0)).delay_after_status(
+            request, http_response
+        )
         == 2.0
     )
 
@@ -563,7 +574,7 @@ def client() -> Iterator[Client]:
 
 
 def drop(peer: Peer) -> None:
-    """Take one whole request, and close without a word."""
+    """Read one whole request, and close without a response."""
     peer.read_request()
 
 
@@ -573,7 +584,7 @@ def serve(peer: Peer) -> None:
 
 
 def drop_the_second(peer: Peer) -> None:
-    """Answer one request, and close without a word after the next."""
+    """Respond to one request, and close without a response after the second."""
     peer.read_request()
     peer.send(OK)
     peer.read_request()
@@ -598,28 +609,28 @@ def test_post_is_sent_when_the_second_connection_succeeds(payload, client):
         asked.append(address)
         if len(asked) == 2:
             late.listen()
-            answering.start()
+            responding.start()
         return True
 
-    def answer() -> None:
+    def respond() -> None:
         accepted, _ = late.accept()
         with accepted:
             accepted.settimeout(HANG_BOUND)
-            while not came.endswith((b"bytes", b"0\r\n\r\n")):
-                came.extend(accepted.recv(65536))
+            while not received.endswith((b"bytes", b"0\r\n\r\n")):
+                received.extend(accepted.recv(65536))
             accepted.sendall(OK)
 
-    came = bytearray()
-    answering = threading.Thread(target=answer)
+    received = bytearray()
+    responding = threading.Thread(target=respond)
     with socket.socket() as late:
         late.bind(("127.0.0.1", 0))
         late.settimeout(HANG_BOUND)
         url = f"http://127.0.0.1:{late.getsockname()[1]}/"
         got = client.post(url, payload, check_address=allowed)
-        answering.join(HANG_BOUND)
+        responding.join(HANG_BOUND)
     assert got.status == 200
     assert [type(each) for each in got.history] == [ConnectError]
-    assert payload_of(bytes(came)) == b"bytes"
+    assert payload_of(bytes(received)) == b"bytes"
 
 
 def test_W10_dropped_get_is_retried_and_listed_in_history(client):
@@ -734,10 +745,10 @@ def test_P17_spooled_iterator_follows_a_307_redirect(client):
 
 
 @pytest.mark.parametrize(
-    "answer", [BUSY, response(b"", "Location: /x", status="308 Moved")], ids=["503", "308"]
+    "http_response", [BUSY, response(b"", "Location: /x", status="308 Moved")], ids=["503", "308"]
 )
-def test_P17_iterator_without_spool_is_not_resent(answer, client):
-    with ScriptedServer.serving(answer, OK) as server:
+def test_P17_iterator_without_spool_is_not_resent(http_response, client):
+    with ScriptedServer.serving(http_response, OK) as server:
         with pytest.raises(PayloadNotReplayable, match="replay='spool'") as caught:
             client.post(server.url(), iter(ROWS), retries=ANY)
         assert caught.value.status in (503, 308)
@@ -797,11 +808,11 @@ def test_C09_retry_counts_override_max_tries(retry, sent, client):
     assert len(server.requests) == sent
 
 
-@pytest.mark.parametrize(("retry", "tries"), [(Retry(4), 5), (Retry(4, connect=1), 2)], ids=repr)
-def test_C09_connect_errors_have_their_own_count(retry, tries, client):
+@pytest.mark.parametrize(("retry", "attempts"), [(Retry(4), 5), (Retry(4, connect=1), 2)], ids=repr)
+def test_C09_connect_errors_have_their_own_count(retry, attempts, client):
     with refusing() as port, pytest.raises(ConnectError) as caught:
         client.get(f"http://127.0.0.1:{port}/", retries=retry)
-    assert len(caught.value.history) == tries - 1
+    assert len(caught.value.history) == attempts - 1
 
 
 def test_C09_idle_timeout_is_retried_only_with_a_read_count(client):
@@ -821,10 +832,10 @@ def test_C09_idle_timeout_is_retried_only_with_a_read_count(client):
 def test_C09_connect_timeout_is_retried_only_with_a_retry(client):
     with unanswering() as port:
         url, brief = f"http://127.0.0.1:{port}/", Timeout(connect=0.05, idle=HANG_BOUND)
-        for options, tries in (({}, 1), ({"retries": Retry(connect=2)}, 3)):
+        for options, attempts in (({}, 1), ({"retries": Retry(connect=2)}, 3)):
             with pytest.raises(ConnectTimeout) as caught:
                 client.get(url, timeout=brief, **options)
-            assert len(caught.value.history) == tries - 1
+            assert len(caught.value.history) == attempts - 1
 
 
 def test_C09_redirect_count_of_a_retry_is_ignored(client):
@@ -873,13 +884,13 @@ def test_C03_wait_past_the_total_deadline_is_not_started(client):
 def test_closing_the_client_ends_the_wait():
     asked = threading.Event()
 
-    def tell(peer: Peer) -> None:
+    def respond_busy(peer: Peer) -> None:
         peer.read_request()
         peer.send(busy_for("50"))
         asked.set()
         peer.read_to_end()
 
-    with ScriptedServer(tell) as server, Client(timeout=HANG_BOUND) as client:
+    with ScriptedServer(respond_busy) as server, Client(timeout=HANG_BOUND) as client:
         ended: list[Error | HttpResponse] = []
 
         def call() -> None:
@@ -941,11 +952,11 @@ def test_failing_payload_source_is_never_retried(client):
 def test_payload_from_a_broken_response_is_not_retried(client):
     broken = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort"
 
-    def give(peer: Peer) -> None:
+    def send_broken(peer: Peer) -> None:
         peer.read_request()
         peer.send(broken)
 
-    with ScriptedServer(give) as source, ScriptedServer(drop) as target:
+    with ScriptedServer(send_broken) as source, ScriptedServer(drop) as target:
         got = client.get(source.url())
         with pytest.raises(UnexpectedEOF):
             client.put(target.url(), got, replay="spool", retries=Retry(3, read=3))
@@ -954,7 +965,7 @@ def test_payload_from_a_broken_response_is_not_retried(client):
 
 
 def test_attempts_do_not_change_the_request(client):
-    """What a try puts on its own copy of the request stays there."""
+    """Each attempt adds headers to its own copy of the request."""
     with ScriptedServer(drop, serve) as server:
         got = client.get(server.url(), headers={"X-Mine": "1"}, auth=("user", "pass"))
     assert server.requests[0] == server.requests[1]
@@ -962,7 +973,7 @@ def test_attempts_do_not_change_the_request(client):
 
 
 def test_failed_call_leaves_no_reference_cycle(client):
-    # What hangs in a ring holds its payload's spool, and its source, until somebody collects.
+    # A reference cycle would keep the payload's spool and source until a garbage collection.
     def fails() -> weakref.ref[TransportError] | None:
         try:
             client.get(server.url(), wait_tries=0)
