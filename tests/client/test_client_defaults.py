@@ -356,9 +356,8 @@ def test_ssl_context_and_verify_of_the_call_override_the_client(environment, cer
         assert not succeeds({"verify": ours}, {"ssl_context": distrusting})
         assert succeeds({"ssl_context": distrusting}, {"verify": ours})
         assert not succeeds({"ssl_context": trusting}, {"verify": certs.other_ca_file})
-        assert not succeeds(
-            {"ssl_context": trusting}, {"min_tls": "1.3"}
-        )  # verification uses certifi again
+        # With min_tls, verification uses certifi again.
+        assert not succeeds({"ssl_context": trusting}, {"min_tls": "1.3"})
         assert succeeds({"ssl_context": trusting}, {"fingerprint": certs.fingerprint})
         assert not succeeds({"ssl_context": trusting}, {"fingerprint": "0" * 64})
         assert succeeds({"verify": ours}, {"ssl_context": None})
@@ -582,8 +581,8 @@ def test_C12_changes_by_filter_auth_or_call_end_with_the_call(server):
 def test_W11_threads_do_not_share_headers_and_options(server):
     def echo(peer: Peer) -> None:
         while (request := peer.next_request()) is not None:
-            message = {name: value for name, value in fields_of(request) if name.startswith("x-")}
-            peer.send(response(json.dumps([target(request), message]).encode()))
+            headers = {name: value for name, value in fields_of(request) if name.startswith("x-")}
+            peer.send(response(json.dumps([target(request), headers]).encode()))
 
     class Marking:
         def on_request(self, request) -> None:

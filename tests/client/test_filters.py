@@ -218,18 +218,18 @@ def test_filter_setting_an_invalid_attribute_is_named_in_the_error(
 # The filters= option
 
 
-class RequestOnly:
+class OnlyAsks:
     def on_request(self, request):
         return None
 
 
-class ResponseOnly:
+class OnlyTold:
     def on_response(self, response, request):
         return None
 
 
 def test_filters_option_accepts_one_filter_or_several(server):
-    whole, one, other = Filter(), RequestOnly(), ResponseOnly()
+    whole, one, other = Filter(), OnlyAsks(), OnlyTold()
     assert as_filters(None) == as_filters(()) == as_filters([]) == ()
     assert as_filters(whole) == as_filters([whole]) == (whole,)
     assert len(as_filters(one)) == 1
@@ -247,9 +247,7 @@ def test_iterable_object_with_hooks_is_one_filter(server):
     assert many == ["GET"]
 
 
-@pytest.mark.parametrize(
-    "wrong", [1, "text", [1], [Filter(), None], print, [RequestOnly], ResponseOnly]
-)
+@pytest.mark.parametrize("wrong", [1, "text", [1], [Filter(), None], print, [OnlyAsks], OnlyTold])
 def test_object_without_hooks_is_rejected(wrong):
     with pytest.raises(RequestError, match=r"(a filter must have|filters must be objects)"):
         as_filters(wrong)
