@@ -603,11 +603,11 @@ def test_refused_connection_is_tried_three_times(client):
 
 @pytest.mark.parametrize("payload", [b"bytes", iter([b"by", b"tes"])], ids=["bytes", "iterator"])
 def test_post_is_sent_when_the_second_connection_succeeds(payload, client):
-    asked = []
+    addresses = []
 
     def allowed(address: object) -> bool:
-        asked.append(address)
-        if len(asked) == 2:
+        addresses.append(address)
+        if len(addresses) == 2:
             late.listen()
             responding.start()
         return True
@@ -715,11 +715,11 @@ def test_P17_spooled_iterator_is_retried(client):
 
 def test_P17_retry_after_partial_sending_reads_the_source_once(client):
     cut = threading.Event()
-    asked = []
+    rows_read = []
 
     def rows():
         for row in ROWS:
-            asked.append(row)
+            rows_read.append(row)
             if row == ROWS[2]:
                 assert cut.wait(HANG_BOUND)
             yield row
@@ -733,7 +733,7 @@ def test_P17_retry_after_partial_sending_reads_the_source_once(client):
         got = client.put(server.url(), rows(), replay="spool")
     assert got.status == 200
     assert payload_of(server.request) == BODY
-    assert asked == ROWS
+    assert rows_read == ROWS
 
 
 def test_P17_spooled_iterator_follows_a_307_redirect(client):
@@ -882,12 +882,12 @@ def test_C03_wait_past_the_total_deadline_is_not_started(client):
 
 
 def test_closing_the_client_ends_the_wait():
-    asked = threading.Event()
+    response_sent = threading.Event()
 
     def respond_busy(peer: Peer) -> None:
         peer.read_request()
         peer.send(busy_for("50"))
-        asked.set()
+        response_sent.set()
         peer.read_to_end()
 
     with ScriptedServer(respond_busy) as server, Client(timeout=HANG_BOUND) as client:
@@ -901,7 +901,7 @@ def test_closing_the_client_ends_the_wait():
 
         thread = threading.Thread(target=call)
         thread.start()
-        assert asked.wait(HANG_BOUND)
+        assert response_sent.wait(HANG_BOUND)
         client.close()
         thread.join(HANG_BOUND)
         assert not thread.is_alive()
