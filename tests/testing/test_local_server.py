@@ -23,6 +23,7 @@ from restkit.server.response import stream, text
 from restkit.testing import AppClient, Delay, Drop, LocalServer, Received, Reset, Truncate
 from support.memory import MIB
 from support.peer import HANG_BOUND
+from support.waiting import until
 
 PATIENT = Timeout(connect=HANG_BOUND, idle=HANG_BOUND)
 
@@ -174,6 +175,8 @@ def test_record_counts_connections_and_shows_incomplete_requests(server):
         first.sendall(UP[:-3])
         second.sendall(b"GARBAGE\r\n\r\n")
         answer = second.recv(65536)
+        # The other connection has a thread of its own.
+        until(lambda: [each.body for each in server.received] == [b"0123456"])
     assert answer.startswith(b"HTTP/1.1 400 ")
     (part,) = server.received
     assert (part.body, part.whole) == (b"0123456", False)
