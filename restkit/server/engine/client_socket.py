@@ -52,14 +52,14 @@ class ClientSocket(NonBlockingSocket):
             raise self._closed_error()
         return super().send(buffers)
 
-    def send_file(self, number: int, start: int, count: int) -> int | None:
+    def send_file(self, descriptor: int, start: int, count: int) -> int | None:
         """Send bytes of a file by ``os.sendfile``; return how many, 0 at its end, None for later.
 
         An error of the file, not of the connection, is raised unchanged, as an OSError.
         """
         if self.aborted:
             raise self._closed_error()
-        return super().send_file(number, start, count)
+        return super().send_file(descriptor, start, count)
 
     def wait(self, events: int, activity: str) -> int:
         """Wait until one of the events READ and WRITE occurs; return those that did.
