@@ -99,7 +99,7 @@ def waiters(pool: ConnectionPool) -> int:
 
 
 def is_settled(pool: ConnectionPool, idle: int, most: int) -> bool:
-    counts = f"{resting} idle, 0 in use, 0 being opened, 0 waiting, {most} at most"
+    counts = f"{idle} idle, 0 in use, 0 being opened, 0 waiting, {most} at most"
     return repr(pool) == f"<ConnectionPool, {counts}>"
 
 
