@@ -1,7 +1,7 @@
 """Requests on real sockets: early responses, Expect, full duplex, interrupts.
 
-The echo test sends 256 MiB to keep the suite short. Run the full case with ``RESTKIT_ECHO_MIB=1024 pytest
-tests/connections/test_sending.py -k W04``.
+The echo test sends 256 MiB to keep the suite short. Run the full case with
+``RESTKIT_ECHO_MIB=1024 pytest tests/connections/test_sending.py -k W04``.
 """
 
 from __future__ import annotations
