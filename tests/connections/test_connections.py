@@ -286,14 +286,14 @@ def test_W11_threads_may_leave_bodies_unread_partly_read_or_closed(tls, client):
 
     def ask(number: int) -> None:
         for turn in range(4):
-            answer = client.get(server.url())
+            got = client.get(server.url())
             way = (number + turn) % 4
             if way == 0:
-                assert len(answer.body) == 100_000
+                assert len(got.body) == 100_000
             elif way == 1:
-                assert answer.body_file.read(1500) == b"x" * 1500
+                assert got.body_file.read(1500) == b"x" * 1500
             elif way == 2:
-                answer.close()
+                got.close()
 
     with ScriptedServer(big_ones, ssl_context=tls) as server:
         assert in_threads(20, ask) == [None] * 20
@@ -413,12 +413,12 @@ def test_W12_client_works_in_child_forked_while_threads_use_it(tls, certs):
 
 
 WAYS: dict[str, Callable[[object], object]] = {
-    "unread": lambda answer: None,
-    "half read": lambda answer: answer.body_file.read(1000),
-    "half read live": lambda answer: next(iter(answer.payload_stream)),
-    "half streamed": lambda answer: answer.body_stream().read(1000),
-    "half iterated": lambda answer: next(answer.iter_blocks(1000)),
-    "looked at": lambda answer: (answer.headers, answer.body_file, answer.payload_stream),
+    "unread": lambda got: None,
+    "half read": lambda got: got.body_file.read(1000),
+    "half read live": lambda got: next(iter(got.payload_stream)),
+    "half streamed": lambda got: got.body_stream().read(1000),
+    "half iterated": lambda got: next(got.iter_blocks(1000)),
+    "looked at": lambda got: (got.headers, got.body_file, got.payload_stream),
 }
 
 
@@ -433,10 +433,10 @@ def test_W14_dropped_responses_leak_no_descriptor(way, nginx):
         gc.disable()  # no resource may depend on the garbage collector
         try:
             for _ in range(1000 if way == "unread" else 200):
-                answer = client.get(nginx.url(f"/file/{name}"))
-                assert answer.status == 200
-                WAYS[way](answer)
-                del answer
+                got = client.get(nginx.url(f"/file/{name}"))
+                assert got.status == 200
+                WAYS[way](got)
+                del got
                 assert open_descriptors() <= before
         finally:
             gc.enable()
@@ -472,10 +472,10 @@ def test_W14_unclosed_client_leaves_no_connection_open(tls, certs):
     with ScriptedServer(endless, ssl_context=tls) as server:
         client = Client(timeout=PATIENT, verify=certs.ca_file)
         client.get(server.url())
-        answer = client.get(server.url())
+        got = client.get(server.url())
         del client
-        assert answer.body_file.read(5) == b"half "
-        del answer
+        assert got.body_file.read(5) == b"half "
+        del got
         gc.collect()
         server.join()
         assert server.peers[0].closed_by_client
@@ -489,8 +489,8 @@ def test_S34_leaving_an_endless_body_closes_only_its_connection(tls, client):
             peer.send(b"3e8\r\n" + b"x" * 1000 + b"\r\n")
 
     with ScriptedServer(endless, respond_to_all, ssl_context=tls) as server:
-        with client.get(server.url()) as answer:
-            assert next(iter(answer.payload_stream)) == b"x"
+        with client.get(server.url()) as got:
+            assert next(iter(got.payload_stream)) == b"x"
         server.join(1)
         assert idle_count(client) == 0
         assert client.get(server.url()).body == b"ok"
@@ -517,7 +517,7 @@ def any_host(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[str]]:
 
 
 @pytest.mark.parametrize(
-    ("url", "asked", "host", "target"),
+    ("url", "requested", "host", "target"),
     [
         ("http://api.test", "api.test", "api.test", "/"),
         ("http://api.test:80/a", "api.test", "api.test", "/a"),
@@ -609,14 +609,14 @@ def test_W21_connection_with_a_partly_read_response_is_not_reused(way, tls, clie
         assert peer.next_request() is None
 
     with ScriptedServer(half, respond_to_all, ssl_context=tls) as server:
-        answer = client.get(server.url())
-        assert answer.body_file.read(5) == b"half "
+        got = client.get(server.url())
+        assert got.body_file.read(5) == b"half "
         if way == "closed":
-            answer.close()
+            got.close()
         elif way == "left":
-            with answer:
+            with got:
                 pass
-        del answer
+        del got
         assert idle_count(client) == 0
         assert client.get(server.url()).body == b"ok"
         server.until(lambda: server.peers[0].finished)
@@ -632,9 +632,9 @@ def test_W21_connection_of_an_open_body_is_not_shared(tls, client):
         peer.send(OK)
 
     with ScriptedServer(half, respond_to_all, ssl_context=tls) as server:
-        answer = client.get(server.url())
+        got = client.get(server.url())
         assert client.get(server.url()).body == b"ok"
-        assert answer.body == b"first second"
+        assert got.body == b"first second"
         assert idle_count(client) == 2
         assert client.get(server.url()).body == b"ok"
         assert server.connections == 2
@@ -753,8 +753,8 @@ def test_W23_different_tls_options_never_share_a_connection(
     ):
         bodies = [client.get(server.url(), **each).body for each in options]
         assert len(set(bodies)) == server.connections == len(options)
-        for each, answer in zip(options, bodies, strict=True):
-            assert answer.startswith(b"known" if "cert" in each else b"unknown")
+        for each, got in zip(options, bodies, strict=True):
+            assert got.startswith(b"known" if "cert" in each else b"unknown")
         second_bodies = [client.get(server.url(), **each).body for each in reversed(options)]
         assert second_bodies == bodies[::-1]
         assert server.connections == len(options)
@@ -862,12 +862,12 @@ def send_half_then_wait(peer: Peer) -> None:
 
 
 READS: dict[str, Callable[[object], object]] = {
-    "body": lambda answer: answer.body,
-    "body_file": lambda answer: answer.body_file.read(100),
-    "body_stream": lambda answer: answer.body_stream().read(100),
-    "payload_stream": lambda answer: list(answer.payload_stream),
-    "iter_lines": lambda answer: list(answer.iter_lines()),
-    "save": lambda answer: answer.save(os.devnull),
+    "body": lambda got: got.body,
+    "body_file": lambda got: got.body_file.read(100),
+    "body_stream": lambda got: got.body_stream().read(100),
+    "payload_stream": lambda got: list(got.payload_stream),
+    "iter_lines": lambda got: list(got.iter_lines()),
+    "save": lambda got: got.save(os.devnull),
 }
 
 
@@ -878,9 +878,9 @@ def test_W24_blocked_read_raises_when_another_thread_closes(read, who_closes, tl
         ScriptedServer(send_half_then_wait, ssl_context=tls) as server,
         Client(timeout=FOREVER, verify=certs.ca_file) as client,
     ):
-        answer = client.get(server.url())
-        close = client.close if who_closes == "client" else answer.close
-        waiting = InThread(lambda: READS[read](answer))
+        got = client.get(server.url())
+        close = client.close if who_closes == "client" else got.close
+        waiting = InThread(lambda: READS[read](got))
         waiting.until_polling()
         close()
         error = waiting.error()
@@ -889,7 +889,7 @@ def test_W24_blocked_read_raises_when_another_thread_closes(read, who_closes, tl
         server.join()
         assert server.peers[0].closed_by_client
         with pytest.raises(Error):
-            answer.body_file.read(100)
+            got.body_file.read(100)
 
 
 @pytest.mark.parametrize("who_closes", ["client", "response"])
@@ -907,9 +907,9 @@ def test_W24_blocked_read_of_a_gzip_body_raises_when_closed(who_closes, tls, cer
         ScriptedServer(half_a_gzip, ssl_context=tls) as server,
         Client(timeout=FOREVER, verify=certs.ca_file) as client,
     ):
-        answer = client.get(server.url())
-        close = client.close if who_closes == "client" else answer.close
-        waiting = InThread(lambda: answer.body)
+        got = client.get(server.url())
+        close = client.close if who_closes == "client" else got.close
+        waiting = InThread(lambda: got.body)
         waiting.until_polling()
         close()
         assert isinstance(waiting.error(), TransportError)
@@ -947,10 +947,10 @@ def test_W24_closing_during_a_busy_read_raises_a_restkit_error(who_closes, tls, 
         for turn in range(30):
             with (
                 Client(timeout=PATIENT, verify=certs.ca_file) as client,
-                client.get(server.url()) as answer,
+                client.get(server.url()) as got,
             ):
-                close = client.close if who_closes == "client" else answer.close
-                chunks = answer.payload_stream if turn % 2 else answer.body_file
+                close = client.close if who_closes == "client" else got.close
+                chunks = got.payload_stream if turn % 2 else got.body_file
                 closed, error = close_during_read(chunks, close, turn / 10_000)
                 assert closed is None
                 assert isinstance(error, Error), repr(error)
@@ -1007,9 +1007,9 @@ def test_W24_closing_a_client_under_load_ends_every_request(tls, certs):
 def test_W24_closing_from_many_threads_is_idempotent(tls, certs):
     with ScriptedServer(send_half_then_wait, ssl_context=tls) as server:
         client = Client(timeout=PATIENT, verify=certs.ca_file)
-        answer = client.get(server.url())
-        closes = [client.close, answer.close] * 10
+        got = client.get(server.url())
+        closes = [client.close, got.close] * 10
         assert in_threads(20, lambda number: closes[number]()) == [None] * 20
         client.close()
-        answer.close()
+        got.close()
         server.join()

@@ -23,7 +23,7 @@ GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
 # A response does not depend on how it is split
 
 
-ANSWERS = {
+RESPONSES = {
     "sized": response(b"0123456789", "X-One: 1", "x-two: 2"),
     "empty": response(),
     "chunked": chunked_response(b"01234", b"5", b"6789", fields=["X-One: 1"]),
@@ -39,22 +39,22 @@ ANSWERS = {
 ENDLESS = {"to the end"}
 
 
-def parts_of(answer: HttpResponse, read: Callable[[HttpResponse], bytes]) -> tuple[object, ...]:
-    body = read(answer)
-    return answer.status_line, answer.headerslist, body, answer.trailers.pairs()
+def parts_of(got: HttpResponse, read: Callable[[HttpResponse], bytes]) -> tuple[object, ...]:
+    body = read(got)
+    return got.status_line, got.headerslist, body, got.trailers.pairs()
 
 
 READERS: list[Callable[[HttpResponse], bytes]] = [
-    lambda answer: answer.body,
-    lambda answer: b"".join(answer.payload_stream or ()),
-    lambda answer: b"".join(iter(lambda: answer.body_file.read(3), b"")),
-    lambda answer: answer.body_stream().read(),
+    lambda got: got.body,
+    lambda got: b"".join(got.payload_stream or ()),
+    lambda got: b"".join(iter(lambda: got.body_file.read(3), b"")),
+    lambda got: got.body_stream().read(),
 ]
 
 
-@pytest.mark.parametrize("kind", ANSWERS)
+@pytest.mark.parametrize("kind", RESPONSES)
 def test_W05_response_split_at_any_byte_reads_the_same(kind, tls, client):
-    message = ANSWERS[kind]
+    message = RESPONSES[kind]
     splits = range(1, len(message))
 
     def split(peer: Peer, at: int) -> None:
@@ -81,13 +81,13 @@ def test_W05_response_split_at_any_byte_reads_the_same(kind, tls, client):
         assert server.connections == len(scripts)
 
 
-@pytest.mark.parametrize("kind", ANSWERS)
+@pytest.mark.parametrize("kind", RESPONSES)
 def test_W05_response_sent_byte_by_byte_reads_the_same(kind, tls, client):
     def drip(peer: Peer) -> None:
         peer.read_request()
-        peer.send_slowly(ANSWERS[kind])
+        peer.send_slowly(RESPONSES[kind])
 
-    with ScriptedServer.serving(ANSWERS[kind], ssl_context=tls) as server:
+    with ScriptedServer.serving(RESPONSES[kind], ssl_context=tls) as server:
         whole = parts_of(client.get(server.url()), READERS[0])
     with ScriptedServer(drip, ssl_context=tls) as server:
         for read in READERS:
@@ -128,16 +128,16 @@ def test_W05_body_bytes_are_available_as_they_arrive(tls, client):
         peer.send(chunks(b"second") + LAST_CHUNK)
 
     with ScriptedServer(two_halves, ssl_context=tls) as server:
-        answer = client.get(server.url())
-        assert answer.body_file.read1() == b"first "
+        got = client.get(server.url())
+        assert got.body_file.read1() == b"first "
         more.set()
-        assert answer.body == b"first second"
+        assert got.body == b"first second"
 
 
 @pytest.mark.parametrize("read", READERS)
 def test_W05_tls_end_without_close_notify_does_not_end_a_body(read, client, certs):
     def cut(peer: Peer) -> None:
-        serve(peer, ANSWERS["to the end"])
+        serve(peer, RESPONSES["to the end"])
         peer.cut()
 
     with ScriptedServer(cut, ssl_context=certs.server) as server:
@@ -246,9 +246,9 @@ def test_W08_W19_interim_responses_are_skipped(method, interim, tls, client):
     message = interim + (ok_head if method == "HEAD" else OK)
     with ScriptedServer(*[lambda p: serve_twice(p, message)], ssl_context=tls) as server:
         for _ in range(2):
-            answer = client.request(server.url(), method)
-            assert (answer.status, "link" in answer) == (200, False)
-            assert answer.body == (b"" if method == "HEAD" else b"ok")
+            got = client.request(server.url(), method)
+            assert (got.status, "link" in got) == (200, False)
+            assert got.body == (b"" if method == "HEAD" else b"ok")
         assert server.connections == 1
 
 
@@ -292,12 +292,12 @@ def test_W08_bodiless_response_keeps_its_connection(kind, tls, client):
         serve(peer, OK)
 
     with ScriptedServer(bodiless_then_ok, ssl_context=tls) as server:
-        answer = client.request(server.url(), method)
-        assert answer.headerslist == [
+        got = client.request(server.url(), method)
+        assert got.headerslist == [
             tuple(line.split(": ")) for line in message.decode().split("\r\n")[1:-2]
         ]
-        assert answer.body == b""
-        assert answer.payload_stream is None
+        assert got.body == b""
+        assert got.payload_stream is None
         assert repr(client) == "<Client, 1 idle connections>"
         assert client.get(server.url()).body == b"ok"
         assert server.connections == 1

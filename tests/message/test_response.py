@@ -540,7 +540,7 @@ def test_W14_dropped_response_closes_without_garbage_collection(look):
         gc.enable()
 
 
-# B09: pickles and copies
+# Pickles and copies (B09)
 
 COPIES = {
     "pickle": lambda got: pickle.loads(pickle.dumps(got)),
