@@ -540,7 +540,7 @@ def test_W14_dropped_response_closes_without_garbage_collection(look):
         gc.enable()
 
 
-# Pickles and copies (B09)
+# B09: a response can be pickled and copied
 
 COPIES = {
     "pickle": lambda got: pickle.loads(pickle.dumps(got)),
