@@ -393,9 +393,9 @@ def test_sent_is_nothing_for_an_invalid_payload(payload):
     assert (caught.value.sent, caught.value.out_of_payload) == ("nothing", False)
 
 
-def error_in_body(answer, look, **options):
+def error_in_body(message, look, **options):
     """Return the error raised by reading the body of a response."""
-    with answered(answer, **options) as got:
+    with answered(message, **options) as got:
         with pytest.raises(Error) as caught:
             look(got)
         assert caught.value.request is got.request
@@ -448,9 +448,9 @@ RESPONSE_ERRORS = {
 
 @pytest.mark.parametrize("case", RESPONSE_ERRORS)
 def test_sent_is_all_for_an_error_in_the_response(case):
-    answer, look, kind = RESPONSE_ERRORS[case]
+    message, look, kind = RESPONSE_ERRORS[case]
     options = {"max_body": 60} if kind is BodyTooLarge else {}
-    error = error_in_body(answer, look, **options)
+    error = error_in_body(message, look, **options)
     assert (type(error), error.sent) == (kind, "all")
 
 

@@ -82,9 +82,9 @@ def client() -> Iterator[Client]:
 
 
 @pytest.mark.parametrize("view", VIEWS)
-@pytest.mark.parametrize("answer", BROKEN)
-def test_broken_response_keeps_no_frame(answer, view, client):
-    with ScriptedServer.serving(BROKEN[answer], close=True) as server:
+@pytest.mark.parametrize("message", BROKEN)
+def test_broken_response_keeps_no_frame(message, view, client):
+    with ScriptedServer.serving(BROKEN[message], close=True) as server:
         assert not keeps_frame(lambda: VIEWS[view](client.get(server.url())))
 
 

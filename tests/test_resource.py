@@ -47,8 +47,8 @@ def request_target(request: bytes) -> str:
     return request.split(b" HTTP/1.1\r\n")[0].decode()
 
 
-def serving(*answers: bytes) -> ScriptedServer:
-    return ScriptedServer.serving(*answers)
+def serving(*messages: bytes) -> ScriptedServer:
+    return ScriptedServer.serving(*messages)
 
 
 UNAUTHORIZED = response(b"who are you?", status="401 Unauthorized")
@@ -359,8 +359,8 @@ def test_error_message_comes_from_the_body(body, fields, message, shown):
 
 def test_undecoded_body_gives_no_error_message():
     body = gzip.compress(b"why", mtime=0)
-    answer = response(body, "Content-Encoding: gzip", status="404 Not Found")
-    with serving(answer) as server, Resource(server.url(), decompress=False) as resource:
+    wire = response(body, "Content-Encoding: gzip", status="404 Not Found")
+    with serving(wire) as server, Resource(server.url(), decompress=False) as resource:
         with pytest.raises(ResourceNotFound) as caught:
             resource.get()
     assert caught.value.message == ""

@@ -501,7 +501,7 @@ def test_S34_leaving_an_endless_body_closes_only_its_connection(tls, client):
 
 @pytest.fixture
 def any_host(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[str]]:
-    """Makes every name lead to a port here; gives the names that were asked for."""
+    """Resolve every host name to a local port; return the list of the resolved names."""
 
     def lead_to(port: int) -> list[str]:
         requested: list[str] = []

@@ -110,10 +110,10 @@ LARGE = {
 }
 
 
-@pytest.mark.parametrize("answer", LARGE)
+@pytest.mark.parametrize("framing", LARGE)
 @pytest.mark.parametrize("source", ["file", "generator", "bytes"])
-def test_W01_early_error_is_the_response(source, answer, tls, client, sparse):
-    message, body = LARGE[answer]
+def test_W01_early_error_is_the_response(source, framing, tls, client, sparse):
+    message, body = LARGE[framing]
 
     def refuse(peer: Peer) -> None:
         read_some(peer)
@@ -330,12 +330,12 @@ def silent(request: pytest.FixtureRequest) -> Iterator[object]:
 EARLY = {"whole": response(b"enough"), "in part": response(b"enough")[:-2]}
 
 
-@pytest.mark.parametrize("answer", EARLY)
-def test_W02_server_close_is_noticed_while_the_source_is_silent(answer, silent, tls, client):
+@pytest.mark.parametrize("early", EARLY)
+def test_W02_server_close_is_noticed_while_the_source_is_silent(early, silent, tls, client):
     def respond_then_end(peer: Peer) -> None:
         peer.read_head()
         peer.without_delay()
-        peer.send(EARLY[answer])
+        peer.send(EARLY[early])
         peer.until_taken()  # the next read returns the end
         peer.reset()
 
@@ -346,7 +346,7 @@ def test_W02_server_close_is_noticed_while_the_source_is_silent(answer, silent, 
         assert error.sent == "part"
         assert isinstance(error.response, HttpResponse)
         assert error.response.status == 200
-        if answer == "whole":
+        if early == "whole":
             assert error.response.body == b"enough"
         else:
             assert error.response.body_file.read1(100) == b"enou"
@@ -354,11 +354,11 @@ def test_W02_server_close_is_noticed_while_the_source_is_silent(answer, silent, 
 
 
 @pytest.mark.parametrize("end", ["total", "close"])
-@pytest.mark.parametrize("answer", EARLY)
-def test_W13_W24_silent_source_does_not_outlast_an_early_200(end, answer, silent, tls, client):
+@pytest.mark.parametrize("early", EARLY)
+def test_W13_W24_silent_source_does_not_outlast_an_early_200(end, early, silent, tls, client):
     def respond_and_close(peer: Peer) -> None:
         peer.read_head()
-        peer.send(EARLY[answer])
+        peer.send(EARLY[early])
         if tls is None:
             peer.shutdown_write()  # a half-closed connection may still accept data
         peer.read_to_end()
@@ -520,8 +520,8 @@ def test_W03_payload_is_sent_after_a_second_without_response(late, client):
 
     with ScriptedServer(stay_silent) as server:
         idle = Timeout(HANG_BOUND, idle=1.5)
-        answer = client.post(server.url(), iter([b"x"]), expect_continue=True, timeout=idle)
-        assert answer.body == b"ok"
+        got = client.post(server.url(), iter([b"x"]), expect_continue=True, timeout=idle)
+        assert got.body == b"ok"
 
 
 def test_W03_early_hints_do_not_extend_the_wait(impatient, client):
@@ -554,8 +554,8 @@ def test_W03_early_200_does_not_stop_the_payload(tls, client):
         respond_to_all(peer)
 
     with ScriptedServer(respond_first, ssl_context=tls) as server:
-        answer = client.post(server.url(), iter([b"all the same"]), expect_continue=True)
-        assert answer.body == b"ok"
+        got = client.post(server.url(), iter([b"all the same"]), expect_continue=True)
+        assert got.body == b"ok"
         assert client.get(server.url()).body == b"ok"
         assert server.connections == 1
 
@@ -715,8 +715,8 @@ def test_W04_echo_of_many_small_chunks_keeps_order(size, tls, client):
     with ScriptedServer(echo, ssl_context=tls) as server:
         step = max(1, size // 1000)
         pieces = (data[at : at + step] for at in range(0, size, step))
-        answer = client.post(server.url(), pieces)
-        assert hashlib.sha256(answer.body).digest() == hashlib.sha256(data).digest()
+        got = client.post(server.url(), pieces)
+        assert hashlib.sha256(got.body).digest() == hashlib.sha256(data).digest()
 
 
 # Errors of the caller's source
@@ -855,9 +855,9 @@ def test_P14_interrupt_at_any_time_leaves_the_client_usable(moment, tls, client,
     payload = {"sending": endless(), "asking": stopped()}.get(moment, b"x")
     with ScriptedServer(script, respond_to_all, ssl_context=tls) as server:
         with pytest.raises(KeyboardInterrupt):
-            answer = client.post(server.url(), payload)
+            got = client.post(server.url(), payload)
             reading.set()
-            print(answer.body)
+            print(got.body)
         server.join(1)
         assert server.peers[0].closed_by_client
         assert client.get(server.url()).body == b"ok"
@@ -876,13 +876,13 @@ def test_P14_interrupted_body_is_not_complete_afterwards(client, interrupt):
         peer.drop()
 
     with ScriptedServer(script) as server:
-        answer = client.get(server.url())
-        assert answer.body_file.read1() == b"half "
+        got = client.get(server.url())
+        assert got.body_file.read1() == b"half "
         with pytest.raises(KeyboardInterrupt):
             reading.set()
-            answer.body_file.read1()
+            got.body_file.read1()
         with pytest.raises(TransportError, match="interrupted"):
-            print(answer.body)
+            print(got.body)
 
 
 # How much was sent

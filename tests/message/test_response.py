@@ -42,7 +42,7 @@ TEXT = "grün\n".encode()
 
 
 def test_R13_head_attributes_match_the_response():
-    answer = response(
+    wire = response(
         b"body",
         "Content-Type: text/plain; charset=ascii",
         "Set-Cookie: a=1",
@@ -50,7 +50,7 @@ def test_R13_head_attributes_match_the_response():
         "X-Empty:",
         "X-Latin: \xfc",
     )
-    with answered(answer, path="/path?q=1#here") as got:
+    with answered(wire, path="/path?q=1#here") as got:
         assert got.status == got.status_int == 200
         assert type(got.status) is int
         assert (got.reason, got.status_line, got.version) == ("OK", "200 OK", (1, 1))
@@ -100,8 +100,8 @@ def test_response_is_not_a_sequence():
     ],
 )
 def test_R13_reason_and_version_come_from_the_server(line, reason, version):
-    answer = line.encode("latin-1") + b"\r\nContent-Length: 0\r\n\r\n"
-    with answered(answer) as got:
+    wire = line.encode("latin-1") + b"\r\nContent-Length: 0\r\n\r\n"
+    with answered(wire) as got:
         assert (got.reason, got.version) == (reason, version)
         assert got.status_line == f"200 {reason}".strip()
 
@@ -118,8 +118,8 @@ def test_R13_reason_and_version_come_from_the_server(line, reason, version):
     ],
 )
 def test_location_is_absolute(location, meant):
-    answer = response(b"", f"Location: {location}", status="302 Found")
-    with answered(answer, path="/a/b?here", follow_redirect=False) as got:
+    wire = response(b"", f"Location: {location}", status="302 Found")
+    with answered(wire, path="/a/b?here", follow_redirect=False) as got:
         base = got.final_url.removesuffix("/a/b?here")
         assert got.location == (base + meant if meant.startswith("/") else meant)
         assert got.status == 302  # not followed
@@ -135,8 +135,8 @@ def test_location_is_absolute(location, meant):
     ],
 )
 def test_location_is_none_if_missing_or_ambiguous(fields, leads):
-    answer = response(b"", *fields, status="302 Found")
-    with answered(answer, follow_redirect=False) as got:
+    wire = response(b"", *fields, status="302 Found")
+    with answered(wire, follow_redirect=False) as got:
         assert got.location == (leads and got.final_url.removesuffix("/") + leads)
 
 
@@ -279,14 +279,14 @@ CODINGS = {
 @pytest.mark.parametrize("coding", CODINGS)
 def test_R14_body_is_decoded_unless_decompress_is_false(coding):
     sent = CODINGS[coding]
-    answer = response(sent, f"Content-Encoding: {coding}", "Content-Type: text/plain")
-    with answered(answer) as got:
+    wire = response(sent, f"Content-Encoding: {coding}", "Content-Type: text/plain")
+    with answered(wire) as got:
         assert got.body == got.body_file.read() == TEXT
         assert got.text == "grün\n"
         assert got["content-encoding"] == coding
-    with answered(answer, decompress=False) as got:
+    with answered(wire, decompress=False) as got:
         assert got.body == got.body_file.read() == sent
-    with answered(answer, decompress=False) as got:
+    with answered(wire, decompress=False) as got:
         if coding != "identity":
             with pytest.raises(
                 DecodingError, match=f"is encoded as {coding}, which decompress=False keeps"
@@ -364,8 +364,8 @@ def test_python_codec_that_is_no_web_charset_is_not_used(charset):
         with pytest.raises(DecodingError, match=f"charset of the body is unknown: {charset}"):
             assert got.text is None
         assert got.body_string("utf-7" if "7" in charset else "ascii") == body.decode()
-    answer = response(body, f"Content-Type: text/plain; charset={charset}", status="400 Bad")
-    with answered(answer) as got:
+    wire = response(body, f"Content-Type: text/plain; charset={charset}", status="400 Bad")
+    with answered(wire) as got:
         assert error_from(got).message == body[: 64 * 1024].decode()
 
 

@@ -110,7 +110,7 @@ def test_request_returns_a_restkit_client_response():
 
 
 ANSWERS = pytest.mark.parametrize(
-    ("answer", "body"),
+    ("message", "body"),
     [
         (response(LOGO, "Content-Type: image/gif"), LOGO),
         (chunked_response(LOGO[:100_000], LOGO[100_000:]), LOGO),
@@ -122,16 +122,16 @@ ANSWERS = pytest.mark.parametrize(
 
 
 @ANSWERS
-def test_R09_body_file_is_iterated_into_a_file(answer, body):
-    with ScriptedServer.serving(answer) as server:
+def test_R09_body_file_is_iterated_into_a_file(message, body):
+    with ScriptedServer.serving(message) as server:
         names = run(ITERATION, server.url("/images/logo.gif"))
     assert saved(names) == names["r"].body == body
     names["r"].close()
 
 
 @ANSWERS
-def test_R09_R12_body_file_is_read_at_any_time(answer, body):
-    with ScriptedServer.serving(answer) as server:
+def test_R09_R12_body_file_is_read_at_any_time(message, body):
+    with ScriptedServer.serving(message) as server:
         names = {"os": os, "r": restkit.request(server.url("/images/logo.gif"))}
     for _ in range(2):
         names["fd"], names["fname"] = tempfile.mkstemp(suffix=".gif")
