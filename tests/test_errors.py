@@ -1,4 +1,4 @@
-"""Errors: whose fault each is, what each says and carries, and what none of them gives away."""
+"""Errors: their classes, messages, copies, secrets, `sent` and causes."""
 
 from __future__ import annotations
 
@@ -83,19 +83,19 @@ def tree_of(kind):
     return {child.__name__: tree_of(child) for child in below}
 
 
-def every(tree):
+def all_kinds(tree):
     for name, below in tree.items():
         yield getattr(errors, name)
-        yield from every(below)
+        yield from all_kinds(below)
 
 
-KINDS = list(every(TREE))
+KINDS = list(all_kinds(TREE))
 EVERY_KIND = pytest.mark.parametrize("kind", KINDS)
 
 # The tree
 
 
-def test_the_tree_is_the_one_that_is_documented():
+def test_error_tree_matches_its_documentation():
     assert {"Error": tree_of(Error)} == TREE
     drawn = [line for line in errors.__doc__.splitlines() if "├" in line or "└" in line]
     assert [line.lstrip(" │├└").split()[0] for line in drawn] == [
@@ -104,23 +104,23 @@ def test_the_tree_is_the_one_that_is_documented():
 
 
 @EVERY_KIND
-def test_every_error_is_offered_at_the_top_and_says_what_it_is(kind):
+def test_every_error_is_public_and_has_a_docstring(kind):
     assert getattr(restkit, kind.__name__) is kind
     assert kind.__doc__
     assert issubclass(kind, Error)
     assert kind is Error or issubclass(kind, Exception)
 
 
-def test_what_is_not_what_it_says_is_also_a_value_error():
+def test_decoding_error_is_a_value_error():
     assert issubclass(DecodingError, ValueError)
 
 
-def test_no_error_is_raised_that_says_nothing_of_whose_fault_it_is():
+def test_no_vague_builtin_error_is_raised():
     vague = {"Exception", "BaseException", "RuntimeError", "ConnectionError", "TimeoutError"}
     for found in pkgutil.walk_packages(restkit.__path__, "restkit."):
         if found.name == "restkit.network.tls_in_tls":
-            continue  # it stands in for an SSLSocket, and raises what that would
-        # An application that misuses the server is at fault, whatever is raised; no client sees it.
+            continue  # it replaces an SSLSocket and raises the same errors
+        # These errors report a misuse of the server by an application; no client sees them.
         of_applications = found.name.startswith(("restkit.server.", "restkit.testing."))
         with open(find_spec(found.name).origin, encoding="utf-8") as file:
             tree = ast.parse(file.read())
@@ -132,11 +132,11 @@ def test_no_error_is_raised_that_says_nothing_of_whose_fault_it_is():
                 )
 
 
-# What it says
+# Messages
 
 
 @EVERY_KIND
-def test_the_message_is_what_it_says_until_it_knows_its_request(kind):
+def test_error_without_a_request_shows_only_its_message(kind):
     error = kind("it broke")
     assert str(error) == error.message == error.args[0] == "it broke"
     sent = "nothing" if isinstance(error, RequestError | PayloadError) else None
@@ -145,7 +145,7 @@ def test_the_message_is_what_it_says_until_it_knows_its_request(kind):
 
 
 @EVERY_KIND
-def test_with_a_request_it_names_method_and_url(kind):
+def test_error_with_a_request_names_method_and_url(kind):
     with answered(response(b"why", status="404 Not Found"), "DELETE", "/x?y") as got:
         error = kind("it broke", sent="part", request=got.request, response=got)
         status = "404 Not Found: " if issubclass(kind, ResourceError) else ""
@@ -154,13 +154,13 @@ def test_with_a_request_it_names_method_and_url(kind):
         assert (error.sent, error.request, error.response) == ("part", got.request, got)
 
 
-def test_a_resource_error_has_the_status():
+def test_resource_error_has_the_status():
     assert ResourceError("x").status_int == 0
     with answered(response(b"", status="410 Gone")) as got:
         assert ResourceError("x", response=got).status_int == 410
 
 
-# Taken along
+# Pickles and copies
 
 WAYS = {
     "pickle": lambda error: pickle.loads(pickle.dumps(error)),
@@ -173,7 +173,7 @@ EVERY_WAY = pytest.mark.parametrize("taken", WAYS.values(), ids=WAYS)
 
 @EVERY_WAY
 @EVERY_KIND
-def test_every_error_can_be_taken_along(kind, taken):
+def test_every_error_can_be_copied(kind, taken):
     other = taken(kind("it broke", sent="nothing"))
     assert type(other) is kind
     assert (str(other), other.message, other.args) == ("it broke", "it broke", ("it broke",))
@@ -182,7 +182,7 @@ def test_every_error_can_be_taken_along(kind, taken):
 
 @EVERY_WAY
 @EVERY_KIND
-def test_every_error_can_be_taken_along_with_request_and_response(kind, taken):
+def test_every_error_is_copied_with_request_and_response(kind, taken):
     with answered(response(b"why", "X: 1", status="404 Not Found"), "POST", "/x") as got:
         error = kind("it broke", sent="all", request=got.request, response=got)
         other = taken(error)
@@ -198,7 +198,7 @@ def test_every_error_can_be_taken_along_with_request_and_response(kind, taken):
 
 
 @EVERY_WAY
-def test_an_error_can_be_taken_along_whatever_became_of_its_response(taken):
+def test_error_with_an_unreadable_response_can_be_copied(taken):
     with answered(giving(BROKEN["length"])) as broken, pytest.raises(UnexpectedEOF) as caught:
         assert not broken.body
     with answered(giving(response(b"x" * 100_000))) as live:
@@ -216,7 +216,7 @@ def test_an_error_can_be_taken_along_whatever_became_of_its_response(taken):
 
 
 @EVERY_WAY
-def test_a_subclass_and_what_was_noted_on_it_come_along(taken):
+def test_copy_keeps_the_subclass_and_its_attributes(taken):
     error = Mine("it broke", sent="part")
     error.extra = [1]
     other = taken(error)
@@ -224,10 +224,10 @@ def test_a_subclass_and_what_was_noted_on_it_come_along(taken):
 
 
 class Mine(TransportError):
-    """A user's own."""
+    """A subclass of a user."""
 
 
-# What it gives away
+# Secrets
 
 
 PASSWORD = "hunter2"
@@ -245,38 +245,38 @@ def with_secrets(url):
     return url.replace("//", f"//{PASSWORD}:{PASSWORD}@", 1)
 
 
-def told_by(error):
-    """All that an error puts into a log, or into a pickle."""
-    # The frames' lines are this file's, in which the password has a name.
+def outputs_of(error):
+    """Yield everything that an error writes to a log or a pickle."""
+    # The traceback shows lines of this file, which name the password but do not contain it.
     yield "".join(traceback.format_exception(type(error), error, error.__traceback__))
     yield repr(error)
     yield repr(error.request)
     yield pickle.dumps(error).decode("latin-1")
 
 
-def test_no_secret_is_in_an_error_from_the_network():
+def test_network_error_contains_no_secrets():
     with refusing() as port, Client() as client, pytest.raises(ConnectError) as caught:
         client.post(with_secrets(f"http://127.0.0.1:{port}/x"), PASSWORD, SECRETS)
-    for told in told_by(caught.value):
-        assert PASSWORD not in told
+    for output in outputs_of(caught.value):
+        assert PASSWORD not in output
     assert f"POST http://127.0.0.1:{port}/x: " in str(caught.value)
 
 
-def test_no_secret_is_in_an_error_from_the_body():
+def test_body_error_contains_no_secrets():
     with ScriptedServer(giving(BROKEN["length"])) as server, Client() as client:
         with client.put(with_secrets(server.url("/x")), PASSWORD, SECRETS) as got:
             with pytest.raises(UnexpectedEOF) as caught:
                 assert not got.body
-    for told in told_by(caught.value):
-        assert PASSWORD not in told
+    for output in outputs_of(caught.value):
+        assert PASSWORD not in output
 
 
-def test_no_secret_is_in_an_error_from_a_status():
+def test_status_error_contains_no_secrets():
     with ScriptedServer.serving(response(b"", status="404 Not Found")) as server:
         with Client() as client, pytest.raises(ResourceNotFound) as caught:
             client.put(with_secrets(server.url("/x")), PASSWORD, SECRETS).raise_for_status()
-    for told in told_by(caught.value):
-        assert PASSWORD not in told
+    for output in outputs_of(caught.value):
+        assert PASSWORD not in output
 
 
 @pytest.mark.parametrize(
@@ -290,17 +290,17 @@ def test_no_secret_is_in_an_error_from_a_status():
     ],
     ids=["port", "scheme", "line", "text", "length"],
 )
-def test_no_secret_is_in_an_error_from_the_request_itself(url, fields):
+def test_request_error_contains_no_secrets(url, fields):
     with Client() as client, pytest.raises(Error) as caught:
         client.post(url, PASSWORD, fields)
-    for told in told_by(caught.value):
-        assert PASSWORD not in told
+    for output in outputs_of(caught.value):
+        assert PASSWORD not in output
 
 
-# How much had been sent
+# How much was sent
 
 
-def test_nothing_was_sent_where_nothing_could_be():
+def test_sent_is_nothing_if_no_connection_opened():
     with refusing() as port, Client() as client:
         with pytest.raises(ConnectError) as caught:
             client.get(f"http://127.0.0.1:{port}/")
@@ -311,7 +311,7 @@ def test_nothing_was_sent_where_nothing_could_be():
         assert str(caught.value).startswith(f"TRACE http://127.0.0.1:{port}/: ")
 
 
-def test_part_was_sent_where_the_peer_stopped_taking():
+def test_sent_is_part_if_the_server_stopped_reading():
     def script(peer):
         peer.read_head()
         peer.reset()
@@ -323,7 +323,7 @@ def test_part_was_sent_where_the_peer_stopped_taking():
     assert isinstance(caught.value.__cause__, OSError)
 
 
-def test_all_was_sent_where_no_answer_came():
+def test_sent_is_all_without_a_response():
     def script(peer):
         peer.read_request()
 
@@ -334,14 +334,14 @@ def test_all_was_sent_where_no_answer_came():
     assert str(caught.value).startswith(f"POST {server.url()}: ")
 
 
-def test_all_was_sent_where_the_answer_is_none():
+def test_sent_is_all_for_an_invalid_response():
     with ScriptedServer.serving(b"nonsense\r\n\r\n") as server, Client() as client:
         with pytest.raises(ResponseError, match="nonsense") as caught:
             client.get(server.url())
     assert (caught.value.sent, caught.value.request.method) == ("all", "GET")
 
 
-def test_a_timeout_says_which_and_how_much_was_sent():
+def test_timeout_names_its_limit_and_how_much_was_sent():
     def script(peer):
         peer.read_request()
         peer.read_to_end()
@@ -355,7 +355,7 @@ def test_a_timeout_says_which_and_how_much_was_sent():
         assert caught.value.sent == "all"
 
 
-def test_a_payload_that_does_not_keep_its_length_says_part_and_names_the_request():
+def test_sent_is_part_if_a_payload_is_too_short():
     def script(peer):
         peer.read_to_end()
 
@@ -366,7 +366,7 @@ def test_a_payload_that_does_not_keep_its_length_says_part_and_names_the_request
         assert caught.value.request.method == "POST"
 
 
-def test_a_payload_that_is_over_says_that_nothing_was_sent():
+def test_sent_is_nothing_for_a_consumed_payload():
     payload = as_payload(iter([b"abc"]))
     assert b"".join(payload) == b"abc"
     with ScriptedServer(lambda peer: peer.read_to_end()) as server, Client(timeout=10) as client:
@@ -376,7 +376,7 @@ def test_a_payload_that_is_over_says_that_nothing_was_sent():
         assert server.connections == 0
 
 
-def a_closed_file():
+def closed_file():
     with open(__file__) as file:
         pass
     return file
@@ -384,18 +384,18 @@ def a_closed_file():
 
 @pytest.mark.parametrize(
     "payload",
-    [a_closed_file, lambda: "\ud800", lambda: ["\ud800"], lambda: io.FileIO(1, "w", closefd=False)],
+    [closed_file, lambda: "\ud800", lambda: ["\ud800"], lambda: io.FileIO(1, "w", closefd=False)],
     ids=["closed", "surrogate", "in a list", "write-only"],
 )
-def test_nothing_was_sent_of_a_payload_that_cannot_be_one(payload):
+def test_sent_is_nothing_for_an_invalid_payload(payload):
     with pytest.raises(PayloadError) as caught:
         restkit.post("http://127.0.0.1:1/", payload())
     assert (caught.value.sent, caught.value.out_of_payload) == ("nothing", False)
 
 
-def in_the_body(answer, look, **options):
-    """The error of a look at the body of an answer."""
-    with answered(answer, **options) as got:
+def error_in_body(message, look, **options):
+    """Return the error raised by reading the body of a response."""
+    with answered(message, **options) as got:
         with pytest.raises(Error) as caught:
             look(got)
         assert caught.value.request is got.request
@@ -409,7 +409,7 @@ def taken(got):
 
 
 CODED = response(b"no gzip", "Content-Encoding: gzip")
-SAID = {
+RESPONSE_ERRORS = {
     "decoding": (CODED, lambda got: got.body, DecodingError),
     "too many codings": (
         response(b"", "Content-Encoding: gzip, gzip, gzip, gzip, gzip, gzip"),
@@ -446,15 +446,15 @@ SAID = {
 }
 
 
-@pytest.mark.parametrize("case", SAID)
-def test_what_is_wrong_with_an_answer_says_how_much_was_sent(case):
-    answer, look, kind = SAID[case]
+@pytest.mark.parametrize("case", RESPONSE_ERRORS)
+def test_sent_is_all_for_an_error_in_the_response(case):
+    message, look, kind = RESPONSE_ERRORS[case]
     options = {"max_body": 60} if kind is BodyTooLarge else {}
-    error = in_the_body(answer, look, **options)
+    error = error_in_body(message, look, **options)
     assert (type(error), error.sent) == (kind, "all")
 
 
-def test_what_is_wrong_with_a_refusal_says_that_part_was_sent():
+def test_sent_is_part_after_an_early_error():
     def script(peer):
         peer.read_head()
         peer.send(response(b"{", status="413 Too Large"))
@@ -471,13 +471,13 @@ def test_what_is_wrong_with_a_refusal_says_that_part_was_sent():
             with pytest.raises(Error) as caught:
                 look()
             assert caught.value.sent == "part"
-        put_away = pickle.loads(pickle.dumps(got))
+        unpickled = pickle.loads(pickle.dumps(got))
         with pytest.raises(DecodingError) as caught:
-            put_away.json()
-        assert caught.value.sent == put_away.sent == "part"
+            unpickled.json()
+        assert caught.value.sent == unpickled.sent == "part"
 
 
-def test_what_comes_out_of_the_payload_says_how_much_of_its_request_was_sent():
+def test_payload_error_reports_how_much_was_sent():
     def rows():
         yield b"abc"
         restkit.get("no url")
@@ -489,7 +489,7 @@ def test_what_comes_out_of_the_payload_says_how_much_of_its_request_was_sent():
         with pytest.raises(InvalidUrl) as caught:
             client.post(server.url(), rows())
         assert (caught.value.sent, caught.value.out_of_payload) == ("part", True)
-        # What broke is about the answer that was to be sent on; what was sent, about this request.
+        # The error names the forwarded response; `sent` is about the new request.
         with answered(giving(BROKEN["length"])) as broken:
             with pytest.raises(UnexpectedEOF) as caught:
                 client.post(server.url(), broken)
@@ -505,7 +505,7 @@ def test_what_comes_out_of_the_payload_says_how_much_of_its_request_was_sent():
 
 
 @pytest.mark.parametrize("fields", [[("X", "a\r\nb")], [("X Y", "a")], [("Content-Length", "3")]])
-def test_trailers_that_cannot_be_are_the_payloads_fault(fields):
+def test_invalid_trailers_are_a_payload_error(fields):
     class Trailing(Payload):
         def chunks(self):
             yield b"abc"
@@ -524,7 +524,7 @@ def test_trailers_that_cannot_be_are_the_payloads_fault(fields):
 # Causes
 
 
-def test_the_cause_is_chained_and_no_foreign_error_is_raised_bare(certs):
+def test_foreign_errors_are_wrapped_with_their_cause(certs):
     with refusing() as port, Client() as client, pytest.raises(ConnectError) as caught:
         client.get(f"http://127.0.0.1:{port}/")
     assert isinstance(caught.value.__cause__, ConnectionRefusedError)
@@ -541,7 +541,7 @@ def test_the_cause_is_chained_and_no_foreign_error_is_raised_bare(certs):
     assert isinstance(caught.value.__cause__, UnicodeEncodeError)
 
 
-def test_what_the_callers_source_raises_passes_as_it_is():
+def test_error_of_the_callers_source_propagates_unchanged():
     class Own(Exception):
         pass
 
@@ -560,7 +560,7 @@ def test_what_the_callers_source_raises_passes_as_it_is():
             assert wire.endswith(b"\r\n\r\n3\r\nabc\r\n")
 
 
-def test_a_payload_that_is_no_json_is_the_callers():
+def test_payload_that_is_not_json_is_a_payload_error():
     with Client() as client:
         for value in (object(), float("nan"), {1, 2}, "\udc80"):
             with pytest.raises(PayloadError, match="json=") as caught:
@@ -568,7 +568,7 @@ def test_a_payload_that_is_no_json_is_the_callers():
             assert caught.value.sent == "nothing"
 
 
-def test_a_closed_client_is_a_request_error():
+def test_closed_client_raises_a_request_error():
     client = Client()
     client.close()
     client.close()
@@ -578,7 +578,7 @@ def test_a_closed_client_is_a_request_error():
     assert caught.value.sent == "nothing"
 
 
-def test_urls_and_headers_are_refused_before_any_connection():
+def test_invalid_urls_and_headers_raise_before_connecting():
     with ScriptedServer.serving(response(b"")) as server, Client() as client:
         with pytest.raises(InvalidUrl):
             client.get("/some/url")
@@ -589,7 +589,7 @@ def test_urls_and_headers_are_refused_before_any_connection():
         assert server.connections == 0
 
 
-def test_already_read_is_about_one_pass():
+def test_already_read_explains_the_one_pass_body():
     with answered(response(gzip.compress(b"x"), "Content-Encoding: gzip")) as got:
         list(got.payload_stream)
         with pytest.raises(AlreadyRead, match=f"^GET {got.final_url}: .*one pass") as caught:

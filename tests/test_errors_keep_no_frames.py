@@ -1,8 +1,8 @@
-"""What an error holds on to: once nobody has it any more, nobody's variables are kept by it.
+"""Errors keep no frames of their callers alive after they are discarded.
 
-An exception that is kept where it went through keeps, by its traceback, the frames of whoever
-called, until the garbage collector comes: a response among their variables would stay open as
-long, and count against ``max_connections``.
+An exception in a reference cycle keeps, by its traceback, the frames of its callers until the
+garbage collector runs. A response among their variables would stay open for as long, and count
+against ``max_connections``.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ class Trouble(Exception):
 
 
 class Variable:
-    """Stands for whatever a caller has in hand."""
+    """Stands for a variable of the caller."""
 
 
-def keeps(call: Callable[[], object]) -> bool:
-    """Whether a variable of whoever called outlives the error that was raised to him."""
+def keeps_frame(call: Callable[[], object]) -> bool:
+    """Return whether a variable of the caller outlives the error that the call raised."""
     held: list[weakref.ref[Variable]] = []
 
     def caller() -> Variable:
@@ -82,69 +82,71 @@ def client() -> Iterator[Client]:
 
 
 @pytest.mark.parametrize("view", VIEWS)
-@pytest.mark.parametrize("answer", BROKEN)
-def test_an_answer_that_breaks_keeps_nobody_s_frame(answer, view, client):
-    with ScriptedServer.serving(BROKEN[answer], close=True) as server:
-        assert not keeps(lambda: VIEWS[view](client.get(server.url())))
+@pytest.mark.parametrize("message", BROKEN)
+def test_broken_response_keeps_no_frame(message, view, client):
+    with ScriptedServer.serving(BROKEN[message], close=True) as server:
+        assert not keeps_frame(lambda: VIEWS[view](client.get(server.url())))
 
 
 @pytest.mark.parametrize("proxy", [None, "http", "https", "socks5h"])
-def test_a_refused_connection_keeps_nobody_s_frame(proxy, client):
+def test_refused_connection_keeps_no_frame(proxy, client):
     with refusing() as port:
         where = f"127.0.0.1:{port}"
         for host in (where, f"localhost:{port}"):
             way = None if proxy is None else f"{proxy}://{where}"
-            assert not keeps(lambda host=host, way=way: client.get(f"http://{host}/", proxy=way))
+            assert not keeps_frame(
+                lambda host=host, way=way: client.get(f"http://{host}/", proxy=way)
+            )
 
 
 @pytest.mark.parametrize("timeout", [BRIEF, Timeout(None, None, 0.3)], ids=["connect", "total"])
-def test_time_that_is_over_keeps_nobody_s_frame(timeout, client):
+def test_timeout_keeps_no_frame(timeout, client):
     def half(peer: Peer) -> None:
         peer.read_request()
         peer.send(BROKEN["cut body"])
         peer.read_to_end()
 
     with unanswering() as port:
-        assert not keeps(lambda: client.get(f"http://127.0.0.1:{port}/", timeout=timeout))
+        assert not keeps_frame(lambda: client.get(f"http://127.0.0.1:{port}/", timeout=timeout))
     with ScriptedServer(half, Peer.read_to_end, Peer.read_to_end) as server:
-        assert not keeps(lambda: client.get(server.url(), timeout=timeout).body)
-        assert not keeps(lambda: client.get(server.url(), timeout=timeout))
+        assert not keeps_frame(lambda: client.get(server.url(), timeout=timeout).body)
+        assert not keeps_frame(lambda: client.get(server.url(), timeout=timeout))
         secure = f"https://{server.host}:{server.port}/"
-        assert not keeps(lambda: client.get(secure, timeout=timeout))
+        assert not keeps_frame(lambda: client.get(secure, timeout=timeout))
 
 
-def test_an_early_answer_with_which_the_sending_ends_keeps_nobody_s_frame(client):
+def test_early_response_that_stops_the_sending_keeps_no_frame(client):
     def enough(peer: Peer) -> None:
         peer.read_head()
         peer.send(response(b"ok"))
         peer.reset()
 
     with ScriptedServer(enough) as server:
-        assert not keeps(lambda: client.put(server.url(), b"x" * 20_000_000))
+        assert not keeps_frame(lambda: client.put(server.url(), b"x" * 20_000_000))
 
 
-def test_a_peer_that_goes_away_under_the_payload_keeps_nobody_s_frame(client):
+def test_server_reset_during_the_payload_keeps_no_frame(client):
     def enough(peer: Peer) -> None:
         peer.read_head()
         peer.reset()
 
     with ScriptedServer(enough, enough) as server:
-        assert not keeps(lambda: client.put(server.url(), b"x" * 20_000_000))
-        assert not keeps(lambda: client.put(server.url(), iter([b"x" * 20_000_000])))
+        assert not keeps_frame(lambda: client.put(server.url(), b"x" * 20_000_000))
+        assert not keeps_frame(lambda: client.put(server.url(), iter([b"x" * 20_000_000])))
 
 
-def test_what_cannot_be_asked_keeps_nobody_s_frame(client):
+def test_invalid_request_keeps_no_frame(client):
     def check(_: object) -> bool:
         raise Trouble
 
-    assert not keeps(lambda: client.get("http://host:port/"))
-    assert not keeps(lambda: client.get("http://host/", proxy="http://host:port"))
-    assert not keeps(lambda: client.get("http://127.0.0.1:9/", check_address=check))
-    assert not keeps(lambda: client.get("http://127.0.0.1:9/", check_address=lambda _: False))
+    assert not keeps_frame(lambda: client.get("http://host:port/"))
+    assert not keeps_frame(lambda: client.get("http://host/", proxy="http://host:port"))
+    assert not keeps_frame(lambda: client.get("http://127.0.0.1:9/", check_address=check))
+    assert not keeps_frame(lambda: client.get("http://127.0.0.1:9/", check_address=lambda _: False))
 
 
-def test_C12_a_response_in_the_hands_of_one_who_fails_leaves_its_place_at_once():
-    """Were it kept by the error, there would be no place for the last request."""
+def test_C12_response_of_a_failed_caller_frees_its_slot_at_once():
+    """If the error kept the response, the last request would get no slot."""
 
     def send_on() -> None:
         unread = client.get(server.url())

@@ -1,4 +1,4 @@
-"""Resource: what it asks for, what it makes of answers, and what a subclass may do otherwise."""
+"""Resource: methods, URLs, credentials, errors, hooks of subclasses, filters and clients."""
 
 from __future__ import annotations
 
@@ -43,35 +43,35 @@ def resource(server):
         yield resource
 
 
-def line_of(request: bytes) -> str:
+def request_target(request: bytes) -> str:
     return request.split(b" HTTP/1.1\r\n")[0].decode()
 
 
-def answering(*answers: bytes) -> ScriptedServer:
-    return ScriptedServer.serving(*answers)
+def serving(*messages: bytes) -> ScriptedServer:
+    return ScriptedServer.serving(*messages)
 
 
-REFUSED = response(b"who are you?", status="401 Unauthorized")
+UNAUTHORIZED = response(b"who are you?", status="401 Unauthorized")
 WELCOME = response(b"welcome")
 
 # The methods
 
 
 @pytest.mark.parametrize("verb", WITHOUT_PAYLOAD)
-def test_R19_a_method_without_a_payload(verb, server, resource):
+def test_R19_method_without_a_payload(verb, server, resource):
     got = getattr(resource, verb)("/a b/", {"X-One": "1"}, {"p": "x"}, q=[1, 2], json=None)
     assert (got.status, got.body) == (200, b"" if verb == "head" else b"answer")
     request = server.request
-    assert line_of(request) == f"{verb.upper()} /db/a%20b/?q=1&q=2&json=&p=x"
+    assert request_target(request) == f"{verb.upper()} /db/a%20b/?q=1&q=2&json=&p=x"
     assert (field(request, "x-one"), field(request, "content-length")) == ("1", None)
     assert body_of(request) == b""
 
 
 @pytest.mark.parametrize("verb", WITH_PAYLOAD)
-def test_R19_a_method_with_a_payload(verb, server, resource):
+def test_R19_method_with_a_payload(verb, server, resource):
     got = getattr(resource, verb)("a", b"payload", {"X-One": "1"}, {"p": "x"}, q=[1, 2])
     assert got.body == b"answer"
-    assert line_of(server.request) == f"{verb.upper()} /db/a?q=1&q=2&p=x"
+    assert request_target(server.request) == f"{verb.upper()} /db/a?q=1&q=2&p=x"
     assert field(server.request, "x-one") == "1"
     assert body_of(server.request) == b"payload"
 
@@ -79,12 +79,12 @@ def test_R19_a_method_with_a_payload(verb, server, resource):
 @pytest.mark.parametrize("verb", WITH_PAYLOAD)
 def test_json_is_sent_as_json(verb, server, resource):
     getattr(resource, verb)("a", json={"é": [1, None]}, q=1)
-    assert line_of(server.request) == f"{verb.upper()} /db/a?q=1"
+    assert request_target(server.request) == f"{verb.upper()} /db/a?q=1"
     assert field(server.request, "content-type") == "application/json"
     assert json.loads(body_of(server.request)) == {"é": [1, None]}
 
 
-def test_json_of_a_method_with_a_payload_is_no_parameter_and_there_is_one_payload(resource):
+def test_json_with_another_payload_raises(resource):
     with pytest.raises(TypeError, match="payload and json are both given"):
         resource.post("a", b"x", json=0)
     with pytest.raises(PayloadError, match="json="):
@@ -92,12 +92,12 @@ def test_json_of_a_method_with_a_payload_is_no_parameter_and_there_is_one_payloa
 
 
 @pytest.mark.parametrize("name", ["body", "data"])
-def test_body_and_data_are_other_names_of_the_payload(name, server, resource):
+def test_body_and_data_are_aliases_of_payload(name, server, resource):
     for verb in WITH_PAYLOAD:
         getattr(resource, verb)("a", **{name: b"abc"}, q=1)
     resource.request("DELETE", "a", **{name: b"abc"}, q=1)
     assert [body_of(request) for request in server.requests] == [b"abc"] * 4
-    assert {line_of(request).split(" ")[1] for request in server.requests} == {"/db/a?q=1"}
+    assert {request_target(request).split(" ")[1] for request in server.requests} == {"/db/a?q=1"}
     for ask in (resource.post, lambda *given, **named: resource.request("PUT", *given, **named)):
         with pytest.raises(TypeError, match=f"payload and {name} are both given"):
             ask("a", b"x", **{name: b"y"})
@@ -107,48 +107,48 @@ def test_body_and_data_are_other_names_of_the_payload(name, server, resource):
 
 @pytest.mark.parametrize("name", ["payload", "body", "data", "timeout", "auth", "params", "verify"])
 @pytest.mark.parametrize("verb", WITHOUT_PAYLOAD)
-def test_what_is_a_payload_or_an_option_is_no_parameter(verb, name, server, resource):
+def test_payload_and_option_names_are_not_query_parameters(verb, name, server, resource):
     with pytest.raises(TypeError, match=f"^{name}= is not a parameter: use params_dict"):
         getattr(resource, verb)("a", **{name: b"abc"})
     assert server.connections == 0
     getattr(resource, verb)("a", None, {name: "abc"})
-    assert line_of(server.request) == f"{verb.upper()} /db/a?{name}=abc"
+    assert request_target(server.request) == f"{verb.upper()} /db/a?{name}=abc"
 
 
 @pytest.mark.parametrize("verb", WITH_PAYLOAD)
-def test_an_option_is_no_parameter_where_there_is_a_payload_either(verb, resource):
+def test_option_name_of_a_payload_method_raises(verb, resource):
     with pytest.raises(TypeError, match=r"clone\(timeout=\.\.\.\)"):
         getattr(resource, verb)("a", b"payload", timeout=5)
     with pytest.raises(TypeError, match=r"clone\(timeout=\.\.\.\)"):
         resource.request(verb, "a", b"payload", timeout=5)
 
 
-def test_a_parameter_with_the_name_of_an_argument_goes_into_the_dict(server, resource):
+def test_params_dict_accepts_the_names_of_arguments(server, resource):
     resource.post("a", None, None, {"json": 1, "path": "x", "method": "y", "q": 2}, q=1)
-    assert line_of(server.request) == "POST /db/a?q=2&json=1&path=x&method=y"
+    assert request_target(server.request) == "POST /db/a?q=2&json=1&path=x&method=y"
 
 
-def test_every_other_method_goes_by_request(server, resource):
+def test_other_methods_use_request(server, resource):
     resource.request("PROPFIND", "a", "text", {"Depth": 1}, q=None)
-    assert line_of(server.request) == "PROPFIND /db/a?q="
+    assert request_target(server.request) == "PROPFIND /db/a?q="
     assert (field(server.request, "depth"), body_of(server.request)) == ("1", b"text")
 
 
-def test_the_verbs_go_through_request_which_a_subclass_may_override(server):
+def test_verbs_call_the_request_method_of_a_subclass(server):
     class Counted(Resource):
-        asked = 0
+        calls = 0
 
         def request(self, *args, **options):
-            self.asked += 1
+            self.calls += 1
             return super().request(*args, **options)
 
     with Counted(server.url()) as resource:
         for verb in (*WITHOUT_PAYLOAD, *WITH_PAYLOAD):
             getattr(resource, verb)()
-        assert resource.asked == len(server.requests) == 7
+        assert resource.calls == len(server.requests) == 7
 
 
-def test_R19_the_arguments_are_the_originals():
+def test_R19_argument_names_match_the_original_restkit():
     def names(verb):
         return [*inspect.signature(getattr(Resource, verb)).parameters][1:]
 
@@ -161,7 +161,7 @@ def test_R19_the_arguments_are_the_originals():
     assert names("request")[2:] == names("post")[1:]
 
 
-def test_R01_a_file_is_posted_with_its_length(server, resource, tmp_path):
+def test_R01_file_is_posted_with_its_length(server, resource, tmp_path):
     path = tmp_path / "data.bin"
     path.write_bytes(b"\0\r\n\xff" * 5000)
     with open(path, "rb") as file:
@@ -171,30 +171,30 @@ def test_R01_a_file_is_posted_with_its_length(server, resource, tmp_path):
     assert payload_of(server.request) == path.read_bytes()
 
 
-# Places
+# URLs
 
 
-def test_R19_a_path_goes_behind_the_uri_and_nothing_is_the_uri_itself(server):
+def test_R19_path_is_appended_to_the_uri(server):
     for base in ("/a", "/a/"):
         with Resource(server.url(base)) as resource:
             for path in (None, "b", "/b", "b/"):
                 resource.get(path)
-    assert [line_of(request)[4:] for request in server.requests] == [
+    assert [request_target(request)[4:] for request in server.requests] == [
         *("/a", "/a/b", "/a/b", "/a/b/"),
         *("/a/", "/a/b", "/a/b", "/a/b/"),
     ]
 
 
-def test_R19_a_resource_is_called_for_what_is_behind_it(server, resource):
+def test_R19_calling_a_resource_returns_a_child_resource(server, resource):
     below = resource("/2026", "notes/")
     assert type(below) is Resource
     assert (below.uri, resource.uri) == (server.url("/db/2026/notes/"), server.url("/db/"))
     assert below.client is resource.client
     below("x").get(q=1)
-    assert line_of(server.request) == "GET /db/2026/notes/x?q=1"
+    assert request_target(server.request) == "GET /db/2026/notes/x?q=1"
 
 
-def test_R19_a_clone_goes_its_own_way(server, resource):
+def test_R19_clone_is_independent(server, resource):
     other = resource.clone()
     other.update_uri("moved")
     assert (other.uri, resource.uri) == (server.url("/db/moved"), server.url("/db/"))
@@ -202,7 +202,7 @@ def test_R19_a_clone_goes_its_own_way(server, resource):
     assert other.uri == server.url("/db/moved")
 
 
-def test_a_subclass_stays_what_it_is_wherever_it_goes(server):
+def test_child_and_clone_keep_the_subclass(server):
     class Api(Resource):
         def __init__(self, uri, token, **options):
             super().__init__(uri, **options)
@@ -216,25 +216,25 @@ def test_a_subclass_stays_what_it_is_wherever_it_goes(server):
     assert field(server.request, "x-token") == "secret"
 
 
-def test_a_query_of_the_uri_goes_with_every_request(server):
+def test_query_of_the_uri_is_sent_with_every_request(server):
     with Resource(server.url("/db?key=1")) as resource:
         resource.get("a", q=2)
         resource("b").get("c?x=3")
-    assert [line_of(request)[4:] for request in server.requests] == [
+    assert [request_target(request)[4:] for request in server.requests] == [
         "/db/a?key=1&q=2",
         "/db/b/c?key=1&x=3",
     ]
 
 
-def test_an_absolute_url_of_the_same_origin_stands_for_itself(server, resource):
+def test_absolute_url_of_the_same_origin_is_used_as_given(server, resource):
     resource.get(server.url("/elsewhere?x=1"), q=2)
-    assert line_of(server.request) == "GET /elsewhere?x=1&q=2"
+    assert request_target(server.request) == "GET /elsewhere?x=1&q=2"
 
 
 @pytest.mark.parametrize(
     "url", ["http://127.0.0.1:1/a", "https://127.0.0.1/a", "http://other/a", "HTTP://other"]
 )
-def test_another_origin_is_not_asked(url, server):
+def test_url_of_another_origin_raises(url, server):
     with Resource(f"http://me:secret@127.0.0.1:{server.port}/db") as resource:
         for ask in (resource.get, resource, resource.update_uri):
             with pytest.raises(InvalidUrl, match="has another origin than http://127") as caught:
@@ -243,7 +243,7 @@ def test_another_origin_is_not_asked(url, server):
     assert server.connections == 0
 
 
-def test_the_error_for_another_origin_shows_no_secret_of_either():
+def test_error_for_another_origin_shows_no_secrets():
     with Resource("http://host/?api_key=s3cret") as resource:
         with pytest.raises(InvalidUrl, match=r"api_key=\*\*\*") as caught:
             resource.get("http://other/?token=s3cret")
@@ -251,7 +251,7 @@ def test_the_error_for_another_origin_shows_no_secret_of_either():
         assert "s3cret" not in str(caught.value) + repr(resource)
 
 
-def test_a_path_that_leads_out_is_not_asked_for(server, resource):
+def test_path_outside_the_base_url_raises(server, resource):
     with pytest.raises(InvalidUrl, match="would lead out of the base URL"):
         resource.delete("a/..")
     assert server.connections == 0
@@ -265,7 +265,7 @@ def with_user(server):
 
 
 @pytest.mark.parametrize("path", [None, "a", "http://127.0.0.1:{port}/b"])
-def test_R17_user_and_password_in_the_uri_are_basic_credentials(path, server):
+def test_R17_userinfo_in_the_uri_is_sent_as_basic_auth(path, server):
     with Resource(with_user(server)) as resource:
         resource("x")(path and path.format(port=server.port)).get()
         shown = (repr(resource), resource.uri)
@@ -300,8 +300,8 @@ def test_basic_auth_url_can_be_switched_off(server):
         ("500 Internal Server Error", RequestFailed),
     ],
 )
-def test_R19_an_answer_of_400_or_more_is_an_error(status, kind):
-    with answering(response("wärum".encode(), "X: 1", status=status)) as server:
+def test_R19_status_of_400_or_more_raises(status, kind):
+    with serving(response("wärum".encode(), "X: 1", status=status)) as server:
         with Resource(server.url("/db")) as resource, pytest.raises(ResourceError) as caught:
             resource.get("x", q=1)
     error = caught.value
@@ -316,14 +316,14 @@ def test_R19_an_answer_of_400_or_more_is_an_error(status, kind):
 
 
 @pytest.mark.parametrize("status", ["200 OK", "204 No Content", "304 Not Modified"])
-def test_an_answer_below_400_is_an_answer(status):
-    with answering(response(b"", status=status)) as server, Resource(server.url()) as resource:
+def test_status_below_400_returns_the_response(status):
+    with serving(response(b"", status=status)) as server, Resource(server.url()) as resource:
         assert resource.get().status_line == status
 
 
-def test_R19_the_error_shows_the_first_200_characters_and_carries_64_KiB():
+def test_R19_error_shows_200_characters_and_keeps_64_KiB():
     body = b"a" * 200 + b"b" * 300_000
-    with answering(response(body, status="500 Oops")) as server, Resource(server.url()) as resource:
+    with serving(response(body, status="500 Oops")) as server, Resource(server.url()) as resource:
         with pytest.raises(RequestFailed) as caught:
             resource.put(payload=b"x")
         error = caught.value
@@ -349,39 +349,39 @@ def test_R19_the_error_shows_the_first_200_characters_and_carries_64_KiB():
         (b"???", ["Content-Encoding: rot13"], "", ""),
     ],
 )
-def test_what_a_body_says_in_an_error(body, fields, message, shown):
-    with answering(response(body, *fields, status="404 Not Found")) as server:
+def test_error_message_comes_from_the_body(body, fields, message, shown):
+    with serving(response(body, *fields, status="404 Not Found")) as server:
         with Resource(server.url()) as resource, pytest.raises(ResourceNotFound) as caught:
             resource.get()
     assert caught.value.message == message
     assert str(caught.value) == f"GET {server.url()}: 404 Not Found{shown}"
 
 
-def test_a_coding_that_was_to_be_left_on_is_no_message():
+def test_undecoded_body_gives_no_error_message():
     body = gzip.compress(b"why", mtime=0)
-    answer = response(body, "Content-Encoding: gzip", status="404 Not Found")
-    with answering(answer) as server, Resource(server.url(), decompress=False) as resource:
+    wire = response(body, "Content-Encoding: gzip", status="404 Not Found")
+    with serving(wire) as server, Resource(server.url(), decompress=False) as resource:
         with pytest.raises(ResourceNotFound) as caught:
             resource.get()
     assert caught.value.message == ""
 
 
-def test_of_a_body_that_breaks_off_the_error_has_what_came():
+def test_error_message_keeps_a_truncated_body():
     broken = b"HTTP/1.1 500 Oops\r\nContent-Length: 100\r\n\r\nit was"
-    with answering(broken) as server, Resource(server.url()) as resource:
+    with serving(broken) as server, Resource(server.url()) as resource:
         with pytest.raises(RequestFailed, match=r"500 Oops: it was$") as caught:
             resource.get()
     assert isinstance(caught.value.__cause__, UnexpectedEOF)
 
 
-def test_a_body_that_drips_is_not_waited_for():
-    asked = threading.Event()
+def test_error_does_not_wait_for_a_slow_body():
+    raised = threading.Event()
 
     def script(peer):
         peer.read_request()
         peer.send(b"HTTP/1.1 500 Oops\r\n\r\n")
         drips = 0
-        while drips < 400 and not asked.wait(0.05):
+        while drips < 400 and not raised.wait(0.05):
             peer.send(b"x")
             drips += 1
         peer.send(b"end")
@@ -389,13 +389,13 @@ def test_a_body_that_drips_is_not_waited_for():
     with ScriptedServer(script) as server, Resource(server.url()) as resource:
         with pytest.raises(RequestFailed) as caught:
             resource.get()
-        asked.set()
+        raised.set()
         error = caught.value
         assert set(error.message) == {"x"}
         assert error.response.body.endswith(b"xend")
 
 
-def test_a_head_that_is_refused_has_no_message():
+def test_error_of_a_head_request_has_no_message():
     def script(peer):
         peer.read_request()
         peer.send(b"HTTP/1.1 404 Not Found\r\nContent-Length: 9\r\n\r\n")
@@ -406,8 +406,8 @@ def test_a_head_that_is_refused_has_no_message():
     assert caught.value.message == ""
 
 
-def test_after_an_error_the_connection_is_used_again():
-    with answering(response(b"why", status="404 Not Found"), WELCOME) as server:
+def test_connection_is_reused_after_an_error():
+    with serving(response(b"why", status="404 Not Found"), WELCOME) as server:
         with Resource(server.url()) as resource:
             with pytest.raises(ResourceNotFound):
                 resource.get()
@@ -415,8 +415,8 @@ def test_after_an_error_the_connection_is_used_again():
         assert server.connections == 1
 
 
-def test_an_error_can_be_taken_along():
-    with answering(response(b"why", status="410 Gone")) as server:
+def test_error_can_be_pickled():
+    with serving(response(b"why", status="410 Gone")) as server:
         with Resource(server.url()) as resource, pytest.raises(ResourceGone) as caught:
             resource.get()
     other = pickle.loads(pickle.dumps(caught.value))
@@ -424,14 +424,14 @@ def test_an_error_can_be_taken_along():
     assert (other.message, other.response.body) == ("why", b"why")
 
 
-def test_what_fails_before_an_answer_is_the_clients_error():
+def test_failure_before_a_response_is_not_a_resource_error():
     with ScriptedServer(lambda peer: peer.read_request()) as server:
         with Resource(server.url(), max_tries=1) as resource, pytest.raises(Error) as caught:
             resource.post()
     assert not isinstance(caught.value, ResourceError)
 
 
-def test_the_kind_of_error_is_a_hook():
+def test_make_error_hook_chooses_the_error_class():
     class Conflict(ResourceError):
         """409."""
 
@@ -443,7 +443,7 @@ def test_the_kind_of_error_is_a_hook():
 
     conflict = response(b'{"reason": "changed meanwhile"}', status="409 Conflict")
     missing = response(b"", status="404 Not Found")
-    with answering(conflict, missing) as server, Api(server.url()) as api:
+    with serving(conflict, missing) as server, Api(server.url()) as api:
         with pytest.raises(Conflict) as caught:
             api.put("a")
         assert caught.value.message == "changed meanwhile"
@@ -452,11 +452,11 @@ def test_the_kind_of_error_is_a_hook():
             api.get("a")
 
 
-# Credentials that a hook gets
+# The unauthorized hook
 
 
 class Renewing(Resource):
-    """Gets a new token when the old one is refused."""
+    """Get a new token when the server rejects the old one."""
 
     token = "old"
     renewed = 0
@@ -474,79 +474,79 @@ class Renewing(Resource):
         return False
 
 
-def test_R19_where_the_hook_says_false_the_request_goes_once_more():
-    with answering(REFUSED, WELCOME) as server, Renewing(server.url()) as resource:
+def test_R19_request_is_resent_if_unauthorized_returns_false():
+    with serving(UNAUTHORIZED, WELCOME) as server, Renewing(server.url()) as resource:
         got = resource.post("a", b"payload", [("X", "1"), ("X", "2")], q=1)
         assert got.body == b"welcome"
         assert [r.status for r in got.history] == [401]
         assert server.connections == 1
         first, second = server.requests
         for request, token, renewed in ((first, "old", 0), (second, "new", 1)):
-            assert line_of(request) == f"POST /a?q=1&renewed={renewed}"
+            assert request_target(request) == f"POST /a?q=1&renewed={renewed}"
             assert ("authorization", token) in fields_of(head_of(request))
             assert [v for n, v in fields_of(head_of(request)) if n == "x"] == ["1", "2"]
             assert body_of(request) == b"payload"
 
 
-def test_headers_given_as_an_iterator_go_in_both_requests():
-    with answering(REFUSED, WELCOME) as server, Renewing(server.url()) as resource:
+def test_headers_from_an_iterator_are_sent_in_both_requests():
+    with serving(UNAUTHORIZED, WELCOME) as server, Renewing(server.url()) as resource:
         resource.get("a", iter([("X", "1")]))
         assert [field(request, "x") for request in server.requests] == ["1", "1"]
 
 
-def test_a_second_refusal_is_an_error():
-    with answering(REFUSED) as server, Renewing(server.url()) as resource:
+def test_second_unauthorized_response_raises():
+    with serving(UNAUTHORIZED) as server, Renewing(server.url()) as resource:
         with pytest.raises(Unauthorized, match="who are you"):
             resource.get()
         assert (len(server.requests), resource.renewed) == (2, 1)
 
 
-@pytest.mark.parametrize("said", [None, True, 0, ""])
-def test_S3_17_only_a_hook_that_says_false_asks_again(said):
+@pytest.mark.parametrize("returned", [None, True, 0, ""])
+def test_S3_17_request_is_resent_only_if_the_hook_returns_false(returned):
     class Logging(Resource):
         def unauthorized(self, response):
-            return said
+            return returned
 
-    with answering(REFUSED, WELCOME) as server, Logging(server.url()) as resource:
+    with serving(UNAUTHORIZED, WELCOME) as server, Logging(server.url()) as resource:
         with pytest.raises(Unauthorized):
             resource.post("a", b"payload")
         assert len(server.requests) == 1
 
 
-def test_without_a_hook_a_refusal_is_an_error_at_once():
-    with answering(REFUSED) as server, Resource(server.url()) as resource:
+def test_unauthorized_response_without_a_hook_raises():
+    with serving(UNAUTHORIZED) as server, Resource(server.url()) as resource:
         with pytest.raises(Unauthorized):
             resource.get()
         assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize("status", ["404 Not Found", "500 Oops", "407 Proxy Authentication"])
-def test_the_hook_is_asked_for_401_and_403_only(status):
-    with answering(response(b"", status=status)) as server, Renewing(server.url()) as resource:
+def test_unauthorized_hook_runs_for_401_and_403_only(status):
+    with serving(response(b"", status=status)) as server, Renewing(server.url()) as resource:
         with pytest.raises(ResourceError):
             resource.get()
         assert resource.renewed == 0
 
 
-def test_a_payload_that_is_spent_is_an_error_and_no_empty_request():
-    with answering(REFUSED, WELCOME) as server, Renewing(server.url()) as resource:
+def test_one_pass_payload_is_not_resent():
+    with serving(UNAUTHORIZED, WELCOME) as server, Renewing(server.url()) as resource:
         with pytest.raises(PayloadNotReplayable, match="can be sent only once") as caught:
-            resource.put("a", (piece for piece in [b"one", b"two"]))
+            resource.put("a", (chunk for chunk in [b"one", b"two"]))
         assert caught.value.response.status == 401
         assert len(server.requests) == 1
 
 
-def test_a_payload_that_was_kept_goes_again():
-    with answering(REFUSED, WELCOME) as server:
+def test_spooled_payload_is_resent():
+    with serving(UNAUTHORIZED, WELCOME) as server:
         with Renewing(server.url(), replay="spool") as resource:
-            resource.put("a", (piece for piece in [b"one", b"two"]))
+            resource.put("a", (chunk for chunk in [b"one", b"two"]))
         assert [payload_of(request) for request in server.requests] == [b"onetwo"] * 2
 
 
 # Hooks
 
 
-def test_the_hooks_are_given_what_the_call_gave_and_may_change_it(server):
+def test_hooks_receive_and_may_change_the_arguments(server):
     seen = []
 
     class Api(Resource):
@@ -569,53 +569,56 @@ def test_the_hooks_are_given_what_the_call_gave_and_may_change_it(server):
     assert (mine, params) == ({"X": "1"}, {"a": 1})
     assert seen[0::2] == [{"b": 2, "a": 1}, {}, {}, {}]
     assert seen[1::2] == [[("X", "1")], [("X", "1"), ("x", "2")], [("User-Agent", None)], []]
-    assert [line_of(r) for r in server.requests[:2]] == ["GET /x?b=2&a=1&key=1", "GET /x?key=1"]
+    assert [request_target(r) for r in server.requests[:2]] == [
+        "GET /x?b=2&a=1&key=1",
+        "GET /x?key=1",
+    ]
     assert all(field(request, "x-api") == "2" for request in server.requests)
     assert field(server.requests[2], "user-agent") is None
     assert field(server.requests[3], "user-agent") is not None
 
 
 @pytest.mark.parametrize("headers", [5, [1], ["abc"], [("X", "a\nb")]])
-def test_headers_that_are_none_are_refused(headers, server, resource):
+def test_invalid_headers_raise(headers, server, resource):
     with pytest.raises(InvalidHeader):
         resource.get("a", headers)
     assert server.connections == 0
 
 
-class Answer(HttpResponse):
-    """What a client of some API makes of every answer."""
+class ApiResponse(HttpResponse):
+    """The response class of an API client."""
 
     def first(self):
         return self.body[:1]
 
 
-def test_the_class_of_responses_is_a_choice(server):
+def test_response_class_can_be_chosen(server):
     class Api(Resource):
-        response_class = Answer
+        response_class = ApiResponse
 
     with Api(server.url()) as api:
         got = api("below").get()
-        assert (type(got), got.first()) == (Answer, b"a")
-        assert type(pickle.loads(pickle.dumps(got))) is Answer
+        assert (type(got), got.first()) == (ApiResponse, b"a")
+        assert type(pickle.loads(pickle.dumps(got))) is ApiResponse
         assert type(api.client.get(server.url())) is HttpResponse
-    with Resource(server.url(), response_class=Answer) as resource:
-        assert type(resource.get()) is Answer
+    with Resource(server.url(), response_class=ApiResponse) as resource:
+        assert type(resource.get()) is ApiResponse
     with pytest.raises(RequestError, match="response_class"):
         Resource(server.url(), response_class=dict)
 
 
-def test_an_error_has_a_response_of_that_class_too():
-    with answering(response(b"", status="404 Not Found")) as server:
-        with Resource(server.url(), response_class=Answer) as resource:
+def test_error_has_a_response_of_the_chosen_class():
+    with serving(response(b"", status="404 Not Found")) as server:
+        with Resource(server.url(), response_class=ApiResponse) as resource:
             with pytest.raises(ResourceNotFound) as caught:
                 resource.get()
-    assert type(caught.value.response) is Answer
+    assert type(caught.value.response) is ApiResponse
 
 
 # Filters
 
 
-class Noting:
+class RecordingFilter:
     def __init__(self, name, seen):
         self.name, self.seen = name, seen
 
@@ -626,9 +629,9 @@ class Noting:
         self.seen.append(f"{self.name} < {response.status} {request.url.target}")
 
 
-def test_R20_filters_of_a_resource_see_its_calls_in_their_order(server):
+def test_R20_filters_run_in_order(server):
     seen = []
-    filters = [Noting("one", seen), Noting("two", seen)]
+    filters = [RecordingFilter("one", seen), RecordingFilter("two", seen)]
     with Resource(server.url("/db"), filters=filters) as resource:
         resource("a").get(q=1)
     assert seen == [f"{name} > /db/a?q=1" for name in ("one", "two")] + [
@@ -636,7 +639,7 @@ def test_R20_filters_of_a_resource_see_its_calls_in_their_order(server):
     ]
 
 
-def test_R20_a_filter_may_answer_and_an_error_is_an_error_all_the_same():
+def test_R20_error_response_of_a_filter_raises():
     class Missing:
         def on_request(self, request):
             return HttpResponse.made(request, 404, {"X": "1"}, b"not even asked")
@@ -650,7 +653,7 @@ def test_R20_a_filter_may_answer_and_an_error_is_an_error_all_the_same():
 # Client and options
 
 
-def test_a_client_that_is_given_is_shared_and_left_open(server):
+def test_given_client_is_shared_and_stays_open(server):
     with Client() as client:
         with Resource(server.url("/a"), client) as one, Resource(server.url("/b"), client) as two:
             one.get()
@@ -660,7 +663,7 @@ def test_a_client_that_is_given_is_shared_and_left_open(server):
     assert server.connections == 1
 
 
-def test_a_client_that_was_made_is_closed_with_the_resource_that_made_it(server):
+def test_own_client_is_closed_with_its_resource(server):
     with Resource(server.url()) as resource:
         for other in (resource("x"), resource.clone()):
             with other:
@@ -674,15 +677,18 @@ def test_a_client_that_was_made_is_closed_with_the_resource_that_made_it(server)
         resource.get()
 
 
-def test_options_of_a_resource_with_a_client_of_its_own_are_that_clients(server):
+def test_options_go_to_the_own_client(server):
     with Resource(server.url(), headers={"X": "1"}, params={"key": 1}) as resource:
         resource.get("a", q=2)
         resource.get("a", key=3)
-    assert [line_of(request) for request in server.requests] == ["GET /a?key=1&q=2", "GET /a?key=3"]
+    assert [request_target(request) for request in server.requests] == [
+        "GET /a?key=1&q=2",
+        "GET /a?key=3",
+    ]
     assert field(server.requests[0], "x") == "1"
 
 
-def test_options_of_a_resource_with_a_given_client_are_those_of_its_calls():
+def test_options_with_a_given_client_apply_to_each_call():
     with ScriptedServer(lambda peer: peer.read_to_end()) as server, Client() as client:
         resource = Resource(server.url(), client, timeout=0.1, max_tries=1)
         for one in (resource("x"), Resource(server.url(), client).clone(timeout=0.1, max_tries=1)):
@@ -691,7 +697,7 @@ def test_options_of_a_resource_with_a_given_client_are_those_of_its_calls():
 
 
 @pytest.mark.parametrize("option", ["pool_size", "uds", "headers", "params", "no_such", "json"])
-def test_what_no_call_takes_is_refused_at_once_where_the_client_is_given(option):
+def test_client_only_option_with_a_given_client_raises(option):
     with Client() as client, pytest.raises(TypeError, match=f"{option}= is not an option"):
         Resource("http://host/", client, **{option: 1})
     with Resource("http://host/") as resource, pytest.raises(TypeError, match="is not an option"):
@@ -699,14 +705,14 @@ def test_what_no_call_takes_is_refused_at_once_where_the_client_is_given(option)
 
 
 @pytest.mark.parametrize("name", ["headers", "params"])
-def test_headers_and_params_of_a_given_client_are_its_own(name):
+def test_headers_and_params_with_a_given_client_raise(name):
     with Client() as client, pytest.raises(TypeError, match=f"override make_{name}"):
         Resource("http://host/", client, **{name: {"X": "1"}})
     with Resource("http://host/") as resource, pytest.raises(TypeError, match=f"make_{name}"):
         resource.clone(**{name: {"X": "1"}})
 
 
-def test_what_no_client_takes_is_refused():
+def test_unknown_option_or_relative_url_raises():
     with pytest.raises(TypeError, match="no_such= is not an option here"):
         Resource("http://host/", no_such=1)
     with pytest.raises(InvalidUrl):

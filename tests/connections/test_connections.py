@@ -1,4 +1,4 @@
-"""Connections that rest, are shared, forked, dropped and closed, through a Client."""
+"""Idle, shared, forked, dropped and closed connections of a Client."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ def serve(peer: Peer, message: bytes = OK) -> None:
     peer.send(message)
 
 
-def answer_all(peer: Peer) -> None:
+def respond_to_all(peer: Peer) -> None:
     while peer.next_request() is not None:
         peer.send(OK)
 
 
-def at_rest(client: Client) -> int:
+def idle_count(client: Client) -> int:
     return int(repr(client).split()[1])
 
 
@@ -67,7 +67,7 @@ ENDINGS: dict[str, Callable[[Peer], None]] = {
 
 @pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize("method", ["GET", "POST", "PATCH"])
-def test_W10_a_connection_closed_while_it_rested_is_never_noticed(method, ending, tls, client):
+def test_W10_idle_connection_closed_by_server_is_replaced(method, ending, tls, client):
     answered = threading.Event()
 
     def serve_and_end(peer: Peer) -> None:
@@ -76,7 +76,7 @@ def test_W10_a_connection_closed_while_it_rested_is_never_noticed(method, ending
         ENDINGS[ending](peer)
 
     payload = None if method == "GET" else (row for row in [b"rows"])
-    with ScriptedServer(serve_and_end, answer_all, ssl_context=tls) as server:
+    with ScriptedServer(serve_and_end, respond_to_all, ssl_context=tls) as server:
         client.get(server.url())
         answered.set()
         server.join()
@@ -85,7 +85,7 @@ def test_W10_a_connection_closed_while_it_rested_is_never_noticed(method, ending
         assert payload_of(server.requests[1]) == (b"rows" if payload else b"")
 
 
-def test_W10_every_connection_may_have_been_closed(tls, client):
+def test_W10_all_idle_connections_closed_by_server_are_replaced(tls, client):
     together = threading.Barrier(5)
 
     def serve_together(peer: Peer) -> None:
@@ -93,21 +93,21 @@ def test_W10_every_connection_may_have_been_closed(tls, client):
         together.wait(HANG_BOUND)
         peer.send(OK)
 
-    with ScriptedServer(*[serve_together] * 5, answer_all, ssl_context=tls) as server:
+    with ScriptedServer(*[serve_together] * 5, respond_to_all, ssl_context=tls) as server:
         in_threads(5, lambda number: client.get(server.url()))
-        assert at_rest(client) == 5
+        assert idle_count(client) == 5
         server.join(5)
         assert client.post(server.url(), b"x").body == b"ok"
         assert server.connections == 6
-        assert at_rest(client) == 1
+        assert idle_count(client) == 1
 
 
-def serve_and_drop_the_next(peer: Peer) -> None:
+def serve_then_drop_next(peer: Peer) -> None:
     serve(peer)
     peer.read_request()
 
 
-AGAIN: dict[str, Callable[[], tuple[str, object]]] = {
+RETRIED: dict[str, Callable[[], tuple[str, object]]] = {
     "GET": lambda: ("GET", None),
     "HEAD": lambda: ("HEAD", None),
     "DELETE": lambda: ("DELETE", None),
@@ -115,7 +115,7 @@ AGAIN: dict[str, Callable[[], tuple[str, object]]] = {
     "PUT list": lambda: ("PUT", [b"ro", b"ws"]),
     "PUT file": lambda: ("PUT", BytesIO(b"rows")),
 }
-NOT_AGAIN: dict[str, Callable[[], tuple[str, object]]] = {
+NOT_RETRIED: dict[str, Callable[[], tuple[str, object]]] = {
     "POST": lambda: ("POST", b"rows"),
     "POST nothing": lambda: ("POST", None),
     "PATCH": lambda: ("PATCH", b"rows"),
@@ -123,10 +123,10 @@ NOT_AGAIN: dict[str, Callable[[], tuple[str, object]]] = {
 }
 
 
-@pytest.mark.parametrize("kind", AGAIN)
-def test_W10_what_is_harmless_goes_again_when_a_rested_connection_drops_it(kind, tls, client):
-    method, payload = AGAIN[kind]()
-    with ScriptedServer(serve_and_drop_the_next, answer_all, ssl_context=tls) as server:
+@pytest.mark.parametrize("kind", RETRIED)
+def test_W10_idempotent_request_dropped_on_idle_connection_is_retried(kind, tls, client):
+    method, payload = RETRIED[kind]()
+    with ScriptedServer(serve_then_drop_next, respond_to_all, ssl_context=tls) as server:
         client.get(server.url())
         assert client.request(server.url(), method, payload).status == 200
         assert server.connections == 2
@@ -135,10 +135,10 @@ def test_W10_what_is_harmless_goes_again_when_a_rested_connection_drops_it(kind,
         assert payload_of(second) == (b"rows" if payload else b"")
 
 
-@pytest.mark.parametrize("kind", NOT_AGAIN)
-def test_W10_what_may_have_done_something_raises(kind, tls, client):
-    method, payload = NOT_AGAIN[kind]()
-    with ScriptedServer(serve_and_drop_the_next, answer_all, ssl_context=tls) as server:
+@pytest.mark.parametrize("kind", NOT_RETRIED)
+def test_W10_non_replayable_request_dropped_on_idle_connection_raises(kind, tls, client):
+    method, payload = NOT_RETRIED[kind]()
+    with ScriptedServer(serve_then_drop_next, respond_to_all, ssl_context=tls) as server:
         client.get(server.url())
         with pytest.raises(
             TransportError, match="closed the connection without a response"
@@ -151,21 +151,21 @@ def test_W10_what_may_have_done_something_raises(kind, tls, client):
 
 
 @pytest.mark.parametrize("payload", ["replayable", "one pass"])
-def test_W10_a_connection_that_closes_while_the_first_piece_is_made(payload, tls, client):
-    asked = threading.Event()
+def test_W10_idle_connection_closes_before_the_first_chunk(payload, tls, client):
+    requested = threading.Event()
 
     def serve_and_close(peer: Peer) -> None:
         serve(peer)
-        peer.wait(asked)
+        peer.wait(requested)
 
     def rows() -> Iterator[bytes]:
-        asked.set()
+        requested.set()
         server.until(lambda: server.peers[0].finished)
         yield b"rows"
 
-    with ScriptedServer(serve_and_close, answer_all, ssl_context=tls) as server:
+    with ScriptedServer(serve_and_close, respond_to_all, ssl_context=tls) as server:
         client.get(server.url())
-        if payload == "replayable":  # of which nothing had left: it waits for its first piece
+        if payload == "replayable":  # nothing was sent yet: it waits for the first chunk
             assert client.post(server.url(), rows).body == b"ok"
             assert payload_of(server.requests[1]) == b"rows"
         else:
@@ -176,7 +176,7 @@ def test_W10_a_connection_that_closes_while_the_first_piece_is_made(payload, tls
 
 
 class Rows(Payload):
-    """A payload with its length that takes its time for the first piece, whenever it goes."""
+    """A payload of known length that waits before its first chunk, on every attempt."""
 
     replayable = True
     length = 4
@@ -189,26 +189,26 @@ class Rows(Payload):
         yield b"rows"
 
 
-def test_W10_a_408_that_nobody_asked_for_is_not_the_answer_to_what_has_not_begun(tls, client):
-    asked = threading.Event()
+def test_W10_unsolicited_408_is_not_the_response_to_an_unsent_request(tls, client):
+    requested = threading.Event()
 
     def serve_and_give_up(peer: Peer) -> None:
         serve(peer)
-        peer.wait(asked)
+        peer.wait(requested)
         peer.send(response(b"too slow", status="408 Request Timeout"))
 
     def wait() -> None:
-        asked.set()
+        requested.set()
         server.until(lambda: server.peers[0].finished)
 
-    with ScriptedServer(serve_and_give_up, answer_all, ssl_context=tls) as server:
+    with ScriptedServer(serve_and_give_up, respond_to_all, ssl_context=tls) as server:
         client.get(server.url())
         assert client.post(server.url(), Rows(wait)).body == b"ok"
         assert payload_of(server.requests[1]) == b"rows"
         assert server.connections == 2
 
 
-def test_W10_a_fresh_connection_that_drops_a_request_is_an_error(tls, client):
+def test_W10_request_dropped_on_a_new_connection_raises(tls, client):
     with ScriptedServer(Peer.read_request, ssl_context=tls) as server:
         for _ in range(2):
             with pytest.raises(TransportError, match="without a response"):
@@ -216,8 +216,8 @@ def test_W10_a_fresh_connection_that_drops_a_request_is_an_error(tls, client):
         assert server.connections == 2
 
 
-def test_W10_once_more_is_once(tls, client):
-    with ScriptedServer(serve_and_drop_the_next, Peer.read_request, ssl_context=tls) as server:
+def test_W10_dropped_request_is_retried_only_once(tls, client):
+    with ScriptedServer(serve_then_drop_next, Peer.read_request, ssl_context=tls) as server:
         client.get(server.url())
         with pytest.raises(TransportError, match="without a response") as lost:
             client.get(server.url(), max_tries=2)
@@ -226,19 +226,19 @@ def test_W10_once_more_is_once(tls, client):
 
 
 @pytest.mark.parametrize("begun", [b"H", OK[:-6], GO_ON, GO_ON + b"HTTP/1.1 200 "])
-def test_W10_an_answer_that_has_begun_is_not_asked_for_again(begun, tls, client):
+def test_W10_request_is_not_retried_after_the_response_began(begun, tls, client):
     def begin(peer: Peer) -> None:
         serve(peer)
         serve(peer, begun)
 
-    with ScriptedServer(begin, answer_all, ssl_context=tls) as server:
+    with ScriptedServer(begin, respond_to_all, ssl_context=tls) as server:
         client.get(server.url())
         with pytest.raises(UnexpectedEOF, match=r"ended (inside the head|after an interim)"):
             client.get(server.url())
         assert server.connections == 1
 
 
-def test_W10_silence_is_not_a_drop(client):
+def test_W10_silent_server_is_a_timeout_and_not_a_drop(client):
     over = threading.Event()
 
     def serve_and_sleep(peer: Peer) -> None:
@@ -246,7 +246,7 @@ def test_W10_silence_is_not_a_drop(client):
         peer.read_request()
         peer.wait(over)
 
-    with ScriptedServer(serve_and_sleep, answer_all) as server:
+    with ScriptedServer(serve_and_sleep, respond_to_all) as server:
         client.get(server.url())
         with pytest.raises(IdleTimeout):
             client.get(server.url(), timeout=0.2)
@@ -257,8 +257,8 @@ def test_W10_silence_is_not_a_drop(client):
 # Threads
 
 
-def test_W11_a_hundred_threads_share_a_client_and_ten_connections_rest(certs):
-    def name_it(peer: Peer) -> None:
+def test_W11_hundred_threads_share_a_client_and_leave_ten_idle(certs):
+    def send_peer_id(peer: Peer) -> None:
         while request := peer.next_request():
             peer.send(response(request.split()[1]))
 
@@ -269,15 +269,15 @@ def test_W11_a_hundred_threads_share_a_client_and_ten_connections_rest(certs):
         for turn in range(5):
             path = f"/{number}/{turn}"
             assert client.get(server.url(path)).body == path.encode()
-            assert at_rest(client) <= 10
+            assert idle_count(client) <= 10
 
-    with ScriptedServer(name_it) as server, Client(timeout=PATIENT, pool_size=10) as client:
+    with ScriptedServer(send_peer_id) as server, Client(timeout=PATIENT, pool_size=10) as client:
         assert in_threads(100, ask) == [None] * 100
-        assert 1 <= at_rest(client) <= 10
+        assert 1 <= idle_count(client) <= 10
         assert len(server.requests) == 500
 
 
-def test_W11_threads_may_leave_bodies_unread_half_read_and_closed(tls, client):
+def test_W11_threads_may_leave_bodies_unread_partly_read_or_closed(tls, client):
     big = chunked_response(*[b"x" * 1000] * 100)
 
     def big_ones(peer: Peer) -> None:
@@ -286,18 +286,18 @@ def test_W11_threads_may_leave_bodies_unread_half_read_and_closed(tls, client):
 
     def ask(number: int) -> None:
         for turn in range(4):
-            answer = client.get(server.url())
+            got = client.get(server.url())
             way = (number + turn) % 4
             if way == 0:
-                assert len(answer.body) == 100_000
+                assert len(got.body) == 100_000
             elif way == 1:
-                assert answer.body_file.read(1500) == b"x" * 1500
+                assert got.body_file.read(1500) == b"x" * 1500
             elif way == 2:
-                answer.close()
+                got.close()
 
     with ScriptedServer(big_ones, ssl_context=tls) as server:
         assert in_threads(20, ask) == [None] * 20
-        assert at_rest(client) <= 10
+        assert idle_count(client) <= 10
         assert len(client.get(server.url()).body) == 100_000
 
 
@@ -334,7 +334,7 @@ with Client(timeout=Timeout(60, 60), verify=ca) as client:
 """
 
 
-def test_W12_a_child_opens_its_own_connections_and_leaves_the_parents_alone(tls, certs):
+def test_W12_forked_child_opens_its_own_connections(tls, certs):
     used: dict[Peer, list[bytes]] = {}
 
     def by_path(peer: Peer) -> None:
@@ -404,8 +404,8 @@ with Client(timeout=Timeout(60, 60), verify=ca) as client:
 """
 
 
-def test_W12_a_child_forked_while_threads_use_the_client_has_a_client_that_works(tls, certs):
-    with ScriptedServer(answer_all, ssl_context=tls) as server:
+def test_W12_client_works_in_child_forked_while_threads_use_it(tls, certs):
+    with ScriptedServer(respond_to_all, ssl_context=tls) as server:
         run_python(FORK_IN_USE, server.origin, str(certs.ca_file))
 
 
@@ -413,36 +413,36 @@ def test_W12_a_child_forked_while_threads_use_the_client_has_a_client_that_works
 
 
 WAYS: dict[str, Callable[[object], object]] = {
-    "unread": lambda answer: None,
-    "half read": lambda answer: answer.body_file.read(1000),
-    "half read live": lambda answer: next(iter(answer.payload_stream)),
-    "half streamed": lambda answer: answer.body_stream().read(1000),
-    "half iterated": lambda answer: next(answer.iter_blocks(1000)),
-    "looked at": lambda answer: (answer.headers, answer.body_file, answer.payload_stream),
+    "unread": lambda got: None,
+    "half read": lambda got: got.body_file.read(1000),
+    "half read live": lambda got: next(iter(got.payload_stream)),
+    "half streamed": lambda got: got.body_stream().read(1000),
+    "half iterated": lambda got: next(got.iter_blocks(1000)),
+    "looked at": lambda got: (got.headers, got.body_file, got.payload_stream),
 }
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_W14_many_dropped_responses_leave_no_descriptor(way, nginx):
+def test_W14_dropped_responses_leak_no_descriptor(way, nginx):
     name = "dropped"
     if not (nginx.files / name).exists():
         nginx.make_file(name, 4 * MIB)
     with Client(timeout=PATIENT) as client:
         client.get(nginx.url("/small"))
         before = open_descriptors()
-        gc.disable()  # nothing may wait for it
+        gc.disable()  # no resource may depend on the garbage collector
         try:
             for _ in range(1000 if way == "unread" else 200):
-                answer = client.get(nginx.url(f"/file/{name}"))
-                assert answer.status == 200
-                WAYS[way](answer)
-                del answer
+                got = client.get(nginx.url(f"/file/{name}"))
+                assert got.status == 200
+                WAYS[way](got)
+                del got
                 assert open_descriptors() <= before
         finally:
             gc.enable()
 
 
-def test_W14_under_tls_too(client, certs):
+def test_W14_dropped_responses_leak_no_descriptor_over_tls(client, certs):
     def endless(peer: Peer) -> None:
         peer.read_request()
         peer.send(HALF)
@@ -456,14 +456,14 @@ def test_W14_under_tls_too(client, certs):
         assert open_descriptors() <= before
 
 
-def test_W14_small_answers_that_nobody_reads_share_one_connection(tls, client):
-    with ScriptedServer(answer_all, ssl_context=tls) as server:
+def test_W14_small_unread_responses_share_one_connection(tls, client):
+    with ScriptedServer(respond_to_all, ssl_context=tls) as server:
         for _ in range(100):
             client.get(server.url())
         assert server.connections == 1
 
 
-def test_W14_a_client_that_nobody_closes_leaves_nothing_open(tls, certs):
+def test_W14_unclosed_client_leaves_no_connection_open(tls, certs):
     def endless(peer: Peer) -> None:
         serve(peer)
         serve(peer, HALF)
@@ -472,27 +472,27 @@ def test_W14_a_client_that_nobody_closes_leaves_nothing_open(tls, certs):
     with ScriptedServer(endless, ssl_context=tls) as server:
         client = Client(timeout=PATIENT, verify=certs.ca_file)
         client.get(server.url())
-        answer = client.get(server.url())
+        got = client.get(server.url())
         del client
-        assert answer.body_file.read(5) == b"half "
-        del answer
+        assert got.body_file.read(5) == b"half "
+        del got
         gc.collect()
         server.join()
         assert server.peers[0].closed_by_client
 
 
-def test_S34_leaving_an_endless_body_closes_its_connection_and_no_other(tls, client):
+def test_S34_leaving_an_endless_body_closes_only_its_connection(tls, client):
     def endless(peer: Peer) -> None:
         peer.read_request()
         peer.send(chunked_response(b"x")[: -len(LAST_CHUNK)])
         while True:
             peer.send(b"3e8\r\n" + b"x" * 1000 + b"\r\n")
 
-    with ScriptedServer(endless, answer_all, ssl_context=tls) as server:
-        with client.get(server.url()) as answer:
-            assert next(iter(answer.payload_stream)) == b"x"
+    with ScriptedServer(endless, respond_to_all, ssl_context=tls) as server:
+        with client.get(server.url()) as got:
+            assert next(iter(got.payload_stream)) == b"x"
         server.join(1)
-        assert at_rest(client) == 0
+        assert idle_count(client) == 0
         assert client.get(server.url()).body == b"ok"
 
 
@@ -500,24 +500,24 @@ def test_S34_leaving_an_endless_body_closes_its_connection_and_no_other(tls, cli
 
 
 @pytest.fixture
-def everywhere(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[str]]:
-    """Makes every name lead to a port here; gives the names that were asked for."""
+def any_host(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[str]]:
+    """Resolve every host name to a local port; return the list of the resolved names."""
 
     def lead_to(port: int) -> list[str]:
-        asked: list[str] = []
+        requested: list[str] = []
 
         def getaddrinfo(host: str, *_: object, **__: object) -> list[tuple[object, ...]]:
-            asked.append(host)
+            requested.append(host)
             return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
 
         monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-        return asked
+        return requested
 
     return lead_to
 
 
 @pytest.mark.parametrize(
-    ("url", "asked", "host", "target"),
+    ("url", "requested", "host", "target"),
     [
         ("http://api.test", "api.test", "api.test", "/"),
         ("http://api.test:80/a", "api.test", "api.test", "/a"),
@@ -537,19 +537,19 @@ def everywhere(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[str]]:
         ("http://api.test//double//", "api.test", "api.test", "//double//"),
     ],
 )
-def test_W15_the_request_line_and_the_host_are_those_of_the_url(
-    url, asked, host, target, everywhere, client
+def test_W15_request_line_and_host_header_match_the_url(
+    url, requested, host, target, any_host, client
 ):
     with ScriptedServer.serving(OK) as server:
-        names = everywhere(server.port)
+        names = any_host(server.port)
         assert client.get(url).body == b"ok"
-    assert names == [asked]
+    assert names == [requested]
     assert server.request.startswith(f"GET {target} HTTP/1.1\r\nHost: {host}\r\n".encode())
     assert b"secret" not in server.request
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_W15_an_ipv6_literal_is_reached_and_named_in_brackets(scheme, certs, client):
+def test_W15_ipv6_literal_connects_and_keeps_brackets_in_host(scheme, certs, client):
     context = certs.server if scheme == "https" else None
     with ScriptedServer.serving(OK, host="::1", ssl_context=context) as server:
         assert client.get(f"{scheme}://[::1]:{server.port}/").body == b"ok"
@@ -559,24 +559,24 @@ def test_W15_an_ipv6_literal_is_reached_and_named_in_brackets(scheme, certs, cli
         assert field(request, "host") == f"[::1]:{server.port}"
 
 
-def test_W15_the_callers_own_host_goes_alone(client):
+def test_W15_host_header_of_the_caller_replaces_the_default(client):
     with ScriptedServer.serving(OK) as server:
         client.get(server.url("/"), headers={"HOST": "elsewhere.test"})
     assert field(server.request, "host") == "elsewhere.test"
 
 
 @pytest.mark.parametrize("url", ["http://[::1", "http://api.test:0/", "http:///a", "http://a b/"])
-def test_W15_what_leads_nowhere_is_an_invalid_url(url, client):
+def test_W15_unusable_url_raises_invalid_url(url, client):
     with pytest.raises(InvalidUrl):
         client.get(url)
 
 
-# Nothing can be smuggled in
+# Header injection
 
 
 @pytest.mark.parametrize("smuggled", ["\r\nX: 1", "\nX: 1", "\rX: 1", "\0", " HTTP/1.1\r\n\r\n"])
 @pytest.mark.parametrize("place", ["method", "url", "name", "value", "host"])
-def test_W16_a_line_end_anywhere_is_an_error_before_any_byte(place, smuggled, client):
+def test_W16_line_break_in_any_field_raises_before_sending(place, smuggled, client):
     with ScriptedServer.serving(OK) as server:
         url, text = server.url("/"), f"a{smuggled}"
         wrong: dict[str, Callable[[], object]] = {
@@ -593,37 +593,37 @@ def test_W16_a_line_end_anywhere_is_an_error_before_any_byte(place, smuggled, cl
         assert server.connections == 0
 
 
-def test_W16_a_line_end_in_a_parameter_is_percent_encoded(client):
+def test_W16_line_break_in_a_parameter_is_percent_encoded(client):
     with ScriptedServer.serving(OK) as server:
         client.get(server.url("/"), params={"q": "a\r\nX: 1"})
     assert server.request.startswith(b"GET /?q=a%0D%0AX%3A")
 
 
-# What may not be used again
+# Connections that must not be reused
 
 
 @pytest.mark.parametrize("way", ["closed", "dropped", "left"])
-def test_W21_a_connection_with_a_response_half_read_never_rests(way, tls, client):
+def test_W21_connection_with_a_partly_read_response_is_not_reused(way, tls, client):
     def half(peer: Peer) -> None:
         serve(peer, HALF)
         assert peer.next_request() is None
 
-    with ScriptedServer(half, answer_all, ssl_context=tls) as server:
-        answer = client.get(server.url())
-        assert answer.body_file.read(5) == b"half "
+    with ScriptedServer(half, respond_to_all, ssl_context=tls) as server:
+        got = client.get(server.url())
+        assert got.body_file.read(5) == b"half "
         if way == "closed":
-            answer.close()
+            got.close()
         elif way == "left":
-            with answer:
+            with got:
                 pass
-        del answer
-        assert at_rest(client) == 0
+        del got
+        assert idle_count(client) == 0
         assert client.get(server.url()).body == b"ok"
         server.until(lambda: server.peers[0].finished)
         assert server.connections == 2
 
 
-def test_W21_a_body_that_stays_open_does_not_lend_its_connection(tls, client):
+def test_W21_connection_of_an_open_body_is_not_shared(tls, client):
     def half(peer: Peer) -> None:
         serve(peer, response(b"first second")[:-6])
         server.until(lambda: len(server.requests) == 2)
@@ -631,17 +631,17 @@ def test_W21_a_body_that_stays_open_does_not_lend_its_connection(tls, client):
         assert peer.next_request() is not None
         peer.send(OK)
 
-    with ScriptedServer(half, answer_all, ssl_context=tls) as server:
-        answer = client.get(server.url())
+    with ScriptedServer(half, respond_to_all, ssl_context=tls) as server:
+        got = client.get(server.url())
         assert client.get(server.url()).body == b"ok"
-        assert answer.body == b"first second"
-        assert at_rest(client) == 2
+        assert got.body == b"first second"
+        assert idle_count(client) == 2
         assert client.get(server.url()).body == b"ok"
         assert server.connections == 2
 
 
-def test_W21_one_that_has_rested_too_long_is_not_used(tls, certs):
-    with ScriptedServer(answer_all, ssl_context=tls) as server:
+def test_W21_connection_idle_for_too_long_is_not_reused(tls, certs):
+    with ScriptedServer(respond_to_all, ssl_context=tls) as server:
         with Client(timeout=PATIENT, verify=certs.ca_file, max_idle=0.1) as client:
             client.get(server.url())
             time.sleep(0.11)
@@ -650,14 +650,14 @@ def test_W21_one_that_has_rested_too_long_is_not_used(tls, certs):
             server.until(lambda: server.peers[0].closed_by_client)
 
 
-def test_W21_one_that_nobody_comes_back_for_is_let_go(certs):
-    with ScriptedServer(answer_all) as old, ScriptedServer(answer_all) as server:
+def test_W21_expired_idle_connection_is_closed_without_a_new_request(certs):
+    with ScriptedServer(respond_to_all) as old, ScriptedServer(respond_to_all) as server:
         with Client(timeout=PATIENT, max_idle=0.1) as client:
             client.get(old.url())
             time.sleep(0.11)
             client.get(server.url())
             old.join()
-            assert at_rest(client) == 1
+            assert idle_count(client) == 1
 
 
 @pytest.mark.parametrize(
@@ -670,7 +670,7 @@ def test_W21_one_that_nobody_comes_back_for_is_let_go(certs):
         b"HTTP/1.1 200 OK\r\n\r\nok",
     ],
 )
-def test_W21_a_connection_that_the_server_means_to_close_never_rests(message, tls, client):
+def test_W21_connection_announced_to_close_is_not_kept_idle(message, tls, client):
     def serve_and_see(peer: Peer) -> None:
         serve(peer, message)
         if b"Length" in message:
@@ -679,24 +679,24 @@ def test_W21_a_connection_that_the_server_means_to_close_never_rests(message, tl
     with ScriptedServer(serve_and_see, ssl_context=tls) as server:
         for _ in range(2):
             assert client.get(server.url()).body == b"ok"
-            assert at_rest(client) == 0
+            assert idle_count(client) == 0
         server.join(2)
 
 
-def test_W21_no_connection_rests_where_none_may(certs):
-    with ScriptedServer(answer_all) as server, Client(timeout=PATIENT, pool_size=0) as client:
+def test_W21_pool_size_zero_keeps_no_idle_connection(certs):
+    with ScriptedServer(respond_to_all) as server, Client(timeout=PATIENT, pool_size=0) as client:
         for _ in range(3):
             assert client.get(server.url()).body == b"ok"
-        assert (server.connections, at_rest(client)) == (3, 0)
+        assert (server.connections, idle_count(client)) == (3, 0)
 
 
 # TLS options
 
 
-def test_W22_the_ca_file_is_read_once_for_all_connections_of_all_clients(certs, tmp_path):
+def test_W22_ca_file_is_read_once_for_all_clients(certs, tmp_path):
     ca = tmp_path / "ca.pem"
     ca.write_bytes(certs.ca_file.read_bytes())
-    with ScriptedServer(answer_all, ssl_context=certs.server) as server:
+    with ScriptedServer(respond_to_all, ssl_context=certs.server) as server:
         for _ in range(5):
             with Client(timeout=PATIENT, verify=ca, pool_size=0) as client:
                 for _ in range(4):
@@ -711,8 +711,8 @@ unverified = pytest.mark.filterwarnings(
 
 
 @pytest.fixture
-def asks(certs) -> ssl.SSLContext:
-    """A context that asks for the client's certificate and does without it."""
+def certificate_optional(certs) -> ssl.SSLContext:
+    """A context that requests a client certificate but does not require it."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certs.server_cert, certs.server_key)
     context.verify_mode = ssl.CERT_OPTIONAL
@@ -721,8 +721,8 @@ def asks(certs) -> ssl.SSLContext:
     return context
 
 
-def who(peer: Peer) -> None:
-    """Says whose connection it is, by its certificate, and which one."""
+def identify_connection(peer: Peer) -> None:
+    """Respond with the client's certificate state and an id of the connection."""
     assert isinstance(peer.sock, ssl.SSLSocket)
     name = b"known" if peer.sock.getpeercert() else b"unknown"
     number = str(id(peer)).encode()
@@ -732,8 +732,8 @@ def who(peer: Peer) -> None:
 
 @unverified
 @pytest.mark.parametrize("first", range(6))
-def test_W23_calls_with_different_tls_options_never_share_a_connection(
-    first, asks, certs, tmp_path
+def test_W23_different_tls_options_never_share_a_connection(
+    first, certificate_optional, certs, tmp_path
 ):
     copy = tmp_path / "the same under another name.pem"
     copy.write_bytes(certs.ca_file.read_bytes())
@@ -747,22 +747,23 @@ def test_W23_calls_with_different_tls_options_never_share_a_connection(
         {"ssl_context": context},
     ]
     options = options[first:] + options[:first]
-    with ScriptedServer(who, ssl_context=asks) as server, Client(timeout=PATIENT) as client:
-        answers = [client.get(server.url(), **each).body for each in options]
-        assert len(set(answers)) == server.connections == len(options)
-        for each, answer in zip(options, answers, strict=True):
-            assert answer.startswith(b"known" if "cert" in each else b"unknown")
-        again = [client.get(server.url(), **each).body for each in reversed(options)]
-        assert again == answers[::-1]
+    with (
+        ScriptedServer(identify_connection, ssl_context=certificate_optional) as server,
+        Client(timeout=PATIENT) as client,
+    ):
+        bodies = [client.get(server.url(), **each).body for each in options]
+        assert len(set(bodies)) == server.connections == len(options)
+        for each, got in zip(options, bodies, strict=True):
+            assert got.startswith(b"known" if "cert" in each else b"unknown")
+        second_bodies = [client.get(server.url(), **each).body for each in reversed(options)]
+        assert second_bodies == bodies[::-1]
         assert server.connections == len(options)
 
 
 @unverified
 @pytest.mark.parametrize("order", ["verified last", "verified first"])
-def test_W23_what_was_opened_unverified_is_not_used_where_verification_is_asked(
-    order, certs, client
-):
-    with ScriptedServer(answer_all, ssl_context=certs.self_signed) as server:
+def test_W23_unverified_connection_is_not_reused_for_a_verified_call(order, certs, client):
+    with ScriptedServer(respond_to_all, ssl_context=certs.self_signed) as server:
         for turn in range(3):
             if order == "verified last" or turn:
                 assert client.get(server.url(), verify=False).body == b"ok"
@@ -775,7 +776,7 @@ def test_W23_what_was_opened_unverified_is_not_used_where_verification_is_asked(
 
 
 class InThread:
-    """Does something in a thread of its own, and is there for what comes of it."""
+    """Run a function in a thread and keep its result or error."""
 
     def __init__(self, act: Callable[[], object]) -> None:
         self._results: list[object] = []
@@ -783,20 +784,20 @@ class InThread:
         def run() -> None:
             try:
                 self._results.append(act())
-            except BaseException as error:  # noqa: BLE001  # for the test to look at
+            except BaseException as error:  # noqa: BLE001  # the test checks it
                 self._results.append(error)
 
         self._thread = threading.Thread(target=run)
         self._thread.start()
 
     def until_polling(self) -> None:
-        """Return when it waits for the server."""
+        """Return when the thread is polling its socket."""
         until_polling(self._thread)
 
     def error(self) -> Error:
-        """What it raised, by now or at once."""
+        """Join the thread and return the error that it raised."""
         self._thread.join(HANG_BOUND)
-        assert not self._thread.is_alive(), "whoever waited was not woken"
+        assert not self._thread.is_alive(), "the waiting thread was not woken"
         (error,) = self._results
         assert isinstance(error, Error), repr(error)
         return error
@@ -808,7 +809,7 @@ FOREVER = Timeout(connect=None, idle=None)
 @pytest.mark.parametrize(
     "moment", ["for the head", "for 100", "for room", "for a pipe", "beyond a rested connection"]
 )
-def test_W24_a_client_closed_by_another_thread_wakes_whoever_waits(moment, tls, certs):
+def test_W24_closing_the_client_wakes_a_waiting_thread(moment, tls, certs):
     there, over = threading.Event(), threading.Event()
 
     def script(peer: Peer) -> None:
@@ -821,15 +822,17 @@ def test_W24_a_client_closed_by_another_thread_wakes_whoever_waits(moment, tls, 
         peer.read_to_end()
 
     with (
-        a_silent_pipe() as pipe,
+        silent_pipe() as pipe,
         ScriptedServer(script, ssl_context=tls) as server,
         Client(timeout=FOREVER, verify=certs.ca_file) as client,
     ):
         payload = {"for room": b"x" * 64 * MIB, "for a pipe": pipe, "for 100": b"x"}.get(moment)
-        asks = moment == "for 100"
+        certificate_optional = moment == "for 100"
         if moment == "beyond a rested connection":
             client.get(server.url())
-        waiting = InThread(lambda: client.put(server.url(), payload, expect_continue=asks))
+        waiting = InThread(
+            lambda: client.put(server.url(), payload, expect_continue=certificate_optional)
+        )
         assert there.wait(HANG_BOUND)
         waiting.until_polling()
         client.close()
@@ -845,41 +848,39 @@ def test_W24_a_client_closed_by_another_thread_wakes_whoever_waits(moment, tls, 
 
 
 @contextmanager
-def a_silent_pipe() -> Iterator[RawIOBase]:
-    # Unbuffered: of what lies in a buffer its number knows nothing, and so cannot be waited on.
+def silent_pipe() -> Iterator[RawIOBase]:
+    # Unbuffered: poll() on the descriptor does not see bytes in a Python buffer.
     reader, writer = os.pipe()
     with open(reader, "rb", buffering=0) as pipe, open(writer, "wb"):
         yield pipe
 
 
-def begin_and_sleep(peer: Peer) -> None:
+def send_half_then_wait(peer: Peer) -> None:
     peer.read_head()
     peer.send(HALF)
     peer.read_to_end()
 
 
 READS: dict[str, Callable[[object], object]] = {
-    "body": lambda answer: answer.body,
-    "body_file": lambda answer: answer.body_file.read(100),
-    "body_stream": lambda answer: answer.body_stream().read(100),
-    "payload_stream": lambda answer: list(answer.payload_stream),
-    "iter_lines": lambda answer: list(answer.iter_lines()),
-    "save": lambda answer: answer.save(os.devnull),
+    "body": lambda got: got.body,
+    "body_file": lambda got: got.body_file.read(100),
+    "body_stream": lambda got: got.body_stream().read(100),
+    "payload_stream": lambda got: list(got.payload_stream),
+    "iter_lines": lambda got: list(got.iter_lines()),
+    "save": lambda got: got.save(os.devnull),
 }
 
 
 @pytest.mark.parametrize("who_closes", ["client", "response"])
 @pytest.mark.parametrize("read", READS)
-def test_W24_a_read_that_waits_gets_an_error_when_another_thread_closes(
-    read, who_closes, tls, certs
-):
+def test_W24_blocked_read_raises_when_another_thread_closes(read, who_closes, tls, certs):
     with (
-        ScriptedServer(begin_and_sleep, ssl_context=tls) as server,
+        ScriptedServer(send_half_then_wait, ssl_context=tls) as server,
         Client(timeout=FOREVER, verify=certs.ca_file) as client,
     ):
-        answer = client.get(server.url())
-        close = client.close if who_closes == "client" else answer.close
-        waiting = InThread(lambda: READS[read](answer))
+        got = client.get(server.url())
+        close = client.close if who_closes == "client" else got.close
+        waiting = InThread(lambda: READS[read](got))
         waiting.until_polling()
         close()
         error = waiting.error()
@@ -888,11 +889,11 @@ def test_W24_a_read_that_waits_gets_an_error_when_another_thread_closes(
         server.join()
         assert server.peers[0].closed_by_client
         with pytest.raises(Error):
-            answer.body_file.read(100)
+            got.body_file.read(100)
 
 
 @pytest.mark.parametrize("who_closes", ["client", "response"])
-def test_W24_a_compressed_read_that_waits_gets_an_error_too(who_closes, tls, certs):
+def test_W24_blocked_read_of_a_gzip_body_raises_when_closed(who_closes, tls, certs):
     import gzip
 
     packed = gzip.compress(os.urandom(2000))
@@ -906,23 +907,23 @@ def test_W24_a_compressed_read_that_waits_gets_an_error_too(who_closes, tls, cer
         ScriptedServer(half_a_gzip, ssl_context=tls) as server,
         Client(timeout=FOREVER, verify=certs.ca_file) as client,
     ):
-        answer = client.get(server.url())
-        close = client.close if who_closes == "client" else answer.close
-        waiting = InThread(lambda: answer.body)
+        got = client.get(server.url())
+        close = client.close if who_closes == "client" else got.close
+        waiting = InThread(lambda: got.body)
         waiting.until_polling()
         close()
         assert isinstance(waiting.error(), TransportError)
         server.join()
 
 
-def outcome_of_closing(
-    pieces: Iterable[bytes], close: Callable[[], object], seconds: float
+def close_during_read(
+    chunks: Iterable[bytes], close: Callable[[], object], seconds: float
 ) -> tuple[object, object]:
-    """What comes of a close, so many seconds after the first of the pieces, and of the reader."""
+    """Close some seconds after the first chunk; return the result of close and of the read."""
     begun = threading.Event()
 
     def read() -> None:
-        for _ in pieces:
+        for _ in chunks:
             begun.set()
 
     def interfere() -> None:
@@ -935,7 +936,7 @@ def outcome_of_closing(
 
 
 @pytest.mark.parametrize("who_closes", ["client", "response"])
-def test_W24_closing_at_any_moment_of_a_busy_read_is_an_error_of_ours(who_closes, tls, certs):
+def test_W24_closing_during_a_busy_read_raises_a_restkit_error(who_closes, tls, certs):
     def busy(peer: Peer) -> None:
         peer.read_request()
         peer.send(HALF.replace(b"1000000", b"1000000000"))
@@ -946,16 +947,16 @@ def test_W24_closing_at_any_moment_of_a_busy_read_is_an_error_of_ours(who_closes
         for turn in range(30):
             with (
                 Client(timeout=PATIENT, verify=certs.ca_file) as client,
-                client.get(server.url()) as answer,
+                client.get(server.url()) as got,
             ):
-                close = client.close if who_closes == "client" else answer.close
-                pieces = answer.payload_stream if turn % 2 else answer.body_file
-                closed, error = outcome_of_closing(pieces, close, turn / 10_000)
+                close = client.close if who_closes == "client" else got.close
+                chunks = got.payload_stream if turn % 2 else got.body_file
+                closed, error = close_during_read(chunks, close, turn / 10_000)
                 assert closed is None
                 assert isinstance(error, Error), repr(error)
 
 
-def test_W24_a_connection_that_was_being_opened_is_not_used_after_the_close(certs):
+def test_W24_connection_being_opened_is_not_used_after_close(certs):
     go_on = threading.Event()
 
     def slow_handshake(peer: Peer) -> None:
@@ -975,7 +976,7 @@ def test_W24_a_connection_that_was_being_opened_is_not_used_after_the_close(cert
         assert isinstance(opening.error(), TransportError)
 
 
-def test_W24_a_client_closed_under_load_ends_every_request_at_once(tls, certs):
+def test_W24_closing_a_client_under_load_ends_every_request(tls, certs):
     begun = threading.Semaphore(0)
 
     def pour(peer: Peer) -> None:
@@ -1003,12 +1004,12 @@ def test_W24_a_client_closed_under_load_ends_every_request_at_once(tls, certs):
         server.join()
 
 
-def test_W24_closing_twice_and_from_many_threads_is_one_close(tls, certs):
-    with ScriptedServer(begin_and_sleep, ssl_context=tls) as server:
+def test_W24_closing_from_many_threads_is_idempotent(tls, certs):
+    with ScriptedServer(send_half_then_wait, ssl_context=tls) as server:
         client = Client(timeout=PATIENT, verify=certs.ca_file)
-        answer = client.get(server.url())
-        closes = [client.close, answer.close] * 10
+        got = client.get(server.url())
+        closes = [client.close, got.close] * 10
         assert in_threads(20, lambda number: closes[number]()) == [None] * 20
         client.close()
-        answer.close()
+        got.close()
         server.join()

@@ -1,4 +1,4 @@
-"""At most so many connections: who waits, for what, in which order, and until when."""
+"""The max_connections limit: waiting, order of waiters, timeouts, forks and interrupts."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ PATIENT = Timeout(connect=HANG_BOUND, idle=HANG_BOUND)
 BRIEF = Timeout(connect=0.2, idle=HANG_BOUND)
 GET = b"GET / HTTP/1.1\r\nHost: api.test\r\n\r\n"
 OK = response(b"ok")
-# More than comes along with a head: it is in use until somebody has read it.
+# Too long to arrive with the head: the connection is in use until the body is read.
 LONG = b"long" * 250_000
 
 
-def answer_all(peer: Peer) -> None:
+def respond_to_all(peer: Peer) -> None:
     while peer.next_request() is not None:
         peer.send(OK)
 
 
-def answer_at_length(peer: Peer) -> None:
+def respond_with_long_body(peer: Peer) -> None:
     while peer.next_request() is not None:
         peer.send(response(LONG))
 
@@ -60,13 +60,13 @@ def ask(pool: ConnectionPool, server: ScriptedServer, timeout: Timeout = PATIENT
 
 def read(reply: Reply) -> bytes:
     body = [reply.content]
-    while reply.live is not None and (piece := reply.live.read_chunk()):
-        body.append(bytes(piece))
+    while reply.live is not None and (chunk := reply.live.read_chunk()):
+        body.append(bytes(chunk))
     return b"".join(body)
 
 
 @contextmanager
-def bounded(max_open: int, size: int = 10) -> Iterator[ConnectionPool]:
+def limited_pool(max_open: int, size: int = 10) -> Iterator[ConnectionPool]:
     pool = ConnectionPool(size, max_connections=max_open)
     yield pool
     pool.close()
@@ -74,14 +74,14 @@ def bounded(max_open: int, size: int = 10) -> Iterator[ConnectionPool]:
 
 @contextmanager
 def waiting(pool: ConnectionPool, work: Callable[[], object]) -> Iterator[list[object]]:
-    """Does the work in a thread that waits for the pool as the block begins; what it gave."""
+    """Run the work in a thread that waits for the pool, and yield the list of its results."""
     got: list[object] = []
     before = waiters(pool)
 
     def run() -> None:
         try:
             got.append(work())
-        except BaseException as error:  # noqa: BLE001  # for the test to look at
+        except BaseException as error:  # noqa: BLE001  # the test checks it
             got.append(error)
 
     thread = threading.Thread(target=run)
@@ -98,29 +98,31 @@ def waiters(pool: ConnectionPool) -> int:
     return int(repr(pool).split(", ")[4].split()[0])
 
 
-def at_ease(pool: ConnectionPool, resting: int, most: int) -> bool:
-    counts = f"{resting} idle, 0 in use, 0 being opened, 0 waiting, {most} at most"
+def is_settled(pool: ConnectionPool, idle: int, most: int) -> bool:
+    counts = f"{idle} idle, 0 in use, 0 being opened, 0 waiting, {most} at most"
     return repr(pool) == f"<ConnectionPool, {counts}>"
 
 
 # Room
 
 
-def test_C12_one_at_rest_is_closed_to_make_room_and_the_oldest_first():
+def test_C12_oldest_idle_connection_is_closed_to_make_room():
     with ExitStack() as stack:
-        first, second, third = (stack.enter_context(ScriptedServer(answer_all)) for _ in range(3))
-        pool = stack.enter_context(bounded(2))
+        first, second, third = (
+            stack.enter_context(ScriptedServer(respond_to_all)) for _ in range(3)
+        )
+        pool = stack.enter_context(limited_pool(2))
         for server in (first, second, first, third):
             assert ask(pool, server).content == b"ok"
-        second.join()  # `first` was used again since
+        second.join()  # `first` was used more recently
         assert ask(pool, first).content == b"ok"
         assert ask(pool, third).content == b"ok"
         assert [server.connections for server in (first, second, third)] == [1, 1, 1]
-        assert at_ease(pool, 2, 2)
+        assert is_settled(pool, 2, 2)
 
 
-def test_C12_a_new_one_may_take_the_place_of_one_at_rest_on_its_own_route():
-    with ScriptedServer(answer_all) as server, bounded(1) as pool:
+def test_C12_new_connection_replaces_an_idle_one_of_its_route():
+    with ScriptedServer(respond_to_all) as server, limited_pool(1) as pool:
         ask(pool, server)
         clock = Deadline(PATIENT)
         fresh = pool.open(route_to(server), clock)
@@ -128,50 +130,50 @@ def test_C12_a_new_one_may_take_the_place_of_one_at_rest_on_its_own_route():
         assert fresh.send(OutgoingRequest("GET", GET, None, Spool), clock).content == b"ok"
         server.until(lambda: server.peers[0].finished)
         assert server.connections == 2
-        assert at_ease(pool, 1, 1)
+        assert is_settled(pool, 1, 1)
 
 
-def test_C12_a_connection_that_was_given_away_counts_no_more():
+def test_C12_upgraded_connection_no_longer_counts():
     upgrade = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"
     with ScriptedServer(
-        lambda peer: (peer.read_request(), peer.send(upgrade)), answer_all
+        lambda peer: (peer.read_request(), peer.send(upgrade)), respond_to_all
     ) as server:
-        with bounded(1) as pool:
-            given = ask(pool, server).upgraded
-            assert given is not None
+        with limited_pool(1) as pool:
+            upgraded = ask(pool, server).upgraded
+            assert upgraded is not None
             assert ask(pool, server).content == b"ok"
-            given.close()
-            assert at_ease(pool, 1, 1)
+            upgraded.close()
+            assert is_settled(pool, 1, 1)
 
 
 # Waiting
 
 
-def test_C12_who_waits_for_the_same_route_gets_what_comes_to_rest():
-    with ScriptedServer(answer_at_length) as server, bounded(1) as pool:
+def test_C12_waiter_for_the_same_route_gets_the_idle_connection():
+    with ScriptedServer(respond_with_long_body) as server, limited_pool(1) as pool:
         held = ask(pool, server)
         with waiting(pool, lambda: read(ask(pool, server))) as got:
             assert got == []
             assert read(held) == LONG
         assert got == [LONG]
         assert server.connections == 1
-        assert at_ease(pool, 1, 1)
+        assert is_settled(pool, 1, 1)
 
 
-def test_C12_who_waits_for_another_route_gets_the_place_of_what_comes_to_rest():
-    with ScriptedServer(answer_at_length) as server, ScriptedServer(answer_all) as other:
-        with bounded(1) as pool:
+def test_C12_waiter_for_another_route_gets_the_slot_of_an_idle_connection():
+    with ScriptedServer(respond_with_long_body) as server, ScriptedServer(respond_to_all) as other:
+        with limited_pool(1) as pool:
             held = ask(pool, server)
             with waiting(pool, lambda: ask(pool, other).content) as got:
                 assert read(held) == LONG
             assert got == [b"ok"]
             server.join()
-            assert at_ease(pool, 1, 1)
+            assert is_settled(pool, 1, 1)
 
 
 @pytest.mark.parametrize("end", ["closed", "dropped", "dropped in a ring"])
-def test_C12_who_waits_gets_the_place_of_an_answer_that_is_not_read(end):
-    with ScriptedServer(answer_at_length) as server, bounded(1) as pool:
+def test_C12_waiter_gets_the_slot_of_an_unread_response(end):
+    with ScriptedServer(respond_with_long_body) as server, limited_pool(1) as pool:
         held = [ask(pool, server)]
         with waiting(pool, lambda: read(ask(pool, server))) as got:
             if end == "closed":
@@ -184,18 +186,18 @@ def test_C12_who_waits_gets_the_place_of_an_answer_that_is_not_read(end):
             held.clear()
         assert got == [LONG]
         assert server.connections == 2
-        assert at_ease(pool, 1, 1)
+        assert is_settled(pool, 1, 1)
 
 
-def test_C12_what_was_handed_over_and_is_dead_is_replaced_in_its_own_place():
+def test_C12_dead_connection_given_to_a_waiter_is_replaced_in_its_slot():
     done = threading.Event()
 
-    def answer_and_end(peer: Peer) -> None:
+    def respond_then_close(peer: Peer) -> None:
         peer.read_request()
         peer.send(response(LONG))
         peer.wait(done)
 
-    with ScriptedServer(answer_and_end, answer_all) as server, bounded(1) as pool:
+    with ScriptedServer(respond_then_close, respond_to_all) as server, limited_pool(1) as pool:
         held = ask(pool, server)
         with waiting(pool, lambda: read(ask(pool, server))) as got:
             done.set()
@@ -203,11 +205,11 @@ def test_C12_what_was_handed_over_and_is_dead_is_replaced_in_its_own_place():
             assert read(held) == LONG
         assert got == [b"ok"]
         assert server.connections == 2
-        assert at_ease(pool, 1, 1)
+        assert is_settled(pool, 1, 1)
 
 
-def test_C12_who_waits_for_a_new_one_is_not_given_an_old_one():
-    with ScriptedServer(answer_at_length) as server, bounded(1) as pool:
+def test_C12_waiter_for_a_new_connection_gets_no_idle_one():
+    with ScriptedServer(respond_with_long_body) as server, limited_pool(1) as pool:
         held = ask(pool, server)
         with waiting(pool, lambda: pool.open(route_to(server), Deadline(PATIENT)).used) as got:
             assert read(held) == LONG
@@ -215,30 +217,30 @@ def test_C12_who_waits_for_a_new_one_is_not_given_an_old_one():
         server.until(lambda: server.connections == 2)
 
 
-def test_C12_they_are_served_in_the_order_in_which_they_came():
-    with ScriptedServer(answer_at_length) as server, ScriptedServer(answer_all) as other:
+def test_C12_waiters_are_served_in_order():
+    with ScriptedServer(respond_with_long_body) as server, ScriptedServer(respond_to_all) as other:
         served: list[int] = []
 
-        def take_a_turn(number: int) -> None:
+        def send_and_read(number: int) -> None:
             reply = ask(pool, other if number % 3 else server)
             served.append(number)
             read(reply)
 
-        with bounded(1) as pool, ExitStack() as stack:
+        with limited_pool(1) as pool, ExitStack() as stack:
             held = ask(pool, server)
             for number in range(9):
-                stack.enter_context(waiting(pool, lambda number=number: take_a_turn(number)))
+                stack.enter_context(waiting(pool, lambda number=number: send_and_read(number)))
             read(held)
             stack.close()
             assert served == list(range(9))
-            assert at_ease(pool, 1, 1)
+            assert is_settled(pool, 1, 1)
 
 
-# The end of waiting
+# Timeouts and errors while waiting
 
 
-def test_C12_a_wait_ends_in_a_connect_timeout_that_names_the_bound():
-    with ScriptedServer(answer_at_length) as server, bounded(2) as pool:
+def test_C12_waiting_too_long_is_a_connect_timeout_naming_the_limit():
+    with ScriptedServer(respond_with_long_body) as server, limited_pool(2) as pool:
         held = [ask(pool, server), ask(pool, server)]
         with pytest.raises(ConnectTimeout) as caught:
             ask(pool, server, BRIEF)
@@ -250,11 +252,11 @@ def test_C12_a_wait_ends_in_a_connect_timeout_that_names_the_bound():
         assert caught.value.sent == "nothing"
         for reply in held:
             assert read(reply) == LONG
-        assert at_ease(pool, 2, 2)
+        assert is_settled(pool, 2, 2)
 
 
-def test_C12_the_total_may_be_over_first():
-    with ScriptedServer(answer_at_length) as server, bounded(1) as pool:
+def test_C12_total_timeout_may_expire_while_waiting():
+    with ScriptedServer(respond_with_long_body) as server, limited_pool(1) as pool:
         held = ask(pool, server)
         with pytest.raises(TotalTimeout) as caught:
             ask(pool, server, Timeout(connect=None, total=0.2))
@@ -266,8 +268,8 @@ def test_C12_the_total_may_be_over_first():
         read(held)
 
 
-def test_C12_who_gave_up_does_not_keep_the_place_from_the_next():
-    with ScriptedServer(answer_at_length) as server, bounded(1) as pool:
+def test_C12_timed_out_waiter_does_not_block_the_next():
+    with ScriptedServer(respond_with_long_body) as server, limited_pool(1) as pool:
         held = ask(pool, server)
         with (
             waiting(pool, lambda: ask(pool, server, BRIEF)) as impatient,
@@ -279,8 +281,8 @@ def test_C12_who_gave_up_does_not_keep_the_place_from_the_next():
         assert patient == [LONG]
 
 
-def test_C12_a_client_with_a_bound_says_so_when_its_own_answers_are_in_the_way():
-    with ScriptedServer(answer_at_length) as server:
+def test_C12_timeout_message_names_unread_responses():
+    with ScriptedServer(respond_with_long_body) as server:
         with Client(max_connections=1, timeout=PATIENT, max_tries=1) as client:
             unread = client.get(server.url())
             with pytest.raises(
@@ -293,17 +295,17 @@ def test_C12_a_client_with_a_bound_says_so_when_its_own_answers_are_in_the_way()
 
 
 @pytest.mark.parametrize("count", [0, -1, 1.5, "2", True])
-def test_C12_a_bound_is_a_number_of_connections(count):
+def test_C12_invalid_max_connections_raises(count):
     with pytest.raises(RequestError, match=r"^max_connections must be"):
         Client(max_connections=count)
 
 
-def test_C12_a_dial_that_fails_gives_its_place_to_the_next():
+def test_C12_failed_connect_gives_its_slot_to_the_next_waiter():
     def never(peer: Peer) -> None:
         peer.read_to_end()
 
-    with ScriptedServer(never) as silent, ScriptedServer(answer_all) as server:
-        with bounded(1) as pool:
+    with ScriptedServer(never) as silent, ScriptedServer(respond_to_all) as server:
+        with limited_pool(1) as pool:
             secure = Route("https", silent.host, silent.port)
             with waiting(
                 pool, lambda: pool.acquire(secure, Deadline(Timeout(connect=0.5)))
@@ -313,15 +315,15 @@ def test_C12_a_dial_that_fails_gives_its_place_to_the_next():
                     pass
             assert isinstance(failed[0], ConnectTimeout)
             assert got == [b"ok"]
-    with refusing() as port, bounded(1) as pool:
+    with refusing() as port, limited_pool(1) as pool:
         for _ in range(3):
             with pytest.raises(ConnectError, match="refused"):
                 pool.acquire(Route("http", "127.0.0.1", port), Deadline(PATIENT))
-        assert at_ease(pool, 0, 1)
+        assert is_settled(pool, 0, 1)
 
 
-def test_C12_closing_wakes_who_waits():
-    with ScriptedServer(answer_at_length) as server, bounded(1) as pool:
+def test_C12_closing_the_pool_wakes_waiters():
+    with ScriptedServer(respond_with_long_body) as server, limited_pool(1) as pool:
         held = ask(pool, server)
         with (
             waiting(pool, lambda: ask(pool, server)) as one,
@@ -342,7 +344,7 @@ def test_C12_closing_wakes_who_waits():
 @pytest.mark.parametrize(
     "make", [ConnectionPool, lambda size: ConnectionPool(size, max_connections=1)]
 )
-def test_a_wait_between_tries_ends_when_the_pool_is_closed(make):
+def test_wait_between_attempts_ends_when_the_pool_is_closed(make):
     pool = make(10)
     assert not pool.sleep_unless_closed(0.01)
     asleep = [
@@ -363,14 +365,14 @@ def test_a_wait_between_tries_ends_when_the_pool_is_closed(make):
 
 
 def open_to(ports: set[int]) -> int:
-    """How many connections to these ports there are that their clients have not closed."""
+    """Return the number of connections to these ports that clients have not closed."""
     # The remote port, and the state: ESTABLISHED or SYN_SENT, as in Linux's tcp_states.h.
     row = "|".join(f":{port:04X} 0[12] " for port in ports)
     return len(re.findall(row, Path("/proc/net/tcp").read_text()))
 
 
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="it tells what is open")
-def test_W11_C12_many_threads_and_origins_never_have_more_open_and_none_is_left_out():
+def test_W11_C12_many_threads_and_origins_stay_within_the_limit():
     body = b"x" * 30_000
 
     def serve(peer: Peer) -> None:
@@ -387,7 +389,7 @@ def test_W11_C12_many_threads_and_origins_never_have_more_open_and_none_is_left_
                 got.close()
             elif way == 2:
                 assert got.body == body
-            if turn % 4 == 0:  # the system's list takes a while to be read
+            if turn % 4 == 0:  # reading the system's list takes a while
                 with client._pool._lock:
                     most.append(open_to(ports))
 
@@ -404,8 +406,8 @@ def test_W11_C12_many_threads_and_origins_never_have_more_open_and_none_is_left_
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_W11_C12_a_hundred_threads_share_ten_connections(scheme, certs):
-    def name_it(peer: Peer) -> None:
+def test_W11_C12_hundred_threads_share_ten_connections(scheme, certs):
+    def send_peer_id(peer: Peer) -> None:
         while request := peer.next_request():
             peer.send(response(request.split()[1]))
 
@@ -415,7 +417,7 @@ def test_W11_C12_a_hundred_threads_share_ten_connections(scheme, certs):
             assert client.get(server.url(path)).body == path.encode()
 
     context: ssl.SSLContext | None = certs.server if scheme == "https" else None
-    with ScriptedServer(name_it, ssl_context=context) as server:
+    with ScriptedServer(send_peer_id, ssl_context=context) as server:
         with Client(max_connections=10, timeout=PATIENT, verify=certs.ca_file) as client:
             assert in_threads(100, work) == [None] * 100
         assert len(server.requests) == 500
@@ -493,8 +495,8 @@ with Client(timeout=Timeout(60, 60), max_connections=2) as client:
 
 
 @pytest.mark.parametrize("program", [FORK, FORK_IN_USE], ids=["with one waiting", "in use"])
-def test_W12_C12_a_child_begins_to_count_from_nothing(program):
-    with ScriptedServer(answer_at_length) as server:
+def test_W12_C12_forked_child_counts_from_zero(program):
+    with ScriptedServer(respond_with_long_body) as server:
         done = subprocess.run(
             [sys.executable, "-W", "error", "-c", program, server.url()],
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
@@ -510,14 +512,17 @@ def test_W12_C12_a_child_begins_to_count_from_nothing(program):
 
 
 class Interrupted(BaseException):
-    """What Ctrl-C is, but for the name: pytest takes that one for its own."""
+    """Stands for KeyboardInterrupt, which pytest would handle itself."""
 
 
 @pytest.mark.parametrize("end", [lambda held: held.live.close(), read], ids=["place", "connection"])
-def test_C12_one_interrupted_while_he_is_served_leaves_it_to_the_next(end):
-    """Served in the handler itself, for then it has been while he still waits."""
+def test_C12_interrupted_waiter_passes_its_slot_to_the_next(end):
+    """The signal handler frees the slot, so that the waiter is served while it still waits."""
     passed_on: list[object] = []
-    with ScriptedServer(answer_at_length, answer_at_length) as server, bounded(1) as pool:
+    with (
+        ScriptedServer(respond_with_long_body, respond_with_long_body) as server,
+        limited_pool(1) as pool,
+    ):
         held = ask(pool, server)
         main = threading.get_ident()
 
@@ -538,21 +543,21 @@ def test_C12_one_interrupted_while_he_is_served_leaves_it_to_the_next(end):
         finally:
             signal.signal(signal.SIGALRM, before)
         assert passed_on == [LONG]
-        assert at_ease(pool, 1, 1)
+        assert is_settled(pool, 1, 1)
 
 
-LAID_OPEN = ("call.py", "pool.py", "connection.py")
+TRACED_FILES = ("call.py", "pool.py", "connection.py")
 
 
 @contextmanager
 def interrupted_at_line(number: int) -> Iterator[None]:
-    """Interrupts this thread at the nth line that it comes to in the files above."""
+    """Interrupt this thread at the nth line that it runs in TRACED_FILES."""
     left = number
 
     def trace(frame: FrameType, event: str, _: object) -> object:
         nonlocal left
         # Compare whole names: this file must restore the trace function without an interrupt.
-        if os.path.basename(frame.f_code.co_filename) not in LAID_OPEN:
+        if os.path.basename(frame.f_code.co_filename) not in TRACED_FILES:
             return None
         if event == "line":
             left -= 1
@@ -568,13 +573,13 @@ def interrupted_at_line(number: int) -> Iterator[None]:
         sys.settrace(before)
 
 
-# Of a socket that is connected and in nobody's hands yet, the collector says that it closed it.
+# The collector warns that it closed a socket that is connected but not yet owned.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("rested", [False, True])
 @pytest.mark.parametrize("bound", [None, 1])
-def test_an_interrupt_anywhere_leaves_no_connection_in_use(bound, rested):
+def test_interrupt_at_any_line_leaves_no_connection_in_use(bound, rested):
     before = sys.gettrace()
-    with ScriptedServer(answer_all) as server:
+    with ScriptedServer(respond_to_all) as server:
         for number in range(1, 1000):
             with Client(max_connections=bound, timeout=PATIENT) as client:
                 pool = client._pool
@@ -589,4 +594,4 @@ def test_an_interrupt_anywhere_leaves_no_connection_in_use(bound, rested):
                 if whole:
                     break
     assert number > 20
-    assert sys.gettrace() is before  # or the coverage of later tests is not measured
+    assert sys.gettrace() is before  # otherwise the coverage of later tests is lost

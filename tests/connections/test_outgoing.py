@@ -1,4 +1,4 @@
-"""Payloads on their way out: as they are, or in chunks with trailers behind the last."""
+"""Framing of payloads: unframed with a known length, or chunked with trailers."""
 
 from __future__ import annotations
 
@@ -14,51 +14,51 @@ from restkit.payload.base import Payload
 MIB = 1 << 20
 
 
-class Pieces(Payload):
-    """Gives these pieces, and these trailers."""
+class ChunkedSource(Payload):
+    """A payload that yields the given chunks and trailers."""
 
     def __init__(
         self,
-        *pieces: Buffer,
+        *items: Buffer,
         length: int | None = None,
         trailers: Sequence[tuple[str, str]] = (),
     ) -> None:
-        self.pieces = pieces
+        self.items = items
         self.length = length
         self.fields = trailers
 
     def chunks(self) -> Iterator[Buffer]:
-        yield from self.pieces
+        yield from self.items
 
     def trailers(self) -> Sequence[tuple[str, str]]:
         return self.fields
 
 
-def sent(out: SizedFraming | ChunkedFraming) -> list[bytes]:
-    """What leaves together, group by group."""
+def groups_of(out: SizedFraming | ChunkedFraming) -> list[bytes]:
+    """Return the bytes of each group that is sent together."""
     return [b"".join(bytes(part) for part in group) for group in out]
 
 
-def test_a_sized_payload_goes_out_as_it_is() -> None:
-    pieces = Pieces(b"he", b"", bytearray(b"ll"), memoryview(b"o"), length=5)
-    assert sent(SizedFraming(pieces)) == [b"he", b"ll", b"o"]
-    assert sent(SizedFraming(Pieces(length=0))) == []
+def test_sized_payload_is_sent_unframed() -> None:
+    items = ChunkedSource(b"he", b"", bytearray(b"ll"), memoryview(b"o"), length=5)
+    assert groups_of(SizedFraming(items)) == [b"he", b"ll", b"o"]
+    assert groups_of(SizedFraming(ChunkedSource(length=0))) == []
 
 
-def test_a_sized_payload_with_trailers_has_no_place_for_them() -> None:
-    assert sent(SizedFraming(Pieces(b"a", length=1, trailers=[("X", "y")]))) == [b"a"]
+def test_sized_payload_sends_no_trailers() -> None:
+    assert groups_of(SizedFraming(ChunkedSource(b"a", length=1, trailers=[("X", "y")]))) == [b"a"]
 
 
-def test_a_sized_payload_that_gives_too_much_never_completes() -> None:
-    out = iter(SizedFraming(Pieces(b"hel", b"lo", b"!", length=5)))
+def test_sized_payload_longer_than_its_length_raises() -> None:
+    out = iter(SizedFraming(ChunkedSource(b"hel", b"lo", b"!", length=5)))
     assert next(out) == [b"hel"]
     with pytest.raises(PayloadLengthError):
         next(out)
 
 
-def test_a_payload_goes_out_in_chunks_one_for_each_piece() -> None:
-    pieces = Pieces(b"hello", bytearray(b"a" * 16), memoryview(b"\r\n"))
-    assert sent(ChunkedFraming(pieces)) == [
+def test_each_payload_chunk_becomes_one_http_chunk() -> None:
+    items = ChunkedSource(b"hello", bytearray(b"a" * 16), memoryview(b"\r\n"))
+    assert groups_of(ChunkedFraming(items)) == [
         b"5\r\nhello\r\n",
         b"10\r\naaaaaaaaaaaaaaaa\r\n",
         b"2\r\n\r\n\r\n",
@@ -66,33 +66,33 @@ def test_a_payload_goes_out_in_chunks_one_for_each_piece() -> None:
     ]
 
 
-def test_an_empty_piece_is_never_the_last_chunk() -> None:
-    pieces = Pieces(b"", b"a", bytearray(), memoryview(b""), b"b", b"")
-    assert sent(ChunkedFraming(pieces)) == [b"1\r\na\r\n", b"1\r\nb\r\n", b"0\r\n\r\n"]
-    assert sent(ChunkedFraming(Pieces())) == [b"0\r\n\r\n"]
-    assert sent(ChunkedFraming(Pieces(b""))) == [b"0\r\n\r\n"]
+def test_empty_payload_chunk_is_not_the_last_http_chunk() -> None:
+    items = ChunkedSource(b"", b"a", bytearray(), memoryview(b""), b"b", b"")
+    assert groups_of(ChunkedFraming(items)) == [b"1\r\na\r\n", b"1\r\nb\r\n", b"0\r\n\r\n"]
+    assert groups_of(ChunkedFraming(ChunkedSource())) == [b"0\r\n\r\n"]
+    assert groups_of(ChunkedFraming(ChunkedSource(b""))) == [b"0\r\n\r\n"]
 
 
 def test_trailers_follow_the_last_chunk() -> None:
-    pieces = Pieces(b"a", trailers=[("Digest", "x=y"), ("X-Name", "caf\xe9"), ("Digest", "")])
-    assert b"".join(sent(ChunkedFraming(pieces))) == (
+    items = ChunkedSource(b"a", trailers=[("Digest", "x=y"), ("X-Name", "caf\xe9"), ("Digest", "")])
+    assert b"".join(groups_of(ChunkedFraming(items))) == (
         b"1\r\na\r\n0\r\nDigest: x=y\r\nX-Name: caf\xe9\r\nDigest: \r\n\r\n"
     )
 
 
-def test_trailers_are_asked_for_behind_the_last_byte() -> None:
-    class Counted(Pieces):
-        came = 0
+def test_trailers_are_read_after_the_last_byte() -> None:
+    class Counted(ChunkedSource):
+        produced = 0
 
         def chunks(self) -> Iterator[Buffer]:
-            for piece in self.pieces:
-                self.came += len(piece)
-                yield piece
+            for item in self.items:
+                self.produced += len(item)
+                yield item
 
         def trailers(self) -> Sequence[tuple[str, str]]:
-            return [("X-Came", str(self.came))]
+            return [("X-Came", str(self.produced))]
 
-    assert sent(ChunkedFraming(Counted(b"hello", b"!")))[-1] == b"0\r\nX-Came: 6\r\n\r\n"
+    assert groups_of(ChunkedFraming(Counted(b"hello", b"!")))[-1] == b"0\r\nX-Came: 6\r\n\r\n"
 
 
 @pytest.mark.parametrize(
@@ -108,15 +108,15 @@ def test_trailers_are_asked_for_behind_the_last_byte() -> None:
         ("X", "\u20ac"),
     ],
 )
-def test_W16_a_trailer_that_breaks_out_of_its_line_is_refused(trailer: tuple[str, str]) -> None:
-    out = iter(ChunkedFraming(Pieces(b"a", trailers=[trailer])))
+def test_W16_invalid_trailer_raises(trailer: tuple[str, str]) -> None:
+    out = iter(ChunkedFraming(ChunkedSource(b"a", trailers=[trailer])))
     assert next(out) == [b"1\r\n", b"a", b"\r\n"]
     with pytest.raises(PayloadError):
         next(out)
 
 
-def test_an_error_of_the_source_passes_and_no_last_chunk_follows() -> None:
-    class Broken(Pieces):
+def test_payload_error_propagates_without_a_last_chunk() -> None:
+    class Broken(ChunkedSource):
         def chunks(self) -> Iterator[Buffer]:
             yield b"a"
             raise KeyError("b")
@@ -128,7 +128,10 @@ def test_an_error_of_the_source_passes_and_no_last_chunk_follows() -> None:
     assert list(out) == []
 
 
-def test_a_big_piece_is_not_copied_to_be_framed() -> None:
-    piece = bytes(8 * MIB)
-    for out in (ChunkedFraming(Pieces(piece)), SizedFraming(Pieces(piece, length=len(piece)))):
-        assert any(part is piece for group in out for part in group)
+def test_big_chunk_is_not_copied_for_framing() -> None:
+    item = bytes(8 * MIB)
+    for out in (
+        ChunkedFraming(ChunkedSource(item)),
+        SizedFraming(ChunkedSource(item, length=len(item))),
+    ):
+        assert any(part is item for group in out for part in group)

@@ -1,4 +1,4 @@
-"""Answers on real sockets, in whatever parts they come, through a Client."""
+"""Responses read from real sockets by a Client, however the bytes are split."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n"
 GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-# An answer is the same in whatever parts it comes
+# A response does not depend on how it is split
 
 
-ANSWERS = {
+RESPONSES = {
     "sized": response(b"0123456789", "X-One: 1", "x-two: 2"),
     "empty": response(),
     "chunked": chunked_response(b"01234", b"5", b"6789", fields=["X-One: 1"]),
@@ -39,28 +39,28 @@ ANSWERS = {
 ENDLESS = {"to the end"}
 
 
-def told(answer: HttpResponse, read: Callable[[HttpResponse], bytes]) -> tuple[object, ...]:
-    body = read(answer)
-    return answer.status_line, answer.headerslist, body, answer.trailers.pairs()
+def parts_of(got: HttpResponse, read: Callable[[HttpResponse], bytes]) -> tuple[object, ...]:
+    body = read(got)
+    return got.status_line, got.headerslist, body, got.trailers.pairs()
 
 
 READERS: list[Callable[[HttpResponse], bytes]] = [
-    lambda answer: answer.body,
-    lambda answer: b"".join(answer.payload_stream or ()),
-    lambda answer: b"".join(iter(lambda: answer.body_file.read(3), b"")),
-    lambda answer: answer.body_stream().read(),
+    lambda got: got.body,
+    lambda got: b"".join(got.payload_stream or ()),
+    lambda got: b"".join(iter(lambda: got.body_file.read(3), b"")),
+    lambda got: got.body_stream().read(),
 ]
 
 
-@pytest.mark.parametrize("kind", ANSWERS)
-def test_W05_an_answer_split_anywhere_is_the_same_answer(kind, tls, client):
-    message = ANSWERS[kind]
+@pytest.mark.parametrize("kind", RESPONSES)
+def test_W05_response_split_at_any_byte_reads_the_same(kind, tls, client):
+    message = RESPONSES[kind]
     splits = range(1, len(message))
 
     def split(peer: Peer, at: int) -> None:
         peer.read_request()
         peer.send(message[:at])
-        peer.pause(0.001)  # so that the client is likely to see the first part by itself
+        peer.pause(0.001)  # so that the client probably reads the first part alone
         peer.send(message[at:])
 
     def every_split(peer: Peer) -> None:
@@ -73,32 +73,32 @@ def test_W05_an_answer_split_anywhere_is_the_same_answer(kind, tls, client):
     if kind not in ENDLESS:
         scripts = [every_split]
     with ScriptedServer.serving(message, ssl_context=tls) as server:
-        whole = [told(client.get(server.url()), read) for read in READERS]
+        whole = [parts_of(client.get(server.url()), read) for read in READERS]
         assert len(set(map(repr, whole))) == 1
     with ScriptedServer(*scripts, ssl_context=tls) as server:
         for _, read in zip(splits, itertools.cycle(READERS), strict=False):
-            assert told(client.get(server.url()), read) == whole[0]
+            assert parts_of(client.get(server.url()), read) == whole[0]
         assert server.connections == len(scripts)
 
 
-@pytest.mark.parametrize("kind", ANSWERS)
-def test_W05_an_answer_that_comes_byte_by_byte_is_the_same_answer(kind, tls, client):
+@pytest.mark.parametrize("kind", RESPONSES)
+def test_W05_response_sent_byte_by_byte_reads_the_same(kind, tls, client):
     def drip(peer: Peer) -> None:
         peer.read_request()
-        peer.send_slowly(ANSWERS[kind])
+        peer.send_slowly(RESPONSES[kind])
 
-    with ScriptedServer.serving(ANSWERS[kind], ssl_context=tls) as server:
-        whole = told(client.get(server.url()), READERS[0])
+    with ScriptedServer.serving(RESPONSES[kind], ssl_context=tls) as server:
+        whole = parts_of(client.get(server.url()), READERS[0])
     with ScriptedServer(drip, ssl_context=tls) as server:
         for read in READERS:
-            assert told(client.get(server.url()), read) == whole
+            assert parts_of(client.get(server.url()), read) == whole
 
 
-def test_small_chunks_that_came_together_are_read_together_and_not_waited_for(tls, client):
+def test_buffered_small_chunks_are_read_together_without_waiting(tls, client):
     more = threading.Event()
     digits = [b"%d" % (at % 10) for at in range(50)]
 
-    def in_drops(peer: Peer) -> None:
+    def send_slowly(peer: Peer) -> None:
         peer.read_request()
         peer.send(chunked_response(b"first ")[: -len(LAST_CHUNK)])
         peer.wait(more)
@@ -107,7 +107,7 @@ def test_small_chunks_that_came_together_are_read_together_and_not_waited_for(tl
         peer.send(chunks(b"end") + LAST_CHUNK)
 
     over = threading.Event()
-    with ScriptedServer(in_drops, ssl_context=tls) as server:
+    with ScriptedServer(send_slowly, ssl_context=tls) as server:
         live = client.get(server.url()).body_stream()
         assert live.read1() == b"first "
         more.set()
@@ -118,7 +118,7 @@ def test_small_chunks_that_came_together_are_read_together_and_not_waited_for(tl
         assert live.read() == b"end"
 
 
-def test_W05_a_body_comes_as_soon_as_it_is_there(tls, client):
+def test_W05_body_bytes_are_available_as_they_arrive(tls, client):
     more = threading.Event()
 
     def two_halves(peer: Peer) -> None:
@@ -128,16 +128,16 @@ def test_W05_a_body_comes_as_soon_as_it_is_there(tls, client):
         peer.send(chunks(b"second") + LAST_CHUNK)
 
     with ScriptedServer(two_halves, ssl_context=tls) as server:
-        answer = client.get(server.url())
-        assert answer.body_file.read1() == b"first "
+        got = client.get(server.url())
+        assert got.body_file.read1() == b"first "
         more.set()
-        assert answer.body == b"first second"
+        assert got.body == b"first second"
 
 
 @pytest.mark.parametrize("read", READERS)
-def test_W05_an_end_that_tls_did_not_announce_is_no_end_of_a_body(read, client, certs):
+def test_W05_tls_end_without_close_notify_does_not_end_a_body(read, client, certs):
     def cut(peer: Peer) -> None:
-        serve(peer, ANSWERS["to the end"])
+        serve(peer, RESPONSES["to the end"])
         peer.cut()
 
     with ScriptedServer(cut, ssl_context=certs.server) as server:
@@ -145,7 +145,7 @@ def test_W05_an_end_that_tls_did_not_announce_is_no_end_of_a_body(read, client, 
             read(client.get(server.url()))
 
 
-def test_W07_a_bare_cr_is_found_wherever_it_was_cut(client):
+def test_W07_bare_cr_is_rejected_at_any_split(client):
     message = b"HTTP/1.1 200 OK\r\nX-One: 1\r2"
 
     def split(at: int) -> Callable[[Peer], None]:
@@ -162,7 +162,7 @@ def test_W07_a_bare_cr_is_found_wherever_it_was_cut(client):
                 client.get(server.url())
 
 
-# What comes behind an answer belongs to nobody
+# Bytes after a response
 
 
 COMPLETE = {
@@ -177,17 +177,17 @@ FORGED = response(b"forged")
 
 @pytest.mark.parametrize("kind", COMPLETE)
 @pytest.mark.parametrize("garbage", [b"x", b"\r\n", FORGED])
-def test_W06_garbage_with_an_answer_costs_the_connection_and_not_the_answer(
-    garbage, kind, tls, client
-):
+def test_W06_garbage_after_a_response_only_closes_the_connection(garbage, kind, tls, client):
     method, message, body = COMPLETE[kind]
 
-    def answer_and_garbage(peer: Peer) -> None:
+    def send_response_and_garbage(peer: Peer) -> None:
         peer.read_request()
         peer.send(message + garbage)
         assert peer.next_request() is None
 
-    with ScriptedServer(answer_and_garbage, lambda p: serve(p, OK), ssl_context=tls) as server:
+    with ScriptedServer(
+        send_response_and_garbage, lambda p: serve(p, OK), ssl_context=tls
+    ) as server:
         assert client.request(server.url(), method).body == body
         assert client.get(server.url()).body == b"ok"
         server.join(2)
@@ -196,11 +196,11 @@ def test_W06_garbage_with_an_answer_costs_the_connection_and_not_the_answer(
 
 @pytest.mark.parametrize("kind", COMPLETE)
 @pytest.mark.parametrize("garbage", [b"x", FORGED])
-def test_W06_garbage_that_comes_later_is_not_taken_for_the_next_answer(garbage, kind, tls, client):
+def test_W06_late_garbage_is_not_the_next_response(garbage, kind, tls, client):
     method, message, body = COMPLETE[kind]
     answered, spoiled = threading.Event(), threading.Event()
 
-    def answer_then_garbage(peer: Peer) -> None:
+    def send_response_then_garbage(peer: Peer) -> None:
         peer.read_request()
         peer.send(message)
         peer.wait(answered)
@@ -208,7 +208,9 @@ def test_W06_garbage_that_comes_later_is_not_taken_for_the_next_answer(garbage, 
         spoiled.set()
         assert peer.next_request() is None
 
-    with ScriptedServer(answer_then_garbage, lambda p: serve(p, OK), ssl_context=tls) as server:
+    with ScriptedServer(
+        send_response_then_garbage, lambda p: serve(p, OK), ssl_context=tls
+    ) as server:
         assert client.request(server.url(), method).body == body
         assert repr(client) == "<Client, 1 idle connections>"
         answered.set()
@@ -223,16 +225,16 @@ def serve(peer: Peer, message: bytes) -> None:
     peer.send(message)
 
 
-def test_W06_session_tickets_of_tls_are_no_garbage(client, certs):
-    # TLS 1.3 sends them behind the handshake, at the earliest: they lie about when the first
-    # answer has been read.
+def test_W06_tls_session_tickets_are_not_garbage(client, certs):
+    # TLS 1.3 sends tickets after the handshake: they are unread when the first response
+    # has been read.
     with ScriptedServer.serving(OK, ssl_context=certs.server) as server:
         for _ in range(5):
             assert client.get(server.url()).body == b"ok"
         assert server.connections == 1
 
 
-# Interim answers, and answers that have no body
+# Interim responses, and responses without a body
 
 
 @pytest.mark.parametrize(
@@ -240,26 +242,26 @@ def test_W06_session_tickets_of_tls_are_no_garbage(client, certs):
     [GO_ON, HINTS, GO_ON + HINTS, HINTS * 5, b"HTTP/1.1 102 Processing\r\n\r\n", GO_ON * 32],
 )
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
-def test_W08_W19_interim_answers_are_passed_over(method, interim, tls, client):
-    message = interim + (head_of_ok if method == "HEAD" else OK)
-    with ScriptedServer(*[lambda p: twice(p, message)], ssl_context=tls) as server:
+def test_W08_W19_interim_responses_are_skipped(method, interim, tls, client):
+    message = interim + (ok_head if method == "HEAD" else OK)
+    with ScriptedServer(*[lambda p: serve_twice(p, message)], ssl_context=tls) as server:
         for _ in range(2):
-            answer = client.request(server.url(), method)
-            assert (answer.status, "link" in answer) == (200, False)
-            assert answer.body == (b"" if method == "HEAD" else b"ok")
+            got = client.request(server.url(), method)
+            assert (got.status, "link" in got) == (200, False)
+            assert got.body == (b"" if method == "HEAD" else b"ok")
         assert server.connections == 1
 
 
-head_of_ok = OK[: OK.index(HEAD_END) + len(HEAD_END)]
+ok_head = OK[: OK.index(HEAD_END) + len(HEAD_END)]
 
 
-def twice(peer: Peer, message: bytes) -> None:
+def serve_twice(peer: Peer, message: bytes) -> None:
     for _ in range(2):
         serve(peer, message)
 
 
 @pytest.mark.parametrize("interim", [GO_ON, HINTS])
-def test_W08_a_hundred_interim_answers_are_an_error(interim, tls, client):
+def test_W08_hundred_interim_responses_raise(interim, tls, client):
     with ScriptedServer(
         lambda peer: serve(peer, interim * 100 + OK), lambda peer: serve(peer, OK), ssl_context=tls
     ) as server:
@@ -282,7 +284,7 @@ BODILESS = {
 
 
 @pytest.mark.parametrize("kind", BODILESS)
-def test_W08_an_answer_without_a_body_waits_for_none_and_keeps_its_connection(kind, tls, client):
+def test_W08_bodiless_response_keeps_its_connection(kind, tls, client):
     method, message = BODILESS[kind]
 
     def bodiless_then_ok(peer: Peer) -> None:
@@ -290,18 +292,18 @@ def test_W08_an_answer_without_a_body_waits_for_none_and_keeps_its_connection(ki
         serve(peer, OK)
 
     with ScriptedServer(bodiless_then_ok, ssl_context=tls) as server:
-        answer = client.request(server.url(), method)
-        assert answer.headerslist == [
+        got = client.request(server.url(), method)
+        assert got.headerslist == [
             tuple(line.split(": ")) for line in message.decode().split("\r\n")[1:-2]
         ]
-        assert answer.body == b""
-        assert answer.payload_stream is None
+        assert got.body == b""
+        assert got.payload_stream is None
         assert repr(client) == "<Client, 1 idle connections>"
         assert client.get(server.url()).body == b"ok"
         assert server.connections == 1
 
 
-# Nothing is read without a bound
+# Limits
 
 
 BEGUN = b"HTTP/1.1 200 OK\r\n"
@@ -339,7 +341,7 @@ for url in urls:
 """
 
 
-def test_W09_a_flood_is_an_error_within_its_bound_and_flat_in_memory():
+def test_W09_flood_raises_at_its_limit_with_flat_memory():
     flooded: list[int] = []
 
     def flood(begin: bytes, more: bytes) -> Callable[[Peer], None]:
@@ -347,7 +349,7 @@ def test_W09_a_flood_is_an_error_within_its_bound_and_flat_in_memory():
             peer.read_request()
             peer.send(begin)
             for _ in range(10 * MIB // (len(more) * 64)):
-                peer.send(more * 64)  # until the client is gone, or for 10 MB
+                peer.send(more * 64)  # until the client closes, or for 10 MB
             flooded.append(1)
 
         return script
@@ -365,7 +367,7 @@ def test_W09_a_flood_is_an_error_within_its_bound_and_flat_in_memory():
 
 
 @pytest.mark.parametrize("kind", ["one field", "many fields", "chunk extension", "one trailer"])
-def test_W09_a_flood_under_tls_or_in_small_parts_is_the_same_error(kind, tls, client):
+def test_W09_flood_over_tls_or_in_small_writes_raises_too(kind, tls, client):
     begin, more = FLOODS[kind]
 
     def drizzle(peer: Peer) -> None:

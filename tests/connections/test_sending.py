@@ -1,7 +1,7 @@
-"""Requests on real sockets: early answers, expectations, full duplex, interruptions.
+"""Requests on real sockets: early responses, Expect, full duplex, interrupts.
 
-An echo is of 256 MiB, so that the whole suite stays short; ``RESTKIT_ECHO_MIB=1024 pytest
-tests/connections/test_sending.py -k W04`` is the case as it is written.
+The echo test sends 256 MiB to keep the suite short. Run the full case with
+``RESTKIT_ECHO_MIB=1024 pytest tests/connections/test_sending.py -k W04``.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ OK = response(b"ok")
 
 @pytest.fixture
 def sparse(tmp_path) -> Callable[[int], object]:
-    """Files of any size that take no room on the disk."""
+    """Create sparse files of any size."""
 
     def make(size: int) -> object:
         path = tmp_path / f"sparse {size}"
@@ -64,15 +64,15 @@ def sparse(tmp_path) -> Callable[[int], object]:
 
 
 class Counted:
-    """A generator's items, and how many of them were asked for."""
+    """Iterates over a generator and counts the items that were produced."""
 
     def __init__(self, items: Iterator[bytes]) -> None:
-        self.asked = 0
+        self.produced = 0
         self._items = items
 
     def __iter__(self) -> Iterator[bytes]:
         for item in self._items:
-            self.asked += 1
+            self.produced += 1
             yield item
 
 
@@ -84,20 +84,20 @@ def nothing_comes(peer: Peer, seconds: float = 0.05) -> bool:
     return not select.select([peer.sock], [], [], seconds)[0]
 
 
-def take_a_little(peer: Peer) -> None:
-    """Read some of an upload; what is said from now on leaves at once, before any reset."""
+def read_some(peer: Peer) -> None:
+    """Read some of an upload. Later writes are sent at once, before any reset."""
     peer.without_delay()
     peer.read_head()
     peer.drop(64 * 1024)
 
 
-def answer_all(peer: Peer) -> None:
-    """What a kept connection gets after a script's first act: OK, again and again."""
+def respond_to_all(peer: Peer) -> None:
+    """Respond OK to each further request of a connection."""
     while peer.next_request() is not None:
         peer.send(OK)
 
 
-# A refusal ends the sending
+# An early error stops the sending
 
 
 LARGE = {
@@ -110,43 +110,43 @@ LARGE = {
 }
 
 
-@pytest.mark.parametrize("answer", LARGE)
+@pytest.mark.parametrize("framing", LARGE)
 @pytest.mark.parametrize("source", ["file", "generator", "bytes"])
-def test_W01_a_refusal_that_comes_early_is_the_answer(source, answer, tls, client, sparse):
-    message, body = LARGE[answer]
+def test_W01_early_error_is_the_response(source, framing, tls, client, sparse):
+    message, body = LARGE[framing]
 
     def refuse(peer: Peer) -> None:
-        take_a_little(peer)
+        read_some(peer)
         peer.send(message)
-        # Closed with bytes unread: what the client sends from now on is met by a reset.
+        # Closing with unread bytes: further bytes from the client cause a reset.
 
     payload = {"file": lambda: sparse(GIB), "generator": endless, "bytes": lambda: b"x" * 64 * MIB}
-    with ScriptedServer(refuse, answer_all, ssl_context=tls) as server:
+    with ScriptedServer(refuse, respond_to_all, ssl_context=tls) as server:
         sent = payload[source]()
         refusal = client.post(server.url(), sent)
         assert (refusal.status, refusal.body) == (413, body)
         assert client.get(server.url()).body == b"ok"
         assert server.connections == 2
     if isinstance(sent, Counted):
-        assert sent.asked * len(BLOCK) < 64 * MIB
+        assert sent.produced * len(BLOCK) < 64 * MIB
 
 
-def test_W01_a_server_that_refuses_and_lingers_sees_the_sending_end(tls, client, sparse):
+def test_W01_client_stops_sending_to_a_lingering_server(tls, client, sparse):
     read: list[int] = []
 
     def linger(peer: Peer) -> None:
-        take_a_little(peer)
+        read_some(peer)
         peer.send(response(b"too large", "Connection: close", status="413 Content Too Large"))
         read.append(peer.drop())
 
-    with ScriptedServer(linger, answer_all, ssl_context=tls) as server:
+    with ScriptedServer(linger, respond_to_all, ssl_context=tls) as server:
         assert client.put(server.url(), sparse(GIB)).body == b"too large"
         server.join()
         assert read[0] < 64 * MIB
         assert client.get(server.url()).body == b"ok"
 
 
-def test_W01_a_refusal_with_a_body_still_to_come_is_read_at_leisure(tls, client):
+def test_W01_late_body_of_an_early_error_is_read(tls, client):
     rest = threading.Event()
 
     def refuse(peer: Peer) -> None:
@@ -166,8 +166,8 @@ def test_W01_a_refusal_with_a_body_still_to_come_is_read_at_leisure(tls, client)
         assert server.peers[0].closed_by_client
 
 
-def test_W01_a_server_that_goes_away_without_an_answer_is_a_transport_error(tls, client):
-    with ScriptedServer(take_a_little, answer_all, ssl_context=tls) as server:
+def test_W01_server_closing_without_a_response_is_a_transport_error(tls, client):
+    with ScriptedServer(read_some, respond_to_all, ssl_context=tls) as server:
         with pytest.raises(TransportError) as caught:
             client.post(server.url(), endless())
         assert caught.value.sent == "part"
@@ -176,7 +176,7 @@ def test_W01_a_server_that_goes_away_without_an_answer_is_a_transport_error(tls,
 
 
 @pytest.mark.parametrize("spoken", [b"", b"first words"])
-def test_W01_a_refusal_does_not_wait_for_a_source_that_is_silent(spoken, tls, client):
+def test_W01_early_error_does_not_wait_for_a_silent_source(spoken, tls, client):
     def refuse(peer: Peer) -> None:
         peer.read_head()
         if spoken:
@@ -188,34 +188,32 @@ def test_W01_a_refusal_does_not_wait_for_a_source_that_is_silent(spoken, tls, cl
     reader, writer = os.pipe()
     with open(reader, "rb", buffering=0) as pipe, open(writer, "wb", buffering=0) as silent:
         silent.write(spoken)
-        with ScriptedServer(refuse, answer_all, ssl_context=tls) as server:
+        with ScriptedServer(refuse, respond_to_all, ssl_context=tls) as server:
             assert client.post(server.url(), pipe).body == b"too large"
             assert client.get(server.url()).body == b"ok"
             assert server.connections == 2
 
 
-# An early 2xx is none
+# An early 2xx does not stop the sending
 
 
 @pytest.mark.parametrize("fields", [[], ["Connection: close"]])
 @pytest.mark.parametrize("source", ["file", "generator", "bytes"])
-def test_W02_after_an_early_200_the_payload_goes_on_to_its_end(
-    source, fields, tls, client, tmp_path
-):
+def test_W02_payload_is_sent_to_its_end_after_an_early_200(source, fields, tls, client, tmp_path):
     data = BLOCK * 64
     (tmp_path / "data").write_bytes(data)
     payload = {"file": tmp_path / "data", "bytes": data, "generator": iter([BLOCK] * 64)}[source]
     uploads: list[bytes] = []
 
-    def answer_first(peer: Peer) -> None:
+    def respond_first(peer: Peer) -> None:
         head = peer.read_head()
         peer.send(response(b"taken", *fields))
         uploads.append(payload_of(head + peer.read_body(head)))
         if fields:
             return
-        answer_all(peer)
+        respond_to_all(peer)
 
-    with ScriptedServer(answer_first, answer_all, ssl_context=tls) as server:
+    with ScriptedServer(respond_first, respond_to_all, ssl_context=tls) as server:
         early = client.put(server.url(), payload)
         assert (early.status, early.body) == (200, b"taken")
         assert client.get(server.url()).body == b"ok"
@@ -225,7 +223,7 @@ def test_W02_after_an_early_200_the_payload_goes_on_to_its_end(
 
 
 @pytest.mark.parametrize("framing", ["sized", "chunked", "to the end"])
-def test_W02_an_early_answer_may_go_on_after_the_payload(framing, tls, client):
+def test_W02_early_response_may_continue_after_the_payload(framing, tls, client):
     begin, end = {
         "sized": (response(b"before after")[:-5], b"after"),
         "chunked": (
@@ -241,16 +239,16 @@ def test_W02_an_early_answer_may_go_on_after_the_payload(framing, tls, client):
         peer.read_body(head)
         peer.send(end)
         if framing != "to the end":
-            answer_all(peer)
+            respond_to_all(peer)
 
-    with ScriptedServer(both_sides, answer_all, ssl_context=tls) as server:
+    with ScriptedServer(both_sides, respond_to_all, ssl_context=tls) as server:
         assert client.post(server.url(), iter([BLOCK] * 64)).body == b"before after"
         assert client.get(server.url()).body == b"ok"
         assert server.connections == (2 if framing == "to the end" else 1)
 
 
-def test_W02_a_server_that_has_said_all_and_reads_on_gets_all(client):
-    # In the clear only: TLS has no half-closed connections.
+def test_W02_half_closed_server_receives_the_whole_payload(client):
+    # Without TLS only: TLS has no half-closed connections.
     uploads: list[bytes] = []
 
     def half_close(peer: Peer) -> None:
@@ -267,7 +265,7 @@ def test_W02_a_server_that_has_said_all_and_reads_on_gets_all(client):
 
 @pytest.mark.parametrize("path", ["/drop-one", "/drop"])
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_W02_nginx_answers_at_once_and_takes_the_whole_payload(path, scheme, nginx, client, sparse):
+def test_W02_nginx_responds_early_and_reads_the_whole_payload(path, scheme, nginx, client, sparse):
     url = nginx.tls_url if scheme == "https" else nginx.url
     size, tag = 32 * MIB, f"{path}?{scheme}"
     early = client.post(url(tag), sparse(size))
@@ -278,17 +276,15 @@ def test_W02_nginx_answers_at_once_and_takes_the_whole_payload(path, scheme, ngi
 
 
 @pytest.mark.parametrize("source", ["file", "generator", "bytes"])
-def test_W02_a_server_that_answers_200_and_goes_away_is_an_error_with_the_answer(
-    source, tls, client, sparse
-):
-    def answer_and_leave(peer: Peer) -> None:
-        take_a_little(peer)
+def test_W02_close_after_an_early_200_raises_with_the_response(source, tls, client, sparse):
+    def respond_then_close(peer: Peer) -> None:
+        read_some(peer)
         peer.send(response(b"enough"))
 
     size = 64 * MIB
     payload = {"file": lambda: sparse(size), "bytes": lambda: b"x" * size, "generator": endless}
     of_all = "" if source == "generator" else f" of {size}"
-    with ScriptedServer(answer_and_leave, answer_all, ssl_context=tls) as server:
+    with ScriptedServer(respond_then_close, respond_to_all, ssl_context=tls) as server:
         with pytest.raises(TransportError) as caught:
             client.post(server.url(), payload[source]())
         error = caught.value
@@ -301,17 +297,15 @@ def test_W02_a_server_that_answers_200_and_goes_away_is_an_error_with_the_answer
         assert client.get(server.url()).body == b"ok"
 
 
-def test_W02_a_server_that_answers_200_and_stops_reading_is_an_error_with_the_answer(
-    tls, client, sparse
-):
+def test_W02_stalled_read_after_an_early_200_raises_with_the_response(tls, client, sparse):
     over = threading.Event()
 
-    def answer_and_sleep(peer: Peer) -> None:
+    def respond_then_stall(peer: Peer) -> None:
         peer.read_head()
         peer.send(response(b"enough"))
         peer.wait(over)
 
-    with ScriptedServer(answer_and_sleep, ssl_context=tls, receive_buffer=4096) as server:
+    with ScriptedServer(respond_then_stall, ssl_context=tls, receive_buffer=4096) as server:
         with pytest.raises(TransportError) as caught:
             client.post(server.url(), sparse(64 * MIB), timeout=Timeout(HANG_BOUND, idle=0.3))
         over.set()
@@ -322,7 +316,7 @@ def test_W02_a_server_that_answers_200_and_stops_reading_is_an_error_with_the_an
 
 @pytest.fixture(params=["pipe", "socket"])
 def silent(request: pytest.FixtureRequest) -> Iterator[object]:
-    """A source that gives nothing, and does not end."""
+    """A source that yields nothing and does not end."""
     if request.param == "pipe":
         reader, writer = os.pipe()
         with open(reader, "rb", buffering=0) as pipe, open(writer, "wb"):
@@ -336,25 +330,23 @@ def silent(request: pytest.FixtureRequest) -> Iterator[object]:
 EARLY = {"whole": response(b"enough"), "in part": response(b"enough")[:-2]}
 
 
-@pytest.mark.parametrize("answer", EARLY)
-def test_W02_a_server_that_goes_away_is_noticed_while_the_source_is_silent(
-    answer, silent, tls, client
-):
-    def answer_and_go(peer: Peer) -> None:
+@pytest.mark.parametrize("early", EARLY)
+def test_W02_server_close_is_noticed_while_the_source_is_silent(early, silent, tls, client):
+    def respond_then_end(peer: Peer) -> None:
         peer.read_head()
         peer.without_delay()
-        peer.send(EARLY[answer])
-        peer.until_taken()  # what comes next is the end
+        peer.send(EARLY[early])
+        peer.until_taken()  # the next read returns the end
         peer.reset()
 
-    with ScriptedServer(answer_and_go, answer_all, ssl_context=tls) as server:
+    with ScriptedServer(respond_then_end, respond_to_all, ssl_context=tls) as server:
         with pytest.raises(TransportError, match="responded 200 after 0 bytes") as caught:
             client.post(server.url(), silent)
         error = caught.value
         assert error.sent == "part"
         assert isinstance(error.response, HttpResponse)
         assert error.response.status == 200
-        if answer == "whole":
+        if early == "whole":
             assert error.response.body == b"enough"
         else:
             assert error.response.body_file.read1(100) == b"enou"
@@ -362,18 +354,16 @@ def test_W02_a_server_that_goes_away_is_noticed_while_the_source_is_silent(
 
 
 @pytest.mark.parametrize("end", ["total", "close"])
-@pytest.mark.parametrize("answer", EARLY)
-def test_W13_W24_after_an_early_200_a_silent_source_is_not_waited_for_beyond_the_end(
-    end, answer, silent, tls, client
-):
-    def answer_and_close(peer: Peer) -> None:
+@pytest.mark.parametrize("early", EARLY)
+def test_W13_W24_silent_source_does_not_outlast_an_early_200(end, early, silent, tls, client):
+    def respond_and_close(peer: Peer) -> None:
         peer.read_head()
-        peer.send(EARLY[answer])
+        peer.send(EARLY[early])
         if tls is None:
-            peer.shutdown_write()  # of a half-closed connection nobody can say it takes no more
+            peer.shutdown_write()  # a half-closed connection may still accept data
         peer.read_to_end()
 
-    with ScriptedServer(answer_and_close, ssl_context=tls) as server:
+    with ScriptedServer(respond_and_close, ssl_context=tls) as server:
         timer = threading.Timer(0.3, client.close)
         if end == "close":
             timer.start()
@@ -386,25 +376,25 @@ def test_W13_W24_after_an_early_200_a_silent_source_is_not_waited_for_beyond_the
             timer.join()
 
 
-# A body that waits to be asked for
+# Expect: 100-continue
 
 
-def asked(head: bytes) -> bool:
+def expects_continue(head: bytes) -> bool:
     return field(head, "expect") == "100-continue"
 
 
 @pytest.mark.parametrize("source", ["bytes", "generator"])
 @pytest.mark.parametrize("before", [b"", b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"])
-def test_W03_the_body_is_sent_when_the_server_says_so_and_not_before(before, source, tls, client):
+def test_W03_payload_is_sent_only_after_100_continue(before, source, tls, client):
     def continue_at_last(peer: Peer) -> None:
         head = peer.read_head()
-        assert asked(head)
+        assert expects_continue(head)
         peer.send(before)
         assert nothing_comes(peer)
         peer.send_slowly(GO_ON)
         assert payload_of(head + peer.read_body(head)) == b"the body"
         peer.send(OK)
-        answer_all(peer)
+        respond_to_all(peer)
 
     payload = b"the body" if source == "bytes" else iter([b"the ", b"body"])
     with ScriptedServer(continue_at_last, ssl_context=tls) as server:
@@ -423,7 +413,7 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize("status", REFUSALS)
-def test_W03_a_refused_body_is_never_sent_and_still_whole(status, tls, client):
+def test_W03_rejected_payload_is_not_sent_and_stays_whole(status, tls, client):
     def refuse(peer: Peer) -> None:
         peer.read_head()
         peer.send(REFUSALS[status])
@@ -455,9 +445,9 @@ def test_W03_a_refused_body_is_never_sent_and_still_whole(status, tls, client):
     ids=["sized", "chunked", "half there", "to the end"],
 )
 @pytest.mark.parametrize("source", ["bytes", "generator"])
-def test_W03_after_a_417_it_goes_once_more_without_the_question(source, refusal, tls, client):
+def test_W03_request_is_resent_without_expect_after_417(source, refusal, tls, client):
     def refuse(peer: Peer) -> None:
-        assert asked(peer.read_head())
+        assert expects_continue(peer.read_head())
         peer.send(refusal)
         assert peer.read_to_end() == b""
 
@@ -481,7 +471,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exchange, "CONTINUE_SECONDS", 0.1)
 
 
-def test_W03_a_server_that_says_417_without_being_asked_is_answered_no_more(impatient, client):
+def test_W03_second_417_without_expect_is_the_response(impatient, client):
     with ScriptedServer.serving(EXPECTATION_FAILED) as server:
         refusal = client.post(server.url(), b"x", expect_continue=True)
         assert (refusal.status, refusal.body) == (417, b"no")
@@ -490,14 +480,14 @@ def test_W03_a_server_that_says_417_without_being_asked_is_answered_no_more(impa
         assert len(server.requests) == 3
 
 
-def test_W03_a_417_after_the_body_sends_again_what_can_go_again(impatient, client):
+def test_W03_417_after_the_body_resends_a_replayable_payload(impatient, client):
     with ScriptedServer.serving(EXPECTATION_FAILED, OK) as server:
         assert client.post(server.url(), b"again", expect_continue=True).body == b"ok"
-    assert [asked(request) for request in server.requests] == [True, False]
+    assert [expects_continue(request) for request in server.requests] == [True, False]
     assert [payload_of(request) for request in server.requests] == [b"again"] * 2
 
 
-def test_W03_a_417_is_sent_again_with_the_same_credentials(impatient, client):
+def test_W03_resend_after_417_keeps_the_credentials(impatient, client):
     calls = []
 
     def authorize(request) -> None:
@@ -511,7 +501,7 @@ def test_W03_a_417_is_sent_again_with_the_same_credentials(impatient, client):
     assert len(calls) == 1
 
 
-def test_W03_a_417_after_a_body_that_cannot_go_again_is_the_answer(impatient, client):
+def test_W03_417_after_a_one_pass_payload_is_the_response(impatient, client):
     with ScriptedServer.serving(EXPECTATION_FAILED, OK) as server:
         rows = (row for row in [b"once"])
         refusal = client.post(server.url(), rows, expect_continue=True)
@@ -521,25 +511,25 @@ def test_W03_a_417_after_a_body_that_cannot_go_again_is_the_answer(impatient, cl
 
 
 @pytest.mark.parametrize("late", [b"", GO_ON])
-def test_W03_without_an_answer_the_body_goes_after_a_second(late, client):
-    def say_nothing(peer: Peer) -> None:
+def test_W03_payload_is_sent_after_a_second_without_response(late, client):
+    def stay_silent(peer: Peer) -> None:
         head = peer.read_head()
         assert nothing_comes(peer, 0.5)
         peer.read_body(head)
         peer.send(late + OK)
 
-    with ScriptedServer(say_nothing) as server:
+    with ScriptedServer(stay_silent) as server:
         idle = Timeout(HANG_BOUND, idle=1.5)
-        answer = client.post(server.url(), iter([b"x"]), expect_continue=True, timeout=idle)
-        assert answer.body == b"ok"
+        got = client.post(server.url(), iter([b"x"]), expect_continue=True, timeout=idle)
+        assert got.body == b"ok"
 
 
-def test_W03_hints_do_not_prolong_the_wait_for_ever(impatient, client):
+def test_W03_early_hints_do_not_extend_the_wait(impatient, client):
     sent = threading.Event()
 
     def hint(peer: Peer) -> None:
         head = peer.read_head()
-        # Each well within the patience for one byte: it is the whole wait that has an end.
+        # Each hint arrives within the idle timeout: the limit is on the whole wait.
         hints = b"HTTP/1.1 102 Processing\r\n\r\n" * 20
         for at in range(len(hints)):
             peer.send(hints[at : at + 1])
@@ -556,23 +546,23 @@ def test_W03_hints_do_not_prolong_the_wait_for_ever(impatient, client):
     assert sent.is_set()
 
 
-def test_W03_an_early_200_is_no_refusal_here_either(tls, client):
-    def answer_first(peer: Peer) -> None:
+def test_W03_early_200_does_not_stop_the_payload(tls, client):
+    def respond_first(peer: Peer) -> None:
         head = peer.read_head()
         peer.send(OK)
         assert payload_of(head + peer.read_body(head)) == b"all the same"
-        answer_all(peer)
+        respond_to_all(peer)
 
-    with ScriptedServer(answer_first, ssl_context=tls) as server:
-        answer = client.post(server.url(), iter([b"all the same"]), expect_continue=True)
-        assert answer.body == b"ok"
+    with ScriptedServer(respond_first, ssl_context=tls) as server:
+        got = client.post(server.url(), iter([b"all the same"]), expect_continue=True)
+        assert got.body == b"ok"
         assert client.get(server.url()).body == b"ok"
         assert server.connections == 1
 
 
-def test_W03_a_caller_asks_by_the_header_too(client):
+def test_W03_expect_header_of_the_caller_works_too(client):
     def refuse(peer: Peer) -> None:
-        assert asked(peer.read_head())
+        assert expects_continue(peer.read_head())
         peer.send(REFUSALS[413])
         assert peer.read_to_end() == b""
 
@@ -582,16 +572,16 @@ def test_W03_a_caller_asks_by_the_header_too(client):
 
 
 @pytest.mark.parametrize("payload", [None, b"", []])
-def test_W03_where_there_is_no_body_nothing_is_asked(payload, client):
+def test_W03_empty_payload_sends_no_expect_header(payload, client):
     with ScriptedServer.serving(OK) as server:
         assert client.post(server.url(), payload, expect_continue=True).body == b"ok"
     assert field(server.request, "expect") is None
     assert body_of(server.request) == b""
 
 
-def test_W03_a_server_that_goes_away_instead_leaves_the_generator_whole(tls, client):
+def test_W03_server_close_before_100_leaves_the_generator_whole(tls, client):
     rows = (row for row in [b"one ", b"pass"])
-    with ScriptedServer(lambda peer: peer.read_head(), answer_all, ssl_context=tls) as server:
+    with ScriptedServer(lambda peer: peer.read_head(), respond_to_all, ssl_context=tls) as server:
         with pytest.raises(TransportError) as caught:
             client.post(server.url(), rows, expect_continue=True)
         assert caught.value.sent == "part"
@@ -599,7 +589,7 @@ def test_W03_a_server_that_goes_away_instead_leaves_the_generator_whole(tls, cli
     assert payload_of(server.request) == b"one pass"
 
 
-def test_W03_what_has_begun_is_refused_a_second_time(client):
+def test_W03_started_generator_is_not_replayable(client):
     rows = (row for row in [b"a", b"b"])
     with ScriptedServer.serving(REFUSALS[413]) as server:
         assert client.post(server.url(), rows).status == 413
@@ -612,7 +602,7 @@ def test_W03_what_has_begun_is_refused_a_second_time(client):
 
 
 def echo(peer: Peer) -> None:
-    """Answers as it reads, in the framing it reads, and reads nothing while it answers."""
+    """Echo the request with its own framing; do not read while writing."""
     head = peer.read_head()
     length = field(head, "content-length")
     framing = f"Content-Length: {length}" if length else "Transfer-Encoding: chunked"
@@ -623,7 +613,7 @@ def echo(peer: Peer) -> None:
         data = peer.read_some(1 << 18)
         if not data:
             return
-        peer.wire.clear()  # there is no need to keep a gigabyte
+        peer.wire.clear()  # do not keep a gigabyte
         peer.send(data)
         left = None if left is None else left - len(data)
         tail = (tail + data)[-len(LAST_CHUNK) :]
@@ -667,7 +657,7 @@ client.close()
 
 
 @pytest.mark.parametrize("source", ["file", "generator"])
-def test_W04_an_echo_of_any_size_is_identical_and_flat_in_memory(source, tls, certs, tmp_path):
+def test_W04_large_echo_is_identical_with_flat_memory(source, tls, certs, tmp_path):
     with ScriptedServer(echo, ssl_context=tls) as server:
         measured = peak_memory(
             SETUP,
@@ -687,7 +677,7 @@ EDGES = [RECORD - 200, RECORD, MIB - 1, MIB, MIB + 1, 2 * MIB + RECORD, 5 * MIB 
 
 @pytest.mark.parametrize("size", EDGES)
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
-def test_a_big_item_over_tls_is_whole_however_it_is_cut(kind, size, certs, client):
+def test_big_chunk_over_tls_arrives_whole(kind, size, certs, client):
     data = bytes(itertools.islice(itertools.cycle(range(251)), size))
     with ScriptedServer.serving(OK, ssl_context=certs.server) as server:
         client.post(server.url(), iter([b"a", kind(data), kind(data), b"b"]))
@@ -696,7 +686,7 @@ def test_a_big_item_over_tls_is_whole_however_it_is_cut(kind, size, certs, clien
     assert body_of(server.requests[1]) == chunks(data) + LAST_CHUNK
 
 
-def test_a_big_item_over_tls_is_not_copied(certs):
+def test_big_chunk_over_tls_is_not_copied(certs):
     def take(peer: Peer) -> None:
         peer.read_head()
         peer.drop(64 * MIB)
@@ -720,16 +710,16 @@ def test_a_big_item_over_tls_is_not_copied(certs):
 
 
 @pytest.mark.parametrize("size", [1, 100, 70_001, 3 * MIB])
-def test_W04_an_echo_of_many_small_pieces_comes_back_in_order(size, tls, client):
+def test_W04_echo_of_many_small_chunks_keeps_order(size, tls, client):
     data = bytes(itertools.islice(itertools.cycle(range(251)), size))
     with ScriptedServer(echo, ssl_context=tls) as server:
         step = max(1, size // 1000)
         pieces = (data[at : at + step] for at in range(0, size, step))
-        answer = client.post(server.url(), pieces)
-        assert hashlib.sha256(answer.body).digest() == hashlib.sha256(data).digest()
+        got = client.post(server.url(), pieces)
+        assert hashlib.sha256(got.body).digest() == hashlib.sha256(data).digest()
 
 
-# What the caller's source raises
+# Errors of the caller's source
 
 
 class Broken(KeyError):
@@ -741,12 +731,12 @@ def breaking() -> Iterator[bytes]:
     raise Broken("x")
 
 
-def test_S06_an_exception_of_the_generator_passes_and_nothing_pretends_to_be_whole(tls, client):
+def test_S06_generator_error_propagates_and_leaves_the_request_incomplete(tls, client):
     def read_all(peer: Peer) -> None:
         peer.read_head()
         peer.read_to_end()
 
-    with ScriptedServer(read_all, answer_all, ssl_context=tls) as server:
+    with ScriptedServer(read_all, respond_to_all, ssl_context=tls) as server:
         with pytest.raises(Broken):
             client.post(server.url(), breaking())
         server.join(1)
@@ -756,7 +746,7 @@ def test_S06_an_exception_of_the_generator_passes_and_nothing_pretends_to_be_who
     assert body_of(server.request) == b"next"
 
 
-def test_S06_a_source_may_raise_what_the_network_raises_and_it_is_not_taken_for_it(client):
+def test_S06_network_error_of_a_source_propagates_unchanged(client):
     def lost() -> Iterator[bytes]:
         yield b"abc"
         raise ConnectionResetError("of a pipe, say")
@@ -773,12 +763,12 @@ def test_S06_a_source_may_raise_what_the_network_raises_and_it_is_not_taken_for_
         server.join(2)
 
 
-def test_S06_on_a_rested_connection_too_nothing_is_sent_again(client):
-    asked = 0
+def test_S06_source_error_on_an_idle_connection_is_not_retried(client):
+    calls = 0
 
     def broken() -> Iterator[bytes]:
-        nonlocal asked
-        asked += 1
+        nonlocal calls
+        calls += 1
         raise TransportError("of another request")
         yield b""
 
@@ -792,15 +782,15 @@ def test_S06_on_a_rested_connection_too_nothing_is_sent_again(client):
         with pytest.raises(TransportError, match="of another request"):
             client.put(server.url(), broken)
         server.join()
-        assert (asked, server.connections) == (1, 1)
+        assert (calls, server.connections) == (1, 1)
 
 
-# An interruption
+# Interrupts
 
 
 @pytest.fixture
 def interrupt() -> Iterator[Callable[[], None]]:
-    """A function that does in the main thread what Ctrl-C does."""
+    """Return a function that raises KeyboardInterrupt in the main thread."""
 
     def handler(*_: object) -> None:
         raise KeyboardInterrupt
@@ -812,7 +802,7 @@ def interrupt() -> Iterator[Callable[[], None]]:
 
 
 @pytest.mark.parametrize("source", ["file", "generator", "bytes"])
-def test_P14_an_interrupted_send_is_raised_and_its_connection_closed(
+def test_P14_interrupted_send_raises_and_closes_its_connection(
     source, tls, client, sparse, interrupt
 ):
     def rest_then_interrupt(peer: Peer) -> None:
@@ -824,7 +814,7 @@ def test_P14_an_interrupted_send_is_raised_and_its_connection_closed(
         peer.drop()
 
     payload = {"file": lambda: sparse(GIB), "generator": endless, "bytes": lambda: b"x" * 64 * MIB}
-    with ScriptedServer(rest_then_interrupt, answer_all, ssl_context=tls) as server:
+    with ScriptedServer(rest_then_interrupt, respond_to_all, ssl_context=tls) as server:
         client.get(server.url())
         sent = payload[source]()
         before = len(descriptors())
@@ -839,11 +829,11 @@ def test_P14_an_interrupted_send_is_raised_and_its_connection_closed(
 
 
 @pytest.mark.parametrize("moment", ["sending", "asking", "waiting", "reading"])
-def test_P14_an_interruption_at_any_moment_poisons_nothing(moment, tls, client, interrupt):
+def test_P14_interrupt_at_any_time_leaves_the_client_usable(moment, tls, client, interrupt):
     def script(peer: Peer) -> None:
         head = peer.read_head()
         if moment == "sending":
-            until_polling(threading.main_thread())  # for room
+            until_polling(threading.main_thread())  # for free buffer space
             interrupt()
         elif moment == "waiting":
             peer.read_body(head)
@@ -863,18 +853,18 @@ def test_P14_an_interruption_at_any_moment_poisons_nothing(moment, tls, client, 
 
     reading = threading.Event()
     payload = {"sending": endless(), "asking": stopped()}.get(moment, b"x")
-    with ScriptedServer(script, answer_all, ssl_context=tls) as server:
+    with ScriptedServer(script, respond_to_all, ssl_context=tls) as server:
         with pytest.raises(KeyboardInterrupt):
-            answer = client.post(server.url(), payload)
+            got = client.post(server.url(), payload)
             reading.set()
-            print(answer.body)
+            print(got.body)
         server.join(1)
         assert server.peers[0].closed_by_client
         assert client.get(server.url()).body == b"ok"
         assert server.connections == 2
 
 
-def test_P14_a_body_that_was_interrupted_is_not_taken_for_whole_afterwards(client, interrupt):
+def test_P14_interrupted_body_is_not_complete_afterwards(client, interrupt):
     reading = threading.Event()
 
     def script(peer: Peer) -> None:
@@ -886,21 +876,21 @@ def test_P14_a_body_that_was_interrupted_is_not_taken_for_whole_afterwards(clien
         peer.drop()
 
     with ScriptedServer(script) as server:
-        answer = client.get(server.url())
-        assert answer.body_file.read1() == b"half "
+        got = client.get(server.url())
+        assert got.body_file.read1() == b"half "
         with pytest.raises(KeyboardInterrupt):
             reading.set()
-            answer.body_file.read1()
+            got.body_file.read1()
         with pytest.raises(TransportError, match="interrupted"):
-            print(answer.body)
+            print(got.body)
 
 
-# How much had left
+# How much was sent
 
 
-def test_the_error_says_that_part_had_left_also_under_tls(tls, client):
+def test_error_reports_a_partly_sent_request_over_tls(tls, client):
     def lose(peer: Peer) -> None:
-        take_a_little(peer)
+        read_some(peer)
         peer.reset()
 
     with ScriptedServer(lose, ssl_context=tls) as server:
@@ -909,11 +899,11 @@ def test_the_error_says_that_part_had_left_also_under_tls(tls, client):
     assert caught.value.sent == "part"
 
 
-def test_a_payload_that_began_to_leave_on_a_rested_connection_is_posted_once(tls, client):
+def test_partly_sent_post_on_an_idle_connection_is_not_retried(tls, client):
     def rest_and_lose(peer: Peer) -> None:
         peer.read_request()
         peer.send(OK)
-        take_a_little(peer)
+        read_some(peer)
         peer.reset()
 
     with ScriptedServer(rest_and_lose, ssl_context=tls) as server:

@@ -1,4 +1,4 @@
-"""The Link header: what RFC 8288 shows, what servers send, and anything else without an error."""
+"""The Link header: examples of RFC 8288, values seen in practice, and arbitrary text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from support.growth import assert_linear
 BASE = parse_url("http://host/dir/page?n=1#here")
 
 
-def test_C14_the_links_of_a_page_are_found_by_relation():
+def test_C14_links_are_indexed_by_relation():
     value = '<http://host/p?n=2>; rel="next", </p?n=9>; rel="last"; title="the, last; one"'
     assert parse_links([value], BASE) == {
         "next": {"rel": "next", "url": "http://host/p?n=2"},
@@ -77,7 +77,7 @@ def test_C14_the_links_of_a_page_are_found_by_relation():
         ([" , ,</a>;rel=x, ,"], {"x": {"rel": "x", "url": "http://host/a"}}),
     ],
 )
-def test_C14_a_link_field_is_read_as_rfc_8288_has_it(values, links):
+def test_C14_link_field_is_parsed_per_rfc_8288(values, links):
     assert parse_links(values, BASE) == links
 
 
@@ -94,7 +94,7 @@ def test_C14_a_link_field_is_read_as_rfc_8288_has_it(values, links):
         '"a, </y>; rel=y"',
     ],
 )
-def test_C14_what_is_malformed_is_left_out_and_the_rest_is_read(malformed):
+def test_C14_malformed_link_is_skipped_and_the_rest_is_parsed(malformed):
     expected = {"x": {"rel": "x", "url": "http://host/a"}}
     assert parse_links([f"{malformed}, </a>; rel=x"], BASE) == expected
     assert parse_links([f"</a>; rel=x, {malformed}"], BASE) == expected
@@ -104,11 +104,11 @@ def test_C14_what_is_malformed_is_left_out_and_the_rest_is_read(malformed):
 @pytest.mark.parametrize(
     "cut", ["</a>; rel=x; t", '</a>; rel=x; t="', '</a>; rel=x; t="\\', "</a>; rel=x; t="]
 )
-def test_C14_a_field_that_was_cut_short_gives_what_is_there(cut):
+def test_C14_truncated_field_keeps_its_complete_links(cut):
     assert parse_links([cut], BASE)["x"]["url"] == "http://host/a"
 
 
-def test_C14_the_links_are_not_shared():
+def test_C14_relations_do_not_share_a_link():
     links = parse_links(['</a>; rel="x y"'], BASE)
     links["x"]["url"] = "changed"
     assert links["y"]["url"] == "http://host/a"
@@ -132,7 +132,7 @@ def test_C14_long_field_takes_linear_time(make_field):
     assert_linear(lambda field: parse_links([field], BASE), make_field, 8000)
 
 
-PIECES = st.sampled_from(
+FRAGMENTS = st.sampled_from(
     ["<", ">", "/x", ";", ",", "=", '"', "\\", "rel", "next", "*", "UTF-8''%", " ", "http:", "ü"]
 )
 
@@ -141,12 +141,12 @@ PIECES = st.sampled_from(
     st.lists(
         st.one_of(
             st.text(),
-            st.lists(PIECES).map("".join),
-            st.lists(PIECES).map("".join).map("</a>;rel=x".__add__),
+            st.lists(FRAGMENTS).map("".join),
+            st.lists(FRAGMENTS).map("".join).map("</a>;rel=x".__add__),
         )
     )
 )
-def test_C14_any_field_gives_links_and_never_an_error(values):
+def test_C14_any_field_parses_without_an_error(values):
     for relation, link in parse_links(values, BASE).items():
         assert relation
         assert link["url"]

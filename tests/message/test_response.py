@@ -1,4 +1,4 @@
-"""The response: what its head says, what its body is read as, and what becomes of it elsewhere."""
+"""HttpResponse: head, trailers, detach, decoding, text, JSON, errors, timings and copies."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ TEXT = "grün\n".encode()
 # R13, C14: the head
 
 
-def test_R13_the_head_says_what_came():
-    answer = response(
+def test_R13_head_attributes_match_the_response():
+    wire = response(
         b"body",
         "Content-Type: text/plain; charset=ascii",
         "Set-Cookie: a=1",
@@ -50,7 +50,7 @@ def test_R13_the_head_says_what_came():
         "X-Empty:",
         "X-Latin: \xfc",
     )
-    with answered(answer, path="/path?q=1#here") as got:
+    with answered(wire, path="/path?q=1#here") as got:
         assert got.status == got.status_int == 200
         assert type(got.status) is int
         assert (got.reason, got.status_line, got.version) == ("OK", "200 OK", (1, 1))
@@ -74,16 +74,16 @@ def test_R13_the_head_says_what_came():
         assert (got.request.method, str(got.request.url)) == ("GET", got.final_url)
 
 
-def test_C14_a_missing_header_is_a_key_error_or_none():
+def test_C14_missing_header_is_a_key_error_or_none():
     with answered(response(b"")) as got:
         with pytest.raises(KeyError, match="missing"):
             got["missing"]
         with pytest.raises(KeyError, match="status"):
-            got["status"]  # headers, and nothing else
+            got["status"]  # only headers
         assert got.headers.get("missing") is None
 
 
-def test_a_response_is_no_sequence():
+def test_response_is_not_a_sequence():
     with answered(response(b"")) as got:
         with pytest.raises(TypeError, match="not iterable"):
             iter(got)
@@ -99,9 +99,9 @@ def test_a_response_is_no_sequence():
         ("HTTP/1.1 200 sch\xf6n", "schön", (1, 1)),
     ],
 )
-def test_R13_reason_and_version_are_the_peers(line, reason, version):
-    answer = line.encode("latin-1") + b"\r\nContent-Length: 0\r\n\r\n"
-    with answered(answer) as got:
+def test_R13_reason_and_version_come_from_the_server(line, reason, version):
+    wire = line.encode("latin-1") + b"\r\nContent-Length: 0\r\n\r\n"
+    with answered(wire) as got:
         assert (got.reason, got.version) == (reason, version)
         assert got.status_line == f"200 {reason}".strip()
 
@@ -118,11 +118,11 @@ def test_R13_reason_and_version_are_the_peers(line, reason, version):
     ],
 )
 def test_location_is_absolute(location, meant):
-    answer = response(b"", f"Location: {location}", status="302 Found")
-    with answered(answer, path="/a/b?here", follow_redirect=False) as got:
+    wire = response(b"", f"Location: {location}", status="302 Found")
+    with answered(wire, path="/a/b?here", follow_redirect=False) as got:
         base = got.final_url.removesuffix("/a/b?here")
         assert got.location == (base + meant if meant.startswith("/") else meant)
-        assert got.status == 302  # and is not followed
+        assert got.status == 302  # not followed
 
 
 @pytest.mark.parametrize(
@@ -134,9 +134,9 @@ def test_location_is_absolute(location, meant):
         (["Location: /x", "Location: /y"], None),
     ],
 )
-def test_location_is_none_where_there_is_none_or_more_than_one(fields, leads):
-    answer = response(b"", *fields, status="302 Found")
-    with answered(answer, follow_redirect=False) as got:
+def test_location_is_none_if_missing_or_ambiguous(fields, leads):
+    wire = response(b"", *fields, status="302 Found")
+    with answered(wire, follow_redirect=False) as got:
         assert got.location == (leads and got.final_url.removesuffix("/") + leads)
 
 
@@ -151,12 +151,12 @@ def test_location_is_none_where_there_is_none_or_more_than_one(fields, leads):
         ("text/html; charset=", "utf-8"),
     ],
 )
-def test_the_charset_is_what_content_type_names_or_else_utf_8(content_type, charset):
+def test_charset_comes_from_content_type_or_is_utf_8(content_type, charset):
     with answered(response(b"", *([f"Content-Type: {content_type}"] * bool(content_type)))) as got:
         assert got.charset == charset
 
 
-def test_C14_links_are_found_by_relation():
+def test_C14_links_are_indexed_by_relation():
     with answered(
         response(b"", 'Link: </p?n=2>; rel="next"', "Link: <x>; rel=prev"), path="/d/"
     ) as got:
@@ -168,7 +168,7 @@ def test_C14_links_are_found_by_relation():
 
 
 @pytest.mark.parametrize("coding", [None, "gzip"])
-def test_S35_trailers_are_there_when_the_body_has_been_read(coding):
+def test_S35_trailers_are_available_after_the_body(coding):
     body = b"x" * 100_000
     sent = gzip.compress(body, 0) if coding else body
     fields = [f"Content-Encoding: {coding}"] if coding else []
@@ -180,16 +180,16 @@ def test_S35_trailers_are_there_when_the_body_has_been_read(coding):
         assert "sum" not in got.headers
 
 
-def test_C14_without_chunks_there_are_no_trailers():
+def test_C14_response_that_is_not_chunked_has_no_trailers():
     with answered(response(b"x")) as got:
         assert got.body == b"x"
         assert got.trailers.pairs() == []
 
 
-# The socket given away
+# Detaching the socket
 
 
-def test_C14_after_101_the_socket_is_the_callers():
+def test_C14_detach_returns_the_socket_after_101():
     def script(peer):
         peer.read_request()
         peer.send(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\n\r\nfirst ")
@@ -202,7 +202,7 @@ def test_C14_after_101_the_socket_is_the_callers():
         assert (got.status, got.payload_stream, got.body) == (101, None, b"")
         sock, rest = got.detach()
         with sock:
-            client.close()  # it is no connection of the Client's any more
+            client.close()  # the Client no longer counts the connection
             got.close()
             assert sock.gettimeout() is None
             sock.sendall(b"echo")
@@ -215,7 +215,7 @@ def test_C14_after_101_the_socket_is_the_callers():
         server.join()
 
 
-def test_C14_after_connect_the_socket_is_the_callers_over_tls_too(certs):
+def test_C14_detach_returns_the_socket_after_connect_over_tls(certs):
     def script(peer):
         assert peer.read_request().startswith(b"CONNECT other:443 HTTP/1.1\r\nHost: other:443\r\n")
         peer.send(b"HTTP/1.1 200 Established\r\nContent-Length: 100\r\n\r\n")
@@ -231,7 +231,7 @@ def test_C14_after_connect_the_socket_is_the_callers_over_tls_too(certs):
             assert rest + sock.recv(4) == b"ECHO"
 
 
-def test_C14_an_ordinary_answer_keeps_its_socket():
+def test_C14_detach_of_an_ordinary_response_raises():
     with answered(response(b"body")) as got:
         with pytest.raises(RequestError, match="this one is 200 OK to GET") as caught:
             got.detach()
@@ -240,7 +240,7 @@ def test_C14_an_ordinary_answer_keeps_its_socket():
 
 
 @pytest.mark.parametrize("end", ["close", "drop", "close the client"])
-def test_a_socket_that_nobody_takes_is_closed(end):
+def test_socket_that_is_not_detached_is_closed(end):
     def script(peer):
         peer.read_request()
         peer.send(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")
@@ -262,7 +262,7 @@ def test_a_socket_that_nobody_takes_is_closed(end):
         server.join()
 
 
-# R14, S35: codings
+# R14, S35: content encodings
 
 CODINGS = {
     "gzip": gzip.compress(TEXT),
@@ -277,16 +277,16 @@ CODINGS = {
 
 
 @pytest.mark.parametrize("coding", CODINGS)
-def test_R14_a_coded_body_is_decoded_unless_that_is_declined(coding):
+def test_R14_body_is_decoded_unless_decompress_is_false(coding):
     sent = CODINGS[coding]
-    answer = response(sent, f"Content-Encoding: {coding}", "Content-Type: text/plain")
-    with answered(answer) as got:
+    wire = response(sent, f"Content-Encoding: {coding}", "Content-Type: text/plain")
+    with answered(wire) as got:
         assert got.body == got.body_file.read() == TEXT
         assert got.text == "grün\n"
         assert got["content-encoding"] == coding
-    with answered(answer, decompress=False) as got:
+    with answered(wire, decompress=False) as got:
         assert got.body == got.body_file.read() == sent
-    with answered(answer, decompress=False) as got:
+    with answered(wire, decompress=False) as got:
         if coding != "identity":
             with pytest.raises(
                 DecodingError, match=f"is encoded as {coding}, which decompress=False keeps"
@@ -296,21 +296,21 @@ def test_R14_a_coded_body_is_decoded_unless_that_is_declined(coding):
                 assert not got.text
 
 
-def test_S35_a_raw_deflate_stream_is_decoded():
+def test_S35_raw_deflate_stream_is_decoded():
     squeezer = zlib.compressobj(wbits=-15)
     raw = squeezer.compress(TEXT) + squeezer.flush()
     with answered(response(raw, "Content-Encoding: deflate")) as got:
         assert got.body == TEXT
 
 
-def test_S35_every_member_is_decoded():
+def test_S35_every_gzip_member_is_decoded():
     with answered(
         response(gzip.compress(b"a") + gzip.compress(b"b"), "Content-Encoding: gzip")
     ) as got:
         assert got.body == b"ab"
 
 
-def test_R14_a_coding_that_nobody_knows_leaves_the_bytes_and_text_says_so():
+def test_R14_unknown_encoding_keeps_the_bytes_and_text_raises():
     with answered(response(TEXT, "Content-Encoding: zzz, gzip")) as got:
         assert got.body == TEXT
         for read in (lambda: got.text, got.json, got.body_string):
@@ -320,7 +320,7 @@ def test_R14_a_coding_that_nobody_knows_leaves_the_bytes_and_text_says_so():
                 read()
 
 
-def test_R14_a_corrupt_stream_is_a_response_error():
+def test_R14_corrupt_stream_is_a_response_error():
     spoiled = gzip.compress(TEXT)[:-8] + bytes(8)
     with answered(response(spoiled, "Content-Encoding: gzip")) as got:
         with pytest.raises(ResponseError):
@@ -330,7 +330,7 @@ def test_R14_a_corrupt_stream_is_a_response_error():
 # Text and JSON
 
 
-def test_text_is_by_the_charset_and_a_byte_that_is_none_of_its_raises():
+def test_body_is_text_in_its_charset_and_invalid_bytes_raise():
     with answered(
         response("é€".encode("cp1252"), "Content-Type: text/plain; charset=cp1252")
     ) as got:
@@ -346,7 +346,7 @@ def test_text_is_by_the_charset_and_a_byte_that_is_none_of_its_raises():
 @pytest.mark.parametrize(
     "charset", ["nonsense", "undefined", "rot13", "zlib", "idna", "unicode_escape", "x" * 5000]
 )
-def test_a_charset_that_python_cannot_read_by_is_a_decoding_error(charset):
+def test_charset_unknown_to_python_is_a_decoding_error(charset):
     with answered(response(b"\\x\xff..", f"Content-Type: text/plain; charset={charset}")) as got:
         with pytest.raises(DecodingError, match=r"the charset of the body is unknown|not text in"):
             assert got.text is None
@@ -357,19 +357,19 @@ def test_a_charset_that_python_cannot_read_by_is_a_decoding_error(charset):
     "charset",
     ["punycode", "PunyCode", "idna", "utf-7", "UTF7", "u7", "unicode-escape", "raw_unicode_escape"],
 )
-def test_what_a_peer_calls_a_charset_and_is_another_codec_of_pythons_is_not_read_by(charset):
-    # By punycode alone, 100 kB of this take a minute.
+def test_python_codec_that_is_no_web_charset_is_not_used(charset):
+    # Decoding 100 kB of this takes a minute with punycode.
     body = b"a-" + b"99999" * 20_000
     with answered(response(body, f"Content-Type: text/plain; charset={charset}")) as got:
         with pytest.raises(DecodingError, match=f"charset of the body is unknown: {charset}"):
             assert got.text is None
         assert got.body_string("utf-7" if "7" in charset else "ascii") == body.decode()
-    answer = response(body, f"Content-Type: text/plain; charset={charset}", status="400 Bad")
-    with answered(answer) as got:
+    wire = response(body, f"Content-Type: text/plain; charset={charset}", status="400 Bad")
+    with answered(wire) as got:
         assert error_from(got).message == body[: 64 * 1024].decode()
 
 
-def test_json_is_read_in_any_unicode():
+def test_json_is_read_in_any_unicode_encoding():
     value = {"a": [1, None, "ü€"]}
     import json
 
@@ -381,7 +381,7 @@ def test_json_is_read_in_any_unicode():
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"\xff", b"<html>", b"1 2", b"[" * 200_000, b"1" * 5000, b"\xef\xbb\xbf"]
 )
-def test_what_is_no_json_is_a_decoding_error(body):
+def test_invalid_json_is_a_decoding_error(body):
     with answered(response(body)) as got:
         if body.isdigit() and sys.version_info < (3, 10, 7):
             pytest.skip("this Python reads numbers of any length")
@@ -407,7 +407,7 @@ def test_what_is_no_json_is_a_decoding_error(body):
         ("999 Beyond", RequestFailed),
     ],
 )
-def test_raise_for_status_gives_each_status_its_class(status, kind):
+def test_raise_for_status_raises_the_class_of_the_status(status, kind):
     with answered(response(b"why", status=status), path="/x") as got:
         assert not got.ok
         with pytest.raises(ResourceError) as caught:
@@ -421,16 +421,16 @@ def test_raise_for_status_gives_each_status_its_class(status, kind):
 
 
 @pytest.mark.parametrize("status", ["200 OK", "204 No Content", "302 Found", "399 Odd"])
-def test_raise_for_status_gives_the_response_back_when_there_is_nothing_to_raise(status):
+def test_raise_for_status_returns_the_response_without_an_error(status):
     with answered(response(b"", status=status)) as got:
         assert got.raise_for_status() is got
         assert got.ok
 
 
-# Times
+# Timings
 
 
-def test_the_timings_are_in_order_and_none_where_nothing_happened(certs):
+def test_timings_are_in_order_and_none_for_skipped_steps(certs):
     def script(peer):
         peer.without_delay()
         while peer.next_request():
@@ -455,7 +455,7 @@ def test_the_timings_are_in_order_and_none_where_nothing_happened(certs):
         assert got.timings.done > got.timings.first_byte
 
 
-def test_an_answer_that_came_whole_is_done_when_its_last_byte_has_come():
+def test_buffered_response_is_done_at_its_last_byte():
     def script(peer):
         peer.read_request()
         peer.without_delay()
@@ -470,10 +470,10 @@ def test_an_answer_that_came_whole_is_done_when_its_last_byte_has_come():
     assert pickle.loads(pickle.dumps(got)).timings.done == pytest.approx(got.timings.done)
 
 
-# The end
+# Closing
 
 
-def test_a_response_is_left_as_often_as_you_like():
+def test_response_may_be_entered_and_closed_repeatedly():
     with answered(giving(response(b"x" * 100_000))) as got:
         with got as same:
             assert same is got
@@ -483,7 +483,7 @@ def test_a_response_is_left_as_often_as_you_like():
         assert not got.can_read()
 
 
-def test_R22_read_to_the_end_is_one_connection_and_closed_unread_is_another():
+def test_R22_connection_is_reused_only_after_a_full_read():
     with ScriptedServer.serving(response(b"x" * 200_000)) as server, Client(timeout=10) as client:
         for _ in range(3):
             assert len(client.get(server.url()).body) == 200_000
@@ -493,7 +493,7 @@ def test_R22_read_to_the_end_is_one_connection_and_closed_unread_is_another():
         assert server.connections == 2
 
 
-def test_R22_a_small_answer_has_given_its_connection_back_before_it_is_looked_at():
+def test_R22_small_unread_response_frees_its_connection():
     with ScriptedServer.serving(response(b"small")) as server, Client(timeout=10) as client:
         kept = [client.get(server.url()) for _ in range(5)]
         assert server.connections == 1
@@ -501,7 +501,7 @@ def test_R22_a_small_answer_has_given_its_connection_back_before_it_is_looked_at
         assert repr(client) == "<Client, 1 idle connections>"
 
 
-def test_the_repr_shows_no_secrets():
+def test_repr_shows_no_secrets():
     with (
         ScriptedServer.serving(response(b"body", "Set-Cookie: hunter2")) as server,
         Client() as client,
@@ -526,7 +526,7 @@ def test_the_repr_shows_no_secrets():
         lambda got: got.headers,
     ],
 )
-def test_W14_a_response_that_is_dropped_half_read_needs_no_garbage_collection(look):
+def test_W14_dropped_response_closes_without_garbage_collection(look):
     script = giving(response(b"x" * 100_000)[:50_000], then=lambda peer: peer.read_to_end())
     gc.disable()
     try:
@@ -540,7 +540,7 @@ def test_W14_a_response_that_is_dropped_half_read_needs_no_garbage_collection(lo
         gc.enable()
 
 
-# B09: taken along
+# B09: a response can be pickled and copied
 
 COPIES = {
     "pickle": lambda got: pickle.loads(pickle.dumps(got)),
@@ -552,7 +552,7 @@ EVERY_COPY = pytest.mark.parametrize("taken", COPIES.values(), ids=COPIES)
 
 @EVERY_COPY
 @pytest.mark.parametrize("framing", FRAMINGS)
-def test_B09_status_headers_and_body_come_along(framing, taken):
+def test_B09_copy_has_status_headers_and_body(framing, taken):
     whole = FRAMINGS[framing](TEXT * 1000)
     with answered(giving(whole[:60], whole[60:]), path="/x?y#z") as got:
         other = taken(got)
@@ -569,13 +569,13 @@ def test_B09_status_headers_and_body_come_along(framing, taken):
 
 
 @EVERY_COPY
-def test_B09_trailers_come_along(taken):
+def test_B09_copy_has_trailers(taken):
     with answered(chunked_response(b"body")[:-2] + b"Sum: 1\r\n\r\n") as got:
         assert taken(got).trailers.pairs() == [("Sum", "1")]
 
 
 @EVERY_COPY
-def test_B09_what_was_left_in_its_coding_stays_in_it(taken):
+def test_B09_copy_of_an_encoded_body_stays_encoded(taken):
     sent = gzip.compress(b'{"a": 1}')
     with answered(response(sent, "Content-Encoding: gzip"), decompress=False) as got:
         other = taken(got)
@@ -587,7 +587,7 @@ def test_B09_what_was_left_in_its_coding_stays_in_it(taken):
 
 
 @EVERY_COPY
-def test_B09_the_copy_reads_for_itself(taken):
+def test_B09_copy_has_its_own_read_position(taken):
     with answered(giving(response(TEXT * 1000))) as got:
         got.body_file.read(10)
         other = taken(got)
@@ -598,7 +598,7 @@ def test_B09_the_copy_reads_for_itself(taken):
 
 
 @EVERY_COPY
-def test_B09_a_body_that_cannot_be_had_is_an_error_in_the_copy_too_and_never_empty(taken):
+def test_B09_copy_of_an_unreadable_body_raises_the_same_error(taken):
     with answered(giving(response(TEXT * 1000))) as live:
         list(live.payload_stream)
     with answered(giving(BROKEN["length"])) as broken:
@@ -620,7 +620,7 @@ def test_B09_a_body_that_cannot_be_had_is_an_error_in_the_copy_too_and_never_emp
         assert caught.value.request.method == "GET"
 
 
-def test_B09_secrets_stay_behind():
+def test_B09_pickle_contains_no_secrets():
     with ScriptedServer.serving(response(b"body")) as server, Client() as client:
         url = server.url("/").replace("//", "//user:hunter2@")
         fields = dict.fromkeys(("Authorization", "cookie", "Proxy-Authorization"), "hunter2")
@@ -633,7 +633,7 @@ def test_B09_secrets_stay_behind():
         assert repr(request.payload) == "<BytesPayload 7 bytes, replayable>"
 
 
-# C10: the names
+# C10: public names
 
 IMPORTS = [
     "from restkit.message.response import HttpResponse",
@@ -646,7 +646,7 @@ IMPORTS = [
 
 
 @pytest.mark.parametrize("first", IMPORTS)
-def test_C10_names_are_what_they_are_after_any_order_of_imports(first, tmp_path):
+def test_C10_import_order_does_not_change_public_names(first, tmp_path):
     others = "\n".join(IMPORTS)
     code = f"""
 {first}
@@ -670,13 +670,13 @@ assert not {{name.split(".")[1] for name in modules}} & set(restkit.__all__)
     )
 
 
-def test_C10_what_is_offered_is_there_and_nothing_else_seems_to_be():
+def test_C10_every_public_name_exists_once():
     for name in restkit.__all__:
         assert hasattr(restkit, name)
     assert len(set(restkit.__all__)) == len(restkit.__all__)
 
 
-# C11: what other libraries call it
+# C11: option names of other libraries
 
 
 @pytest.mark.parametrize(
@@ -691,7 +691,7 @@ def test_C10_what_is_offered_is_there_and_nothing_else_seems_to_be():
         ("nonsense", "the options are .*cert, check_address, compress"),
     ],
 )
-def test_C11_an_option_of_another_library_is_a_type_error_with_the_word_for_it(name, hint):
+def test_C11_option_of_another_library_raises_with_a_hint(name, hint):
     with ScriptedServer.serving(response(b"")) as server:
         with pytest.raises(TypeError, match=f"{name}= is not an option here: .*{hint}"):
             restkit.get(server.url(), **{name: 1})

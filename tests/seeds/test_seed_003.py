@@ -1,6 +1,6 @@
-"""The snippets of "Stream you content", the document that asked for this house, run as they stand.
+"""Run the snippets of "Stream you content", the document that restkit started from, unchanged.
 
-Letter for letter, but for host and path: those are replaced as the snippet is run.
+Only host and path are replaced when a snippet runs.
 """
 
 from __future__ import annotations
@@ -55,12 +55,12 @@ with os.fdopen(fd, "wb") as f:
         f.write(data)
 """
 
-# A picture as far as it matters: bytes of every kind, and line ends where none are meant.
+# Stands for a picture: arbitrary bytes, with line breaks that have no meaning.
 LOGO = b"GIF89a" + random.Random(3).randbytes(300_000) + b"\n\r\n\0;"
 
 
 def run(snippet, url, file="", names=None):
-    """The names that the snippet leaves, as a program of its own or after another."""
+    """Run the snippet, in a new namespace or the given one, and return the namespace."""
     code = snippet.replace('"/some/url"', repr(url)).replace('"/some/file"', repr(file))
     code = code.replace('"http://e-engura.com/images/logo.gif"', repr(url))
     names = {"__name__": "__main__"} if names is None else names
@@ -71,7 +71,7 @@ def run(snippet, url, file="", names=None):
 @pytest.mark.parametrize(
     "content", ["one\ntwo", "", "gr\xfcn \u20ac\r\nand more\n" * 10_000], ids=len
 )
-def test_a_file_is_sent_with_its_size(content, tmp_path):
+def test_file_is_sent_with_its_size(content, tmp_path):
     path = tmp_path / "file"
     path.write_text(content, encoding="utf-8", newline="")
     with ScriptedServer.serving(response(b"")) as server:
@@ -83,7 +83,7 @@ def test_a_file_is_sent_with_its_size(content, tmp_path):
     assert body_of(server.request) == path.read_bytes()
 
 
-def test_R03_an_iterator_is_sent_in_chunks():
+def test_R03_iterator_is_sent_in_chunks():
     with ScriptedServer.serving(response(b"")) as server:
         run(AN_ITERATOR, server.url("/some/url"))
     assert field(server.request, "transfer-encoding") == "chunked"
@@ -91,7 +91,7 @@ def test_R03_an_iterator_is_sent_in_chunks():
     assert body_of(server.request) == b"6\r\nline 1\r\n6\r\nline 2\r\n0\r\n\r\n"
 
 
-def test_R04_an_iterator_with_a_length_is_sent_without_chunks():
+def test_R04_iterator_with_a_length_is_sent_without_chunks():
     with ScriptedServer.serving(response(b"")) as server:
         names = run(AN_ITERATOR, server.url("/some/url"))
         run(A_LENGTH, server.url("/some/url"), names=names)
@@ -103,14 +103,14 @@ def test_R04_an_iterator_with_a_length_is_sent_without_chunks():
     assert body_of(request) == b"line 1line 2"
 
 
-def test_each_request_returns_a_response_of_restkit_client():
+def test_request_returns_a_restkit_client_response():
     assert restkit.client.HttpResponse is HttpResponse
     with ScriptedServer.serving(response(b"")) as server:
         assert type(restkit.request(server.url())) is restkit.client.HttpResponse
 
 
 ANSWERS = pytest.mark.parametrize(
-    ("answer", "body"),
+    ("message", "body"),
     [
         (response(LOGO, "Content-Type: image/gif"), LOGO),
         (chunked_response(LOGO[:100_000], LOGO[100_000:]), LOGO),
@@ -122,16 +122,16 @@ ANSWERS = pytest.mark.parametrize(
 
 
 @ANSWERS
-def test_R09_the_answer_is_iterated_into_a_file(answer, body):
-    with ScriptedServer.serving(answer) as server:
+def test_R09_body_file_is_iterated_into_a_file(message, body):
+    with ScriptedServer.serving(message) as server:
         names = run(ITERATION, server.url("/images/logo.gif"))
     assert saved(names) == names["r"].body == body
     names["r"].close()
 
 
 @ANSWERS
-def test_R09_R12_or_just_read_at_any_moment(answer, body):
-    with ScriptedServer.serving(answer) as server:
+def test_R09_R12_body_file_is_read_at_any_time(message, body):
+    with ScriptedServer.serving(message) as server:
         names = {"os": os, "r": restkit.request(server.url("/images/logo.gif"))}
     for _ in range(2):
         names["fd"], names["fname"] = tempfile.mkstemp(suffix=".gif")
