@@ -877,7 +877,8 @@ def test_C03_wait_past_the_total_deadline_is_not_started(client):
         got = client.get(server.url(), retries=3, timeout=brief)
         assert (got.status, got.body) == (503, b"busy")
     with ScriptedServer(drop) as server, pytest.raises(TransportError) as caught:
-        client.get(server.url(), wait_tries=50, timeout=brief)
+        # Above the total even with the least jitter, and below the limit max_wait.
+        client.get(server.url(), wait_tries=2 * HANG_BOUND, timeout=brief)
     assert caught.value.history == ()
 
 
