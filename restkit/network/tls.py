@@ -21,9 +21,11 @@ import ssl
 import warnings
 from contextlib import suppress
 from threading import Lock
+from time import monotonic
 from typing import Any, NoReturn, cast
 
 from restkit.errors import RequestError
+from restkit.network.fork_lock import openssl_step
 from restkit.network.options import SYSTEM, TLSOptions, check_tls_options, redact_cert
 from restkit.network.tls_in_tls import TLSInTLS
 
@@ -60,7 +62,8 @@ class _ContextCache:
     def get(self, options: TLSOptions) -> ssl.SSLContext:
         with self._lock:
             if options not in self._made:
-                made = _make_context(options)
+                with openssl_step():
+                    made = _make_context(options)
                 # Programs with a certificate for each of their customers make many.
                 if len(self._made) >= _MAX_CONTEXTS:
                     del self._made[next(iter(self._made))]
@@ -220,7 +223,10 @@ class Handshake:
             return self._context.wrap_socket(sock, server_hostname=server_hostname)
         secure = self._wrap_without_handshake(sock, server_hostname)
         try:
-            secure.do_handshake()
+            if isinstance(secure, TLSInTLS):
+                secure.do_handshake()
+            else:
+                _do_handshake(secure)
         except BaseException as exc:
             if isinstance(exc, ssl.SSLCertVerificationError):
                 self._certificate_names = _read_certificate_names(secure)
@@ -258,6 +264,28 @@ class Handshake:
             return f"its certificate failed a check: {exc.verify_message}"
         trusted = f" ({_describe_trust(self._options)})" if code in _TRUST_CODES else ""
         return f"its certificate {_FAILED_CHECKS[code]}{trusted}"
+
+
+def _do_handshake(secure: ssl.SSLSocket) -> None:
+    """Do the handshake within the socket's timeout, in steps that do not wait."""
+    # Not at the top: see dial.py.
+    from urllib3.util.wait import wait_for_read, wait_for_write
+
+    timeout = secure.gettimeout()
+    deadline = None if timeout is None else monotonic() + timeout
+    secure.setblocking(False)
+    while True:
+        try:
+            with openssl_step():
+                secure.do_handshake()
+            break
+        except ssl.SSLWantReadError:
+            wait = wait_for_read
+        except ssl.SSLWantWriteError:
+            wait = wait_for_write
+        if not wait(secure, None if deadline is None else max(0.0, deadline - monotonic())):
+            raise TimeoutError("the TLS handshake timed out")
+    secure.settimeout(timeout)
 
 
 # By the numbers of X509_STORE_CTX_get_error(3).

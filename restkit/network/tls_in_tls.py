@@ -20,6 +20,7 @@ from time import monotonic
 from typing import Any, TypeVar
 
 from restkit.io.buffers import Buffer
+from restkit.network.fork_lock import openssl_step
 
 _Result = TypeVar("_Result", int, bytes)
 
@@ -70,7 +71,8 @@ class TLSInTLS:
 
     def _try_handshake(self) -> bool:
         try:
-            self.inner.do_handshake()
+            with openssl_step():
+                self.inner.do_handshake()
         except ssl.SSLWantReadError:
             return False
         return True
