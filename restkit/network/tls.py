@@ -223,7 +223,7 @@ class Handshake:
             return self._context.wrap_socket(sock, server_hostname=server_hostname)
         secure = self._wrap_without_handshake(sock, server_hostname)
         try:
-            if isinstance(secure, TLSInTLS):
+            if isinstance(sock, ssl.SSLSocket):  # then TLSInTLS
                 secure.do_handshake()
             else:
                 _do_handshake(secure)
