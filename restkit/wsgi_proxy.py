@@ -7,6 +7,7 @@ Hop-by-hop fields are not forwarded (RFC 9110 7.6.1), and each message names its
 from __future__ import annotations
 
 import io
+import logging
 import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
@@ -31,6 +32,7 @@ from restkit.payload.base import Payload
 from restkit.redaction import redact_url
 from restkit.server.environ import (
     has_body,
+    has_dot_segment,
     quote_non_ascii,
     read_content_length,
     read_encoded_path,
@@ -48,6 +50,8 @@ __all__ = ["ALLOWED_METHODS", "HostProxy"]
 
 ALLOWED_METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE")
 
+_logger = logging.getLogger("restkit.server")
+
 _CHUNK_SIZE = 256 * 1024
 _POOL_SIZE = 64
 _PSEUDONYM = "restkit"  # in Via
@@ -58,10 +62,8 @@ _HOP_BY_HOP = HOP_BY_HOP_HEADERS | {"proxy-authenticate", "proxy-authorization"}
 _SET_BY_PROXY = frozenset("content-length expect forwarded host via".split())
 _FORWARDED = "X-Forwarded-"
 _SET_BY_CLIENT = ("User-Agent", "Accept-Encoding")
-_PATH_SAFE = "/!$&'()*+,;=:@~"
 _ABSOLUTE = re.compile("[a-z][a-z0-9+.-]*:", re.IGNORECASE)
-# Some servers read \ as /, and a segment only up to its first ; or NUL.
-_DOT_SEGMENT = re.compile(r"(?:^|[/\\])\.{1,2}(?:[;\0][^/\\]*)?(?:[/\\]|$)")
+_PATH_SAFE = "/!$&'()*+,;=:@~"
 
 
 class HostProxy:
@@ -72,7 +74,8 @@ class HostProxy:
     path that is not below one of ``allowed_targets`` (paths below the target, or URLs; None allows
     all). With ``rewrite_location``, a Location or Content-Location that leads to the target is
     changed to lead to the proxy. A target that cannot be reached is a 502, and one that does not
-    respond in time a 504. A response that is cut off is cut off for the client too, and never looks
+    respond in time a 504. The logger ``restkit.server`` gets the reason, which names the target;
+    the client does not. A response that is cut off is cut off for the client too, and never looks
     complete.
 
     ``client`` sends the requests, with its own options; its owner closes it. It must not keep
@@ -167,7 +170,10 @@ class HostProxy:
                 [(name, self._rewrite(name, value, url, own_url)) for name, value in fields],
             )
         except Error as exc:
-            raise _as_http_error(exc) from exc
+            error = _as_http_error(exc)
+            if error.status >= 500:
+                _logger.warning("%s through %r: %s", method, self, exc)
+            raise error from exc
 
     def _url_for(self, environ: WSGIEnvironment) -> URL:
         url = join_uri(self._target, read_target(environ))
@@ -187,7 +193,9 @@ class HostProxy:
             return value
         rest = path_below(self._target, location)
         if rest is None:
-            return value if _ABSOLUTE.match(value) else str(location)
+            # A relative one outside of the base stays: clients must not learn the target's address.
+            is_kept = location.origin == self._target.origin or _ABSOLUTE.match(value)
+            return value if is_kept else str(location)
         fragment = "" if location.fragment is None else f"#{location.fragment}"
         return f"{own_url}{rest}{fragment}"
 
@@ -256,7 +264,9 @@ def _as_http_error(error: Error) -> HTTPError:
         raise error
     if isinstance(error, (InvalidUrl, InvalidHeader)):
         return InvalidUsage("the request cannot be forwarded: its URL or a header is not valid")
-    return HTTPError(504 if isinstance(error, RequestTimeout) else 502, error.message)
+    if isinstance(error, RequestTimeout):
+        return HTTPError(504, "the target did not respond in time")
+    return HTTPError(502, "the target cannot be reached, or gave no valid response")
 
 
 def _send_error(error: HTTPError, method: str, start_response: StartResponse) -> list[bytes]:
@@ -309,7 +319,7 @@ def read_target(environ: WSGIEnvironment) -> str:
     path = environ.get("PATH_INFO", "")
     if path and not path.startswith("/"):
         raise InvalidUsage("the target of the request is not a path")
-    if _DOT_SEGMENT.search(path):
+    if has_dot_segment(path):
         raise InvalidUsage("the path has a dot segment, which could lead out of the target")
     encoded = read_encoded_path(environ) if path else ""
     query = environ.get("QUERY_STRING")

@@ -523,7 +523,7 @@ def test_R23_http_1_0_client_gets_bytes_and_a_close():
         ("y", "http://proxy.test/a/y"),
         ("../y", "http://proxy.test/y"),
         ("?q", "http://proxy.test/a/b?q"),
-        ("/elsewhere", "{target}/elsewhere"),
+        ("/elsewhere", "/elsewhere"),
         ("{target}/based", "{target}/based"),
         ("http://other.test/base/x", "http://other.test/base/x"),
         ("//other.test/x", "http://other.test/x"),
@@ -572,13 +572,15 @@ def test_R23_rewriting_of_locations_can_be_disabled():
 # Errors of the target
 
 
-def test_R23_unreachable_target_is_a_502_with_the_reason():
+def test_R23_unreachable_target_is_a_502_and_only_the_log_names_it(caplog):
     with refusing() as port, serve_proxy(f"http://127.0.0.1:{port}/") as server:
         answer = raw_response(server)
     assert answer.startswith(b"HTTP/1.1 502 Bad Gateway\r\n")
     assert field(answer, "Content-Type") == "text/plain; charset=utf-8"
-    text = f"502 Bad Gateway: cannot connect to 127.0.0.1:{port}: Connection refused\n"
-    assert body_of(answer) == text.encode()
+    assert body_of(answer) == (
+        b"502 Bad Gateway: the target cannot be reached, or gave no valid response\n"
+    )
+    assert f"cannot connect to 127.0.0.1:{port}: Connection refused" in caplog.text
 
 
 def test_R23_slow_target_is_a_504():
@@ -586,7 +588,7 @@ def test_R23_slow_target_is_a_504():
     with waiting, serve_chain(lambda peer: peer.read_to_end(), client=waiting) as (server, _):
         answer = raw_response(server)
     assert answer.startswith(b"HTTP/1.1 504 Gateway Timeout\r\n")
-    assert b"not a byte for 0.4 s" in body_of(answer)
+    assert body_of(answer) == b"504 Gateway Timeout: the target did not respond in time\n"
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ _MAX_ARGUMENTS = 10_000
 _PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
 _UNRESERVED = "/:@!$&'()*+,;=~"
 _UNPREFIXED = {"CONTENT_TYPE": "Content-Type", "CONTENT_LENGTH": "Content-Length"}
+_DOT_SEGMENT = re.compile(r"(?:^|[/\\])\.{1,2}(?:[;\0][^/\\]*)?(?:[/\\]|$)")
 _ORIGIN = re.compile("^[A-Za-z][A-Za-z0-9+.-]*://[^/]*")
 
 
@@ -104,6 +105,17 @@ def parse_query(query: str) -> Parameters[str]:
 def quote_non_ascii(text: str) -> str:
     """Percent-encode octets above ASCII in WSGI text: some clients send them in a target."""
     return text if text.isascii() else quote(text.encode("latin-1"), safe=_PRINTABLE)
+
+
+def has_dot_segment(path: str) -> bool:
+    r"""Return whether a decoded path has a segment that may lead out of a folder.
+
+    Some servers read a backslash as a slash, and a segment only up to its first ``;`` or NUL.
+
+    >>> [has_dot_segment(path) for path in ('a/..', '..\\a', 'a/..;v=1/b', 'a..b/...')]
+    [True, True, True, False]
+    """
+    return _DOT_SEGMENT.search(path) is not None
 
 
 def parse_cookies(header: str) -> dict[str, str]:

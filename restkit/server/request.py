@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import cached_property
+from math import isinf
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -36,6 +38,8 @@ from restkit.server.request_stream import (
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
+
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Request:
@@ -155,7 +159,7 @@ class Request:
         """The decoded body as JSON, None if it is empty; raises InvalidUsage if it is not JSON."""
         data = self._decoded_body().read_all()
         try:
-            return json.loads(data) if data else None
+            return _parse_json(data) if data else None
         except (ValueError, RecursionError) as exc:
             raise InvalidUsage(f"Failed when parsing body as json: {exc}") from exc
 
@@ -254,3 +258,29 @@ def _open_decoded(stream: RequestStream, max_size: int | None) -> BodyStream:
     codings = parse_supported_codings(stream.content_encodings)
     source = DecodedSource(stream, codings) if codings else stream
     return BodyStream(Body(Spool(), source, max_size=max_size))
+
+
+def _parse_json(data: bytes) -> Any:
+    """Return the value of a JSON text (RFC 8259).
+
+    ``json.loads`` takes more: NaN, Infinity, numbers beyond a float, and lone surrogates, none of
+    which can be sent as JSON again. Raises ValueError or RecursionError.
+
+    >>> _parse_json(b'[1.5, null]')
+    [1.5, None]
+    """
+    value = json.loads(data, parse_constant=_refuse_constant, parse_float=_parse_finite)
+    if b"\\" in data and _LONE_SURROGATE.search(json.dumps(value, ensure_ascii=False)):
+        raise ValueError("a string has half of a surrogate pair")
+    return value
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a JSON value")
+
+
+def _parse_finite(text: str) -> float:
+    number = float(text)
+    if isinf(number):
+        raise ValueError(f"the number is too large: {text:.40}")
+    return number

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import unquote
 from uuid import UUID
 
-from restkit.server.environ import ENCODED_SLASH
+from restkit.server.environ import ENCODED_SLASH, has_dot_segment
 from restkit.server.exceptions import InvalidUsage, MethodNotAllowed, NotFound
 from restkit.server.responses import Response
 
@@ -142,13 +142,20 @@ def _to_finite_float(text: str) -> float:
     return number
 
 
+def _check_path(text: str) -> str:
+    """Refuse a path that leads out of a folder when it is joined to it."""
+    if has_dot_segment(text.replace(ENCODED_SLASH, "/")) or "\0" in text:
+        raise ValueError("not a path inside a folder")
+    return text
+
+
 _TYPES = {
     "string": _Parameter("[^/]+", str),
     "int": _Parameter("-?[0-9]+", int),
     "number": _Parameter(r"-?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)", _to_finite_float),
     "alpha": _Parameter("[A-Za-z]+", str),
     # No slash at the beginning, sent as / or %2F: os.path.join() would leave the folder.
-    "path": _Parameter(f"[^/{ENCODED_SLASH}].*", str),
+    "path": _Parameter(f"[^/{ENCODED_SLASH}].*", _check_path),
     "uuid": _Parameter("[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", UUID),
 }
 _PARAMETER = re.compile(r"<([^<>:]*)(?::((?:[^<>]|\(\?(?:P<\w+>|<[=!]))*))?>")
@@ -180,7 +187,7 @@ class PathPattern(NamedTuple):
                 name: cast(match[name].replace(ENCODED_SLASH, "/"))
                 for name, cast in self.casts.items()
             }
-        except ValueError:  # too many digits for int(), or a number too large for a float
+        except ValueError:  # too many digits for int(), a number too large for a float, or a/../b
             return None
 
 

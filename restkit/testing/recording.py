@@ -68,11 +68,12 @@ class ConnectionRecord:
         self._server = server
         self._requests: list[_RequestRecord] = []
         self._incomplete_head = b""
+        self._refused = False
 
     def feed(self, data: bytes) -> None:
         """Add received bytes."""
         self.wire += data
-        while data:
+        while data and not self._refused:
             request = self._requests[-1] if self._requests else None
             if request is None or request.complete:
                 data = self._begin_request(self._incomplete_head + data)
@@ -95,7 +96,9 @@ class ConnectionRecord:
             head, end = parsed
             request = _RequestRecord(self.number, data[:end], head)
         except ParserError:
-            return b""  # an invalid head is in ``wire``, and the server responds with the error
+            # It is in ``wire``. The server responds with the error and reads nothing more.
+            self._refused = True
+            return b""
         self._requests.append(request)
         self._server.add_request(request)
         return data[end:]

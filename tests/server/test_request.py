@@ -149,7 +149,28 @@ def test_large_body_can_seek(tmp_path):
     request.close()
 
 
-@pytest.mark.parametrize("body", [b"{", b"\xff", b"[" * 100_000, b"1" * 5000 + b"e"])
+NOT_JSON = [
+    b"{",
+    b"[1,]",
+    b"\xff",
+    b"[" * 100_000,
+    b"1" * 5000 + b"e",
+    b"NaN",
+    b"[-Infinity]",
+    b"1e999",
+    b'{"a": -1e999}',
+    rb'"\ud800"',
+    rb'{"\udfff": 1}',
+    r'"\ud800"'.encode("utf-16"),
+]
+
+
+def test_json_with_surrogate_pairs_and_large_numbers_is_read():
+    request = read_request(rb'["\ud83d\ude00", 1e308, 123456789012345678901234567890]')
+    assert request.json == ["\U0001f600", 1e308, 123456789012345678901234567890]
+
+
+@pytest.mark.parametrize("body", NOT_JSON)
 def test_invalid_json_is_400(body):
     response = call_with(lambda request: request.json, body=body)
     assert response.status == "400 Bad Request"

@@ -183,6 +183,16 @@ def test_record_counts_connections_and_shows_incomplete_requests(server):
     assert sorted(server.wire) == sorted([UP[:-3], b"GARBAGE\r\n\r\n"])
 
 
+def test_bytes_behind_a_refused_head_are_no_request(server):
+    ghost = b"GET /ghost HTTP/1.1\r\nHost: x\r\n\r\n"
+    with connected(server) as sock:
+        sock.sendall(b"BAD\r\n\r\n")
+        until(lambda: server.wire == [b"BAD\r\n\r\n"])
+        sock.sendall(ghost)
+        until(lambda: server.wire == [b"BAD\r\n\r\n" + ghost])
+        assert server.received == []
+
+
 def test_request_that_arrives_byte_by_byte_is_recorded_as_one(server):
     with connected(server) as sock:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
