@@ -21,7 +21,7 @@ from restkit.server.routing import (
     handler_name,
     parse_pattern,
 )
-from restkit.server.serving import THREADS, TIMEOUT, run
+from restkit.server.serving import GRACE, THREADS, TIMEOUT, run
 
 if TYPE_CHECKING:
     from _typeshed import OptExcInfo
@@ -185,10 +185,12 @@ class App(Routing):
         threads: int = THREADS,
         timeout: float = TIMEOUT,
         max_connections: int | None = None,
+        grace: float = GRACE,
     ) -> None:
         """Serve until SIGINT or SIGTERM, on the embedded engine; see ``restkit.server.serve``.
 
-        Raises OSError if it cannot listen.
+        Then requests in progress have ``grace`` seconds; a second signal ends the process at once.
+        A handler that hangs keeps it for five seconds more. Raises OSError if it cannot listen.
         """
         run(
             self,
@@ -198,6 +200,7 @@ class App(Routing):
             threads=threads,
             timeout=timeout,
             max_connections=max_connections,
+            grace=grace,
         )
 
     def __repr__(self) -> str:

@@ -24,6 +24,8 @@ _logger = logging.getLogger("restkit.server")
 
 THREADS = 64
 TIMEOUT = 30.0
+GRACE = 30.0
+_PATIENCE = 5.0
 
 
 class Server:
@@ -42,11 +44,15 @@ class Server:
         threads: int,
         timeout: float,
         max_connections: int | None,
+        grace: float,
+        daemon: bool,
     ) -> None:
         self.host: str
         self.port: int
         self.host, self.port = address_of(listener)
         setup = Setup(app, "http", host, self.port, timeout)
+        self._grace = grace
+        self._daemon = daemon
         self._closed = False
         self._wakes: SimpleQueue[None] = SimpleQueue()
         self._loop = AcceptLoop(
@@ -55,6 +61,7 @@ class Server:
             threads=threads,
             max_connections=max_connections,
             when_stopped=self.wake,
+            daemon=daemon,
         )
         self._loop.start()
 
@@ -77,12 +84,18 @@ class Server:
     def close(self) -> None:
         """Stop, and wait for every thread. Idempotent.
 
-        Requests in progress have half a second; then their connections are cut off, and the
+        Requests in progress have ``grace`` seconds; then their connections are cut off, and the
         application gets ClientDisconnected when it reads or writes. ``close()`` waits for an
-        application that does neither.
+        application that does neither; ``run()`` waits five seconds more, and logs the request.
         """
         self._closed = True
-        self._loop.stop()
+        if not self._daemon:
+            self._loop.stop(self._grace)
+            return
+        try:
+            self._loop.stop(self._grace, self._grace + _PATIENCE)
+        except RuntimeError as exc:
+            _logger.error("stopped anyway: %s", exc)
 
     def __enter__(self) -> Server:
         return self
@@ -108,6 +121,7 @@ def serve(
     threads: int = THREADS,
     timeout: float = TIMEOUT,
     max_connections: int | None = None,
+    grace: float = 0.5,
 ) -> Server:
     """Serve a WSGI application in threads of its own; it accepts connections on return.
 
@@ -115,8 +129,9 @@ def serve(
     ``threads`` bounds the requests that are handled at the same time. A client that is silent for
     ``timeout`` seconds is disconnected. ``max_connections`` bounds the open connections; by default
     it is half of the descriptors that the process may have, and at most 10,000. One more connection
-    takes the place of the one that has been idle longest. Raises OSError if it cannot listen. Close
-    the server, or use it as a context manager.
+    takes the place of the one that has been idle longest. When the server is closed, requests in
+    progress have ``grace`` seconds. Raises OSError if it cannot listen. Close the server, or use it
+    as a context manager.
 
     >>> from restkit import get
     >>> def app(environ, start_response):
@@ -126,20 +141,16 @@ def serve(
     ...     get(server.url).text
     'Hello!'
     """
-    if not callable(app):
-        raise TypeError(f"app must be a WSGI application, a callable; got {app!r}")
-    for name, value in (("threads", threads), ("max_connections", max_connections)):
-        if value is not None and value < 1:
-            raise ValueError(f"{name} must be at least 1; got {value!r}")
-    if timeout <= 0:
-        raise ValueError(f"timeout must be a number of seconds above 0; got {timeout!r}")
-    return Server(
+    return _start(
         app,
-        open_listener(host, port, uds),
-        "localhost" if uds else host,
+        host,
+        port,
+        uds,
         threads=threads,
         timeout=timeout,
         max_connections=max_connections,
+        grace=grace,
+        daemon=False,
     )
 
 
@@ -152,20 +163,60 @@ def run(
     threads: int = THREADS,
     timeout: float = TIMEOUT,
     max_connections: int | None = None,
+    grace: float = GRACE,
 ) -> None:
-    """Serve a WSGI application until SIGINT (Ctrl-C) or SIGTERM arrives; see ``serve``."""
-    server = serve(
+    """Serve a WSGI application until SIGINT (Ctrl-C) or SIGTERM arrives; see ``serve``.
+
+    Then requests in progress have ``grace`` seconds to finish. A second signal ends the process at
+    once. A handler that hangs does not keep it: ``run`` returns five seconds after the grace.
+    """
+    server = _start(
         app,
         host,
         port,
-        uds=uds,
+        uds,
         threads=threads,
         timeout=timeout,
         max_connections=max_connections,
+        grace=grace,
+        daemon=True,
     )
     with server, _on_signals(server.wake):
         _logger.info("serving at %s", server.url)
         server.wait()
+
+
+def _start(
+    app: WSGIApplication,
+    host: str,
+    port: int,
+    uds: str | None,
+    *,
+    threads: int,
+    timeout: float,
+    max_connections: int | None,
+    grace: float,
+    daemon: bool,
+) -> Server:
+    if not callable(app):
+        raise TypeError(f"app must be a WSGI application, a callable; got {app!r}")
+    for name, value in (("threads", threads), ("max_connections", max_connections)):
+        if value is not None and value < 1:
+            raise ValueError(f"{name} must be at least 1; got {value!r}")
+    if timeout <= 0:
+        raise ValueError(f"timeout must be a number of seconds above 0; got {timeout!r}")
+    if grace < 0:
+        raise ValueError(f"grace must be a number of seconds, 0 or more; got {grace!r}")
+    return Server(
+        app,
+        open_listener(host, port, uds),
+        "localhost" if uds else host,
+        threads=threads,
+        timeout=timeout,
+        max_connections=max_connections,
+        grace=grace,
+        daemon=daemon,
+    )
 
 
 @contextmanager

@@ -28,7 +28,6 @@ MakeConnection: TypeAlias = Callable[[socket.socket, tuple[str, int]], ClientCon
 
 _logger = logging.getLogger("restkit.server")
 
-GRACE = 0.5
 MAX_CONNECTIONS = 10_000
 _TICK = 0.05  # seconds between two checks of the deadlines
 _PAUSE = 1.0  # seconds before accepting again after it failed
@@ -42,7 +41,7 @@ class AcceptLoop:
     brings are served. ``threads`` bounds the worker threads. ``max_connections`` bounds the open
     connections: one more takes the place of the one that has been idle longest; while none is
     idle, clients wait in the queue of the listener. The loop's thread calls ``when_stopped`` at
-    its end. ``daemon`` is passed to every thread.
+    its end. ``daemon``: the threads do not keep the process from ending.
     """
 
     def __init__(
@@ -53,7 +52,7 @@ class AcceptLoop:
         threads: int,
         max_connections: int | None = None,
         when_stopped: Callable[[], object] = lambda: None,
-        daemon: bool | None = None,
+        daemon: bool = False,
     ) -> None:
         self._listener = listener
         self._make_connection = make_connection
@@ -63,7 +62,7 @@ class AcceptLoop:
         if listener is not None:
             name = f"{name} {address_of(listener)[1]}"
         self._thread = threading.Thread(target=self._run, name=name, daemon=daemon)
-        self._workers = WorkerPool(f"{name}, worker", threads, self._wake_if_asleep)
+        self._workers = WorkerPool(f"{name}, worker", threads, self._wake_if_asleep, daemon=daemon)
         self._selector = DefaultSelector()
         self._wake_receiver, self._wake_sender = socket.socketpair()
         self._asleep = False
@@ -95,7 +94,7 @@ class AcceptLoop:
                 return
         connection.close()
 
-    def stop(self, grace: float = GRACE, patience: float | None = None) -> None:
+    def stop(self, grace: float = 0.0, patience: float | None = None) -> None:
         """Stop accepting, close every connection, and wait until all threads have ended.
 
         Idle connections close at once. Requests in progress have ``grace`` seconds; then their

@@ -21,8 +21,11 @@ class WorkerPool:
     that were submitted and not yet taken back. Once ``stopping`` is set, no step begins.
     """
 
-    def __init__(self, name: str, threads: int, wake: Callable[[], object]) -> None:
+    def __init__(
+        self, name: str, threads: int, wake: Callable[[], object], *, daemon: bool = False
+    ) -> None:
         self._name = name
+        self._daemon = daemon
         self._max_threads = threads
         self._wake = wake
         self._threads: dict[threading.Thread, ClientConnection | None] = {}
@@ -76,7 +79,7 @@ class WorkerPool:
         return self._threads.get(threading.current_thread())
 
     def _start_thread(self) -> None:
-        thread = threading.Thread(target=self._work, name=self._name)
+        thread = threading.Thread(target=self._work, name=self._name, daemon=self._daemon)
         self._threads[thread] = None
         try:
             thread.start()

@@ -6,7 +6,6 @@ import errno
 import logging
 import os
 import select
-import signal
 import socket
 import subprocess
 import sys
@@ -339,31 +338,6 @@ def test_request_that_waits_for_a_thread_at_close_is_not_begun():
 def test_server_leaves_nothing_in_logging():
     with serve(App()):
         assert not getattr(logging, "statistics", {})
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_run_ends_at_a_signal(number):
-    program = """
-        import logging, sys
-        from restkit.server.serving import run
-        logging.basicConfig(level=logging.INFO, format="%(message)s")
-        run(lambda environ, start_response: [start_response("200 OK", []) or b""][1:], port=0)
-        print("ended")
-    """
-    lines = "\n".join(line.strip() for line in program.splitlines())
-    with subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", lines],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        line = process.stderr.readline()
-        assert line.startswith("serving at http://127.0.0.1:")
-        with Caller(int(line.rsplit(":", 1)[1])) as caller:
-            assert caller.is_open()
-            process.send_signal(number)
-            out, err = process.communicate(timeout=HANG_BOUND)
-    assert (out, err, process.returncode) == ("ended\n", "", 0)
 
 
 def test_server_runs_after_the_main_thread_has_ended():
