@@ -39,6 +39,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from restkit.server.engine.gunicorn_exchange import GunicornExchange
+from restkit.server.environ import has_body
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -51,6 +52,9 @@ keepalive = 5
 
 TIMEOUT = 30.0
 """A client that is silent for this number of seconds is disconnected."""
+
+WEBSOCKETS = False
+"""Whether handshakes of WebSockets are left to gunicorn, and to an application on its socket."""
 
 _OLDEST = 27
 
@@ -115,12 +119,11 @@ class OnGunicorn:
         pending: _PendingRequest | None = _thread.__dict__.pop("pending", None)
         if pending is None:
             raise RuntimeError(f"the configuration of gunicorn lacks pre_request = {__name__}'s")
-        # The application uses gunicorn's socket for a WebSocket.
-        if not pending.supported or environ.get("HTTP_UPGRADE", "").lower() == "websocket":
-            return self._app(environ, start_response)
         rejection = _check_request(environ)
         if rejection is not None:
             pending.request.force_close()
+        if not pending.supported or (WEBSOCKETS and _is_websocket_handshake(environ)):
+            return (rejection or self._app)(environ, start_response)
         return GunicornExchange(
             rejection or self._app,
             environ,
@@ -129,6 +132,19 @@ class OnGunicorn:
             expects_continue=pending.expects_continue,
             timeout=TIMEOUT,
         )
+
+
+def _is_websocket_handshake(environ: WSGIEnvironment) -> bool:
+    """Return whether a request is the handshake of a WebSocket, without a body (RFC 6455 4.1)."""
+    options = environ.get("HTTP_CONNECTION", "").lower().split(",")
+    return (
+        environ["REQUEST_METHOD"] == "GET"
+        and environ["SERVER_PROTOCOL"] == "HTTP/1.1"
+        and environ.get("HTTP_UPGRADE", "").lower() == "websocket"
+        and "upgrade" in [option.strip() for option in options]
+        and "HTTP_SEC_WEBSOCKET_KEY" in environ
+        and not has_body(environ)
+    )
 
 
 def _check_request(environ: WSGIEnvironment) -> WSGIApplication | None:

@@ -16,6 +16,7 @@ from gunicorn.config import Config
 from gunicorn.http.parser import RequestParser
 from gunicorn.http.wsgi import Response
 
+from restkit.server import on_gunicorn
 from support.gunicorn import Gunicorn
 from support.messages import chunks
 from support.peer import HANG_BOUND
@@ -343,15 +344,45 @@ def test_client_that_reads_slowly_is_not_cut_off(plain):
 # Left to gunicorn
 
 
+UPGRADE = "Upgrade: websocket"
+HANDSHAKE = (UPGRADE, "Connection: keep-alive, Upgrade", "Sec-WebSocket-Key: AAAA")
+
+
 def test_websocket_uses_the_socket_of_gunicorn(plain):
     with plain.connect() as sock:
-        sock.sendall(head("GET", "/socket", "Connection: Upgrade", "Upgrade: websocket"))
+        sock.sendall(head("GET", "/socket", *HANDSHAKE))
         assert sock.recv(1000) == b"HTTP/1.1 101 Switching Protocols\r\n\r\n"
         for _ in range(2):
             sock.sendall(b"hello")
             assert sock.recv(100) == b"HELLO"
         sock.shutdown(socket.SHUT_WR)
         assert read_to_end(sock) == b""
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        head("POST", "/count", UPGRADE, "Content-Length: 10") + b"hello",
+        head("POST", "/count", *HANDSHAKE, "Content-Length: 10") + b"hello",
+        head("GET", "/count", *HANDSHAKE, "Content-Length: 10") + b"hello",
+        head("GET", "/count", *HANDSHAKE, "Transfer-Encoding: chunked") + b"5\r\nhello\r\n",
+    ],
+)
+def test_header_of_a_websocket_does_not_disable_the_check_of_a_cut_body(plain, request_):
+    with plain.connect() as sock:
+        sock.sendall(request_)
+        sock.shutdown(socket.SHUT_WR)
+        assert b"200 OK" not in read_to_end(sock)
+
+
+def test_websocket_header_does_not_disable_the_checks_of_a_head(plain):
+    odd = head("POST", "/", UPGRADE, "Transfer-Encoding: gzip, chunked") + b"0\r\n\r\n"
+    assert plain.exchange(odd).startswith(b"HTTP/1.1 501 ")
+    assert plain.exchange(head("CONNECT", "x:80", *HANDSHAKE)).startswith(b"HTTP/1.1 501 ")
+
+
+def test_without_the_option_websockets_are_not_left_to_gunicorn():
+    assert on_gunicorn.WEBSOCKETS is False
 
 
 class Secure(Gunicorn):

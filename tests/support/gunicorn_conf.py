@@ -5,6 +5,7 @@ from __future__ import annotations
 from restkit.server import on_gunicorn
 
 on_gunicorn.TIMEOUT = 2.0
+on_gunicorn.WEBSOCKETS = True
 
 worker_class = on_gunicorn.worker_class
 pre_request = on_gunicorn.pre_request
