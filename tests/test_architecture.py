@@ -57,7 +57,6 @@ FOREIGN = {
 FOREIGN_PRIVATE = {
     "content_encoding.decoding": {"zlib._Decompress"},  # the only name of this type
     "server.on_gunicorn": {"req._expected_100_continue"},  # there is no public way
-    "timeouts": {"value._connect", "value._read"},  # of urllib3: test_timeouts.py checks them
     "network.tls": {"inner._sslobj"},  # the certificate that failed is nowhere else
 }
 

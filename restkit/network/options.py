@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from restkit.errors import RequestError
+from restkit.network.ssl_context import is_context
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address  # loaded at the first use only
@@ -69,7 +70,7 @@ def check_tls_options(options: TLSOptions) -> TLSOptions:
         raise RequestError(
             "cert must be a path, (certificate, key) or (certificate, key, password)"
         )
-    if context is not None and not isinstance(context, ssl.SSLContext):
+    if context is not None and not is_context(context):
         raise RequestError(f"ssl_context must be an ssl.SSLContext; got {context!r}")
     min_version = as_tls_version(min_version)
     if context is not None and (verify is not True or cert is not None or min_version is not None):

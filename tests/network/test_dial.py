@@ -87,7 +87,7 @@ def test_connection_is_opened_and_belongs_to_the_caller(host):
             assert before < connection.connected < time.perf_counter()
             assert connection.secured is None
             assert 0 < connection.sock.gettimeout() <= HANG_BOUND
-            gc.collect()  # urllib3's object is gone, and has not closed the socket
+            gc.collect()  # nothing that is gone has closed the socket
             connection.sock.sendall(b"GET / HTTP/1.1\r\n\r\n")
             assert connection.sock.recv(1000) == OK
 
