@@ -42,7 +42,7 @@ STANDARD_LIBRARY_FORBIDDEN = {"http1": {"socket", "os", "select", "threading"}}
 
 # Packages that are not in the standard library, and the modules that may import them.
 FOREIGN = {
-    "urllib3": {"url.url", "timeouts", "network.tls", "network.dial", "client.retries"},
+    "urllib3": {"timeouts", "client.retries", "network.tls", "network.options"},
     "certifi": {"network.tls"},
     "oauthlib": {"auth.oauth1"},
     "socks": {"network.socks"},

@@ -65,6 +65,9 @@ def check_tls_options(options: TLSOptions) -> TLSOptions:
     verify, cert, context, fingerprint, min_version = options
     if not _is_verify_option(verify):
         raise RequestError(f"verify must be True, False, 'system' or a path; got {verify!r}")
+    if verify is False:
+        # Now, and not with the first handshake: tls.py warns with a class of it. See dial.py.
+        import urllib3.exceptions  # noqa: F401
     if not _is_cert_option(cert):
         # The value is not repeated: a password may be in it.
         raise RequestError(

@@ -1,8 +1,8 @@
 """Create SSL contexts with safe settings, also where a library has replaced ``ssl.SSLContext``.
 
-The settings are those of urllib3's ``create_urllib3_context`` (2.2 to 2.8), which cannot be called
-itself: after ``urllib3.contrib.pyopenssl.inject_into_urllib3()`` it returns a context of pyOpenSSL,
-whose sockets are not those of ``ssl``.
+The settings are those of ``create_urllib3_context`` in urllib3 2.8. It is not called, because it
+returns something else in urllib3-future, and a context of pyOpenSSL, with other sockets, after
+``urllib3.contrib.pyopenssl.inject_into_urllib3()``.
 
 Facts that the code depends on. ``truststore.inject_into_ssl()`` puts a subclass in the place of
 ``ssl.SSLContext``; it trusts the authorities of the system in addition to those that are loaded
@@ -72,8 +72,8 @@ def set_minimum_version(context: ssl.SSLContext, version: ssl.TLSVersion) -> Non
 
 
 def _set(context: ssl.SSLContext, name: str, value: Any) -> None:
-    if not has_separate_handshake(context):
-        setattr(context, name, value)  # the class has setters of its own
+    if getattr(type(context), name) is not getattr(standard_class(), name):
+        setattr(context, name, value)  # its class has a setter of its own
         return
     in_c = next(each for each in type(context).__mro__ if each.__module__ == "_ssl")
     getattr(in_c, name).__set__(context, value)
