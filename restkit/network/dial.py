@@ -87,12 +87,11 @@ def import_early() -> None:
     A thread that is importing when another one forks leaves an import lock in the child that
     nobody releases. So no import may be left for the time of the requests.
     """
-    import encodings.idna  # noqa: F401  # getaddrinfo loads it
+    import encodings.idna  # getaddrinfo loads it
     import encodings.punycode  # noqa: F401  # and so this, for a name with "xn--"
     import ipaddress  # noqa: F401  # url/url.py, for an IPv6 address
     import logging  # noqa: F401  # log.py, for the first exchange
     import urllib.parse  # noqa: F401  # url/target.py, for a character that is percent-encoded
-
 
 
 class DialProgress:

@@ -20,7 +20,7 @@ import ssl
 import warnings
 from contextlib import suppress
 from threading import Lock
-from typing import Any, NoReturn, cast
+from typing import NoReturn, cast
 
 from restkit.errors import RequestError
 from restkit.network.options import SYSTEM, TLSOptions, check_tls_options, redact_cert
@@ -39,8 +39,10 @@ def get_ssl_context(options: TLSOptions, *, in_tls: bool = False) -> ssl.SSLCont
     """Return the context of these options, made at their first use and kept.
 
     If a library such as truststore has replaced ``ssl.SSLContext``, its class verifies for
-    ``verify=True`` and ``'system'``. A path names the only authorities, so the class of the
-    standard library is used for it, and for TLS inside TLS. Files are read once in a process; later changes to them are not seen. Raises RequestError,
+    ``verify=True`` and ``'system'``. The class of the standard library is used for a path, which
+    names the only authorities, and for TLS inside TLS.
+
+    Files are read once in a process; later changes to them are not seen. Raises RequestError,
     naming the option and the path, if one cannot be used. A context that verifies no certificate
     warns when it is made (urllib3's InsecureRequestWarning), unless there is a fingerprint.
 
@@ -251,8 +253,10 @@ class Handshake:
             return f"its certificate is for {names}{more}, not for {host}"
         if code not in _FAILED_CHECKS:
             return f"its certificate failed a check: {exc.verify_message}"
-        trusted = f" ({_describe_trust(self._options, self._context)})" if code in _TRUST_CODES else ""
-        return f"its certificate {_FAILED_CHECKS[code]}{trusted}"
+        reason = f"its certificate {_FAILED_CHECKS[code]}"
+        if code not in _TRUST_CODES:
+            return reason
+        return f"{reason} ({_describe_trust(self._options, self._context)})"
 
 
 # By the numbers of X509_STORE_CTX_get_error(3).
