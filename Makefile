@@ -16,7 +16,10 @@ PYTHON_VERSION = $$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_in
 BUILT_FROM := pyproject.toml $(wildcard README.rst LICENSE) \
 	_restkit_pytest.py $(shell find restkit -name '*.py' -o -name py.typed)
 # Packages which only some tests need, each in a group, a marker and an environment of its own.
-PEERS := gevent httpbin moto
+PEERS := gevent httpbin moto niquests
+# The tests of the client's core. With niquests they all run again: it installs urllib3-future, which
+# replaces urllib3 under the same name.
+CORE := $(addprefix tests/,payload body connections network url client test_timeouts.py)
 
 .DEFAULT_GOAL := help
 # Two installations into one environment must not run at the same time.
@@ -89,9 +92,10 @@ test-lowest:
 test-peers: $(PEERS:%=test-%)
 
 .PHONY: $(PEERS:%=test-%)
+test-niquests: SELECTION = -m 'peer(name="niquests") or not (slow or peer)' $(CORE)
 $(PEERS:%=test-%): test-%:
 	$(MAKE) $(VENV)-$*/test-$*.stamp $(VENV)-$*/package.stamp VENV=$(VENV)-$*
-	$(VENV)-$*/bin/pytest -n $(JOBS) -m 'peer(name="$*")' $(PYTEST_ARGS)
+	$(VENV)-$*/bin/pytest -n $(JOBS) $(or $(SELECTION),-m 'peer(name="$*")') $(PYTEST_ARGS)
 
 .PHONY: coverage
 coverage: $(VENV)/coverage.stamp $(VENV)/package.stamp

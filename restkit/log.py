@@ -1,7 +1,7 @@
 """The logger ``restkit``, and set_logging.
 
 restkit logs one line for each exchange, at DEBUG and without secrets. ``logging`` is imported with
-the first exchange: urllib3, which is imported then, imports it too.
+the first Client, to keep ``import restkit`` quick.
 """
 
 from __future__ import annotations

@@ -127,21 +127,26 @@ def _from_urllib3(value: object) -> Timeout:
             "timeout must be a number of seconds, restkit.Timeout(connect, idle, total) or None; "
             f"got {value!r}"
         )
-    # urllib3's public read_timeout replaces "not given" by the default of the socket module, which
-    # is no limit (2.0 to 2.8). Only the private names tell the two apart, and a caller who gave
-    # connect alone did not ask for a connection that may hang for ever. Its total covers the
-    # connect and one read: it bounds each of them.
-    default, not_given = Timeout(), Urllib3Timeout.DEFAULT_TIMEOUT
+    # "Not given" is the default of restkit, since a caller who gave connect alone did not ask for a
+    # connection that may hang for ever. urllib3 replaces it by the default of the socket module,
+    # which is no limit (2.2 to 2.8), by a method that this copy overrides. Without a total, both
+    # properties are what the caller gave.
+    copy = value.clone()
+    copy.resolve_default_timeout = lambda given: given  # type: ignore[method-assign]  # of the copy
+    copy.total = None
+    total, not_given = value.total, Urllib3Timeout.DEFAULT_TIMEOUT
 
     def seconds(given: Any, otherwise: float | None) -> float | None:
-        pair: list[Any] = [given, value.total]
+        # The total covers the connect and one read: it bounds each of them.
+        pair: list[Any] = [given, total]
         numbers = [float(each) for each in pair if each is not None and each is not not_given]
         if numbers:
             return min(numbers)
         return otherwise if given is not_given else None
 
-    connect, read = value._connect, value._read
-    return _check(Timeout(seconds(connect, default.connect), seconds(read, default.idle)))
+    default = Timeout()
+    connect, idle = copy.connect_timeout, copy.read_timeout
+    return _check(Timeout(seconds(connect, default.connect), seconds(idle, default.idle)))
 
 
 def _check(timeout: Timeout) -> Timeout:

@@ -42,7 +42,7 @@ STANDARD_LIBRARY_FORBIDDEN = {"http1": {"socket", "os", "select", "threading"}}
 
 # Packages that are not in the standard library, and the modules that may import them.
 FOREIGN = {
-    "urllib3": {"url.url", "timeouts", "network.tls", "network.dial", "client.retries"},
+    "urllib3": {"timeouts", "client.retries", "network.tls", "network.options"},
     "certifi": {"network.tls"},
     "oauthlib": {"auth.oauth1"},
     "socks": {"network.socks"},
@@ -57,7 +57,6 @@ FOREIGN = {
 FOREIGN_PRIVATE = {
     "content_encoding.decoding": {"zlib._Decompress"},  # the only name of this type
     "server.on_gunicorn": {"req._expected_100_continue"},  # there is no public way
-    "timeouts": {"value._connect", "value._read"},  # of urllib3: test_timeouts.py checks them
     "network.tls": {"inner._sslobj"},  # the certificate that failed is nowhere else
 }
 

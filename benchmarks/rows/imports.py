@@ -1,7 +1,7 @@
 """Row 8: the cost of an import in a new interpreter, with .pyc files.
 
-The bare interpreter is a peer too: its CPU is subtracted for the goal. restkit imports urllib3 with
-its first Client; "restkit, urllib3" includes this import.
+The bare interpreter is a peer too: its CPU is subtracted for the goal. restkit imports
+urllib3 for its Retry and Timeout only; "restkit, urllib3" includes this import.
 """
 
 from __future__ import annotations

@@ -1,11 +1,10 @@
 """Open a connection, and translate its errors.
 
-From a route to a connected socket: addresses, TCP, proxies and TLS, through urllib3's own classes.
+From a route to a connected socket: addresses, TCP, proxies and TLS. No other package opens or
+wraps sockets, so none in urllib3's place can change how.
 
-Facts that the code depends on. urllib3 2.2 to 2.8: ``connect()`` gets its TCP socket from
-``self._new_conn()`` only, as urllib3's own contrib/socks.py relies on, and sets no timeout
-itself. A name is looked up with its trailing dot and verified without it; IPv6 is verified
-without its zone. Nothing closes a socket that was taken out of the connection object. A socket's
+Facts that the code depends on. A name is looked up with its trailing dot and verified without it;
+IPv6 is verified without its zone, which is no part of an address in a certificate. A socket's
 timeout bounds its TLS handshake as a whole (CPython, Modules/_ssl.c); nothing bounds
 ``getaddrinfo``.
 """
@@ -16,7 +15,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from time import monotonic, perf_counter
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from restkit.errors import (
     ConnectError,
@@ -47,12 +46,10 @@ from restkit.network.tls import Handshake
 from restkit.network.tunnel import open_tunnel
 from restkit.timeouts import Deadline
 
-if TYPE_CHECKING:
-    from urllib3.connection import HTTPConnection  # loaded at the first use only
-
-
 # poll() counts its milliseconds in a C int.
 _MAX_SECONDS = (2**31 - 1) / 1000
+# Small writes leave at once; options of the caller follow and can change this.
+_SOCKET_OPTIONS: tuple[SocketOption, ...] = ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),)
 
 
 class Dialed(NamedTuple):
@@ -90,11 +87,11 @@ def import_early() -> None:
     A thread that is importing when another one forks leaves an import lock in the child that
     nobody releases. So no import may be left for the time of the requests.
     """
-    import encodings.idna  # noqa: F401  # getaddrinfo loads it
-
-    import urllib3.connection
-    import urllib3.util.ssl_match_hostname
-    import urllib3.util.url  # noqa: F401  # all of them, to have them loaded
+    import encodings.idna  # getaddrinfo loads it
+    import encodings.punycode  # noqa: F401  # and so this, for a name with "xn--"
+    import ipaddress  # noqa: F401  # url/url.py, for an IPv6 address
+    import logging  # noqa: F401  # log.py, for the first exchange
+    import urllib.parse  # noqa: F401  # url/target.py, for a character that is percent-encoded
 
 
 class DialProgress:
@@ -109,7 +106,7 @@ class DialProgress:
         self.deadline = deadline
         self.to_proxy = to_proxy
         self.peer = f"the proxy {route.description}" if to_proxy else route.description
-        self.socket_options: tuple[SocketOption, ...] = ()
+        self.socket_options = (*_SOCKET_OPTIONS, *route.network.socket_options)
         self.connected = 0.0
         self.secured_to_proxy: float | None = None
         self.failures: dict[str, str] = {}
@@ -172,7 +169,7 @@ class DialProgress:
 
 def _dial(progress: DialProgress) -> Dialed:
     try:
-        sock = _connect_with_urllib3(progress)
+        sock = _open(progress)
     except Error as exc:
         exc.sent = "nothing"
         if progress.to_proxy and isinstance(exc, ConnectError):
@@ -191,38 +188,15 @@ def _dial(progress: DialProgress) -> Dialed:
     return Dialed(sock, progress.connected, secured)
 
 
-def _connect_with_urllib3(progress: DialProgress) -> socket.socket:
-    connection = _make_urllib3_connection(progress)
-    try:
-        connection.connect()
-    except BaseException:
-        connection.close()
-        raise
-    sock, connection.sock = connection.sock, None
-    assert sock is not None
-    return sock
-
-
-def _make_urllib3_connection(progress: DialProgress) -> HTTPConnection:
-    # Not at the top: `import restkit` has a budget, and these load http.client. See import_early().
-    from urllib3.connection import HTTPConnection, HTTPSConnection
-
+def _open(progress: DialProgress) -> socket.socket:
     route = progress.route
-    connection: HTTPConnection
     if route.scheme == "http":
-        connection = HTTPConnection(route.host, route.port)
-    else:
-        progress.handshake = Handshake(route.tls)
-        context = progress.handshake.as_context()
-        # urllib3 would match names itself if check_hostname of the context is off.
-        names: Literal[False] | None = None if context.check_hostname else False
-        connection = HTTPSConnection(
-            route.host, route.port, ssl_context=context, assert_hostname=names
-        )
-    progress.socket_options = (*(connection.socket_options or ()), *route.network.socket_options)
-    # The only source of its sockets; see the facts at the top.
-    connection._new_conn = lambda: _connect(progress)  # type: ignore[method-assign]
-    return connection
+        return _connect(progress)
+    # First: invalid options are an error before anything is connected.
+    progress.handshake = Handshake(route.tls)
+    sock = _connect(progress)
+    with close_on_failure(sock):
+        return progress.handshake.wrap_socket(sock, _without_zone(route).host.rstrip("."))
 
 
 def _connect(progress: DialProgress) -> socket.socket:
@@ -329,18 +303,13 @@ def _without_zone(route: Route) -> Route:
 
 
 def _translate(exc: Exception, progress: DialProgress) -> Error | None:
-    """Return our error for one of urllib3, ssl or a socket; None for any other exception."""
-    from urllib3.exceptions import HTTPError
-    from urllib3.util.ssl_match_hostname import CertificateError
-
+    """Return our error for one of ssl or a socket; None for any other exception."""
     table: tuple[tuple[type[Exception], Callable[[Any, DialProgress], Error]], ...] = (
         (ssl.SSLError, _tls_error),
-        (CertificateError, _tls_error),
         (TimeoutError, _timeout_error),
         (socket.gaierror, _resolver_error),
         (UnicodeError, _host_error),
         (OSError, _connection_error),
-        (HTTPError, _connection_error),
     )
     for kind, translate in table:
         if isinstance(exc, kind):
@@ -348,7 +317,7 @@ def _translate(exc: Exception, progress: DialProgress) -> Error | None:
     return None
 
 
-def _tls_error(exc: ssl.SSLError | ValueError, progress: DialProgress) -> Error:
+def _tls_error(exc: ssl.SSLError, progress: DialProgress) -> Error:
     assert progress.handshake is not None
     reason = progress.handshake.describe_failure(exc, progress.route.host.rstrip("."))
     return progress.error(TLSError, f"{progress.peer}: {reason}")
@@ -370,8 +339,8 @@ def _host_error(exc: UnicodeError, progress: DialProgress) -> Error:
     return InvalidUrl(f"{progress.route.host!r} cannot be a host name: {exc}")
 
 
-def _connection_error(exc: Exception, progress: DialProgress) -> Error:
-    reason = describe_os_error(exc) if isinstance(exc, OSError) else str(exc)
+def _connection_error(exc: OSError, progress: DialProgress) -> Error:
+    reason = describe_os_error(exc)
     if progress.is_in_handshake:
         message = f"{progress.peer}: the TLS handshake was interrupted: {reason}"
         return progress.error(TLSError, message)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from restkit.errors import RequestError
+from restkit.network.ssl_context import is_context
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address  # loaded at the first use only
@@ -64,12 +65,15 @@ def check_tls_options(options: TLSOptions) -> TLSOptions:
     verify, cert, context, fingerprint, min_version = options
     if not _is_verify_option(verify):
         raise RequestError(f"verify must be True, False, 'system' or a path; got {verify!r}")
+    if verify is False:
+        # Now, and not with the first handshake: tls.py warns with a class of it. See dial.py.
+        import urllib3.exceptions  # noqa: F401
     if not _is_cert_option(cert):
         # The value is not repeated: a password may be in it.
         raise RequestError(
             "cert must be a path, (certificate, key) or (certificate, key, password)"
         )
-    if context is not None and not isinstance(context, ssl.SSLContext):
+    if context is not None and not is_context(context):
         raise RequestError(f"ssl_context must be an ssl.SSLContext; got {context!r}")
     min_version = as_tls_version(min_version)
     if context is not None and (verify is not True or cert is not None or min_version is not None):

@@ -4,13 +4,12 @@ Facts that the code depends on. OpenSSL asks at the terminal for the password of
 that came without one, unless it has a function to call instead. ``SSLContext.load_cert_chain``
 does not say which of its two files is missing (CPython 3.10 to 3.14). A folder of certificates is
 read while a peer certificate is verified, by file names that are hashes
-(SSL_CTX_load_verify_locations(3)). urllib3 2.2 to 2.8 warns of ``verify=False`` in its pools only,
-not in its connections.
+(SSL_CTX_load_verify_locations(3)).
 
 ``ssl`` closes a socket whose handshake failed, but not one whose handshake a KeyboardInterrupt
-ended (Lib/ssl.py, ``SSLSocket._create``, CPython 3.10 to 3.14). urllib3 2.2 to 2.8 writes to a
-context at every connection: ``verify_mode`` (its old value) and the ALPN list, which OpenSSL may be
-copying for another thread (CPython up to 3.12 calls SSL_new without the GIL).
+ended (Lib/ssl.py, ``SSLSocket._create``, CPython 3.10 to 3.14). A context does not change after it
+is made: OpenSSL may be copying it for another thread (CPython up to 3.12 calls SSL_new without the
+GIL).
 """
 
 from __future__ import annotations
@@ -20,20 +19,32 @@ import socket
 import ssl
 import warnings
 from contextlib import suppress
+from select import poll
 from threading import Lock
 from time import monotonic
-from typing import Any, NoReturn, cast
+from typing import NoReturn, cast
 
 from restkit.errors import RequestError
+from restkit.io.sockets import READ, WRITE
 from restkit.network.fork_lock import openssl_step
 from restkit.network.options import SYSTEM, TLSOptions, check_tls_options, redact_cert
+from restkit.network.ssl_context import (
+    has_separate_handshake,
+    new_context,
+    set_minimum_version,
+    standard_class,
+)
 from restkit.network.tls_in_tls import TLSInTLS
 
 _MAX_CONTEXTS = 256
 
 
-def get_ssl_context(options: TLSOptions) -> ssl.SSLContext:
+def get_ssl_context(options: TLSOptions, *, in_tls: bool = False) -> ssl.SSLContext:
     """Return the context of these options, made at their first use and kept.
+
+    If a library such as truststore has replaced ``ssl.SSLContext``, its class verifies for
+    ``verify=True`` and ``'system'``. The class of the standard library is used for a path, which
+    names the only authorities, and for TLS inside TLS.
 
     Files are read once in a process; later changes to them are not seen. Raises RequestError,
     naming the option and the path, if one cannot be used. A context that verifies no certificate
@@ -45,30 +56,35 @@ def get_ssl_context(options: TLSOptions) -> ssl.SSLContext:
     options = check_tls_options(options)
     if options.context is not None:
         return options.context
+    replaceable = options.verify in (True, SYSTEM) and not in_tls
     # One context serves all fingerprints, except with verify=False, where only some warn.
-    return _contexts.get(options if options.verify is False else options._replace(fingerprint=None))
+    return _contexts.get(
+        ssl.SSLContext if replaceable else standard_class(),
+        options if options.verify is False else options._replace(fingerprint=None),
+    )
 
 
 class _ContextCache:
     """The contexts made so far; a lock keeps threads from making one twice."""
 
     def __init__(self) -> None:
-        self._made: dict[TLSOptions, ssl.SSLContext] = {}
+        self._made: dict[tuple[type[ssl.SSLContext], TLSOptions], ssl.SSLContext] = {}
         self.reset_lock()
 
     def reset_lock(self) -> None:
         self._lock = Lock()
 
-    def get(self, options: TLSOptions) -> ssl.SSLContext:
+    def get(self, kind: type[ssl.SSLContext], options: TLSOptions) -> ssl.SSLContext:
+        key = kind, options
         with self._lock:
-            if options not in self._made:
+            if key not in self._made:
                 with openssl_step():
-                    made = _make_context(options)
+                    made = _make_context(kind, options)
                 # Programs with a certificate for each of their customers make many.
                 if len(self._made) >= _MAX_CONTEXTS:
                     del self._made[next(iter(self._made))]
-                self._made[options] = made
-            return self._made[options]
+                self._made[key] = made
+            return self._made[key]
 
 
 _contexts = _ContextCache()
@@ -76,15 +92,11 @@ _contexts = _ContextCache()
 os.register_at_fork(after_in_child=_contexts.reset_lock)
 
 
-def _make_context(options: TLSOptions) -> ssl.SSLContext:
-    # Not at the top: see dial.py.
-    from urllib3.util.ssl_ import create_urllib3_context
-
+def _make_context(kind: type[ssl.SSLContext], options: TLSOptions) -> ssl.SSLContext:
     verify = options.verify is not False
-    context = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED if verify else ssl.CERT_NONE)
-    context.set_alpn_protocols(["http/1.1"])
+    context = new_context(kind, verify=verify)
     if options.min_version is not None:
-        context.minimum_version = options.min_version
+        set_minimum_version(context, options.min_version)
     if verify:
         _load_authorities(context, options.verify)
     elif options.fingerprint is None:
@@ -176,7 +188,7 @@ def _raise_option_error(option: str, exc: OSError | ValueError, fault: str) -> N
 
 
 class Handshake:
-    """One TLS handshake: the context that urllib3 borrows for it, and a description of failures.
+    """One TLS handshake, and a description of failures.
 
     A fingerprint is compared as soon as there is a certificate, before anything is sent.
     ``started`` is True after TCP is connected. Raises RequestError for options that cannot be
@@ -189,18 +201,8 @@ class Handshake:
         self._context = get_ssl_context(options)
         self._certificate_names: list[str] = []
 
-    def as_context(self) -> ssl.SSLContext:
-        """Return this as the context for urllib3; its changes do not reach the real one."""
-        return cast("ssl.SSLContext", self)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._context, name)
-
-    def set_alpn_protocols(self, names: list[str]) -> None:
-        """Ignore the call: restkit's contexts have protocols, and a caller's is not changed."""
-
-    def wrap_socket(self, sock: socket.socket, server_hostname: str | None = None) -> ssl.SSLSocket:
-        """Do the handshake; close the socket on any exception."""
+    def wrap_socket(self, sock: socket.socket, server_hostname: str) -> ssl.SSLSocket:
+        """Do the handshake, within the timeout of the socket; close it on any exception."""
         self.started = True
         secure = self._wrap(sock, server_hostname)
         if self._options.fingerprint is not None:
@@ -211,16 +213,17 @@ class Handshake:
                 raise
         return secure
 
-    def _wrap(self, sock: socket.socket, server_hostname: str | None) -> ssl.SSLSocket:
-        if type(self._context).wrap_socket is not ssl.SSLContext.wrap_socket:
-            # A subclass, such as that of truststore, may verify after its own handshake.
-            if isinstance(sock, ssl.SSLSocket):
+    def _wrap(self, sock: socket.socket, server_hostname: str) -> ssl.SSLSocket:
+        if not has_separate_handshake(self._context):
+            if not isinstance(sock, ssl.SSLSocket):
+                return self._context.wrap_socket(sock, server_hostname=server_hostname)
+            if self._options.context is not None:
                 sock.close()
                 raise RequestError(
                     "an ssl_context of a class of its own cannot be used through an https proxy: "
                     "it verifies sockets, and TLS inside TLS is not one"
                 )
-            return self._context.wrap_socket(sock, server_hostname=server_hostname)
+            self._context = get_ssl_context(self._options, in_tls=True)
         secure = self._wrap_without_handshake(sock, server_hostname)
         try:
             if isinstance(sock, ssl.SSLSocket):  # then TLSInTLS
@@ -234,23 +237,19 @@ class Handshake:
             raise
         return secure
 
-    def _wrap_without_handshake(
-        self, sock: socket.socket, server_hostname: str | None
-    ) -> ssl.SSLSocket:
+    def _wrap_without_handshake(self, sock: socket.socket, server_hostname: str) -> ssl.SSLSocket:
         if isinstance(sock, ssl.SSLSocket):
             return cast("ssl.SSLSocket", TLSInTLS(self._context, sock, server_hostname))
         return self._context.wrap_socket(
             sock, server_hostname=server_hostname, do_handshake_on_connect=False
         )
 
-    def describe_failure(self, exc: ssl.SSLError | ValueError, host: str) -> str:
+    def describe_failure(self, exc: ssl.SSLError, host: str) -> str:
         """Return the check that the server's certificate failed, or another reason."""
         if isinstance(exc, _FingerprintError):
             return str(exc.args[0])
         if isinstance(exc, ssl.SSLCertVerificationError):
             return self._describe_check(exc, host)
-        if not isinstance(exc, ssl.SSLError):
-            return f"its certificate is not for this host: {exc}"
         return f"the TLS handshake failed: {describe_ssl_error(exc, _oldest(self._options))}"
 
     def _describe_check(self, exc: ssl.SSLCertVerificationError, host: str) -> str:
@@ -262,28 +261,28 @@ class Handshake:
             return f"its certificate is for {names}{more}, not for {host}"
         if code not in _FAILED_CHECKS:
             return f"its certificate failed a check: {exc.verify_message}"
-        trusted = f" ({_describe_trust(self._options)})" if code in _TRUST_CODES else ""
-        return f"its certificate {_FAILED_CHECKS[code]}{trusted}"
+        reason = f"its certificate {_FAILED_CHECKS[code]}"
+        if code not in _TRUST_CODES:
+            return reason
+        return f"{reason} ({_describe_trust(self._options, self._context)})"
 
 
 def _do_handshake(secure: ssl.SSLSocket) -> None:
     """Do the handshake within the socket's timeout, in steps that do not wait."""
-    # Not at the top: see dial.py.
-    from urllib3.util.wait import wait_for_read, wait_for_write
-
     timeout = secure.gettimeout()
     deadline = None if timeout is None else monotonic() + timeout
     secure.setblocking(False)
+    ready = poll()
     while True:
         try:
             with openssl_step():
                 secure.do_handshake()
             break
         except ssl.SSLWantReadError:
-            wait = wait_for_read
+            ready.register(secure.fileno(), READ)
         except ssl.SSLWantWriteError:
-            wait = wait_for_write
-        if not wait(secure, None if deadline is None else max(0.0, deadline - monotonic())):
+            ready.register(secure.fileno(), WRITE)
+        if not ready.poll(None if deadline is None else max(0.0, deadline - monotonic()) * 1000):
             raise TimeoutError("the TLS handshake timed out")
     secure.settimeout(timeout)
 
@@ -368,10 +367,14 @@ def _read_certificate_names(secure: ssl.SSLSocket) -> list[str]:
     return []
 
 
-def _describe_trust(options: TLSOptions) -> str:
+def _describe_trust(options: TLSOptions, context: ssl.SSLContext) -> str:
     verify = options.verify
     if options.context is not None:
         return "only certificates in the ssl_context are trusted"
+    if not has_separate_handshake(context):
+        library = type(context).__module__.partition(".")[0]
+        own = "the system" if verify == SYSTEM else "certifi"
+        return f"only the authorities of {own} and of {library} are trusted"
     if verify is True:
         return "only the authorities of certifi are trusted; verify can be a path to others"
     if verify == SYSTEM:

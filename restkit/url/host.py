@@ -62,7 +62,7 @@ def _parse_port(text: str) -> int:
 
 
 def _normalize_ipv6(host: str) -> str:
-    """Return the address with its zone in the form of RFC 6874. urllib3 checks the address."""
+    """Return the address with its zone in the form of RFC 6874. url.py checks the address."""
     address, percent, zone = host[1:-1].partition("%")
     if not percent:
         return host

@@ -1,11 +1,6 @@
 """A URL as a value: parse it, check it, join it.
 
-urllib3's parser splits the text, removes dot segments and percent-encodes. Three steps precede it:
-
-- Encode each stray ``%`` as ``%25``: with one of them, urllib3 encodes every ``%`` of the component
-  again, also in valid escapes (2.8.0, ``_encode_invalid_chars``).
-- Check host and port in ``host.py``, since urllib3 accepts some that fail later.
-- Remove the user info, which urllib3's errors would repeat.
+``host.py`` checks host and port, ``target.py`` normalizes what follows them.
 """
 
 from __future__ import annotations
@@ -17,7 +12,8 @@ from typing import NoReturn
 from restkit.errors import InvalidUrl
 from restkit.redaction import redact_text, redact_url
 from restkit.url.host import split_host_port
-from restkit.url.query import Params, encode_query, encode_stray_percents
+from restkit.url.query import Params, encode_query
+from restkit.url.target import normalize_target
 
 __all__ = ["URL", "Params", "parse_url"]
 
@@ -259,27 +255,18 @@ def _check_no_dot_segments(path: str) -> None:
 
 
 def _parse(text: str) -> URL:
-    from urllib3.exceptions import LocationParseError
-
     try:
         return _split(_strip(text))
-    except (ValueError, LocationParseError) as exc:
-        # A host name is checked before urllib3 parses it, so urllib3 can only reject an address.
-        by_urllib3 = isinstance(exc, LocationParseError)
-        reason = "the text in brackets is not an IPv6 address" if by_urllib3 else str(exc)
-        # Do not chain a cause that contains a secret. Ours may repeat the host: if the password has
-        # a raw "/" in it, this is its first half. urllib3's repeats the whole text.
-        has_secret = "@" in text or (by_urllib3 and "?" in text)
-        raise InvalidUrl(f"{redact_text(text)}: {reason}") from (None if has_secret else exc)
+    except ValueError as exc:
+        # Do not chain a cause that contains a secret. It may repeat the host: if the password has
+        # a raw "/" in it, this is its first half.
+        raise InvalidUrl(f"{redact_text(text)}: {exc}") from (None if "@" in text else exc)
 
 
 _parse_cached = lru_cache(maxsize=512)(_parse)
 
 
 def _split(text: str) -> URL:
-    # urllib3 takes most of restkit's import time. A program that sends nothing does not need it.
-    from urllib3.util.url import parse_url as parse
-
     match = _ABSOLUTE.fullmatch(text)
     if not match:
         raise ValueError(_explain_not_absolute(text))
@@ -288,15 +275,27 @@ def _split(text: str) -> URL:
         raise ValueError("a backslash before the path: programs differ on which host that is")
     userinfo, _, host_port = authority.rpartition("@")
     host, port = split_host_port(host_port)
-    parts = parse(f"{scheme}://{host}{encode_stray_percents(rest)}")
+    target, fragment = normalize_target(rest)
     return URL(
         scheme,
-        (parts.host or "").strip("[]"),
+        _check_ipv6(host) if host.startswith("[") else host,
         port or _DEFAULT_PORTS[scheme],
-        parts.request_uri,
-        parts.fragment,
+        target,
+        fragment,
         *_decode_userinfo(userinfo),
     )
+
+
+def _check_ipv6(host: str) -> str:
+    """Return an address without its brackets, in lower case; raise ValueError for another text."""
+    import ipaddress
+
+    address, _, zone = host[1:-1].partition("%25")
+    try:
+        ipaddress.IPv6Address(address)
+    except ValueError:
+        raise ValueError("the text in brackets is not an IPv6 address") from None
+    return f"{address.lower()}%{zone}" if zone else address.lower()
 
 
 def _strip(text: str) -> str:

@@ -33,6 +33,7 @@ from support import ScriptedServer, refusing, unanswering
 from support.memory import descriptors
 from support.names import resolving
 from support.peer import HANG_BOUND, Peer
+from support.programs import run_program
 from support.waiting import until
 
 pytestmark = pytest.mark.lowest
@@ -87,7 +88,7 @@ def test_connection_is_opened_and_belongs_to_the_caller(host):
             assert before < connection.connected < time.perf_counter()
             assert connection.secured is None
             assert 0 < connection.sock.gettimeout() <= HANG_BOUND
-            gc.collect()  # urllib3's object is gone, and has not closed the socket
+            gc.collect()  # nothing that is gone has closed the socket
             connection.sock.sendall(b"GET / HTTP/1.1\r\n\r\n")
             assert connection.sock.recv(1000) == OK
 
@@ -114,17 +115,42 @@ def test_small_packets_leave_at_once(hosts, resolves):
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_urllib3_gets_its_socket_from_our_method(scheme, certs, monkeypatch):
-    # If urllib3 stops calling _new_conn, it connects itself, and this test fails.
-    def create_connection(*_: object, **__: object) -> socket.socket:
-        raise AssertionError("urllib3 has connected itself")
-
-    monkeypatch.setattr("urllib3.util.connection.create_connection", create_connection)
+def test_socket_is_opened_without_urllib3(scheme, certs):
+    # Another package may be installed under this name.
+    program = """if True:
+        import sys
+        sys.modules["urllib3"] = None
+        from restkit import Client
+        url, ca = sys.argv[1:]
+        with Client(verify=ca) as client:
+            assert client.get(url).status == 200
+    """
     context = certs.server if scheme == "https" else None
-    with ScriptedServer(wait_for_the_client, ssl_context=context) as server:
-        route = Route(scheme, V4, server.port, TLSOptions(verify=str(certs.ca_file)))
-        with dialed(route) as connection:
-            assert connection.connected > 0
+    with ScriptedServer.serving(OK, ssl_context=context) as server:
+        run_program(program, f"{scheme}://localhost:{server.port}/a%zz", str(certs.ca_file))
+
+
+@pytest.mark.parametrize("verify", ["ca", "False"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "xn--mnchen-3ya.example"])
+def test_first_request_imports_nothing_that_the_client_has_not(host, verify, certs):
+    # A thread that imports while another one forks leaves a lock in the child that nobody releases.
+    program = """if True:
+        import sys, warnings
+        warnings.simplefilter("ignore")
+        import _socket
+        from restkit import Client, Error
+        url, ca = sys.argv[1:3]
+        with Client(verify=VERIFY) as client:
+            before = set(sys.modules)
+            try:
+                client.get(url)
+            except Error:
+                pass
+            assert set(sys.modules) == before, set(sys.modules) - before
+    """.replace("VERIFY", verify)
+    listen_on = V6 if "[" in host else V4
+    with ScriptedServer.serving(OK, host=listen_on, ssl_context=certs.server) as server:
+        run_program(program, f"https://{host}:{server.port}/ü", str(certs.ca_file))
 
 
 def test_source_address_is_the_local_end():

@@ -1,0 +1,79 @@
+"""Create SSL contexts with safe settings, also where a library has replaced ``ssl.SSLContext``.
+
+The settings are those of ``create_urllib3_context`` in urllib3 2.8. It is not called, because it
+returns something else in urllib3-future, and a context of pyOpenSSL, with other sockets, after
+``urllib3.contrib.pyopenssl.inject_into_urllib3()``.
+
+Facts that the code depends on. ``truststore.inject_into_ssl()`` puts a subclass in the place of
+``ssl.SSLContext``; it trusts the authorities of the system in addition to those that are loaded
+into it. From then on, five setters of the original class never end, since they look the class up
+by its global name (Lib/ssl.py, CPython 3.10 to 3.14). gevent has a subclass too, with the same
+trust as the original.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+import sys
+from typing import Any
+
+# Their handshake can be a step of its own, and verifies with the authorities of the context only.
+_STANDARD = ("ssl", "gevent")
+
+
+def standard_class() -> type[ssl.SSLContext]:
+    """Return ``ssl.SSLContext``, or the class that was there before a library replaced it."""
+    return next(each for each in ssl.SSLContext.__mro__ if _is_standard(each.__module__))
+
+
+def is_context(value: object) -> bool:
+    """Return whether the value is an SSLContext of the standard library, or of a subclass."""
+    return isinstance(value, standard_class())
+
+
+def has_separate_handshake(context: ssl.SSLContext) -> bool:
+    """Return whether ``wrap_socket`` can leave the handshake, and all checks, to a second step.
+
+    Another class, such as that of truststore, may verify at the end of ``wrap_socket``.
+    """
+    return _is_standard(getattr(type(context).wrap_socket, "__module__", ""))
+
+
+def _is_standard(module: str) -> bool:
+    return module.partition(".")[0] in _STANDARD
+
+
+def new_context(kind: type[ssl.SSLContext], *, verify: bool) -> ssl.SSLContext:
+    """Return a new context for a client, without authorities."""
+    context = kind(ssl.PROTOCOL_TLS_CLIENT)
+    _set(context, "minimum_version", ssl.TLSVersion.TLSv1_2)
+    # Compression leaks secrets (CRIME); a ticket of TLS 1.2 would never be used again.
+    _set(context, "options", context.options | ssl.OP_NO_COMPRESSION | ssl.OP_NO_TICKET)
+    if sys.version_info >= (3, 13):
+        # As in ssl.create_default_context().
+        strict = ssl.VERIFY_X509_PARTIAL_CHAIN | ssl.VERIFY_X509_STRICT
+        _set(context, "verify_flags", context.verify_flags | strict)
+    context.hostname_checks_common_name = False
+    # A server may ask for the client's certificate when it knows the path (RFC 8446 4.6.2).
+    context.post_handshake_auth = True
+    context.set_alpn_protocols(["http/1.1"])
+    if not verify:
+        context.check_hostname = False
+        _set(context, "verify_mode", ssl.CERT_NONE)
+    if file := os.environ.get("SSLKEYLOGFILE"):
+        context.keylog_filename = os.path.expandvars(file)
+    return context
+
+
+def set_minimum_version(context: ssl.SSLContext, version: ssl.TLSVersion) -> None:
+    """Set the oldest version of TLS that is used."""
+    _set(context, "minimum_version", version)
+
+
+def _set(context: ssl.SSLContext, name: str, value: Any) -> None:
+    if getattr(type(context), name) is not getattr(standard_class(), name):
+        setattr(context, name, value)  # its class has a setter of its own
+        return
+    in_c = next(each for each in type(context).__mro__ if each.__module__ == "_ssl")
+    getattr(in_c, name).__set__(context, value)
