@@ -47,6 +47,7 @@ class Call:
         "_request",
         "_retries",
         "_settings",
+        "_tries",
     )
 
     def __init__(
@@ -61,6 +62,7 @@ class Call:
         self._retries: RetryCounter | None = None
         self._redirects = 0
         self._challenges = 0
+        self._tries = 1
         self._needs_new_connection = False
 
     def run(self) -> HttpResponse:
@@ -79,9 +81,13 @@ class Call:
                 self._log(attempt, response)
                 if not self._prepare_next_request(attempt, response):
                     response.history = tuple(self._history)
+                    if self._tries > 1:
+                        response.tries = self._tries
                     return response
         except Error as error:
             error.history = tuple(self._history)
+            if self._tries > 1:
+                error.tries = self._tries
             raise
 
     def _add_credentials(self) -> Request:
@@ -157,7 +163,8 @@ class Call:
             auth.learn(attempt, response)
         if self._cookies is not None and response.sets_cookies:
             self._cookies.store_from_response(attempt, response)
-        if response.status < 300 and self._settings.retries is None:
+        retries = self._settings.retries
+        if response.status < 300 and (retries is None or not retries.may_cover(response.status)):
             return False
         return (
             self._answer_challenge(attempt, response)
@@ -204,6 +211,7 @@ class Call:
         if delay is None or not self._has_time_for(delay):
             return False
         self._continue_with(self._request, response, "in another attempt")
+        self._tries += 1
         self._pool.sleep_unless_closed(delay)  # the next attempt reports a closed Client
         return True
 
@@ -227,6 +235,7 @@ class Call:
             return False
         drop_tracebacks(error)
         self._history.append(error)
+        self._tries += 1
         # The server may have closed its other idle connections, too.
         self._needs_new_connection = (
             isinstance(error, TransportError) and error.on_reused_connection
