@@ -37,6 +37,7 @@ from restkit.network.options import (
 )
 from restkit.network.proxy import Proxy, as_proxy
 from restkit.network.route import Route
+from restkit.network.tls import warn_if_unverified
 from restkit.payload.spooled import SpoolMode
 from restkit.progress import Progress, ProgressCallback, as_progress
 from restkit.timeouts import Timeout, as_timeout
@@ -356,7 +357,10 @@ def apply_options(settings: Settings, given: Mapping[str, Any]) -> Settings:
         elif name not in _SPOOL_OPTIONS:
             raise TypeError(unknown_option(name, _ALL_OPTIONS))
     if tls:
-        changes["tls"] = check_tls_options(_drop_conflicting(settings.tls, tls)._replace(**tls))
+        options = check_tls_options(_drop_conflicting(settings.tls, tls)._replace(**tls))
+        changes["tls"] = options
+        if not tls.keys().isdisjoint(("verify", "fingerprint")):
+            warn_if_unverified(options)
     if not _SPOOL_OPTIONS.isdisjoint(given):
         changes["spool_mode"] = _spool_mode(settings.spool_mode, given)
     return settings.replace(**changes)

@@ -18,11 +18,11 @@ from __future__ import annotations
 import os
 import socket
 import ssl
-import warnings
 from contextlib import suppress
 from threading import Lock
 from typing import Any, NoReturn, cast
 
+from restkit.caller import warn_caller
 from restkit.errors import RequestError
 from restkit.network.options import SYSTEM, TLSOptions, check_tls_options, redact_cert
 from restkit.network.tls_in_tls import TLSInTLS
@@ -34,8 +34,7 @@ def get_ssl_context(options: TLSOptions) -> ssl.SSLContext:
     """Return the context of these options, made at their first use and kept.
 
     Files are read once in a process; later changes to them are not seen. Raises RequestError,
-    naming the option and the path, if one cannot be used. A context that verifies no certificate
-    warns when it is made (urllib3's InsecureRequestWarning), unless there is a fingerprint.
+    naming the option and the path, if one cannot be used.
 
     >>> get_ssl_context(TLSOptions()) is get_ssl_context(TLSOptions(verify=True))
     True
@@ -43,8 +42,8 @@ def get_ssl_context(options: TLSOptions) -> ssl.SSLContext:
     options = check_tls_options(options)
     if options.context is not None:
         return options.context
-    # One context serves all fingerprints, except with verify=False, where only some warn.
-    return _contexts.get(options if options.verify is False else options._replace(fingerprint=None))
+    # One context serves all fingerprints.
+    return _contexts.get(options._replace(fingerprint=None))
 
 
 class _ContextCache:
@@ -84,22 +83,22 @@ def _make_context(options: TLSOptions) -> ssl.SSLContext:
         context.minimum_version = options.min_version
     if verify:
         _load_authorities(context, options.verify)
-    elif options.fingerprint is None:
-        _warn_unverified()
     if options.cert is not None:
         _load_client_certificate(context, options.cert)
     return context
 
 
-def _warn_unverified() -> None:
+def warn_if_unverified(options: TLSOptions) -> None:
+    """Warn the caller of restkit (InsecureRequestWarning) if these options trust any server."""
+    if options.verify is not False or options.fingerprint is not None:
+        return
     # The category is the one that urllib3's users, and urllib3.disable_warnings(), know already.
     from urllib3.exceptions import InsecureRequestWarning
 
-    warnings.warn(
+    warn_caller(
         "verify=False: any server is trusted, even an impostor. "
         "verify can also be the path of a CA file, and fingerprint the one certificate to trust",
         InsecureRequestWarning,
-        stacklevel=2,
     )
 
 
