@@ -264,7 +264,7 @@ restkit.patch(url, payload=None, headers=None, **options)
 restkit.post(url, payload=None, headers=None, **options)
 restkit.put(url, payload=None, headers=None, **options)
 restkit.request(url, method='GET', payload=None, headers=None, **options)
-restkit.set_logging(level, handler=None)
+restkit.set_logging(level, handler=None, *, headers=False)
 restkit.client.Client
 restkit.client.ClientOptions
 restkit.client.CommonOptions

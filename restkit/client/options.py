@@ -13,12 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypedDict, TypeVar
 
 from restkit.auth.auth import Auth, as_auth
 from restkit.client.filters import Filter, as_filters
-from restkit.client.retries import (
-    DEFAULT_MAX_WAIT,
-    DEFAULT_WAIT,
-    RetryPolicy,
-    default_policy,
-)
+from restkit.client.retries import DEFAULT_MAX_WAIT, DEFAULT_WAIT, RetryPolicy, default_policy
 from restkit.client.retry_option import Retry, as_retries
 from restkit.cookies.cookies import Cookies
 from restkit.errors import RequestError
