@@ -342,6 +342,10 @@ def merge_params(params: ParamsDict, params_dict: ParamsDict | None) -> ParamsDi
         raise TypeError(
             f"{name}= is not a parameter: use params_dict for a parameter of this name; {hint}"
         )
+    if not (params_dict is None or isinstance(params_dict, Mapping)):
+        raise TypeError(
+            f"params_dict must be a mapping of names to values; got {params_dict!r:.60}"
+        )
     return {**params, **params_dict} if params_dict else params
 
 
