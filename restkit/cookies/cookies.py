@@ -171,7 +171,7 @@ class Cookies(Mapping[str, str]):
 
         Raises RequestError if a Cookie header cannot contain it.
         """
-        texts = {"name": name, "value": value, "domain": domain, "path": path}
+        texts: dict[str, object] = {"name": name, "value": value, "domain": domain, "path": path}
         for argument, text in texts.items():
             if not isinstance(text, str):
                 # The value is not shown: it may be a secret.

@@ -269,7 +269,8 @@ class HttpResponse(Aliases):
 
     def iter_blocks(self, size: int = 64 * 1024) -> Iterator[bytes]:
         """Iterate over the body in chunks of ``size`` bytes; the last one may be shorter."""
-        if not isinstance(size, int) or size < 1:
+        given: object = size
+        if not isinstance(given, int) or given < 1:
             raise RequestError(f"size must be a number of bytes, 1 or more; got {size!r}")
         return iter(partial(self.tee().read, size), b"")
 
