@@ -21,6 +21,7 @@ from restkit.client.functions import (
     put,
     request,
 )
+from restkit.client.retry_option import Retry
 from restkit.cookies.cookies import Cookies
 from restkit.errors import (
     AlreadyRead,
@@ -114,6 +115,7 @@ __all__ = [
     "ResourceGone",
     "ResourceNotFound",
     "ResponseError",
+    "Retry",
     "StatusError",
     "TLSError",
     "Timeout",

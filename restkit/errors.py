@@ -72,6 +72,12 @@ class ReceivedResponse(Protocol):
     @property
     def status_line(self) -> str: ...
     @property
+    def sent(self) -> Sent: ...
+    @property
+    def history(self) -> tuple[ReceivedResponse | Error, ...]: ...
+    @property
+    def tries(self) -> int: ...
+    @property
     def headers(self) -> Mapping[str, str]: ...
     @property
     def body(self) -> bytes: ...
@@ -87,7 +93,8 @@ class Error(Exception):
     ``sent`` is the part of the request that was sent (``'nothing'``, ``'part'``, ``'all'``; None
     without a request), so that a caller can decide on another attempt. ``request`` and
     ``response`` are set when they are known. ``history`` lists the earlier attempts of the call
-    in order: responses (redirects, challenges, retried statuses) and errors.
+    in order: responses (redirects, challenges, retried statuses) and errors. ``tries`` is 1 and the
+    number of retries of the call; ``str()`` shows it if there were any.
     ``out_of_payload`` is true for an error that the payload's own source raised, such as a
     response that failed while it was sent on: then ``request`` may be that response's request,
     and ``sent`` is about the request that was being sent. Every error pickles: its request
@@ -102,6 +109,7 @@ class Error(Exception):
 
     sent: Sent | None = None
     history: tuple[ReceivedResponse | Error, ...] = ()
+    tries: int = 1
     out_of_payload: bool = False
 
     def __init__(
@@ -125,9 +133,10 @@ class Error(Exception):
         return None if self.response is None else self.response.status
 
     def __str__(self) -> str:
+        text = f"{self.message} ({self.tries} tries)" if self.tries > 1 else self.message
         if self.request is None:
-            return self.message
-        return f"{self.request.method} {redact_url(str(self.request.url))}: {self.message}"
+            return text
+        return f"{self.request.method} {redact_url(str(self.request.url))}: {text}"
 
     def __reduce__(self) -> tuple[Any, ...]:
         state = self.__dict__.copy()
@@ -282,6 +291,8 @@ class ResourceError(Error):
             return super().__str__()
         request = self.request or response.request
         status = f"{request.method} {redact_url(str(request.url))}: {response.status_line}"
+        if self.tries > 1:
+            status += f" ({self.tries} tries)"
         text = (
             "" if self.message == response.status_line else _to_one_line(self.message[:_MAX_TEXT])
         )
@@ -339,3 +350,11 @@ def error_for(status: int) -> type[ResourceError]:
     <class 'restkit.errors.ResourceNotFound'>
     """
     return _ERROR_BY_STATUS.get(status, RequestFailed)
+
+
+def make_status_error(response: ReceivedResponse, message: str) -> ResourceError:
+    """Return the error of a response of 400 or more, with its attempts."""
+    kind = error_for(response.status)
+    error = kind(message, sent=response.sent, request=response.request, response=response)
+    error.history, error.tries = response.history, response.tries
+    return error

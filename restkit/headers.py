@@ -174,7 +174,13 @@ def _pairs(
 ) -> Iterable[tuple[str, HeaderValue]]:
     if isinstance(fields, Headers):
         return fields.pairs()
-    return fields.items() if isinstance(fields, Mapping) else fields
+    try:
+        pairs = fields.items() if isinstance(fields, Mapping) else fields
+        return [(name, value) for name, value in pairs]
+    except (TypeError, ValueError) as exc:
+        raise InvalidHeader(
+            f"headers must be a mapping or pairs of (name, value); got {fields!r:.60}"
+        ) from exc
 
 
 def check_name(name: str) -> str:

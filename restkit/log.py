@@ -1,7 +1,7 @@
 """The logger ``restkit``, and set_logging.
 
-restkit logs one line for each exchange, at DEBUG and without secrets. ``logging`` is imported with
-the first Client, to keep ``import restkit`` quick.
+restkit logs connections, attempts, redirects and retries, at DEBUG and without secrets. ``logging``
+is imported with the first Client, to keep ``import restkit`` quick.
 """
 
 from __future__ import annotations
@@ -13,30 +13,45 @@ if TYPE_CHECKING:
     import logging
 
 
+DEBUG = 10  # logging.DEBUG; the module logging would slow `import restkit` down
 _FORMAT = "%(asctime)s [%(process)d] [%(levelname)s] %(message)s"
 _LEVELS = ("debug", "info", "warning", "error", "critical")
 
 
-def set_logging(level: int | str, handler: logging.Handler | None = None) -> None:
+class LogState:
+    """The arguments of the last ``set_logging``. Attributes, because a look-up is no call."""
+
+    handler: logging.Handler | None = None
+    headers: bool = False
+
+
+def set_logging(
+    level: int | str, handler: logging.Handler | None = None, *, headers: bool = False
+) -> None:
     """Show the log lines of restkit from ``level`` on, a number or a name such as 'debug'.
 
-    They go to ``handler``, by default to stderr. A handler without a format gets one. A second call
-    replaces the handler of the first.
+    They go to ``handler``, by default to stderr. A handler without a format gets one. ``headers``
+    also shows the heads of requests and responses, at DEBUG, with secrets replaced by ``***``. A
+    second call replaces the handler and ``headers`` of the first.
 
     >>> set_logging('debug')                           # doctest: +SKIP
     """
     import logging
 
     number = _level_number(level)
+    if not isinstance(headers, bool):
+        raise ValueError(f"headers must be True or False; got {headers!r:.60}")
+    if not (handler is None or isinstance(handler, logging.Handler)):
+        raise ValueError(f"handler must be a logging.Handler or None; got {handler!r:.60}")
     handler = handler or logging.StreamHandler()
     if handler.formatter is None:
         handler.setFormatter(logging.Formatter(_FORMAT, "%Y-%m-%d %H:%M:%S"))
     logger = get_logger()
     logger.setLevel(number)
-    if _Installed.handler is not None:
-        logger.removeHandler(_Installed.handler)
+    if LogState.handler is not None:
+        logger.removeHandler(LogState.handler)
     logger.addHandler(handler)
-    _Installed.handler = handler
+    LogState.handler, LogState.headers = handler, headers
 
 
 @cache
@@ -47,12 +62,6 @@ def get_logger() -> logging.Logger:
     # No NullHandler: all lines are DEBUG, which is not shown by default. A NullHandler here would
     # also hide the errors of the logger "restkit.server", below it, in a program without handlers.
     return logging.getLogger("restkit")
-
-
-class _Installed:
-    """The handler of the last ``set_logging``."""
-
-    handler: logging.Handler | None = None
 
 
 def _level_number(level: object) -> int:

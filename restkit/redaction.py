@@ -19,6 +19,11 @@ _SECRET_PART = re.compile(
 )
 _SECRET_WORDS = frozenset("assertion auth bearer key otp pass pin sid sig sign".split())
 _SECRET_NAMES = frozenset("code ticket".split())
+_USER_INFO = re.compile(r"//[^/?#@\s]*@")
+_VALUE_PARAM = re.compile(r"(^|[?&;,#\s])([^?&;,#=\s]+)=(\"[^\"]*\"|[^&;,\s>]+)")
+_AUTH_SCHEME = re.compile(
+    r"(AWS4-HMAC-SHA256|Basic|Bearer|Digest|Negotiate|NTLM|OAuth) ", re.IGNORECASE
+)
 _WORD = re.compile("[A-Z]?[a-z0-9]+|[A-Z0-9]+")
 
 
@@ -53,6 +58,23 @@ def redact_text(text: str) -> str:
         text = _redact_port(text)
     text = redact_url(text)
     return repr(text if len(text) <= _MAX_LENGTH else f"{text[:_MAX_LENGTH]}...")
+
+
+def redact_header(name: str, value: str) -> str:
+    """Return the value of a header for a log, without secrets.
+
+    A header with a secret name is hidden, except the scheme of its credentials. In others, the
+    user info of URLs and the values of secret parameters are hidden.
+
+    >>> redact_header('Authorization', 'Bearer abc')
+    'Bearer ***'
+    >>> redact_header('Location', 'http://me:pw@host/?code=abc&page=2')
+    'http://***@host/?code=***&page=2'
+    """
+    if is_secret(name):
+        scheme = _AUTH_SCHEME.match(value)
+        return f"{scheme[1]} ***" if scheme else "***"
+    return _VALUE_PARAM.sub(_redact_param, _USER_INFO.sub("//***@", value))
 
 
 def is_secret(name: str) -> bool:

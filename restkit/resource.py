@@ -19,7 +19,7 @@ from restkit.client.options import (
     apply_options,
 )
 from restkit.content_encoding.decoding import parse_codings
-from restkit.errors import DecodingError, Error, InvalidUrl, ResourceError, error_for
+from restkit.errors import DecodingError, Error, InvalidUrl, ResourceError, make_status_error
 from restkit.headers import HeaderValue
 from restkit.message.header_values import is_charset
 from restkit.message.response import HttpResponse
@@ -342,6 +342,10 @@ def merge_params(params: ParamsDict, params_dict: ParamsDict | None) -> ParamsDi
         raise TypeError(
             f"{name}= is not a parameter: use params_dict for a parameter of this name; {hint}"
         )
+    if not (params_dict is None or isinstance(params_dict, Mapping)):
+        raise TypeError(
+            f"params_dict must be a mapping of names to values; got {params_dict!r:.60}"
+        )
     return {**params, **params_dict} if params_dict else params
 
 
@@ -362,10 +366,7 @@ def error_from(response: HttpResponse) -> ResourceError:
     body. If the body ends early, the message is the received part, and the failure is the cause.
     """
     data, cause = _read_start(response)
-    kind = error_for(response.status)
-    text, sent = _decode(data, response), response.sent
-    error = kind(text, sent=sent, request=response.request, response=response)
-    error.history = response.history
+    error = make_status_error(response, _decode(data, response))
     error.__cause__ = cause
     return error
 

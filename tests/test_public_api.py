@@ -78,6 +78,7 @@ restkit.Error.history
 restkit.Error.out_of_payload
 restkit.Error.sent
 restkit.Error.status
+restkit.Error.tries
 restkit.Filter()
 restkit.Filter.on_request(request)
 restkit.Filter.on_response(response, request)
@@ -128,6 +129,7 @@ restkit.HttpResponse.tee()
 restkit.HttpResponse.text
 restkit.HttpResponse.timings
 restkit.HttpResponse.trailers
+restkit.HttpResponse.tries
 restkit.HttpResponse.unicode_body
 restkit.HttpResponse.version
 restkit.HttpResponse.without_unread_body()
@@ -218,6 +220,13 @@ restkit.ResourceError.status_int
 restkit.ResourceGone(message, *, sent=None, request=None, response=None)
 restkit.ResourceNotFound(message, *, sent=None, request=None, response=None)
 restkit.ResponseError(message, *, sent=None, request=None, response=None)
+restkit.Retry(total=3, *, status=<another object>, methods=<another object>, backoff=None, max_wait=None, respect_retry_after=True)
+restkit.Retry.backoff
+restkit.Retry.max_wait
+restkit.Retry.methods
+restkit.Retry.respect_retry_after
+restkit.Retry.status
+restkit.Retry.total
 restkit.StatusError
 restkit.TLSError(message, *, sent=None, request=None, response=None)
 restkit.Timeout(connect=10.0, idle=60.0, total=None)
@@ -255,7 +264,7 @@ restkit.patch(url, payload=None, headers=None, **options)
 restkit.post(url, payload=None, headers=None, **options)
 restkit.put(url, payload=None, headers=None, **options)
 restkit.request(url, method='GET', payload=None, headers=None, **options)
-restkit.set_logging(level, handler=None)
+restkit.set_logging(level, handler=None, *, headers=False)
 restkit.client.Client
 restkit.client.ClientOptions
 restkit.client.CommonOptions

@@ -10,6 +10,13 @@ from __future__ import annotations
 from copy import copy
 from time import perf_counter
 
+from restkit.client.call_log import (
+    log_another_attempt,
+    log_outcome,
+    log_redirect,
+    log_request_head,
+    log_response_head,
+)
 from restkit.client.options import Settings
 from restkit.client.redirects import redirect_request
 from restkit.client.retries import RetryCounter
@@ -18,7 +25,7 @@ from restkit.connections.pool import ConnectionPool
 from restkit.connections.reply import Reply
 from restkit.cookies.cookies import Cookies
 from restkit.errors import Error, PayloadNotReplayable, TransportError, drop_tracebacks
-from restkit.log import get_logger
+from restkit.log import DEBUG, LogState, get_logger
 from restkit.message.request import Request, check_method
 from restkit.message.response import HttpResponse
 from restkit.payload.base import Payload, can_send
@@ -27,7 +34,6 @@ from restkit.redaction import redact_url
 from restkit.timeouts import Deadline
 
 _MAX_CHALLENGES = 3
-_DEBUG = 10  # logging.DEBUG; the module logging would slow `import restkit` down
 _EXPECTATION_FAILED = 417
 _LENGTH_REQUIRED = frozenset((411, 501))  # 501: no support for chunked (RFC 9112 6.1)
 _CHUNKED_FIELDS = ("transfer-encoding", "trailer")
@@ -47,6 +53,7 @@ class Call:
         "_request",
         "_retries",
         "_settings",
+        "_tries",
     )
 
     def __init__(
@@ -61,6 +68,7 @@ class Call:
         self._retries: RetryCounter | None = None
         self._redirects = 0
         self._challenges = 0
+        self._tries = 1
         self._needs_new_connection = False
 
     def run(self) -> HttpResponse:
@@ -79,9 +87,13 @@ class Call:
                 self._log(attempt, response)
                 if not self._prepare_next_request(attempt, response):
                     response.history = tuple(self._history)
+                    if self._tries > 1:
+                        response.tries = self._tries
                     return response
         except Error as error:
             error.history = tuple(self._history)
+            if self._tries > 1:
+                error.tries = self._tries
             raise
 
     def _add_credentials(self) -> Request:
@@ -107,9 +119,13 @@ class Call:
             outgoing = serialize_request(
                 attempt, self._settings, route.proxy, allow_expect=allow_expect
             )
+            if LogState.headers:
+                log_request_head(outgoing.head)
             reply = self._pool.send(
                 outgoing, route, self._deadline, new_connection=self._needs_new_connection
             )
+            if LogState.headers:
+                log_response_head(reply.head)
         except Error as error:
             if error.request is None:
                 error.request = attempt
@@ -122,6 +138,7 @@ class Call:
             and can_send(attempt.payload)
         ):
             # Nothing of the payload was sent, and the credentials are as good as before.
+            log_another_attempt(attempt, str(reply.head.status), "without Expect")
             reply.close()
             self._needs_new_connection = True
             return self._send(attempt, allow_expect=False)
@@ -141,12 +158,8 @@ class Call:
 
     def _log(self, request: Request, outcome: HttpResponse | Error) -> None:
         """Log the outcome of one attempt, with the seconds since the call began."""
-        logger = get_logger()
-        if logger.isEnabledFor(_DEBUG):
-            text = type(outcome).__name__ if isinstance(outcome, Error) else outcome.status_line
-            seconds = perf_counter() - self._deadline.started
-            url = redact_url(str(request.url))
-            logger.debug("%s %s: %s, %.3f s", request.method, url, text, seconds)
+        if get_logger().isEnabledFor(DEBUG):
+            log_outcome(request, outcome, perf_counter() - self._deadline.started)
 
     # After a response
 
@@ -157,7 +170,8 @@ class Call:
             auth.learn(attempt, response)
         if self._cookies is not None and response.sets_cookies:
             self._cookies.store_from_response(attempt, response)
-        if response.status < 300 and self._settings.retries is None:
+        retries = self._settings.retries
+        if response.status < 300 and (retries is None or not retries.may_cover(response.status)):
             return False
         return (
             self._answer_challenge(attempt, response)
@@ -176,6 +190,7 @@ class Call:
             return False
         self._challenges += 1
         self._continue_with(self._request, response, "with credentials")
+        log_another_attempt(self._request, response, "with credentials")
         return True
 
     def _resend_with_length(self, response: HttpResponse) -> bool:
@@ -183,6 +198,7 @@ class Call:
         if next_request is None:
             return False
         self._continue_with(next_request, response, "with its length")
+        log_another_attempt(next_request, response, "with its length")
         return True
 
     def _follow_redirect(self, response: HttpResponse) -> bool:
@@ -190,7 +206,9 @@ class Call:
         if redirect is None:
             return False
         next_request, settings = redirect
+        request = self._request
         self._continue_with(next_request, response, f"to {redact_url(str(next_request.url))}")
+        log_redirect(request, response, next_request)
         self._settings = settings
         self._redirects += 1
         self._challenges = 0
@@ -204,6 +222,8 @@ class Call:
         if delay is None or not self._has_time_for(delay):
             return False
         self._continue_with(self._request, response, "in another attempt")
+        log_another_attempt(self._request, response, self._describe_delay(delay))
+        self._tries += 1
         self._pool.sleep_unless_closed(delay)  # the next attempt reports a closed Client
         return True
 
@@ -223,10 +243,14 @@ class Call:
         if self._pool.closed or error.out_of_payload:
             return False
         delay = self._count_retries().delay_after_error(attempt, error)
-        if delay is None or not self._has_time_for(delay) or self._pool.sleep_unless_closed(delay):
+        if delay is None or not self._has_time_for(delay):
+            return False
+        log_another_attempt(attempt, error, self._describe_delay(delay))
+        if self._pool.sleep_unless_closed(delay):
             return False
         drop_tracebacks(error)
         self._history.append(error)
+        self._tries += 1
         # The server may have closed its other idle connections, too.
         self._needs_new_connection = (
             isinstance(error, TransportError) and error.on_reused_connection
@@ -237,6 +261,9 @@ class Call:
         if self._retries is None:
             self._retries = RetryCounter(self._settings.retry_policy())
         return self._retries
+
+    def _describe_delay(self, delay: float) -> str:
+        return f"in {delay:.3f} s, as try {self._tries + 1}"
 
     def _has_time_for(self, delay: float) -> bool:
         remaining = self._deadline.remaining("waiting for another attempt")

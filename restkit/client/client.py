@@ -32,6 +32,7 @@ from restkit.client.options import (
 from restkit.connections.pool import MAX_IDLE, ConnectionPool
 from restkit.content_encoding.decoding import accept_encoding
 from restkit.cookies.cookies import Cookies, as_cookies
+from restkit.errors import RequestError
 from restkit.headers import Headers
 from restkit.message.request import NO_NAMES, Request
 from restkit.message.response import HttpResponse
@@ -145,6 +146,8 @@ class Client:
 
     def send(self, request: Request) -> HttpResponse:
         """Send a copy of a request that exists already, with the default options of this Client."""
+        if not isinstance(request, Request):
+            raise RequestError(f"send() takes a restkit.Request; got {request!r:.60}")
         # A copy: an earlier response of the same request still reads its body by the old options.
         following = copy(request)
         following.read_options = self._settings.read_options

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypedDict, TypeVar
 
 from restkit.auth.auth import Auth, as_auth
 from restkit.client.filters import Filter, as_filters
-from restkit.client.retries import RetryPolicy, as_retries, default_policy
+from restkit.client.retries import DEFAULT_MAX_WAIT, DEFAULT_WAIT, RetryPolicy, default_policy
+from restkit.client.retry_option import Retry, as_retries
 from restkit.cookies.cookies import Cookies
 from restkit.errors import RequestError
 from restkit.headers import HeaderValue
@@ -31,6 +32,7 @@ from restkit.network.options import (
 )
 from restkit.network.proxy import Proxy, as_proxy
 from restkit.network.route import Route
+from restkit.network.tls import warn_if_unverified
 from restkit.payload.spooled import SpoolMode
 from restkit.progress import Progress, ProgressCallback, as_progress
 from restkit.timeouts import Timeout, as_timeout
@@ -73,7 +75,7 @@ class CommonOptions(TypedDict, total=False):
     wait_tries: float
     max_wait: float
     retry_unsafe: bool
-    retries: urllib3.Retry | int | None
+    retries: Retry | urllib3.Retry | int | None
     replay: str | None
     spool: bool
     compress: str | None
@@ -236,8 +238,8 @@ class Settings:
     keep_headers: frozenset[str] = _option(frozenset(), _check_names)
 
     max_tries: int = _option(3, check_positive)
-    wait_tries: float = _option(0.3, check_seconds)
-    max_wait: float = _option(60.0, check_seconds)
+    wait_tries: float = _option(DEFAULT_WAIT, check_seconds)
+    max_wait: float = _option(DEFAULT_MAX_WAIT, check_seconds)
     retry_unsafe: bool = _option(False, check_bool)
     retries: RetryPolicy | None = _option(None, lambda _, value: as_retries(value))
 
@@ -292,8 +294,8 @@ class Settings:
         """Return the rules for another attempt, made of all retry options."""
         policy = self.retries or default_policy(self.max_tries)
         return policy._replace(
-            wait=self.wait_tries,
-            max_wait=self.max_wait,
+            wait=self.wait_tries if policy.wait is None else policy.wait,
+            max_wait=self.max_wait if policy.max_wait is None else policy.max_wait,
             methods=None if self.retry_unsafe else policy.methods,
         )
 
@@ -350,7 +352,10 @@ def apply_options(settings: Settings, given: Mapping[str, Any]) -> Settings:
         elif name not in _SPOOL_OPTIONS:
             raise TypeError(unknown_option(name, _ALL_OPTIONS))
     if tls:
-        changes["tls"] = check_tls_options(_drop_conflicting(settings.tls, tls)._replace(**tls))
+        options = check_tls_options(_drop_conflicting(settings.tls, tls)._replace(**tls))
+        changes["tls"] = options
+        if not tls.keys().isdisjoint(("verify", "fingerprint")):
+            warn_if_unverified(options)
     if not _SPOOL_OPTIONS.isdisjoint(given):
         changes["spool_mode"] = _spool_mode(settings.spool_mode, given)
     return settings.replace(**changes)
@@ -397,8 +402,8 @@ _HINTS = {
     "proxies": "restkit calls it proxy, one URL; proxies of the environment are the default",
     "proxy_url": "restkit calls it proxy",
     "use_proxy": "restkit uses the proxies of the environment, unless a Client has trust_env=False",
-    "max_retries": "restkit calls it max_tries, or retries= with urllib3's Retry",
-    "retry": "restkit calls it max_tries, or retries= with urllib3's Retry",
+    "max_retries": "restkit calls it retries, a number or a restkit.Retry",
+    "retry": "restkit calls it retries, a number or a restkit.Retry",
     "event_hooks": "restkit calls them filters",
     "hooks": "restkit calls them filters",
     "decode_content": "restkit calls it decompress",

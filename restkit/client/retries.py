@@ -2,9 +2,8 @@
 
 By default restkit retries two failures: a connection that could not be opened because of a
 temporary error, and a connection lost before the first byte of a response to an idempotent
-method. Statuses and timeouts are not retried. ``retries=`` takes urllib3's ``Retry``, whose
-counts then decide. Only the public attributes of a ``Retry``
-are read (urllib3 2.2 to 2.8), so that a subclass works too; its methods are not called.
+method. Statuses and timeouts are not retried. With ``retries=``, its counts and statuses decide;
+see retry_option.py.
 """
 
 from __future__ import annotations
@@ -12,8 +11,7 @@ from __future__ import annotations
 import re
 import socket
 import ssl
-import warnings
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from restkit.errors import (
     ConnectError,
@@ -21,7 +19,6 @@ from restkit.errors import (
     Error,
     IdleTimeout,
     ProxyError,
-    RequestError,
     RequestTimeout,
     ResponseError,
     TLSError,
@@ -34,6 +31,8 @@ from restkit.payload.base import can_send
 
 Kind: TypeAlias = Literal["connect", "read", "status", "other"]
 
+DEFAULT_WAIT = 0.3
+DEFAULT_MAX_WAIT = 60.0
 _JITTER = 0.25
 _MAX_DOUBLINGS = 60
 
@@ -42,8 +41,9 @@ class RetryPolicy(NamedTuple):
     """The rules for another attempt: kinds, counts and delays. A count of None is no limit.
 
     The fields are those of urllib3's ``Retry``, and these: ``methods`` None allows any method;
-    ``backoff_factor`` None doubles ``wait``, up to ``max_wait``; ``only_without_response`` excludes
-    timeouts and failures after the first byte of a response.
+    ``backoff_factor`` None doubles ``wait``, up to ``max_wait``, which are None for the defaults;
+    ``only_without_response`` excludes timeouts and failures after the first byte of a response;
+    ``only_replayable`` excludes statuses if the payload can be sent only once.
     """
 
     total: int | None
@@ -59,9 +59,14 @@ class RetryPolicy(NamedTuple):
     respect_retry_after: bool = True
     retry_after_statuses: frozenset[int] = frozenset((413, 429, 503))
     retry_after_max: float | None = None
-    wait: float = 0.3
-    max_wait: float = 60.0
+    wait: float | None = None
+    max_wait: float | None = None
     only_without_response: bool = False
+    only_replayable: bool = False
+
+    def may_cover(self, status: int) -> bool:
+        """Whether some response with this status asks for another attempt."""
+        return status in self.statuses or status in self.retry_after_statuses
 
     def covers_status(self, response: HttpResponse) -> bool:
         """Whether the status of a response, or its Retry-After, asks for another attempt."""
@@ -76,11 +81,10 @@ class RetryPolicy(NamedTuple):
 
     def covers_error(self, error: Error) -> bool:
         """Whether failures of this kind are retried at all."""
-        if self.only_without_response:
-            no_response = isinstance(error, TransportError) and not error.response_started
-            return no_response and not isinstance(error, RequestTimeout)
-        # An idle timeout is only retried where a count of its own asks for it.
-        return not isinstance(error, IdleTimeout) or self.read is not None
+        if not self.only_without_response:
+            return True
+        no_response = isinstance(error, TransportError) and not error.response_started
+        return no_response and not isinstance(error, RequestTimeout)
 
     def covers_method(self, request: Request) -> bool:
         """Whether the method may be repeated."""
@@ -95,10 +99,12 @@ def default_policy(max_tries: int) -> RetryPolicy:
 class RetryCounter:
     """Counts the failures of one call, and decides whether another attempt follows."""
 
-    __slots__ = ("_failures", "_policy")
+    __slots__ = ("_failures", "_max_wait", "_policy", "_wait")
 
     def __init__(self, policy: RetryPolicy) -> None:
         self._policy = policy
+        self._wait = DEFAULT_WAIT if policy.wait is None else policy.wait
+        self._max_wait = DEFAULT_MAX_WAIT if policy.max_wait is None else policy.max_wait
         self._failures: dict[Kind, int] = {}
 
     def delay_after_error(self, request: Request, error: Error) -> float | None:
@@ -122,10 +128,13 @@ class RetryCounter:
     def delay_after_status(self, request: Request, response: HttpResponse) -> float | None:
         """Count a response; return the seconds before the next attempt, or None for no attempt.
 
-        Does not look at the payload.
+        Unless the policy has ``only_replayable``, the caller checks whether the payload can be
+        sent again.
         """
         policy = self._policy
         if not policy.covers_status(response) or not policy.covers_method(request):
+            return None
+        if policy.only_replayable and not can_send(request.payload):
             return None
         if not self._count("status"):
             return None
@@ -134,7 +143,7 @@ class RetryCounter:
             return self._backoff()
         if policy.retry_after_max is not None:
             delay = min(delay, policy.retry_after_max)
-        return delay if delay <= policy.max_wait else None
+        return delay if delay <= self._max_wait else None
 
     def _count(self, kind: Kind) -> bool:
         """Count one more failure; return whether the limits allow another attempt."""
@@ -156,7 +165,7 @@ class RetryCounter:
         doubled = 2.0 ** min(self._failure_count - 1, _MAX_DOUBLINGS)
         if policy.backoff_factor is None:
             jitter = uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311  # not a secret
-            return min(policy.wait * doubled * jitter, policy.max_wait)
+            return min(self._wait * doubled * jitter, self._max_wait)
         if self._failure_count == 1:
             return 0.0  # as in urllib3: the first retry follows at once
         jitter = uniform(0.0, policy.backoff_jitter)  # noqa: S311  # not a secret
@@ -183,71 +192,6 @@ def _is_transient(cause: BaseException | None) -> bool:
     if isinstance(cause, ssl.SSLError):
         return isinstance(cause, ssl.SSLEOFError)
     return isinstance(cause, OSError) and isinstance(cause.errno, int)
-
-
-def as_retries(value: object) -> RetryPolicy | None:
-    """Convert ``retries=``: urllib3's Retry, a number of retries, False for none, or None.
-
-    ``redirect`` and ``raise_on_*`` of a Retry are ignored, with a warning. Raises RequestError
-    for anything else.
-    """
-    if value is None or isinstance(value, RetryPolicy):
-        return value
-    if value is False:
-        return RetryPolicy(0)
-    if isinstance(value, int) and value is not True and value >= 0:
-        return RetryPolicy(value)
-    from urllib3.util.retry import Retry
-
-    if not isinstance(value, Retry):
-        raise RequestError(
-            "retries must be urllib3's Retry, a number of retries (0 or more), False or None; "
-            f"got {value!r:.60}"
-        )
-    _warn_about_ignored(value)
-    return _from_urllib3(value)
-
-
-def _from_urllib3(retry: Any) -> RetryPolicy:
-    # Counts may be False, which is 0; methods may be False or empty, which allows any.
-    methods = retry.allowed_methods
-    return RetryPolicy(
-        total=_to_count(retry.total),
-        connect=_to_count(retry.connect),
-        read=_to_count(retry.read),
-        status=_to_count(retry.status),
-        other=_to_count(retry.other),
-        statuses=frozenset(retry.status_forcelist or ()),
-        methods=frozenset(each.upper() for each in methods) if methods else None,
-        backoff_factor=retry.backoff_factor,
-        backoff_max=retry.backoff_max,
-        backoff_jitter=retry.backoff_jitter,
-        respect_retry_after=bool(retry.respect_retry_after_header),
-        retry_after_statuses=frozenset(retry.RETRY_AFTER_STATUS_CODES),
-        retry_after_max=getattr(retry, "retry_after_max", None),
-    )
-
-
-def _to_count(value: int | None) -> int | None:
-    return None if value is None else int(value)
-
-
-def _warn_about_ignored(retry: Any) -> None:
-    # Retry(total=False) sets redirect and raise_on_redirect itself.
-    check_redirects = retry.total is not False
-    ignored = {
-        "redirect": check_redirects and retry.redirect is not None,
-        "raise_on_redirect": check_redirects and not retry.raise_on_redirect,
-        "raise_on_status": not retry.raise_on_status,
-    }
-    names = ", ".join(name for name, is_set in ignored.items() if is_set)
-    if names:
-        warnings.warn(
-            f"retries=: restkit ignores {names} of urllib3's Retry. Use follow_redirect= and "
-            "max_follow_redirect= for redirects, and raise_for_status() to raise a status",
-            UserWarning,
-            stacklevel=2,
-        )
 
 
 _SECONDS = re.compile(r"[0-9]+")

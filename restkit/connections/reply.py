@@ -267,10 +267,11 @@ class LiveBody:
             self._error = TransportError("reading the body was interrupted", sent=self._sent)
 
     def _finish_if_done(self) -> None:
-        if self._reader.done and not self.done_at:
+        if self._reader.done:
             with self._ending:
-                self.done_at = perf_counter()
-                self._connection.finish()
+                if not self.done_at:  # another thread that reads may have finished
+                    self.done_at = perf_counter()
+                    self._connection.finish()
 
     def close(self) -> None:
         """Close the connection unless the body has ended; a thread that reads gets an error."""

@@ -171,6 +171,12 @@ class Cookies(Mapping[str, str]):
 
         Raises RequestError if a Cookie header cannot contain it.
         """
+        texts: dict[str, object] = {"name": name, "value": value, "domain": domain, "path": path}
+        for argument, text in texts.items():
+            if not isinstance(text, str):
+                # The value is not shown: it may be a secret.
+                found = type(text).__name__
+                raise RequestError(f"{argument} of a cookie must be a str; got a value of {found}")
         if not _NAME.fullmatch(name):
             raise RequestError(f"a cookie name must not contain spaces, '=' or ';'; got {name!r}")
         if not _VALUE.fullmatch(value):

@@ -203,6 +203,8 @@ def make_json_part(name: object, value: object) -> Part:
 
 def make_parts(fields: Mapping[str, object] | Iterable[tuple[str, object]]) -> Iterator[Part]:
     """Yield the parts of a mapping or of pairs."""
+    if not isinstance(fields, Iterable):
+        raise TypeError(f"fields must be a mapping or pairs; got {type(fields).__name__}")
     for index, pair in enumerate(fields.items() if isinstance(fields, Mapping) else fields):
         if not _is_pair(pair):
             raise TypeError(f"item {index} of the fields must be a pair of a name and a value")

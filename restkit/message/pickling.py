@@ -32,6 +32,8 @@ class PickledResponse(NamedTuple):
 
 def make_reply(status: int, headers: Headers, body: bytes | str) -> Reply:
     """Return a reply without a server; raise TypeError for a body that is not bytes or str."""
+    if type(status) is not int:
+        raise TypeError(f"status must be an int; got {status!r:.60}")
     if isinstance(body, str):
         body = encode_utf_8(body, "body=")
     if not isinstance(body, bytes):

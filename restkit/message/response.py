@@ -18,7 +18,7 @@ from restkit.errors import (
     InvalidUrl,
     RequestError,
     Sent,
-    error_for,
+    make_status_error,
 )
 from restkit.headers import Headers, HeaderValue
 from restkit.message.aliases import Aliases
@@ -81,6 +81,9 @@ class HttpResponse(Aliases):
 
     history: tuple[HttpResponse | Error, ...] = ()
     """The earlier attempts of the call, in order: responses and errors."""
+
+    tries: int = 1
+    """1 and the number of retries of the call; redirects and challenges do not count."""
 
     def __init__(
         self, request: Request, reply: Reply, started: float, *, decoded: bool = False
@@ -206,8 +209,7 @@ class HttpResponse(Aliases):
     def raise_for_status(self) -> HttpResponse:
         """Return this response; raise a ResourceError for a status of 400 or more."""
         if self.status >= 400:
-            kind = error_for(self.status)
-            raise kind(self.status_line, sent=self.sent, request=self.request, response=self)
+            raise make_status_error(self, self.status_line)
         return self
 
     def __getitem__(self, name: str) -> str:
@@ -267,7 +269,8 @@ class HttpResponse(Aliases):
 
     def iter_blocks(self, size: int = 64 * 1024) -> Iterator[bytes]:
         """Iterate over the body in chunks of ``size`` bytes; the last one may be shorter."""
-        if size < 1:
+        given: object = size
+        if not isinstance(given, int) or given < 1:
             raise RequestError(f"size must be a number of bytes, 1 or more; got {size!r}")
         return iter(partial(self.tee().read, size), b"")
 
@@ -355,7 +358,7 @@ class HttpResponse(Aliases):
         if self._reply.live is None or (self._body is not None and self._body.is_complete):
             return self
         state = self._pickle_state(b"", UNREAD_BODY, decoded=False)
-        return self._unpickle(state, self.request, self.history)
+        return self._unpickle(state, self.request, self.history, self.tries)
 
     def __reduce__(self) -> tuple[Any, ...]:
         body, fault, decoded = b"", None, self._decoded
@@ -367,7 +370,7 @@ class HttpResponse(Aliases):
             # Pickle the head anyway: an error that holds this response must be picklable.
             fault = (type(exc), exc.message)
         state = self._pickle_state(body, fault, decoded=decoded)
-        return self._unpickle, (state, self.request, self.history)
+        return self._unpickle, (state, self.request, self.history, self.tries)
 
     def _pickle_state(
         self, body: bytes, fault: tuple[type[Error], str] | None, *, decoded: bool
@@ -391,9 +394,10 @@ class HttpResponse(Aliases):
         state: PickledResponse,
         request: Request,
         history: tuple[HttpResponse | Error, ...],
+        tries: int,
     ) -> HttpResponse:
         response = cls(request, restore_reply(state), 0.0, decoded=state.decoded)
-        response.history = history
+        response.history, response.tries = history, tries
         if state.fault:
             kind, message = state.fault
             response._body = broken_body(

@@ -28,6 +28,7 @@ from restkit.errors import (
     TLSError,
     TotalTimeout,
 )
+from restkit.network.dial_log import log_connected
 from restkit.network.options import Connect, Network, SocketOption
 from restkit.network.proxy import Proxy
 from restkit.network.race import (
@@ -71,8 +72,12 @@ def dial(route: Route, deadline: Deadline) -> Dialed:
     ProxyError (the same for the proxy, and refusals by it), ConnectTimeout or TotalTimeout, and
     RequestError if the route itself is invalid. No exception leaves a socket open.
     """
+    started = perf_counter()
     try:
-        return _dial(DialProgress(route, deadline))
+        dialed = _dial(DialProgress(route, deadline))
+        with close_on_failure(dialed.sock):
+            log_connected(route, dialed.sock, started)
+        return dialed
     except CallerError as exc:
         error = exc.error
     try:

@@ -13,6 +13,7 @@ from restkit.errors import RequestError
 from restkit.headers import Headers, HeaderValue
 from restkit.network.options import AddressCheck, TLSOptions, check_tls_options
 from restkit.network.socks import import_pysocks
+from restkit.network.tls import warn_if_unverified
 from restkit.redaction import redact_text
 from restkit.url.host import join_host_port, split_host_port
 
@@ -78,7 +79,9 @@ class Proxy:
         set_field(self, "username", username)
         set_field(self, "password", password)
         trusted = os.fspath(verify) if isinstance(verify, os.PathLike) else verify
-        set_field(self, "tls", check_tls_options(TLSOptions(trusted, cert, ssl_context)))
+        tls = check_tls_options(TLSOptions(trusted, cert, ssl_context))
+        warn_if_unverified(tls)
+        set_field(self, "tls", tls)
         set_field(
             self, "fields", () if self.is_socks else _make_fields(headers, username, password)
         )

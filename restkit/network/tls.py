@@ -17,13 +17,13 @@ from __future__ import annotations
 import os
 import socket
 import ssl
-import warnings
 from contextlib import suppress
 from select import poll
 from threading import Lock
 from time import monotonic
 from typing import NoReturn, cast
 
+from restkit.caller import warn_caller
 from restkit.errors import RequestError
 from restkit.io.sockets import READ, WRITE
 from restkit.network.fork_lock import openssl_step
@@ -47,8 +47,7 @@ def get_ssl_context(options: TLSOptions, *, in_tls: bool = False) -> ssl.SSLCont
     names the only authorities, and for TLS inside TLS.
 
     Files are read once in a process; later changes to them are not seen. Raises RequestError,
-    naming the option and the path, if one cannot be used. A context that verifies no certificate
-    warns when it is made (urllib3's InsecureRequestWarning), unless there is a fingerprint.
+    naming the option and the path, if one cannot be used.
 
     >>> get_ssl_context(TLSOptions()) is get_ssl_context(TLSOptions(verify=True))
     True
@@ -57,10 +56,9 @@ def get_ssl_context(options: TLSOptions, *, in_tls: bool = False) -> ssl.SSLCont
     if options.context is not None:
         return options.context
     replaceable = options.verify in (True, SYSTEM) and not in_tls
-    # One context serves all fingerprints, except with verify=False, where only some warn.
+    # One context serves all fingerprints.
     return _contexts.get(
-        ssl.SSLContext if replaceable else standard_class(),
-        options if options.verify is False else options._replace(fingerprint=None),
+        ssl.SSLContext if replaceable else standard_class(), options._replace(fingerprint=None)
     )
 
 
@@ -99,22 +97,22 @@ def _make_context(kind: type[ssl.SSLContext], options: TLSOptions) -> ssl.SSLCon
         set_minimum_version(context, options.min_version)
     if verify:
         _load_authorities(context, options.verify)
-    elif options.fingerprint is None:
-        _warn_unverified()
     if options.cert is not None:
         _load_client_certificate(context, options.cert)
     return context
 
 
-def _warn_unverified() -> None:
+def warn_if_unverified(options: TLSOptions) -> None:
+    """Warn the caller of restkit (InsecureRequestWarning) if these options trust any server."""
+    if options.verify is not False or options.fingerprint is not None:
+        return
     # The category is the one that urllib3's users, and urllib3.disable_warnings(), know already.
     from urllib3.exceptions import InsecureRequestWarning
 
-    warnings.warn(
+    warn_caller(
         "verify=False: any server is trusted, even an impostor. "
         "verify can also be the path of a CA file, and fingerprint the one certificate to trust",
         InsecureRequestWarning,
-        stacklevel=2,
     )
 
 

@@ -89,7 +89,7 @@ class TLSInTLS:
 
     def send(self, data: Buffer, flags: int = 0) -> int:
         """Send part of the data; after a want error, the next call must have the same data."""
-        assert flags == 0
+        _check_no_flags(flags)
         if not self._accepted:
             self._accepted = self._encrypt(data)
         self._flush()
@@ -125,12 +125,12 @@ class TLSInTLS:
 
     def recv(self, size: int = _BLOCK, flags: int = 0) -> bytes:
         """Return up to ``size`` bytes, or ``b''`` at the end."""
-        assert flags == 0
+        _check_no_flags(flags)
         return self._read(lambda: self.inner.read(size), b"")
 
     def recv_into(self, buffer: bytearray | memoryview, size: int = 0, flags: int = 0) -> int:
         """Receive into a buffer; return the count, 0 at the end."""
-        assert flags == 0
+        _check_no_flags(flags)
         size = size or len(buffer)
         return self._read(lambda: self.inner.read(size, buffer), 0)
 
@@ -222,3 +222,9 @@ class TLSInTLS:
     def __repr__(self) -> str:
         state = "closed" if self.outer.fileno() < 0 else f"{self.inner.version()}"
         return f"<TLSInTLS, {state}>"
+
+
+def _check_no_flags(flags: int) -> None:
+    # As SSLSocket does.
+    if flags:
+        raise ValueError(f"flags of a socket cannot be used with TLS; got {flags}")

@@ -62,7 +62,8 @@ class Upload:
 
     def finish(self) -> None:
         """Move the file in place, over an older one of its name unless ``new`` is set."""
-        assert self._part is not None, "an upload is finished once"
+        if self._part is None:
+            raise RuntimeError(f"the upload of {self.name!r} is closed, or was finished before")
         self._set_mode(self._mode)
         if self._fsync:
             os.fsync(self._file.fileno())

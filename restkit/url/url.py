@@ -121,6 +121,8 @@ class URL:
         >>> str(parse_url('http://host/a/b?c#d').join('../e'))
         'http://host/e#d'
         """
+        if not isinstance(reference, str):
+            raise InvalidUrl(f"a reference must be a str; got {type(reference).__name__}")
         reference = reference.strip(" ")
         match = _REFERENCE.fullmatch(reference)
         assert match  # every part is optional

@@ -146,6 +146,8 @@ def create_zip_stream_resource(
 def _check_files(files: Iterable[ZipStreamFile]) -> Iterator[ZipStreamFile]:
     """Yield the files. Check their type, and that a one-shot stream occurs only once."""
     one_shot: dict[int, object] = {}
+    if not isinstance(files, Iterable):
+        raise TypeError(f"files must be an iterable of ZipStreamFile; got {type(files).__name__}")
     for index, file in enumerate(files):
         if not isinstance(file, ZipStreamFile):
             raise TypeError(f"file {index} must be a ZipStreamFile; got {type(file).__name__}")

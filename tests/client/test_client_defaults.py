@@ -332,6 +332,7 @@ def test_C13_ssl_cert_file_is_ignored_with_trust_env_false(certs, monkeypatch):
 # TLS options that override each other
 
 
+@pytest.mark.filterwarnings("ignore:verify=False:urllib3.exceptions.InsecureRequestWarning")
 @pytest.mark.parametrize("environment", [False, True], ids=["", "SSL_CERT_FILE"])
 def test_ssl_context_and_verify_of_the_call_override_the_client(environment, certs, monkeypatch):
     if environment:
@@ -417,7 +418,7 @@ WRONG: dict[str, tuple[list[object], str]] = {
         [5, HttpResponse.__init__, dict, Odd()],
         "must be HttpResponse or a subclass",
     ),
-    "retries": ([-1, True, 1.5, "3", Odd()], "must be urllib3's Retry"),
+    "retries": ([-1, True, 1.5, "3", Odd()], "must be a number of retries"),
     "retry_unsafe": ([None, *NOT_BOOLS], "must be True or False"),
     "compress": ([5, "", "br", "GZIP", b"gzip"], "must be one of gzip, deflate, zstd, or None"),
     "content_digest": (NOT_BOOLS, "must be True or False"),

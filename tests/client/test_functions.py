@@ -288,6 +288,7 @@ def test_call_option_overrides_the_client_for_one_call(server):
             assert not client.get(server.url()).body
 
 
+@pytest.mark.filterwarnings("ignore:verify=False:urllib3.exceptions.InsecureRequestWarning")
 def test_every_typed_request_option_is_accepted(server, client):
     values = {
         "timeout": 5,

@@ -8,7 +8,6 @@ import socket
 import ssl
 import threading
 import time
-import warnings
 import weakref
 from collections.abc import Iterator
 
@@ -18,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from urllib3.util.retry import Retry
 
+import restkit
 from restkit import (
     BadStatusLine,
     Client,
@@ -31,7 +31,6 @@ from restkit import (
     PayloadNotReplayable,
     ProxyError,
     Request,
-    RequestError,
     Timeout,
     TLSError,
     TotalTimeout,
@@ -41,7 +40,8 @@ from restkit import (
     parse_url,
 )
 from restkit.client.options import Settings
-from restkit.client.retries import RetryCounter, RetryPolicy, as_retries, retry_after_seconds
+from restkit.client.retries import RetryCounter, RetryPolicy, retry_after_seconds
+from restkit.client.retry_option import as_retries
 from restkit.headers import Headers
 from support import (
     ScriptedServer,
@@ -143,101 +143,6 @@ DATE_LIKE = st.lists(
 def test_C03_no_text_makes_the_parser_raise(value):
     seconds = parsed_retry_after(value)
     assert seconds is None or seconds >= 0
-
-
-# The retries= option
-
-
-def test_C09_number_is_the_count_of_retries():
-    assert as_retries(None) is None
-    assert as_retries(3) == RetryPolicy(3)
-    assert as_retries(0) == RetryPolicy(0)
-    assert as_retries(False) == RetryPolicy(0)
-    assert as_retries(ANY) is ANY
-
-
-@pytest.mark.parametrize("value", [-1, True, 2.5, "3", (1, 2), urllib3.Timeout(3), Retry])
-def test_C09_invalid_retries_raises_naming_valid_types(value):
-    with pytest.raises(RequestError, match="retries must be urllib3's Retry, a number of retries"):
-        as_retries(value)
-
-
-def test_C09_retry_is_converted_with_all_settings():
-    given = Retry(
-        total=7,
-        connect=1,
-        read=2,
-        status=3,
-        other=4,
-        status_forcelist=[500, 502],
-        allowed_methods=["get", "POST"],
-        backoff_factor=0.5,
-        backoff_max=9,
-        backoff_jitter=0.25,
-        respect_retry_after_header=False,
-        remove_headers_on_redirect=["x-mine"],
-    )
-    assert as_retries(given) == RetryPolicy(
-        total=7,
-        connect=1,
-        read=2,
-        status=3,
-        other=4,
-        statuses=frozenset((500, 502)),
-        methods=frozenset(("GET", "POST")),
-        backoff_factor=0.5,
-        backoff_max=9,
-        backoff_jitter=0.25,
-        respect_retry_after=False,
-        retry_after_max=getattr(given, "retry_after_max", None),
-    )
-
-
-def test_C09_retry_counts_can_be_none_or_false():
-    taken = as_retries(Retry(total=None, connect=False, read=None, allowed_methods=None))
-    assert taken is not None
-    assert taken[:5] == (None, 0, None, None, None)
-    assert taken.methods is None
-    assert as_retries(Retry(False)) == as_retries(Retry(0))
-
-
-def test_C09_default_methods_are_those_of_urllib3():
-    taken = as_retries(Retry())
-    assert taken is not None
-    assert taken.methods == Retry.DEFAULT_ALLOWED_METHODS == RetryPolicy(0).methods
-    assert taken.retry_after_statuses == RetryPolicy(0).retry_after_statuses
-
-
-def test_C09_subclass_of_retry_is_converted():
-    class Ours(Retry):
-        RETRY_AFTER_STATUS_CODES = frozenset((420,))
-
-    taken = as_retries(Ours(2))
-    assert taken is not None
-    assert (taken.total, taken.retry_after_statuses) == (2, {420})
-
-
-@pytest.mark.parametrize(
-    ("given", "named"),
-    [
-        ({"redirect": 3}, "redirect of"),
-        ({"redirect": False}, "redirect, raise_on_redirect of"),
-        ({"raise_on_redirect": False}, "raise_on_redirect of"),
-        ({"raise_on_status": False}, "raise_on_status of"),
-        ({"redirect": 1, "raise_on_status": False}, "redirect, raise_on_status of"),
-    ],
-)
-def test_C09_ignored_retry_settings_give_a_warning(given, named):
-    with pytest.warns(UserWarning, match=named) as caught:
-        as_retries(Retry(3, **given))
-    assert len(caught) == 1
-
-
-def test_C09_retry_without_ignored_settings_gives_no_warning():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        for plain in (Retry(), Retry(3, status_forcelist=[500]), Retry(False)):
-            as_retries(plain)
 
 
 # Errors that are retried: the decision alone, without a socket
@@ -348,12 +253,12 @@ def test_C09_timeouts_are_not_retried_by_default(kind):
     assert not is_retried(failed(kind), retry_unsafe=True)
 
 
-def test_C09_connect_and_read_counts_enable_timeout_retries():
+def test_C09_retries_cover_timeouts_except_the_total():
     assert is_retried(failed(ConnectTimeout), retries=RetryPolicy(3))
     assert not is_retried(failed(ConnectTimeout), retries=RetryPolicy(3, connect=0))
-    assert not is_retried(failed(IdleTimeout), retries=RetryPolicy(3))
-    assert is_retried(failed(IdleTimeout), retries=RetryPolicy(3, read=1))
-    assert not is_retried(failed(IdleTimeout), "POST", retries=RetryPolicy(3, read=1))
+    assert is_retried(failed(IdleTimeout), retries=RetryPolicy(3))
+    assert not is_retried(failed(IdleTimeout), retries=RetryPolicy(3, read=0))
+    assert not is_retried(failed(IdleTimeout), "POST", retries=RetryPolicy(3))
     assert not is_retried(failed(TotalTimeout), retries=RetryPolicy(3, read=3))
 
 
@@ -478,7 +383,7 @@ def test_number_of_retries_applies_to_retry_after():
     attempts = counter(retries=as_retries(2))
     busy = HttpResponse.made(request, 503, {"Retry-After": "4"})
     assert [attempts.delay_after_status(request, busy) for _ in range(3)] == [4.0, 4.0, None]
-    for status in (500, 503):
+    for status in (413, 429, 500):
         plain = HttpResponse.made(request, status)
         assert counter(retries=as_retries(2)).delay_after_status(request, plain) is None
 
@@ -815,18 +720,39 @@ def test_C09_connect_errors_have_their_own_count(retry, attempts, client):
     assert len(caught.value.history) == attempts - 1
 
 
-def test_C09_idle_timeout_is_retried_only_with_a_read_count(client):
-    def silence(peer: Peer) -> None:
-        peer.read_request()
-        peer.read_to_end()
+def silence(peer: Peer) -> None:
+    peer.read_request()
+    peer.read_to_end()
 
+
+@pytest.mark.parametrize("retries", [Retry(3), Retry(3, read=1), 3, restkit.Retry(3)], ids=repr)
+def test_C09_retries_cover_read_timeouts_of_idempotent_methods_as_urllib3_does(retries, client):
+    brief = Timeout(connect=HANG_BOUND, idle=0.8)
+    with ScriptedServer(silence, serve) as server:
+        got = client.get(server.url(), timeout=brief, retries=retries)
+    assert [type(each) for each in got.history] == [IdleTimeout]
+    assert got.tries == 2
+
+
+@pytest.mark.parametrize("retries", [Retry(3, read=0), Retry(3, read=False), None, 0], ids=repr)
+def test_C09_read_timeout_is_not_retried_without_a_read_count(retries, client):
+    brief = Timeout(connect=HANG_BOUND, idle=0.8)
+    with ScriptedServer(silence) as server, pytest.raises(IdleTimeout) as caught:
+        client.get(server.url(), timeout=brief, retries=retries)
+    assert len(server.requests) == 1
+    assert caught.value.tries == 1
+
+
+def test_C09_read_timeout_of_a_post_is_not_retried_unless_urllib3_retry_allows_post(client):
     brief = Timeout(connect=HANG_BOUND, idle=0.8)
     with ScriptedServer(silence) as server, pytest.raises(IdleTimeout):
-        client.get(server.url(), timeout=brief, retries=Retry(3))
+        client.post(server.url(), b"once", timeout=brief, retries=Retry(3))
     assert len(server.requests) == 1
     with ScriptedServer(silence, serve) as server:
-        got = client.get(server.url(), timeout=brief, retries=Retry(3, read=1))
-    assert [type(each) for each in got.history] == [IdleTimeout]
+        retries = Retry(3, allowed_methods=["POST"])
+        got = client.post(server.url(), b"twice", timeout=brief, retries=retries)
+    assert got.status == 200
+    assert [body_of(each) for each in server.requests] == [b"twice", b"twice"]
 
 
 def test_C09_connect_timeout_is_retried_only_with_a_retry(client):

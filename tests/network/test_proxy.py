@@ -186,6 +186,7 @@ def test_http_proxy_forwards_plain_requests(text, http, https):
     assert Proxy(text).forwards("https") is https
 
 
+@pytest.mark.filterwarnings("ignore:verify=False:urllib3.exceptions.InsecureRequestWarning")
 def test_W23_proxies_with_equal_values_are_equal(certs):
     context = ssl.create_default_context()
     url = "https://user:pw@p.test"

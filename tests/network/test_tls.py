@@ -22,7 +22,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives import serialization as forms
 from cryptography.hazmat.primitives.asymmetric import ec
-from urllib3.exceptions import InsecureRequestWarning
 
 from restkit import Client
 from restkit.errors import RequestError, TLSError
@@ -239,15 +238,12 @@ def test_C13_verify_accepts_a_folder_of_hashed_certificates(certs, tmp_path):
             pass
 
 
-def test_verify_false_trusts_any_server_and_warns_once(certs):
-    # Options that no other test uses: the warning comes when the context is made, once.
+def test_verify_false_trusts_any_server(certs):
+    # The options warn where they are given, and not when a context is made: see test_caller.py.
     tls = TLSOptions(verify=False, cert=str(certs.client_file))
     with ScriptedServer(greet, ssl_context=certs.self_signed) as server:
-        with pytest.warns(InsecureRequestWarning, match=r"^verify=False: any server is trusted"):
-            with secured("localhost", server.port, tls):
-                pass
         with secured("localhost", server.port, tls):
-            pass  # a warning would be an error here
+            pass
 
 
 def test_C13_verify_system_trusts_the_store_of_the_system(certs, monkeypatch):
@@ -363,15 +359,6 @@ def test_W22_options_that_differ_in_the_fingerprint_share_a_context(certs):
         is get_ssl_context(other)
         is get_ssl_context(TLSOptions(str(certs.ca_file)))
     )
-
-
-def test_fingerprint_does_not_suppress_the_warning_of_others(certs):
-    # Options that no other test uses, as above.
-    pinned = TLSOptions(False, cert=str(certs.client_file), fingerprint=certs.fingerprint)
-    tls = TLSOptions(False, (str(certs.client_cert), str(certs.client_key)))
-    get_ssl_context(pinned._replace(cert=tls.cert))
-    with pytest.warns(InsecureRequestWarning):
-        get_ssl_context(tls)
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ class WSGIResponse:
             finally:
                 exc_info = None  # it would keep this frame alive in a cycle
         elif self._head is not None:
-            raise AssertionError("start_response was called a second time without exc_info")
+            raise RuntimeError("start_response was called a second time without exc_info")
         self._declare(status, headers)
         return self.write
 
@@ -92,7 +92,7 @@ class WSGIResponse:
         if not data:
             return
         if self._finished:
-            raise AssertionError("write() was called after the end of the response")
+            raise RuntimeError("write() was called after the end of the response")
         buffers = self._send_head(len(data)) if self._framing is None else []
         if self._framing is Framing.SIZED:
             assert self._length is not None
@@ -118,7 +118,7 @@ class WSGIResponse:
 
     def _check_head(self) -> ResponseHead:
         if self._head is None:
-            raise AssertionError("the application responded without calling start_response")
+            raise RuntimeError("the application responded without calling start_response")
         return self._head
 
     def _write_region(self, region: Region) -> None:
