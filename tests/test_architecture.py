@@ -44,6 +44,7 @@ STANDARD_LIBRARY_FORBIDDEN = {"http1": {"socket", "os", "select", "threading"}}
 FOREIGN = {
     "urllib3": {"url.url", "timeouts", "network.tls", "network.dial", "client.retries"},
     "certifi": {"network.tls"},
+    "idna": {"url.idn"},
     "oauthlib": {"auth.oauth1"},
     "socks": {"network.socks"},
     "brotli": {"content_encoding.decoding"},
