@@ -70,23 +70,24 @@ def parse_response_head(data: bytes) -> tuple[ResponseHead, int] | None:
     # The expressions take memory for each line: they only run on a complete head with few lines.
     end = data.find(b"\r\n\r\n", 0, MAX_HEAD)
     if end >= 0 and data.count(b"\n", 0, end) <= MAX_FIELDS:
-        match = _RESPONSE.match(data, 0, end + 4)
+        match = _RESPONSE.fullmatch(data, 0, end + 4)
         if match is not None:
-            minor, status, reason, fields = match.groups(b"")
-            return ResponseHead(int(minor), int(status), reason, fields), match.end()
+            digit, status, reason, fields = match.groups(b"")
+            minor = 0 if digit == b"0" else 1
+            return ResponseHead(minor, int(status), reason, fields), end + 4
     return _parse_leniently(data)
 
 
 def _parse_leniently(data: bytes) -> tuple[ResponseHead, int] | None:
     end = _HEAD_END.search(data, 0, MAX_HEAD)
     if end is not None and data.count(b"\n", 0, end.start()) <= MAX_FIELDS:
-        match = _LENIENT_RESPONSE.match(data, 0, end.end())
+        match = _LENIENT_RESPONSE.fullmatch(data, 0, end.end())
         if match is not None:
             version, status, reason, fields = match.groups(b"")
             minor = 0 if version == b"1.0" else 1
             head = ResponseHead(minor, int(status), reason, _with_crlf(fields))
             head.must_close = version not in (b"1.0", b"1.1")
-            return head, match.end()
+            return head, end.end()
     _check_beginning(data[: MAX_HEAD + 1])
     return None
 
