@@ -25,6 +25,7 @@ from restkit.errors import (
     ResponseError,
 )
 from restkit.headers import HOP_BY_HOP_HEADERS, Headers
+from restkit.http1.fields import parse_length
 from restkit.io.buffers import Buffer
 from restkit.message.header_values import as_utf_8
 from restkit.message.response import HttpResponse
@@ -306,12 +307,24 @@ def make_response_fields(headers: Headers, version: tuple[int, int]) -> list[tup
         if name.lower() in dropped:
             continue
         if name.lower() == "content-length":
-            # It may be repeated; the values have been checked to be equal.
             dropped |= {"content-length"}
-            value = value.partition(",")[0].rstrip()
+            value = _read_length(headers)
+            if not value:
+                continue
         fields.append((name, value))
     via = _append(headers.get("via"), "{}.{} {}".format(*version, _PSEUDONYM))
     return [*fields, ("Via", via)]
+
+
+def _read_length(headers: Headers) -> str:
+    """Return the length of the target's response in one spelling, or '' if it is not certain.
+
+    A client may be less strict than restkit is. It must not get a Content-Length that
+    Transfer-Encoding overrides (RFC 9112 6.3), nor several values.
+    """
+    lengths = {parse_length(each.strip(" \t")) for each in headers["content-length"].split(",")}
+    length = lengths.pop()
+    return "" if lengths or length is None or "transfer-encoding" in headers else str(length)
 
 
 def read_target(environ: WSGIEnvironment) -> str:

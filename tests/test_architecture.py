@@ -44,6 +44,7 @@ STANDARD_LIBRARY_FORBIDDEN = {"http1": {"socket", "os", "select", "threading"}}
 FOREIGN = {
     "urllib3": {"timeouts", "client.retry_option", "network.tls", "network.options"},
     "certifi": {"network.tls"},
+    "idna": {"url.idn"},
     "oauthlib": {"auth.oauth1"},
     "socks": {"network.socks"},
     "brotli": {"content_encoding.decoding"},

@@ -394,7 +394,76 @@ def test_R23_invalid_chunks_of_the_client_are_400():
     assert b"no chunk size" in body_of(answer)
 
 
+HELLO = b"5\r\nhello\r\n0\r\n\r\n"
+POST = b"POST / HTTP/1.1\r\nHost: h\r\n"
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (POST + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n" + HELLO, 400),
+        (POST + b"Transfer-Encoding: chunked, chunked\r\n\r\n" + HELLO, 400),
+        (POST + b"Content-Length: 5, 05\r\n\r\nhello", 400),
+        (POST + b"A: b\nContent-Length: 5\r\n\r\nhello", 400),
+        (b"GET / HTTP/1.1\nHost: h\n\n", 400),
+        (b"GET / HTTP/2.0\r\nHost: h\r\n\r\n", 505),
+        (b"GET / HTTP/1.7\r\nHost: h\r\n\r\n", 505),
+        (POST + b"A: b\r\n" * 300 + b"\r\n", 431),
+    ],
+)
+def test_W07_request_that_is_only_valid_as_a_response_is_not_forwarded(request_, status):
+    with serve_chain(OK) as (server, target), connected(server) as sock:
+        sock.sendall(request_)
+        assert status_of(read_to_end(sock)) == status
+        assert target.requests == []
+
+
 # Responses
+
+
+@pytest.mark.parametrize(
+    "from_target",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\nTransfer-Encoding: chunked\r\n\r\n" + HELLO,
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n" + HELLO,
+        b"HTTP/1.1 200 OK\nTransfer-Encoding: chunked\nTransfer-Encoding: chunked\n\n" + HELLO,
+    ],
+)
+def test_W07_chunks_beside_a_length_are_forwarded_without_the_ambiguity(from_target):
+    with serve_chain(from_target) as (server, _):
+        answer = raw_response(server)
+        old = raw_response(server, method="HEAD")
+    assert [value for name, value in fields_of(answer) if name == "transfer-encoding"] == [
+        "chunked"
+    ]
+    assert field(answer, "Content-Length") is None
+    assert dechunk(body_of(answer)) == b"hello"
+    assert field(old, "Content-Length") is None
+
+
+@pytest.mark.parametrize(
+    "from_target",
+    [
+        b"HTTP/2.0 200 OK\r\nX: y\r\nContent-Length: 05, 5\r\nContent-Length: 005\r\n\r\nhello",
+        b"HTTP/1.1 200 OK\nX:\n y\nContent-Length: 5\n\nhello",
+        b"HTTP/1.7 200 OK\r\nX: y\nContent-Length: 0005\r\n\nhello",
+    ],
+)
+def test_W07_lenient_response_is_forwarded_in_the_strict_form(from_target):
+    with serve_chain(from_target) as (server, _):
+        answer = raw_response(server)
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"\n" not in head.replace(b"\r\n", b"")
+    lengths = [value for name, value in fields_of(answer) if name == "content-length"]
+    assert (lengths, field(answer, "X"), body) == (["5"], "y", b"hello")
+
+
+def test_W07_several_lengths_of_a_response_without_body_are_not_forwarded():
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %b\r\n\r\n"
+    for value, forwarded in [(b"7, 07", "7"), (b"7, 8", None), (b"x", None), (b"7,", None)]:
+        with serve_chain(head % value) as (server, _):
+            assert field(raw_response(server, method="HEAD"), "Content-Length") == forwarded
 
 
 def test_R23_response_is_streamed():

@@ -35,7 +35,14 @@ if TYPE_CHECKING:
 # Threads may still use these nonces; older ones are forgotten.
 _MAX_NONCES = 64
 # Names in hashlib, the weakest first. An OpenSSL may be built without some.
-_HASHES = {"md5": "md5", "sha-256": "sha256", "sha-512-256": "sha512_256"}
+# RFC 7616 does not have "sha" and "sha-512", which requests and some servers use.
+_HASHES = {
+    "md5": "md5",
+    "sha": "sha1",
+    "sha-256": "sha256",
+    "sha-512": "sha512",
+    "sha-512-256": "sha512_256",
+}
 _STRENGTH = list(_HASHES.values())
 _SEPARATORS = re.compile(r"[\s,]+")
 _QUOTABLE = re.compile(r"[ -~]*")
@@ -45,9 +52,10 @@ _TO_ESCAPE = re.compile(r'(["\\])')
 class DigestAuth(Auth):
     """User name and password, sent as a response to the server's challenge.
 
-    It uses the strongest hash that the server offers: SHA-512-256, SHA-256 or MD5, each also with
-    ``-sess``. If the server requires auth-int, the response covers the payload, which is read
-    before it is sent: a one-shot payload then raises PayloadNotReplayable.
+    It uses the strongest hash that the server offers: SHA-512-256, SHA-512, SHA-256, SHA (which is
+    SHA-1) or MD5, each also with ``-sess``. If the server requires auth-int, the response covers
+    the payload, which is read before it is sent: a one-shot payload then raises
+    PayloadNotReplayable.
 
     >>> DigestAuth('user', 'password')
     <DigestAuth, challenged by 0 origins>

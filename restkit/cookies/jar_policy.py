@@ -15,6 +15,8 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from restkit.cookies.set_cookie import SetCookie
+from restkit.errors import RequestError
+from restkit.url.host import normalize_name
 from restkit.url.url import URL
 
 if TYPE_CHECKING:
@@ -77,7 +79,16 @@ def to_jar_cookie(cookie: SetCookie, jar_request: Request) -> Cookie:
 
 
 def to_jar_domain(domain: str) -> str:
-    """Return the domain of a jar for a host or, with a dot in front, for its subdomains too."""
+    """Return the domain of a jar for a host or, with a dot in front, for its subdomains too.
+
+    Raises RequestError for a name with non-ASCII characters that is not valid.
+    """
+    if not domain.isascii():
+        dot = "." if domain.startswith(".") else ""
+        try:
+            domain = dot + normalize_name(domain.removeprefix("."))
+        except ValueError as exc:
+            raise RequestError(f"domain={domain!r}: {exc}") from exc
     if ":" in domain and not domain.startswith("["):
         domain = f"[{domain}]"
     if "." in domain:

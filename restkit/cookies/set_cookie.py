@@ -16,6 +16,8 @@ import re
 from calendar import timegm
 from typing import NamedTuple
 
+from restkit.message.header_values import as_utf_8
+from restkit.url.host import normalize_name
 from restkit.url.url import URL
 
 _MAX_LENGTH = 4096
@@ -74,12 +76,22 @@ http_only=False)
     return SetCookie(
         name,
         value,
-        values.get("domain", "").removeprefix(".").lower(),
+        _parse_domain(values.get("domain", "")),
         path if path.startswith("/") else "",
         _parse_expiry(values, now),
         "secure" in values,
         "httponly" in values,
     )
+
+
+def _parse_domain(text: str) -> str:
+    text = text.removeprefix(".")
+    if text.isascii():
+        return text.lower()
+    try:
+        return normalize_name(as_utf_8(text))  # RFC 6265 5.1.2
+    except ValueError:
+        return text  # no host has this name, so that the cookie is rejected
 
 
 def accept_cookie(cookie: SetCookie, url: URL) -> SetCookie | None:

@@ -10,15 +10,23 @@ from restkit.headers import Headers
 
 Pairs: TypeAlias = "list[tuple[str, str]]"
 
+# The bounds of request heads and trailers; those of response heads are in response_head.py.
 MAX_HEAD = 64 * 1024
 MAX_FIELDS = 256
 
 TOKEN_CHAR = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
-FIELD_LINE = TOKEN_CHAR + rb"+:[^\r\n\0]*\r\n"
+_VALUE = rb"[^\r\n\0]*"
+FIELD_LINE = rb"%b+:%b\r\n" % (TOKEN_CHAR, _VALUE)
 """One field, not folded."""
 
-FIELD_LINES = rb"(?:" + FIELD_LINE + rb"(?:[ \t][^\r\n\0]*\r\n)*)*"
-_FIELDS = re.compile(FIELD_LINES + rb"\r\n")
+
+def field_lines(line_end: bytes) -> bytes:
+    """Return an expression for any number of fields, also folded ones, with this line end."""
+    line = _VALUE + line_end
+    return rb"(?:%b+:%b(?:[ \t]%b)*)*" % (TOKEN_CHAR, line, line)
+
+
+_FIELDS = re.compile(field_lines(rb"\r\n") + rb"\r\n")
 _FIELD = re.compile(rb"(" + TOKEN_CHAR + rb"+):([^\r\n]*(?:\r\n[ \t][^\r\n]*)*)\r\n")
 _NAME = re.compile(TOKEN_CHAR + rb"+")
 _BEFORE_VALUE = re.compile(rb"[^ \t:]*[ \t]?:?")
@@ -29,14 +37,16 @@ _LENGTH = re.compile("[0-9]{1,19}")
 class Head:
     r"""The header fields of a request or a response, parsed when they are first read.
 
-    ``minor`` is the second digit of the HTTP version. ``lowered`` holds the field lines in lower
-    case, from the CRLF before the first one on.
+    ``minor`` is the second digit of the HTTP version, 0 or 1. ``lowered`` holds the field lines in
+    lower case, from the CRLF before the first one on. ``must_close`` is True if the connection
+    closes after this message, whatever its fields say.
     """
 
-    __slots__ = ("_fields", "_headers", "lowered", "minor")
+    __slots__ = ("_fields", "_headers", "lowered", "minor", "must_close")
     # Subclasses set these themselves: a call of super().__init__() for each head costs time.
     minor: int
     lowered: bytes
+    must_close: bool
     _fields: bytes
     _headers: Headers | None
 
@@ -66,10 +76,11 @@ def parse_trailers(data: bytes) -> tuple[Pairs, int] | None:
     is_complete = data.find(b"\r\n\r\n", 0, MAX_HEAD) >= 0
     match = _FIELDS.match(data, 0, MAX_HEAD) if is_complete else None
     if match is None:
-        check_count(check_fields(data[: MAX_HEAD + 1], first_line=1, where="the trailers"))
-        check_size(data)
+        _check_trailer_count(check_fields(data[: MAX_HEAD + 1], first_line=1, where="the trailers"))
+        if len(data) > MAX_HEAD:
+            raise ParserError(f"the trailers are longer than {MAX_HEAD} bytes")
         return None
-    check_count(match[0].count(b"\n") - 1)
+    _check_trailer_count(match[0].count(b"\n") - 1)
     return split_fields(match[0]), match.end()
 
 
@@ -96,20 +107,27 @@ def _unfold(value: bytes) -> bytes:
     return value.strip(b" \t")
 
 
-def check_fields(data: bytes, first_line: int, where: str, *, allow_folds: bool = True) -> int:
+def check_fields(
+    data: bytes,
+    first_line: int,
+    where: str,
+    *,
+    allow_folds: bool = True,
+    max_lines: int = MAX_FIELDS,
+) -> int:
     """Raise for the first fault in the fields that ``data`` begins with; return their line count.
 
     ``first_line`` is the number of the first line, counted in all of ``where``. Lines after
-    MAX_FIELDS are counted, but not checked.
+    ``max_lines`` are counted, but not checked.
     """
     end = (b"\r\n" + data).find(b"\r\n\r\n")
     lines = (data if end < 0 else data[:end]).split(b"\r\n")
     last = lines.pop().removesuffix(b"\r")
-    for number, line in enumerate(lines[:MAX_FIELDS], first_line):
+    for number, line in enumerate(lines[:max_lines], first_line):
         _check_field(
             line, f"line {number} of {where}", allow_folds=allow_folds, first=number == first_line
         )
-    if len(lines) < MAX_FIELDS:
+    if len(lines) < max_lines:
         _check_value(last, f"line {first_line + len(lines)} of {where}")
     return len(lines) + (last != b"")
 
@@ -137,20 +155,13 @@ def _check_value(line: bytes, where: str) -> None:
         raise ParserError(f"{where} has {fault}: {_quote_name(line)}")
 
 
-def check_count(lines: int) -> None:
-    """Raise for more than MAX_FIELDS lines."""
-    # Folded lines count too: parsing a head of only folded lines would cost too much.
+def _check_trailer_count(lines: int) -> None:
+    # Folded lines count too: parsing a section of only folded lines would cost too much.
     if lines > MAX_FIELDS:
-        raise ParserError(f"a head or trailer section has more than {MAX_FIELDS} lines")
+        raise ParserError(f"the trailers have more than {MAX_FIELDS} lines")
 
 
-def check_size(data: bytes) -> None:
-    """Raise for more than MAX_HEAD bytes."""
-    if len(data) > MAX_HEAD:
-        raise ParserError(f"a head or trailer section is longer than {MAX_HEAD} bytes")
-
-
-def is_inside_line(held: bytes, data: bytes) -> bool:
+def is_inside_line(held: bytes, data: bytes, max_size: int = MAX_HEAD) -> bool:
     """Return whether ``data`` ends no line, so that parsing can wait for more.
 
     A head that arrives in many small chunks is then not parsed for each chunk. ``held`` is a
@@ -158,7 +169,7 @@ def is_inside_line(held: bytes, data: bytes) -> bool:
     """
     if held.endswith(b"\r"):  # the next byte decides whether the CR is valid
         return False
-    return len(held) + len(data) < MAX_HEAD and not _CONTROL.search(data)
+    return len(held) + len(data) < max_size and not _CONTROL.search(data)
 
 
 def _quote_name(line: bytes) -> str:

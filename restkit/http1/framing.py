@@ -5,7 +5,11 @@ stricter rules than responses.
 
 The leniencies and their reasons: chunk extensions are ignored (7.1.1 asks for it); white space
 after a chunk size is accepted (old servers pad sizes with it); a Content-Length that is repeated
-with the same value counts once (6.3). Anything else outside the grammar is an error that names it.
+with the same value counts once (6.3). For responses there are three more: in a Content-Length that
+is repeated, leading zeros do not matter; ``chunked`` may be named twice, since the chunks end at
+the same byte; and Transfer-Encoding overrides Content-Length, but the connection then closes (6.3).
+Anything else outside the grammar is an error that names it. In chunk lines and trailers a bare LF
+is an error, because programs differ on where such a body ends.
 
 >>> reader = ChunkedBody()
 >>> [bytes(chunk) for chunk in reader.feed(b'5\r\nhello\r\n0\r\n\r\nnext')]
@@ -43,6 +47,7 @@ _CONNECTION = re.compile(rb"\r\nconnection:([^\r\n]*(?:\r\n[ \t][^\r\n]*)*)")
 _KEEP_ALIVE = re.compile(rb"\r\nconnection: keep-alive\r\n(?![ \t])")
 _ENCODING = TOKEN_CHAR.decode() + r"+[ \t]*(?:;[^,]*)?"
 _ENDS_CHUNKED = re.compile(rf"(?:(?!chunked\b){_ENCODING},[ \t]*)+chunked", re.IGNORECASE)
+_CHUNKED_AGAIN = re.compile(r"chunked(?:[ \t]*,[ \t]*chunked)+", re.IGNORECASE)
 _CHUNK = rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\r\n\0]*)?\r\n"
 _FIRST_CHUNK = re.compile(_CHUNK)
 _NEXT_CHUNK = re.compile(rb"\r\n" + _CHUNK)
@@ -98,14 +103,16 @@ def response_body_reader(head: ResponseHead, method: str) -> BodyReader:
     if method == "CONNECT" and status < 300:
         return SizedBody(0)
     if head.has(_ENCODING_FIELD):
-        if head.has(_LENGTH_FIELD):
-            raise ParserError("the response has both Transfer-Encoding and Content-Length")
         encoding = head.headers["transfer-encoding"]
-        if encoding.lower() != "chunked":
+        if encoding.lower() != "chunked" and not _CHUNKED_AGAIN.fullmatch(encoding):
             raise ParserError(_unsupported_encoding(encoding))
+        if head.has(_LENGTH_FIELD):
+            # It is not used, but an invalid one shows that the head cannot be trusted.
+            _declared_length(head, "the response", ignore_zeros=True)
+            head.must_close = True
         return ChunkedBody()
     if head.has(_LENGTH_FIELD):
-        return SizedBody(_declared_length(head, "the response"))
+        return SizedBody(_declared_length(head, "the response", ignore_zeros=True))
     return BodyToEnd()
 
 
@@ -138,12 +145,16 @@ def _unsupported_encoding(encoding: str) -> str:
     return f"Transfer-Encoding must be chunked and nothing else; got {encoding[:60]!r}"
 
 
-def _declared_length(head: Head, where: str) -> int:
+def _declared_length(head: Head, where: str, *, ignore_zeros: bool = False) -> int:
     match = _LENGTH.search(head.lowered)
     if match and head.lowered.count(_LENGTH_FIELD) == 1:
         return int(match[1])
     value = head.headers["content-length"]
     values = {each.strip(" \t") for each in value.split(",")}
+    if ignore_zeros:
+        values = {
+            each if (length := parse_length(each)) is None else str(length) for each in values
+        }
     if len(values) > 1:
         raise ParserError(f"{where} has several Content-Lengths that differ: {value[:60]}")
     only = values.pop()
@@ -155,6 +166,8 @@ def _declared_length(head: Head, where: str) -> int:
 
 def keeps_alive(head: Head) -> bool:
     """Return whether the sender of this head keeps the connection open (RFC 9112 9.3)."""
+    if head.must_close:
+        return False
     if head.minor == 0 and head.has(_ENCODING_FIELD):
         return False  # 6.1: the framing is faulty; an intermediary may not know Transfer-Encoding
     fields = head.lowered.count(_CONNECTION_FIELD)

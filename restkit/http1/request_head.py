@@ -79,6 +79,7 @@ class RequestHead(Head):
         self.method = method.decode("ascii")
         self.target = target.decode("latin-1")
         self.minor = minor
+        self.must_close = False
         self.lowered = fields.lower()
         self._fields = fields
         self._headers = None

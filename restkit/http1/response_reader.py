@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from restkit.errors import ParserError, TransportError, UnexpectedEOF
 from restkit.http1.fields import is_inside_line
 from restkit.http1.framing import BodyReader, response_body_reader
-from restkit.http1.response_head import SHORTEST_LINE, ResponseHead, parse_response_head
+from restkit.http1.response_head import MAX_HEAD, STATUS_END, ResponseHead, parse_response_head
 from restkit.io.buffers import Buffer
 
 MAX_INTERIM = 32
@@ -52,7 +52,7 @@ class ResponseReader:
         if self.body_reader is not None:
             return self.body_reader.feed(data)
         # A shorter beginning is parsed each time, because every byte may make it invalid.
-        if len(self._held) > SHORTEST_LINE and is_inside_line(self._held, data):
+        if len(self._held) > STATUS_END and is_inside_line(self._held, data, MAX_HEAD):
             self._held += data
             return ()
         data = self._held + data if self._held else data

@@ -1,25 +1,20 @@
 """Check and normalize hosts and ports.
 
-A name with non-ASCII characters goes through the codec of the standard library, so that the result
-is the same on every machine (urllib3 2.8.0 needs the package ``idna``). That codec is IDNA2003
-(RFC 3490) with the case folding of Unicode 3.2. A name that browsers (UTS 46) read as another host
-raises ValueError; the caller can write the intended one in its ``xn--`` form. So does a name for
-which ``getaddrinfo`` would raise ``UnicodeError``: one with an empty label, or with a label of more
-than 63 characters (RFC 1035 2.3.4).
+``idn.py`` encodes a name with non-ASCII characters. A name for which ``getaddrinfo`` would raise
+``UnicodeError`` raises ValueError: one with an empty label, or with a label of more than 63
+characters (RFC 1035 2.3.4).
 """
 
 from __future__ import annotations
 
 import re
 
+from restkit.url.idn import encode_name
+
 _HOST_PORT = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::(.*))?", re.DOTALL)
 _PORT = re.compile("0*([0-9]{1,5})")
 _ZONE = re.compile("[A-Za-z0-9._~-]+")
-_OTHER_DOTS = "\u3002\uff0e\uff61"  # RFC 3490 3.1
 _LABEL = re.compile(r"[a-z0-9_~!$&'()*+,;=-]{1,63}")  # reg-name of RFC 3986 3.2.2, decoded
-# Characters that the codec rewrites or drops and UTS 46 keeps: its four deviations, the capital of
-# the first of them, and one that Unicode has since removed from the list of dropped characters.
-_DEVIATIONS = frozenset("\u00df\u03c2\u200c\u200d\u1e9e\u1806")
 _MAX_LENGTH = 253
 
 
@@ -40,7 +35,7 @@ def split_host_port(text: str) -> tuple[str, int | None]:
         raise ValueError("colons in the host; an IPv6 address must be in brackets")
     if not host:
         raise ValueError("no host; it must be a name, an IPv4 address or an [IPv6] address")
-    normalized = _normalize_ipv6(host) if host.startswith("[") else _normalize_name(host)
+    normalized = _normalize_ipv6(host) if host.startswith("[") else normalize_name(host)
     return normalized, _parse_port(port) if port else None
 
 
@@ -73,18 +68,26 @@ def _normalize_ipv6(host: str) -> str:
     return f"[{address}%25{zone}]"
 
 
-def _normalize_name(host: str) -> str:
+def normalize_name(host: str) -> str:
+    """Return a host name in lower-case ASCII; raise ValueError if it is not valid.
+
+    >>> normalize_name('M\u00fcnchen.Example')
+    'xn--mnchen-3ya.example'
+    """
     if "%" in host:
         from urllib.parse import unquote
 
         host = unquote(host)
-    for dot in _OTHER_DOTS:
-        host = host.replace(dot, ".")
-    # The codec takes quadratic time, and so long a name cannot become short enough.
-    labels = host.split(".") if len(host) < 4 * _MAX_LENGTH else [""]
+    # Encoding takes quadratic time, and so long a name cannot become short enough.
+    if len(host) >= 4 * _MAX_LENGTH:
+        host = ""
+    elif host.isascii():
+        host = host.lower()
+    else:
+        host = encode_name(host)
+    labels = host.split(".")
     # The empty label of the root is allowed at the end: resolvers then search no other domain.
     root = [labels.pop()] if len(labels) > 1 and not labels[-1] else []
-    labels = [_encode_label(label) for label in labels]
     name = ".".join(labels)
     if not all(map(_LABEL.fullmatch, labels)) or len(name) > _MAX_LENGTH:
         raise ValueError(
@@ -92,33 +95,3 @@ def _normalize_name(host: str) -> str:
             f"between them, at most {_MAX_LENGTH} characters"
         )
     return ".".join([name, *root])
-
-
-def _encode_label(label: str) -> str:
-    if label.isascii():
-        return label.lower()
-    try:
-        encoded = label.encode("idna").decode("ascii")
-        is_same = _is_same_in_browsers(label, encoded)
-    except UnicodeError as exc:
-        raise ValueError(
-            "the host has characters that are not allowed in a name (RFC 3491)"
-        ) from exc
-    if not is_same:
-        raise ValueError(
-            "IDNA2003 and browsers read this host as different names; write the intended one in "
-            "its xn-- form"
-        )
-    return encoded
-
-
-def _is_same_in_browsers(label: str, encoded: str) -> bool:
-    import unicodedata
-
-    # Browsers fold with today's Unicode, which may fold further than the codec did.
-    folded = encoded.encode("ascii").decode("idna")
-    return (
-        _DEVIATIONS.isdisjoint(label)
-        and unicodedata.normalize("NFKC", folded.casefold()) == folded
-        and all(unicodedata.category(character) != "Cn" for character in label)
-    )

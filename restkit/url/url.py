@@ -184,8 +184,10 @@ def parse_url(text: str | URL, params: Params | None = None) -> URL:
     """Parse a URL and add ``params`` to its query; raises InvalidUrl.
 
     Spaces around the text are dropped. Spaces in it, stray ``%`` and non-ASCII characters are
-    percent-encoded as UTF-8; valid escapes stay. ``params`` is a mapping, pairs, or a query as
-    text. A URL is returned unchanged if there are no params. No error contains a password.
+    percent-encoded as UTF-8; valid escapes stay. A host with non-ASCII characters is encoded as in
+    browsers (UTS 46); some names need the package idna for it (``restkit[idna]``). ``params`` is a
+    mapping, pairs, or a query as text. A URL is returned unchanged if there are no params. No error
+    contains a password.
 
     >>> parse_url('http://host/a b', {'q': ['x', 1]}).target
     '/a%20b?q=x&q=1'

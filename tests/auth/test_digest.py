@@ -9,6 +9,7 @@ import threading
 from urllib.parse import unquote
 
 import pytest
+from requests.auth import HTTPDigestAuth
 
 from restkit import Client, Headers, HttpResponse, PayloadNotReplayable, Request, parse_url
 from restkit.auth.challenges import parse_challenges
@@ -27,7 +28,13 @@ from support import ScriptedServer, body_of, field, head_of, payload_of, respons
 
 pytestmark = pytest.mark.smoke
 
-HASHES = {"MD5": "md5", "SHA-256": "sha256", "SHA-512-256": "sha512_256"}
+HASHES = {
+    "MD5": "md5",
+    "SHA": "sha1",
+    "SHA-256": "sha256",
+    "SHA-512": "sha512",
+    "SHA-512-256": "sha512_256",
+}
 AVAILABLE = [name for name, known in HASHES.items() if known in hashlib.algorithms_available]
 USER, PASSWORD = "Mufasa", "Circle of Life"
 
@@ -126,10 +133,30 @@ def test_response_without_qop_is_that_of_RFC_2069():
     assert not re.search("nc=|cnonce=|qop=", value)
 
 
+@pytest.mark.parametrize("algorithm", ["MD5", "SHA", "SHA-256", "SHA-512"])
+def test_SHA_and_SHA_512_are_computed_as_by_requests(algorithm):
+    auth = HTTPDigestAuth(USER, PASSWORD)
+    auth.init_per_thread_state()
+    auth._thread_local.chal = {
+        "realm": "r",
+        "nonce": "n",
+        "qop": "auth",
+        "algorithm": algorithm,
+        "opaque": "o",
+    }
+    theirs = parse_authorization(auth.build_digest_header("GET", "http://host/a?b"))
+    fields = [f'Digest realm="r", nonce="n", qop="auth", algorithm={algorithm}, opaque="o"']
+    covered = CoveredRequest("GET", "/a?b")
+    ours = respond_to(fields, USER, PASSWORD, covered, cnonce=theirs["cnonce"])
+    assert parse_authorization(ours) == theirs
+
+
 # The choice of a challenge, and the user name
 
 
-MD5, SHA, SHA_512 = (f'Digest realm="r", nonce="n", algorithm={name}' for name in HASHES)
+MD5, SHA_1, SHA, SHA_512, SHA_512_256 = (
+    f'Digest realm="r", nonce="n", algorithm={name}' for name in HASHES
+)
 
 
 @pytest.mark.parametrize(
@@ -138,6 +165,10 @@ MD5, SHA, SHA_512 = (f'Digest realm="r", nonce="n", algorithm={name}' for name i
         ([MD5], "MD5"),
         ([MD5, SHA], "SHA-256"),
         ([f"{SHA}, {MD5}"], "SHA-256"),
+        ([MD5, SHA_1], "SHA"),
+        ([SHA, SHA_1, MD5], "SHA-256"),
+        ([SHA_512, SHA, SHA_1], "SHA-512"),
+        ([SHA_512.replace("SHA-512", "sha-512-SESS"), SHA], "sha-512-SESS"),
         ([f'Basic realm="r", {MD5}', "Negotiate"], "MD5"),
         ([MD5.replace("MD5", "md5-SESS")], "md5-SESS"),
         ([f"{MD5}-sess", MD5], "MD5-sess"),
@@ -154,7 +185,7 @@ def test_strongest_supported_challenge_is_chosen(fields, chosen):
 
 def test_SHA_512_256_is_the_strongest_if_it_is_available():
     skip_without("SHA-512-256")
-    assert parse_challenge(MD5, SHA, SHA_512).algorithm == "SHA-512-256"
+    assert parse_challenge(MD5, SHA, SHA_512_256, SHA_512).algorithm == "SHA-512-256"
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,10 @@ CHOICES: list[tuple[str, bytes, list[bytes], type[BodyReader], int | None]] = [
     ("GET", b"200", [CHUNKS], ChunkedBody, None),
     ("GET", b"200", [b"transfer-ENCODING:\tChunked "], ChunkedBody, None),
     ("GET", b"200", [b"Transfer-Encoding:\r\n chunked"], ChunkedBody, None),
+    ("GET", b"200", [CHUNKS, CHUNKS], ChunkedBody, None),
+    ("GET", b"200", [b"Transfer-Encoding: chunked ,\tChunked,chunked"], ChunkedBody, None),
+    ("GET", b"200", [CHUNKS, FIVE], ChunkedBody, None),
+    ("GET", b"200", [FIVE, FIVE, CHUNKS], ChunkedBody, None),
     ("GET", b"200", [FIVE], SizedBody, 5),
     ("head", b"200", [FIVE], SizedBody, 5),
     ("POST", b"500", [b"content-LENGTH:\t5\t"], SizedBody, 5),
@@ -65,6 +69,9 @@ CHOICES: list[tuple[str, bytes, list[bytes], type[BodyReader], int | None]] = [
     ("GET", b"200", [FIVE, b"X: y", FIVE], SizedBody, 5),
     ("GET", b"200", [FIVE, FIVE], SizedBody, 5),
     ("GET", b"200", [b"Content-Length: 5, 5"], SizedBody, 5),
+    ("GET", b"200", [b"Content-Length: 5, 05"], SizedBody, 5),
+    ("GET", b"200", [b"Content-Length: 005", FIVE, b"Content-Length: 05"], SizedBody, 5),
+    ("GET", b"200", [b"Content-Length: 0, 00"], SizedBody, 0),
     ("GET", b"200", [b"Content-Length:\r\n 5"], SizedBody, 5),
     ("GET", b"200", [b"Content-Length: 5\r\n "], SizedBody, 5),
     ("GET", b"200", [b"Content-Length: 9999999999999999999"], SizedBody, 10**19 - 1),
@@ -85,10 +92,14 @@ def test_head_chooses_the_body_reader(
 
 
 FAULTY = [
-    ([FIVE, CHUNKS], "both Transfer-Encoding and Content-Length"),
-    ([CHUNKS, FIVE], "both Transfer-Encoding and Content-Length"),
+    ([b"Content-Length: x", CHUNKS], "in digits; got 'x'"),
+    ([FIVE, CHUNKS, b"Content-Length: 6"], "several Content-Lengths that differ: 5, 6"),
+    ([FIVE, b"Transfer-Encoding: gzip"], "nothing else; got 'gzip'"),
+    ([FIVE, b"Transfer-Encoding: chunked, gzip"], "nothing else; got 'chunked, gzip'"),
     ([FIVE, b"Content-Length: 6"], "several Content-Lengths that differ: 5, 6"),
-    ([FIVE, b"Content-Length: 05"], "several Content-Lengths that differ: 5, 05"),
+    ([FIVE, b"Content-Length: 50"], "several Content-Lengths that differ: 5, 50"),
+    ([b"Content-Length: 0x5, 05"], "several Content-Lengths that differ: 0x5, 05"),
+    ([b"Content-Length: 5, " + b"0" * 19 + b"5"], "several Content-Lengths that differ: 5, 0000"),
     ([b"Content-Length: 5, 6"], "several Content-Lengths that differ: 5, 6"),
     ([b"Content-Length: 5,"], "several Content-Lengths that differ: 5,"),
     ([b"Content-Length: 5", b"Content-Length:"], "several Content-Lengths that differ"),
@@ -111,8 +122,8 @@ FAULTY = [
     ([b"Transfer-Encoding: gzip, chunked"], "nothing else; got 'gzip, chunked'"),
     ([b"Transfer-Encoding: gzip", CHUNKS], "nothing else; got 'gzip, chunked'"),
     ([b"Transfer-Encoding: chunked, identity"], "nothing else; got 'chunked, identity'"),
-    ([b"Transfer-Encoding: chunked, chunked"], "nothing else; got 'chunked, chunked'"),
-    ([CHUNKS, CHUNKS], "nothing else; got 'chunked, chunked'"),
+    ([b"Transfer-Encoding: chunked,"], "nothing else; got 'chunked,'"),
+    ([CHUNKS, b"Transfer-Encoding: gzip", CHUNKS], "got 'chunked, gzip, chunked'"),
     ([b"Transfer-Encoding: identity"], "nothing else; got 'identity'"),
     ([b"Transfer-Encoding: gzip"], "nothing else; got 'gzip'"),
     ([b"Transfer-Encoding:"], "nothing else; got ''"),
@@ -350,6 +361,20 @@ OPEN = [
     # RFC 9112 6.1: chunks in an HTTP/1.0 message are faulty framing, and the connection closes
     (b"HTTP/1.0 200 OK", [b"Connection: keep-alive", CHUNKS], False),
 ]
+
+
+@pytest.mark.parametrize("fields", [[FIVE, CHUNKS], [CHUNKS, FIVE], [CHUNKS, CHUNKS, FIVE]])
+def test_connection_closes_after_chunks_beside_a_content_length(fields: list[bytes]) -> None:
+    found = head(*fields, b"Connection: keep-alive")
+    response_body_reader(found, "GET")
+    assert not keeps_alive(found)
+
+
+@pytest.mark.parametrize("fields", [[CHUNKS], [CHUNKS, CHUNKS], [FIVE, b"Content-Length: 05"]])
+def test_connection_stays_open_after_chunks_or_a_length_named_twice(fields: list[bytes]) -> None:
+    found = head(*fields)
+    response_body_reader(found, "GET")
+    assert keeps_alive(found)
 
 
 @pytest.mark.parametrize(("line", "fields", "open_"), OPEN)

@@ -10,8 +10,15 @@ import pytest
 
 import restkit
 from restkit.errors import BadStatusLine, ParserError
-from restkit.http1.fields import MAX_FIELDS, MAX_HEAD, parse_trailers
-from restkit.http1.response_head import ResponseHead, parse_response_head
+from restkit.http1 import fields
+from restkit.http1.fields import parse_trailers
+from restkit.http1.framing import keeps_alive
+from restkit.http1.response_head import (
+    MAX_FIELDS,
+    MAX_HEAD,
+    ResponseHead,
+    parse_response_head,
+)
 from restkit.http1.writing import encode_request_head
 from support.growth import assert_linear
 from support.wire_strategies import in_parts
@@ -63,10 +70,13 @@ NO_STATUS_LINES = [
     b"HTTP/1.1 -99 Low",
     b"HTTP/1.1 \xb2\xb2\xb2 OK",
     b"HTTP/1.1 200OK",
-    b"HTTP/1.2 200 OK",
-    b"HTTP/2.0 200 OK",
-    b"HTTP/2 200",
+    b"HTTP/0.9 200 OK",
+    b"HTTP/1 200 OK",
+    b"HTTP/1. 200 OK",
     b"HTTP/1.10 200 OK",
+    b"HTTP/2.10 200 OK",
+    b"HTTP/4 200 OK",
+    b"HTTP/11 200 OK",
     b"http/1.1 200 OK",
     b"ICY 200 OK",
     b"<html>",
@@ -75,13 +85,13 @@ NO_STATUS_LINES = [
     b"HTTP/1.1 200 O\0K",
     b"HTTP/1.1 200 O\rK",
     b"HTTP/1.1 200 OK\r",
-    b"HTTP/1.1 200 OK\nX: y",
+    b"HTTP/1.1 200 O\rK\nX: y",
 ]
 
 
 @pytest.mark.parametrize("line", NO_STATUS_LINES)
 def test_invalid_status_line_is_shown(line: bytes) -> None:
-    first = re.escape(repr(line.split(b"\r\n")[0])[1:])
+    first = re.escape(repr(re.split(b"\r?\n", line)[0])[1:])
     with pytest.raises(BadStatusLine, match=f"begins with {first}, not with HTTP/1.1"):
         parse_response_head(line + b"\r\n\r\n")
 
@@ -89,8 +99,9 @@ def test_invalid_status_line_is_shown(line: bytes) -> None:
 @pytest.mark.parametrize(
     "beginning",
     [
-        *(b"h", b"\r", b"HTTP/2", b"HTTP/1.1 0", b"HTTP/1.1 2000", b"HTTP/1.1 200O"),
-        *(b"HTTP/1.1 20\r", b"HTTP/1.1 200\n", b"HTTP/1.1 200 O\0", b"HTTP/1.1 200 OK\n"),
+        *(b"h", b"\r", b"\n", b"HTTP/0", b"HTTP/4", b"HTTP/1 ", b"HTTP/1.11", b"HTTP/2.00"),
+        *(b"HTTP/1.1 0", b"HTTP/1.1 2000", b"HTTP/1.1 200O", b"HTTP/2 20\n", b"HTTP/2 20\r"),
+        *(b"HTTP/1.1 20\r", b"HTTP/1.1 20\n", b"HTTP/1.1 200 O\0", b"HTTP/2 200\rX"),
         *(b"HTTP/1.1 200\rX", b"HTTP/1.1 200 OK\r\r"),
     ],
 )
@@ -98,6 +109,24 @@ def test_invalid_status_line_is_rejected_at_the_first_wrong_byte(beginning: byte
     assert parse_response_head(beginning[:-1]) is None
     with pytest.raises(BadStatusLine):
         parse_response_head(beginning)
+
+
+OTHER_VERSIONS = [
+    *(b"HTTP/1.2 200 OK", b"HTTP/1.7 200 OK", b"HTTP/1.9 200", b"HTTP/2 200", b"HTTP/2.0 200 OK"),
+    *(b"HTTP/2.7 200 OK", b"HTTP/3 200 ", b"HTTP/3.0 200 OK"),
+]
+
+
+@pytest.mark.parametrize("line", OTHER_VERSIONS)
+@pytest.mark.parametrize("field", [b"", b"Connection: keep-alive\r\n"])
+def test_unknown_version_in_text_is_read_as_1_1_and_the_connection_closes(
+    line: bytes, field: bytes
+) -> None:
+    whole = line + b"\r\n" + field + b"\r\n"
+    assert all(parse_response_head(whole[:end]) is None for end in range(len(whole)))
+    head = parse(whole)
+    assert (head.minor, head.status) == (1, 200)
+    assert not keeps_alive(head)
 
 
 def test_only_the_beginning_of_a_long_line_is_shown() -> None:
@@ -131,6 +160,32 @@ FIELDS = [
 
 
 @pytest.mark.parametrize(("fields", "pairs"), FIELDS)
+def test_bare_LF_as_line_end_is_accepted_wholly_or_in_single_lines(
+    fields: bytes, pairs: list[tuple[str, str]]
+) -> None:
+    whole = b"HTTP/1.1 200 OK\r\nB: c\r\n" + fields + b"\r\nConnection: keep-alive\r\n\r\n"
+    lines = whole.split(b"\r\n")
+    with_crlf = parse(whole)
+    for bare in [range(len(lines)), *([number] for number in range(len(lines)))]:
+        ends = [b"\n" if number in bare else b"\r\n" for number in range(len(lines))]
+        mixed = b"".join(line + end for line, end in zip(lines[:-1], ends, strict=False))
+        head = parse(mixed)
+        assert (head.status, head.reason, head.minor) == (200, "OK", 1)
+        assert head.headers.pairs() == [("B", "c"), *pairs, ("Connection", "keep-alive")]
+        assert head.lowered == with_crlf.lowered
+        assert keeps_alive(head)
+        assert all(parse_response_head(mixed[:end]) is None for end in range(len(mixed)))
+
+
+def test_head_with_bare_LF_ends_before_a_body_with_CRLF() -> None:
+    head = b"HTTP/1.1 200 OK\nA: b\n\n"
+    for body in (b"\r\n\r\n", b"A: b\r\n\r\n", b"\r\n" * 100_000, b"\0\r"):
+        parsed = parse_response_head(head + body)
+        assert parsed is not None
+        assert parsed[1] == len(head)
+
+
+@pytest.mark.parametrize(("fields", "pairs"), FIELDS)
 def test_fields_are_parsed_in_heads_and_trailers(
     fields: bytes, pairs: list[tuple[str, str]]
 ) -> None:
@@ -151,11 +206,10 @@ FAULTS = [
     (b"A\0: b", "a NUL"),
     (b"A: b\rc", "a bare CR"),
     (b"A: b\r", "a bare CR"),
-    (b"A: b\nC: d", "a bare LF"),
-    (b"A: b\n c", "a bare LF"),
-    (b"A: b\n", "a bare LF"),
+    (b"A\r: b", "a bare CR"),
     (b" b\0", "a NUL"),
 ]
+LF_FAULTS = [b"A: b\nC: d", b"A: b\n c", b"A: b\n", b"\nA: b"]
 
 
 @pytest.mark.parametrize(("line", "fault"), FAULTS)
@@ -166,6 +220,23 @@ def test_invalid_field_is_named_with_its_line(line: bytes, fault: str) -> None:
     with pytest.raises(ParserError) as caught:
         parse_trailers(b"Fine: yes\r\n" + line + b"\r\n\r\n")
     assert f"line 2 of the trailers has {fault}" in str(caught.value)
+
+
+@pytest.mark.parametrize("line", LF_FAULTS)
+def test_bare_LF_in_trailers_is_rejected(line: bytes) -> None:
+    with pytest.raises(ParserError, match="line 2 of the trailers has a bare LF"):
+        parse_trailers(b"Fine: yes\r\n" + line + b"\r\n\r\n")
+
+
+@pytest.mark.parametrize(("line", "fault"), FAULTS)
+def test_fault_is_the_same_beside_bare_LF(line: bytes, fault: str) -> None:
+    for data in (
+        b"HTTP/1.1 200 OK\nFine: yes\n" + line + b"\r\nA: b\n\n",
+        b"HTTP/1.1 200 OK\r\nFine: yes\n" + line + b"\r\n\n",
+    ):
+        with pytest.raises(ParserError) as caught:
+            parse_response_head(data)
+        assert f"line 3 of the head has {fault}" in str(caught.value)
 
 
 def test_value_of_an_invalid_field_is_not_in_the_error() -> None:
@@ -187,7 +258,7 @@ def test_fold_needs_a_field_before_it() -> None:
 
 
 def test_fault_is_named_before_the_head_is_complete() -> None:
-    for fault in (b"A: b\0", b"A: b\rc", b"A: b\n", b"A : b\r\n", b"A\r\n"):
+    for fault in (b"A: b\0", b"A: b\rc", b"A : b\n", b"A : b\r\n", b"A\r\n", b"A: b\r\r"):
         with pytest.raises(ParserError):
             parse_response_head(b"HTTP/1.1 200 OK\r\n" + fault)
 
@@ -240,12 +311,14 @@ def long_reason(size: int) -> bytes:
 
 
 @pytest.mark.parametrize("whole", [long_head, long_reason])
-def test_head_of_64_kib_is_accepted_and_one_byte_more_rejected(
+def test_head_of_256_KiB_is_accepted_and_one_byte_more_rejected(
     whole: Callable[[int], bytes],
 ) -> None:
+    assert MAX_HEAD == 256 * 1024
     parse(whole(MAX_HEAD))
+    parse(whole(MAX_HEAD + 1).replace(b"\r\n", b"\n", 1))
     for size in range(MAX_HEAD + 1, MAX_HEAD + 8):
-        with pytest.raises(ParserError, match="longer than 65536 bytes"):
+        with pytest.raises(ParserError, match="the response is longer than 262144 bytes"):
             parse_response_head(whole(size))
         assert parse_response_head(whole(size)[:MAX_HEAD]) is None
 
@@ -254,22 +327,29 @@ def test_trailers_of_64_kib_are_accepted_and_one_byte_more_rejected() -> None:
     def trailers(size: int) -> bytes:
         return b"A: " + b"b" * (size - 7) + b"\r\n\r\n"
 
-    assert parse_trailers(trailers(MAX_HEAD)) is not None
-    for size in range(MAX_HEAD + 1, MAX_HEAD + 8):
-        with pytest.raises(ParserError, match="longer than 65536 bytes"):
+    assert parse_trailers(trailers(fields.MAX_HEAD)) is not None
+    for size in range(fields.MAX_HEAD + 1, fields.MAX_HEAD + 8):
+        with pytest.raises(ParserError, match="the trailers are longer than 65536 bytes"):
             parse_trailers(trailers(size))
 
 
-@pytest.mark.parametrize("more", [b"A: b\r\n", b" folded\r\n"])
-def test_256_lines_are_accepted_and_257_rejected(more: bytes) -> None:
-    fields = b"A: b\r\n" + more * (MAX_FIELDS - 1)
-    parse(b"HTTP/1.1 200 OK\r\n" + fields + b"\r\n")
-    assert parse_trailers(fields + b"\r\n") is not None
+@pytest.mark.parametrize("more", [b"A: b\r\n", b" folded\r\n", b"A: b\n"])
+def test_1000_fields_are_accepted_and_1001_rejected(more: bytes) -> None:
+    assert MAX_FIELDS == 1000
+    lines = b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" + more * (MAX_FIELDS - 1)
+    parse(lines + b"\r\n")
     for end in (b"", b"\r\n"):
-        with pytest.raises(ParserError, match="more than 256 lines"):
-            parse_response_head(b"HTTP/1.1 200 OK\r\n" + fields + more + end)
-        with pytest.raises(ParserError, match="more than 256 lines"):
-            parse_trailers(fields + more + end)
+        with pytest.raises(ParserError, match="the response has more than 1000 field lines"):
+            parse_response_head(lines + more + end)
+
+
+@pytest.mark.parametrize("more", [b"A: b\r\n", b" folded\r\n"])
+def test_256_trailer_lines_are_accepted_and_257_rejected(more: bytes) -> None:
+    lines = b"A: b\r\n" + more * (fields.MAX_FIELDS - 1)
+    assert parse_trailers(lines + b"\r\n") is not None
+    for end in (b"", b"\r\n"):
+        with pytest.raises(ParserError, match="the trailers have more than 256 lines"):
+            parse_trailers(lines + more + end)
 
 
 ENDLESS = [
@@ -279,6 +359,8 @@ ENDLESS = [
     b"\r\n" + b"A:\r\n" * (5 * MIB // 2),
     b"\r\nA:\r\n" + b" \r\n" * (10 * MIB // 3),
     b"\r\nA:" + b" " * (10 * MIB),
+    b"\nA:" + b"\n A" * (5 * MIB // 2),
+    b"\n" + b"A:\n" * (80 * 1024) + b"\n" * MIB,
 ]
 
 
@@ -287,7 +369,7 @@ def test_W09_head_of_ten_megabytes_is_rejected_without_parsing_all_of_it(endless
     data = b"HTTP/1.1 200 " + endless
     tracemalloc.start()
     try:
-        with pytest.raises(ParserError, match=r"longer than 65536 bytes|more than 256 lines"):
+        with pytest.raises(ParserError, match=r"longer than 262144 bytes|more than 1000 field"):
             parse_response_head(data)
         _, peak = tracemalloc.get_traced_memory()
     finally:
@@ -302,6 +384,7 @@ MALICIOUS_HEADS: dict[str, Callable[[int], bytes]] = {
     "lines": lambda size: (b"A: a" + b" " * 240 + b"\r\n") * (size // 250) + b"\r\n",
     "a name": lambda size: b"a" * size,
     "a blank value": lambda size: b"A:" + b" " * size,
+    "bare LF": lambda size: b"A: b\n" + b" f\n" * (size // 300) + b"a" * size + b"\n\n",
 }
 
 

@@ -152,16 +152,10 @@ def with_chunk(line: bytes, data: bytes = b"hello\r\n") -> bytes:
 
 REJECTED: list[tuple[str, bytes, type[restkit.Error], str]] = [
     (
-        "length and chunks",
-        with_field(b"Content-Length: 5\r\nTransfer-Encoding: chunked"),
+        "chunks and an invalid length",
+        with_field(b"Transfer-Encoding: chunked\r\nContent-Length: x"),
         ParserError,
-        "both Transfer-Encoding and Content-Length",
-    ),
-    (
-        "chunks and length",
-        with_field(b"Transfer-Encoding: chunked\r\nContent-Length: 5"),
-        ParserError,
-        "both Transfer-Encoding and Content-Length",
+        "in digits; got 'x'",
     ),
     (
         "two lengths that differ",
@@ -194,13 +188,18 @@ REJECTED: list[tuple[str, bytes, type[restkit.Error], str]] = [
     ("a NUL in a value", with_field(b"A: b\0"), ParserError, "line 2 of the head has a NUL"),
     ("a NUL in a name", with_field(b"A\0: b"), ParserError, "line 2 of the head has a NUL"),
     ("a bare CR in a value", with_field(b"A: b\rc"), ParserError, "has a bare CR"),
-    ("a bare LF after a field", with_field(b"A: b\nC: d"), ParserError, "has a bare LF"),
-    ("a bare LF after the head", OK + b"Content-Length: 0\r\n\n", ParserError, "has a bare LF"),
+    ("a bare CR beside bare LF", with_field(b"A: b\rc\nC: d"), ParserError, "has a bare CR"),
     (
-        "bare LF everywhere",
-        b"HTTP/1.1 200 OK\nContent-Length: 0\n\n",
+        "a bare CR in the status line",
+        b"HTTP/1.1 200 OK\rA: b\nContent-Length: 0\n\n",
         BadStatusLine,
-        "the response begins with 'HTTP/1.1 200 OK\\n",
+        "the response begins with 'HTTP/1.1 200 OK\\r",
+    ),
+    (
+        "a bare LF in trailers",
+        OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\nA: b\n\r\n",
+        ParserError,
+        "line 1 of the trailers has a bare LF",
     ),
     ("chunk size +5", with_chunk(b"+5"), ParserError, "after 0 bytes of a chunked body there"),
     ("chunk size 0x5", with_chunk(b"0x5"), ParserError, "no chunk size, but b'0x"),
@@ -249,6 +248,52 @@ ACCEPTED: list[tuple[str, bytes, tuple[tuple[str, str], ...]]] = [
         "the same length twice",
         with_length(b" 5\r\nContent-Length: 5"),
         (("Content-Length", "5"), ("Content-Length", "5")),
+    ),
+    (
+        "lengths of one value in other spellings",
+        with_length(b" 5, 05\r\nContent-Length: 005"),
+        (("Content-Length", "5, 05"), ("Content-Length", "005")),
+    ),
+    (
+        "length and chunks",
+        with_field(b"Content-Length: 6\r\nTransfer-Encoding: chunked"),
+        (("Content-Length", "6"), ("Transfer-Encoding", "chunked"), ("X", "y")),
+    ),
+    (
+        "chunked twice",
+        with_field(b"Transfer-Encoding: chunked\r\nTransfer-Encoding: Chunked"),
+        (("Transfer-Encoding", "chunked"), ("Transfer-Encoding", "Chunked"), ("X", "y")),
+    ),
+    (
+        "a bare LF after each line",
+        b"HTTP/1.1 200 OK\nA: b\n c\nContent-Length: 5\n\nhello",
+        (("A", "b c"), ("Content-Length", "5")),
+    ),
+    (
+        "a bare LF after the status line",
+        b"HTTP/1.1 200 OK\nContent-Length: 5\r\n\r\nhello",
+        (("Content-Length", "5"),),
+    ),
+    (
+        "a bare LF after a field",
+        with_length(b" 5\r\nA: b\nC: d"),
+        (("Content-Length", "5"), ("A", "b"), ("C", "d")),
+    ),
+    ("a bare LF after the head", OK + b"Content-Length: 5\r\n\nhello", (("Content-Length", "5"),)),
+    (
+        "a bare LF before CRLF",
+        OK + b"Content-Length: 5\n\r\nhello",
+        (("Content-Length", "5"),),
+    ),
+    (
+        "a bare LF in interim heads",
+        b"HTTP/1.1 100 Continue\n\nHTTP/1.1 103 X\r\nA: b\n\r\n" + with_length(b" 5"),
+        (("Content-Length", "5"),),
+    ),
+    (
+        "HTTP/2",
+        b"HTTP/2 200\r\nContent-Length: 5\r\n\r\nhello",
+        (("Content-Length", "5"),),
     ),
     ("a list of one length", with_length(b" 5, 5"), (("Content-Length", "5, 5"),)),
     ("blanks around a length", with_length(b"\t 5 \t"), (("Content-Length", "5"),)),
@@ -374,7 +419,7 @@ def test_bytes_after_a_response_to_CONNECT_belong_to_the_tunnel() -> None:
 
 # W09
 
-BOUND = 64 * 1024
+BOUND = 256 * 1024
 ENDLESS = [
     (b"HTTP/1.1 200 ", b"a"),
     (OK + b"X: ", b"a"),
@@ -407,7 +452,7 @@ def test_W09_endless_response_is_rejected_within_the_bound(
         tracemalloc.stop()
     assert received <= len(start) + BOUND + 2 * block
     # The regular expression takes memory for each line, and a block may have many short lines.
-    assert peak < (MIB if block == 1024 else 3 * block + 16 * MIB)
+    assert peak < (2 * MIB if block == 1024 else 3 * block + 16 * MIB)
 
 
 def test_W09_wrong_beginning_is_rejected_early() -> None:

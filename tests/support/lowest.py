@@ -13,7 +13,7 @@ from importlib.metadata import requires
 
 from packaging.requirements import Requirement
 
-_EXTRAS = ("", "brotli", "zstd", "socks", "oauth", "server")
+_EXTRAS = ("", "brotli", "zstd", "socks", "oauth", "idna", "server")
 
 
 def lowest() -> Iterator[str]:

@@ -24,6 +24,8 @@ LINES = [
         b"HTTP/1.2 200 OK",
         b"HTTP/2.0 200 OK",
         b"HTTP/2 200",
+        b"HTTP/3 200 OK",
+        b"HTTP/9.1 200 OK",
         b"http/1.1 200 OK",
     ),
     *(b"HTTP/1.1 20", b"HTTP/1.1 2000 OK", b"HTTP/1.1 099 Low", b"HTTP/1.1 -99 Low", b"ICY 200 OK"),
@@ -51,10 +53,11 @@ FIELDS = [
 ]
 FRAMINGS = [
     *([], [FIVE], [FIVE, FIVE], [FIVE, b"Content-Length: 6"], [FIVE, CHUNKED], [CHUNKED, FIVE]),
+    [b"Content-Length: x", CHUNKED],
     *([CHUNKED], [CHUNKED, CHUNKED], [b"Transfer-Encoding: gzip", CHUNKED]),
     *(
         [b"Content-Length:%b" % value]
-        for value in (b" 5, 5", b" 5, 6", b" 5,", b"", b" +5", b" -1")
+        for value in (b" 5, 5", b" 5, 6", b" 5, 05", b" 5,", b"", b" +5", b" -1")
     ),
     *(
         [b"Content-Length:%b" % value]
@@ -141,8 +144,8 @@ MESSAGES = [
     *(chunked(body) for body in CHUNKS),
     *(b"HTTP/1.1 %b\r\n\r\n" % line + respond(FIVE, body=b"hello") for line in INTERIM),
     *(b"HTTP/1.1 100 X\r\n\r\n" * count + respond(EMPTY) for count in (1, 32, 33)),
-    *(respond(EMPTY, *[b"A: b"] * count) for count in (255, 256)),
-    *(respond(EMPTY, b"A: " + b"b" * count) for count in (65000, 66000)),
+    *(respond(EMPTY, *[b"A: b"] * count) for count in (999, 1000)),
+    *(respond(EMPTY, b"A: " + b"b" * count) for count in (262000, 263000)),
     respond(b"Connection: upgrade", b"Upgrade: x", line=b"HTTP/1.1 101 X", body=b"hello"),
     *(respond(*fields, line=b"HTTP/1.1 101 X", body=b"hello") for fields in FRAMINGS[:3]),
     b"HTTP/1.0 100 Continue\r\n\r\n" + respond(FIVE, body=b"hello"),
@@ -151,6 +154,12 @@ MESSAGES = [
     respond(body=b"hello"),
     b"HTTP/1.1 200 OK\nContent-Length: 0\n\n",
     b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 0\n\r\n",
+    b"HTTP/1.1 200\nContent-Length: 0\n\n",
+    b"HTTP/1.1 200 OK\nA: b\n c\nContent-Length: 5\n\nhello",
+    b"HTTP/1.1 200 OK\nA: b\rc\nContent-Length: 5\n\nhello",
+    b"HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n" + HELLO,
+    b"HTTP/1.1 100 Continue\n\n" + respond(FIVE, body=b"hello"),
     b"HTTP/1.1 100 Continue\r\n\r\n",
     b"HTTP/1.1 200 OK\r\n",
     b"",

@@ -129,7 +129,8 @@ def responses(draw: st.DrawFn) -> bytes:
     body, framing = draw(st.one_of(sized(), chunked(), _to_end()))
     if framing:
         fields.insert(draw(st.integers(0, len(fields))), framing)
-    message += head(draw(STATUSES), draw(REASONS), fields) + body
+    final = head(draw(STATUSES), draw(REASONS), fields)
+    message += draw(st.sampled_from([final, final, final.replace(b"\r\n", b"\n")])) + body
     return message + draw(st.sampled_from([b"", b"", b"", b"garbage", b"\r\n", message]))
 
 
@@ -165,7 +166,9 @@ SPLINTERS = st.sampled_from(
         b"\r\n",
         b"\r\n\r\n",
         b"\r\n ",
+        b"\n\n",
         b"HTTP/1.0",
+        b"HTTP/2",
         b"Content-Length: 5\r\n",
         b"content-length:\r\n 5\r\n",
         b"Content-Length: 5, 5\r\n",

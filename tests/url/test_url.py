@@ -141,20 +141,18 @@ INVALID = [
     ("http://a%00b/", "not a host name"),
     ("http://a%zz/", "not a host name"),
     ("http://℀.de/", "not a host name"),
-    ("http://a․b/", "not a host name"),
     ("http://a／b.de/", "not a host name"),
     ("http://a|b/", "not a host name"),
     (f"http://{LONG_LABEL}a/", "not a host name"),
     ("http://" + ".".join([LONG_LABEL] * 5), "at most 253 characters"),
-    ("http://" + "ü" * 64 + "/", "characters that are not allowed in a name"),
+    ("http://" + "ü" * 64 + "/", "not a host name"),
     ("http://" + "ü" * 100_000 + "/", "not a host name"),
     ("http://xn--ü/", "characters that are not allowed in a name"),
     ("http://aאb/", "characters that are not allowed in a name"),
-    ("http://straße.de/", "write the intended one in its xn-- form"),
-    ("http://STRAẞE.de/", "xn-- form"),
-    ("http://σας.gr/", "xn-- form"),
-    ("http://a\u200db.de/", "xn-- form"),
-    ("http://a\u200cb.de/", "xn-- form"),
+    ("http://a\u200db.de/", "characters that are not allowed in a name"),
+    ("http://a\u200cb.de/", "characters that are not allowed in a name"),
+    ("http://\u0300a.de/", "characters that are not allowed in a name"),
+    ("http://\u00ad.de/", "not a host name"),
     ("http://host\\@other/", "a backslash before the path"),
     ("http://host\\path", "a backslash before the path"),
     ("http://host/\ud800", "lone surrogate U+D800 at 12"),
@@ -232,7 +230,7 @@ def test_R17_user_info_is_decoded_and_left_out_of_the_text(userinfo, username, p
         "http://us:hunter2@/",
         "http://us:hunter2@a b/",
         "http://us:hunter2@[::x]/",
-        "http://us:hunter2@straße.de/",
+        "http://us:hunter2@a\u200db.de/",
         "http://us:hunter2\n@h/",
         "http://us:hunter2%ff@h/",
         "http://us:hunter2\ud800@h/",
@@ -487,18 +485,18 @@ def test_threads_can_parse_at_once():
     assert not failures
 
 
-def test_parsing_imports_neither_urllib3_nor_idna():
+def test_parsing_an_ascii_host_imports_neither_urllib3_nor_idna():
     program = """if True:
         import sys
         from restkit.url.url import parse_url
-        parse_url('http://münchen.example/ü?ü')
+        parse_url('http://xn--mnchen-3ya.example/%C3%BC?ü')
         parse_url('http://[::1]/')
-        print('urllib3' in sys.modules, 'idna' in sys.modules)
+        print([name in sys.modules for name in ('urllib3', 'idna', 'unicodedata')])
     """
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
     )
-    assert done.stdout.split() == ["False", "False"]
+    assert done.stdout == "[False, False, False]\n"
 
 
 URL_PARTS = st.sampled_from(
