@@ -45,6 +45,7 @@ FOREIGN = {
     "urllib3": {"url.url", "timeouts", "network.tls", "network.dial", "client.retries"},
     "certifi": {"network.tls"},
     "oauthlib": {"auth.oauth1"},
+    "python_socks": {"network.socks"},
     "socks": {"network.socks"},
     "brotli": {"content_encoding.decoding"},
     "backports": {"content_encoding.decoding", "content_encoding.compressors"},
