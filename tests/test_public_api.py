@@ -107,6 +107,7 @@ restkit.HttpResponse.charset
 restkit.HttpResponse.close()
 restkit.HttpResponse.cookies
 restkit.HttpResponse.detach()
+restkit.HttpResponse.filename
 restkit.HttpResponse.final_url
 restkit.HttpResponse.headers
 restkit.HttpResponse.headerslist

@@ -175,7 +175,8 @@ class Cookies(MutableMapping[str, str]):
 
         Raises RequestError if a Cookie header cannot contain it.
         """
-        if not (isinstance(name, str) and isinstance(value, str)):
+        given: tuple[object, object] = name, value
+        if not all(isinstance(each, str) for each in given):
             raise RequestError(
                 "the name and the value of a cookie must be str; "
                 f"got {type(name).__name__} and {type(value).__name__}"
