@@ -433,6 +433,9 @@ restkit.server.views.stream_body(handler)
 restkit.server.views.view_methods(view)
 restkit.testing.AppClient(app, **options)
 restkit.testing.AppClient.close()
+restkit.testing.Cassette(path, mode='once', *, match_headers=(), match_body=False, repeat=False, secrets=(), edit=None, max_body=16777216)
+restkit.testing.Cassette.exchanges
+restkit.testing.Cassette.unused
 restkit.testing.Delay(seconds, after=0)
 restkit.testing.Delay.after
 restkit.testing.Delay.seconds
@@ -459,6 +462,7 @@ restkit.testing.Reset(after=0, of='answer')
 restkit.testing.Reset.after
 restkit.testing.Reset.of
 restkit.testing.Truncate(body=0)
+restkit.testing.UnknownRequest(message, *, sent=None, request=None, response=None)
 restkit.testing.Truncate.body
 restkit.wsgi_proxy.ALLOWED_METHODS
 restkit.wsgi_proxy.HostProxy(target_uri, *, client=None, allowed_methods=<another object>, allowed_targets=None, rewrite_location=True)
