@@ -46,6 +46,7 @@ FOREIGN = {
     "certifi": {"network.tls"},
     "idna": {"url.idn"},
     "oauthlib": {"auth.oauth1"},
+    "python_socks": {"network.socks"},
     "socks": {"network.socks"},
     "brotli": {"content_encoding.decoding"},
     "backports": {"content_encoding.decoding", "content_encoding.compressors"},

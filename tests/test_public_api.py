@@ -57,13 +57,16 @@ restkit.ClientDisconnected(message, *, sent=None, request=None, response=None)
 restkit.ConnectError(message, *, sent=None, request=None, response=None)
 restkit.ConnectTimeout(message, *, sent=None, request=None, response=None)
 restkit.Cookies(jar=None)
+restkit.Cookies.add_base_url(url)
 restkit.Cookies.add_to_request(request)
 restkit.Cookies.clear()
 restkit.Cookies.delete(name, *, domain=None)
 restkit.Cookies.empty
 restkit.Cookies.items()
 restkit.Cookies.jar
+restkit.Cookies.load(path)
 restkit.Cookies.reset_after_fork()
+restkit.Cookies.save(path, *, session_cookies=True)
 restkit.Cookies.set(name, value, *, domain, path='/', secure=False)
 restkit.Cookies.store_from_response(request, response)
 restkit.Cookies.values()
@@ -105,6 +108,7 @@ restkit.HttpResponse.charset
 restkit.HttpResponse.close()
 restkit.HttpResponse.cookies
 restkit.HttpResponse.detach()
+restkit.HttpResponse.filename
 restkit.HttpResponse.final_url
 restkit.HttpResponse.headers
 restkit.HttpResponse.headerslist
@@ -438,6 +442,9 @@ restkit.server.views.stream_body(handler)
 restkit.server.views.view_methods(view)
 restkit.testing.AppClient(app, **options)
 restkit.testing.AppClient.close()
+restkit.testing.Cassette(path, mode='once', *, match_headers=(), match_body=False, repeat=False, secrets=(), edit=None, max_body=16777216)
+restkit.testing.Cassette.exchanges
+restkit.testing.Cassette.unused
 restkit.testing.Delay(seconds, after=0)
 restkit.testing.Delay.after
 restkit.testing.Delay.seconds
@@ -464,6 +471,7 @@ restkit.testing.Reset(after=0, of='answer')
 restkit.testing.Reset.after
 restkit.testing.Reset.of
 restkit.testing.Truncate(body=0)
+restkit.testing.UnknownRequest(message, *, sent=None, request=None, response=None)
 restkit.testing.Truncate.body
 restkit.wsgi_proxy.ALLOWED_METHODS
 restkit.wsgi_proxy.HostProxy(target_uri, *, client=None, allowed_methods=<another object>, allowed_targets=None, rewrite_location=True)

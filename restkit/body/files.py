@@ -11,14 +11,15 @@ from __future__ import annotations
 import errno
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from typing import IO, TYPE_CHECKING
 
 from restkit.body.body import Body
 from restkit.errors import PayloadError
 from restkit.io.buffers import Buffer
-from restkit.io.files import CHUNK_SIZE, replace_file
+from restkit.io.files import CHUNK_SIZE, create_part_file, replace_file
 from restkit.payload.base import Payload
 
 if TYPE_CHECKING:
@@ -254,26 +255,61 @@ class LiveBodyPayload(Payload):
 _COPY_SIZE = 128 * 1024  # small enough for the cache of a processor
 
 
-def save_body(body: Body, target: str | os.PathLike[str] | IO[bytes]) -> int:
+def save_body(
+    body: Body, target: str | os.PathLike[str] | IO[bytes], make_name: Callable[[], str]
+) -> int:
     """Write the body to a path or a file open for writing; return the number of bytes.
 
     The bytes for a path are written to another file in its folder, which replaces the path when
     all are written. After an error an older file is unchanged and nothing else is left. The new
     file has the mode of the older one. A link stays, and its target is replaced; a device or a
-    pipe is written to.
+    pipe is written to. In a folder, the file is new, with a name from ``make_name``.
     """
     if not isinstance(target, (str, os.PathLike)):
         _check_accepts_bytes(target)
         return _copy(body, target)
     name = os.fsdecode(target)
     path = os.path.realpath(name)
-    if not os.path.basename(name) or os.path.isdir(path):
+    if os.path.isdir(path):
+        return _save_in_folder(body, name, make_name())
+    if not os.path.basename(name):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), name)
     if os.path.exists(path) and not os.path.isfile(path):
         with open(path, "wb", buffering=0) as file:
             return _copy(body, file)
     with replace_file(path, name) as file:
         return _copy(body, file)
+
+
+def _save_in_folder(body: Body, folder: str, name: str) -> int:
+    """Write the body to a new file; FileExistsError if anything has the name, also a link."""
+    path = os.path.join(folder, name)
+    if os.path.lexists(path):
+        # Before any of the body is read, so that it can be saved under another name.
+        raise FileExistsError(
+            errno.EEXIST, "the file exists; save(path) with the path of the file replaces it", path
+        )
+    part_path, descriptor = create_part_file(folder, name, path)
+    try:
+        with open(descriptor, "wb", buffering=0) as file:
+            count = _copy(body, file)
+        _rename_to_new(part_path, path)
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(part_path)
+    return count
+
+
+def _rename_to_new(part_path: str, path: str) -> None:
+    """Give a complete file its name; FileExistsError if another process took it meanwhile."""
+    try:
+        os.link(part_path, path)
+    except FileExistsError:
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path) from None
+    except OSError:
+        # This file system has no hard links. An empty file reserves the name.
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        os.replace(part_path, path)
 
 
 def _check_accepts_bytes(file: IO[bytes]) -> None:

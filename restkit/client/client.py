@@ -53,11 +53,11 @@ class Client:
     """Sends requests, and keeps connections and cookies. May be shared by threads.
 
     Takes the options of a call as defaults, and these options that apply to all calls:
-    ``headers``, ``params``, ``base_url`` (the start of relative URLs), ``cookies`` (a jar, or
-    False for none), ``trust_env`` (read proxies and trusted certificates from the environment),
-    ``uds`` (the path of a Unix socket), ``source_address``, ``socket_options``, ``connect`` (a
-    function that opens sockets), ``resolve`` (addresses by host), and ``pool_size``, ``max_idle``
-    and ``max_connections`` for the connections it keeps. Leaving ``with`` closes it.
+    ``headers``, ``params``, ``base_url`` (the start of relative URLs), ``cookies`` (a dict for its
+    host, a jar, or False for none), ``trust_env`` (read proxies and trusted certificates from the
+    environment), ``uds`` (the path of a Unix socket), ``source_address``, ``socket_options``,
+    ``connect`` (a function that opens sockets), ``resolve`` (addresses by host), and ``pool_size``,
+    ``max_idle`` and ``max_connections`` for the connections it keeps. Leaving ``with`` closes it.
 
     >>> from restkit.testing import LocalServer
     >>> with LocalServer() as server, Client(base_url=server.url, timeout=5) as client:
@@ -74,7 +74,7 @@ class Client:
         headers: GivenHeaders | None = None,
         params: Params | None = None,
         base_url: str | URL | None = None,
-        cookies: Cookies | CookieJar | bool | None = True,
+        cookies: Cookies | CookieJar | Mapping[str, str] | bool | None = True,
         trust_env: bool = True,
         uds: str | os.PathLike[str] | None = None,
         source_address: tuple[str, int] | None = None,
@@ -94,9 +94,9 @@ class Client:
             check_seconds("max_idle", max_idle),
             None if max_connections is None else check_positive("max_connections", max_connections),
         )
-        self.cookies = as_cookies(cookies)
         self._params = copy_params(params)
         self._base = parse_base_url(base_url)
+        self.cookies = as_cookies(cookies, self._base)
         self._headers, self._suppressed = _default_headers(headers)
 
     def request(

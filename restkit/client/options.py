@@ -106,7 +106,7 @@ class ClientOptions(CommonOptions, total=False):
     headers: GivenHeaders | None
     params: Params | None
     base_url: str | URL | None
-    cookies: Cookies | CookieJar | bool | None
+    cookies: Cookies | CookieJar | Mapping[str, str] | bool | None
     trust_env: bool
     uds: str | os.PathLike[str] | None
     source_address: tuple[str, int] | None

@@ -14,13 +14,14 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import ItemsView, Iterator, Mapping, ValuesView
+from collections.abc import ItemsView, Iterator, Mapping, MutableMapping, ValuesView
 from contextlib import suppress
 from itertools import count
 from threading import RLock
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary, WeakSet
 
+from restkit.cookies.cookies_file import DOMAIN, format_cookies, parse_cookies, write_private_file
 from restkit.cookies.jar_policy import (
     find_site_cookies,
     is_allowed,
@@ -34,6 +35,7 @@ from restkit.cookies.set_cookie import SetCookie, accept_cookie, parse_set_cooki
 from restkit.errors import RequestError
 from restkit.message.request import Request
 from restkit.message.response import HttpResponse
+from restkit.url.url import URL
 
 if TYPE_CHECKING:
     import urllib.request
@@ -43,17 +45,17 @@ if TYPE_CHECKING:
 _MAX_PER_DOMAIN = 180  # as in browsers; then the oldest is deleted
 _NAME = re.compile(r"[!-:<>-~\xa1-\xff]+")
 _VALUE = re.compile(r"(?:[!-:<-~\xa1-\xff](?:[ -:<-~\xa0-\xff]*[!-:<-~\xa1-\xff])?)?")
-_DOMAIN = re.compile(r"\.?[^\s/:@\[\]]+|\[?[0-9a-fA-F:.]+\]?")
 
 
-class Cookies(Mapping[str, str]):
+class Cookies(MutableMapping[str, str]):
     """The cookies of a Client: a mapping from names to values, safe for threads and forks.
 
-    ``cookies['sid']`` returns a value; ``set`` and ``delete`` change cookies. If a name has
-    different values for several domains or paths, reading its value raises RequestError; ``jar``
-    has each cookie. At most 180 cookies of a domain and 3000 in all are kept. A cookie is sent to
-    every port of its host and, unless it is ``Secure``, also over http if it was set over https
-    (RFC 6265).
+    ``cookies['sid']`` returns a value. ``cookies['sid'] = 'abc'`` sets a cookie for the host of the
+    Client's ``base_url`` and the path ``/``, ``Secure`` if that URL is https; ``set`` sets one for
+    another host. ``save`` and ``load`` write and read a file. If a name has different values for
+    several domains or paths, reading its value raises RequestError; ``jar`` has each cookie. At
+    most 180 cookies of a domain and 3000 in all are kept. A cookie is sent to every port of its
+    host and, unless it is ``Secure``, also over http if it was set over https (RFC 6265).
 
     ``Cookies(jar)`` stores them in your own jar, for example an ``http.cookiejar.LWPCookieJar``.
     Then its policy decides which cookies are sent, and their number is not limited here. ``repr``
@@ -75,6 +77,8 @@ class Cookies(Mapping[str, str]):
         self._stored_at: WeakKeyDictionary[Cookie, int] = WeakKeyDictionary()
         # Reentrant: the caller's policy may read these cookies while it is called.
         self._lock = RLock()
+        # The base URLs of the Clients that use these cookies, by host and scheme.
+        self._base_urls: dict[tuple[str, bool], URL] = {}
         _instances.add(self)
 
     @property
@@ -184,13 +188,34 @@ class Cookies(Mapping[str, str]):
                 f"the value of cookie {name!r} must be latin-1 without control characters and "
                 "semicolons, and without spaces around it"
             )
-        if not _DOMAIN.fullmatch(domain):
+        if not DOMAIN.fullmatch(domain):
             raise RequestError(f"domain must be a host without scheme and port; got {domain!r}")
         if not path.startswith("/"):
             raise RequestError(f"path must begin with a slash; got {path!r}")
         cookie = SetCookie(name, value, path=path, secure=secure)
         with self._lock:
             self.jar.set_cookie(make_cookie(cookie, to_jar_domain(domain), path))
+
+    def add_base_url(self, url: URL) -> None:
+        """Set the host for ``cookies[name] = value``: that of a Client that uses these cookies."""
+        if len(self._base_urls) < 2:  # two are as ambiguous as a thousand
+            self._base_urls[url.host, url.scheme == "https"] = url
+
+    def __setitem__(self, name: str, value: str) -> None:
+        if len(self._base_urls) != 1:
+            urls = " and ".join(sorted(url.authority for url in self._base_urls.values()))
+            reason = f"several: {urls}" if urls else "none: its Client has no base_url"
+            raise RequestError(
+                f"a cookie needs a host, and there is {reason}. Use "
+                f"cookies.set({name!r}, value, domain='host')"
+                f"{'' if urls else ', or give the Client a base_url'}"
+            )
+        [(host, secure)] = self._base_urls
+        # A zone names an interface of this machine, and is not sent.
+        self.set(name, value, domain=host.partition("%")[0], secure=secure)
+
+    def __delitem__(self, name: str) -> None:
+        self.delete(name)
 
     def delete(self, name: str, *, domain: str | None = None) -> None:
         """Delete the cookies of this name, of one domain or of all; KeyError if there is none."""
@@ -211,6 +236,30 @@ class Cookies(Mapping[str, str]):
         with self._lock:
             if self._jar is not None:
                 self._jar.clear()
+
+    def save(self, path: str | os.PathLike[str], *, session_cookies: bool = True) -> None:
+        """Write the cookies to a file that only its owner can read, in one step.
+
+        The format is Netscape's (cookies.txt), as curl reads and writes it. Cookies without an
+        expiry time, which a browser drops at its end, are written too unless ``session_cookies`` is
+        False. Expired ones are not. Raises OSError, and RequestError for a cookie of your own jar
+        that the format cannot hold.
+        """
+        cookies = [each for each in self._current() if session_cookies or not each.discard]
+        write_private_file(path, format_cookies(cookies))
+
+    def load(self, path: str | os.PathLike[str]) -> None:
+        """Add the cookies of a file, as ``save`` and curl write it; they replace equal ones.
+
+        Raises OSError, and RequestError for a file that is damaged; then none is added.
+        """
+        with open(path, "rb") as file:
+            cookies = parse_cookies(file.read(), repr(os.fsdecode(path)))
+        with self._lock:
+            for cookie in cookies:
+                if not cookie.is_expired():
+                    self.jar.set_cookie(cookie)
+                    self._stored_at[cookie] = next(_counter)
 
     def __contains__(self, name: object) -> bool:
         return any(each.name == name for each in self._current())
@@ -237,15 +286,29 @@ class Cookies(Mapping[str, str]):
             self._jar._cookies_lock = RLock()  # type: ignore[attr-defined]  # no other name for it
 
 
-def as_cookies(value: object) -> Cookies | None:
-    """Convert the option ``cookies``: True, False, None, Cookies or a jar; raises RequestError."""
-    if value is True:
+def as_cookies(value: object, base_url: URL | None = None) -> Cookies | None:
+    """Convert the option ``cookies`` of a Client with this ``base_url``; raise RequestError."""
+    if value is None or value is False:
+        return None
+    cookies = _make_cookies(value)
+    if base_url is not None:
+        cookies.add_base_url(base_url)
+    if isinstance(value, Mapping) and cookies is not value:
+        if value and base_url is None:
+            raise RequestError(
+                "cookies given by name and value need a host: give the Client a base_url, or use "
+                "client.cookies.set(name, value, domain='host')"
+            )
+        cookies.update(value)
+    return cookies
+
+
+def _make_cookies(value: object) -> Cookies:
+    if value is True or (isinstance(value, Mapping) and not isinstance(value, Cookies)):
         # Not with the first cookie: see import_early() in network/dial.py.
         import restkit.cookies.indexed_jar  # noqa: F401
 
         return Cookies()
-    if value is None or value is False:
-        return None
     if isinstance(value, Cookies):
         return value
     from http.cookiejar import CookieJar
@@ -254,8 +317,8 @@ def as_cookies(value: object) -> Cookies | None:
         return Cookies(value)
     # No repr of the value: cookies are secrets.
     raise RequestError(
-        f"cookies must be True, False, Cookies or a CookieJar; got {type(value).__name__}, which "
-        "has no hosts for the cookies. Use client.cookies.set(name, value, domain='host')"
+        "cookies must be True, False, a dict of names and values, Cookies or a CookieJar; got "
+        f"{type(value).__name__}. To read a file: client.cookies.load(path)"
     )
 
 

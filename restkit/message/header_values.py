@@ -1,4 +1,4 @@
-"""Read Link, Set-Cookie and the charset from header values.
+"""Read Link, Content-Disposition, Set-Cookie and the charset from header values.
 
 The Link header (RFC 8288) is read leniently: malformed parts are left out, and are never an error.
 Parameters are read as in appendix B.3 of the RFC: the first of a name counts, and a value without
@@ -106,6 +106,16 @@ def _make_absolute(target: str, base: URL) -> str | None:
     except InvalidUrl:
         # Other schemes are absolute already, such as the mailto: of an author.
         return target if _OTHER_SCHEME.match(target) else None
+
+
+def parse_disposition(value: str) -> dict[str, str]:
+    """Return the parameters of a Content-Disposition (RFC 6266), leniently.
+
+    >>> parse_disposition("attachment; filename=a.txt; filename*=UTF-8''b%C5%B1n.txt")["filename"]
+    'bűn.txt'
+    """
+    # Some servers leave the type out; its name without a value does no harm.
+    return _parse_parameters(f";{value}", 0)[0]
 
 
 _CHARSET = re.compile(r';[ \t]*charset=(?:"([^"]*)"|([^\s;"]+))', re.IGNORECASE)

@@ -12,16 +12,10 @@ from typing import IO, Any, NamedTuple
 from restkit.body.body import Body
 from restkit.body.files import BodyFile, BodyStream, PayloadStream, body_as_payload, save_body
 from restkit.connections.reply import Reply
-from restkit.errors import (
-    DecodingError,
-    Error,
-    InvalidUrl,
-    RequestError,
-    Sent,
-    make_status_error,
-)
+from restkit.errors import DecodingError, Error, InvalidUrl, RequestError, Sent, make_status_error
 from restkit.headers import Headers, HeaderValue
 from restkit.message.aliases import Aliases
+from restkit.message.file_name import file_name_of
 from restkit.message.header_values import (
     as_utf_8,
     charset_of,
@@ -174,6 +168,11 @@ class HttpResponse(Aliases):
         return parse_links(links, self.request.url)
 
     @property
+    def filename(self) -> str:
+        """A file name that is safe in any folder: from Content-Disposition, or else the URL."""
+        return file_name_of(self.headers, self.request.url)
+
+    @property
     def sets_cookies(self) -> bool:
         """Whether there is a Set-Cookie header."""
         return self._reply.head.has(b"\r\nset-cookie:")
@@ -293,10 +292,11 @@ class HttpResponse(Aliases):
     def save(self, target: str | os.PathLike[str] | IO[bytes]) -> int:
         """Write the body to a path or an open file, and return its number of bytes.
 
-        A path gets the whole body or nothing: a temporary file is written and renamed. An unread
-        body is written straight from the connection, and not spooled.
+        A path gets the whole body or nothing: a temporary file is written and renamed. In an
+        existing directory the file gets the name ``filename``; it is never overwritten
+        (FileExistsError). An unread body is written straight from the connection, not spooled.
         """
-        return save_body(self._get_body(), target)
+        return save_body(self._get_body(), target, lambda: self.filename)
 
     def skip_body(self) -> None:
         """Discard the rest of the body. A short rest is read, so that the connection stays open.

@@ -12,7 +12,7 @@ from typing import NoReturn
 from restkit.errors import RequestError
 from restkit.headers import Headers, HeaderValue
 from restkit.network.options import AddressCheck, TLSOptions, check_tls_options
-from restkit.network.socks import import_pysocks
+from restkit.network.socks import import_socks_package
 from restkit.network.tls import warn_if_unverified
 from restkit.redaction import redact_text
 from restkit.url.host import join_host_port, split_host_port
@@ -116,7 +116,7 @@ class Proxy:
             raise RequestError(f"proxy {self}: headers can only be sent to http and https proxies")
         try:
             # Now, and not at the first connection: see import_early() in dial.py.
-            import_pysocks()
+            import_socks_package()
         except ImportError as exc:
             raise RequestError(f"proxy {self}: SOCKS needs `pip install restkit[socks]`") from exc
 
@@ -217,7 +217,7 @@ def _check_credentials(scheme: str, username: str | None, password: str | None) 
         if "\0" in username:
             raise ValueError("the user name must not contain a NUL for SOCKS4")
     elif not (username and password):
-        # PySocks 1.7.1 would continue as if neither had been given.
+        # Both packages would continue as if neither had been given.
         raise ValueError("SOCKS5 needs a user name and a password, neither of them empty")
     elif max(len(username.encode()), len(password.encode())) > _MAX_SOCKS_CREDENTIAL:
         # RFC 1929 allows 255, but PySocks 1.7.1 writes a length above 127 as two bytes.

@@ -551,9 +551,9 @@ def test_option_converts_bool_jar_and_cookies():
     assert wrapped.jar is jar
 
 
-@pytest.mark.parametrize("wrong", [{"sid": "secret"}, "sid=secret", 1, [("sid", "secret")]])
-def test_option_without_hosts_raises_and_hides_the_values(wrong):
-    with pytest.raises(RequestError, match="which has no hosts for the cookies") as caught:
+@pytest.mark.parametrize("wrong", ["sid=secret", 1, [("sid", "secret")], b"secret"])
+def test_wrong_option_raises_and_hides_the_values(wrong):
+    with pytest.raises(RequestError, match="must be True, False, a dict of names") as caught:
         as_cookies(wrong)
     assert "secret" not in str(caught.value)
 

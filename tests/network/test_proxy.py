@@ -166,7 +166,8 @@ def test_socks_proxy_rejects_headers():
     assert Proxy("socks5://user:pw@p.test").fields == ()
 
 
-def test_error_without_pysocks_names_the_extra(monkeypatch):
+def test_error_without_a_socks_package_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "python_socks", None)
     monkeypatch.setitem(sys.modules, "socks", None)
     with pytest.raises(RequestError) as caught:
         Proxy("socks5://user:pw@p.test")

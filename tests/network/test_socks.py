@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import socket
 import ssl
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,7 +26,7 @@ from restkit.network.dial import dial
 from restkit.network.options import Network, TLSOptions
 from restkit.network.proxy import Proxy
 from restkit.network.route import Route
-from restkit.network.socks import open_socks_tunnel
+from restkit.network.socks import import_socks_package, open_socks_tunnel
 from restkit.timeouts import Timeout
 from support import ScriptedServer, refusing
 from support.dialing import clock, failure
@@ -34,10 +36,22 @@ from support.proxies import USER
 pytestmark = [pytest.mark.smoke, pytest.mark.lowest]
 
 V4 = "127.0.0.1"
+PACKAGES = ["python-socks", "PySocks"]
 NO_AUTH, WITH_AUTH = b"\x05\x01\x00", b"\x05\x02\x00\x02"
 GRANTED = b"\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00"
 GRANTED_4 = b"\x00\x5a\x00\x00\x00\x00\x00\x00"
 ORIGIN = b"\x03\x0borigin.test\x01\xbb"
+
+
+@pytest.fixture(params=PACKAGES, autouse=True)
+def package(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The package that negotiates; every test of this file runs with each."""
+    if request.param == "PySocks":
+        monkeypatch.setitem(sys.modules, "python_socks", None)
+    else:
+        pytest.importorskip("python_socks", minversion="3.0")
+        monkeypatch.setitem(sys.modules, "socks", None)
+    return request.param
 
 
 def conversation(*turns: bytes, then: Callable[[Peer], object] = Peer.read_to_end):
@@ -88,6 +102,34 @@ def resolves(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
         return names
 
     return resolve_to
+
+
+# The package
+
+
+def test_python_socks_is_used_where_both_are_installed(monkeypatch):
+    monkeypatch.undo()
+    pytest.importorskip("python_socks", minversion="3.0")
+    assert import_socks_package().__name__ == "python_socks"
+
+
+def test_PySocks_is_used_where_only_it_is_installed(monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.setitem(sys.modules, "python_socks", None)
+    assert import_socks_package().__name__ == "socks"
+
+
+def test_python_socks_before_3_0_is_not_used(monkeypatch):
+    monkeypatch.undo()
+
+    class OldProxy:
+        def __init__(self, kind, host, port, username=None, password=None, rdns=None): ...
+
+    old, old_sync = ModuleType("python_socks"), ModuleType("python_socks.sync")
+    old.ProxyType, old_sync.Proxy = SimpleNamespace(SOCKS5=2), OldProxy
+    monkeypatch.setitem(sys.modules, "python_socks", old)
+    monkeypatch.setitem(sys.modules, "python_socks.sync", old_sync)
+    assert import_socks_package().__name__ == "socks"
 
 
 # Requests
@@ -145,6 +187,13 @@ def test_credentials_are_sent_when_the_proxy_asks():
     turns = (WITH_AUTH, b"\x05\x02", user, b"\x01\x00", b"\x05\x01\x00" + ORIGIN, GRANTED)
     with ScriptedServer(conversation(*turns, then=greet)) as server:
         assert_greeted(route_through("socks5h", server, user="aladdin:open%20sesame@"))
+
+
+def test_credentials_are_sent_as_utf_8():
+    user = b"\x01\x05b\xc5\xb1nX\x06" + "þøß".encode()
+    turns = (WITH_AUTH, b"\x05\x02", user, b"\x01\x00", b"\x05\x01\x00" + ORIGIN, GRANTED)
+    with ScriptedServer(conversation(*turns, then=greet)) as server:
+        assert_greeted(route_through("socks5h", server, user="b%C5%B1nX:%C3%BE%C3%B8%C3%9F@"))
 
 
 def test_credentials_are_not_sent_unasked():
@@ -223,6 +272,8 @@ def test_tls_with_the_origin_works_through_the_proxy(certs):
         (4, "Host unreachable"),
         (5, "Connection refused"),
         (6, "TTL expired"),
+        (7, "Command not supported, or protocol error"),
+        (8, "Address type not supported"),
         (99, "Unknown error"),
     ],
 )
@@ -233,7 +284,7 @@ def test_error_names_why_the_proxy_cannot_connect(code, words):
     assert str(error) == (
         f"the proxy PROXY could not connect to origin.test:443: {words} ({code:#04x})"
     )
-    assert isinstance(error.__cause__, OSError)
+    assert type(error.__cause__).__module__.startswith(("python_socks", "socks"))
 
 
 def test_error_names_an_ipv6_host_in_brackets():
@@ -249,6 +300,7 @@ def test_error_names_an_ipv6_host_in_brackets():
     ("code", "words"),
     [
         (0x5B, "Request rejected or failed"),
+        (0x5C, "Request rejected because SOCKS server cannot connect to identd on the client"),
         (0x5D, "Request rejected because the client program and identd report different user-ids"),
     ],
 )
@@ -283,6 +335,24 @@ def test_invalid_reply_is_a_proxy_error(scheme):
     assert str(error) == (
         f"the proxy PROXY sent no valid {scheme} reply for origin.test:443: "
         f"{scheme[:6].upper()} proxy server sent invalid data"
+    )
+
+
+def test_method_that_was_not_offered_is_an_invalid_reply():
+    error = refusal("socks5h", NO_AUTH, b"\x05\x01")
+    assert type(error) is ProxyError
+    assert str(error) == (
+        "the proxy PROXY sent no valid socks5h reply for origin.test:443: "
+        "SOCKS5 proxy server sent invalid data"
+    )
+
+
+def test_refusal_after_accepted_credentials_names_its_code():
+    login = b"\x01\x07aladdin\x0bopen sesame"
+    turns = (WITH_AUTH, b"\x05\x02", login, b"\x01\x00", b"\x05\x01\x00" + ORIGIN)
+    error = refusal("socks5h", *turns, b"\x05\x05" + GRANTED[2:], user="aladdin:open%20sesame@")
+    assert str(error) == (
+        "the proxy PROXY could not connect to origin.test:443: Connection refused (0x05)"
     )
 
 

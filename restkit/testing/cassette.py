@@ -1,0 +1,392 @@
+"""``Cassette``: record the exchanges of Clients in a file, and play them without a network."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from hashlib import sha256
+from threading import Lock
+from time import perf_counter
+from types import TracebackType
+from typing import Any, Literal, TypeAlias
+
+from restkit.connections.outgoing import (
+    ChunkedFraming,
+    FramedPayload,
+    OutgoingRequest,
+    SizedFraming,
+)
+from restkit.connections.pool import ConnectionPool
+from restkit.connections.reply import Reply
+from restkit.errors import BodyTooLarge, RequestError
+from restkit.headers import Headers
+from restkit.http1.framing import SizedBody
+from restkit.io.buffers import Buffer
+from restkit.io.spool import Spool
+from restkit.message.pickling import PickledResponse, restore_reply
+from restkit.message.request import ReadOptions, Request
+from restkit.message.response import HttpResponse
+from restkit.network.route import Route
+from restkit.payload.base import Payload, TransparentWrapper
+from restkit.payload.spooled import spool_payload
+from restkit.testing.cassette_file import (
+    Exchange,
+    Masking,
+    dump,
+    from_json_body,
+    load_exchanges,
+    to_json_body,
+    write_exchanges,
+)
+from restkit.testing.cassette_match import Recordings, name_request
+from restkit.timeouts import Deadline
+from restkit.url.url import URL
+
+Mode: TypeAlias = Literal["once", "none", "new", "all"]
+Edit: TypeAlias = Callable[[Exchange], "Exchange | None"]
+
+_MODES = ("once", "none", "new", "all")
+_MAX_BODY = 16 * 1024 * 1024
+_MAX_PAYLOAD = 64 * 1024
+_RAW = ReadOptions(decompress=False, check_digest=False)
+
+
+class UnknownRequest(RequestError):
+    """A request that a Cassette has no recording for, in a mode that sends none."""
+
+
+class Cassette:
+    """Records the exchanges of all Clients inside its ``with`` block; plays them the next time.
+
+    ``mode`` is ``'once'`` (record if the file does not exist, otherwise play), ``'none'`` (play),
+    ``'new'`` (play what is recorded, record the rest) or ``'all'`` (record everything again). A
+    request that may not be sent raises UnknownRequest, which names the nearest recording.
+
+    Method and URL select the recording; ``match_headers`` and ``match_body`` add to these. A
+    recording is played once, in order; ``repeat=True`` plays the last one again. ``secrets`` are
+    further names of headers, parameters and fields to mask. ``edit`` gets each exchange before it
+    is kept; it returns it, perhaps changed, or None to leave it out. The file is written when the
+    block ends without an exception.
+
+    >>> import restkit, tempfile
+    >>> from restkit.testing import LocalServer
+    >>> with tempfile.TemporaryDirectory() as folder, LocalServer() as server:
+    ...     for _ in range(2):
+    ...         with Cassette(f'{folder}/missing.json'):
+    ...             restkit.get(server.url).status
+    ...     len(server.received)
+    404
+    404
+    1
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        mode: Mode = "once",
+        *,
+        match_headers: Iterable[str] = (),
+        match_body: bool = False,
+        repeat: bool = False,
+        secrets: Iterable[str] = (),
+        edit: Edit | None = None,
+        max_body: int = _MAX_BODY,
+    ) -> None:
+        if mode not in _MODES:
+            raise RequestError(f"mode must be 'once', 'none', 'new' or 'all'; got {mode!r:.60}")
+        for name, value in (("match_headers", match_headers), ("secrets", secrets)):
+            if isinstance(value, str):
+                raise RequestError(f"{name} must be several names, such as [{value!r}]")
+        self._path = os.fsdecode(path)
+        self._mode: Mode = mode
+        self._match_headers = tuple(match_headers)
+        self._match_body = match_body
+        self._repeat = repeat
+        self._masking = Masking(frozenset(secrets))
+        self._edit = edit
+        self._max_body = max_body
+        self._recordings = Recordings([], (), body=False, repeat=False)
+        self._records = False
+        self._recorded = Spool()
+        self._lock = Lock()
+
+    @property
+    def exchanges(self) -> list[Exchange]:
+        """The exchanges that were in the file at the start of the block, as in the file."""
+        return list(self._recordings.exchanges)
+
+    @property
+    def unused(self) -> list[Exchange]:
+        """The exchanges of the file that were not played, as in the file."""
+        return self._recordings.unused()
+
+    def __enter__(self) -> Cassette:
+        if self in _active:
+            raise RequestError(f"{self!r} is in use already; make another one")
+        exists = os.path.exists(self._path)
+        if self._mode == "none" or (exists and self._mode != "all"):
+            loaded = load_exchanges(self._path)
+        else:
+            loaded = []
+        self._recordings = Recordings(
+            loaded, self._match_headers, body=self._match_body, repeat=self._repeat
+        )
+        self._records = self._mode in ("new", "all") or (self._mode == "once" and not exists)
+        self._recorded = Spool()
+        _insert(self)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        _remove(self)
+        with self._lock:
+            try:
+                if kind is None and (
+                    self._recorded.size or (self._mode == "all" and self._records)
+                ):
+                    write_exchanges(self._path, self._recordings.exchanges, self._recorded)
+            finally:
+                self._recorded.close()
+
+    def __repr__(self) -> str:
+        return f"<Cassette {self._path!r}, mode {self._mode}>"
+
+    # One exchange
+
+    def _play_or_record(
+        self, pool: ConnectionPool, outgoing: OutgoingRequest, route: Route, options: dict[str, Any]
+    ) -> Reply:
+        """Play the recording of a request, or send and record it; see ``ConnectionPool.send``."""
+        if outgoing.method == "CONNECT" or pool.closed:
+            return _real_send(pool, outgoing, route, **options)
+        observed = None if outgoing.body is None else _ObservedPayload(outgoing.body.payload)
+        if observed is not None and self._match_body and self._records:
+            observed.make_replayable(outgoing.new_spool)
+        outgoing = outgoing._replace(body=_reframe(outgoing.body, observed))
+        request, headers = self._describe(outgoing, route)
+        if observed is not None and self._match_body:
+            _read(outgoing.body)
+            request["body"] = self._describe_payload(observed, headers)
+        exchange = self._recordings.take(request)
+        if exchange is not None:
+            if observed is not None and not self._match_body:
+                _read(outgoing.body)
+            return _make_reply(exchange["response"])
+        if not self._records:
+            raise UnknownRequest(
+                f"{self._path!r} has no recording for this request, and "
+                f"mode={self._mode!r} sends nothing: {self._recordings.describe_nearest(request)}",
+                sent="nothing",
+            )
+        reply = _real_send(pool, outgoing, route, **options)
+        if reply.upgraded is not None or reply.failure is not None:
+            return reply
+        if observed is not None:
+            request["body"] = self._describe_payload(observed, headers)
+        return self._record(request, reply, outgoing, route)
+
+    def _describe(self, outgoing: OutgoingRequest, route: Route) -> tuple[Exchange, Headers]:
+        """Return method, URL and header fields as in the file, and the fields unmasked."""
+        _, *lines = outgoing.head.decode("latin-1").rstrip("\r\n").split("\r\n")
+        headers = Headers([(name, value) for name, _, value in (x.partition(": ") for x in lines)])
+        request = {
+            "method": outgoing.method,
+            "url": self._masking.mask_url(str(_url_of(outgoing, route))),
+            "headers": self._masking.mask_fields(headers.pairs()),
+        }
+        return request, headers
+
+    def _describe_payload(self, observed: _ObservedPayload, headers: Headers) -> dict[str, Any]:
+        if observed.size > _MAX_PAYLOAD:
+            return {"size": observed.size, "sha256": observed.digest.hexdigest()}
+        return to_json_body(self._masking.mask_payload(bytes(observed.start), headers))
+
+    def _record(
+        self, request: Exchange, reply: Reply, outgoing: OutgoingRequest, route: Route
+    ) -> Reply:
+        """Read the body to its end, keep the exchange, and return a reply with the same body."""
+        described = Request(outgoing.method, _url_of(outgoing, route), read_options=_RAW)
+        with HttpResponse(described, reply, 0.0) as response:
+            spool = outgoing.new_spool()
+            for chunk in response.payload_stream or ():
+                spool.append(chunk)
+                if spool.size > self._max_body:
+                    raise BodyTooLarge(
+                        f"the body of {name_request(request)} has more than {self._max_body} "
+                        "bytes, the most that this Cassette records; give it a larger max_body"
+                    )
+            trailers = response.trailers.pairs()
+            exchange: Exchange | None = {
+                "request": request,
+                "response": self._describe_response(response, spool, trailers),
+            }
+        if self._edit is not None:
+            exchange = self._edit(exchange or {})
+        if exchange is not None:
+            text = dump(exchange)
+            with self._lock:
+                self._recorded.append(b",\n" + text if self._recorded.size else text)
+        content = spool.read_at(0, spool.size) if spool.in_memory else b""
+        following = Reply(reply.head, SizedBody(spool.size), content)
+        following.body_reader.trailers[:] = trailers
+        following.early = None if spool.in_memory else spool
+        following.sent = reply.sent
+        following.connected_at, following.secured_at = reply.connected_at, reply.secured_at
+        following.sent_at, following.first_byte_at = reply.sent_at, reply.first_byte_at
+        following.done_at = perf_counter()
+        return following
+
+    def _describe_response(
+        self, response: HttpResponse, spool: Spool, trailers: list[tuple[str, str]]
+    ) -> dict[str, Any]:
+        body, coding = spool.read_at(0, spool.size), None
+        if not any("-digest" in name for name in response.headers.names()):
+            decoded = _decode(body, response.headers.get("content-encoding", ""), self._max_body)
+            if decoded is not None:
+                body, coding = decoded, response.headers["content-encoding"]
+        masking = self._masking
+        described = {
+            "version": f"1.{response.version[1]}",
+            "status": response.status,
+            "reason": response.reason,
+            "headers": masking.mask_fields(response.headerslist),
+            "body": to_json_body(masking.mask_response_body(body, response.headers)),
+        }
+        if coding:
+            described["encode_body"] = coding
+        if trailers:
+            described["trailers"] = masking.mask_fields(trailers)
+        return described
+
+
+# Every Client sends through the method ``send`` of its pool. It is replaced as long as there is a
+# Cassette, so that without one nothing is slower.
+
+_active: list[Cassette] = []
+_active_lock = Lock()
+_real_send = ConnectionPool.send
+
+
+def _send(
+    pool: ConnectionPool, request: OutgoingRequest, route: Route, deadline: Deadline, **options: Any
+) -> Reply:
+    options["deadline"] = deadline
+    with _active_lock:
+        cassette = _active[-1] if _active else None
+    if cassette is None:
+        return _real_send(pool, request, route, **options)
+    return cassette._play_or_record(pool, request, route, options)
+
+
+def _insert(cassette: Cassette) -> None:
+    with _active_lock:
+        _active.append(cassette)
+        ConnectionPool.send = _send  # type: ignore[method-assign,assignment]  # see above
+
+
+def _remove(cassette: Cassette) -> None:
+    with _active_lock:
+        with suppress(ValueError):
+            _active.remove(cassette)
+        if not _active:
+            ConnectionPool.send = _real_send  # type: ignore[method-assign]  # see above
+
+
+class _ObservedPayload(TransparentWrapper):
+    """A payload whose first bytes and digest are kept, of its latest pass."""
+
+    def __init__(self, payload: Payload) -> None:
+        super().__init__(payload)
+        self._reset()
+
+    def _reset(self) -> None:
+        self.start = bytearray()
+        self.size = 0
+        self.digest = sha256()
+
+    def make_replayable(self, new_spool: Callable[[], Spool]) -> None:
+        """Read a payload with one pass now, so that it can be compared and then sent."""
+        if not self._payload.replayable:
+            self._payload = spool_payload(self._payload, new_spool)
+            self.replayable = True
+
+    def chunks(self) -> Iterator[Buffer]:
+        self._reset()
+        for chunk in self._payload:
+            self.size += len(chunk)
+            self.digest.update(chunk)
+            if self.size <= _MAX_PAYLOAD:
+                self.start += chunk
+            yield chunk
+
+
+def _reframe(body: FramedPayload | None, observed: _ObservedPayload | None) -> FramedPayload | None:
+    if body is None or observed is None:
+        return None
+    return ChunkedFraming(observed) if isinstance(body, ChunkedFraming) else SizedFraming(observed)
+
+
+def _read(body: FramedPayload | None) -> None:
+    """Read a payload to its end, as sending it would."""
+    for _ in body or ():
+        pass
+
+
+def _url_of(outgoing: OutgoingRequest, route: Route) -> URL:
+    """Return the URL of a request from the target of its request line."""
+    target = outgoing.head.split(b" ", 2)[1].decode("latin-1")
+    if not target.startswith(("/", "*")):
+        # To a proxy that forwards it, the target is the whole URL.
+        slash = target.find("/", target.index("://") + 3)
+        target = target[slash:] if slash >= 0 else "*"
+    return URL(route.scheme, route.host, route.port, target)
+
+
+def _make_reply(response: dict[str, Any]) -> Reply:
+    body = from_json_body(response["body"])
+    if "encode_body" in response:
+        body = _encode(body, response["encode_body"])
+    now = perf_counter()
+    state = PickledResponse(
+        int(response["version"].rpartition(".")[2]),
+        response["status"],
+        response["reason"],
+        [(name, value) for name, value in response["headers"]],
+        [(name, value) for name, value in response.get("trailers", [])],
+        body,
+        None,
+        False,
+        (None, None, now, now, now),
+        "all",
+    )
+    return restore_reply(state)
+
+
+# Bodies with a Content-Encoding are kept decoded, so that people can read them.
+
+
+_WINDOW_BITS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
+
+
+def _decode(body: bytes, coding: str, limit: int) -> bytes | None:
+    """Return the decoded body; None if its encoding is another, or it is damaged or too large."""
+    bits = _WINDOW_BITS.get(coding.strip().lower())
+    if bits is None or not body:
+        return None
+    decoder = zlib.decompressobj(bits)
+    try:
+        decoded = decoder.decompress(body, limit)
+    except zlib.error:
+        return None
+    return decoded if decoder.eof and not decoder.unused_data else None
+
+
+def _encode(body: bytes, coding: str) -> bytes:
+    encoder = zlib.compressobj(6, zlib.DEFLATED, _WINDOW_BITS[coding.strip().lower()])
+    return encoder.compress(body) + encoder.flush()
