@@ -9,6 +9,8 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
+from restkit.annotations import LogHandler
+
 if TYPE_CHECKING:
     import logging
 
@@ -17,7 +19,7 @@ _FORMAT = "%(asctime)s [%(process)d] [%(levelname)s] %(message)s"
 _LEVELS = ("debug", "info", "warning", "error", "critical")
 
 
-def set_logging(level: int | str, handler: logging.Handler | None = None) -> None:
+def set_logging(level: int | str, handler: LogHandler | None = None) -> None:
     """Show the log lines of restkit from ``level`` on, a number or a name such as 'debug'.
 
     They go to ``handler``, by default to stderr. A handler without a format gets one. A second call

@@ -21,6 +21,7 @@ from threading import RLock
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary, WeakSet
 
+from restkit.annotations import CookieJar
 from restkit.cookies.jar_policy import (
     find_site_cookies,
     is_allowed,
@@ -37,7 +38,7 @@ from restkit.message.response import HttpResponse
 
 if TYPE_CHECKING:
     import urllib.request
-    from http.cookiejar import Cookie, CookieJar
+    from http.cookiejar import Cookie
 
 
 _MAX_PER_DOMAIN = 180  # as in browsers; then the oldest is deleted

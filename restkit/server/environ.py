@@ -9,16 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple, TypeVar, overload
+from typing import NamedTuple, TypeVar, overload
 from urllib.parse import parse_qsl, quote, unquote_to_bytes
 
+from restkit.annotations import WSGIEnvironment
 from restkit.headers import Headers
 from restkit.http1.fields import parse_length
 from restkit.server.exceptions import InvalidUsage
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
-
 
 _T = TypeVar("_T")
 _D = TypeVar("_D")

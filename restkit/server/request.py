@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
+from restkit.annotations import WSGIApplication, WSGIEnvironment
 from restkit.body.body import Body
 from restkit.body.files import BodyFile, BodyStream
 from restkit.content_encoding.decoding import DecodedSource
@@ -33,9 +34,6 @@ from restkit.server.request_stream import (
     parse_supported_codings,
     payload_headers,
 )
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
 
 class Request:

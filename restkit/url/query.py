@@ -20,11 +20,11 @@ _QUERY_CHARACTERS = "!$&'()*+,;=:@/?%"
 def encode_query(params: Params) -> str:
     """Return the query of a mapping, pairs or a text, percent-encoded; raises InvalidUrl.
 
-    A list or tuple repeats its name for each item. None is the empty value, True is ``true``, a
-    space is ``+``, as in a form. A callable is called for its value. A str is a complete
-    query: only characters that are not allowed in a query are encoded.
+    A list or tuple repeats its name for each item. None is left out, True is ``true``, a space is
+    ``+``, as in a form. A callable is called for its value. A str is a complete query: only
+    characters that are not allowed in a query are encoded.
 
-    >>> encode_query({'q': 'a b', 'page': [1, 2], 'all': True})
+    >>> encode_query({'q': 'a b', 'page': [1, 2], 'all': True, 'after': None})
     'q=a+b&page=1&page=2&all=true'
     """
     try:
@@ -52,7 +52,10 @@ def copy_params(params: Params | None) -> Params | None:
 
 
 def merge_params(defaults: Params | None, given: Params | None) -> Params | None:
-    """Return the defaults, except those with a given name, followed by the given parameters."""
+    """Return the defaults, except those with a given name, followed by the given parameters.
+
+    So a parameter that is given as None removes a default.
+    """
     if not defaults or not given:
         return given or defaults
     if isinstance(defaults, str) or isinstance(given, str):
@@ -97,8 +100,9 @@ def _encode_pairs(
         encoded = quote_plus(_to_text(name, name))
         value = given() if callable(given) else given
         for item in _items(value):
-            text = _to_text(item() if callable(item) else item, name)
-            yield f"{encoded}={quote_plus(text)}"
+            item_value = item() if callable(item) else item
+            if item_value is not None:
+                yield f"{encoded}={quote_plus(_to_text(item_value, name))}"
 
 
 def _pairs(params: object) -> list[tuple[Any, Any]]:
