@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
-from typing import TypeAlias
+from typing import Any, TypeAlias, cast
 
 from restkit.errors import InvalidHeader
 from restkit.redaction import is_secret
@@ -176,7 +176,8 @@ class Headers(MutableMapping[str, str]):
 def _pairs(fields: GivenFields) -> Iterable[tuple[HeaderName, HeaderValue]]:
     if isinstance(fields, Headers):
         return fields.pairs()
-    return fields.items() if isinstance(fields, Mapping) else fields
+    pairs: Any = fields.items() if isinstance(fields, Mapping) else fields
+    return cast("Iterable[tuple[HeaderName, HeaderValue]]", pairs)
 
 
 def check_name(name: HeaderName) -> str:

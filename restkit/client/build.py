@@ -43,7 +43,7 @@ def header_pairs(given: GivenHeaders) -> list[tuple[str, HeaderValue | None]]:
     if isinstance(given, Headers):
         return list(given.pairs())  # items() joins the values of a name
     try:
-        fields = given.items() if isinstance(given, Mapping) else given
+        fields: Any = given.items() if isinstance(given, Mapping) else given
         return [(_as_str(name), value) for name, value in fields]
     except (TypeError, ValueError) as exc:
         raise InvalidHeader(

@@ -68,7 +68,7 @@ class Cookies(Mapping[str, str]):
 
     # Compared by identity, as a mutable object.
     __eq__ = object.__eq__
-    __hash__ = object.__hash__
+    __hash__ = object.__hash__  # pyright: ignore[reportAssignmentType]  # a Mapping has none
 
     def __init__(self, jar: CookieJar | None = None) -> None:
         self._jar = jar

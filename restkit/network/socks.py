@@ -108,10 +108,10 @@ def _negotiation_class() -> Any:
 
         seconds_left: SecondsLeft
 
-        def recv_into(self, *args: Any) -> int:
+        def recv_into(self, *args: Any, **options: Any) -> int:
             # The time left covers the whole reply, also if the proxy sends it byte by byte.
             self.settimeout(self.seconds_left())
-            count: int = super().recv_into(*args)
+            count: int = super().recv_into(*args, **options)
             return count
 
     return Negotiation

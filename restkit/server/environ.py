@@ -50,7 +50,9 @@ class Parameters(dict[str, list[_T]]):
     def get(self, name: str) -> _T | None: ...
     @overload
     def get(self, name: str, default: _D) -> _T | _D: ...
-    def get(self, name: str, default: object = None) -> object:
+    def get(  # pyright: ignore[reportIncompatibleMethodOverride]  # as above
+        self, name: str, default: object = None
+    ) -> object:
         """Return the first value of the name, or the default."""
         values = self.getlist(name)
         return values[0] if values else default

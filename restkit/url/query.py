@@ -11,7 +11,8 @@ from restkit.errors import InvalidUrl
 ParamItem: TypeAlias = str | bytes | int | float | bool | None
 ParamItems: TypeAlias = Sequence[ParamItem | Callable[[], ParamItem]]
 ParamValue: TypeAlias = ParamItem | ParamItems | Callable[[], ParamItem | ParamItems]
-Params: TypeAlias = str | Mapping[str, ParamValue] | Iterable[tuple[str, ParamValue]]
+# Values are not ParamValue: of {'a': 1, 'b': ['x', 2]}, mypy infers dict[str, object].
+Params: TypeAlias = str | Mapping[str, object] | Iterable[tuple[str, object]]
 
 _STRAY_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
 _QUERY_CHARACTERS = "!$&'()*+,;=:@/?%"
@@ -92,7 +93,7 @@ def _encode_text(query: str) -> str:
 
 
 def _encode_pairs(
-    params: Mapping[str, ParamValue] | Iterable[tuple[str, ParamValue]],
+    params: Mapping[str, object] | Iterable[tuple[str, object]],
 ) -> Iterable[str]:
     from urllib.parse import quote_plus
 
