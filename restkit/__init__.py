@@ -21,6 +21,7 @@ from restkit.client.functions import (
     put,
     request,
 )
+from restkit.client.options import ClientOptions, RequestOptions
 from restkit.client.retry_option import Retry
 from restkit.cookies.cookies import Cookies
 from restkit.errors import (
@@ -68,7 +69,7 @@ from restkit.payload.convert import as_payload
 from restkit.progress import Progress
 from restkit.resource import Resource
 from restkit.timeouts import Timeout
-from restkit.url.url import URL, parse_url
+from restkit.url.url import URL, Link, parse_url
 
 __all__ = [
     "URL",
@@ -80,6 +81,7 @@ __all__ = [
     "BodyTooLarge",
     "Client",
     "ClientDisconnected",
+    "ClientOptions",
     "ConnectError",
     "ConnectTimeout",
     "Cookies",
@@ -95,6 +97,7 @@ __all__ = [
     "InvalidHeader",
     "InvalidURL",
     "InvalidUrl",
+    "Link",
     "NetrcAuth",
     "OAuth1",
     "ParserError",
@@ -109,6 +112,7 @@ __all__ = [
     "Request",
     "RequestError",
     "RequestFailed",
+    "RequestOptions",
     "RequestTimeout",
     "Resource",
     "ResourceError",

@@ -8,12 +8,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from restkit.errors import InvalidHeader
 from restkit.redaction import is_secret
 
-HeaderValue: TypeAlias = "str | bytes | int"
+HeaderName: TypeAlias = str | bytes
+HeaderValue: TypeAlias = str | bytes | int
+GivenFields: TypeAlias = (
+    Mapping[str, HeaderValue]
+    | Mapping[bytes, HeaderValue]
+    | Iterable[tuple[HeaderName, HeaderValue]]
+)
 _Field: TypeAlias = "tuple[str, str, str]"  # the name in lower case, the name, the value
 
 HOP_BY_HOP_HEADERS = frozenset(
@@ -32,8 +38,9 @@ class Headers(MutableMapping[str, str]):
     ``headers['accept']`` returns all values of the name, joined with ``', '`` (RFC 9110 5.2).
     ``Set-Cookie`` is the one field that cannot be joined: its first value is returned, and
     ``get_all`` returns each. Setting a name replaces all its values; ``add`` appends one more.
-    A name or value that cannot be sent raises ``InvalidHeader`` at once. Two objects are equal if
-    each name has the same values in the same order. The ``repr`` hides credentials.
+    Names and values may be given as bytes. One that cannot be sent raises ``InvalidHeader`` at
+    once. Two objects are equal if each name has the same values in the same order. The ``repr``
+    hides credentials.
 
     >>> headers = Headers([('Accept', 'text/plain'), ('accept', 'text/html')])
     >>> headers['ACCEPT']
@@ -45,10 +52,7 @@ class Headers(MutableMapping[str, str]):
 
     __slots__ = ("_fields", "_lines", "_names")
 
-    def __init__(
-        self,
-        fields: Mapping[str, HeaderValue] | Iterable[tuple[str, HeaderValue]] | None = None,
-    ) -> None:
+    def __init__(self, fields: GivenFields | None = None) -> None:
         self._fields: list[_Field] = []
         self._clear_caches()
         if fields is not None:
@@ -75,7 +79,7 @@ class Headers(MutableMapping[str, str]):
         self._lines: str | None = None
         self._names: frozenset[str] | None = None
 
-    def add(self, name: str, value: HeaderValue) -> None:
+    def add(self, name: HeaderName, value: HeaderValue) -> None:
         """Append a field. Fields of the same name stay."""
         self._fields.append(_make_field(name, value))
         self._clear_caches()
@@ -109,7 +113,7 @@ class Headers(MutableMapping[str, str]):
             return values[0]
         return ", ".join(values)
 
-    def __setitem__(self, name: str, value: HeaderValue) -> None:
+    def __setitem__(self, name: HeaderName, value: HeaderValue) -> None:
         field = _make_field(name, value)
         lower_name = field[0]
         self._clear_caches()
@@ -169,13 +173,11 @@ class Headers(MutableMapping[str, str]):
         return Headers, (self.pairs(),)
 
 
-def _pairs(
-    fields: Mapping[str, HeaderValue] | Iterable[tuple[str, HeaderValue]],
-) -> Iterable[tuple[str, HeaderValue]]:
+def _pairs(fields: GivenFields) -> Iterable[tuple[HeaderName, HeaderValue]]:
     if isinstance(fields, Headers):
         return fields.pairs()
     try:
-        pairs = fields.items() if isinstance(fields, Mapping) else fields
+        pairs: Any = fields.items() if isinstance(fields, Mapping) else fields
         return [(name, value) for name, value in pairs]
     except (TypeError, ValueError) as exc:
         raise InvalidHeader(
@@ -183,8 +185,10 @@ def _pairs(
         ) from exc
 
 
-def check_name(name: str) -> str:
+def check_name(name: HeaderName) -> str:
     """Return a header name as a plain str; raise InvalidHeader if it is not one."""
+    if isinstance(name, bytes):
+        name = bytes.decode(name, "latin-1")
     if fault := field_fault(name, ""):
         raise InvalidHeader(fault)
     return str.__str__(name)
@@ -222,7 +226,9 @@ def _find_encode_error(text: str) -> UnicodeEncodeError | None:
     return None
 
 
-def _make_field(name: str, value: HeaderValue) -> _Field:
+def _make_field(name: HeaderName, value: HeaderValue) -> _Field:
+    if isinstance(name, bytes):
+        name = bytes.decode(name, "latin-1")
     text = _to_text(value)
     if text is None:
         check_name(name)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
+from restkit.annotations import LogHandler
+
 if TYPE_CHECKING:
     import logging
 
@@ -21,12 +23,12 @@ _LEVELS = ("debug", "info", "warning", "error", "critical")
 class LogState:
     """The arguments of the last ``set_logging``. Attributes, because a look-up is no call."""
 
-    handler: logging.Handler | None = None
+    handler: LogHandler | None = None
     headers: bool = False
 
 
 def set_logging(
-    level: int | str, handler: logging.Handler | None = None, *, headers: bool = False
+    level: int | str, handler: LogHandler | None = None, *, headers: bool = False
 ) -> None:
     """Show the log lines of restkit from ``level`` on, a number or a name such as 'debug'.
 

@@ -11,6 +11,9 @@ _PORT = re.compile("[^/?#]*")
 _PORT_NUMBER = re.compile("[0-9]{0,5}")
 _IPV6_ADDRESS = re.compile("[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
 _PARAM = re.compile("([?&;])([^=&;]+)=[^&;]+")
+_FIELD = re.compile(
+    r"""([A-Za-z0-9_-]{1,60})(["']?\s{0,9}[:=]\s{0,9}["']?)(?:(?:Bearer|Basic) )?[^"'&;,\s<>{}]+"""
+)
 # A name is secret by a part of it, by one of its words, or as a whole. "sort_key" is hidden
 # unnecessarily, which does no harm; "country_code", "author" and "keyword" are shown.
 _SECRET_PART = re.compile(
@@ -77,6 +80,15 @@ def redact_header(name: str, value: str) -> str:
     return _VALUE_PARAM.sub(_redact_param, _USER_INFO.sub("//***@", value))
 
 
+def redact_fields(text: str) -> str:
+    """Return a text without the values after secret names, as in JSON, forms and settings.
+
+    >>> redact_fields('{"access_token": "abc", "page": 2}')
+    '{"access_token": "***", "page": 2}'
+    """
+    return _FIELD.sub(_redact_field, text)
+
+
 def is_secret(name: str) -> bool:
     """Whether the name of a parameter or header looks like that of a credential.
 
@@ -105,3 +117,7 @@ def _redact_port(text: str) -> str:
 
 def _redact_param(param: re.Match[str]) -> str:
     return f"{param[1]}{param[2]}=***" if is_secret(param[2]) else param[0]
+
+
+def _redact_field(field: re.Match[str]) -> str:
+    return f"{field[1]}{field[2]}***" if is_secret(field[1]) else field[0]

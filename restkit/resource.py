@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from copy import copy
 from time import monotonic
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
+from restkit.annotations import Self, Unpack
 from restkit.client.build import header_pairs, pop_payload
 from restkit.client.call import release_for_resend
 from restkit.client.client import Client
 from restkit.client.options import (
+    CallOptions,
     ClientOptions,
     CommonOptions,
     GivenHeaders,
-    RequestOptions,
     Settings,
     apply_options,
 )
@@ -26,17 +27,14 @@ from restkit.message.response import HttpResponse
 from restkit.payload.base import Payload, can_send
 from restkit.redaction import redact_url
 from restkit.url.query import Params, ParamValue
-from restkit.url.url import URL, join_uri, parse_url
+from restkit.url.url import URL, GivenURL, join_uri, parse_url
 
-if TYPE_CHECKING:
-    from typing_extensions import Self, Unpack
-
-HeaderPairs: TypeAlias = "list[tuple[str, HeaderValue | None]]"
-ParamsDict: TypeAlias = "Mapping[str, ParamValue]"
+HeaderPairs: TypeAlias = list[tuple[str, HeaderValue | None]]
+ParamsDict: TypeAlias = Mapping[str, ParamValue]
 
 _CREDENTIALS_REFUSED = frozenset((401, 403))
 _PAYLOAD_NAMES = frozenset(("payload", "body", "data"))
-_CALL_OPTIONS = RequestOptions.__optional_keys__ - {"json"}
+_CALL_OPTIONS = CallOptions.__optional_keys__ - {"json"}
 _MAX_ERROR_TEXT = 64 * 1024
 _MAX_ERROR_SECONDS = 1.0
 
@@ -67,7 +65,7 @@ class Resource:
     """Whether user name and password in the URI are sent as Basic credentials."""
 
     def __init__(
-        self, uri: str | URL, client: Client | None = None, **options: Unpack[ClientOptions]
+        self, uri: GivenURL, client: Client | None = None, **options: Unpack[ClientOptions]
     ) -> None:
         url = parse_url(uri)
         self._url = url if self.basic_auth_url else url.without_userinfo()

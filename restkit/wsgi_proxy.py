@@ -10,9 +10,9 @@ import io
 import logging
 import re
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from restkit.annotations import StartResponse, WSGIEnvironment
 from restkit.client.client import Client
 from restkit.errors import (
     ClientDisconnected,
@@ -43,9 +43,6 @@ from restkit.server.exceptions import Forbidden, HTTPError, InvalidUsage, format
 from restkit.server.request_stream import open_body
 from restkit.url.host import join_host_port, split_host_port
 from restkit.url.url import URL, join_uri, parse_url
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 __all__ = ["ALLOWED_METHODS", "HostProxy"]
 

@@ -29,6 +29,12 @@ def logger():
     LogState.handler, LogState.headers = None, False
 
 
+@pytest.fixture(autouse=True)
+def _without_headers(monkeypatch):
+    """Another test may have run the code of the documentation, which sets ``headers=True``."""
+    monkeypatch.setattr(LogState, "headers", False)
+
+
 def log_lines(caplog):
     """Return the lines, with N in place of seconds and milliseconds."""
     lines = [record.getMessage() for record in caplog.records]

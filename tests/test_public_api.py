@@ -44,16 +44,17 @@ restkit.BodyTooLarge(message, *, sent=None, request=None, response=None)
 restkit.Client(*, pool_size=10, max_idle=50.0, max_connections=None, headers=None, params=None, base_url=None, cookies=True, trust_env=True, uds=None, source_address=None, socket_options=(), connect=None, resolve=None, **options)
 restkit.Client.close()
 restkit.Client.closed
-restkit.Client.delete(url, payload=None, headers=None, **options)
-restkit.Client.get(url, payload=None, headers=None, **options)
-restkit.Client.head(url, payload=None, headers=None, **options)
-restkit.Client.options(url, payload=None, headers=None, **options)
+restkit.Client.delete(url, *misplaced, payload=None, headers=None, **options)
+restkit.Client.get(url, *misplaced, payload=None, headers=None, **options)
+restkit.Client.head(url, *misplaced, payload=None, headers=None, **options)
+restkit.Client.options(url, *misplaced, payload=None, headers=None, **options)
 restkit.Client.patch(url, payload=None, headers=None, **options)
 restkit.Client.post(url, payload=None, headers=None, **options)
 restkit.Client.put(url, payload=None, headers=None, **options)
 restkit.Client.request(url, method='GET', payload=None, headers=None, **options)
 restkit.Client.send(request)
 restkit.ClientDisconnected(message, *, sent=None, request=None, response=None)
+restkit.ClientOptions
 restkit.ConnectError(message, *, sent=None, request=None, response=None)
 restkit.ConnectTimeout(message, *, sent=None, request=None, response=None)
 restkit.Cookies(jar=None)
@@ -98,6 +99,7 @@ restkit.Headers.lines()
 restkit.Headers.names()
 restkit.Headers.pairs()
 restkit.HttpResponse(request, reply, started, *, decoded=False)
+restkit.HttpResponse.apparent_encoding
 restkit.HttpResponse.body
 restkit.HttpResponse.body_chunks
 restkit.HttpResponse.body_file
@@ -106,15 +108,21 @@ restkit.HttpResponse.body_string(charset=None, unicode_errors='strict')
 restkit.HttpResponse.can_read()
 restkit.HttpResponse.charset
 restkit.HttpResponse.close()
+restkit.HttpResponse.content
 restkit.HttpResponse.cookies
 restkit.HttpResponse.detach()
+restkit.HttpResponse.elapsed
+restkit.HttpResponse.encoding
 restkit.HttpResponse.filename
 restkit.HttpResponse.final_url
 restkit.HttpResponse.headers
 restkit.HttpResponse.headerslist
 restkit.HttpResponse.history
+restkit.HttpResponse.is_redirect
 restkit.HttpResponse.iter_blocks(size=65536)
-restkit.HttpResponse.iter_lines()
+restkit.HttpResponse.iter_bytes(chunk_size=None)
+restkit.HttpResponse.iter_content(chunk_size=None)
+restkit.HttpResponse.iter_lines(*, text=False)
 restkit.HttpResponse.json()
 restkit.HttpResponse.links
 restkit.HttpResponse.location
@@ -127,6 +135,7 @@ restkit.HttpResponse.save(target)
 restkit.HttpResponse.sent
 restkit.HttpResponse.sets_cookies
 restkit.HttpResponse.skip_body()
+restkit.HttpResponse.status_code
 restkit.HttpResponse.status_int
 restkit.HttpResponse.status_line
 restkit.HttpResponse.tee()
@@ -135,6 +144,7 @@ restkit.HttpResponse.timings
 restkit.HttpResponse.trailers
 restkit.HttpResponse.tries
 restkit.HttpResponse.unicode_body
+restkit.HttpResponse.url
 restkit.HttpResponse.version
 restkit.HttpResponse.without_unread_body()
 restkit.IdleTimeout(message, *, sent=None, request=None, response=None)
@@ -142,6 +152,7 @@ restkit.IntegrityError(message, *, sent=None, request=None, response=None)
 restkit.InvalidHeader(message, *, sent=None, request=None, response=None)
 restkit.InvalidURL
 restkit.InvalidUrl(message, *, sent=None, request=None, response=None)
+restkit.Link
 restkit.NetrcAuth(path=None)
 restkit.NetrcAuth.authorize(request)
 restkit.NetrcAuth.every_origin
@@ -197,6 +208,7 @@ restkit.Request.with_target(url)
 restkit.RequestError(message, *, sent=None, request=None, response=None)
 restkit.RequestError.sent
 restkit.RequestFailed(message, *, sent=None, request=None, response=None)
+restkit.RequestOptions
 restkit.RequestTimeout(message, *, sent=None, request=None, response=None)
 restkit.Resource(uri, client=None, **options)
 restkit.Resource.basic_auth_url
@@ -259,16 +271,17 @@ restkit.Unauthorized(message, *, sent=None, request=None, response=None)
 restkit.UnexpectedEOF(message, *, sent=None, request=None, response=None)
 restkit.as_payload(value)
 restkit.default_client()
-restkit.delete(url, payload=None, headers=None, **options)
-restkit.get(url, payload=None, headers=None, **options)
-restkit.head(url, payload=None, headers=None, **options)
-restkit.options(url, payload=None, headers=None, **options)
+restkit.delete(url, *misplaced, payload=None, headers=None, **options)
+restkit.get(url, *misplaced, payload=None, headers=None, **options)
+restkit.head(url, *misplaced, payload=None, headers=None, **options)
+restkit.options(url, *misplaced, payload=None, headers=None, **options)
 restkit.parse_url(text, params=None)
 restkit.patch(url, payload=None, headers=None, **options)
 restkit.post(url, payload=None, headers=None, **options)
 restkit.put(url, payload=None, headers=None, **options)
 restkit.request(url, method='GET', payload=None, headers=None, **options)
 restkit.set_logging(level, handler=None, *, headers=False)
+restkit.client.CallOptions
 restkit.client.Client
 restkit.client.ClientOptions
 restkit.client.CommonOptions
@@ -282,6 +295,8 @@ restkit.payload.BytesPayload.chunks()
 restkit.payload.BytesPayload.replayable
 restkit.payload.Payload
 restkit.payload.as_payload(value)
+restkit.url.GivenURL
+restkit.url.Link
 restkit.url.ParamValue
 restkit.url.Params
 restkit.url.URL

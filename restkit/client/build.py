@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from restkit.client.options import GivenHeaders, Settings
 from restkit.errors import InvalidHeader, RequestError
 from restkit.forms.form_data import apply_content_type, as_form
 from restkit.forms.multipart import add_boundary
-from restkit.headers import Headers, HeaderValue, check_name
-from restkit.message.request import Request
+from restkit.headers import HeaderName, Headers, HeaderValue, check_name
+from restkit.message.request import KNOWN_METHODS, Request
 from restkit.payload.base import Payload
 from restkit.payload.convert import as_payload
 from restkit.payload.spooled import SpooledPayload, SpoolMode, spool_payload
@@ -39,16 +39,20 @@ def merge_headers(defaults: Headers, given: GivenHeaders) -> tuple[Headers, froz
 
 
 def header_pairs(given: GivenHeaders) -> list[tuple[str, HeaderValue | None]]:
-    """Return given headers as pairs; raise InvalidHeader for other types."""
+    """Return given headers as pairs, names as str; raise InvalidHeader for other types."""
     if isinstance(given, Headers):
         return list(given.pairs())  # items() joins the values of a name
     try:
-        fields = given.items() if isinstance(given, Mapping) else given
-        return [(name, value) for name, value in fields]
+        fields: Any = given.items() if isinstance(given, Mapping) else given
+        return [(_as_str(name), value) for name, value in fields]
     except (TypeError, ValueError) as exc:
         raise InvalidHeader(
             f"headers must be a mapping or pairs of (name, value); got {given!r:.60}"
         ) from exc
+
+
+def _as_str(name: HeaderName) -> str:
+    return bytes.decode(name, "latin-1") if isinstance(name, bytes) else name
 
 
 def pop_payload(payload: object, given: dict[str, Any]) -> Payload | None:
@@ -73,8 +77,36 @@ def to_payload(value: object) -> Payload | None:
     """Convert a value to a payload; a mapping or a list of pairs becomes a form."""
     if value is None:
         return None
-    form = as_form(value)
-    return as_payload(value if form is None else form)
+    try:
+        form = as_form(value)
+        return as_payload(value if form is None else form)
+    except TypeError as exc:
+        if isinstance(value, Mapping | list | tuple | int | float):
+            raise TypeError(f"{exc}; to send JSON: json=...") from exc
+        raise
+
+
+def misplaced_error(function: str, values: Sequence[object]) -> TypeError:
+    """Return the error for arguments after the URL of get, head, delete or options."""
+    first = values[0]
+    pairs = isinstance(first, list | tuple) and bool(first) and isinstance(first[0], list | tuple)
+    if pairs or isinstance(first, Mapping):
+        hint = "write params= for a query, or payload= to send a form"
+    elif first is None:
+        hint = "write headers= for headers, or payload= to send a body"
+    else:
+        hint = "write payload= to send a body, or params= for a query"
+    return TypeError(f"{function}() takes only the URL by position: {hint}")
+
+
+def check_not_swapped(url: object, method: object) -> None:
+    """Raise TypeError if the method is in the place of the URL, as in ``request("GET", url)``."""
+    is_method = isinstance(url, str) and url.upper() in KNOWN_METHODS
+    if is_method and (not isinstance(method, str) or "/" in method):
+        raise TypeError(
+            f"the URL and the method are swapped: request() takes the URL first; got {url!r} as "
+            f"the URL. Write request(url, {url!r}), or one of the functions get(url), post(url) ..."
+        )
 
 
 def apply_payload_options(request: Request, settings: Settings) -> None:

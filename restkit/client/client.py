@@ -5,11 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from copy import copy
-from typing import TYPE_CHECKING, Any
+from typing import Any, NoReturn
 
 from restkit._version import __version__
+from restkit.annotations import CookieJar, Unpack
 from restkit.auth.auth import Auth, BasicAuth
-from restkit.client.build import apply_payload_options, merge_headers, pop_payload, to_payload
+from restkit.client.build import (
+    apply_payload_options,
+    check_not_swapped,
+    merge_headers,
+    misplaced_error,
+    pop_payload,
+    to_payload,
+)
 from restkit.client.call import Call
 from restkit.client.environment import (
     apply_environment,
@@ -19,9 +27,9 @@ from restkit.client.environment import (
 )
 from restkit.client.filters import call_on_request, call_on_response
 from restkit.client.options import (
+    CallOptions,
     CommonOptions,
     GivenHeaders,
-    RequestOptions,
     Settings,
     apply_options,
     check_bool,
@@ -34,17 +42,12 @@ from restkit.content_encoding.decoding import accept_encoding
 from restkit.cookies.cookies import Cookies, as_cookies
 from restkit.errors import RequestError
 from restkit.headers import Headers
-from restkit.message.request import NO_NAMES, Request
+from restkit.message.request import KNOWN_METHODS, NO_NAMES, Request
 from restkit.message.response import HttpResponse
 from restkit.network.dial import import_early
 from restkit.network.options import Connect, SocketOption
 from restkit.url.query import Params, copy_params, merge_params
-from restkit.url.url import URL, join_uri, parse_url
-
-if TYPE_CHECKING:
-    from http.cookiejar import CookieJar
-
-    from typing_extensions import Unpack
+from restkit.url.url import URL, GivenURL, join_uri, parse_url
 
 USER_AGENT = f"restkit/{__version__}"
 
@@ -101,11 +104,11 @@ class Client:
 
     def request(
         self,
-        url: str | URL,
+        url: GivenURL,
         method: str = "GET",
         payload: object = None,
         headers: GivenHeaders | None = None,
-        **options: Unpack[RequestOptions],
+        **options: Unpack[CallOptions],
     ) -> HttpResponse:
         """Send one request; return its response once the head is received and the payload sent.
 
@@ -113,6 +116,8 @@ class Client:
         raises. A status of 400 or more is a response; ``raise_for_status()`` turns it into an
         error.
         """
+        if type(method) is not str or method not in KNOWN_METHODS:
+            check_not_swapped(url, method)
         settings, params = self._settings, self._params
         if options:
             given: dict[str, Any] = dict(options)
@@ -185,72 +190,84 @@ class Client:
 
     def get(
         self,
-        url: str | URL,
+        url: GivenURL,
+        *misplaced: NoReturn,
         payload: object = None,
         headers: GivenHeaders | None = None,
-        **options: Unpack[RequestOptions],
+        **options: Unpack[CallOptions],
     ) -> HttpResponse:
         """Send a GET request; see ``request``."""
+        if misplaced:
+            raise misplaced_error("get", misplaced)
         return self.request(url, "GET", payload, headers, **options)
 
     def head(
         self,
-        url: str | URL,
+        url: GivenURL,
+        *misplaced: NoReturn,
         payload: object = None,
         headers: GivenHeaders | None = None,
-        **options: Unpack[RequestOptions],
+        **options: Unpack[CallOptions],
     ) -> HttpResponse:
         """Send a HEAD request; see ``request``."""
+        if misplaced:
+            raise misplaced_error("head", misplaced)
         return self.request(url, "HEAD", payload, headers, **options)
 
     def post(
         self,
-        url: str | URL,
+        url: GivenURL,
         payload: object = None,
         headers: GivenHeaders | None = None,
-        **options: Unpack[RequestOptions],
+        **options: Unpack[CallOptions],
     ) -> HttpResponse:
         """Send a POST request; see ``request``."""
         return self.request(url, "POST", payload, headers, **options)
 
     def put(
         self,
-        url: str | URL,
+        url: GivenURL,
         payload: object = None,
         headers: GivenHeaders | None = None,
-        **options: Unpack[RequestOptions],
+        **options: Unpack[CallOptions],
     ) -> HttpResponse:
         """Send a PUT request; see ``request``."""
         return self.request(url, "PUT", payload, headers, **options)
 
     def patch(
         self,
-        url: str | URL,
+        url: GivenURL,
         payload: object = None,
         headers: GivenHeaders | None = None,
-        **options: Unpack[RequestOptions],
+        **options: Unpack[CallOptions],
     ) -> HttpResponse:
         """Send a PATCH request; see ``request``."""
         return self.request(url, "PATCH", payload, headers, **options)
 
     def delete(
         self,
-        url: str | URL,
+        url: GivenURL,
+        *misplaced: NoReturn,
         payload: object = None,
         headers: GivenHeaders | None = None,
-        **options: Unpack[RequestOptions],
+        **options: Unpack[CallOptions],
     ) -> HttpResponse:
         """Send a DELETE request; see ``request``."""
+        if misplaced:
+            raise misplaced_error("delete", misplaced)
         return self.request(url, "DELETE", payload, headers, **options)
 
     def options(
         self,
-        url: str | URL,
+        url: GivenURL,
+        *misplaced: NoReturn,
         payload: object = None,
         headers: GivenHeaders | None = None,
-        **options: Unpack[RequestOptions],
+        **options: Unpack[CallOptions],
     ) -> HttpResponse:
         """Send an OPTIONS request; see ``request``."""
+        if misplaced:
+            raise misplaced_error("options", misplaced)
         return self.request(url, "OPTIONS", payload, headers, **options)
 
     # Closing

@@ -5,15 +5,14 @@ from __future__ import annotations
 import atexit
 import os
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import NoReturn
 
+from restkit.annotations import Unpack
+from restkit.client.build import misplaced_error
 from restkit.client.client import Client
-from restkit.client.options import GivenHeaders, RequestOptions
+from restkit.client.options import CallOptions, GivenHeaders
 from restkit.message.response import HttpResponse
-from restkit.url.url import URL
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
+from restkit.url.url import GivenURL
 
 
 class _Shared:
@@ -42,11 +41,11 @@ def default_client() -> Client:
 
 
 def request(
-    url: str | URL,
+    url: GivenURL,
     method: str = "GET",
     payload: object = None,
     headers: GivenHeaders | None = None,
-    **options: Unpack[RequestOptions],
+    **options: Unpack[CallOptions],
 ) -> HttpResponse:
     """Send one request and return its response; see ``Client.request``.
 
@@ -63,10 +62,11 @@ def request(
 
 
 def get(
-    url: str | URL,
+    url: GivenURL,
+    *misplaced: NoReturn,
     payload: object = None,
     headers: GivenHeaders | None = None,
-    **options: Unpack[RequestOptions],
+    **options: Unpack[CallOptions],
 ) -> HttpResponse:
     """Send a GET request; see ``request``.
 
@@ -75,66 +75,77 @@ def get(
     ...     get(server.url, params={"page": 2}).status
     404
     """
+    if misplaced:
+        raise misplaced_error("get", misplaced)
     return default_client().request(url, "GET", payload, headers, **options)
 
 
 def head(
-    url: str | URL,
+    url: GivenURL,
+    *misplaced: NoReturn,
     payload: object = None,
     headers: GivenHeaders | None = None,
-    **options: Unpack[RequestOptions],
+    **options: Unpack[CallOptions],
 ) -> HttpResponse:
     """Send a HEAD request; see ``request``."""
+    if misplaced:
+        raise misplaced_error("head", misplaced)
     return default_client().request(url, "HEAD", payload, headers, **options)
 
 
 def post(
-    url: str | URL,
+    url: GivenURL,
     payload: object = None,
     headers: GivenHeaders | None = None,
-    **options: Unpack[RequestOptions],
+    **options: Unpack[CallOptions],
 ) -> HttpResponse:
     """Send a POST request; see ``request``."""
     return default_client().request(url, "POST", payload, headers, **options)
 
 
 def put(
-    url: str | URL,
+    url: GivenURL,
     payload: object = None,
     headers: GivenHeaders | None = None,
-    **options: Unpack[RequestOptions],
+    **options: Unpack[CallOptions],
 ) -> HttpResponse:
     """Send a PUT request; see ``request``."""
     return default_client().request(url, "PUT", payload, headers, **options)
 
 
 def patch(
-    url: str | URL,
+    url: GivenURL,
     payload: object = None,
     headers: GivenHeaders | None = None,
-    **options: Unpack[RequestOptions],
+    **options: Unpack[CallOptions],
 ) -> HttpResponse:
     """Send a PATCH request; see ``request``."""
     return default_client().request(url, "PATCH", payload, headers, **options)
 
 
 def delete(
-    url: str | URL,
+    url: GivenURL,
+    *misplaced: NoReturn,
     payload: object = None,
     headers: GivenHeaders | None = None,
-    **options: Unpack[RequestOptions],
+    **options: Unpack[CallOptions],
 ) -> HttpResponse:
     """Send a DELETE request; see ``request``."""
+    if misplaced:
+        raise misplaced_error("delete", misplaced)
     return default_client().request(url, "DELETE", payload, headers, **options)
 
 
 def options(
-    url: str | URL,
+    url: GivenURL,
+    *misplaced: NoReturn,
     payload: object = None,
     headers: GivenHeaders | None = None,
-    **options: Unpack[RequestOptions],
+    **options: Unpack[CallOptions],
 ) -> HttpResponse:
     """Send an OPTIONS request; see ``request``."""
+    if misplaced:
+        raise misplaced_error("options", misplaced)
     return default_client().request(url, "OPTIONS", payload, headers, **options)
 
 

@@ -9,15 +9,17 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypedDict, TypeVar, cast
+from typing import Any, Literal, NamedTuple, TypeAlias, TypedDict, TypeVar, cast
 
+from restkit.annotations import CookieJar, Urllib3Retry, Urllib3Timeout
 from restkit.auth.auth import Auth, as_auth
 from restkit.client.filters import Filter, as_filters
+from restkit.client.option_hints import unknown_option
 from restkit.client.retries import DEFAULT_MAX_WAIT, DEFAULT_WAIT, RetryPolicy, default_policy
 from restkit.client.retry_option import Retry, as_retries
 from restkit.cookies.cookies import Cookies
 from restkit.errors import RequestError
-from restkit.headers import HeaderValue
+from restkit.headers import HeaderName, HeaderValue
 from restkit.io.spool import DEFAULT_MEMORY_SIZE
 from restkit.message.request import ReadOptions, Request
 from restkit.message.response import HttpResponse
@@ -39,13 +41,10 @@ from restkit.timeouts import Timeout, as_timeout
 from restkit.url.query import Params
 from restkit.url.url import URL
 
-if TYPE_CHECKING:
-    from http.cookiejar import CookieJar
-
-    import urllib3
-
 GivenHeaders: TypeAlias = (
-    "Mapping[str, HeaderValue | None] | Iterable[tuple[str, HeaderValue | None]]"
+    Mapping[str, HeaderValue | None]
+    | Mapping[bytes, HeaderValue | None]
+    | Iterable[tuple[HeaderName, HeaderValue | None]]
 )
 
 _MAX_SECONDS = 1e9
@@ -55,7 +54,7 @@ _Value = TypeVar("_Value")
 class CommonOptions(TypedDict, total=False):
     """The options of a call that a Client also takes, as defaults for its calls."""
 
-    timeout: float | tuple[float | None, float | None] | Timeout | urllib3.Timeout | None
+    timeout: float | tuple[float | None, float | None] | Timeout | Urllib3Timeout | None
     decompress: bool
     spool_size: int
     spool_dir: str | os.PathLike[str] | None
@@ -64,7 +63,7 @@ class CommonOptions(TypedDict, total=False):
     cert: str | tuple[str, str] | tuple[str, str, str] | None
     ssl_context: ssl.SSLContext | None
     fingerprint: str | None
-    min_tls: str | ssl.TLSVersion | None
+    min_tls: Literal["1.2", "1.3"] | ssl.TLSVersion | None
     expect_continue: bool | None
     follow_redirect: bool
     max_follow_redirect: int
@@ -75,12 +74,12 @@ class CommonOptions(TypedDict, total=False):
     wait_tries: float
     max_wait: float
     retry_unsafe: bool
-    retries: Retry | urllib3.Retry | int | None
-    replay: str | None
+    retries: Retry | Urllib3Retry | int | None
+    replay: Literal["spool"] | None
     spool: bool
-    compress: str | None
+    compress: Literal["gzip", "deflate", "zstd"] | None
     content_digest: bool | None
-    auth: Auth | tuple[str, str] | Callable[..., object] | str | None
+    auth: Auth | tuple[str, str] | Callable[..., object] | Literal["netrc"] | None
     proxy: Proxy | str | None
     check_address: AddressCheck | None
     filters: object
@@ -88,13 +87,20 @@ class CommonOptions(TypedDict, total=False):
     response_class: type[HttpResponse] | None
 
 
-class RequestOptions(CommonOptions, total=False):
+class CallOptions(CommonOptions, total=False):
     """The options of a call: the common ones, and those that a Client does not take."""
 
     params: Params | None
     json: Any
     body: Any
     data: Any
+
+
+class RequestOptions(CallOptions, total=False):
+    """All keywords of a call except url and method: for ``Unpack`` in a function of your own."""
+
+    payload: object
+    headers: GivenHeaders | None
 
 
 class ClientOptions(CommonOptions, total=False):
@@ -350,7 +356,8 @@ def apply_options(settings: Settings, given: Mapping[str, Any]) -> Settings:
         elif name == "filters":
             changes[name] = settings.filters + as_filters(value)
         elif name not in _SPOOL_OPTIONS:
-            raise TypeError(unknown_option(name, _ALL_OPTIONS))
+            names = {*RequestOptions.__optional_keys__, *ClientOptions.__optional_keys__}
+            raise TypeError(unknown_option(name, _ALL_OPTIONS, names))
     if tls:
         options = check_tls_options(_drop_conflicting(settings.tls, tls)._replace(**tls))
         changes["tls"] = options
@@ -377,71 +384,3 @@ def _spool_mode(current: SpoolMode, given: Mapping[str, Any]) -> SpoolMode:
     if spool:
         return SpoolMode.BEFORE_SENDING
     return SpoolMode.WHILE_SENDING if replay else SpoolMode.OFF
-
-
-_CLIENT_ONLY = "it is an option of a Client, not of a call"
-_CALL_ONLY = "it is an option of a call, not of a Client"
-_ALWAYS_STREAMS = "a response always streams: read body_file, body_stream() or payload_stream"
-
-# Names of other libraries, and options of restkit in the wrong place.
-_HINTS = {
-    "files": "payload= takes a file, or a dict or a FormData that contains files",
-    "content": "restkit calls it payload",
-    "stream": _ALWAYS_STREAMS,
-    "preload_content": _ALWAYS_STREAMS,
-    "verify_ssl": "restkit calls it verify",
-    "ssl_verify": "restkit calls it verify",
-    "ca_certs": "restkit calls it verify, with the path of the file",
-    "ssl": "restkit calls it ssl_context",
-    "assert_fingerprint": "restkit calls it fingerprint",
-    "ssl_minimum_version": "restkit calls it min_tls",
-    "allow_redirects": "restkit calls it follow_redirect",
-    "follow_redirects": "restkit calls it follow_redirect",
-    "redirect": "restkit calls it follow_redirect",
-    "max_redirects": "restkit calls it max_follow_redirect",
-    "proxies": "restkit calls it proxy, one URL; proxies of the environment are the default",
-    "proxy_url": "restkit calls it proxy",
-    "use_proxy": "restkit uses the proxies of the environment, unless a Client has trust_env=False",
-    "max_retries": "restkit calls it retries, a number or a restkit.Retry",
-    "retry": "restkit calls it retries, a number or a restkit.Retry",
-    "event_hooks": "restkit calls them filters",
-    "hooks": "restkit calls them filters",
-    "decode_content": "restkit calls it decompress",
-    "fields": "restkit calls it params in the URL, payload in the body",
-    "query": "restkit calls it params",
-    "chunked": "a payload without a length is chunked; Transfer-Encoding: chunked forces it",
-    "read_timeout": "restkit calls it timeout=Timeout(idle=...)",
-    "connect_timeout": "restkit calls it timeout=Timeout(connect=...)",
-    "maxsize": "restkit calls it pool_size, at a Client",
-    "pool_maxsize": "restkit calls it pool_size, at a Client",
-    "pool_connections": "restkit calls it pool_size, at a Client",
-    "limits": "restkit calls them pool_size and max_connections, at a Client",
-    "unix_socket": "restkit calls it uds, at a Client",
-    "local_address": "restkit calls it source_address, at a Client",
-    "http2": "restkit speaks HTTP/1.1",
-    "pool_size": _CLIENT_ONLY,
-    "max_idle": _CLIENT_ONLY,
-    "max_connections": _CLIENT_ONLY,
-    "base_url": _CLIENT_ONLY,
-    "cookies": f"{_CLIENT_ONLY}: its jar is client.cookies, and a call can give a Cookie header",
-    "trust_env": _CLIENT_ONLY,
-    "uds": _CLIENT_ONLY,
-    "source_address": _CLIENT_ONLY,
-    "socket_options": _CLIENT_ONLY,
-    "connect": _CLIENT_ONLY,
-    "resolve": _CLIENT_ONLY,
-    "json": _CALL_ONLY,
-    "body": _CALL_ONLY,
-    "data": _CALL_ONLY,
-    "payload": _CALL_ONLY,
-    "method": _CALL_ONLY,
-    "url": f"{_CALL_ONLY}; a Client's is base_url",
-}
-
-
-def unknown_option(name: str, known: Iterable[str]) -> str:
-    """Return the message for an unknown option: the name in restkit, or all options."""
-    hint = _HINTS.get(name)
-    if hint is None:
-        hint = f"the options are {', '.join(known)}, and for one call params, json, body and data"
-    return f"{name}= is not an option here: {hint}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
@@ -22,9 +23,11 @@ class FramedPayload(Protocol):
     """A payload with its framing (RFC 9112 6); iterating it sends it."""
 
     @property
+    @abstractmethod
     def payload(self) -> Payload:
         """The payload without its framing."""
 
+    @abstractmethod
     def __iter__(self) -> Iterator[list[Buffer]]:
         """Yield each chunk as a list of buffers that are sent together."""
 

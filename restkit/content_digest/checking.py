@@ -10,6 +10,7 @@ announced them, because received bytes cannot be hashed later.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
             """The length of the whole body, if the head declares it."""
 
         @property
+        @abstractmethod
         def trailers(self) -> list[tuple[str, str]]:
             """The fields after the body, available when it has ended."""
 

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import re
 import sys
+from abc import abstractmethod
 from collections.abc import Sequence
 from functools import cache
 from importlib import import_module
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
         pending: bool
         """Whether there is more output before it takes more input."""
 
+        @abstractmethod
         def step(self, data: memoryview) -> tuple[bytes, int]:
             """Return at most about MAX_OUTPUT bytes, and how many bytes of ``data`` were used.
 

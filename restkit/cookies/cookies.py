@@ -21,6 +21,7 @@ from threading import RLock
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary, WeakSet
 
+from restkit.annotations import CookieJar
 from restkit.cookies.cookies_file import DOMAIN, format_cookies, parse_cookies, write_private_file
 from restkit.cookies.jar_policy import (
     find_site_cookies,
@@ -39,7 +40,7 @@ from restkit.url.url import URL
 
 if TYPE_CHECKING:
     import urllib.request
-    from http.cookiejar import Cookie, CookieJar
+    from http.cookiejar import Cookie
 
 
 _MAX_PER_DOMAIN = 180  # as in browsers; then the oldest is deleted
@@ -69,7 +70,7 @@ class Cookies(MutableMapping[str, str]):
 
     # Compared by identity, as a mutable object.
     __eq__ = object.__eq__
-    __hash__ = object.__hash__
+    __hash__ = object.__hash__  # pyright: ignore[reportAssignmentType]  # a Mapping has none
 
     def __init__(self, jar: CookieJar | None = None) -> None:
         self._jar = jar

@@ -143,8 +143,8 @@ def _parse_date(date: str) -> int | None:
             time = [int(part) for part in found.groups()]
         elif day is None and (found := _DAY.fullmatch(word)):
             day = int(found[1])
-        elif month is None and word[:3].lower() in _MONTHS:
-            month = _MONTHS.index(word[:3].lower()) + 1
+        elif month is None and (name := str(word[:3]).lower()) in _MONTHS:
+            month = _MONTHS.index(name) + 1
         elif year is None and (found := _YEAR.fullmatch(word)):
             year = int(found[1])
     if time is None or day is None or month is None or year is None:

@@ -21,6 +21,7 @@ is an error, because programs differ on where such a body ends.
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -58,6 +59,7 @@ class BodyReader(Protocol):
     """Parses received bytes, and returns those that belong to the body."""
 
     @property
+    @abstractmethod
     def done(self) -> bool:
         """Whether the body has ended."""
 
@@ -66,6 +68,7 @@ class BodyReader(Protocol):
         """The number of bytes that can be received without parsing; None for no limit."""
 
     @property
+    @abstractmethod
     def leftover(self) -> bytes:
         """The bytes after the end of the body."""
 
@@ -74,10 +77,12 @@ class BodyReader(Protocol):
         """The length of the whole body, or None if the head did not declare it."""
 
     @property
+    @abstractmethod
     def trailers(self) -> Pairs:
         """The fields after the body, once it has ended."""
 
     @property
+    @abstractmethod
     def progress(self) -> str:
         """The position in the body, for messages: 'after 60 of 100 bytes'."""
 
@@ -85,6 +90,7 @@ class BodyReader(Protocol):
     def fault(self) -> ParserError | None:
         """The error in the bytes after the returned chunks. The body cannot be read further."""
 
+    @abstractmethod
     def feed(self, data: bytes) -> Sequence[Buffer]:
         """Return the chunks of the body in ``data``; raise the ``fault`` of an earlier call."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from typing import Protocol, TypeAlias
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
@@ -14,9 +15,11 @@ _FIELD_NAMES = re.compile(":[^:]*:")  # in the format of a structure, PEP 3118
 class Source(Protocol):
     """The rest of a received body: one pass, blocking."""
 
+    @abstractmethod
     def read_chunk(self) -> Buffer:
         """Return the next chunk, or b'' at the end. It is only valid until the next call."""
 
+    @abstractmethod
     def readinto(self, view: memoryview) -> int:
         """Fill ``view`` with at least one byte and return the count, or 0 at the end."""
 

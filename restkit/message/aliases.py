@@ -1,20 +1,68 @@
-"""Aliases of HttpResponse attributes, as in restkit 1 to 4 and in other libraries."""
+"""Aliases of HttpResponse attributes: names of restkit 1 to 4, of requests and of httpx.
+
+=========================  ==========================================  =====================
+alias                      maps to                                     from
+=========================  ==========================================  =====================
+``status_int``             ``status``                                  restkit
+``unicode_body``           ``text``                                    restkit
+``body_chunks``            ``payload_stream``                          restkit
+``status_code``            ``status``                                  requests, httpx
+``content``                ``body``                                    requests, httpx
+``url``                    ``final_url``                               requests, httpx
+``encoding``               ``charset``, and sets it                    requests, httpx
+``elapsed``                ``timings.first_byte``                      requests, httpx
+``is_redirect``            status and ``location``                     requests
+``iter_content(n)``        ``iter_blocks(n)``, ``tee().read1(n)``      requests
+``iter_bytes(n)``          ``iter_content(n)``                         httpx
+``apparent_encoding``      nothing: AttributeError                     requests
+=========================  ==========================================  =====================
+"""
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Iterator
+from datetime import timedelta
+from functools import partial
+from typing import NoReturn, Protocol
 
-from restkit.body.files import PayloadStream
+from restkit.body.files import BodyFile, PayloadStream
+from restkit.connections.reply import Reply
+from restkit.errors import RequestError
+
+_REDIRECTS = frozenset((301, 302, 303, 307, 308))
+_BLOCK = 64 * 1024
 
 
 class _Response(Protocol):
     status: int
+    _reply: Reply
+    _charset: str | None
 
     @property
     def payload_stream(self) -> PayloadStream | None: ...
 
     @property
+    def body(self) -> bytes: ...
+
+    @property
     def text(self) -> str: ...
+
+    @property
+    def charset(self) -> str: ...
+
+    @property
+    def final_url(self) -> str: ...
+
+    @property
+    def location(self) -> str | None: ...
+
+    def iter_blocks(self, size: int = ...) -> Iterator[bytes]: ...
+
+    def iter_content(self, chunk_size: int | None = ...) -> Iterator[bytes]: ...
+
+    def tee(self) -> BodyFile: ...
+
+    def _seconds_to_head(self) -> float: ...
 
 
 class Aliases:
@@ -34,3 +82,67 @@ class Aliases:
     def body_chunks(self: _Response) -> PayloadStream | None:
         """The chunks of the body as they arrive: ``payload_stream``."""
         return self.payload_stream
+
+    @property
+    def status_code(self: _Response) -> int:
+        """The status: ``status``."""
+        return self.status
+
+    @property
+    def content(self: _Response) -> bytes:
+        """The whole body: ``body``."""
+        return self.body
+
+    @property
+    def url(self: _Response) -> str:
+        """The URL of the last request, after redirects, without user info: ``final_url``."""
+        return self.final_url
+
+    @property
+    def encoding(self: _Response) -> str:
+        """The charset that ``text`` uses: ``charset``. Set it to use another one.
+
+        None uses the charset of the Content-Type again. Unlike in requests, the default is UTF-8.
+        """
+        return self.charset
+
+    @encoding.setter
+    def encoding(self: _Response, name: str | None) -> None:
+        if not (name is None or isinstance(name, str)):
+            raise RequestError(f"encoding must be the name of a charset or None; got {name!r:.60}")
+        self._charset = name
+
+    @property
+    def elapsed(self: _Response) -> timedelta:
+        """The time from the start of the call to the head of this response."""
+        return timedelta(seconds=self._seconds_to_head())
+
+    @property
+    def is_redirect(self: _Response) -> bool:
+        """Whether this is a redirect with a Location: 301, 302, 303, 307 or 308."""
+        return self.status in _REDIRECTS and self.location is not None
+
+    @property
+    def apparent_encoding(self) -> NoReturn:
+        """Raise AttributeError: restkit does not guess charsets."""
+        raise AttributeError(
+            "restkit does not guess charsets: set response.encoding, or pass response.body to a "
+            "package such as charset-normalizer"
+        )
+
+    def iter_content(self: _Response, chunk_size: int | None = None) -> Iterator[bytes]:
+        """Iterate over the body in chunks of at most ``chunk_size`` bytes.
+
+        A body with a Content-Length gives full chunks; the last one may be shorter. Any other body
+        gives what has arrived, so that a slow stream does not wait. None gives what has arrived,
+        for every body.
+        """
+        if chunk_size is not None and (
+            chunk_size < 1 or self._reply.body_reader.length is not None
+        ):
+            return self.iter_blocks(chunk_size)
+        return iter(partial(self.tee().read1, chunk_size or _BLOCK), b"")
+
+    def iter_bytes(self: _Response, chunk_size: int | None = None) -> Iterator[bytes]:
+        """Iterate over the body in chunks: ``iter_content``."""
+        return self.iter_content(chunk_size)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from restkit.errors import InvalidUrl
 from restkit.headers import Headers
-from restkit.url.url import URL
+from restkit.url.url import URL, Link
 
 _SEPARATORS = re.compile(r"[\s,]*")
 _PARAMETER = re.compile(
@@ -27,7 +27,7 @@ _EXTENDED = re.compile(r"(utf-8|iso-8859-1)'[^']*'([!#$&+\-.^_`|~0-9A-Za-z%]*)",
 _OTHER_SCHEME = re.compile("(?!https?:)[A-Za-z][A-Za-z0-9+.-]*:", re.IGNORECASE)
 
 
-def parse_links(values: Sequence[str], base: URL) -> dict[str, dict[str, str]]:
+def parse_links(values: Sequence[str], base: URL) -> dict[str, Link]:
     """Return the links of Link fields by relation: their parameters and their absolute ``url``.
 
     Relations are in lower case (RFC 8288 2.1). A link with several relations is under each of
@@ -37,14 +37,14 @@ def parse_links(values: Sequence[str], base: URL) -> dict[str, dict[str, str]]:
     >>> parse_links(['</page/2>; rel="next"'], parse_url("http://host/page/1"))
     {'next': {'rel': 'next', 'url': 'http://host/page/2'}}
     """
-    links: dict[str, dict[str, str]] = {}
+    links: dict[str, Link] = {}
     for value in values:
         for target, parameters in _parse_targets(value):
             url = _make_absolute(target, base)
             if url is not None:
                 link = {**parameters, "url": url}
                 for relation in parameters.get("rel", "").lower().split() or [url]:
-                    links.setdefault(relation, link.copy())
+                    links.setdefault(relation, Link(link))
     return links
 
 

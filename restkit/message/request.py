@@ -160,7 +160,7 @@ def _unpickle(
 class _UnpickledPayload(Payload):
     """The payload of an unpickled request: its ``repr`` only. It cannot be sent."""
 
-    started = True
+    _started = True
 
     def __init__(self, text: str) -> None:
         self._text = text

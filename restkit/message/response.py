@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
 from threading import RLock
 from typing import IO, Any, NamedTuple
@@ -13,13 +13,11 @@ from restkit.body.body import Body
 from restkit.body.files import BodyFile, BodyStream, PayloadStream, body_as_payload, save_body
 from restkit.connections.reply import Reply
 from restkit.errors import DecodingError, Error, InvalidUrl, RequestError, Sent, make_status_error
-from restkit.headers import Headers, HeaderValue
+from restkit.headers import GivenFields, Headers
 from restkit.message.aliases import Aliases
 from restkit.message.file_name import file_name_of
 from restkit.message.header_values import (
     as_utf_8,
-    charset_of,
-    is_charset,
     locations_of,
     parse_links,
     read_set_cookies,
@@ -34,8 +32,10 @@ from restkit.message.response_body import (
     make_body,
     may_have_digests,
 )
+from restkit.message.text import TextViews
 from restkit.payload.base import Payload
 from restkit.redaction import redact_url
+from restkit.url.url import Link
 
 _MAX_SKIPPED = 256 * 1024
 _SKIP_SECONDS = 1.0
@@ -54,7 +54,7 @@ class Timings(NamedTuple):
     done: float | None
 
 
-class HttpResponse(Aliases):
+class HttpResponse(TextViews, Aliases):
     """The response to a request. Leaving ``with response`` closes it; so does garbage collection.
 
     ``status`` is a number, ``headers`` are case-insensitive. The body can be read in several
@@ -88,6 +88,7 @@ class HttpResponse(Aliases):
         self._started = started
         self._body: Body | None = None
         self._body_file: BodyFile | None = None
+        self._charset: str | None = None  # set by ``encoding``
         self._was_read_in_memory = False
         # Two threads may be the first to read the body, and must get the same one.
         self._body_lock = RLock()
@@ -99,7 +100,7 @@ class HttpResponse(Aliases):
         cls,
         request: Request,
         status: int = 200,
-        headers: Mapping[str, HeaderValue] | Iterable[tuple[str, HeaderValue]] = (),
+        headers: GivenFields = (),
         body: bytes | str = b"",
     ) -> HttpResponse:
         """Make a response without a server, for a filter or a test; a str is encoded as UTF-8."""
@@ -157,13 +158,8 @@ class HttpResponse(Aliases):
             return locations[0]
 
     @property
-    def charset(self) -> str:
-        """The charset that ``text`` uses: the one in Content-Type, or else UTF-8."""
-        return charset_of(self.headers.get("content-type", "")) or "utf-8"
-
-    @property
-    def links(self) -> dict[str, dict[str, str]]:
-        """The Link headers by relation (RFC 8288): ``response.links['next']['url']``."""
+    def links(self) -> dict[str, Link]:
+        """The Link headers by relation (RFC 8288): ``client.get(response.links['next'])``."""
         links = [as_utf_8(value) for value in self.headers.get_all("link")]
         return parse_links(links, self.request.url)
 
@@ -228,34 +224,6 @@ class HttpResponse(Aliases):
         return self._get_body().read_all()
 
     @property
-    def text(self) -> str:
-        """The body as text in its charset, or else UTF-8; raises DecodingError for other bytes."""
-        return self.body_string()
-
-    def json(self) -> Any:
-        """Return the parsed JSON body; raise DecodingError, a ValueError, for anything else."""
-        import json
-
-        body = self.body
-        self._check_decoded()
-        try:
-            return json.loads(body)
-        except (ValueError, RecursionError) as exc:
-            raise self._decoding_error(f"the body is not JSON: {exc}") from exc
-
-    def body_string(self, charset: str | None = None, unicode_errors: str = "strict") -> str:
-        """Return the body as text in the given charset, in its own, or in UTF-8."""
-        body = self.body
-        self._check_decoded()
-        name = charset or self.charset
-        if not charset and not is_charset(name):
-            raise self._decoding_error(f"the charset of the body is unknown: {name:.60}")
-        try:
-            return body.decode(name, unicode_errors)
-        except (ValueError, LookupError) as exc:
-            raise self._decoding_error(f"the body is not text in {name}: {exc}") from exc
-
-    @property
     def body_file(self) -> BodyFile:
         """The body as a file, always the same one: it can be read, seeked and read again."""
         if self._body_file is None or self._body_file.closed:
@@ -272,11 +240,6 @@ class HttpResponse(Aliases):
         if not isinstance(given, int) or given < 1:
             raise RequestError(f"size must be a number of bytes, 1 or more; got {size!r}")
         return iter(partial(self.tee().read, size), b"")
-
-    def iter_lines(self) -> Iterator[bytes]:
-        r"""Iterate over the lines of the body, without their ``\n`` or ``\r\n``."""
-        for line in iter(self.tee().readline, b""):
-            yield line[: -2 if line.endswith(b"\r\n") else -1 if line.endswith(b"\n") else None]
 
     # The body straight from the connection: once
 
@@ -370,7 +333,8 @@ class HttpResponse(Aliases):
             # Pickle the head anyway: an error that holds this response must be picklable.
             fault = (type(exc), exc.message)
         state = self._pickle_state(body, fault, decoded=decoded)
-        return self._unpickle, (state, self.request, self.history, self.tries)
+        attributes = {"_charset": self._charset}
+        return self._unpickle, (state, self.request, self.history, self.tries), attributes
 
     def _pickle_state(
         self, body: bytes, fault: tuple[type[Error], str] | None, *, decoded: bool
@@ -433,6 +397,9 @@ class HttpResponse(Aliases):
             and (self._decoded or not (options.decompress and is_coded(reply.head)))
             and (self._decoded or not may_have_digests(reply.head))
         )
+
+    def _seconds_to_head(self) -> float:
+        return max(0.0, self._reply.first_byte_at - self._started)
 
     def _check_decoded(self) -> None:
         head, decompress = self._reply.head, self.request.read_options.decompress

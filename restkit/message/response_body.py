@@ -35,7 +35,7 @@ class ErrorContext:
 
     def __init__(self, request: Request, sent: Sent, response: ReceivedResponse) -> None:
         self._request = request
-        self._sent = sent
+        self._sent: Sent = sent
         self._response = ref(response)
 
     def annotate(self, error: Error) -> None:

@@ -318,7 +318,8 @@ def _translate(exc: Exception, progress: DialProgress) -> Error | None:
     )
     for kind, translate in table:
         if isinstance(exc, kind):
-            return translate(exc, progress)
+            error: Any = exc  # of the kind that its function takes
+            return translate(error, progress)
     return None
 
 

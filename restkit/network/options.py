@@ -6,16 +6,13 @@ import os
 import socket
 import ssl
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
+from restkit.annotations import IPv4Address, IPv6Address
 from restkit.errors import RequestError
 from restkit.network.ssl_context import is_context
 
-if TYPE_CHECKING:
-    from ipaddress import IPv4Address, IPv6Address  # loaded at the first use only
-
-
-AddressCheck: TypeAlias = "Callable[[IPv4Address | IPv6Address], object]"
+AddressCheck: TypeAlias = Callable[[IPv4Address | IPv6Address], object]
 Connect: TypeAlias = Callable[[str, int], socket.socket]
 SocketOption: TypeAlias = tuple[int, int, int | bytes]
 SecondsLeft: TypeAlias = Callable[[], float | None]

@@ -123,7 +123,8 @@ class Payload(ABC):
         check_sendable(self)
         token = object()
         # One atomic step instead of a lock, which a fork could leave held: one of two threads wins.
-        if self.__dict__.setdefault("_first_pass", token) is not token and not self.replayable:
+        attributes: dict[str, object] = vars(self)
+        if attributes.setdefault("_first_pass", token) is not token and not self.replayable:
             raise _sent_already_error(self)
         self._started = True
 

@@ -95,7 +95,8 @@ def _from_iterable(items: Any) -> Payload:
         first = items[0]
         if isinstance(first, list | tuple) and len(first) == 2:
             raise TypeError(f"a {type(items).__name__} of pairs {_FORM_HINT}")
-    return IteratorPayload(items) if hasattr(items, "__next__") else IterablePayload(items)
+    source: Any = items
+    return IteratorPayload(source) if hasattr(source, "__next__") else IterablePayload(source)
 
 
 def _from_callable(function: Callable[..., object]) -> Payload:

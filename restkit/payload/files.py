@@ -121,7 +121,7 @@ class RegularPayload(Payload):
     A file that shrinks raises PayloadLengthError; if it grows, the new bytes are not sent.
     """
 
-    length: int
+    length: int  # pyright: ignore[reportIncompatibleVariableOverride]  # set by the constructor
     replayable = True
 
     @abstractmethod

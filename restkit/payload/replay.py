@@ -67,7 +67,7 @@ class ResourceStreamFunction(Generic[_P]):
         owner: type | None = None,
     ) -> ResourceStreamFunction[_Rest]: ...
 
-    def __get__(self, instance: Any, owner: type | None = None) -> ResourceStreamFunction[Any]:
+    def __get__(self: Any, instance: Any, owner: type | None = None) -> ResourceStreamFunction[...]:
         """Bind the function as without the decorator, and decorate the result."""
         function = self.__wrapped__
         bind = getattr(type(function), "__get__", None)

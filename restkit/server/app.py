@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Iterator
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
 
+from restkit.annotations import OptExcInfo, StartResponse, WSGIEnvironment
 from restkit.errors import BodyTooLarge, ClientDisconnected, DecodingError, Error, ParserError
 from restkit.io.buffers import close_if_possible
 from restkit.redaction import redact_url
@@ -23,12 +24,7 @@ from restkit.server.routing import (
 )
 from restkit.server.serving import GRACE, THREADS, TIMEOUT, run
 
-if TYPE_CHECKING:
-    from _typeshed import OptExcInfo
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
-
-
-ExceptionHandler: TypeAlias = "Callable[..., Response]"
+ExceptionHandler: TypeAlias = Callable[..., Response]
 _H = TypeVar("_H", bound=ExceptionHandler)
 
 MAX_BODY = 100 * 1024 * 1024

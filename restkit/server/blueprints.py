@@ -203,7 +203,7 @@ class BlueprintGroup(NamedTuple):
     url_prefix: str
 
 
-Blueprints: TypeAlias = "Blueprint | BlueprintGroup | list[Blueprints] | tuple[Blueprints, ...]"
+Blueprints: TypeAlias = Blueprint | BlueprintGroup | list["Blueprints"] | tuple["Blueprints", ...]
 
 
 def iter_blueprints(

@@ -9,16 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple, TypeVar, overload
+from typing import NamedTuple, TypeVar, overload
 from urllib.parse import parse_qsl, quote, unquote_to_bytes
 
+from restkit.annotations import WSGIEnvironment
 from restkit.headers import Headers
 from restkit.http1.fields import parse_length
 from restkit.server.exceptions import InvalidUsage
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
-
 
 _T = TypeVar("_T")
 _D = TypeVar("_D")
@@ -54,7 +51,9 @@ class Parameters(dict[str, list[_T]]):
     def get(self, name: str) -> _T | None: ...
     @overload
     def get(self, name: str, default: _D) -> _T | _D: ...
-    def get(self, name: str, default: object = None) -> object:
+    def get(  # pyright: ignore[reportIncompatibleMethodOverride]  # as above
+        self, name: str, default: object = None
+    ) -> object:
         """Return the first value of the name, or the default."""
         values = self.getlist(name)
         return values[0] if values else default

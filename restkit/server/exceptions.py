@@ -26,7 +26,7 @@ __all__ = [
     "UnsupportedMediaType",
 ]
 
-HeaderFields: TypeAlias = "Mapping[str, HeaderValue] | Iterable[tuple[str, HeaderValue]]"
+HeaderFields: TypeAlias = Mapping[str, HeaderValue] | Iterable[tuple[str, HeaderValue]]
 
 
 class HTTPError(Exception):

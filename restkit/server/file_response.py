@@ -19,18 +19,16 @@ from collections.abc import Iterable, Iterator
 from email.utils import formatdate, parsedate_to_datetime
 from enum import Enum
 from errno import EISDIR
-from typing import IO, TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import IO, NamedTuple, TypeAlias
 from urllib.parse import quote
 
+from restkit.annotations import StartResponse, WSGIEnvironment
 from restkit.headers import Headers
 from restkit.io.files import CHUNK_SIZE, Region
 from restkit.payload.files import guess_content_type
 from restkit.server.environ import read_headers
 from restkit.server.exceptions import HeaderFields, format_status
 from restkit.server.responses import Response, to_wsgi_headers
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 
 class FileResponse(Response):

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from functools import partial
 from types import ModuleType
-from typing import IO, TYPE_CHECKING, NamedTuple, cast
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
 from urllib.parse import unquote_to_bytes
 
 from restkit.body.body import Body
@@ -20,7 +20,11 @@ from restkit.io.files import CHUNK_SIZE, replace_file, write_all
 from restkit.io.spool import Spool
 
 if TYPE_CHECKING:
-    from multipart import MultipartSegment, PushMultipartParser
+    # Beside python-multipart, pyright finds only the package of the same name in it.
+    from multipart import (
+        MultipartSegment,  # pyright: ignore[reportAttributeAccessIssue]
+        PushMultipartParser,  # pyright: ignore[reportAttributeAccessIssue]
+    )
 
 
 MAX_TEXT = 8 * 1024 * 1024
@@ -197,7 +201,8 @@ def _form_error(exc: Exception) -> DecodingError | BodyTooLarge:
     import multipart
 
     reason = exc.args[0] if exc.args else type(exc).__name__  # later arguments are for programs
-    if isinstance(exc, multipart.ParserLimitReached):
+    limit: Any = multipart.ParserLimitReached  # pyright: ignore[reportAttributeAccessIssue]
+    if isinstance(exc, limit):
         return BodyTooLarge(f"the multipart form is too large: {reason}")
     return DecodingError(f"the multipart form cannot be parsed: {reason}")
 

@@ -6,9 +6,10 @@ import json
 import re
 from functools import cached_property
 from math import isinf
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
+from restkit.annotations import WSGIApplication, WSGIEnvironment
 from restkit.body.body import Body
 from restkit.body.files import BodyFile, BodyStream
 from restkit.content_encoding.decoding import DecodedSource
@@ -35,9 +36,6 @@ from restkit.server.request_stream import (
     parse_supported_codings,
     payload_headers,
 )
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 

@@ -15,8 +15,9 @@ from __future__ import annotations
 import codecs
 import io
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from restkit.annotations import WriteableBuffer, WSGIEnvironment
 from restkit.content_encoding.decoding import DecodedSource, accept_encoding, parse_codings
 from restkit.errors import BodyTooLarge, ClientDisconnected, DecodingError, Error
 from restkit.io.buffers import Buffer
@@ -24,11 +25,6 @@ from restkit.payload.base import OCTET_STREAM, Payload, format_size
 from restkit.server.engine.request_body import RequestFile
 from restkit.server.environ import read_content_length
 from restkit.server.exceptions import LengthRequired, UnsupportedMediaType
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
-    from _typeshed.wsgi import WSGIEnvironment
-
 
 _READ_SIZE = 256 * 1024
 _BUFFER_SIZE = 64 * 1024

@@ -14,19 +14,15 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from copy import copy
 from itertools import chain
 from numbers import Number
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
+from restkit.annotations import StartResponse, WSGIEnvironment
 from restkit.headers import HOP_BY_HOP_HEADERS, Headers
 from restkit.io.buffers import close_if_possible, flat_view
 from restkit.payload.base import Payload
 from restkit.server.exceptions import HeaderFields, check_status, format_status
 
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
-
-
 PLAIN_TEXT = "text/plain; charset=utf-8"
-StreamingFunction: TypeAlias = "Callable[[StreamingHTTPResponse], object]"
 
 _BODILESS = (204, 304)
 
@@ -273,3 +269,6 @@ def _start_chunks(
     body = _Chunks(chunks)
     _send_head(response, start_response, length)
     return body
+
+
+StreamingFunction: TypeAlias = Callable[[StreamingHTTPResponse], object]

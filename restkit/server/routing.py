@@ -19,8 +19,8 @@ from restkit.server.environ import ENCODED_SLASH, has_dot_segment
 from restkit.server.exceptions import InvalidUsage, MethodNotAllowed, NotFound
 from restkit.server.responses import Response
 
-Handler: TypeAlias = "Callable[..., Response]"
-Cast: TypeAlias = "Callable[[str], Any]"
+Handler: TypeAlias = Callable[..., Response]
+Cast: TypeAlias = Callable[[str], Any]
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 

@@ -10,15 +10,12 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from queue import SimpleQueue
 from types import TracebackType
-from typing import TYPE_CHECKING
 
+from restkit.annotations import WSGIApplication
 from restkit.server.engine.accept_loop import AcceptLoop
 from restkit.server.engine.connection import ClientConnection, Setup
 from restkit.server.engine.listener import address_of, open_listener
 from restkit.url.host import join_host_port
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIApplication
 
 _logger = logging.getLogger("restkit.server")
 

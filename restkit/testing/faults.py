@@ -74,7 +74,7 @@ class Delay:
     after: int = 0
 
 
-Fault: TypeAlias = "Drop | Reset | Truncate | Delay"
+Fault: TypeAlias = Drop | Reset | Truncate | Delay
 
 
 class FaultySocket(socket.socket):

@@ -6,8 +6,9 @@ import os
 import socket
 import threading
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
+from restkit.annotations import StartResponse, Unpack, WSGIApplication, WSGIEnvironment
 from restkit.client.client import Client
 from restkit.client.options import ClientOptions
 from restkit.errors import ClientDisconnected
@@ -18,10 +19,6 @@ from restkit.server.engine.listener import address_of, open_listener
 from restkit.testing.faults import Delay, Drop, Fault, FaultySocket, Reset, Truncate
 from restkit.testing.recording import Received, ServerRecord
 from restkit.url.host import join_host_port
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
-    from typing_extensions import Unpack
 
 _MAX_THREADS = 256  # they are started when they are needed
 _PATIENCE = 10.0  # seconds that close() waits for handlers

@@ -11,7 +11,8 @@ from restkit.errors import InvalidUrl
 ParamItem: TypeAlias = str | bytes | int | float | bool | None
 ParamItems: TypeAlias = Sequence[ParamItem | Callable[[], ParamItem]]
 ParamValue: TypeAlias = ParamItem | ParamItems | Callable[[], ParamItem | ParamItems]
-Params: TypeAlias = str | Mapping[str, ParamValue] | Iterable[tuple[str, ParamValue]]
+# Values are not ParamValue: of {'a': 1, 'b': ['x', 2]}, mypy infers dict[str, object].
+Params: TypeAlias = str | Mapping[str, object] | Iterable[tuple[str, object]]
 
 _STRAY_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
 _QUERY_CHARACTERS = "!$&'()*+,;=:@/?%"
@@ -20,11 +21,11 @@ _QUERY_CHARACTERS = "!$&'()*+,;=:@/?%"
 def encode_query(params: Params) -> str:
     """Return the query of a mapping, pairs or a text, percent-encoded; raises InvalidUrl.
 
-    A list or tuple repeats its name for each item. None is the empty value, True is ``true``, a
-    space is ``+``, as in a form. A callable is called for its value. A str is a complete
-    query: only characters that are not allowed in a query are encoded.
+    A list or tuple repeats its name for each item. None is left out, True is ``true``, a space is
+    ``+``, as in a form. A callable is called for its value. A str is a complete query: only
+    characters that are not allowed in a query are encoded.
 
-    >>> encode_query({'q': 'a b', 'page': [1, 2], 'all': True})
+    >>> encode_query({'q': 'a b', 'page': [1, 2], 'all': True, 'after': None})
     'q=a+b&page=1&page=2&all=true'
     """
     try:
@@ -52,7 +53,10 @@ def copy_params(params: Params | None) -> Params | None:
 
 
 def merge_params(defaults: Params | None, given: Params | None) -> Params | None:
-    """Return the defaults, except those with a given name, followed by the given parameters."""
+    """Return the defaults, except those with a given name, followed by the given parameters.
+
+    So a parameter that is given as None removes a default.
+    """
     if not defaults or not given:
         return given or defaults
     if isinstance(defaults, str) or isinstance(given, str):
@@ -89,7 +93,7 @@ def _encode_text(query: str) -> str:
 
 
 def _encode_pairs(
-    params: Mapping[str, ParamValue] | Iterable[tuple[str, ParamValue]],
+    params: Mapping[str, object] | Iterable[tuple[str, object]],
 ) -> Iterable[str]:
     from urllib.parse import quote_plus
 
@@ -97,8 +101,9 @@ def _encode_pairs(
         encoded = quote_plus(_to_text(name, name))
         value = given() if callable(given) else given
         for item in _items(value):
-            text = _to_text(item() if callable(item) else item, name)
-            yield f"{encoded}={quote_plus(text)}"
+            item_value = item() if callable(item) else item
+            if item_value is not None:
+                yield f"{encoded}={quote_plus(_to_text(item_value, name))}"
 
 
 def _pairs(params: object) -> list[tuple[Any, Any]]:

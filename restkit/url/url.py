@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import NoReturn
+from typing import NoReturn, TypeAlias
 
 from restkit.errors import InvalidUrl
 from restkit.redaction import redact_text, redact_url
@@ -15,7 +15,7 @@ from restkit.url.host import split_host_port
 from restkit.url.query import Params, encode_query
 from restkit.url.target import normalize_target
 
-__all__ = ["URL", "Params", "parse_url"]
+__all__ = ["URL", "GivenURL", "Link", "Params", "parse_url"]
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 # A cache of 512 texts of any length could hold gigabytes.
@@ -180,14 +180,31 @@ class URL:
         return URL, self._values()
 
 
-def parse_url(text: str | URL, params: Params | None = None) -> URL:
+class Link(dict[str, str]):
+    """A link of a response: a dict of its parameters, and accepted in the place of a URL.
+
+    ``link["url"]`` is the absolute URL as text.
+
+    >>> link = Link(rel="next", url="http://host/?page=2")
+    >>> parse_url(link).target
+    '/?page=2'
+    """
+
+    __slots__ = ()
+
+
+GivenURL: TypeAlias = str | URL | Link
+"""A URL as a call takes it."""
+
+
+def parse_url(text: GivenURL, params: Params | None = None) -> URL:
     """Parse a URL and add ``params`` to its query; raises InvalidUrl.
 
     Spaces around the text are dropped. Spaces in it, stray ``%`` and non-ASCII characters are
     percent-encoded as UTF-8; valid escapes stay. A host with non-ASCII characters is encoded as in
     browsers (UTS 46); some names need the package idna for it (``restkit[idna]``). ``params`` is a
-    mapping, pairs, or a query as text. A URL is returned unchanged if there are no params. No error
-    contains a password.
+    mapping, pairs, or a query as text. A URL is returned unchanged if there are no params, and a
+    ``Link`` stands for its URL. No error contains a password.
 
     >>> parse_url('http://host/a b', {'q': ['x', 1]}).target
     '/a%20b?q=x&q=1'
@@ -200,12 +217,14 @@ def parse_url(text: str | URL, params: Params | None = None) -> URL:
             url = _parse_cached(text)
     elif isinstance(text, URL):
         url = text
+    elif isinstance(text, Link):
+        url = parse_url(text["url"])
     else:
         raise InvalidUrl(f"a URL must be a str or a restkit.URL; got {type(text).__name__}")
     return url if params is None else url.with_params(params)
 
 
-def join_uri(base: str | URL, *path: str | None, params: Params | None = None) -> URL:
+def join_uri(base: GivenURL, *path: str | None, params: Params | None = None) -> URL:
     """Append path parts and ``params`` to a base URL; raises InvalidUrl.
 
     A path stays below the base, unlike a link on a page (RFC 3986 5.2): a slash in front does not
@@ -219,8 +238,8 @@ def join_uri(base: str | URL, *path: str | None, params: Params | None = None) -
     are joined in this order. An absolute http or https URL replaces the base; another scheme raises
     InvalidUrl.
 
-    >>> str(join_uri('http://host/db/?key=1', '/a b/', 'c', params={'q': ['x', None]}))
-    'http://host/db/a%20b/c?key=1&q=x&q='
+    >>> str(join_uri('http://host/db/?key=1', '/a b/', 'c', params={'q': ['x', 'y']}))
+    'http://host/db/a%20b/c?key=1&q=x&q=y'
     """
     url = parse_url(base)
     for part in path:

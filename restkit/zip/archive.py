@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from restkit.errors import PayloadNotReplayable
 from restkit.io.buffers import Buffer
@@ -14,10 +14,6 @@ from restkit.zip.folder import Symlinks, find_files
 from restkit.zip.member import Member
 from restkit.zip.names import Deduplication, name_deduplicator_default, unique_names
 from restkit.zip.records import COMPRESSION_METHOD_DEFLATE, Directory
-
-if TYPE_CHECKING:
-    import os
-
 
 _MIN_CHUNK = 64 * 1024  # smaller chunks are joined, as each one would be a packet of its own
 

@@ -14,8 +14,16 @@ import pytest
 import urllib3
 
 import restkit
-from restkit import Client, Headers, InvalidHeader, Payload, RequestError, Timeout, default_client
-from restkit.client.options import RequestOptions
+from restkit import (
+    Client,
+    Headers,
+    InvalidHeader,
+    Payload,
+    RequestError,
+    RequestOptions,
+    Timeout,
+    default_client,
+)
 from support import ScriptedServer, body_of, chunked_response, field, fields_of, head_of, response
 
 pytestmark = [pytest.mark.smoke, pytest.mark.lowest]
@@ -37,9 +45,9 @@ def test_each_verb_sends_its_method(verb, server, client):
     for owner in (restkit, client):
         for send in (
             getattr(owner, verb),
-            lambda url, *a, o=owner: o.request(url, verb.upper(), *a),
+            lambda url, o=owner, **given: o.request(url, verb.upper(), **given),
         ):
-            got = send(server.url("/p?q=1"), b"payload", {"X": "1"})
+            got = send(server.url("/p?q=1"), payload=b"payload", headers={"X": "1"})
             assert got.status == 200
             assert got.body == (b"" if verb == "head" else b"answer")
             request = server.requests[-1]
@@ -171,6 +179,28 @@ def test_repeated_headers_are_sent_in_the_given_order(make, server, client):
     if make is urllib3.HTTPHeaderDict:  # groups the values of a name
         pairs.sort(key=lambda pair: "XYC".index(pair[0][0].upper()))
     assert sent == [(name.lower(), value) for name, value in pairs]
+
+
+@pytest.mark.parametrize("given", [{b"X-A": b"1"}, [(b"X-A", b"1")], {b"X-A": "1"}, {"X-A": b"1"}])
+def test_header_names_and_values_as_bytes_are_sent(given, server, client):
+    client.get(server.url(), headers=given)
+    with Client(headers=given) as other:
+        other.get(server.url())
+    assert [b"\r\nX-A: 1\r\n" in request for request in server.requests] == [True, True]
+
+
+def test_header_name_as_bytes_replaces_or_removes_a_default(server, client):
+    client.get(server.url(), headers={b"user-agent": b"mine", b"Accept-Encoding": None})
+    assert fields_of(server.request)[1:] == [("user-agent", "mine")]
+
+
+@pytest.mark.parametrize(
+    "given", [{b"X A": b"1"}, {b"X\r\nY": b"1"}, {b"\xfc": b"1"}, {b"X": b"\n"}]
+)
+def test_header_name_as_bytes_gets_the_checks_of_a_str(given, server, client):
+    with pytest.raises(InvalidHeader):
+        client.get(server.url(), headers=given)
+    assert server.connections == 0
 
 
 def test_given_headers_are_not_modified(server, client):
@@ -326,6 +356,8 @@ def test_every_typed_request_option_is_accepted(server, client):
         "json": None,
         "body": None,
         "data": None,
+        "payload": None,
+        "headers": {"X": "1"},
     }
     assert set(RequestOptions.__annotations__) == set(values)
     for name, value in values.items():

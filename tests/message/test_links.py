@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import restkit
+from restkit import Client, InvalidUrl, Link
 from restkit.message.header_values import parse_links
 from restkit.url.url import parse_url
+from support import ScriptedServer, response
 from support.growth import assert_linear
 
 BASE = parse_url("http://host/dir/page?n=1#here")
@@ -151,3 +157,42 @@ def test_C14_any_field_parses_without_an_error(values):
         assert relation
         assert link["url"]
         assert all(isinstance(name, str) and isinstance(text, str) for name, text in link.items())
+
+
+def test_link_is_passed_as_a_url_and_stays_a_mapping():
+    link = parse_links(['</p?n=2>; rel="next"; title="two"'], BASE)["next"]
+    assert link == {"rel": "next", "title": "two", "url": "http://host/p?n=2"}
+    assert isinstance(link, dict)
+    assert parse_url(link) == parse_url("http://host/p?n=2")
+    assert parse_url(link, {"size": 5}).target == "/p?n=2&size=5"
+
+
+def test_pages_are_followed_by_links_next():
+    def script(peer):
+        while peer.next_request():
+            peer.send(response(b"one", 'Link: </items?page=2>; rel="next"'))
+
+    with ScriptedServer(script) as server:
+        for base_url in (None, server.url("/other/")):
+            with Client(base_url=base_url) as client:
+                links = client.get(server.url("/items")).links
+                assert client.get(links["next"]).body == b"one"
+                assert client.get(links["next"], params={"size": 5}).body == b"one"
+                assert client.get(links["next"]["url"]).body == b"one"
+        assert restkit.get(links["next"]).body == b"one"
+        targets = [request.split()[1] for request in server.requests]
+    pages = [b"/items?page=2", b"/items?page=2&size=5", b"/items?page=2"]
+    assert targets == [b"/items", *pages, b"/items", *pages, b"/items?page=2"]
+
+
+def test_link_of_another_scheme_is_an_invalid_url():
+    link = parse_links(["<mailto:a@b>; rel=author"], BASE)["author"]
+    with pytest.raises(InvalidUrl, match="the scheme must be http or https; got mailto"):
+        restkit.get(link)
+
+
+def test_link_survives_pickle_and_copy():
+    link = parse_links(["</p>; rel=next"], BASE)["next"]
+    for other in (pickle.loads(pickle.dumps(link)), copy.copy(link)):
+        assert type(other) is Link
+        assert other == link

@@ -1,0 +1,149 @@
+"""The body of a response as text, as lines and as JSON."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, Protocol, overload
+
+from restkit.body.files import BodyFile
+from restkit.errors import DecodingError
+from restkit.headers import Headers
+from restkit.message.header_values import charset_of, is_charset
+from restkit.redaction import redact_fields
+
+_BLOCK = 64 * 1024
+_SHOWN = 60
+
+
+class _Response(Protocol):
+    _charset: str | None
+
+    @property
+    def status_line(self) -> str: ...
+
+    @property
+    def headers(self) -> Headers: ...
+
+    @property
+    def body(self) -> bytes: ...
+
+    @property
+    def charset(self) -> str: ...
+
+    def body_string(self, charset: str | None = ..., unicode_errors: str = ...) -> str: ...
+
+    def tee(self) -> BodyFile: ...
+
+    def _get_charset(self) -> str: ...
+
+    def _iter_byte_lines(self) -> Iterator[bytes]: ...
+
+    def _iter_text_lines(self) -> Iterator[str]: ...
+
+    def _check_decoded(self) -> None: ...
+
+    def _decoding_error(self, message: str) -> DecodingError: ...
+
+
+class TextViews:
+    """The views of a body as text, which ``HttpResponse`` inherits."""
+
+    @property
+    def charset(self: _Response) -> str:
+        """The charset that ``text`` uses: as set by ``encoding``, in Content-Type, or UTF-8."""
+        return self._charset or charset_of(self.headers.get("content-type", "")) or "utf-8"
+
+    @property
+    def text(self: _Response) -> str:
+        """The body as text in its charset, or else UTF-8; raises DecodingError for other bytes."""
+        return self.body_string()
+
+    def json(self: _Response) -> Any:
+        """Return the parsed JSON body; raise DecodingError, a ValueError, for anything else."""
+        import json
+
+        body = self.body
+        self._check_decoded()
+        try:
+            return json.loads(body)
+        except (ValueError, RecursionError) as exc:
+            message = f"the body is not JSON: {exc}; {_describe(self, body)}"
+            raise self._decoding_error(message) from exc
+
+    def body_string(
+        self: _Response, charset: str | None = None, unicode_errors: str = "strict"
+    ) -> str:
+        """Return the body as text in the given charset, in its own, or in UTF-8."""
+        body = self.body
+        self._check_decoded()
+        name = charset or self._get_charset()
+        try:
+            return body.decode(name, unicode_errors)
+        except (ValueError, LookupError) as exc:
+            raise self._decoding_error(f"the body is not text in {name}: {exc}") from exc
+
+    @overload
+    def iter_lines(self: _Response, *, text: Literal[False] = False) -> Iterator[bytes]: ...
+    @overload
+    def iter_lines(self: _Response, *, text: Literal[True]) -> Iterator[str]: ...
+    def iter_lines(self: _Response, *, text: bool = False) -> Iterator[bytes] | Iterator[str]:
+        r"""Iterate over the lines of the body, without their ``\n`` or ``\r\n``.
+
+        ``text=True`` gives str, in the charset of ``text``. No other character ends a line.
+        """
+        return self._iter_text_lines() if text else self._iter_byte_lines()
+
+    def _iter_byte_lines(self: _Response) -> Iterator[bytes]:
+        for line in iter(self.tee().readline, b""):
+            yield line[: -2 if line.endswith(b"\r\n") else -1 if line.endswith(b"\n") else None]
+
+    def _iter_text_lines(self: _Response) -> Iterator[str]:
+        read = self.tee().read1
+        self._check_decoded()
+        name = self._get_charset()
+        try:
+            # Errors of reading are no ValueError; a DecodingError of a content coding is one.
+            yield from split_lines(read, codecs.getincrementaldecoder(name)())
+        except DecodingError:
+            raise
+        except (ValueError, LookupError) as exc:
+            raise self._decoding_error(f"the body is not text in {name}: {exc}") from exc
+
+    def _get_charset(self: _Response) -> str:
+        """Return the charset; raise DecodingError for one of a header that is unknown."""
+        name = self.charset
+        if self._charset is None and not is_charset(name):
+            raise self._decoding_error(f"the charset of the body is unknown: {name:.60}")
+        return name
+
+
+def split_lines(read: Callable[[int], bytes], decoder: codecs.IncrementalDecoder) -> Iterator[str]:
+    r"""Yield the lines of a body as text, without their ``\n`` or ``\r\n``, as they arrive.
+
+    >>> import codecs, io
+    >>> body = io.BytesIO("a\r\nb\x85\nc".encode("utf-16"))
+    >>> list(split_lines(body.read, codecs.getincrementaldecoder("utf-16")()))
+    ['a', 'b\x85', 'c']
+    """
+    parts: list[str] = []  # of the line that is not complete yet
+    while True:
+        chunk = read(_BLOCK)
+        first, *lines = decoder.decode(chunk, not chunk).split("\n")
+        parts.append(first)
+        for line in lines:
+            yield "".join(parts).removesuffix("\r")
+            parts = [line]
+        if not chunk:
+            break
+    if rest := "".join(parts):
+        yield rest
+
+
+def _describe(response: _Response, body: bytes) -> str:
+    """Return status, type and the first characters of a body, without secrets, for an error."""
+    content_type = response.headers.get("content-type", "no Content-Type")
+    # More than is shown: the name and the value of a secret must be complete.
+    text = redact_fields(body[: 10 * _SHOWN].decode("utf-8", "replace"))[:_SHOWN]
+    start = f"the body begins with {text!r}" if body else "the body is empty"
+    return f"the response is {response.status_line}, {content_type:.60}; {start}"
