@@ -136,7 +136,7 @@ def _from_urllib3(value: object) -> Timeout:
     # which is no limit (2.2 to 2.8), by a method that this copy overrides. Without a total, both
     # properties are what the caller gave.
     copy = value.clone()
-    copy.resolve_default_timeout = _unchanged  # type: ignore[method-assign]  # of the copy
+    copy.resolve_default_timeout = _unchanged  # type: ignore[assignment, method-assign]  # of the copy
     copy.total = None
     total, not_given = value.total, Urllib3Timeout.DEFAULT_TIMEOUT
 
