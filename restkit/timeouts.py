@@ -119,10 +119,6 @@ def as_timeout(value: object) -> Timeout:
     return _from_urllib3(value)
 
 
-def _unchanged(given: Any) -> Any:
-    return given
-
-
 def _from_urllib3(value: object) -> Timeout:
     from urllib3.util.timeout import Timeout as Urllib3Timeout
 
@@ -135,8 +131,8 @@ def _from_urllib3(value: object) -> Timeout:
     # connection that may hang for ever. urllib3 replaces it by the default of the socket module,
     # which is no limit (2.2 to 2.8), by a method that this copy overrides. Without a total, both
     # properties are what the caller gave.
-    copy = value.clone()
-    copy.resolve_default_timeout = _unchanged  # type: ignore[assignment, method-assign]  # of the copy
+    copy: Any = value.clone()
+    copy.resolve_default_timeout = lambda given: given
     copy.total = None
     total, not_given = value.total, Urllib3Timeout.DEFAULT_TIMEOUT
 

@@ -2,8 +2,8 @@
 
 The rules are those of urllib3's ``parse_url`` (2.8): dot segments are removed, escapes get capital
 digits, and each character that a URL must not contain is percent-encoded as UTF-8. restkit has them
-itself, because ``import urllib3`` takes longer than all of restkit, and since the result must not
-depend on the package that is installed under this name.
+itself, because ``import urllib3`` takes as long as ``import restkit``, and since the result must
+not depend on the package that is installed under this name.
 """
 
 from __future__ import annotations
