@@ -462,7 +462,9 @@ def test_auth_of_a_call_overrides_the_authorization_header_of_the_client():
             client.get(server.url())
             client.get(server.url(), auth=("a", "b"))
             client.get(server.url().replace("//", "//a:b@"))
-            client.get(server.url(), None, {"Authorization": "Bearer of the call"}, auth=("a", "b"))
+            client.get(
+                server.url(), headers={"Authorization": "Bearer of the call"}, auth=("a", "b")
+            )
         found = [field(request, "authorization") for request in server.requests]
     assert found == ["Bearer of the client", "Basic YTpi", "Basic YTpi", "Bearer of the call"]
 

@@ -22,7 +22,7 @@ from restkit import (
     Timeout,
     TLSError,
 )
-from restkit.client.options import ClientOptions, CommonOptions, RequestOptions
+from restkit.client.options import CallOptions, ClientOptions, CommonOptions
 from restkit.url.url import parse_url
 from support import ScriptedServer, field, fields_of, response
 from support.peer import HANG_BOUND, Peer
@@ -99,7 +99,9 @@ def test_C12_none_on_the_client_removes_payload_and_auth_headers(server):
         ({"a": 1}, "x=%20&y", "a=1&x=%20&y"),
         ("key=a b", {"a": 1}, "key=a%20b&a=1"),
         ("key=1", "key=2", "key=1&key=2"),
-        (None, {"a": None, "b": True}, "a=&b=true"),
+        (None, {"a": None, "b": True, "c": ["x", None, 2]}, "b=true&c=x&c=2"),
+        ({"a": 1, "b": 2}, {"b": None}, "a=1"),
+        ({"a": None, "b": 2}, None, "b=2"),
         (iter([("a", 1)]), {"b": 2}, "a=1&b=2"),
         ({"a": lambda: [1, 2], "b": [lambda: 3]}, {"c": 1}, "a=1&a=2&b=3&c=1"),
         ({b"a": b"\xff"}, [("b", 1)], "a=%FF&b=1"),
@@ -486,7 +488,7 @@ def test_every_option_has_wrong_values_in_the_table():
     assert set(WRONG) == set(CommonOptions.__annotations__)
     assert set(OF_A_CLIENT) | set(WRONG) == set(ClientOptions.__annotations__)
     bodies = {"json", "body", "data"}  # test_payload.py checks the payload options
-    assert set(RequestOptions.__annotations__) - set(WRONG) - bodies == {"params"}
+    assert set(CallOptions.__annotations__) - set(WRONG) - bodies == {"params"}
 
 
 @pytest.mark.parametrize(("name", "value", "message"), table({**WRONG, **OF_A_CLIENT}))

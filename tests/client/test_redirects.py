@@ -360,7 +360,7 @@ def test_C01_all_headers_are_resent_to_the_same_origin(client):
 def test_C01_keep_headers_adds_to_the_safe_headers(client):
     with ScriptedServer.serving(OK) as other:
         with ScriptedServer.serving(moved(302, other.url())) as server:
-            client.get(server.url(), None, SECRETS, keep_headers=["x-api-key"])
+            client.get(server.url(), headers=SECRETS, keep_headers=["x-api-key"])
     assert field(other.request, "x-api-key") == "x"
     assert field(other.request, "authorization") is None
 
@@ -371,7 +371,7 @@ def test_C01_dropped_headers_are_not_restored_on_return(client):
         with ScriptedServer.serving(back) as other:
             away = moved(302, other.url())
             with ScriptedServer.serving(away) as first:
-                client.get(first.url(), None, SECRETS)
+                client.get(first.url(), headers=SECRETS)
     assert all(field(request, "x-api-key") is None for request in server.requests)
 
 
