@@ -175,12 +175,12 @@ class Cookies(MutableMapping[str, str]):
 
         Raises RequestError if a Cookie header cannot contain it.
         """
-        given: tuple[object, object] = name, value
-        if not all(isinstance(each, str) for each in given):
-            raise RequestError(
-                "the name and the value of a cookie must be str; "
-                f"got {type(name).__name__} and {type(value).__name__}"
-            )
+        texts: dict[str, object] = {"name": name, "value": value, "domain": domain, "path": path}
+        for argument, text in texts.items():
+            if not isinstance(text, str):
+                # The value is not shown: it may be a secret.
+                found = type(text).__name__
+                raise RequestError(f"{argument} of a cookie must be a str; got a value of {found}")
         if not _NAME.fullmatch(name):
             raise RequestError(f"a cookie name must not contain spaces, '=' or ';'; got {name!r}")
         if not _VALUE.fullmatch(value):

@@ -12,7 +12,14 @@ from typing import IO, Any, NamedTuple
 from restkit.body.body import Body
 from restkit.body.files import BodyFile, BodyStream, PayloadStream, body_as_payload, save_body
 from restkit.connections.reply import Reply
-from restkit.errors import DecodingError, Error, InvalidUrl, RequestError, Sent, error_for
+from restkit.errors import (
+    DecodingError,
+    Error,
+    InvalidUrl,
+    RequestError,
+    Sent,
+    error_for,
+)
 from restkit.headers import Headers, HeaderValue
 from restkit.message.aliases import Aliases
 from restkit.message.file_name import file_name_of

@@ -106,9 +106,9 @@ def test_cookies_have_the_methods_of_a_dict():
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("a", 1, "must be str; got str and int"),
-        (1, "secret", "must be str; got int and str"),
-        ("a", None, "must be str; got str and NoneType"),
+        ("a", 1, "value of a cookie must be a str; got a value of int"),
+        (1, "secret", "name of a cookie must be a str; got a value of int"),
+        ("a", None, "value of a cookie must be a str; got a value of NoneType"),
         ("a b", "secret", "a cookie name must not contain spaces"),
         ("a", "sec;ret", "the value of cookie 'a' must be latin-1"),
     ],
