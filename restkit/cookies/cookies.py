@@ -17,6 +17,7 @@ import time
 from collections.abc import ItemsView, Iterator, Mapping, MutableMapping, ValuesView
 from contextlib import suppress
 from itertools import count
+from os import PathLike, fsdecode
 from threading import RLock
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary, WeakSet
@@ -238,7 +239,7 @@ class Cookies(MutableMapping[str, str]):
             if self._jar is not None:
                 self._jar.clear()
 
-    def save(self, path: str | os.PathLike[str], *, session_cookies: bool = True) -> None:
+    def save(self, path: str | PathLike[str], *, session_cookies: bool = True) -> None:
         """Write the cookies to a file that only its owner can read, in one step.
 
         The format is Netscape's (cookies.txt), as curl reads and writes it. Cookies without an
@@ -249,13 +250,13 @@ class Cookies(MutableMapping[str, str]):
         cookies = [each for each in self._current() if session_cookies or not each.discard]
         write_private_file(path, format_cookies(cookies))
 
-    def load(self, path: str | os.PathLike[str]) -> None:
+    def load(self, path: str | PathLike[str]) -> None:
         """Add the cookies of a file, as ``save`` and curl write it; they replace equal ones.
 
         Raises OSError, and RequestError for a file that is damaged; then none is added.
         """
         with open(path, "rb") as file:
-            cookies = parse_cookies(file.read(), repr(os.fsdecode(path)))
+            cookies = parse_cookies(file.read(), repr(fsdecode(path)))
         with self._lock:
             for cookie in cookies:
                 if not cookie.is_expired():
