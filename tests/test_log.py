@@ -18,15 +18,16 @@ from support import ScriptedServer, refusing, response
 from support.peer import Peer
 
 
-@pytest.fixture
-def logger():
-    """The logger ``restkit``, restored after the test."""
+@pytest.fixture(autouse=True)
+def logger(monkeypatch):
+    """The logger ``restkit``, without the handlers of other tests; restored after the test."""
+    monkeypatch.setattr(LogState, "handler", None)
+    monkeypatch.setattr(LogState, "headers", False)
     logger = logging.getLogger("restkit")
     level, handlers = logger.level, list(logger.handlers)
     yield logger
     logger.setLevel(level)
     logger.handlers[:] = handlers
-    LogState.handler, LogState.headers = None, False
 
 
 @pytest.fixture(autouse=True)
