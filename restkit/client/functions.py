@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import atexit
-import os
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from restkit.client.client import Client
 from restkit.client.options import GivenHeaders, RequestOptions
+from restkit.io.processes import run_in_forked_child
 from restkit.message.response import HttpResponse
 from restkit.url.url import URL
 
@@ -149,4 +149,4 @@ def _drop_shared() -> None:
 
 
 atexit.register(_close_shared)
-os.register_at_fork(after_in_child=_drop_shared)
+run_in_forked_child(_drop_shared)

@@ -24,6 +24,7 @@ from threading import Lock
 from typing import Any, NoReturn, cast
 
 from restkit.errors import RequestError
+from restkit.io.processes import run_in_forked_child
 from restkit.network.options import SYSTEM, TLSOptions, check_tls_options, redact_cert
 from restkit.network.tls_in_tls import TLSInTLS
 
@@ -70,7 +71,7 @@ class _ContextCache:
 
 _contexts = _ContextCache()
 # In the child, the thread that held the lock does not exist and cannot release it.
-os.register_at_fork(after_in_child=_contexts.reset_lock)
+run_in_forked_child(_contexts.reset_lock)
 
 
 def _make_context(options: TLSOptions) -> ssl.SSLContext:
