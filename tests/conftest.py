@@ -17,8 +17,13 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 from hypothesis import settings
 
-from support import portable  # the first import: it hides names before restkit is imported
-from support import Peer, ScriptedServer, head_of, response
+from support import (
+    Peer,
+    ScriptedServer,
+    head_of,
+    portable,  # the first import: it hides names before restkit is imported
+    response,
+)
 from support.certs import Certs
 from support.memory import descriptors
 from support.nginx import Nginx, find_nginx

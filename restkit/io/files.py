@@ -12,6 +12,7 @@ device there, and ``os.stat()`` has both (docs of ``os``).
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -33,6 +34,12 @@ MAX_STEP = 2**31 - 1
 
 _DIRECTORY: int | None = getattr(os, "O_DIRECTORY", None)
 _BINARY: int = getattr(os, "O_BINARY", 0)  # exists on Windows only
+
+# Docs of Windows, "Naming Files, Paths, and Namespaces". A dot or a space at the end is removed.
+_SPECIAL_ON_WINDOWS = re.compile(
+    r'.*[<>:"|?*].*|.*[. ]|(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])[ ]*(\..*)?',
+    re.IGNORECASE | re.DOTALL,
+)
 
 # Reentrant: a handler of a signal may read a file while its thread holds the lock.
 _positions = RLock()
@@ -126,6 +133,15 @@ def write_all_at(descriptor: int, data: Buffer, position: int) -> None:
         done = 0
         while done < len(view):
             done += pwrite(descriptor, view[done : done + MAX_STEP], position + done)
+
+
+def is_special_on_windows(name: str) -> bool:
+    """Return whether Windows takes a file name for a device, a drive, a stream or another name.
+
+    >>> [is_special_on_windows(name) for name in ('a.txt', 'NUL.txt', 'C:a.txt', 'a.txt.')]
+    [False, True, True, True]
+    """
+    return _SPECIAL_ON_WINDOWS.fullmatch(name) is not None
 
 
 def is_blocking(descriptor: int) -> bool:

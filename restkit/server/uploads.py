@@ -16,7 +16,7 @@ from types import TracebackType
 from urllib.parse import unquote_to_bytes
 
 from restkit.io.buffers import Buffer
-from restkit.io.files import create_part_file, fchmod, sync_folder, write_all
+from restkit.io.files import create_part_file, fchmod, is_special_on_windows, sync_folder, write_all
 
 _PART = re.compile(r"\..+\.[0-9a-f]{8}\.part", re.DOTALL)
 _ABANDONED_AFTER = 24 * 60 * 60.0  # seconds; an active upload is written to more often
@@ -186,6 +186,8 @@ def _check_name(text: str) -> str:
         raise UnusableName(
             f"{name[:_MAX_NAME_BYTES]!r} is the name of a hidden file, which is not allowed"
         )
+    if os.name == "nt" and is_special_on_windows(name):
+        raise UnusableName(f"{name[:_MAX_NAME_BYTES]!r} is not the name of a file on Windows")
     if len(name.encode()) > _MAX_NAME_BYTES:
         raise UnusableName(f"the file name is longer than {_MAX_NAME_BYTES} bytes")
     return name

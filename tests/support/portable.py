@@ -42,7 +42,7 @@ MISSING = ("fcntl", "grp", "posix", "pwd", "resource", "termios")
 _WSAEWOULDBLOCK, _WSAENOTSOCK = 10035, 10038
 _SELECT_LIMIT = 512
 _BINARY = 1 << 30  # a flag of its own: Linux translates no line ends, and a test wants to know
-_SHARED_MODULE = "the module {!r} does not exist on Windows"
+_NO_MODULE = "the module {!r} does not exist on Windows"
 
 
 class PartOfModule(ModuleType):
@@ -186,16 +186,15 @@ def hide_posix() -> None:
         raise RuntimeError(f"restkit has been imported before its names were hidden: {loaded}")
     substitutes = _substitutes()
 
-    def import_portable(
-        name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0
-    ) -> ModuleType:
-        importer = (globals or {}).get("__name__") or ""
-        if importer.partition(".")[0] == "restkit" and not level:
+    def import_portable(name: str, *args: Any, **options: Any) -> ModuleType:
+        given = dict(zip(("globals", "locals", "fromlist", "level"), args, strict=False))
+        importer = ({**given, **options}.get("globals") or {}).get("__name__") or ""
+        if importer.partition(".")[0] == "restkit":
             if name in MISSING:
-                raise ModuleNotFoundError(_SHARED_MODULE.format(name), name=name)
+                raise ModuleNotFoundError(_NO_MODULE.format(name), name=name)
             if name in substitutes:
                 return substitutes[name]
-        return _real_import(name, globals, locals, fromlist, level)
+        return _real_import(name, *args, **options)
 
     builtins.__import__ = import_portable
     socket.socket.sendmsg = _Absent()  # type: ignore[assignment, method-assign]
