@@ -20,6 +20,8 @@ PEERS := gevent httpbin moto niquests
 # The tests of the client's core. With niquests they all run again: it installs urllib3-future, which
 # replaces urllib3 under the same name.
 CORE := $(addprefix tests/,payload body connections network url client test_timeouts.py)
+# Folders of tests which also pass on portable code, without what POSIX has.
+PORTABLE := io payload body connections network message zip forms
 
 .DEFAULT_GOAL := help
 # Two installations into one environment must not run at the same time.
@@ -32,10 +34,11 @@ help:
 	@echo 'make test-slow      run the tests of more than ten seconds'
 	@echo 'make test-smoke     run a small part of the tests, in seconds'
 	@echo 'make test-lowest    run the tests of dependencies with their lowest versions'
+	@echo 'make test-portable  run the tests of the client without what Windows lacks'
 	@echo 'make test-peers     run the tests that need $(PEERS); or make test-moto ...'
 	@echo 'make coverage       run the tests and print the coverage of lines and branches'
 	@echo 'make lint           check rules and formatting with ruff'
-	@echo 'make types          check types with mypy, strict'
+	@echo 'make types          check types with mypy, strict, for Linux, Windows and macOS'
 	@echo 'make pyright        check types with pyright'
 	@echo 'make docs           build the documentation in docs/_build/html'
 	@echo 'make bench          compare with requests, httpx, urllib3 and pycurl'
@@ -88,6 +91,11 @@ test-lowest:
 	$(VENV)-lowest/bin/python tests/support/lowest.py
 	$(VENV)-lowest/bin/pytest -n $(JOBS) -m 'lowest and not slow and not peer' $(PYTEST_ARGS)
 
+# restkit cannot see poll, sendfile, pread, fork, Unix sockets and so on: tests/support/portable.py.
+.PHONY: test-portable
+test-portable: $(VENV)/test.stamp $(VENV)/package.stamp
+	RESTKIT_PORTABLE=1 $(BIN)/pytest -n $(JOBS) $(PORTABLE:%=tests/%) $(PYTEST_ARGS)
+
 .PHONY: test-peers
 test-peers: $(PEERS:%=test-%)
 
@@ -109,6 +117,8 @@ lint: $(VENV)/lint.stamp
 .PHONY: types
 types: $(VENV)/types.stamp $(VENV)/package.stamp
 	$(BIN)/mypy --python-version $(PYTHON_VERSION)
+	$(BIN)/mypy --python-version $(PYTHON_VERSION) --platform win32 restkit _restkit_pytest.py
+	$(BIN)/mypy --python-version $(PYTHON_VERSION) --platform darwin restkit _restkit_pytest.py
 
 .PHONY: pyright
 pyright: $(VENV)/pyright.stamp $(VENV)/package.stamp

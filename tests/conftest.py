@@ -17,7 +17,13 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 from hypothesis import settings
 
-from support import Peer, ScriptedServer, head_of, response
+from support import (
+    Peer,
+    ScriptedServer,
+    head_of,
+    portable,  # the first import: it hides names before restkit is imported
+    response,
+)
 from support.certs import Certs
 from support.memory import descriptors
 from support.nginx import Nginx, find_nginx
@@ -176,6 +182,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         name = marker.kwargs["name"]
         if find_spec(name) is None:
             skip_or_fail(f"{name} is not installed: make test-{name}")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect the tests of what POSIX has, while that is hidden."""
+    if portable.IS_ON:
+        deselected = [item for item in items if item.get_closest_marker("posix") is not None]
+        config.hook.pytest_deselected(items=deselected)
+        items[:] = [item for item in items if item not in set(deselected)]
 
 
 def pytest_collection_finish() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from restkit.client.options import Settings
 from restkit.errors import InvalidUrl, RequestError
+from restkit.io.sockets import AF_UNIX
 from restkit.network.env_proxies import EnvironmentProxies
 from restkit.network.options import Connect, Network, SocketOption, read_ca_paths
 from restkit.url.url import URL, parse_url
@@ -45,6 +46,8 @@ def make_network(
         raise RequestError("uds and source_address are both given; a Unix socket has no address")
     if uds is not None and not isinstance(uds, (str, os.PathLike)):
         raise RequestError(f"uds must be the path of a Unix socket; got {uds!r:.60}")
+    if uds is not None and AF_UNIX is None:
+        raise RequestError(f"uds={uds!r:.60} cannot be used: this system has no Unix sockets")
     return Network(
         _check_source_address(source_address),
         _check_socket_options(socket_options),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import os
 from threading import Lock
 from typing import NoReturn
 
@@ -11,6 +10,7 @@ from restkit.annotations import Unpack
 from restkit.client.build import misplaced_error
 from restkit.client.client import Client
 from restkit.client.options import CallOptions, GivenHeaders
+from restkit.io.processes import run_in_forked_child
 from restkit.message.response import HttpResponse
 from restkit.url.url import GivenURL
 
@@ -160,4 +160,4 @@ def _drop_shared() -> None:
 
 
 atexit.register(_close_shared)
-os.register_at_fork(after_in_child=_drop_shared)
+run_in_forked_child(_drop_shared)

@@ -6,7 +6,6 @@ safe for threads, forks, signal handlers and the garbage collector.
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from threading import TIMEOUT_MAX, Lock, RLock
 from time import monotonic
@@ -16,6 +15,7 @@ from restkit.connections.connection import Connection
 from restkit.connections.outgoing import OutgoingRequest
 from restkit.connections.reply import Reply
 from restkit.errors import ConnectTimeout, Error, RequestError, RequestTimeout, TransportError
+from restkit.io.processes import run_in_forked_child
 from restkit.network.dial import dial
 from restkit.network.route import Route
 from restkit.timeouts import Deadline
@@ -441,4 +441,4 @@ def _clear_pools_after_fork() -> None:
         pool.clear_after_fork()
 
 
-os.register_at_fork(after_in_child=_clear_pools_after_fork)
+run_in_forked_child(_clear_pools_after_fork)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import select
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from time import monotonic
@@ -13,6 +12,7 @@ from restkit.content_encoding.decoding import Decoder
 from restkit.content_encoding.worker import BackgroundWorker
 from restkit.errors import BodyTooLarge, DecodingError
 from restkit.io.buffers import Buffer, close_if_possible
+from restkit.io.sockets import is_readable
 from restkit.payload.base import OCTET_STREAM, Payload, PayloadWrapper
 from restkit.payload.convert import as_payload
 
@@ -138,7 +138,7 @@ class CompressedPayload(RecodedPayload):
         descriptor = self._payload.waits_on
         if descriptor is None:
             return monotonic() - flushed_at > _FLUSH_INTERVAL
-        return not _is_readable(descriptor)
+        return not is_readable(descriptor, _PAUSE_MS)
 
 
 class CompressPass:
@@ -236,12 +236,6 @@ class GunzippedPayload(RecodedPayload):
     def _check_limit(self, size: int) -> None:
         if self._limit is not None and size > self._limit:
             raise BodyTooLarge(f"{self!r} has more than limit={self._limit} bytes")
-
-
-def _is_readable(descriptor: int) -> bool:
-    poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
-    return bool(poll.poll(_PAUSE_MS))
 
 
 def _as_payload(source: object) -> Payload:

@@ -11,7 +11,6 @@ lock. After a fork, the lock of a jar may be held by a thread that does not exis
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections.abc import ItemsView, Iterator, Mapping, MutableMapping, ValuesView
@@ -35,6 +34,7 @@ from restkit.cookies.jar_policy import (
 )
 from restkit.cookies.set_cookie import SetCookie, accept_cookie, parse_set_cookie
 from restkit.errors import RequestError
+from restkit.io.processes import run_in_forked_child
 from restkit.message.request import Request
 from restkit.message.response import HttpResponse
 from restkit.url.url import URL
@@ -351,4 +351,4 @@ def _after_fork_in_child() -> None:
         cookies.reset_after_fork()
 
 
-os.register_at_fork(after_in_child=_after_fork_in_child)
+run_in_forked_child(_after_fork_in_child)

@@ -1,11 +1,22 @@
-"""Files: write all bytes, replace a file atomically, describe a region of a file."""
+"""Files: read and write at a position, replace a file atomically, describe a region of a file.
+
+Names that POSIX has and Windows lacks are chosen here, once, when the module is imported:
+``pread``, ``preadv``, ``pwrite``, ``fchmod``, ``O_NONBLOCK`` and descriptors of folders. Where one
+is missing, portable code takes its place.
+
+Facts that the code depends on. Windows neither deletes nor replaces a file that is open.
+``os.open`` translates line ends there without O_BINARY. ``DirEntry.stat()`` has no inode and no
+device there, and ``os.stat()`` has both (docs of ``os``).
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from threading import RLock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from restkit.io.buffers import Buffer
@@ -16,6 +27,72 @@ if TYPE_CHECKING:
 
 CHUNK_SIZE = 256 * 1024
 """The number of bytes that one read of a file asks for."""
+
+
+MAX_STEP = 2**31 - 1
+"""The largest number of bytes of one read or write; macOS refuses more (INT_MAX)."""
+
+_DIRECTORY: int | None = getattr(os, "O_DIRECTORY", None)
+_BINARY: int = getattr(os, "O_BINARY", 0)  # exists on Windows only
+
+# Docs of Windows, "Naming Files, Paths, and Namespaces". A dot or a space at the end is removed.
+_SPECIAL_ON_WINDOWS = re.compile(
+    r'.*[<>:"|?*].*|.*[. ]|(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])[ ]*(\..*)?',
+    re.IGNORECASE | re.DOTALL,
+)
+
+# Reentrant: a handler of a signal may read a file while its thread holds the lock.
+_positions = RLock()
+
+
+@contextmanager
+def _moved_to(descriptor: int, position: int) -> Iterator[None]:
+    """Move the position of a file for the block, and restore it. One thread at a time."""
+    with _positions:
+        before = os.lseek(descriptor, 0, os.SEEK_CUR)
+        os.lseek(descriptor, position, os.SEEK_SET)
+        try:
+            yield
+        finally:
+            os.lseek(descriptor, before, os.SEEK_SET)
+
+
+def _seek_and_read(descriptor: int, size: int, position: int, /) -> bytes:
+    with _moved_to(descriptor, position):
+        return os.read(descriptor, size)
+
+
+def _seek_and_write(descriptor: int, data: Buffer, position: int, /) -> int:
+    with _moved_to(descriptor, position):
+        return os.write(descriptor, data)
+
+
+def _read_and_copy(descriptor: int, views: Sequence[memoryview], position: int, /) -> int:
+    done = 0
+    for view in views:
+        data = pread(descriptor, len(view), position + done)
+        view[: len(data)] = data
+        done += len(data)
+        if len(data) < len(view):
+            break
+    return done
+
+
+def _keep_mode(descriptor: int, mode: int, /) -> None:
+    """Do nothing: the system has no mode of an open file."""
+
+
+pread: Callable[[int, int, int], bytes] = getattr(os, "pread", _seek_and_read)
+"""Read from a position, ``pread(descriptor, size, position)``; the file keeps its position."""
+
+preadv: Callable[[int, Sequence[memoryview], int], int] = getattr(os, "preadv", _read_and_copy)
+"""Read from a position into views; return the number of bytes."""
+
+pwrite: Callable[[int, Buffer, int], int] = getattr(os, "pwrite", _seek_and_write)
+"""Write at a position; return the number of bytes. The file keeps its position."""
+
+fchmod: Callable[[int, int], None] = getattr(os, "fchmod", _keep_mode)
+"""Change the mode of an open file, where files have modes."""
 
 
 class Region(NamedTuple):
@@ -35,7 +112,7 @@ class Region(NamedTuple):
         # Get the descriptor each time: after a close, another file may have the same number.
         while position < end:
             size = min(CHUNK_SIZE, end - position)
-            chunk = os.pread(self.file.fileno(), size, position)
+            chunk = pread(self.file.fileno(), size, position)
             if not chunk:
                 return
             yield chunk
@@ -48,6 +125,88 @@ def write_all(file: io.FileIO, data: Buffer) -> None:
         done = file.write(view)
         while done < len(view):
             done += file.write(view[done:])
+
+
+def write_all_at(descriptor: int, data: Buffer, position: int) -> None:
+    """Write all of ``data`` at a position. One ``pwrite`` may write only a part."""
+    with memoryview(data) as view:
+        done = 0
+        while done < len(view):
+            done += pwrite(descriptor, view[done : done + MAX_STEP], position + done)
+
+
+def is_special_on_windows(name: str) -> bool:
+    """Return whether Windows takes a file name for a device, a drive, a stream or another name.
+
+    >>> [is_special_on_windows(name) for name in ('a.txt', 'NUL.txt', 'C:a.txt', 'a.txt.')]
+    [False, True, True, True]
+    """
+    return _SPECIAL_ON_WINDOWS.fullmatch(name) is not None
+
+
+def is_blocking(descriptor: int) -> bool:
+    """Return whether reading from a file waits until something has arrived."""
+    get_blocking = getattr(os, "get_blocking", None)
+    # It is missing on Windows before Python 3.12, and knows only pipes since.
+    with suppress(OSError):
+        return get_blocking is None or get_blocking(descriptor)
+    return True
+
+
+def has_blocks(status: os.stat_result) -> bool:
+    """Return whether a file occupies a disk; True where the system does not count its blocks.
+
+    A file that occupies none is empty or sparse, or its system reports no true size.
+    """
+    blocks: int | None = getattr(status, "st_blocks", None)
+    return blocks is None or blocks > 0
+
+
+def open_without_blocking(path: str, flags: int) -> int:
+    """Open a file, and do not wait if it is a pipe."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | _BINARY)
+
+
+class Folder(NamedTuple):
+    """An open folder: its status, and an iterator of its entries."""
+
+    status: os.stat_result
+    entries: Iterator[os.DirEntry[str]]
+
+
+@contextmanager
+def open_folder(path: str) -> Iterator[Folder]:
+    """Open a folder. Its entries are those of the folder with the returned status.
+
+    Where folders have no descriptors, another folder may take its place meanwhile.
+    """
+    if _DIRECTORY is None:
+        with os.scandir(path) as entries:
+            yield Folder(os.stat(path), entries)
+        return
+    descriptor = os.open(path, os.O_RDONLY | _DIRECTORY)
+    try:
+        # While the descriptor is open, an entry's stat() uses it instead of a path.
+        with os.scandir(descriptor) as entries:
+            yield Folder(os.fstat(descriptor), entries)
+    finally:
+        os.close(descriptor)
+
+
+def get_entry_status(entry: os.DirEntry[str]) -> os.stat_result:
+    """Return the status of an entry of an open folder; a link is not followed."""
+    return os.lstat(entry.path) if _DIRECTORY is None else entry.stat(follow_symlinks=False)
+
+
+def sync_folder(path: str) -> None:
+    """Write the names in a folder to the disk, where a folder can be opened for that."""
+    if _DIRECTORY is None:
+        return
+    descriptor = os.open(path, os.O_RDONLY | _DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
@@ -63,7 +222,7 @@ def replace_file(path: str, name_in_errors: str | None = None) -> Iterator[io.Fi
     try:
         with open(descriptor, "wb", buffering=0) as file:
             with suppress(FileNotFoundError):
-                os.fchmod(descriptor, stat.S_IMODE(os.stat(path).st_mode) & 0o777)
+                fchmod(descriptor, stat.S_IMODE(os.stat(path).st_mode) & 0o777)
             yield file
         os.replace(part_path, path)
     except BaseException:
@@ -80,7 +239,7 @@ def create_part_file(folder: str, name: str, name_in_errors: str) -> tuple[str, 
         with suppress(FileExistsError):
             # The mode is that of a file made by open(): the umask of the process applies.
             try:
-                flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
+                flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | _BINARY
                 return part_path, os.open(part_path, flags, 0o666)
             except OSError as exc:
                 exc.filename = name_in_errors  # the caller does not know the name of the part file

@@ -1,32 +1,48 @@
-"""A non-blocking socket: send, sendfile, receive."""
+"""A non-blocking socket: send, sendfile, receive; and ``poll`` on systems without it.
+
+Names that POSIX has and Windows lacks are chosen here, once, when the module is imported: ``poll``,
+``sendfile``, ``sendmsg`` and ``AF_UNIX``. Where one is missing, portable code takes its place.
+
+Facts that the code depends on. ``select`` of Windows takes sockets only, and does not wake for a
+signal. A failed connect is shown by its exceptional set, which ``selectors`` adds to the writable
+one (Lib/selectors.py). A non-blocking connect in progress reports WSAEWOULDBLOCK there
+(Winsock, connect).
+"""
 
 from __future__ import annotations
 
+import errno
 import os
+import select
 import socket
+from collections.abc import Callable
 from errno import (
     ECONNABORTED,
     ECONNRESET,
     EHOSTDOWN,
     EHOSTUNREACH,
+    EINPROGRESS,
+    EINTR,
     EINVAL,
     ENETDOWN,
     ENETUNREACH,
     ENOSYS,
     ENOTCONN,
+    ENOTSUP,
     EOPNOTSUPP,
     EPIPE,
     ETIMEDOUT,
 )
-from select import POLLIN, POLLOUT
-from typing import TypeVar
+from selectors import EVENT_READ, EVENT_WRITE, DefaultSelector
+from time import monotonic, sleep
+from typing import Any, Protocol, TypeVar
 
 from restkit.io.buffers import Buffer
 
 _End = TypeVar("_End", bytes, int)
 
-READ = POLLIN
-WRITE = POLLOUT
+READ: int = getattr(select, "POLLIN", 1)
+WRITE: int = getattr(select, "POLLOUT", 4)
 BLOCK = 64 * 1024
 
 COPIED_TAIL = 32 * 1024 * 1024
@@ -38,8 +54,16 @@ tcp_wmem and tcp_rmem, 4 and 6 MiB by default). So all pages were transmitted be
 is read, and reading the tail detects a file that became shorter.
 """
 
-NO_SENDFILE = (EINVAL, ENOSYS, EOPNOTSUPP)
+NO_SENDFILE = (EINVAL, ENOSYS, ENOTSUP, EOPNOTSUPP)
 """The errors of ``sendfile`` on file systems that do not support it."""
+
+AF_UNIX: int | None = getattr(socket, "AF_UNIX", None)
+"""The family of Unix sockets; None if the system or its Python has none."""
+
+CONNECT_IN_PROGRESS = (0, EINPROGRESS, EINTR, getattr(errno, "WSAEWOULDBLOCK", EINPROGRESS))
+"""The results of ``connect_ex`` for a connection that is made, or may be made later."""
+
+_HAS_SENDMSG = hasattr(socket.socket, "sendmsg")
 
 # The errors of ``sendfile`` that belong to the connection; all others belong to the file.
 _CONNECTION_ERRORS = frozenset(
@@ -55,6 +79,134 @@ _CONNECTION_ERRORS = frozenset(
         ETIMEDOUT,
     )
 )
+
+
+class Poll(Protocol):
+    """The methods of ``select.poll()`` that restkit uses."""
+
+    def register(self, fd: Any, eventmask: int, /) -> object:
+        """Watch a socket, or change the events that it is watched for."""
+
+    def unregister(self, fd: Any, /) -> object:
+        """Watch a socket no longer."""
+
+    def poll(self, timeout: float | None = None, /) -> list[tuple[int, int]]:
+        """Wait for events, at most ``timeout`` milliseconds; return descriptors with events."""
+
+
+class PortablePoll:
+    """``select.poll()`` for systems without it, by ``selectors``.
+
+    It waits in steps, so that handlers of signals run and ``stop()`` has an effect. No selector can
+    watch a socket for its end only, with an event mask of 0. With such a socket, ``poll`` returns
+    after one step, also without an event.
+
+    >>> left, right = socket.socketpair()
+    >>> poll = PortablePoll()
+    >>> poll.register(left, READ); poll.poll(0)
+    []
+    >>> _ = right.send(b'x')
+    >>> poll.poll() == [(left.fileno(), READ)]
+    True
+    >>> left.close(); right.close()
+    """
+
+    __slots__ = ("_events", "_stopped")
+
+    STEP = 0.25  # seconds
+
+    def __init__(self) -> None:
+        self._events: dict[int, int] = {}
+        self._stopped = False
+
+    def register(self, fd: Any, eventmask: int, /) -> None:
+        self._events[fd if isinstance(fd, int) else fd.fileno()] = eventmask
+
+    def unregister(self, fd: Any, /) -> None:
+        del self._events[fd if isinstance(fd, int) else fd.fileno()]
+
+    def poll(self, timeout: float | None = None, /) -> list[tuple[int, int]]:
+        end = None if timeout is None else monotonic() + timeout / 1000
+        one_step = 0 in self._events.values()
+        while True:
+            left = self.STEP if end is None else max(0.0, end - monotonic())
+            ready = self._select(min(self.STEP, left))
+            if ready or one_step or self._stopped or left == 0.0:
+                return ready
+
+    def stop(self) -> None:
+        """End the wait of another thread, and each later one, within a step."""
+        self._stopped = True
+
+    def _select(self, seconds: float) -> list[tuple[int, int]]:
+        watched = {number: events for number, events in self._events.items() if events}
+        try:
+            # A selector may own a descriptor: it is closed after each step.
+            with DefaultSelector() as selector:
+                for number, events in watched.items():
+                    reads = EVENT_READ if events & READ else 0
+                    selector.register(number, reads | (EVENT_WRITE if events & WRITE else 0))
+                found = selector.select(seconds)
+        except (OSError, ValueError):
+            # Not a socket, or closed. poll() reports an event then: the next call shows the error,
+            # or has something to read. The pause keeps a caller that repeats both from spinning.
+            sleep(min(seconds, 0.02))
+            return list(watched.items())
+        return [
+            (key.fd, (READ if ready & EVENT_READ else 0) | (WRITE if ready & EVENT_WRITE else 0))
+            for key, ready in found
+        ]
+
+
+poll: Callable[[], Poll] = getattr(select, "poll", PortablePoll)
+"""``select.poll``, or its portable replacement."""
+
+POLLS_FILES = hasattr(select, "poll")
+"""Whether ``poll`` can watch pipes and terminals, and not only sockets."""
+
+
+def stop_polls(*polls: Poll | None) -> None:
+    """Wake the threads that wait in these polls after their sockets were shut down.
+
+    ``select.poll`` wakes by itself. ``select`` of Windows need not.
+    """
+    for each in polls:
+        if isinstance(each, PortablePoll):
+            each.stop()
+
+
+def is_readable(descriptor: int, timeout_ms: float | None) -> bool:
+    """Wait until something can be read, or the time is over; return whether something can."""
+    readable = poll()
+    readable.register(descriptor, READ)
+    return bool(readable.poll(timeout_ms))
+
+
+def make_socket_error(code: int) -> OSError:
+    """Return the OSError for a result of ``connect_ex`` or a value of SO_ERROR."""
+    texts: dict[int, str] = getattr(socket, "errorTab", {})  # exists on Windows only
+    return OSError(code, texts.get(code) or os.strerror(code))
+
+
+def _lack_sendfile(*_: int) -> int:
+    raise OSError(ENOSYS, os.strerror(ENOSYS))
+
+
+sendfile: Callable[[int, int, int, int], int] = getattr(os, "sendfile", _lack_sendfile)
+"""``os.sendfile``; where it is missing, it fails with one of ``NO_SENDFILE``."""
+
+
+def _join_first(buffers: list[Buffer]) -> Buffer:
+    """Return the first bytes of several buffers for one ``send``, with little copying."""
+    if len(buffers[0]) >= BLOCK:
+        return buffers[0]
+    joined = bytearray()
+    for buffer in buffers:
+        with memoryview(buffer) as view, view[: BLOCK - len(joined)] as part:
+            joined += part
+        if len(joined) == BLOCK:
+            break
+    return joined
 
 
 class NonBlockingSocket:
@@ -79,7 +231,11 @@ class NonBlockingSocket:
         try:
             if len(buffers) == 1:
                 return self._socket.send(buffers[0])
-            return self._socket.sendmsg(buffers)
+            if _HAS_SENDMSG:
+                sock: Any = self._socket  # no type of a socket has sendmsg on Windows
+                count: int = sock.sendmsg(buffers)
+                return count
+            return self._socket.send(_join_first(buffers))
         except BlockingIOError:
             return 0
         except OSError as exc:
@@ -91,7 +247,7 @@ class NonBlockingSocket:
         An error of the file, not of the connection, is raised unchanged, as an OSError.
         """
         try:
-            return os.sendfile(self._socket.fileno(), descriptor, start, count)
+            return sendfile(self._socket.fileno(), descriptor, start, count)
         except BlockingIOError:
             return None
         except OSError as exc:

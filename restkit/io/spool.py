@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from restkit.io.buffers import Buffer
-from restkit.io.files import write_all
+from restkit.io.files import MAX_STEP, pread, preadv, write_all_at
 
 if TYPE_CHECKING:
-    import io
+    from typing import IO
 
 
 DEFAULT_MEMORY_SIZE = 1024 * 1024
@@ -18,8 +18,10 @@ class Spool:
     """An append-only store that can be read at any position. Not safe for threads.
 
     Up to and including ``memory`` bytes stay in memory. With more, all bytes move to an unlinked
-    file of mode 0600 in ``directory``, by default in the directory that ``tempfile`` chooses. A
-    full disk raises the ``OSError`` of the system. ``close()`` frees memory and file.
+    file of mode 0600 in ``directory``, by default in the directory that ``tempfile`` chooses. On
+    Windows the file has a name, and the system deletes it when it is closed. A full disk raises
+    the ``OSError`` of the system. ``close()`` frees memory and file. After a fork, parent and child
+    can both read what was stored before: no read depends on the position that the file has.
 
     >>> spool = Spool(memory=4)
     >>> spool.append(b'abc'); spool.in_memory
@@ -38,7 +40,7 @@ class Spool:
         self._memory = memory
         self._directory = directory
         self._buffer = bytearray()
-        self._file: io.FileIO | None = None
+        self._file: IO[bytes] | None = None
 
     @property
     def in_memory(self) -> bool:
@@ -53,15 +55,14 @@ class Spool:
         if self._file is None:
             self._buffer += data
         else:
-            self._file.seek(self.size)
-            write_all(self._file, data)
+            write_all_at(self._file.fileno(), data, self.size)
         self.size = size
 
     def read_into(self, position: int, view: memoryview) -> int:
         """Fill ``view`` from ``position`` on; return the number of bytes copied."""
         if self._file is not None:
-            self._file.seek(position)
-            return self._file.readinto(view[: self.size - position]) or 0
+            part = view[: min(self.size - position, MAX_STEP)]
+            return preadv(self._file.fileno(), (part,), position)
         with memoryview(self._buffer) as whole, whole[position : position + len(view)] as part:
             view[: len(part)] = part
             return len(part)
@@ -70,13 +71,14 @@ class Spool:
         """Return up to ``size`` bytes from ``position`` on."""
         if self._file is None:
             return bytes(self._buffer[position : position + size])
-        # One read returns at most 2 GiB, whatever size it asks for (CPython, FileIO.read).
-        self._file.seek(position)
+        descriptor, end = self._file.fileno(), min(position + size, self.size)
         chunks: list[bytes] = []
-        remaining = min(size, self.size - position)
-        while remaining > 0 and (chunk := self._file.read(remaining)):
+        while position < end:
+            chunk = pread(descriptor, min(end - position, MAX_STEP), position)
+            if not chunk:
+                break
             chunks.append(chunk)
-            remaining -= len(chunk)
+            position += len(chunk)
         return b"".join(chunks)
 
     def close(self) -> None:
@@ -92,7 +94,7 @@ class Spool:
 
         file = tempfile.TemporaryFile(buffering=0, dir=self._directory)  # noqa: SIM115  # kept open
         try:
-            write_all(file, self._buffer)
+            write_all_at(file.fileno(), self._buffer, 0)
         except BaseException:
             file.close()
             raise

@@ -8,10 +8,11 @@ them, so only handshakes and new contexts use this lock.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Condition, get_ident
+
+from restkit.io.processes import run_around_forks
 
 MAX_WAIT = 5.0
 """The seconds for which a fork waits at most; a step takes milliseconds."""
@@ -61,8 +62,4 @@ class _ForkLock:
 
 _lock = _ForkLock()
 openssl_step = _lock.step
-os.register_at_fork(
-    before=_lock.before_fork,
-    after_in_parent=_lock.after_fork_in_parent,
-    after_in_child=_lock.after_fork_in_child,
-)
+run_around_forks(_lock.before_fork, _lock.after_fork_in_parent, _lock.after_fork_in_child)

@@ -6,18 +6,16 @@ with EAGAIN, and no event tells when there is room again (connect(2)).
 
 from __future__ import annotations
 
-import os
 import socket
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from errno import EINPROGRESS, EINTR
 from itertools import zip_longest
-from select import POLLOUT, poll
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from restkit.errors import ConnectError, Error, RequestError
+from restkit.io.sockets import AF_UNIX, CONNECT_IN_PROGRESS, WRITE, make_socket_error, poll
 from restkit.network.options import Connect, SecondsLeft, SocketOption, socket_path
 from restkit.network.route import Route
 from restkit.url.host import join_host_port
@@ -28,7 +26,6 @@ if TYPE_CHECKING:
 
 # The seconds before the next address is tried as well (RFC 8305 section 5).
 _HEAD_START = 0.25
-_IN_PROGRESS = (0, EINPROGRESS, EINTR)
 _QUEUE_PAUSE = 0.01
 
 
@@ -56,7 +53,8 @@ def resolve(route: Route) -> list[Address]:
     The order is that of RFC 6724; for the alternation see RFC 8305 section 4.
     """
     if route.network.uds is not None:
-        return [Address(socket.AF_UNIX, route.network.uds)]
+        assert AF_UNIX is not None  # checked when the Client is made
+        return [Address(AF_UNIX, route.network.uds)]
     host = route.host if route.address is None else route.address
     found = socket.getaddrinfo(host, route.port, type=socket.SOCK_STREAM)
     addresses = list(dict.fromkeys(Address(each[0], each[4]) for each in found))
@@ -116,7 +114,7 @@ def connect_by_caller(
     except Exception as exc:
         raise CallerError(exc) from exc
     with close_on_failure(sock):
-        for option in () if sock.family == socket.AF_UNIX else socket_options:
+        for option in () if sock.family == AF_UNIX else socket_options:
             sock.setsockopt(*option)
     return sock
 
@@ -211,13 +209,13 @@ class Race:
             try:
                 return sock.connect(address.sockaddr)
             except BlockingIOError:
-                if address.family != socket.AF_UNIX:
+                if address.family != AF_UNIX:
                     raise
                 sleep(_QUEUE_PAUSE)
 
     def _open(self, address: Address) -> socket.socket:
         sock = self._running[address] = socket.socket(address.family, socket.SOCK_STREAM)
-        if address.family == socket.AF_UNIX:
+        if address.family == AF_UNIX:
             return sock
         for option in self._socket_options:
             sock.setsockopt(*option)
@@ -233,10 +231,10 @@ class Race:
         except OSError as exc:
             self._drop(address, exc)
             return False
-        if code not in _IN_PROGRESS:
-            self._drop(address, OSError(code, os.strerror(code)))
+        if code not in CONNECT_IN_PROGRESS:
+            self._drop(address, make_socket_error(code))
             return False
-        self._poll.register(sock, POLLOUT)
+        self._poll.register(sock, WRITE)
         return True
 
     def _pause(self, next_start: float | None) -> float | None:
@@ -255,7 +253,7 @@ class Race:
         if code == 0:
             return sock
         self._poll.unregister(descriptor)
-        self._drop(address, OSError(code, os.strerror(code)))
+        self._drop(address, make_socket_error(code))
         return None
 
     def _drop(self, address: Address, reason: OSError) -> None:

@@ -18,14 +18,14 @@ import os
 import socket
 import ssl
 from contextlib import suppress
-from select import poll
 from threading import Lock
 from time import monotonic
 from typing import NoReturn, cast
 
 from restkit.caller import warn_caller
 from restkit.errors import RequestError
-from restkit.io.sockets import READ, WRITE
+from restkit.io.processes import run_in_forked_child
+from restkit.io.sockets import READ, WRITE, poll
 from restkit.network.fork_lock import openssl_step
 from restkit.network.options import SYSTEM, TLSOptions, check_tls_options, redact_cert
 from restkit.network.ssl_context import (
@@ -87,7 +87,7 @@ class _ContextCache:
 
 _contexts = _ContextCache()
 # In the child, the thread that held the lock does not exist and cannot release it.
-os.register_at_fork(after_in_child=_contexts.reset_lock)
+run_in_forked_child(_contexts.reset_lock)
 
 
 def _make_context(kind: type[ssl.SSLContext], options: TLSOptions) -> ssl.SSLContext:

@@ -16,12 +16,11 @@ import socket
 import ssl
 from contextlib import suppress
 from enum import Enum
-from select import POLLIN, poll
 from typing import cast
 
 from restkit.errors import Error, TLSError, TransportError
 from restkit.io.buffers import Buffer
-from restkit.io.sockets import READ, WRITE, NonBlockingSocket
+from restkit.io.sockets import READ, WRITE, NonBlockingSocket, Poll, poll, stop_polls
 from restkit.network.tls import describe_ssl_error
 from restkit.network.tls_in_tls import TLSInTLS
 from restkit.timeouts import Deadline
@@ -58,8 +57,8 @@ class Transport(NonBlockingSocket):
         super().__init__(sock)
         self.peer = peer
         self._readable = poll()
-        self._readable.register(sock.fileno(), POLLIN)
-        self._read_write_poll: poll | None = None
+        self._readable.register(sock.fileno(), READ)
+        self._read_write_poll: Poll | None = None
         # True if TLS ended without its closing alert, so that the body may be truncated.
         self.missing_close_notify = False
 
@@ -77,7 +76,7 @@ class Transport(NonBlockingSocket):
 
     def wait_readable(self, deadline: Deadline, doing: str) -> None:
         """Wait until something can be received; raise IdleTimeout or TotalTimeout."""
-        if not self._readable.poll(deadline.idle_ms(doing)):
+        if not self._readable.poll(deadline.idle_ms(doing)) and not self.aborted:
             deadline.raise_idle(doing)
         if self.aborted:
             raise self._closed_error()
@@ -102,10 +101,10 @@ class Transport(NonBlockingSocket):
         A source may be slow: only the total deadline applies.
         """
         poller = poll()
-        poller.register(source, POLLIN)
+        poller.register(source, READ)
         # A socket at its end stays readable; poll() reports a full shutdown without any event mask.
-        poller.register(self._socket.fileno(), POLLIN if listening else 0)
-        while not (ready := poller.poll(deadline.total_ms(doing))):
+        poller.register(self._socket.fileno(), READ if listening else 0)
+        while not (ready := poller.poll(deadline.total_ms(doing))) and not self.aborted:
             deadline.remaining(doing)
         if self.aborted:
             raise self._closed_error()
@@ -123,6 +122,7 @@ class Transport(NonBlockingSocket):
         self.aborted = True
         with suppress(OSError):
             socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+        stop_polls(self._readable, self._read_write_poll)
 
     def close(self) -> None:
         """Close the socket without a close_notify alert. Idempotent."""
@@ -293,3 +293,4 @@ class NestedTransport(SecureTransport):
         self.aborted = True
         with suppress(OSError):
             socket.socket.shutdown(cast("TLSInTLS", self._socket).outer, socket.SHUT_RDWR)
+        stop_polls(self._readable, self._read_write_poll)

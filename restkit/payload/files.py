@@ -11,7 +11,6 @@ import codecs
 import errno
 import io
 import os
-import select
 import socket
 import stat
 import threading
@@ -22,7 +21,8 @@ from typing import Any
 
 from restkit.errors import PayloadError
 from restkit.io.buffers import Buffer
-from restkit.io.files import CHUNK_SIZE, Region
+from restkit.io.files import CHUNK_SIZE, Region, has_blocks, is_blocking, pread
+from restkit.io.sockets import POLLS_FILES, is_readable
 from restkit.payload.base import OCTET_STREAM, Payload
 from restkit.payload.values import BytesPayload, encode_utf_8, text_payload
 
@@ -40,7 +40,8 @@ def payload_from_path(path: str | bytes) -> Payload:
         # Opening one of these may block or have effects: only the permission is checked.
         if not os.access(path, os.R_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
-        return UnsizedPathPayload(path, replayable=False, watchable=stat.S_ISFIFO(mode))
+        is_watchable = POLLS_FILES and stat.S_ISFIFO(mode)
+        return UnsizedPathPayload(path, replayable=False, watchable=is_watchable)
     with io.FileIO(path) as file:
         if _has_true_size(file):
             return PathPayload(path, os.fstat(file.fileno()).st_size)
@@ -233,7 +234,7 @@ class PipePayload(StreamPayload):
             yield first
         # read1() returns b"" at the end, and also if a file that does not block has nothing yet
         # (CPython 3.10 to 3.13). The buffer is empty then, and the raw file shows which it is.
-        if first or not os.get_blocking(self._raw.fileno()):
+        if first or not is_blocking(self._raw.fileno()):
             yield from _read_chunks(self._raw, self._read)
 
 
@@ -279,9 +280,7 @@ def _read_or_wait(file: Any, read: Callable[[int], Any], size: int) -> Any:
                 f"{_describe(file)}: read() returned None, which means that nothing has arrived "
                 "yet, but there is no file descriptor to wait on"
             ) from exc
-        poll = select.poll()
-        poll.register(descriptor, select.POLLIN)
-        poll.poll()
+        is_readable(descriptor, None)
     return chunk
 
 
@@ -417,18 +416,20 @@ def _has_true_size(file: io.FileIO) -> bool:
     status = os.fstat(file.fileno())
     if not stat.S_ISREG(status.st_mode):
         return False
-    if status.st_blocks:
+    if has_blocks(status):
         return True
     size = status.st_size
     try:
-        reaches_end = not size or os.pread(file.fileno(), 1, size - 1)
-        return bool(reaches_end) and not os.pread(file.fileno(), 1, size)
+        reaches_end = not size or pread(file.fileno(), 1, size - 1)
+        return bool(reaches_end) and not pread(file.fileno(), 1, size)
     except OSError:
         return False
 
 
 def _is_watchable(file: io.FileIO) -> bool:
     """Whether ``poll`` works for this file: a pipe, a FIFO, a socket or a terminal."""
+    if not POLLS_FILES:
+        return False
     mode = os.fstat(file.fileno()).st_mode
     return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or file.isatty()
 
@@ -437,7 +438,7 @@ def _read_method(file: Any) -> Callable[[int], Any]:
     """Return the read method that returns as soon as some bytes have arrived."""
     if isinstance(file, io.TextIOWrapper):
         raw = _raw_file(file)
-        if raw is not None and not os.get_blocking(raw.fileno()):
+        if raw is not None and not is_blocking(raw.fileno()):
             raise PayloadError(
                 f"{_describe(file)} was read as text and does not block: such text ends "
                 "wherever nothing has arrived yet; open it with 'rb'"

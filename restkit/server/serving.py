@@ -7,11 +7,12 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from queue import SimpleQueue
+from contextlib import ExitStack, contextmanager, suppress
+from queue import Empty, SimpleQueue
 from types import TracebackType
 
 from restkit.annotations import WSGIApplication
+from restkit.io.processes import SIGNAL_CHECK_SECONDS
 from restkit.server.engine.accept_loop import AcceptLoop
 from restkit.server.engine.connection import ClientConnection, Setup
 from restkit.server.engine.listener import address_of, open_listener
@@ -69,7 +70,10 @@ class Server:
 
     def wait(self) -> None:
         """Block until the server has stopped, or ``wake()`` is called."""
-        self._wakes.get()
+        while True:
+            with suppress(Empty):
+                self._wakes.get(timeout=SIGNAL_CHECK_SECONDS)
+                break
         self._wakes.put(None)
 
     def wake(self) -> None:

@@ -16,7 +16,7 @@ from types import TracebackType
 from urllib.parse import unquote_to_bytes
 
 from restkit.io.buffers import Buffer
-from restkit.io.files import create_part_file, write_all
+from restkit.io.files import create_part_file, fchmod, is_special_on_windows, sync_folder, write_all
 
 _PART = re.compile(r"\..+\.[0-9a-f]{8}\.part", re.DOTALL)
 _ABANDONED_AFTER = 24 * 60 * 60.0  # seconds; an active upload is written to more often
@@ -77,11 +77,11 @@ class Upload:
             os.replace(self._part, target)
         self._part = None
         if self._fsync:
-            _sync_folder(self._directory)
+            sync_folder(self._directory)
 
     def _set_mode(self, mode: int) -> None:
         with suppress(PermissionError):  # raised by file systems without modes
-            os.fchmod(self._file.fileno(), mode)
+            fchmod(self._file.fileno(), mode)
 
     def close(self) -> None:
         """Close the file, and remove it unless it is finished."""
@@ -125,14 +125,6 @@ def remove_abandoned(directory: str, age: float = _ABANDONED_AFTER) -> list[str]
                         os.unlink(entry.path)
                         removed.append(entry.name)
     return removed
-
-
-def _sync_folder(directory: str) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 # Names. Clients choose them: folders in them are removed, also those of Windows. A name that is
@@ -195,6 +187,8 @@ def _check_name(text: str) -> str:
         raise UnusableName(
             f"{name[:_MAX_NAME_BYTES]!r} is the name of a hidden file, which is not allowed"
         )
+    if os.name == "nt" and is_special_on_windows(name):
+        raise UnusableName(f"{name[:_MAX_NAME_BYTES]!r} is not the name of a file on Windows")
     if len(name.encode()) > _MAX_NAME_BYTES:
         raise UnusableName(f"the file name is longer than {_MAX_NAME_BYTES} bytes")
     return name

@@ -150,9 +150,7 @@ class FaultySocket(socket.socket):
         return count
 
     def sendmsg(self, buffers: Iterable[ReadableBuffer], /, *args: Any) -> int:
-        if not self._response_faults:
-            return super().sendmsg(buffers, *args)
-        return self.send(b"".join(buffers))
+        return self.send(b"".join(buffers), *args[1:2])
 
     def _limit_sending(self, data: memoryview) -> int:
         """Return how many bytes may be sent before the next fault; raise OSError if it is due."""

@@ -14,7 +14,14 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from restkit.errors import PayloadError
 from restkit.io.buffers import Buffer
-from restkit.io.files import CHUNK_SIZE, Region
+from restkit.io.files import (
+    CHUNK_SIZE,
+    Region,
+    get_entry_status,
+    has_blocks,
+    open_folder,
+    open_without_blocking,
+)
 from restkit.payload.base import Payload
 from restkit.payload.convert import as_payload
 from restkit.payload.files import RegularPayload
@@ -76,7 +83,7 @@ def _make_found_file(
         path,
         status.st_mode,
         status.st_size,
-        status.st_blocks > 0,
+        has_blocks(status),
         int(status.st_mtime),
         _get_identity(status),
         parents,
@@ -93,14 +100,9 @@ class _Search(NamedTuple):
     def list_folder(self, folder: _FoundFile) -> list[_FoundFile]:
         """Return the content of a folder, sorted by name in reverse."""
         parents = (*folder.parents, folder.identity)
-        descriptor = os.open(folder.path, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            _check_identity(descriptor, folder.path, folder.identity)
-            with os.scandir(descriptor) as entries:
-                # While the descriptor is open, an entry's stat() uses it instead of a path.
-                found = [self._find(folder, parents, entry) for entry in entries]
-        finally:
-            os.close(descriptor)
+        with open_folder(folder.path) as opened:
+            _check_identity(opened.status, folder.path, folder.identity)
+            found = [self._find(folder, parents, entry) for entry in opened.entries]
         return sorted(filter(None, found), key=attrgetter("name"), reverse=True)
 
     def _find(
@@ -114,7 +116,7 @@ class _Search(NamedTuple):
             path = self._resolve_link(path)
             status = os.stat(path)
         else:
-            status = entry.stat(follow_symlinks=False)
+            status = get_entry_status(entry)
         file_type = stat.S_IFMT(status.st_mode)
         if file_type not in _ARCHIVED_TYPES:
             return None
@@ -175,8 +177,8 @@ class _FolderFile(RegularPayload):
 
     @contextmanager
     def region(self) -> Iterator[Region]:
-        with io.FileIO(self._path, opener=_open_nonblocking) as file:
-            _check_identity(file.fileno(), self._path, self._identity)
+        with io.FileIO(self._path, opener=open_without_blocking) as file:
+            _check_identity(os.fstat(file.fileno()), self._path, self._identity)
             yield Region(file, 0, self.length)
 
     def __iter__(self) -> Iterator[Buffer]:
@@ -189,22 +191,17 @@ class _FolderFile(RegularPayload):
 
     def _read_small(self) -> bytes:
         """Return the whole file from one read: the checked pass would cost more than the read."""
-        descriptor = _open_nonblocking(self._path, os.O_RDONLY)
+        descriptor = open_without_blocking(self._path, os.O_RDONLY)
         try:
-            _check_identity(descriptor, self._path, self._identity)
+            _check_identity(os.fstat(descriptor), self._path, self._identity)
             return os.read(descriptor, self.length)
         finally:
             os.close(descriptor)
 
 
-def _open_nonblocking(path: str, flags: int) -> int:
-    """Open a file without blocking, in case a pipe has taken its place."""
-    return os.open(path, flags | os.O_NONBLOCK)
-
-
-def _check_identity(descriptor: int, path: str, identity: _Identity) -> None:
+def _check_identity(status: os.stat_result, path: str, identity: _Identity) -> None:
     """Raise PayloadError if the path leads to another file now, perhaps outside of the folder."""
-    if _get_identity(os.fstat(descriptor)) != identity:
+    if _get_identity(status) != identity:
         raise PayloadError(f"{path!r} was replaced after its folder was searched")
 
 

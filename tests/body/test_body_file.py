@@ -474,6 +474,7 @@ def spool_files():
 
 
 @EVERY_FRAMING
+@pytest.mark.posix("the temporary file has a name")
 def test_R11_one_mib_is_kept_in_memory_and_more_in_a_file(framing):
     for size, in_a_file in ((MIB, False), (MIB + 1, True)):
         with answered(FRAMINGS[framing](b"x" * size)) as got:
@@ -483,6 +484,7 @@ def test_R11_one_mib_is_kept_in_memory_and_more_in_a_file(framing):
         assert not spool_files()
 
 
+@pytest.mark.posix("the temporary file has a name")
 def test_R11_spool_size_and_spool_dir_are_options(tmp_path):
     (tmp_path / "spool").mkdir()
     with answered(response(b"x" * 101), spool_size=100, spool_dir=tmp_path / "spool") as got:
@@ -495,6 +497,7 @@ def test_R11_spool_size_and_spool_dir_are_options(tmp_path):
         assert not spool_files()
 
 
+@pytest.mark.posix("the temporary file has a name")
 def test_R11_a_body_is_received_only_as_far_as_it_is_read():
     # One read receives at most one buffer; the rest stays with the server.
     with answered(giving(response(b"x" * (8 * MIB)))) as got:

@@ -544,6 +544,7 @@ def interrupts():
 
 
 @pytest.mark.parametrize("live", [False, True])
+@pytest.mark.posix("its handler interrupts poll only")
 def test_an_interrupted_read_raises_and_the_body_is_never_short(live, interrupts):
     over = threading.Event()
 
@@ -799,6 +800,7 @@ def test_B05_save_to_a_full_disk_leaves_nothing_and_closes_the_connection(tmp_pa
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.posix("modes of files")
 def test_a_saved_file_has_the_mode_of_open_or_of_the_older_file(tmp_path):
     (tmp_path / "opened").touch()
     usual = (tmp_path / "opened").stat().st_mode

@@ -48,6 +48,7 @@ def test_send_returns_0_if_the_connection_is_full(pair):
     assert ours.send([b"x"]) == 0
 
 
+@pytest.mark.posix("sendfile")
 def test_send_file_reports_the_end_of_the_file_and_a_full_connection(pair, tmp_path):
     ours, theirs = pair
     path = tmp_path / "file"
@@ -61,6 +62,7 @@ def test_send_file_reports_the_end_of_the_file_and_a_full_connection(pair, tmp_p
         assert ours.send_file(file.fileno(), 0, 10) is None
 
 
+@pytest.mark.posix("sendfile")
 def test_send_file_tells_errors_of_the_file_from_those_of_the_connection(pair, tmp_path):
     ours, theirs = pair
     with (tmp_path / "file").open("w+b") as file:

@@ -44,6 +44,7 @@ def test_append_copies_so_the_buffer_may_change_afterwards():
         spool.close()
 
 
+@pytest.mark.posix("the temporary file has a name")
 def test_R11_one_mib_stays_in_memory_and_more_goes_to_a_file():
     before = unnamed_descriptors()
     spool = Spool()
@@ -78,6 +79,7 @@ def test_zero_memory_puts_the_first_byte_in_a_file():
     spool.close()
 
 
+@pytest.mark.posix("the temporary file has a name")
 def test_B06_file_has_no_name_and_is_private(tmp_path):
     before = unnamed_descriptors()
     spool = Spool(0, str(tmp_path))
@@ -91,6 +93,7 @@ def test_B06_file_has_no_name_and_is_private(tmp_path):
     spool.close()
 
 
+@pytest.mark.posix("the temporary file has a name")
 def test_B06_file_is_in_the_given_directory_or_that_of_tempfile(tmp_path):
     before = unnamed_descriptors()
     where = {}
@@ -117,6 +120,7 @@ def test_close_frees_the_bytes_and_is_idempotent():
     assert unnamed_descriptors() == before
 
 
+@pytest.mark.posix("the temporary file has a name")
 def test_garbage_collected_spool_leaves_no_file_open():
     before = unnamed_descriptors()
     spool = Spool(0)
@@ -190,3 +194,47 @@ def test_object_interrupted_before_init_is_collected_without_warning(kind):
     unfinished = kind.__new__(kind)
     del unfinished
     gc.collect()
+
+
+@pytest.mark.posix("the temporary file has a name")
+def test_W12_reading_and_appending_do_not_move_the_file_that_a_forked_child_shares():
+    before = unnamed_descriptors()
+    spool = Spool(memory=0)
+    spool.append(b"abcdef")
+    [number] = unnamed_descriptors() - before
+    for position in (0, 4):
+        os.lseek(number, position, os.SEEK_SET)
+        spool.append(b"gh")
+        assert spool.read_at(1, 3) == b"bcd"
+        assert spool.read_into(2, memoryview(bytearray(2))) == 2
+        assert os.lseek(number, 0, os.SEEK_CUR) == position
+    assert spool.read_at(0, 100) == b"abcdefghgh"
+    spool.close()
+
+
+@pytest.mark.posix("fork")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_W12_forked_children_that_read_a_spool_do_not_change_what_its_parent_reads_and_stores():
+    line = b"%015d\n"
+    data = b"".join(line % number for number in range(100_000))
+    spool = Spool(memory=0)
+    spool.append(data[:800_000])
+    children = []
+    for _ in range(2):
+        child = os.fork()
+        if not child:
+            try:
+                wrong = any(
+                    spool.read_at(at, 16) != data[at : at + 16] for at in range(0, 800_000, 16)
+                )
+                os._exit(9 if wrong else 7)
+            finally:
+                os._exit(1)
+        children.append(child)
+    for at in range(800_000, len(data), 160):
+        spool.append(data[at : at + 160])
+        assert spool.read_at(at - 160, 160) == data[at - 160 : at]
+    statuses = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    assert statuses == [7, 7]
+    assert spool.read_at(0, len(data)) == data
+    spool.close()

@@ -69,6 +69,7 @@ def test_C12_connect_function_opens_the_sockets_below_tls(server_and_connect, tl
     assert field(server.requests[0], "Host") == "localhost:4711"
 
 
+@pytest.mark.posix("Unix sockets")
 def test_C12_connect_may_return_a_socket_pair():
     with serve_socket_pairs() as connect, Client(connect=connect, timeout=PATIENT) as client:
         for _ in range(3):
@@ -194,6 +195,7 @@ def test_C05_check_address_cannot_be_combined_with_connect():
             client.get("http://127.0.0.1/")
 
 
+@pytest.mark.posix("Unix sockets")
 def test_C12_connect_disables_proxies_of_the_environment(monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     with serve_socket_pairs() as connect, Client(connect=connect, timeout=PATIENT) as client:

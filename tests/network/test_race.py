@@ -140,6 +140,7 @@ class UnixServer:
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.posix("Unix sockets")
 def test_C12_requests_go_to_a_unix_socket(scheme, folder, certs):
     context = certs.server if scheme == "https" else None
     with UnixServer(folder / "api.sock", context) as server:
@@ -150,6 +151,7 @@ def test_C12_requests_go_to_a_unix_socket(scheme, folder, certs):
     assert field(server.requests[0], "Host") == "localhost"
 
 
+@pytest.mark.posix("Unix sockets")
 def test_C12_unix_socket_needs_no_look_up(folder, resolves):
     looked_up = resolves()
     with UnixServer(folder / "api.sock"):
@@ -159,6 +161,7 @@ def test_C12_unix_socket_needs_no_look_up(folder, resolves):
     assert looked_up == []
 
 
+@pytest.mark.posix("Unix sockets")
 def test_C12_error_names_a_missing_unix_socket(folder):
     network = Network(uds=f"{folder}/none.sock")
     error = failure(Route("http", "localhost", 80, network=network))
@@ -169,6 +172,7 @@ def test_C12_error_names_a_missing_unix_socket(folder):
     assert isinstance(error.__cause__, FileNotFoundError)
 
 
+@pytest.mark.posix("Unix sockets")
 def test_C12_later_error_names_the_unix_socket(folder):
     path = f"{folder}/api.sock"
     with socket.socket(socket.AF_UNIX) as silent:
@@ -185,6 +189,7 @@ def test_C12_later_error_names_the_unix_socket(folder):
     assert (route.host_and_port, route.description) == ("localhost:80", "localhost:80 at @api")
 
 
+@pytest.mark.posix("Unix sockets")
 def test_C12_full_queue_of_a_unix_socket_is_waited_for(folder):
     path = str(folder / "api.sock")
     route = Route("http", "localhost", 80, network=Network(uds=path))
@@ -204,6 +209,7 @@ def test_C12_full_queue_of_a_unix_socket_is_waited_for(folder):
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="only Linux has them")
+@pytest.mark.posix("Unix sockets")
 def test_C12_unix_socket_may_be_abstract():
     name = f"\0restkit-{os.getpid()}"
     with UnixServer(name) as server, Client(uds=name, timeout=PATIENT) as client:
@@ -315,6 +321,7 @@ def test_C05_exception_of_the_check_passes_through_unchanged(kind):
     assert raised.__cause__ is None
 
 
+@pytest.mark.posix("Unix sockets")
 def test_C05_unix_socket_cannot_be_checked(folder):
     network = Network(uds=f"{folder}/api.sock", address_check=lambda ip: True)
     error = failure(Route("http", "localhost", 80, network=network))

@@ -102,6 +102,7 @@ def test_P16_an_empty_file_has_length_zero(tmp_path):
             assert list_chunks(payload) == []
 
 
+@pytest.mark.posix("select does not watch pipes")
 def test_the_path_of_a_fifo_is_opened_when_it_is_sent_and_read_once(tmp_path):
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)

@@ -76,7 +76,7 @@ def by_sendfile(monkeypatch) -> list[int]:
         return counts[-1]
 
     sendfile = os.sendfile
-    monkeypatch.setattr(os, "sendfile", counted)
+    monkeypatch.setattr("restkit.io.sockets.sendfile", counted)
     return counts
 
 
@@ -161,7 +161,7 @@ def test_a_file_that_sendfile_does_not_send_is_sent_in_chunks(
         return real(*given)
 
     real = os.sendfile
-    monkeypatch.setattr(os, "sendfile", sendfile)
+    monkeypatch.setattr("restkit.io.sockets.sendfile", sendfile)
     with ScriptedServer(respond_to_all, slowly) as server:
         assert client.put(server.url(), path).body == b"ok"
         assert body_of(server.request) == DATA

@@ -45,6 +45,7 @@ def test_P02_a_pipe_yields_its_first_bytes_before_the_writer_closes():
                 join_chunks(payload)
 
 
+@pytest.mark.posix("select does not watch pipes")
 def test_a_buffered_pipe_waits_on_its_descriptor_when_its_buffer_is_empty():
     with open_pipe(buffering=0) as (reader, writing):
         payload = make_payload(reader)
@@ -141,6 +142,7 @@ def test_a_non_blocking_pipe_is_waited_for(buffering):
         assert received == [b"one", b"two"]
 
 
+@pytest.mark.posix("os.get_blocking")
 def test_text_of_a_non_blocking_pipe_that_was_read_raises():
     with open_pipe("r") as (reader, writing):
         os.write(writing, b"one\ntwo\n")

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from . import portable
+
 T = TypeVar("T")
 
 # Seconds that one read, write or wait may take on a loaded machine. No test that passes needs them.
@@ -49,6 +51,9 @@ def _stays_in_poll(thread: threading.Thread) -> bool:
 
 def _poll_call(thread: threading.Thread) -> tuple[int, int] | None:
     frame = sys._current_frames().get(thread.ident or 0)
+    if portable.IS_ON and frame is not None and frame.f_code.co_name == "select":
+        while frame is not None and "poll" not in frame.f_code.co_names:
+            frame = frame.f_back  # out of the poll that is made of select
     if frame is None or "poll" not in frame.f_code.co_names:
         return None
     return id(frame), frame.f_lasti

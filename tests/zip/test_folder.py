@@ -187,6 +187,7 @@ def test_replaced_file_raises(folder):
 
 
 @pytest.mark.parametrize("size", [9, 600_000])
+@pytest.mark.posix("pipes with a path")
 def test_pipe_in_the_place_of_a_file_does_not_block(folder, size):
     (folder / "a.txt").write_bytes(bytes(size))
     archive = ZipStream.from_path(folder)

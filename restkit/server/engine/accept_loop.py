@@ -8,7 +8,6 @@ closes connections, so that no descriptor is closed while another thread uses it
 from __future__ import annotations
 
 import logging
-import resource
 import socket
 import threading
 from collections import OrderedDict
@@ -20,6 +19,8 @@ from selectors import EVENT_READ, DefaultSelector
 from time import monotonic
 from typing import TypeAlias
 
+from restkit.io.processes import get_descriptor_limit
+from restkit.io.sockets import AF_UNIX
 from restkit.server.engine.connection import ClientConnection
 from restkit.server.engine.listener import address_of, close_listener
 from restkit.server.engine.worker_pool import WorkerPool
@@ -238,7 +239,7 @@ class AcceptLoop:
                 self._pause_accepting(_PAUSE)
             return
         client = ("", 0)
-        if sock.family != socket.AF_UNIX:
+        if sock.family != AF_UNIX:
             client = address[:2]
             with suppress(OSError):  # not every system inherits it from the listening socket
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -271,5 +272,5 @@ class AcceptLoop:
 
 def default_max_connections() -> int:
     """Return half of the descriptors that this process may have, and at most 10,000."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else min(soft // 2, MAX_CONNECTIONS)
+    limit = get_descriptor_limit()
+    return MAX_CONNECTIONS if limit is None else min(limit // 2, MAX_CONNECTIONS)

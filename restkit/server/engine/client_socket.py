@@ -9,12 +9,11 @@ from __future__ import annotations
 import socket
 import struct
 from contextlib import suppress
-from select import poll
 from time import monotonic
 
 from restkit.errors import ClientDisconnected
 from restkit.io.buffers import Buffer
-from restkit.io.sockets import BLOCK, READ, NonBlockingSocket
+from restkit.io.sockets import BLOCK, READ, NonBlockingSocket, Poll, poll, stop_polls
 
 DRAIN_BYTES = 256 * 1024 * 1024
 DRAIN_SECONDS = 10.0
@@ -37,7 +36,7 @@ class ClientSocket(NonBlockingSocket):
 
     def __init__(self, sock: socket.socket, timeout: float, client: str) -> None:
         super().__init__(sock)
-        self._poll: poll | None = None
+        self._poll: Poll | None = None
         self.client = client
         self.timeout = timeout
         self.close_ends_response = False
@@ -102,6 +101,7 @@ class ClientSocket(NonBlockingSocket):
         if not self.close_ends_response:
             with suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)
+        stop_polls(self._poll)
 
     def reset(self) -> None:
         """Close by a reset (RST), so that the client cannot take a part for the whole response."""

@@ -8,7 +8,6 @@ becomes an error response; an error after it leaves a body that no client takes 
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -18,7 +17,7 @@ from restkit.http1.framing import keeps_alive
 from restkit.http1.request_head import RequestHead
 from restkit.http1.writing import LAST_CHUNK, encode_chunk
 from restkit.io.buffers import Buffer, close_if_possible
-from restkit.io.files import Region
+from restkit.io.files import Region, pread
 from restkit.io.sockets import BLOCK
 from restkit.redaction import redact_url
 from restkit.server.engine.request_body import RequestBody
@@ -123,7 +122,7 @@ class WSGIResponse:
 
     def _write_region(self, region: Region) -> None:
         """Send a file: its first block together with the head, and the rest by the system."""
-        first = os.pread(region.file.fileno(), BLOCK, region.start)
+        first = pread(region.file.fileno(), BLOCK, region.start)
         self.write(first)
         if self._framing is Framing.SIZED:
             assert self._length is not None
