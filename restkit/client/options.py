@@ -107,6 +107,7 @@ class ClientOptions(CommonOptions, total=False):
     """The options of a Client: the common ones, and those that a call does not take."""
 
     pool_size: int
+    max_idle_connections: int | None
     max_idle: float
     max_connections: int | None
     headers: GivenHeaders | None

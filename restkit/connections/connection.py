@@ -16,6 +16,7 @@ from restkit.http1.framing import keeps_alive
 from restkit.http1.response_head import ResponseHead
 from restkit.io.buffers import Buffer
 from restkit.network.dial import Dialed
+from restkit.network.race import checks_allow
 from restkit.network.route import Route
 from restkit.network.transport import make_transport
 from restkit.timeouts import Deadline
@@ -47,11 +48,13 @@ class Connection:
         "__weakref__",
         "_in_use",
         "_opened",
+        "_origin_address",
         "_owner",
         "_transport",
         "closed",
         "exchange",
         "idle_since",
+        "origin",
         "route",
         "used",
     )
@@ -61,12 +64,25 @@ class Connection:
         # A weak reference: an unused pool ends at once, and its idle connections with it.
         self._owner = ref(owner)
         self._opened: tuple[float | None, float | None] = (dialed.connected, dialed.secured)
+        self._origin_address = dialed.origin_address
         self._in_use = True
         self.route = route
+        self.origin = route[:3]
         self.closed = False
         self.used = 0
         self.idle_since = 0.0
         self.exchange: Exchange | None = None
+
+    def is_allowed_by(self, route: Route) -> bool:
+        """Whether the address checks of a route allow this connection; calls them.
+
+        Raises the exceptions of the checks.
+        """
+        try:
+            address = self._transport.peer_address()
+        except OSError:  # closed meanwhile
+            return False
+        return checks_allow(route, address, self._origin_address)
 
     # One exchange
 

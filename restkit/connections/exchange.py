@@ -83,6 +83,17 @@ class Exchange:
         """Whether another request can follow: all was sent, without ``Connection: close``."""
         return self.all_sent and not self._request.closes
 
+    @property
+    def body_is_out(self) -> bool:
+        """Whether the response was returned, and its body is still to be received."""
+        return bool(self.sent_at) and self.response.head is not None and not self.response.done
+
+    @property
+    def request_line(self) -> tuple[str, str]:
+        """Method and target, as they were sent."""
+        method, target, _ = self._request.head.split(b" ", 2)
+        return method.decode("latin-1"), target.decode("latin-1")
+
     def run(self) -> ResponseHead:
         """Send the request, read until the final head is received, and return the head.
 

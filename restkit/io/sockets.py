@@ -24,8 +24,10 @@ from errno import (
     EINPROGRESS,
     EINTR,
     EINVAL,
+    EMFILE,
     ENETDOWN,
     ENETUNREACH,
+    ENFILE,
     ENOSYS,
     ENOTCONN,
     ENOTSUP,
@@ -207,6 +209,30 @@ def _join_first(buffers: list[Buffer]) -> Buffer:
         if len(joined) == BLOCK:
             break
     return joined
+
+
+_NO_DESCRIPTOR = frozenset((EMFILE, ENFILE))
+
+
+def lacks_descriptor(error: BaseException) -> bool:
+    """Whether an exception, or one of its causes, means that no file descriptor is free."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, socket.gaierror):
+            return not _can_open()
+        if isinstance(cause, OSError) and cause.errno in _NO_DESCRIPTOR:
+            return True
+        cause = cause.__cause__
+    return False
+
+
+def _can_open() -> bool:
+    # glibc reports an unknown name if it cannot open its own files and sockets.
+    try:
+        socket.socket().close()
+    except OSError as exc:
+        return exc.errno not in _NO_DESCRIPTOR
+    return True
 
 
 class NonBlockingSocket:

@@ -58,11 +58,13 @@ class Dialed(NamedTuple):
 
     ``connected`` and ``secured`` are times of ``time.perf_counter``. If requests are handed to an
     https proxy, ``secured`` is the handshake with the proxy: there is no other one.
+    ``origin_address`` is the address that a SOCKS proxy was asked for, if it was looked up here.
     """
 
     sock: socket.socket
     connected: float
     secured: float | None
+    origin_address: str | None = None
 
 
 def dial(route: Route, deadline: Deadline) -> Dialed:
@@ -114,6 +116,7 @@ class DialProgress:
         self.socket_options = (*_SOCKET_OPTIONS, *route.network.socket_options)
         self.connected = 0.0
         self.secured_to_proxy: float | None = None
+        self.origin_address: str | None = None
         self.failures: dict[str, str] = {}
         self.handshake: Handshake | None = None
         self.proxy: Proxy | None = None
@@ -190,7 +193,7 @@ def _dial(progress: DialProgress) -> Dialed:
         finally:
             del translated  # or it would keep itself alive, by its traceback and this frame
     secured = perf_counter() if progress.is_in_handshake else progress.secured_to_proxy
-    return Dialed(sock, progress.connected, secured)
+    return Dialed(sock, progress.connected, secured, progress.origin_address)
 
 
 def _open(progress: DialProgress) -> socket.socket:
@@ -271,6 +274,7 @@ def _connect_to_proxy(progress: DialProgress, proxy: Proxy) -> socket.socket:
 
 def _connect_through_socks(progress: DialProgress, proxy: Proxy) -> socket.socket:
     target = _socks_target(progress.route, proxy)
+    progress.origin_address = None if proxy.looks_up else target[0]
     sock = open_socks_tunnel(
         _connect_to_proxy(progress, proxy),
         proxy.scheme,

@@ -144,6 +144,17 @@ class Proxy:
         return hash((self.scheme, self.host, self.port, self.username))
 
 
+def without_check(proxy: Proxy) -> Proxy:
+    """Return the same proxy without its ``check_address``."""
+    if proxy.address_check is None:
+        return proxy
+    copy = object.__new__(Proxy)
+    for name in Proxy.__slots__:
+        object.__setattr__(copy, name, getattr(proxy, name))
+    object.__setattr__(copy, "address_check", None)
+    return copy
+
+
 def as_proxy(value: object) -> Proxy | None:
     """Return the proxy for a Proxy, a URL, ``'host:port'`` (of an http proxy), or None.
 

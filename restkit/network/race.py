@@ -96,6 +96,25 @@ def allowed_addresses(addresses: list[Address], route: Route) -> list[Address]:
     return allowed
 
 
+def checks_allow(route: Route, address: str | None, origin_address: str | None) -> bool:
+    """Whether the checks of a route allow an open connection; calls them, as for a new one.
+
+    ``address`` is the one that the connection leads to, of the origin or of its proxy; None if it
+    is not an IP address. ``origin_address`` is the one that a SOCKS proxy was asked for. A
+    connection whose address is not known is not allowed. Raises the exceptions of the checks.
+    """
+    network, proxy = route.network, route.proxy
+    first = network.address_check if proxy is None else proxy.address_check
+    if first is not None:
+        if address is None or network.uds is not None or network.connect is not None:
+            return False  # dialing raises the error
+        if not first(_bare_ip(address)):
+            return False
+    if proxy is None or proxy.looks_up or network.address_check is None:
+        return True
+    return origin_address is not None and bool(network.address_check(_bare_ip(origin_address)))
+
+
 def connect_by_caller(
     connect: Connect, route: Route, socket_options: Iterable[SocketOption]
 ) -> socket.socket:
@@ -130,10 +149,14 @@ def close_on_failure(sock: socket.socket) -> Iterator[None]:
 
 
 def _as_ip(address: Address) -> IPv4Address | IPv6Address:
+    return _bare_ip(address.sockaddr[0])
+
+
+def _bare_ip(text: str) -> IPv4Address | IPv6Address:
     """Return the bare address: without a zone, and IPv4 in IPv6 as IPv4."""
     from ipaddress import ip_address
 
-    ip = ip_address(address.sockaddr[0].partition("%")[0])
+    ip = ip_address(text.partition("%")[0])
     return (ip.version == 6 and ip.ipv4_mapped) or ip
 
 

@@ -1,18 +1,18 @@
-"""The key of a connection in the pool."""
+"""The route of a connection, by which the pool finds it again."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 from restkit.network.options import Network, TLSOptions, socket_path
-from restkit.network.proxy import Proxy
+from restkit.network.proxy import Proxy, without_check
 from restkit.url.host import join_host_port
 
 
 class Route(NamedTuple):
-    """The target of a connection, and the way to it. The key of idle connections in the pool.
+    """The target of a connection, and the way to it.
 
-    A connection of one route is never used for another. ``host`` and ``port`` are written as in
+    A connection of one ``key`` is never used for another. ``host`` and ``port`` are written as in
     the URL: ASCII, IPv6 without brackets and with its zone, a trailing dot kept. ``address``
     replaces the look-up of the host's name.
 
@@ -27,6 +27,20 @@ class Route(NamedTuple):
     proxy: Proxy | None = None
     network: Network = Network()
     address: str | None = None
+
+    @property
+    def key(self) -> Route:
+        """The same route without address checks, which the pool calls again for each use.
+
+        A check may be a new function in each call.
+        """
+        network, proxy = self.network, self.proxy
+        if network.address_check is None and (proxy is None or proxy.address_check is None):
+            return self
+        return self._replace(
+            network=network._replace(address_check=None),
+            proxy=None if proxy is None else without_check(proxy),
+        )
 
     @property
     def host_and_port(self) -> str:

@@ -66,6 +66,14 @@ class Transport(NonBlockingSocket):
         """Return the buffers in the form that ``send`` needs, unchanged when it is repeated."""
         return buffers
 
+    def peer_address(self) -> str | None:
+        """Return the IP address that the socket is connected to, None for a Unix socket.
+
+        Raises OSError if the socket is not connected any more.
+        """
+        name = self._socket.getpeername()
+        return name[0] if isinstance(name, tuple) else None
+
     def is_readable(self) -> bool:
         """Return whether a receive would return something now, the end included."""
         return bool(self._readable.poll(0))
@@ -288,6 +296,10 @@ class NestedTransport(SecureTransport):
     """TLS inside TLS, after both handshakes."""
 
     __slots__ = ()
+
+    def peer_address(self) -> str | None:
+        name = cast("TLSInTLS", self._socket).outer.getpeername()
+        return name[0] if isinstance(name, tuple) else None
 
     def abort(self) -> None:
         self.aborted = True
