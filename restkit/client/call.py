@@ -44,6 +44,7 @@ class Call:
         "_needs_new_connection",
         "_pool",
         "_redirects",
+        "_reply",
         "_request",
         "_retries",
         "_settings",
@@ -62,6 +63,7 @@ class Call:
         self._redirects = 0
         self._challenges = 0
         self._needs_new_connection = False
+        self._reply: Reply | None = None  # of the latest attempt
 
     def run(self) -> HttpResponse:
         """Return the final response; raise the error that no policy retries."""
@@ -79,6 +81,8 @@ class Call:
                 self._log(attempt, response)
                 if not self._prepare_next_request(attempt, response):
                     response.history = tuple(self._history)
+                    if self._reply is not None and self._reply.live is not None:
+                        self._reply.receive_small_body(self._settings.eager_body)
                     return response
         except Error as error:
             error.history = tuple(self._history)
@@ -125,6 +129,7 @@ class Call:
             reply.close()
             self._needs_new_connection = True
             return self._send(attempt, allow_expect=False)
+        self._reply = reply
         if reply.failure is None:
             return self._make_response(attempt, reply)
         failure, reply.failure = reply.failure, None

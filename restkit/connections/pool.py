@@ -12,7 +12,7 @@ from threading import TIMEOUT_MAX, Lock, RLock
 from time import monotonic
 from weakref import WeakSet
 
-from restkit.connections.connection import Connection
+from restkit.connections.connection import Connection, is_held_here
 from restkit.connections.outgoing import OutgoingRequest
 from restkit.connections.reply import Reply
 from restkit.errors import ConnectTimeout, Error, RequestError, RequestTimeout, TransportError
@@ -187,6 +187,10 @@ class ConnectionPool:
             closed = self.closed
         if closed:
             connection.abort()
+
+    def can_release(self, connection: Connection) -> bool:
+        """Whether ``release`` is possible: not inside another method, nor in a forked child."""
+        return connection in self._in_use and not is_held_here(self._lock)
 
     def release(self, connection: Connection) -> None:
         """Take back a connection: hand it to the first in the queue, or keep it idle."""

@@ -302,7 +302,7 @@ class HttpResponse(Aliases):
         """
         if self._reply.live is not None:
             self._reply.live.limit_time(_SKIP_SECONDS)
-        self._get_body(report_progress=False).skip(_MAX_SKIPPED)
+        self._get_body(to_discard=True).skip(_MAX_SKIPPED)
 
     def can_read(self) -> bool:
         """Whether the body can be read from its beginning."""
@@ -314,12 +314,16 @@ class HttpResponse(Aliases):
     # Closing
 
     def close(self) -> None:
-        """Close connection and spool, from any thread; a body that is in memory stays readable."""
+        """End the response, from any thread; a body that was received whole stays readable.
+
+        If the rest of the body is small and has arrived, it is discarded, and the connection
+        stays open. Otherwise the connection is closed.
+        """
         reply = self._reply
         if reply.upgraded is not None:
             reply.upgraded.close()
-        if self._body is not None or reply.live is not None or reply.early is not None:
-            self._get_body(report_progress=False).close()
+        if self._body is not None or reply.live is not None:
+            self._get_body(to_discard=True).close()
 
     def detach(self) -> tuple[socket.socket, bytes]:
         """Return the blocking socket and the bytes after the head; only after 101 or CONNECT."""
@@ -352,7 +356,8 @@ class HttpResponse(Aliases):
 
         For an error that is pickled with its response and must not wait for the network.
         """
-        if self._reply.live is None or (self._body is not None and self._body.is_complete):
+        live, body = self._reply.live, self._body
+        if live is None or live.error is not None or (body is not None and body.is_complete):
             return self
         state = self._pickle_state(b"", UNREAD_BODY, decoded=False)
         return self._unpickle(state, self.request, self.history)
@@ -403,7 +408,7 @@ class HttpResponse(Aliases):
 
     # Internals
 
-    def _get_body(self, *, report_progress: bool = True) -> Body:
+    def _get_body(self, *, to_discard: bool = False) -> Body:
         if self._body is None:
             with self._body_lock:
                 if self._body is None:
@@ -412,7 +417,7 @@ class HttpResponse(Aliases):
                         self.request,
                         ErrorContext(self.request, self.sent, self),
                         decoded=self._decoded,
-                        report_progress=report_progress,
+                        to_discard=to_discard,
                     )
                     if self._was_read_in_memory:
                         self._body.spool_all()
