@@ -319,11 +319,13 @@ class HttpResponse(Aliases):
         If the rest of the body is small and has arrived, it is discarded, and the connection
         stays open. Otherwise the connection is closed.
         """
-        reply = self._reply
-        if reply.upgraded is not None:
-            reply.upgraded.close()
-        if self._body is not None or reply.live is not None:
-            self._get_body(to_discard=True).close()
+        if self._reply.upgraded is not None:
+            self._reply.upgraded.close()
+        if self._body is not None or self._reply.live is not None:
+            body = self._get_body(to_discard=True)
+            body.close()
+            if not body.is_readable:
+                self._body_file = None  # its buffer may hold a part of the body
 
     def detach(self) -> tuple[socket.socket, bytes]:
         """Return the blocking socket and the bytes after the head; only after 101 or CONNECT."""

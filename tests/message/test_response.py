@@ -6,10 +6,10 @@ import copy
 import gc
 import gzip
 import pickle
-import threading
 import socket
 import subprocess
 import sys
+import threading
 import zlib
 
 import brotli
