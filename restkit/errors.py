@@ -270,7 +270,7 @@ class RedirectLimit(Error):
 
 
 class AlreadyRead(Error):
-    """The body was read as a single-pass stream, and cannot be read again."""
+    """The body was read as a single-pass stream, or closed before it was received."""
 
 
 class ClientDisconnected(Error):

@@ -6,11 +6,29 @@ import sys
 from collections.abc import Callable, Sequence
 from enum import Enum
 from threading import RLock
+from typing import Protocol
 
 from restkit.errors import AlreadyRead, BodyTooLarge, Error, TransportError, copy_without_traceback
 from restkit.io.buffers import Buffer, Source
 from restkit.io.files import CHUNK_SIZE
 from restkit.io.spool import Spool
+
+_CLOSED = (
+    "the body cannot be read: the response was closed before its whole body was received. Read "
+    "body, text or json(), or save() it, before close() and inside the with block"
+)
+
+
+class Arrival(Protocol):
+    """The progress of receiving the bytes of a body, before they are decoded."""
+
+    @property
+    def done(self) -> bool:
+        """Whether the whole body was received, so that reading it needs no connection."""
+
+    @property
+    def error(self) -> Error | None:
+        """The error that ended the receiving."""
 
 
 class _Mode(Enum):
@@ -25,8 +43,9 @@ class Body:
     """A received body: a spool with the bytes received so far, and the source of the rest.
 
     Each reader has a position of its own; readers may be in different threads. ``length`` is the
-    length of the whole body if it is known in advance; ``payload_headers`` are sent with the body
-    when it becomes a payload; ``annotate_error`` completes an error before it is raised.
+    length of the whole body if it is known in advance; ``arrival`` is the progress of the receiving
+    behind the source; ``payload_headers`` are sent with the body when it becomes a payload;
+    ``annotate_error`` completes an error before it is raised.
 
     The first read decides: a body that is read through the spool can be read again by everyone;
     the bytes of a live read are discarded after it.
@@ -38,6 +57,7 @@ class Body:
         source: Source | None,
         *,
         length: int | None = None,
+        arrival: Arrival | None = None,
         max_size: int | None = None,
         payload_headers: Sequence[tuple[str, str]] = (),
         annotate_error: Callable[[Error], None] | None = None,
@@ -46,6 +66,7 @@ class Body:
         self.payload_headers = payload_headers
         self._spool = spool
         self._source = source
+        self._arrival = arrival
         self._max_size = max_size
         self._mode = _Mode.UNREAD
         self._live_reader: object = None
@@ -63,8 +84,12 @@ class Body:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the whole body is in the spool."""
-        is_received = self._source is None or self._spool.size == self.length
+        """Whether the whole body is in the spool, or can be read without the network."""
+        is_received = (
+            self._source is None
+            or self._spool.size == self.length
+            or (self._arrival is not None and self._arrival.done)
+        )
         return is_received and not self._discarded and not self._closed
 
     @property
@@ -248,14 +273,19 @@ class Body:
         if not isinstance(exc, (Error, OSError)):
             exc = TransportError("reading the body was interrupted")
         self._annotate(exc)
+        if self._closed:
+            return  # every later call raises the error of a closed body
+        self._keep_error(exc)
+        source = self._source
+        if source is not None:
+            source.close()
+
+    def _keep_error(self, exc: BaseException) -> None:
         # Keep a copy: the raised error refers to its frames, and perhaps to the response, and so
         # to this body.
         self._error = copy_without_traceback(exc)
         if isinstance(self._error, Error):
             self._error.response = None
-        source = self._source
-        if source is not None:
-            source.close()
 
     # Closing
 
@@ -289,25 +319,29 @@ class Body:
                 self.close()  # the caller does not need the rest
 
     def close(self) -> None:
-        """Close the source and a spool file, from any thread, even while another thread reads.
+        """Close the source and the spool, from any thread, even while another thread reads.
 
-        A complete body in memory is kept: it holds nothing open.
+        A body that was received completely stays readable, in memory or in its file, which is
+        closed when the body is garbage collected.
         """
-        source = self._source
+        if self._error is None and self.is_complete:
+            return
+        source, arrival = self._source, self._arrival
+        if self._error is None and arrival is not None and arrival.error is not None:
+            self._keep_error(arrival.error)
+        self._closed = True
         if source is not None:
             source.close()
         with self._lock:
-            if not self.is_complete or not self._spool.in_memory:
-                self._closed = True
-                self._source = None
-                self._spool.close()
+            self._source = None
+            self._spool.close()
 
     def _unavailable_error(self) -> BaseException:
         """Return the error that says why the body cannot be read (any more)."""
         if self._error is not None:
             return self._annotate(copy_without_traceback(self._error))
         if self._closed:
-            return self._annotate(AlreadyRead("the body cannot be read: it was closed"))
+            return self._annotate(AlreadyRead(_CLOSED))
         return self._annotate(AlreadyRead("the body was read live, in one pass, and was not kept"))
 
     def _annotate(self, exc: BaseException) -> BaseException:

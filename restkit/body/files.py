@@ -162,7 +162,7 @@ class BodyStream(_LineReader):
 class PayloadStream:
     r"""The decoded chunks of a body, as they arrive: one pass, which begins at its first item.
 
-    A pass that stops early closes the connection, because no other reader could read the rest.
+    A pass that stops early closes the body, because no other reader could read the rest.
 
     >>> from restkit import get
     >>> from restkit.server.response import text

@@ -50,6 +50,7 @@ class Call:
         "_needs_new_connection",
         "_pool",
         "_redirects",
+        "_reply",
         "_request",
         "_retries",
         "_settings",
@@ -70,6 +71,7 @@ class Call:
         self._challenges = 0
         self._tries = 1
         self._needs_new_connection = False
+        self._reply: Reply | None = None  # of the latest attempt
 
     def run(self) -> HttpResponse:
         """Return the final response; raise the error that no policy retries."""
@@ -89,6 +91,8 @@ class Call:
                     response.history = tuple(self._history)
                     if self._tries > 1:
                         response.tries = self._tries
+                    if self._reply is not None and self._reply.live is not None:
+                        self._reply.receive_small_body(self._settings.eager_body)
                     return response
         except Error as error:
             error.history = tuple(self._history)
@@ -142,6 +146,7 @@ class Call:
             reply.close()
             self._needs_new_connection = True
             return self._send(attempt, allow_expect=False)
+        self._reply = reply
         if reply.failure is None:
             return self._make_response(attempt, reply)
         failure, reply.failure = reply.failure, None

@@ -59,6 +59,7 @@ class CommonOptions(TypedDict, total=False):
     spool_size: int
     spool_dir: str | os.PathLike[str] | None
     max_body: int | None
+    eager_body: int
     verify: bool | str | os.PathLike[str]
     cert: str | tuple[str, str] | tuple[str, str, str] | None
     ssl_context: ssl.SSLContext | None
@@ -230,6 +231,8 @@ class Settings:
     spool_size: int = _option(DEFAULT_MEMORY_SIZE, check_size)
     spool_dir: str | None = _option(None, check_path)
     max_body: int | None = _option(None, _optional(check_size))
+
+    eager_body: int = _option(64 * 1024, check_size)
 
     proxy: Callable[[URL], Proxy | None] | None = _option(None, _check_proxy)
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+from threading import Condition, RLock
 from time import monotonic, perf_counter
 from typing import Protocol
 from weakref import ref
 
 from restkit.connections.exchange import Exchange
 from restkit.connections.outgoing import OutgoingRequest
-from restkit.connections.reply import LiveBody, Reply
+from restkit.connections.reply import LiveBody, Reply, join_chunks
 from restkit.errors import Error, TransportError
 from restkit.http1.framing import keeps_alive
 from restkit.http1.response_head import ResponseHead
-from restkit.io.buffers import Buffer
 from restkit.network.dial import Dialed
 from restkit.network.race import checks_allow
 from restkit.network.route import Route
@@ -27,6 +26,9 @@ class ConnectionOwner(Protocol):
 
     def track(self, connection: Connection) -> None:
         """Register a connection that is about to be used; abort it when the pool is closed."""
+
+    def can_release(self, connection: Connection) -> bool:
+        """Whether a finalizer or a signal handler may call ``release`` here."""
 
     def release(self, connection: Connection) -> None:
         """Take back a connection that may be used again."""
@@ -133,7 +135,7 @@ class Connection:
                 owner.track_upgraded(self)
             reply.upgraded = self
         elif done:
-            reply.content = _join(exchange.received)
+            reply.content = join_chunks(exchange.received)
             self.finish()
         else:
             reply.live = LiveBody(
@@ -143,6 +145,22 @@ class Connection:
         if reply.failure is not None:
             self.close()
         return reply
+
+    def can_be_drained(self) -> bool:
+        """Whether the connection can be used again once the rest of the body was received.
+
+        False where ``finish`` must not be called: while the pool is in use further up on the stack
+        of this thread (in a finalizer or a signal handler), and in a forked child.
+        """
+        exchange, owner = self.exchange, self._owner()
+        return (
+            owner is not None
+            and exchange is not None
+            and exchange.keeps_alive
+            and exchange.response.head is not None
+            and keeps_alive(exchange.response.head)
+            and owner.can_release(self)
+        )
 
     def finish(self) -> None:
         """End the exchange: release the connection, or close it if it cannot be used again."""
@@ -211,7 +229,10 @@ def _is_upgrade(status: int, method: str) -> bool:
     return status == 101 or (method == "CONNECT" and status < 300)
 
 
-def _join(chunks: Sequence[Buffer]) -> bytes:
-    if len(chunks) == 1 and isinstance(chunks[0], bytes):
-        return chunks[0]
-    return b"".join(chunks)
+def is_held_here(lock: RLock) -> bool:
+    """Return whether this thread holds the lock."""
+    try:
+        Condition(lock).notify(0)
+    except RuntimeError:  # documented: the calling thread has not acquired the lock
+        return False
+    return True

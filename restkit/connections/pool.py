@@ -10,7 +10,7 @@ from threading import RLock
 from time import monotonic
 from weakref import WeakSet
 
-from restkit.connections.connection import Connection
+from restkit.connections.connection import Connection, is_held_here
 from restkit.connections.idle import IdleConnections
 from restkit.connections.outgoing import OutgoingRequest
 from restkit.connections.reply import Reply
@@ -188,6 +188,10 @@ class ConnectionPool:
             aborted = self._aborted
         if aborted:
             connection.abort()
+
+    def can_release(self, connection: Connection) -> bool:
+        """Whether ``release`` is possible: not inside another method, nor in a forked child."""
+        return connection in self._in_use and not is_held_here(self._lock)
 
     def release(self, connection: Connection) -> None:
         """Take back a connection: hand it to the first in the queue, or keep it idle."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import socket
 from collections import deque
-from collections.abc import Callable, Sequence
-from threading import Lock
+from collections.abc import Callable, Collection, Sequence
+from threading import RLock
 from time import perf_counter
 from typing import Protocol, TypeVar
 
@@ -21,6 +21,7 @@ from restkit.errors import (
 from restkit.http1.framing import BodyReader
 from restkit.http1.response_head import ResponseHead
 from restkit.io.buffers import Buffer
+from restkit.io.sockets import BLOCK
 from restkit.io.spool import Spool
 from restkit.network.transport import Transport
 from restkit.timeouts import Deadline
@@ -33,7 +34,9 @@ RECEIVE_SIZE = 512 * 1024
 # was freed once (mallopt(3), M_MMAP_THRESHOLD). ``recv`` shrinks its result to the bytes received,
 # so its allocations never have this effect. So allocate and free one here.
 bytes(2 * RECEIVE_SIZE)
+MAX_DRAINED = 64 * 1024  # bytes that close() receives and discards, to keep the connection
 _READING = "reading the body"
+_CLOSED = "the response was closed before its body had ended"
 
 
 class UpgradedConnection(Protocol):
@@ -55,6 +58,7 @@ class BodyConnection(Protocol):
     def finish(self) -> None: ...
     def abort(self) -> None: ...
     def close(self) -> None: ...
+    def can_be_drained(self) -> bool: ...
 
 
 class Reply:
@@ -98,6 +102,22 @@ class Reply:
         self.first_byte_at = 0.0
         self.done_at = 0.0
 
+    def receive_small_body(self, limit: int) -> None:
+        """Receive a body of at most ``limit`` bytes now, so that it does not hold its connection.
+
+        Waits for a body of known length. Of a chunked body, receives only what has arrived. Does
+        nothing for event streams, for a body that has a reader, and if a part of the body came
+        while the request was being sent. An error is kept: it is raised when the body is read.
+        """
+        live = self.live
+        if live is None or live.claimed or self.early is not None or self.sent != "all":
+            return
+        if limit and not self.head.has(b"text/event-stream"):
+            content = live.receive_small_body(limit)
+            if content is not None:
+                self.done_at = live.done_at
+                self.content, self.live = content, None
+
     def close(self) -> None:
         """Close the connection and the spool of the body; an upgraded connection stays open."""
         if self.live is not None:
@@ -110,22 +130,26 @@ class LiveBody:
     """The part of a body that is still to be received.
 
     The connection is released, or closed, at the end of the body. Reading blocks until something
-    is received. An error is raised again by every later call. A LiveBody that is garbage collected
-    closes its connection.
+    is received. An error is raised again by every later call. ``close()`` and garbage collection
+    receive what is left if it is small and has arrived, so that the connection can be released;
+    otherwise they close the connection. They never wait.
     """
 
     __slots__ = (
         "_closing",
         "_connection",
         "_deadline",
-        "_ending",
-        "_error",
+        "_delegated",
+        "_ended",
+        "_lock",
         "_reader",
         "_reading",
         "_ready",
         "_sent",
         "_transport",
+        "claimed",
         "done_at",
+        "error",
     )
 
     def __init__(
@@ -143,24 +167,67 @@ class LiveBody:
         self._ready: deque[Buffer] = deque(received)
         self._deadline = deadline
         self._sent: Sent = sent
-        self._error: Error | None = None
-        # A reader sets _reading before it looks at _closing, and close() does the reverse. So a
-        # thread that reads and one that closes cannot miss each other, and no descriptor is
-        # closed while a thread waits on it.
+        self.error: Error | None = None
+        # The lock makes one of two threads the owner of the socket: the one that reads, or the one
+        # that closes. If a thread is reading, close() only wakes it, and delegates the closing to
+        # it: no descriptor is closed while another thread uses it. Re-entrant, because a signal
+        # handler may call close(). The pool is never called while the lock is held.
+        self._lock = RLock()
         self._reading = False
         self._closing = False
-        # Once the connection was released, another thread may use it: close() must not reach it.
-        self._ending = Lock()
+        self._delegated = False
+        self._ended = False  # the connection was released or closed at the end of the body
+        self.claimed = False  # a Body reads it
         self.done_at = 0.0
+
+    @property
+    def done(self) -> bool:
+        """Whether the whole body was received."""
+        return self._reader.done and not self._closing
 
     def limit_time(self, seconds: float) -> None:
         """Limit the seconds, from now on, for reading the rest of the body."""
         self._deadline = self._deadline.with_total(seconds)
 
+    def receive_small_body(self, limit: int) -> bytes | None:
+        """Receive the whole body if it is small; return it, or None if it must be read live.
+
+        See ``Reply.receive_small_body``.
+        """
+        length = self._reader.length
+        try:
+            if length is not None and length <= limit:
+                while not self._reader.done:
+                    self._receive(self._transport.receive, BLOCK, self._feed)
+            elif length is None and self._reader.bytes_expected is not None:
+                self._receive_arrived_chunks(limit)
+            self._finish_if_done()
+        except Error:
+            return None  # kept in ``error``
+        if not self._reader.done:
+            return None
+        content = join_chunks(self._ready)
+        self._ready.clear()
+        return content
+
+    def _receive_arrived_chunks(self, limit: int) -> None:
+        """Receive what has arrived of a chunked body, until more than ``limit`` bytes are here."""
+        size = sum(map(len, self._ready))
+        budget = limit + BLOCK  # for the framing
+        while not self._reader.done and self._reader.fault is None and size <= limit and budget > 0:
+            data = self._receive(self._transport.receive, BLOCK, self._feed, wait=False)
+            if data is None:
+                break
+            budget -= len(data)
+            size = sum(map(len, self._ready))
+
     def read_chunk(self) -> Buffer:
         """Return the next chunk as it arrives, or ``b''`` at the end of the body. Blocks."""
-        if not self._ready and not self._reader.done:
-            self._receive_chunks()
+        if not self._ready:
+            if self._reader.done:
+                self._check_complete()
+            else:
+                self._receive_chunks()
         return self._ready.popleft() if self._ready else b""
 
     def readinto(self, view: memoryview) -> int:
@@ -189,35 +256,47 @@ class LiveBody:
 
     def _receive_into(self, view: memoryview) -> int:
         """Receive into the caller's buffer, where there is no framing to remove."""
-        count = self._receive(self._transport.receive_into, view)
-        self._reader.skip(count)
+        count = self._receive(self._transport.receive_into, view, self._reader.skip)
         self._finish_if_done()
-        return count
+        return count or 0
 
     def _receive_chunks(self) -> None:
         """Receive until there is a chunk of the body, or its end."""
         reader = self._reader
         while not self._ready and not reader.done:
-            if reader.fault is not None:
-                self._fail(reader.fault)
-                self._check_open()
-            self._ready.extend(reader.feed(self._receive(self._transport.receive, RECEIVE_SIZE)))
+            self._receive(self._transport.receive, RECEIVE_SIZE, self._feed)
         self._finish_if_done()
 
+    def _feed(self, data: bytes) -> None:
+        self._ready.extend(self._reader.feed(data))
+
     def _receive(
-        self, receive: Callable[[_Target], _Received | None], target: _Target
-    ) -> _Received:
-        """Wait and receive; return an empty result only if the body may end there."""
-        self._reading = True
+        self,
+        receive: Callable[[_Target], _Received | None],
+        target: _Target,
+        count_received: Callable[[_Received], None],
+        *,
+        wait: bool = True,
+    ) -> _Received | None:
+        """Wait, receive, and pass the result on; it is only empty if the body may end there.
+
+        Returns None only with ``wait=False``: nothing has arrived.
+        """
+        with self._lock:
+            self._reading = True
         try:
             self._check_open()
             while True:
-                self._transport.wait_readable(self._deadline, _READING)
+                if wait:
+                    self._transport.wait_readable(self._deadline, _READING)
                 received = receive(target)
                 if received is not None:
                     break
+                if not wait:
+                    return None
             if not received:
                 self._end()
+            count_received(received)
             return received
         except BaseException as exc:
             early_eof = self._early_eof_error(exc)
@@ -229,16 +308,25 @@ class LiveBody:
             finally:
                 del early_eof  # its traceback and this frame would keep each other alive
         finally:
-            self._reading = False
-            if self._closing:
+            with self._lock:
+                self._reading = False
+                delegated = self._delegated
+            if delegated:
                 self._connection.close()
 
     def _check_open(self) -> None:
-        if self._error is not None:
-            raise copy_without_traceback(self._error)
-        if self._closing or self._connection.closed:
-            self._closing = True
-            raise TransportError("the response was closed before its body had ended")
+        if self.error is not None:
+            raise copy_without_traceback(self.error)
+        if self._reader.fault is not None:
+            raise copy_without_traceback(self._reader.fault)
+        self._check_complete()
+        if self._connection.closed:
+            raise TransportError(_CLOSED)
+
+    def _check_complete(self) -> None:
+        """Raise if the end of the body was not read, but discarded by ``close()``."""
+        if self._closing:
+            raise TransportError(_CLOSED)
 
     def _end(self) -> None:
         if self._transport.missing_close_notify and self._reader.bytes_expected is None:
@@ -249,7 +337,7 @@ class LiveBody:
 
     def _early_eof_error(self, exc: BaseException) -> UnexpectedEOF | None:
         """Return the error for a connection that was lost inside the body."""
-        if self._error is not None or self._closing or self._connection.aborted:
+        if self.error is not None or self._closing or self._connection.aborted:
             return None
         if not isinstance(exc, TransportError) or isinstance(exc, (RequestTimeout, TLSError)):
             return None
@@ -257,33 +345,82 @@ class LiveBody:
 
     def _fail(self, exc: BaseException) -> None:
         """Close the connection, and keep the error for every later call."""
-        self._connection.close()
-        if self._error is not None:
-            return
         if isinstance(exc, Error):
             exc.sent = exc.sent or self._sent
-            self._error = copy_without_traceback(exc)
+        if self._closing:
+            return  # close() closes the connection, or has delegated this to ``_receive``
+        self._connection.close()
+        if self.error is not None:
+            return
+        if isinstance(exc, Error):
+            self.error = copy_without_traceback(exc)
         else:
-            self._error = TransportError("reading the body was interrupted", sent=self._sent)
+            self.error = TransportError("reading the body was interrupted", sent=self._sent)
+
+    # Ending
 
     def _finish_if_done(self) -> None:
-        if self._reader.done:
-            with self._ending:
-                if not self.done_at:  # another thread that reads may have finished
-                    self.done_at = perf_counter()
-                    self._connection.finish()
+        if self.done:
+            with self._lock:
+                if self._ended:  # by another thread that reads
+                    return
+                self._ended = True
+            self.done_at = perf_counter()
+            self._connection.finish()
 
     def close(self) -> None:
-        """Close the connection unless the body has ended; a thread that reads gets an error."""
-        with self._ending:
-            if self._reader.done:
+        """Release or close the connection, unless the body has ended. Idempotent.
+
+        From any thread: a thread that reads gets an error, and the connection is closed.
+        """
+        with self._lock:
+            if self._closing or self._reader.done:
                 return
             self._closing = True
             if self._reading:
+                self._delegated = True
                 self._connection.abort()
-            else:
-                self._connection.close()
+                return
+            drained = self._drain()
+        self._close_connection(drained=drained)
+
+    def _drain(self) -> bool:
+        """Discard the rest if it is small and has arrived; return whether the body has ended."""
+        reader = self._reader
+        expected = reader.bytes_expected
+        if expected is None or expected > MAX_DRAINED or not self._connection.can_be_drained():
+            return False
+        budget = MAX_DRAINED
+        try:
+            while not reader.done:
+                data = self._transport.receive(budget) if budget and not reader.fault else None
+                if not data:
+                    return False
+                budget -= len(data)
+                reader.feed(data)
+        except Error:
+            return False
+        except BaseException:
+            self._connection.close()
+            raise
+        return True
+
+    def _close_connection(self, *, drained: bool) -> None:
+        if drained:
+            self._ended = True
+            self._connection.finish()
+        else:
+            self._connection.close()
 
     def __del__(self) -> None:
-        if not self._reader.done:
-            self._connection.close()
+        if not getattr(self, "_ended", True):  # an interrupt may have stopped __init__
+            self._close_connection(drained=not self._closing and self._drain())
+
+
+def join_chunks(chunks: Collection[Buffer]) -> bytes:
+    """Return the chunks as one bytes object."""
+    if len(chunks) == 1:
+        (only,) = chunks
+        if isinstance(only, bytes):
+            return only
+    return b"".join(chunks)

@@ -268,7 +268,7 @@ class HttpResponse(TextViews, Aliases):
         """
         if self._reply.live is not None:
             self._reply.live.limit_time(_SKIP_SECONDS)
-        self._get_body(report_progress=False).skip(_MAX_SKIPPED)
+        self._get_body(to_discard=True).skip(_MAX_SKIPPED)
 
     def can_read(self) -> bool:
         """Whether the body can be read from its beginning."""
@@ -280,12 +280,18 @@ class HttpResponse(TextViews, Aliases):
     # Closing
 
     def close(self) -> None:
-        """Close connection and spool, from any thread; a body that is in memory stays readable."""
-        reply = self._reply
-        if reply.upgraded is not None:
-            reply.upgraded.close()
-        if self._body is not None or reply.live is not None or reply.early is not None:
-            self._get_body(report_progress=False).close()
+        """End the response, from any thread; a body that was received whole stays readable.
+
+        If the rest of the body is small and has arrived, it is discarded, and the connection
+        stays open. Otherwise the connection is closed.
+        """
+        if self._reply.upgraded is not None:
+            self._reply.upgraded.close()
+        if self._body is not None or self._reply.live is not None:
+            body = self._get_body(to_discard=True)
+            body.close()
+            if not body.is_readable:
+                self._body_file = None  # its buffer may hold a part of the body
 
     def detach(self) -> tuple[socket.socket, bytes]:
         """Return the blocking socket and the bytes after the head; only after 101 or CONNECT."""
@@ -318,7 +324,8 @@ class HttpResponse(TextViews, Aliases):
 
         For an error that is pickled with its response and must not wait for the network.
         """
-        if self._reply.live is None or (self._body is not None and self._body.is_complete):
+        live, body = self._reply.live, self._body
+        if live is None or live.error is not None or (body is not None and body.is_complete):
             return self
         state = self._pickle_state(b"", UNREAD_BODY, decoded=False)
         return self._unpickle(state, self.request, self.history, self.tries)
@@ -371,7 +378,7 @@ class HttpResponse(TextViews, Aliases):
 
     # Internals
 
-    def _get_body(self, *, report_progress: bool = True) -> Body:
+    def _get_body(self, *, to_discard: bool = False) -> Body:
         if self._body is None:
             with self._body_lock:
                 if self._body is None:
@@ -380,7 +387,7 @@ class HttpResponse(TextViews, Aliases):
                         self.request,
                         ErrorContext(self.request, self.sent, self),
                         decoded=self._decoded,
-                        report_progress=report_progress,
+                        to_discard=to_discard,
                     )
                     if self._was_read_in_memory:
                         self._body.spool_all()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from weakref import ref
 
 from restkit.body.body import Body
-from restkit.connections.reply import Reply
+from restkit.connections.reply import LiveBody, Reply
 from restkit.content_digest.checking import CheckedSource, DigestCheck, make_response_check
 from restkit.content_encoding.decoding import DecodedSource, parse_codings
 from restkit.errors import (
@@ -69,24 +69,27 @@ def make_body(
     errors: ErrorContext,
     *,
     decoded: bool = False,
-    report_progress: bool = True,
+    to_discard: bool = False,
 ) -> Body:
     """Return the body of a reply, with the read options of its request.
 
-    A body that is discarded, with ``report_progress=False``, is not checked either.
+    A body ``to_discard`` is not decoded, checked or reported.
     """
     options = request.read_options
+    if reply.live is not None:
+        reply.live.claimed = True
     early = reply.early or options.new_spool()
     if reply.content:
         early.append(reply.content)
     try:
-        codings = codings_of(reply.head) if options.decompress and not decoded else ()
+        coded = options.decompress and not decoded and not to_discard
+        codings = codings_of(reply.head) if coded else ()
     except DecodingError as exc:
         return broken_body(exc, errors, reply.live)
     live: Source | None = reply.live
-    if report_progress and options.on_received is not None:
+    if options.on_received is not None and not to_discard:
         live = _report_progress(reply, early.size, options.on_received)
-    if report_progress and not decoded and options.check_digest and may_have_digests(reply.head):
+    if not (to_discard or decoded) and options.check_digest and may_have_digests(reply.head):
         check = make_response_check(request.method, reply.head.status, reply.head.headers)
         if check is not None:
             try:
@@ -106,6 +109,7 @@ def make_body(
         spool,
         source,
         length=length,
+        arrival=reply.live or _ARRIVED,
         max_size=options.max_body,
         payload_headers=[(name, value) for name, value in headers if value is not None],
         annotate_error=errors.annotate,
@@ -133,15 +137,26 @@ def _report_progress(reply: Reply, received: int, on_received: ProgressCallback)
     return None
 
 
-def broken_body(error: Error, errors: ErrorContext, live: Source | None = None) -> Body:
+def broken_body(error: Error, errors: ErrorContext, live: LiveBody | None = None) -> Body:
     """Return a body that raises an error whenever it is read."""
-    return Body(Spool(), _BrokenSource(error, live), annotate_error=errors.annotate)
+    source = _BrokenSource(error, live)
+    return Body(Spool(), source, arrival=live or _ARRIVED, annotate_error=errors.annotate)
+
+
+class _Arrived:
+    """The arrival of a body that came with its head."""
+
+    done = True
+    error = None
+
+
+_ARRIVED = _Arrived()
 
 
 class _BrokenSource:
     """A source that raises an error at every read; ``close()`` closes the source behind it."""
 
-    def __init__(self, error: Error, live: Source | None) -> None:
+    def __init__(self, error: Error, live: LiveBody | None) -> None:
         self._error = copy_without_traceback(error)
         self._live = live
 

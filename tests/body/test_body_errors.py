@@ -183,7 +183,7 @@ def test_B04_a_reset_breaks_off_a_body_in_any_framing(start):
         peer.wait(go)
         peer.reset()
 
-    with answered(giving(start, then=reset)) as got:
+    with answered(giving(start, then=reset), eager_body=0) as got:
         file, received = got.body_file, b""
         while len(received) < 60:
             received += file.read1(100)
@@ -457,7 +457,7 @@ def test_W24_closing_from_another_thread_ends_a_waiting_read(framing, live):
     whole = FRAMINGS[framing](bytes(range(256)) * 1000)
     script = giving(whole[:2000], then=lambda peer: peer.read_to_end())
     with ScriptedServer(script) as server, Client(timeout=Timeout(idle=30)) as client:
-        got = client.get(server.url())
+        got = client.get(server.url(), eager_body=0)
         file = got.body_stream() if live else got.body_file
         assert file.read1(10)
         found = []

@@ -293,7 +293,7 @@ def compare(got, real, body, verb, *arguments):
 def test_B02_read1_and_peek_return_the_first_bytes_of_an_incomplete_body(framing):
     go = threading.Event()
     head, middle, end = (whole := FRAMINGS[framing](b"x" * 3000))[:500], whole[500:900], whole[900:]
-    with answered(giving(head, middle, end, go=go)) as got:
+    with answered(giving(head, middle, end, go=go), eager_body=0) as got:
         file = got.body_file
         first = file.peek(1)
         assert first == b"x" * len(first) != b""
@@ -307,7 +307,7 @@ def test_B02_read1_and_peek_return_the_first_bytes_of_an_incomplete_body(framing
 def test_B02_readline_returns_as_soon_as_the_line_has_arrived():
     go = threading.Event()
     whole = response(b"first\nsecond\n")
-    with answered(giving(whole[:-9], whole[-9:-4], whole[-4:], go=go)) as got:
+    with answered(giving(whole[:-9], whole[-9:-4], whole[-4:], go=go), eager_body=0) as got:
         assert got.body_file.readline() == b"first\n"
         go.set()
         assert list(got.body_file) == [b"second\n"]
@@ -381,7 +381,7 @@ def test_B07_several_threads_read_tees_at_the_same_time(framing, spool_size):
 def test_B07_spooled_bytes_can_be_read_while_another_reader_waits():
     go, waiting = threading.Event(), threading.Event()
     whole = response(TEXT * 100)
-    with answered(giving(whole[:-10], whole[-10:], go=go)) as got:
+    with answered(giving(whole[:-10], whole[-10:], go=go), eager_body=0) as got:
         received = got.tee()
         assert received.read(100) == (TEXT * 100)[:100]
 
@@ -481,6 +481,8 @@ def test_R11_one_mib_is_kept_in_memory_and_more_in_a_file(framing):
             assert len(got.body) == size
             assert sum(file.st_size == size for file in spool_files()) == in_a_file
             assert got.body_file.read() == b"x" * size
+        assert got.body_file.read() == b""  # after close() the file is still open
+        del got
         assert not spool_files()
 
 

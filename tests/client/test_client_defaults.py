@@ -405,6 +405,7 @@ WRONG: dict[str, tuple[list[object], str]] = {
     "follow_redirect": ([None, *NOT_BOOLS], "must be True or False"),
     "force_follow_redirect": ([None, *NOT_BOOLS], "must be True or False"),
     "keep_headers": ([None, 5, True, [5], [b"x"], Odd()], "must be names of headers"),
+    "eager_body": ([None, *NOT_COUNTS], "must be a number of bytes, 0 or more"),
     "max_body": (NOT_COUNTS, "must be a number of bytes, 0 or more"),
     "max_follow_redirect": ([None, *NOT_COUNTS], "must be a number, 0 or more"),
     "max_tries": ([None, 0, *NOT_COUNTS], "must be a number, 1 or more"),

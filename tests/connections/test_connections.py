@@ -312,7 +312,7 @@ from restkit import Client, Timeout
 url, ca = sys.argv[1:]
 with Client(timeout=Timeout(60, 60), verify=ca) as client:
     assert client.get(url + '/parent').body == b'ok'
-    half = client.get(url + '/half')  # on the connection that rested
+    half = client.get(url + '/half', eager_body=0)  # on the connection that rested
     assert half.body_file.read(5) == b'half '
     assert client.get(url + '/parent').body == b'ok'  # on a second one, which rests now
     child = os.fork()
@@ -633,7 +633,7 @@ def test_W21_connection_of_an_open_body_is_not_shared(tls, client):
         peer.send(OK)
 
     with ScriptedServer(half, respond_to_all, ssl_context=tls) as server:
-        got = client.get(server.url())
+        got = client.get(server.url(), eager_body=0)
         assert client.get(server.url()).body == b"ok"
         assert got.body == b"first second"
         assert idle_count(client) == 2
@@ -915,7 +915,7 @@ def test_W24_blocked_read_of_a_gzip_body_raises_when_closed(who_closes, tls, cer
         ScriptedServer(half_a_gzip, ssl_context=tls) as server,
         Client(timeout=FOREVER, verify=certs.ca_file) as client,
     ):
-        got = client.get(server.url())
+        got = client.get(server.url(), eager_body=0)
         close = partial(client.close, abort=True) if who_closes == "client" else got.close
         waiting = InThread(lambda: got.body)
         waiting.until_polling()

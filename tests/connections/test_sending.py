@@ -828,7 +828,7 @@ def test_P14_interrupted_send_raises_and_closes_its_connection(
         assert server.connections == 2
 
 
-@pytest.mark.parametrize("moment", ["sending", "asking", "waiting", "reading"])
+@pytest.mark.parametrize("moment", ["sending", "asking", "waiting", "reading", "reading eagerly"])
 def test_P14_interrupt_at_any_time_leaves_the_client_usable(moment, tls, client, interrupt):
     def script(peer: Peer) -> None:
         head = peer.read_head()
@@ -838,9 +838,12 @@ def test_P14_interrupt_at_any_time_leaves_the_client_usable(moment, tls, client,
         elif moment == "waiting":
             peer.read_body(head)
             interrupt()
-        elif moment == "reading":
+        elif moment in {"reading", "reading eagerly"}:
             peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf ")
-            peer.wait(reading)
+            if moment == "reading":
+                peer.wait(reading)
+            else:
+                peer.until_taken()
             until_polling(threading.main_thread())
             interrupt()
         peer.drop()
@@ -855,7 +858,8 @@ def test_P14_interrupt_at_any_time_leaves_the_client_usable(moment, tls, client,
     payload = {"sending": endless(), "asking": stopped()}.get(moment, b"x")
     with ScriptedServer(script, respond_to_all, ssl_context=tls) as server:
         with pytest.raises(KeyboardInterrupt):
-            got = client.post(server.url(), payload)
+            limit = 0 if moment == "reading" else 10
+            got = client.post(server.url(), payload, eager_body=limit)
             reading.set()
             print(got.body)
         server.join(1)
@@ -876,7 +880,7 @@ def test_P14_interrupted_body_is_not_complete_afterwards(client, interrupt):
         peer.drop()
 
     with ScriptedServer(script) as server:
-        got = client.get(server.url())
+        got = client.get(server.url(), eager_body=0)
         assert got.body_file.read1() == b"half "
         with pytest.raises(KeyboardInterrupt):
             reading.set()

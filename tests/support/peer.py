@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from .messages import HEAD_END, ChunkScan, field, is_chunked
-from .waiting import HANG_BOUND, until_taken
+from .waiting import HANG_BOUND, until_arrived, until_taken
 
 if TYPE_CHECKING:
     from .scripted import ScriptedServer
@@ -159,6 +159,10 @@ class Peer:
     def until_taken(self) -> None:
         """Wait until the client has read everything that was sent."""
         until_taken(self.sock.getsockname()[1], self.sock.getpeername()[1])
+
+    def until_arrived(self) -> None:
+        """Wait until the client can read everything that was sent."""
+        until_arrived(self.sock.getsockname()[1], self.sock.getpeername()[1])
 
     def wait(self, event: threading.Event) -> None:
         """Go on when the test sets the event."""

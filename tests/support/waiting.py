@@ -38,7 +38,15 @@ def until_taken(here: int, there: int) -> None:
     if not Path(_TABLES[0]).exists():
         time.sleep(0.1)
         return
-    until(lambda: _queued(here, there) == 0, "the end of reading")
+    until(lambda: sum(_queued(here, there)) == 0, "the end of reading")
+
+
+def until_arrived(here: int, there: int) -> None:
+    """Wait until the socket at port `there` can read all that the one at port `here` sent."""
+    if not Path(_TABLES[0]).exists():
+        time.sleep(0.1)
+        return
+    until(lambda: _queued(here, there)[0] == 0, "the arrival of the bytes")
 
 
 def _stays_in_poll(thread: threading.Thread) -> bool:
@@ -59,9 +67,10 @@ def _poll_call(thread: threading.Thread) -> tuple[int, int] | None:
     return id(frame), frame.f_lasti
 
 
-def _queued(here: int, there: int) -> int:
+def _queued(here: int, there: int) -> tuple[int, int]:
+    """Return the numbers of bytes on their way from `here`, and unread at `there`."""
     # Each row has the addresses of both ends, the state, and the number of bytes queued here.
-    queued = 0
+    on_the_way = unread = 0
     for table in _TABLES:
         if not Path(table).exists():
             continue
@@ -70,7 +79,7 @@ def _queued(here: int, there: int) -> int:
             ports = int(local.rpartition(":")[2], 16), int(remote.rpartition(":")[2], 16)
             sending, receiving = (int(count, 16) for count in queues.split(":"))
             if ports == (here, there):
-                queued += sending
+                on_the_way += sending
             elif ports == (there, here):
-                queued += receiving
-    return queued
+                unread += receiving
+    return on_the_way, unread
