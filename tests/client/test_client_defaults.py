@@ -440,8 +440,8 @@ OF_A_CLIENT: dict[str, tuple[list[object], str]] = {
     "base_url": ([5, b"http://x", "", "/path", "ftp://x", "http://", Odd()], "base_url: "),
     "connect": ([5, "/run/x", Odd()], "must be a function of host and port"),
     "cookies": (
-        [5, "a=b", {"a": "b"}, Odd()],
-        "cookies must be True, False, Cookies or a CookieJar",
+        [5, "a=b", [("a", "b")], Odd()],
+        "cookies must be True, False, a dict of names and values, Cookies or a CookieJar",
     ),
     "headers": (
         [5, "a: b", ["a"], {"a b": "c"}, {"a": 1.5}, {"a": "b\n"}, Odd()],
