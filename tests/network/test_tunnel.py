@@ -231,10 +231,10 @@ def test_plain_bytes_after_the_client_hello_are_a_tls_error():
     ("answer", "why"),
     [
         (b"SSH-2.0-OpenSSH_9\r\n", "the response begins with 'SSH-2.0-OpenSSH_9'"),
-        (b"HTTP/1.1 200 OK\nA: b\n\n", "the response begins with"),
+        (b"HTTP/1.1 200 OK\nA: b\rc\n\n", "line 2 of the head has a bare CR"),
         (b"HTTP/1.1 200 OK\r\nA : b\r\n\r\n", "line 2 of the head has a space before its colon"),
-        (b"HTTP/1.1 200 OK\r\nA: " + b"b" * 70_000, "longer than 65536 bytes"),
-        (b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 300, "more than 256 lines"),
+        (b"HTTP/1.1 200 OK\r\nA: " + b"b" * 270_000, "longer than 262144 bytes"),
+        (b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 1001, "more than 1000 field lines"),
         (OPEN.replace(b"200", b"103") * 50, "more than 32 interim responses"),
     ],
 )
