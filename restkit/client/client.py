@@ -55,8 +55,9 @@ class Client:
     ``headers``, ``params``, ``base_url`` (the start of relative URLs), ``cookies`` (a jar, or
     False for none), ``trust_env`` (read proxies and trusted certificates from the environment),
     ``uds`` (the path of a Unix socket), ``source_address``, ``socket_options``, ``connect`` (a
-    function that opens sockets), ``resolve`` (addresses by host), and ``pool_size``, ``max_idle``
-    and ``max_connections`` for the connections it keeps. Leaving ``with`` closes it.
+    function that opens sockets), ``resolve`` (addresses by host), and ``pool_size``,
+    ``max_idle_connections``, ``max_idle`` and ``max_connections`` for the connections it keeps.
+    Leaving ``with`` closes it.
 
     >>> from restkit.testing import LocalServer
     >>> with LocalServer() as server, Client(base_url=server.url, timeout=5) as client:
@@ -68,6 +69,7 @@ class Client:
         self,
         *,
         pool_size: int = 10,
+        max_idle_connections: int | None = None,
         max_idle: float = MAX_IDLE,
         max_connections: int | None = None,
         headers: GivenHeaders | None = None,
@@ -92,6 +94,9 @@ class Client:
             check_count("pool_size", pool_size),
             check_seconds("max_idle", max_idle),
             None if max_connections is None else check_positive("max_connections", max_connections),
+            None
+            if max_idle_connections is None
+            else check_count("max_idle_connections", max_idle_connections),
         )
         self.cookies = as_cookies(cookies)
         self._params = copy_params(params)
@@ -257,9 +262,15 @@ class Client:
         """Whether the Client is closed. A closed Client cannot send requests."""
         return self._pool.closed
 
-    def close(self) -> None:
-        """Close every connection, from any thread; a thread that waits on one gets an error."""
-        self._pool.close()
+    def close(self, *, abort: bool = False) -> None:
+        """Close idle connections, and send no more requests. May be called by any thread.
+
+        Responses that you have can still be read; their connections are closed afterwards. A call
+        in another thread finishes its present attempt. One that waits for a retry, or for one of
+        the ``max_connections``, is woken and raises an error. ``abort=True`` closes every
+        connection at once, also later: each thread that waits on one gets an error.
+        """
+        self._pool.close(abort=abort)
 
     def __enter__(self) -> Client:
         return self

@@ -99,6 +99,7 @@ class ClientOptions(CommonOptions, total=False):
     """The options of a Client: the common ones, and those that a call does not take."""
 
     pool_size: int
+    max_idle_connections: int | None
     max_idle: float
     max_connections: int | None
     headers: GivenHeaders | None
@@ -410,11 +411,13 @@ _HINTS = {
     "maxsize": "restkit calls it pool_size, at a Client",
     "pool_maxsize": "restkit calls it pool_size, at a Client",
     "pool_connections": "restkit calls it pool_size, at a Client",
-    "limits": "restkit calls them pool_size and max_connections, at a Client",
+    "limits": "restkit calls them max_connections, max_idle_connections and pool_size, at a Client",
+    "max_keepalive_connections": "restkit calls it max_idle_connections, at a Client",
     "unix_socket": "restkit calls it uds, at a Client",
     "local_address": "restkit calls it source_address, at a Client",
     "http2": "restkit speaks HTTP/1.1",
     "pool_size": _CLIENT_ONLY,
+    "max_idle_connections": _CLIENT_ONLY,
     "max_idle": _CLIENT_ONLY,
     "max_connections": _CLIENT_ONLY,
     "base_url": _CLIENT_ONLY,

@@ -1,101 +1,75 @@
-"""Idle connections by route, and the limit on open connections.
+"""The connections of a Client: it opens them, sends on them, keeps them idle and closes them.
 
-The newest idle connection is used first, so that the others can grow old and be closed. A pool is
-safe for threads, forks, signal handlers and the garbage collector.
+A pool is safe for threads, forks, signal handlers and the garbage collector.
 """
 
 from __future__ import annotations
 
 import os
-from collections import deque
-from threading import TIMEOUT_MAX, Lock, RLock
+from collections.abc import Sequence
+from threading import RLock
 from time import monotonic
 from weakref import WeakSet
 
 from restkit.connections.connection import Connection
+from restkit.connections.idle import IdleConnections
 from restkit.connections.outgoing import OutgoingRequest
 from restkit.connections.reply import Reply
-from restkit.errors import ConnectTimeout, Error, RequestError, RequestTimeout, TransportError
-from restkit.network.dial import dial
+from restkit.connections.unread import add_unread
+from restkit.connections.wait_queue import Waiter, WaitQueue
+from restkit.errors import Error, RequestError, RequestTimeout, TransportError
+from restkit.io.sockets import lacks_descriptor
+from restkit.network.dial import Dialed, dial
 from restkit.network.route import Route
 from restkit.timeouts import Deadline
 
 MAX_IDLE = 50.0
-
-
-class _Waiter:
-    """Lets one thread sleep until another one wakes it, once."""
-
-    # A lock and not an Event: an Event has a lock inside, which an interrupted thread may hold.
-    def __init__(self) -> None:
-        self._asleep = Lock()
-        self._asleep.acquire()
-
-    def wait(self, seconds: float | None) -> None:
-        """Block until ``wake`` was called or the seconds are over; None waits forever."""
-        self._asleep.acquire(timeout=-1 if seconds is None else min(seconds, TIMEOUT_MAX))
-
-    def wake(self) -> None:
-        """Wake the thread that waits, or will wait."""
-        self._asleep.release()
-
-
-class _Ticket(_Waiter):
-    """A thread's place in the queue for a connection, where ``max_connections`` is reached.
-
-    A served ticket counts as an open connection until its thread has opened one. ``connection``
-    is an idle connection of the same route that the thread gets instead.
-    """
-
-    def __init__(self, route: Route | None) -> None:
-        super().__init__()
-        self.route = route
-        self.served = False
-        self.connection: Connection | None = None
-
-    def serve(self, connection: Connection | None) -> None:
-        """Wake the thread, with a connection or with the permission to open one."""
-        self.connection = connection
-        self.served = True
-        self.wake()
+MAX_IDLE_CONNECTIONS = 100
 
 
 class ConnectionPool:
     """Opens connections, and keeps those that can be used again.
 
-    ``size`` is the number of idle connections kept for one route. A connection that was idle for
-    longer than ``max_idle`` seconds is closed instead of used. ``max_connections`` limits the
-    connections that are open at a time: in use, idle, and being opened. A thread that needs one
-    more waits in a queue, for at most ``Timeout.connect``; idle connections of other routes are
-    closed for it, the oldest first. While a thread waits, no connection becomes idle: it is handed
-    to the first in the queue, or closed so that the first can open its own. Upgraded connections
-    (101, CONNECT) do not count. After a fork the child has an empty pool: the connections belong
-    to its parent.
+    ``size`` bounds the idle connections of one origin, ``max_idle_connections`` those of all
+    origins; None is 100, or ``size`` if that is more. A connection that was idle for longer than
+    ``max_idle`` seconds is closed instead of used. ``max_connections`` limits the connections that
+    are open at a time: in use, idle, and being opened. A thread that needs one more waits in a
+    queue, for at most ``Timeout.connect``; idle connections of other routes are closed for it, the
+    oldest first. While a thread waits, no connection becomes idle: it is handed to the first in the
+    queue, or closed so that the first can open its own. Upgraded connections (101, CONNECT) do not
+    count. After a fork the child has an empty pool: the connections belong to its parent.
     """
 
     def __init__(
-        self, size: int = 10, max_idle: float = MAX_IDLE, max_connections: int | None = None
+        self,
+        size: int = 10,
+        max_idle: float = MAX_IDLE,
+        max_connections: int | None = None,
+        max_idle_connections: int | None = None,
     ) -> None:
-        self._size = size
+        if max_idle_connections is None:
+            max_idle_connections = max(MAX_IDLE_CONNECTIONS, size)
+        self._idle_bounds = (size, max_idle_connections, max_idle)
         self._max_idle = max_idle
         self._max_connections = max_connections
-        self._swept_at = monotonic()
         self._clear()
         self.closed = False
+        self._aborted = False
         _pools.add(self)
 
     def _clear(self) -> None:
         # Re-entrant: the garbage collector may close an unread body inside any of these methods.
         self._lock = RLock()
-        self._idle: dict[Route, deque[Connection]] = {}
+        self._idle = IdleConnections(*self._idle_bounds)
         self._in_use: set[Connection] = set()
-        self._sleeping: set[_Waiter] = set()
-        self._queue: deque[_Ticket] = deque()
-        # Weak sets: an object that an interrupted thread dropped disappears from them, and a
+        self._sleeping: set[Waiter] = set()
+        # A weak set: an object that an interrupted thread dropped disappears from it, and a
         # connection without references closes itself.
         self._upgraded: WeakSet[Connection] = WeakSet()
-        self._acquired: WeakSet[Connection] = WeakSet()  # counted only with a limit
-        self._opening: WeakSet[_Ticket] = WeakSet()
+        limit = self._max_connections
+        self._queue = (
+            None if limit is None else WaitQueue(limit, self._lock, self._in_use, self._idle)
+        )
 
     # One request
 
@@ -136,14 +110,31 @@ class ConnectionPool:
             or error.response_started
         ):
             return False
-        return not (isinstance(error, RequestTimeout) or self.closed) and request.can_send
+        return not (isinstance(error, RequestTimeout) or self._aborted) and request.can_send
 
     def acquire(self, route: Route, deadline: Deadline) -> Connection:
         """Return an idle connection that is still open, or a new one.
 
         Raises what ``open`` raises. A new connection has ``used`` 0.
         """
-        return self._take_idle(route) or self._open_or_wait(route, deadline, take_idle=True)
+        if route.network.address_check is not None or route.proxy is not None:
+            key = route.key
+            if key is not route:
+                return self._take_allowed(route, key) or self._open_or_wait(
+                    route, deadline, take_idle=True
+                )
+        while True:
+            with self._lock:
+                connection = self._idle.take(route)
+                if connection is None:
+                    break
+                if self._queue is not None:
+                    self._queue.hand_out(connection)
+                connection.mark_in_use()
+            if monotonic() - connection.idle_since <= self._max_idle and connection.is_idle():
+                return connection
+            self._discard(connection)
+        return self._open_or_wait(route, deadline, take_idle=True)
 
     def open(self, route: Route, deadline: Deadline) -> Connection:
         """Open a new connection. Blocks; raises what ``dial`` raises.
@@ -153,18 +144,28 @@ class ConnectionPool:
         """
         return self._open_or_wait(route, deadline, take_idle=False)
 
-    def _take_idle(self, route: Route) -> Connection | None:
-        while True:
+    def _take_allowed(self, route: Route, key: Route) -> Connection | None:
+        """Return an idle connection that the address checks of a route allow.
+
+        They are called without the lock. A connection that they forbid stays idle, for other calls.
+        """
+        with self._lock:
+            idle = self._idle.list_of(key)
+        for connection in idle:
+            if not connection.is_allowed_by(route):
+                continue
             with self._lock:
-                idle = self._idle.get(route)
-                if not idle:
-                    return None
-                connection = idle.pop()
+                if not self._idle.remove(connection):
+                    continue
                 self._hand_out(connection)
             if monotonic() - connection.idle_since <= self._max_idle and connection.is_idle():
                 return connection
-            connection.close()
-            self.forget(connection)  # close() does this only the first time
+            self._discard(connection)
+        return None
+
+    def _discard(self, connection: Connection) -> None:
+        connection.close()
+        self.forget(connection)  # close() does this only the first time
 
     def _hand_out(self, connection: Connection) -> None:
         """Mark a connection as in use. The lock is held.
@@ -172,8 +173,8 @@ class ConnectionPool:
         Until ``track``, only the calling thread has a reference to it. If that thread is
         interrupted, the connection is garbage collected and so closed.
         """
-        if self._max_connections is not None:
-            self._acquired.add(connection)
+        if self._queue is not None:
+            self._queue.hand_out(connection)
         connection.mark_in_use()
 
     # Connections
@@ -182,208 +183,137 @@ class ConnectionPool:
         """Register a connection that is about to be used, so that ``close`` can reach it."""
         with self._lock:
             self._in_use.add(connection)
-            if self._max_connections is not None:
-                self._acquired.discard(connection)
-            closed = self.closed
-        if closed:
+            if self._queue is not None:
+                self._queue.begin_use(connection)
+            aborted = self._aborted
+        if aborted:
             connection.abort()
 
     def release(self, connection: Connection) -> None:
         """Take back a connection: hand it to the first in the queue, or keep it idle."""
-        surplus: list[Connection] = []
+        surplus: Sequence[Connection] = ()
         with self._lock:
-            ticket = None if self._max_connections is None else self._next_ticket()
-            if ticket is None:
-                surplus = self._keep_idle(connection)
+            ticket = None if self._queue is None else self._queue.take_first()
+            if self._queue is None or ticket is None:
+                if connection in self._in_use and not self.closed:
+                    self._in_use.discard(connection)
+                    surplus = self._idle.put(connection)
+                else:
+                    surplus = (connection,)
             elif ticket.route == connection.route and connection in self._in_use:
                 self._hand_out(connection)
                 self._in_use.discard(connection)
                 ticket.serve(connection)
             else:
-                self._queue.appendleft(ticket)
+                self._queue.put_back(ticket)
                 connection.close()
         for extra in surplus:
             extra.close()
-
-    def _next_ticket(self) -> _Ticket | None:
-        # Not "if self._queue": a garbage collection in between may empty the queue.
-        try:
-            return self._queue.popleft()
-        except IndexError:
-            return None
-
-    def _keep_idle(self, connection: Connection) -> list[Connection]:
-        """Keep a connection idle; return those to close. The lock is held."""
-        now = connection.idle_since
-        surplus = self._take_expired(now) if now - self._swept_at > self._max_idle else []
-        if connection not in self._in_use or self.closed:
-            return [*surplus, connection]
-        self._in_use.discard(connection)
-        idle = self._idle.get(connection.route)
-        if idle is None:
-            idle = self._idle[connection.route] = deque()
-        idle.append(connection)
-        if len(idle) > self._size:
-            surplus.append(idle.popleft())
-        return surplus
-
-    def _take_expired(self, now: float) -> list[Connection]:
-        """Remove connections that were idle for too long, of any route. The lock is held."""
-        self._swept_at = now
-        expired: list[Connection] = []
-        for route, idle in list(self._idle.items()):
-            while idle and idle[0].idle_since < now - self._max_idle:
-                expired.append(idle.popleft())
-            if not idle:
-                del self._idle[route]
-        return expired
 
     def forget(self, connection: Connection) -> None:
         """Drop a closed connection; its slot goes to the first in the queue."""
         with self._lock:
             self._in_use.discard(connection)
             self._upgraded.discard(connection)
-            if self._max_connections is not None:
-                self._acquired.discard(connection)
-                self._serve_queue()
+            if self._queue is not None:
+                self._queue.forget(connection)
 
     def track_upgraded(self, connection: Connection) -> None:
-        """Register a connection that its caller may detach; until then ``close`` closes it."""
+        """Register a connection that its caller may detach; until then ``close`` may abort it."""
         with self._lock:
             self.forget(connection)
             self._upgraded.add(connection)
-            closed = self.closed
-        if closed:
+            aborted = self._aborted
+        if aborted:
             connection.close()
 
-    # The limit on open connections
+    # New connections
 
     def _open_or_wait(self, route: Route, deadline: Deadline, *, take_idle: bool) -> Connection:
-        if self._max_connections is None:
-            return Connection(dial(route, deadline), route, self)
-        ticket = self._wait_in_queue(route if take_idle else None, deadline)
+        queue = self._queue
+        if queue is None:
+            return Connection(self._dial(route, deadline), route.key, self)
+        ticket = queue.wait(route.key if take_idle else None, deadline)
         connection = ticket.connection
         if connection is not None:
-            if connection.is_idle():
+            if self._is_allowed(connection, route) and connection.is_idle():
                 return connection
             with self._lock:
-                self._opening.add(ticket)  # before its slot is given to another thread
-            connection.close()
-            self.forget(connection)
+                queue.begin_opening(ticket)  # before its slot is given to another thread
+            self._discard(connection)
         try:
-            connection = Connection(dial(route, deadline), route, self)
+            connection = Connection(self._dial(route, deadline), route.key, self)
             with self._lock:
-                self._acquired.add(connection)
+                queue.hand_out(connection)
             return connection
         finally:
             with self._lock:
-                self._opening.discard(ticket)
-                self._serve_queue()
+                queue.end_opening(ticket)
 
-    def _wait_in_queue(self, route: Route | None, deadline: Deadline) -> _Ticket:
-        """Return a ticket that was served, at once or after waiting."""
-        ticket = _Ticket(route)
+    def _is_allowed(self, connection: Connection, route: Route) -> bool:
+        """Whether the address checks of a route allow a connection from the queue."""
         try:
-            seconds = deadline.connect_seconds()
-            with self._lock:
-                self._check_open(deadline)
-                self._close_idle_for_room()
-                self._queue.append(ticket)
-                self._serve_queue()
-            try:
-                ticket.wait(seconds)
-            except BaseException:
-                self._leave_queue(ticket)
-                self._hand_slot_on(ticket)
-                raise
-            self._leave_queue(ticket)
-            if not ticket.served:
-                self._check_open(deadline)
-                raise self._timeout_error(deadline)
-        except Error as error:
-            error.sent = "nothing"
+            return route.key is route or connection.is_allowed_by(route)
+        except BaseException:
+            self._discard(connection)  # no other thread has it, and its slot is needed
             raise
-        return ticket
 
-    def _leave_queue(self, ticket: _Ticket) -> None:
-        with self._lock:
-            if ticket in self._queue:
-                self._queue.remove(ticket)
-
-    def _hand_slot_on(self, ticket: _Ticket) -> None:
-        """Give the slot of an interrupted thread to the next thread in the queue."""
-        if ticket.connection is not None:
-            ticket.connection.close()
-            self.forget(ticket.connection)
-        with self._lock:
-            self._opening.discard(ticket)
-            self._serve_queue()
-
-    def _check_open(self, deadline: Deadline) -> None:
-        if self.closed:
-            raise TransportError(
-                f"{deadline.peer}: the Client was closed while this call waited for a connection"
-            )
-
-    def _timeout_error(self, deadline: Deadline) -> Error:
-        limit = f"one of the {self._max_connections} connections that max_connections allows"
+    def _dial(self, route: Route, deadline: Deadline) -> Dialed:
+        """Open a connection; close the idle ones and try again if no file descriptor is free."""
         try:
-            deadline.remaining(f"waiting for {limit}")
-        except Error as total:
-            return total
-        return ConnectTimeout(
-            f"{deadline.peer}: still waiting for {limit} after {deadline.timeout.connect:g} s "
-            "(Timeout.connect); a response that is neither read to its end nor closed keeps its "
-            "connection"
+            return dial(route, deadline)
+        except Error as error:
+            if not lacks_descriptor(error):
+                raise
+            if not self._close_idle():
+                self._explain_descriptors(error)
+                raise
+        try:
+            return dial(route, deadline)
+        except Error as error:
+            if lacks_descriptor(error):
+                self._explain_descriptors(error)
+            raise
+
+    def _close_idle(self) -> bool:
+        """Close all idle connections; return whether there were any."""
+        with self._lock:
+            idle = self._idle.take_all()
+        for connection in idle:
+            connection.close()
+        return bool(idle)
+
+    def _explain_descriptors(self, error: Error) -> None:
+        error.message += (
+            "; no file descriptor is free, and this Client has no idle connection left to close: "
+            "read or close responses, close files, or raise the limit of the process (ulimit -n)"
         )
-
-    def _close_idle_for_room(self) -> None:
-        """Close the oldest idle connections until one more may be opened. The lock is held."""
-        assert self._max_connections is not None
-        while self._count_open() >= self._max_connections:
-            idle = [each for each in self._idle.values() if each]
-            if not idle:
-                break
-            min(idle, key=lambda each: each[0].idle_since).popleft().close()
-
-    def _count_open(self) -> int:
-        opening = len(self._opening) + len(self._acquired)
-        return len(self._in_use) + opening + self.count_idle()
-
-    def _serve_queue(self) -> None:
-        """Give free slots to the threads in the queue. The lock is held.
-
-        A garbage collection may close an unread body during this call, and so call it again. So
-        each slot is taken first and checked afterwards; none is given out twice.
-        """
-        limit = self._max_connections
-        while self._queue and limit is not None and self._count_open() < limit:
-            self._serve_first(limit)
-
-    def _serve_first(self, limit: int) -> None:
-        # A separate function, so that no local variable holds the ticket afterwards. If its thread
-        # was interrupted, the ticket must disappear, and its slot with it.
-        ticket = self._queue.popleft()
-        self._opening.add(ticket)
-        if self._count_open() <= limit:
-            ticket.serve(None)
-        else:
-            self._opening.discard(ticket)
-            self._queue.appendleft(ticket)
+        with self._lock:
+            in_use = list(self._in_use)
+        error.args = (error.message,)
+        add_unread(error, in_use)
 
     # Closing
 
-    def close(self) -> None:
-        """Close idle connections, and wake and abort those in use; from any thread."""
+    def close(self, *, abort: bool = False) -> None:
+        """Close idle connections, and wake the threads that wait for a connection or a retry.
+
+        Connections in use and upgraded ones stay open. They are closed at the end of their response
+        instead of kept idle. ``abort`` closes them too, and wakes the threads that wait on them.
+        May be called by any thread.
+        """
         with self._lock:
             self.closed = True
-            unused = [connection for idle in self._idle.values() for connection in idle]
-            unused += self._upgraded
-            in_use = list(self._in_use)
-            waiting: list[_Waiter] = [*self._sleeping, *self._queue]
-            self._idle.clear()
+            unused = self._idle.take_all()
+            in_use: list[Connection] = []
+            if abort:
+                self._aborted = True
+                unused += self._upgraded
+                in_use += self._in_use
+            waiting: list[Waiter] = [*self._sleeping]
+            if self._queue is not None:
+                waiting += self._queue.close()
             self._sleeping.clear()
-            self._queue.clear()
         for connection in unused:
             connection.close()
         for connection in in_use:
@@ -393,7 +323,7 @@ class ConnectionPool:
 
     def sleep_unless_closed(self, seconds: float) -> bool:
         """Sleep until the seconds are over or the pool is closed; return whether it is closed."""
-        waiter = _Waiter()
+        waiter = Waiter()
         with self._lock:
             if self.closed:
                 return True
@@ -408,29 +338,23 @@ class ConnectionPool:
     def count_idle(self) -> int:
         """Return the number of idle connections."""
         with self._lock:
-            return sum(len(idle) for idle in self._idle.values())
+            return len(self._idle)
 
     def clear_after_fork(self) -> None:
         """Close the copies of the parent's connections in the child of a fork."""
-        copies = [connection for idle in self._idle.values() for connection in idle]
+        copies = self._idle.take_all()
         self._clear()
         for connection in copies:
             connection.close()
 
     def __del__(self) -> None:
-        for idle in self._idle.values():
-            for connection in idle:
-                connection.close()
+        for connection in self._idle.take_all():
+            connection.close()
 
     def __repr__(self) -> str:
         with self._lock:
-            text = f"<ConnectionPool, {self.count_idle()} idle, {len(self._in_use)} in use"
-            if self._max_connections is None:
-                return f"{text}>"
-            return (
-                f"{text}, {len(self._opening)} being opened, {len(self._queue)} waiting, "
-                f"{self._max_connections} at most>"
-            )
+            text = f"<ConnectionPool, {len(self._idle)} idle, {len(self._in_use)} in use"
+            return f"{text}>" if self._queue is None else f"{text}, {self._queue!r}>"
 
 
 _pools: WeakSet[ConnectionPool] = WeakSet()

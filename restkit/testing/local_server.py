@@ -164,13 +164,14 @@ class AppClient(Client):
         options["connect"] = self._connector.connect
         super().__init__(**options)
 
-    def close(self) -> None:
+    def close(self, *, abort: bool = False) -> None:  # noqa: ARG002  # as in Client
         """Close every connection, and wait until the application has returned on each.
 
-        Raises RuntimeError if a handler that neither reads nor writes has not returned after ten
-        seconds.
+        A response that was not read to its end is aborted, with or without ``abort``, because the
+        application ends here. Raises RuntimeError if a handler that neither reads nor writes has
+        not returned after ten seconds.
         """
-        super().close()
+        super().close(abort=True)
         self._connector.close()
 
 

@@ -450,6 +450,7 @@ OF_A_CLIENT: dict[str, tuple[list[object], str]] = {
     ),
     "params": ([5, ["a"], {"a": Odd()}, {Odd(): 1}, [([], 1)], "\ud800", Odd()], "param"),
     "pool_size": ([None, *NOT_COUNTS], "must be a number, 0 or more"),
+    "max_idle_connections": (NOT_COUNTS, "must be a number, 0 or more"),
     "resolve": ([5, "a", ["a"], {"a/b": "::1"}, {"a": None}, {"": "::1"}, {5: 5}], "resolve"),
     "socket_options": (
         [None, 5, [5], [(1, 2)], [(1, 2, "3")], Odd()],

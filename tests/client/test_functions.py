@@ -267,7 +267,9 @@ def test_every_form_of_timeout_is_accepted(timeout, server, client):
     assert client.get(server.url(), timeout=timeout).body == b"answer"
 
 
-@pytest.mark.parametrize("name", ["pool_size", "max_idle", "base_url", "cookies", "uds"])
+@pytest.mark.parametrize(
+    "name", ["pool_size", "max_idle_connections", "max_idle", "base_url", "cookies", "uds"]
+)
 def test_client_option_in_a_call_raises_type_error(name, server, client):
     with pytest.raises(TypeError, match=f"{name}= .*is an option of a Client"):
         client.get(server.url(), **{name: 5})
@@ -414,7 +416,7 @@ def test_client_closes_on_with_exit_and_close_is_idempotent(server):
         client.get(server.url())
 
 
-def test_closing_the_client_ends_a_partly_read_body():
+def test_aborting_the_client_ends_a_partly_read_body():
     def script(peer):
         peer.read_request()
         peer.send(chunked_response(b"abc")[:-5])
@@ -424,6 +426,7 @@ def test_closing_the_client_ends_a_partly_read_body():
         with Client() as client:
             got = client.get(server.url())
             assert got.body_file.read1(10) == b"abc"
+            client.close(abort=True)
         server.until(lambda: server.peers[0].finished, "the end of the connection")
         with pytest.raises(restkit.TransportError):
             got.body_file.read()

@@ -183,7 +183,7 @@ with Client(timeout=Timeout(connect=60, idle=0.3), verify=ca, max_tries=1) as cl
 
     waiting = gevent.spawn(wait)
     gevent.sleep(0.1)
-    client.close()
+    client.close(abort=True)
     assert 'closed from this side' in waiting.get(timeout=60)
 ticking.kill()
 """

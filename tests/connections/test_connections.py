@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from io import BytesIO, RawIOBase
 
 import pytest
@@ -809,7 +810,7 @@ FOREVER = Timeout(connect=None, idle=None)
 @pytest.mark.parametrize(
     "moment", ["for the head", "for 100", "for room", "for a pipe", "beyond a rested connection"]
 )
-def test_W24_closing_the_client_wakes_a_waiting_thread(moment, tls, certs):
+def test_W24_aborting_the_client_wakes_a_waiting_thread(moment, tls, certs):
     there, over = threading.Event(), threading.Event()
 
     def script(peer: Peer) -> None:
@@ -835,7 +836,7 @@ def test_W24_closing_the_client_wakes_a_waiting_thread(moment, tls, certs):
         )
         assert there.wait(HANG_BOUND)
         waiting.until_polling()
-        client.close()
+        client.close(abort=True)
         error = waiting.error()
         over.set()
         assert isinstance(error, TransportError)
@@ -879,7 +880,7 @@ def test_W24_blocked_read_raises_when_another_thread_closes(read, who_closes, tl
         Client(timeout=FOREVER, verify=certs.ca_file) as client,
     ):
         got = client.get(server.url())
-        close = client.close if who_closes == "client" else got.close
+        close = partial(client.close, abort=True) if who_closes == "client" else got.close
         waiting = InThread(lambda: READS[read](got))
         waiting.until_polling()
         close()
@@ -908,7 +909,7 @@ def test_W24_blocked_read_of_a_gzip_body_raises_when_closed(who_closes, tls, cer
         Client(timeout=FOREVER, verify=certs.ca_file) as client,
     ):
         got = client.get(server.url())
-        close = client.close if who_closes == "client" else got.close
+        close = partial(client.close, abort=True) if who_closes == "client" else got.close
         waiting = InThread(lambda: got.body)
         waiting.until_polling()
         close()
@@ -949,14 +950,14 @@ def test_W24_closing_during_a_busy_read_raises_a_restkit_error(who_closes, tls, 
                 Client(timeout=PATIENT, verify=certs.ca_file) as client,
                 client.get(server.url()) as got,
             ):
-                close = client.close if who_closes == "client" else got.close
+                close = partial(client.close, abort=True) if who_closes == "client" else got.close
                 chunks = got.payload_stream if turn % 2 else got.body_file
                 closed, error = close_during_read(chunks, close, turn / 10_000)
                 assert closed is None
                 assert isinstance(error, Error), repr(error)
 
 
-def test_W24_connection_being_opened_is_not_used_after_close(certs):
+def test_W24_connection_being_opened_is_not_used_after_an_abort(certs):
     go_on = threading.Event()
 
     def slow_handshake(peer: Peer) -> None:
@@ -971,12 +972,13 @@ def test_W24_connection_being_opened_is_not_used_after_close(certs):
         url = server.url().replace("http:", "https:")
         opening = InThread(lambda: client.get(url))
         server.until(lambda: server.peers)
-        client.close()
+        client.close(abort=True)
         go_on.set()
         assert isinstance(opening.error(), TransportError)
 
 
-def test_W24_closing_a_client_under_load_ends_every_request(tls, certs):
+@pytest.mark.parametrize("abort", [False, True])
+def test_W24_closing_a_client_under_load_ends_every_request(abort, tls, certs):
     begun = threading.Semaphore(0)
 
     def pour(peer: Peer) -> None:
@@ -993,7 +995,7 @@ def test_W24_closing_a_client_under_load_ends_every_request(tls, certs):
             ask(number)
         for _ in range(40):
             assert begun.acquire(timeout=HANG_BOUND)
-        client.close()
+        client.close(abort=abort)
 
     with ScriptedServer(pour, ssl_context=tls) as server:
         client = Client(timeout=PATIENT, verify=certs.ca_file)
@@ -1008,8 +1010,8 @@ def test_W24_closing_from_many_threads_is_idempotent(tls, certs):
     with ScriptedServer(send_half_then_wait, ssl_context=tls) as server:
         client = Client(timeout=PATIENT, verify=certs.ca_file)
         got = client.get(server.url())
-        closes = [client.close, got.close] * 10
-        assert in_threads(20, lambda number: closes[number]()) == [None] * 20
+        closes = [client.close, partial(client.close, abort=True), got.close] * 7
+        assert in_threads(21, lambda number: closes[number]()) == [None] * 21
         client.close()
         got.close()
         server.join()

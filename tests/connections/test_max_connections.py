@@ -10,6 +10,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -23,6 +24,7 @@ from restkit.connections.pool import ConnectionPool
 from restkit.connections.reply import Reply
 from restkit.errors import ConnectError, ConnectTimeout, TotalTimeout, TransportError
 from restkit.io.spool import Spool
+from restkit.network.options import Network
 from restkit.network.route import Route
 from restkit.timeouts import Deadline
 from support import ScriptedServer, refusing, response
@@ -244,10 +246,11 @@ def test_C12_waiting_too_long_is_a_connect_timeout_naming_the_limit():
         held = [ask(pool, server), ask(pool, server)]
         with pytest.raises(ConnectTimeout) as caught:
             ask(pool, server, BRIEF)
+        url = f"http://127.0.0.1:{server.port}/"
         assert str(caught.value) == (
             "api.test: still waiting for one of the 2 connections that max_connections allows "
-            "after 0.2 s (Timeout.connect); a response that is neither read to its end nor closed "
-            "keeps its connection"
+            "after 0.2 s (Timeout.connect); 2 responses of this Client have not been read or "
+            f"closed: GET {url}, GET {url}"
         )
         assert caught.value.sent == "nothing"
         for reply in held:
@@ -262,7 +265,8 @@ def test_C12_total_timeout_may_expire_while_waiting():
             ask(pool, server, Timeout(connect=None, total=0.2))
         assert str(caught.value) == (
             "api.test: still waiting for one of the 1 connections that max_connections allows when "
-            "the 0.2 s of Timeout.total were over"
+            "the 0.2 s of Timeout.total were over; 1 response of this Client has not been read or "
+            f"closed: GET http://127.0.0.1:{server.port}/"
         )
         assert caught.value.sent == "nothing"
         read(held)
@@ -281,17 +285,96 @@ def test_C12_timed_out_waiter_does_not_block_the_next():
         assert patient == [LONG]
 
 
-def test_C12_timeout_message_names_unread_responses():
+def test_C12_max_connections_error_names_unread_responses_by_method_and_url():
+    with ScriptedServer(respond_with_long_body) as server:
+        with Client(max_connections=2, timeout=PATIENT, max_tries=1) as client:
+            held = [
+                client.post(server.url("/a?page=2&token=abc"), b"x"),
+                client.get("http://origin.test/b", proxy=f"http://127.0.0.1:{server.port}"),
+            ]
+            with pytest.raises(ConnectTimeout) as caught:
+                client.get(server.url("/second"), timeout=BRIEF)
+            assert caught.value.message.endswith(
+                "; 2 responses of this Client have not been read or closed: POST "
+                f"http://127.0.0.1:{server.port}/a?page=2&token=***, GET http://origin.test/b"
+            )
+            assert caught.value.request.url.target == "/second"
+            assert [each.body for each in held] == [LONG, LONG]
+            assert client.get(server.url("/third")).body == LONG
+
+
+def test_C12_max_connections_error_names_five_unread_responses_and_counts_the_rest():
+    with ScriptedServer(respond_with_long_body) as server:
+        with Client(max_connections=7, timeout=PATIENT, max_tries=1) as client:
+            long = "x" * 500
+            held = [client.get(server.url(f"/{number}{long}")) for number in range(7)]
+            with pytest.raises(ConnectTimeout, match=r", and 2 more$") as caught:
+                client.get(server.url(), timeout=BRIEF)
+            assert re.findall("GET http://127.0.0.1:[0-9]+/([0-9])x+[.]{3}", str(caught.value)) == (
+                list("01234")
+            )
+            assert len(str(caught.value)) < 1000
+            assert [each.body for each in held] == [LONG] * 7
+
+
+def test_C12_max_connections_error_names_no_response_that_is_still_awaited():
+    go_on = threading.Event()
+
+    def respond_later(peer: Peer) -> None:
+        peer.read_request()
+        peer.wait(go_on)
+        peer.send(OK)
+
+    with ScriptedServer(respond_later) as server, limited_pool(1) as pool:
+
+        def fail() -> None:
+            server.until(lambda: server.requests)
+            with pytest.raises(ConnectTimeout, match=r"\(Timeout.connect\)$"):
+                ask(pool, server, BRIEF)
+            go_on.set()
+
+        with beside(fail):
+            assert ask(pool, server).content == b"ok"
+
+
+def test_C12_error_about_unread_responses_keeps_none_of_them():
     with ScriptedServer(respond_with_long_body) as server:
         with Client(max_connections=1, timeout=PATIENT, max_tries=1) as client:
-            unread = client.get(server.url())
-            with pytest.raises(
-                ConnectTimeout, match="neither read to its end nor closed"
-            ) as caught:
-                client.get(server.url("/second"), timeout=BRIEF)
-            assert caught.value.request.url.target == "/second"
-            assert unread.body == LONG
-            assert client.get(server.url("/third")).body == LONG
+            held = [client.get(server.url())]
+            with pytest.raises(ConnectTimeout, match="1 response of this Client has") as caught:
+                client.get(server.url(), timeout=BRIEF)
+            response_is = weakref.ref(held.pop())
+            assert response_is() is None  # at once: neither the error nor a cycle keeps it
+            assert caught.value.request is not None
+            assert client.get(server.url()).body == LONG
+
+
+@pytest.mark.parametrize("outcome", [True, False, "raises"])
+def test_C12_check_address_is_called_for_a_connection_that_is_handed_to_a_waiter(outcome):
+    def check(ip: object) -> bool:
+        checked.append(str(ip))
+        if outcome == "raises":
+            raise LookupError(ip)
+        return outcome is True
+
+    checked: list[str] = []
+    with ScriptedServer(respond_with_long_body) as server, limited_pool(1) as pool:
+        route = route_to(server)._replace(network=Network(address_check=check))
+        request = OutgoingRequest("GET", GET, None, Spool)
+        held = ask(pool, server)
+        with waiting(pool, lambda: read(pool.send(request, route, Deadline(PATIENT)))) as got:
+            assert read(held) == LONG
+        if outcome is True:
+            assert got == [LONG]
+        elif outcome is False:
+            assert isinstance(got[0], ConnectError)
+            assert checked == ["127.0.0.1"] * 2  # of the connection, and of the name
+        else:
+            assert isinstance(got[0], LookupError)
+        assert server.connections == 1
+        got.clear()
+        assert read(ask(pool, server)) == LONG
+        assert is_settled(pool, 1, 1)
 
 
 @pytest.mark.parametrize("count", [0, -1, 1.5, "2", True])
@@ -546,7 +629,7 @@ def test_C12_interrupted_waiter_passes_its_slot_to_the_next(end):
         assert is_settled(pool, 1, 1)
 
 
-TRACED_FILES = ("call.py", "pool.py", "connection.py")
+TRACED_FILES = ("call.py", "pool.py", "idle.py", "wait_queue.py", "connection.py")
 
 
 @contextmanager

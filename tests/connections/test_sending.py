@@ -364,7 +364,7 @@ def test_W13_W24_silent_source_does_not_outlast_an_early_200(end, early, silent,
         peer.read_to_end()
 
     with ScriptedServer(respond_and_close, ssl_context=tls) as server:
-        timer = threading.Timer(0.3, client.close)
+        timer = threading.Timer(0.3, lambda: client.close(abort=True))
         if end == "close":
             timer.start()
         timeout = Timeout(HANG_BOUND, HANG_BOUND, 0.3 if end == "total" else None)

@@ -239,7 +239,7 @@ def test_C14_detach_of_an_ordinary_response_raises():
         assert got.body == b"body"
 
 
-@pytest.mark.parametrize("end", ["close", "drop", "close the client"])
+@pytest.mark.parametrize("end", ["close", "drop", "abort the client"])
 def test_socket_that_is_not_detached_is_closed(end):
     def script(peer):
         peer.read_request()
@@ -253,8 +253,8 @@ def test_socket_that_is_not_detached_is_closed(end):
             got.close()
             with pytest.raises(RequestError):
                 got.detach()
-        elif end == "close the client":
-            client.close()
+        elif end == "abort the client":
+            client.close(abort=True)
             with pytest.raises(RequestError, match="was detached or closed already"):
                 got.detach()
         else:

@@ -435,11 +435,11 @@ def test_a_server_that_stops_reading_raises_a_timeout(
         over.set()
 
 
-def test_W24_closing_the_client_ends_the_sending_of_a_file(tls, client, vast):
+def test_W24_aborting_the_client_ends_the_sending_of_a_file(tls, client, vast):
     def script(peer: Peer) -> None:
         peer.read_some(1000)
         until_polling(threading.main_thread())  # nothing can be sent any more
-        client.close()
+        client.close(abort=True)
         peer.drop()
 
     with ScriptedServer(script, receive_buffer=8192, ssl_context=tls) as server:

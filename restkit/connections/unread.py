@@ -1,0 +1,60 @@
+"""Name the responses that keep their connections, in errors about a lack of connections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from restkit.connections.connection import Connection
+from restkit.connections.exchange import Exchange
+from restkit.errors import Error
+from restkit.network.route import Route
+from restkit.redaction import redact_url
+from restkit.url.host import join_host_port
+
+_MAX_NAMED = 5
+_MAX_LENGTH = 120
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def add_unread(error: Error, in_use: Iterable[Connection]) -> Error:
+    """Add the unread responses of the connections to the message of an error; return the error."""
+    unread = describe_unread(in_use)
+    if unread:
+        error.message += f"; {unread}"
+        error.args = (error.message,)
+    return error
+
+
+def describe_unread(in_use: Iterable[Connection]) -> str:
+    """Return the number of unread responses, and the first requests; '' if there are none.
+
+    The oldest response comes first. The texts are made from the heads that the connections have
+    sent, so that no request and no response is kept for them.
+    """
+    found = []
+    for connection in in_use:
+        exchange = connection.exchange
+        if exchange is not None and exchange.body_is_out:
+            found.append((exchange.sent_at, _describe(exchange, connection.route)))
+    if not found:
+        return ""
+    named = [text for _, text in sorted(found)[:_MAX_NAMED]]
+    count = len(found)
+    have = "1 response of this Client has"
+    if count > 1:
+        have = f"{count} responses of this Client have"
+    rest = f", and {count - len(named)} more" if count > len(named) else ""
+    return f"{have} not been read or closed: {', '.join(named)}{rest}"
+
+
+def _describe(exchange: Exchange, route: Route) -> str:
+    """Return method and URL of a request, as in ``GET http://host/path``, without secrets."""
+    method, target = exchange.request_line
+    if not target.startswith(("http://", "https://")):  # a proxy got the whole URL
+        is_default = _DEFAULT_PORTS.get(route.scheme) == route.port
+        host = join_host_port(route.host, route.port)
+        if is_default:
+            host = host[: host.rindex(":")]
+        target = f"{route.scheme}://{host}{target if target.startswith('/') else ''}"
+    url = redact_url(target)
+    return f"{method} {url if len(url) <= _MAX_LENGTH else f'{url[:_MAX_LENGTH]}...'}"
