@@ -176,6 +176,7 @@ def test_W01_server_closing_without_a_response_is_a_transport_error(tls, client)
 
 
 @pytest.mark.parametrize("spoken", [b"", b"first words"])
+@pytest.mark.posix("select does not watch pipes")
 def test_W01_early_error_does_not_wait_for_a_silent_source(spoken, tls, client):
     def refuse(peer: Peer) -> None:
         peer.read_head()
@@ -314,7 +315,12 @@ def test_W02_stalled_read_after_an_early_200_raises_with_the_response(tls, clien
     assert caught.value.sent == "part"
 
 
-@pytest.fixture(params=["pipe", "socket"])
+@pytest.fixture(
+    params=[
+        pytest.param("pipe", marks=pytest.mark.posix("select does not watch pipes")),
+        "socket",
+    ]
+)
 def silent(request: pytest.FixtureRequest) -> Iterator[object]:
     """A source that yields nothing and does not end."""
     if request.param == "pipe":
@@ -331,6 +337,7 @@ EARLY = {"whole": response(b"enough"), "in part": response(b"enough")[:-2]}
 
 
 @pytest.mark.parametrize("early", EARLY)
+@pytest.mark.posix("the end of both directions is no event of select")
 def test_W02_server_close_is_noticed_while_the_source_is_silent(early, silent, tls, client):
     def respond_then_end(peer: Peer) -> None:
         peer.read_head()

@@ -330,6 +330,7 @@ def test_early_response_is_read_while_a_pipe_in_the_form_is_empty(client):
         os.close(writing)
 
 
+@pytest.mark.posix("select does not watch pipes")
 def test_form_waits_on_the_pipe_that_is_current():
     (one, one_in), (two, two_in) = os.pipe(), os.pipe()
     with os.fdopen(one, "rb", 0) as first, os.fdopen(two, "rb", 0) as second:

@@ -491,6 +491,7 @@ SOURCES = ["a pipe", "buffered", "text", "a socket", "a FIFO"]
 
 
 @pytest.mark.parametrize("kind", SOURCES)
+@pytest.mark.posix("select does not watch pipes")
 def test_an_error_status_is_the_response_while_a_pipe_is_silent(kind, tls, client, keep, tmp_path):
     source = Source(keep, kind, tmp_path)
 
@@ -513,6 +514,7 @@ def test_an_error_status_is_the_response_while_a_pipe_is_silent(kind, tls, clien
 
 
 @pytest.mark.parametrize("kind", SOURCES)
+@pytest.mark.posix("select does not watch pipes")
 def test_a_server_that_closes_is_noticed_while_a_pipe_is_silent(kind, tls, client, keep, tmp_path):
     source = Source(keep, kind, tmp_path)
 
@@ -550,6 +552,7 @@ def test_W02_after_a_200_a_pipe_is_still_sent_to_its_end(kind, tls, client, keep
 
 
 @pytest.mark.parametrize("kind", SOURCES)
+@pytest.mark.posix("select does not watch pipes")
 def test_a_silent_pipe_is_waited_for_until_the_total_timeout(kind, client, keep, tmp_path):
     source = Source(keep, kind, tmp_path)
 

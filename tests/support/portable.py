@@ -147,7 +147,7 @@ def _open(path: Any, flags: int, mode: int = 0o777) -> int:
     return os.open(path, flags & ~_BINARY, mode)
 
 
-def _connect_ex(self: socket.socket, address: Any) -> int:
+def _connect_ex(self: Any, address: Any) -> int:
     code = _real_connect_ex(self, address)
     return _WSAEWOULDBLOCK if code == errno.EINPROGRESS else code
 
