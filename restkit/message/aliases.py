@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
-from typing import NoReturn, Protocol
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from restkit.body.files import BodyFile, PayloadStream
 from restkit.connections.reply import Reply
@@ -58,48 +58,53 @@ class _Response(Protocol):
 
     def iter_blocks(self, size: int = ...) -> Iterator[bytes]: ...
 
-    def iter_content(self, chunk_size: int | None = ...) -> Iterator[bytes]: ...
-
     def tee(self) -> BodyFile: ...
 
     def _seconds_to_head(self) -> float: ...
 
 
-class Aliases:
+# Only for type checkers: the metaclass of a protocol would be that of HttpResponse too.
+if TYPE_CHECKING:
+    _Base = _Response
+else:
+    _Base = object
+
+
+class Aliases(_Base):
     """Other names of attributes of HttpResponse."""
 
     @property
-    def status_int(self: _Response) -> int:
+    def status_int(self) -> int:
         """The status: ``status``."""
         return self.status
 
     @property
-    def unicode_body(self: _Response) -> str:
+    def unicode_body(self) -> str:
         """The body as text: ``text``."""
         return self.text
 
     @property
-    def body_chunks(self: _Response) -> PayloadStream | None:
+    def body_chunks(self) -> PayloadStream | None:
         """The chunks of the body as they arrive: ``payload_stream``."""
         return self.payload_stream
 
     @property
-    def status_code(self: _Response) -> int:
+    def status_code(self) -> int:
         """The status: ``status``."""
         return self.status
 
     @property
-    def content(self: _Response) -> bytes:
+    def content(self) -> bytes:
         """The whole body: ``body``."""
         return self.body
 
     @property
-    def url(self: _Response) -> str:
+    def url(self) -> str:
         """The URL of the last request, after redirects, without user info: ``final_url``."""
         return self.final_url
 
     @property
-    def encoding(self: _Response) -> str:
+    def encoding(self) -> str:
         """The charset that ``text`` uses: ``charset``. Set it to use another one.
 
         None uses the charset of the Content-Type again. Unlike in requests, the default is UTF-8.
@@ -107,18 +112,18 @@ class Aliases:
         return self.charset
 
     @encoding.setter
-    def encoding(self: _Response, name: str | None) -> None:
+    def encoding(self, name: str | None) -> None:
         if not (name is None or isinstance(name, str)):
             raise RequestError(f"encoding must be the name of a charset or None; got {name!r:.60}")
         self._charset = name
 
     @property
-    def elapsed(self: _Response) -> timedelta:
+    def elapsed(self) -> timedelta:
         """The time from the start of the call to the head of this response."""
         return timedelta(seconds=self._seconds_to_head())
 
     @property
-    def is_redirect(self: _Response) -> bool:
+    def is_redirect(self) -> bool:
         """Whether this is a redirect with a Location: 301, 302, 303, 307 or 308."""
         return self.status in _REDIRECTS and self.location is not None
 
@@ -130,7 +135,7 @@ class Aliases:
             "package such as charset-normalizer"
         )
 
-    def iter_content(self: _Response, chunk_size: int | None = None) -> Iterator[bytes]:
+    def iter_content(self, chunk_size: int | None = None) -> Iterator[bytes]:
         """Iterate over the body in chunks of at most ``chunk_size`` bytes.
 
         A body with a Content-Length gives full chunks; the last one may be shorter. Any other body
@@ -143,6 +148,6 @@ class Aliases:
             return self.iter_blocks(chunk_size)
         return iter(partial(self.tee().read1, chunk_size or _BLOCK), b"")
 
-    def iter_bytes(self: _Response, chunk_size: int | None = None) -> Iterator[bytes]:
+    def iter_bytes(self, chunk_size: int | None = None) -> Iterator[bytes]:
         """Iterate over the body in chunks: ``iter_content``."""
         return self.iter_content(chunk_size)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Callable, Iterator
-from typing import Any, Literal, Protocol, overload
+from typing import TYPE_CHECKING, Any, Literal, Protocol, overload
 
 from restkit.body.files import BodyFile
 from restkit.errors import DecodingError
@@ -28,38 +28,34 @@ class _Response(Protocol):
     @property
     def body(self) -> bytes: ...
 
-    @property
-    def charset(self) -> str: ...
-
-    def body_string(self, charset: str | None = ..., unicode_errors: str = ...) -> str: ...
-
     def tee(self) -> BodyFile: ...
-
-    def _get_charset(self) -> str: ...
-
-    def _iter_byte_lines(self) -> Iterator[bytes]: ...
-
-    def _iter_text_lines(self) -> Iterator[str]: ...
 
     def _check_decoded(self) -> None: ...
 
     def _decoding_error(self, message: str) -> DecodingError: ...
 
 
-class TextViews:
+# Only for type checkers: the metaclass of a protocol would be that of HttpResponse too.
+if TYPE_CHECKING:
+    _Base = _Response
+else:
+    _Base = object
+
+
+class TextViews(_Base):
     """The views of a body as text, which ``HttpResponse`` inherits."""
 
     @property
-    def charset(self: _Response) -> str:
+    def charset(self) -> str:
         """The charset that ``text`` uses: as set by ``encoding``, in Content-Type, or UTF-8."""
         return self._charset or charset_of(self.headers.get("content-type", "")) or "utf-8"
 
     @property
-    def text(self: _Response) -> str:
+    def text(self) -> str:
         """The body as text in its charset, or else UTF-8; raises DecodingError for other bytes."""
         return self.body_string()
 
-    def json(self: _Response) -> Any:
+    def json(self) -> Any:
         """Return the parsed JSON body; raise DecodingError, a ValueError, for anything else."""
         import json
 
@@ -71,9 +67,7 @@ class TextViews:
             message = f"the body is not JSON: {exc}; {_describe(self, body)}"
             raise self._decoding_error(message) from exc
 
-    def body_string(
-        self: _Response, charset: str | None = None, unicode_errors: str = "strict"
-    ) -> str:
+    def body_string(self, charset: str | None = None, unicode_errors: str = "strict") -> str:
         """Return the body as text in the given charset, in its own, or in UTF-8."""
         body = self.body
         self._check_decoded()
@@ -84,21 +78,21 @@ class TextViews:
             raise self._decoding_error(f"the body is not text in {name}: {exc}") from exc
 
     @overload
-    def iter_lines(self: _Response, *, text: Literal[False] = False) -> Iterator[bytes]: ...
+    def iter_lines(self, *, text: Literal[False] = False) -> Iterator[bytes]: ...
     @overload
-    def iter_lines(self: _Response, *, text: Literal[True]) -> Iterator[str]: ...
-    def iter_lines(self: _Response, *, text: bool = False) -> Iterator[bytes] | Iterator[str]:
+    def iter_lines(self, *, text: Literal[True]) -> Iterator[str]: ...
+    def iter_lines(self, *, text: bool = False) -> Iterator[bytes] | Iterator[str]:
         r"""Iterate over the lines of the body, without their ``\n`` or ``\r\n``.
 
         ``text=True`` gives str, in the charset of ``text``. No other character ends a line.
         """
         return self._iter_text_lines() if text else self._iter_byte_lines()
 
-    def _iter_byte_lines(self: _Response) -> Iterator[bytes]:
+    def _iter_byte_lines(self) -> Iterator[bytes]:
         for line in iter(self.tee().readline, b""):
             yield line[: -2 if line.endswith(b"\r\n") else -1 if line.endswith(b"\n") else None]
 
-    def _iter_text_lines(self: _Response) -> Iterator[str]:
+    def _iter_text_lines(self) -> Iterator[str]:
         read = self.tee().read1
         self._check_decoded()
         name = self._get_charset()
@@ -110,7 +104,7 @@ class TextViews:
         except (ValueError, LookupError) as exc:
             raise self._decoding_error(f"the body is not text in {name}: {exc}") from exc
 
-    def _get_charset(self: _Response) -> str:
+    def _get_charset(self) -> str:
         """Return the charset; raise DecodingError for one of a header that is unknown."""
         name = self.charset
         if self._charset is None and not is_charset(name):
