@@ -43,7 +43,7 @@ from restkit.network.race import (
 )
 from restkit.network.route import Route
 from restkit.network.socks import open_socks_tunnel
-from restkit.network.tls import Handshake
+from restkit.network.tls import Handshake, certifi_path
 from restkit.network.tunnel import open_tunnel
 from restkit.timeouts import Deadline
 
@@ -99,6 +99,8 @@ def import_early() -> None:
     import ipaddress  # noqa: F401  # url/url.py, for an IPv6 address
     import logging  # noqa: F401  # log.py, for the first exchange
     import urllib.parse  # noqa: F401  # url/target.py, for a character that is percent-encoded
+
+    certifi_path()
 
 
 class DialProgress:

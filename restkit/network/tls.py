@@ -123,7 +123,7 @@ def _load_authorities(context: ssl.SSLContext, verify: bool | str | tuple[str, .
         for path in verify:
             _load_path(context, path)
     else:
-        _load_path(context, verify if isinstance(verify, str) else _certifi_path())
+        _load_path(context, verify if isinstance(verify, str) else certifi_path())
 
 
 def _load_path(context: ssl.SSLContext, path: str) -> None:
@@ -146,7 +146,8 @@ def _variable_hint(path: str) -> str:
     return ""
 
 
-def _certifi_path() -> str:
+def certifi_path() -> str:
+    """Return the path of certifi's file; the first call imports modules."""
     import certifi
 
     return certifi.where()

@@ -130,7 +130,7 @@ def test_socket_is_opened_without_urllib3(scheme, certs):
         run_program(program, f"{scheme}://localhost:{server.port}/a%zz", str(certs.ca_file))
 
 
-@pytest.mark.parametrize("verify", ["ca", "False"])
+@pytest.mark.parametrize("verify", ["ca", "True", "False"])
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "xn--mnchen-3ya.example"])
 def test_first_request_imports_nothing_that_the_client_has_not(host, verify, certs):
     # A thread that imports while another one forks leaves a lock in the child that nobody releases.
