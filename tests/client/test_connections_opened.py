@@ -63,16 +63,14 @@ def run(name: str, url: str, work: str) -> object:
 
 
 def serving(size: int) -> ScriptedServer:
-    """Respond to every request with a body of this size, sent after its head was received."""
+    """Respond to every request with a body of this size, sent after its head."""
     message = response(b"x" * size)
     head = head_of(message)
 
     def script(peer: Peer) -> None:
         peer.without_delay()
         while peer.next_request():
-            peer.send(head)
-            peer.until_taken()
-            peer.send(message[len(head) :])
+            peer.send(head, message[len(head) :])
 
     return ScriptedServer(script)
 
@@ -85,7 +83,7 @@ def library(request):
     return request.param
 
 
-@pytest.mark.parametrize("size", [10, 20_000, 65_536])
+@pytest.mark.parametrize("size", [10, 65_536])
 def test_small_body_is_readable_after_its_with_block_40_of_40(library, size):
     work = """
         result = []
