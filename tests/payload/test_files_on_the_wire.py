@@ -530,6 +530,7 @@ def test_a_server_that_closes_is_noticed_while_a_pipe_is_silent(kind, tls, clien
 
 
 @pytest.mark.parametrize("kind", SOURCES)
+@pytest.mark.posix("select does not watch pipes")
 def test_W02_after_a_200_a_pipe_is_still_sent_to_its_end(kind, tls, client, keep, tmp_path):
     source = Source(keep, kind, tmp_path)
 
