@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from enum import Enum
 from threading import RLock
@@ -23,6 +24,7 @@ class Arrival(Protocol):
     """The progress of receiving the bytes of a body, before they are decoded."""
 
     @property
+    @abstractmethod
     def done(self) -> bool:
         """Whether the whole body was received, so that reading it needs no connection."""
 

@@ -118,7 +118,9 @@ def _is_count(value: object) -> bool:
 
 
 def _as_statuses(value: Any) -> frozenset[int]:
-    found = list(value) if isinstance(value, Iterable) and not isinstance(value, str) else [value]
+    found: list[Any] = [value]
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        found = list(value)
     if not all(_is_count(each) and 200 <= each <= 599 for each in found):
         raise RequestError(
             f"Retry: status must be numbers of statuses, from 200 to 599; got {value!r:.60}"
@@ -127,7 +129,9 @@ def _as_statuses(value: Any) -> frozenset[int]:
 
 
 def _as_methods(value: object) -> frozenset[str]:
-    found = list(value) if isinstance(value, Iterable) and not isinstance(value, str) else [value]
+    found: list[Any] = [value]
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        found = list(value)
     if not all(isinstance(each, str) for each in found):
         raise RequestError(f"Retry: methods must be names of methods; got {value!r:.60}")
     return frozenset(check_method(each).upper() for each in found)

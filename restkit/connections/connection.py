@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from abc import abstractmethod
 from threading import Condition, RLock
 from time import monotonic, perf_counter
 from typing import Protocol
@@ -27,6 +28,7 @@ class ConnectionOwner(Protocol):
     def track(self, connection: Connection) -> None:
         """Register a connection that is about to be used; abort it when the pool is closed."""
 
+    @abstractmethod
     def can_release(self, connection: Connection) -> bool:
         """Whether a finalizer or a signal handler may call ``release`` here."""
 

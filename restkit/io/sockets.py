@@ -15,6 +15,7 @@ import errno
 import os
 import select
 import socket
+from abc import abstractmethod
 from collections.abc import Callable
 from errno import (
     ECONNABORTED,
@@ -92,6 +93,7 @@ class Poll(Protocol):
     def unregister(self, fd: Any, /) -> object:
         """Watch a socket no longer."""
 
+    @abstractmethod
     def poll(self, timeout: float | None = None, /) -> list[tuple[int, int]]:
         """Wait for events, at most ``timeout`` milliseconds; return descriptors with events."""
 

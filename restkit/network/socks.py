@@ -181,7 +181,7 @@ class _UTF8(str):
 
     __slots__ = ()
 
-    def encode(self, *_: object) -> bytes:
+    def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:  # noqa: ARG002
         return super().encode()
 
     def __len__(self) -> int:

@@ -94,9 +94,9 @@ def test_compressed_text_is_readable_in_the_file_and_decoded_in_the_replay(path,
 @pytest.mark.parametrize(
     ("body", "field"),
     [
-        (gzip.compress(b"text"), "Content-Encoding: gzip, identity"),
+        (gzip.compress(b"text", mtime=0), "Content-Encoding: gzip, identity"),
         (b"not gzip", "X-Content-Encoding: gzip"),
-        (gzip.compress(b"text") + b"more", "Content-Encoding: x-unknown"),
+        (gzip.compress(b"text", mtime=0) + b"more", "Content-Encoding: x-unknown"),
     ],
 )
 def test_other_encodings_are_kept_as_they_arrived(path, body, field):
