@@ -41,14 +41,17 @@ _SPECIAL_ON_WINDOWS = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 
-# Reentrant: a handler of a signal may read a file while its thread holds the lock.
-_positions = RLock()
+positions_lock = RLock()
+"""Held while a portable function has moved the position of a file, and to ask for a position.
+
+It is reentrant: a handler of a signal may read a file while its thread holds the lock.
+"""
 
 
 @contextmanager
 def _moved_to(descriptor: int, position: int) -> Iterator[None]:
     """Move the position of a file for the block, and restore it. One thread at a time."""
-    with _positions:
+    with positions_lock:
         before = os.lseek(descriptor, 0, os.SEEK_CUR)
         os.lseek(descriptor, position, os.SEEK_SET)
         try:

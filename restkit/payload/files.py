@@ -21,7 +21,7 @@ from typing import Any
 
 from restkit.errors import PayloadError
 from restkit.io.buffers import Buffer
-from restkit.io.files import CHUNK_SIZE, Region, has_blocks, is_blocking, pread
+from restkit.io.files import CHUNK_SIZE, Region, has_blocks, is_blocking, positions_lock, pread
 from restkit.io.sockets import POLLS_FILES, is_readable
 from restkit.payload.base import OCTET_STREAM, Payload
 from restkit.payload.values import BytesPayload, encode_utf_8, text_payload
@@ -386,7 +386,8 @@ def _byte_position(file: Any) -> int:
         f"{_describe(file)} was read as text and has no known position in bytes: open it with 'rb'"
     )
     try:
-        at: int = file.tell()
+        with positions_lock:  # without pread, a pass in another thread moves the position
+            at: int = file.tell()
     except OSError as exc:
         raise unknown from exc
     is_text = isinstance(file, io.TextIOWrapper)
