@@ -338,12 +338,21 @@ class Body:
             self._source = None
             self._spool.close()
 
+    def close_with_file(self) -> None:
+        """Close the body and its file; a complete body stays readable only if it is in memory."""
+        self.close()
+        with self._lock:
+            if not self._spool.in_memory:
+                self._closed = True
+                self._spool.close()
+
     def _unavailable_error(self) -> BaseException:
         """Return the error that says why the body cannot be read (any more)."""
         if self._error is not None:
             return self._annotate(copy_without_traceback(self._error))
         if self._closed:
-            return self._annotate(AlreadyRead(_CLOSED))
+            reason = "the body cannot be read: it was closed"
+            return self._annotate(AlreadyRead(reason if self._arrival is None else _CLOSED))
         return self._annotate(AlreadyRead("the body was read live, in one pass, and was not kept"))
 
     def _annotate(self, exc: BaseException) -> BaseException:

@@ -66,7 +66,7 @@ class UploadedFile:
 
     def close(self) -> None:
         """Discard the bytes; called automatically at the end of the request."""
-        self._body.close()
+        self._body.close_with_file()
 
     def __repr__(self) -> str:
         return f"<UploadedFile {self.name!r}: {self.filename!r}, {self.size} bytes>"

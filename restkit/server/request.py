@@ -229,9 +229,9 @@ class Request:
 
     def close(self) -> None:
         """Discard the body, and the files of a form. Idempotent."""
-        self._body.close()
+        self._body.close_with_file()
         if self._decoded is not None:
-            self._decoded.close()
+            self._decoded.close_with_file()
         form: Form | None = self.__dict__.get("_form")
         for _, file in form.files if form else ():
             file.close()

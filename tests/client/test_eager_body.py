@@ -285,7 +285,7 @@ def test_closing_the_client_ends_the_eager_reading_of_another_thread():
         server.until(lambda: server.requests)
         server.peers[0].until_taken()
         until_polling(thread)
-        client._pool.close()  # wakes whoever waits, whatever Client.close() does
+        client.close(abort=True)
         thread.join(HANG_BOUND)
         with pytest.raises(TransportError, match="closed from this side"):
             assert not found[0].body
