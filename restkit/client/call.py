@@ -50,11 +50,11 @@ class Call:
         "_needs_new_connection",
         "_pool",
         "_redirects",
-        "_reply",
         "_request",
         "_retries",
         "_settings",
         "_tries",
+        "_unread",
     )
 
     def __init__(
@@ -71,7 +71,7 @@ class Call:
         self._challenges = 0
         self._tries = 1
         self._needs_new_connection = False
-        self._reply: Reply | None = None  # of the latest attempt
+        self._unread: Reply | None = None  # of the latest attempt, if its body is still to come
 
     def run(self) -> HttpResponse:
         """Return the final response; raise the error that no policy retries."""
@@ -86,13 +86,14 @@ class Call:
                         raise
                     continue
                 self._needs_new_connection = False
-                self._log(attempt, response)
+                if get_logger().isEnabledFor(DEBUG):  # here too: a call costs more
+                    self._log(attempt, response)
                 if not self._prepare_next_request(attempt, response):
                     response.history = tuple(self._history)
                     if self._tries > 1:
                         response.tries = self._tries
-                    if self._reply is not None and self._reply.live is not None:
-                        self._reply.receive_small_body(self._settings.eager_body)
+                    if self._unread is not None:
+                        self._unread.receive_small_body(self._settings.eager_body)
                     return response
         except Error as error:
             error.history = tuple(self._history)
@@ -146,7 +147,7 @@ class Call:
             reply.close()
             self._needs_new_connection = True
             return self._send(attempt, allow_expect=False)
-        self._reply = reply
+        self._unread = None if reply.live is None else reply
         if reply.failure is None:
             return self._make_response(attempt, reply)
         failure, reply.failure = reply.failure, None

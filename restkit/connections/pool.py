@@ -197,8 +197,8 @@ class ConnectionPool:
         """Take back a connection: hand it to the first in the queue, or keep it idle."""
         surplus: Sequence[Connection] = ()
         with self._lock:
-            ticket = None if self._queue is None else self._queue.take_first()
-            if self._queue is None or ticket is None:
+            queue = self._queue
+            if queue is None or (ticket := queue.take_first()) is None:
                 if connection in self._in_use and not self.closed:
                     self._in_use.discard(connection)
                     surplus = self._idle.put(connection)
@@ -209,7 +209,7 @@ class ConnectionPool:
                 self._in_use.discard(connection)
                 ticket.serve(connection)
             else:
-                self._queue.put_back(ticket)
+                queue.put_back(ticket)
                 connection.close()
         for extra in surplus:
             extra.close()

@@ -79,6 +79,13 @@ class HttpResponse(TextViews, Aliases):
     tries: int = 1
     """1 and the number of retries of the call; redirects and challenges do not count."""
 
+    # Values of the class, which most responses never replace: so a small GET does not set them.
+    _body: Body | None = None
+    _body_file: BodyFile | None = None
+    _charset: str | None = None  # set by ``encoding``
+    _was_read_in_memory: bool = False
+    _decoded: bool = False  # the body was decoded before this object was made
+
     def __init__(
         self, request: Request, reply: Reply, started: float, *, decoded: bool = False
     ) -> None:
@@ -86,14 +93,10 @@ class HttpResponse(TextViews, Aliases):
         self.status = reply.head.status
         self._reply = reply
         self._started = started
-        self._body: Body | None = None
-        self._body_file: BodyFile | None = None
-        self._charset: str | None = None  # set by ``encoding``
-        self._was_read_in_memory = False
         # Two threads may be the first to read the body, and must get the same one.
         self._body_lock = RLock()
-        # The body was decoded before this object was made.
-        self._decoded = decoded
+        if decoded:
+            self._decoded = True
 
     @classmethod
     def made(

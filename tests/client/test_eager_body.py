@@ -419,7 +419,7 @@ def test_chunks_without_an_end_are_received_only_up_to_the_limit():
 
     def endless(peer: Peer) -> None:
         peer.read_request()
-        peer.send(head)
+        peer.send(head + chunks(*[b"x"] * 10_000))
         while not sent.is_set():
             peer.send(chunks(*[b"x"] * 10_000))
         peer.send(LAST_CHUNK)
