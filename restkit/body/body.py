@@ -326,8 +326,8 @@ class Body:
         A body that was received completely stays readable, in memory or in its file, which is
         closed when the body is garbage collected.
         """
-        if self._error is None and self.is_complete:
-            return
+        if self._error is None and (self.is_complete or self._source is None):
+            return  # nothing is left to receive
         source, arrival = self._source, self._arrival
         if self._error is None and arrival is not None and arrival.error is not None:
             self._keep_error(arrival.error)

@@ -308,7 +308,7 @@ def _rename_to_new(part_path: str, path: str) -> None:
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path) from None
     except OSError:
         # This file system has no hard links. An empty file reserves the name.
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        open(path, "xb").close()
         os.replace(part_path, path)
 
 

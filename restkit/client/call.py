@@ -93,13 +93,24 @@ class Call:
                     if self._tries > 1:
                         response.tries = self._tries
                     if self._unread is not None:
-                        self._unread.receive_small_body(self._settings.eager_body)
+                        self._receive_small_body()
                     return response
         except Error as error:
-            error.history = tuple(self._history)
-            if self._tries > 1:
-                error.tries = self._tries
+            self._complete_error(error)
             raise
+
+    def _complete_error(self, error: Error) -> None:
+        error.history = tuple(self._history)
+        if self._tries > 1:
+            error.tries = self._tries
+        if error.response is not None:
+            self._receive_small_body()
+
+    def _receive_small_body(self) -> None:
+        """Receive a small body of the latest response, so that it does not hold its connection."""
+        if self._unread is not None:
+            limit, max_body = self._settings.eager_body, self._settings.max_body
+            self._unread.receive_small_body(limit if max_body is None else min(limit, max_body))
 
     def _add_credentials(self) -> Request:
         """Return the request to send: the original, or a copy with credentials or cookies."""

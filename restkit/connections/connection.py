@@ -35,6 +35,9 @@ class ConnectionOwner(Protocol):
     def release(self, connection: Connection) -> None:
         """Take back a connection that may be used again."""
 
+    def take_back_interrupted(self, connection: Connection) -> None:
+        """Close a connection whose ``release`` was interrupted, if it was not taken back."""
+
     def forget(self, connection: Connection) -> None:
         """Drop a connection that is closed."""
 
@@ -179,14 +182,23 @@ class Connection:
             and body_reader.bytes_expected == 0
             and keeps_alive(head)
         ):
-            self.exchange = None
-            self.idle_since = monotonic()
-            self._in_use = False
-            owner.release(self)
+            try:
+                self.exchange = None
+                self.idle_since = monotonic()
+                self._in_use = False
+                owner.release(self)
+            except BaseException:
+                owner.take_back_interrupted(self)
+                raise
         else:
             self.close()
 
     # Closing
+
+    def abandon(self, use: int) -> None:
+        """Close the connection if its exchange of this number (``used``) was not finished."""
+        if self.used == use and self.exchange is not None:
+            self.close()
 
     @property
     def aborted(self) -> bool:
@@ -206,9 +218,11 @@ class Connection:
     def close(self) -> None:
         """Close the connection. Idempotent."""
         if not self.closed:
-            self.closed = True
-            self._transport.close()
-            self._leave_owner()
+            try:
+                self.closed = True
+                self._transport.close()
+            finally:
+                self._leave_owner()
 
     def detach(self) -> tuple[socket.socket, bytes]:
         """Return the socket, made blocking, and the bytes received after the head."""

@@ -6,6 +6,7 @@ A pool is safe for threads, forks, signal handlers and the garbage collector.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from os import getpid
 from threading import RLock
 from time import monotonic
 from weakref import WeakSet
@@ -60,6 +61,8 @@ class ConnectionPool:
     def _clear(self) -> None:
         # Re-entrant: the garbage collector may close an unread body inside any of these methods.
         self._lock = RLock()
+        # In a forked child, finalizers may run before the pool is cleared.
+        self._process = getpid()
         self._idle = IdleConnections(*self._idle_bounds)
         self._in_use: set[Connection] = set()
         self._sleeping: set[Waiter] = set()
@@ -191,7 +194,8 @@ class ConnectionPool:
 
     def can_release(self, connection: Connection) -> bool:
         """Whether ``release`` is possible: not inside another method, nor in a forked child."""
-        return connection in self._in_use and not is_held_here(self._lock)
+        is_own = self._process == getpid() and connection in self._in_use
+        return is_own and not is_held_here(self._lock)
 
     def release(self, connection: Connection) -> None:
         """Take back a connection: hand it to the first in the queue, or keep it idle."""
@@ -213,6 +217,16 @@ class ConnectionPool:
                 connection.close()
         for extra in surplus:
             extra.close()
+
+    def take_back_interrupted(self, connection: Connection) -> None:
+        """Close a connection whose ``release`` was interrupted, if it was not taken back.
+
+        A connection that another thread has taken meanwhile is in an exchange.
+        """
+        with self._lock:
+            is_lost = connection in self._in_use and connection.exchange is None
+        if is_lost:
+            connection.close()
 
     def forget(self, connection: Connection) -> None:
         """Drop a closed connection; its slot goes to the first in the queue."""

@@ -6,7 +6,7 @@ import socket
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from threading import RLock
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Protocol, TypeVar
 
 from restkit.errors import (
@@ -55,6 +55,10 @@ class BodyConnection(Protocol):
     def closed(self) -> bool: ...
     @property
     def aborted(self) -> bool: ...
+
+    used: int
+
+    def abandon(self, use: int) -> None: ...
     def finish(self) -> None: ...
     def abort(self) -> None: ...
     def close(self) -> None: ...
@@ -147,6 +151,7 @@ class LiveBody:
         "_ready",
         "_sent",
         "_transport",
+        "_use",
         "claimed",
         "done_at",
         "error",
@@ -179,6 +184,7 @@ class LiveBody:
         self._ended = False  # the connection was released or closed at the end of the body
         self.claimed = False  # a Body reads it
         self.done_at = 0.0
+        self._use = connection.used
 
     @property
     def done(self) -> bool:
@@ -197,10 +203,11 @@ class LiveBody:
         length = self._reader.length
         try:
             if length is not None and length <= limit:
-                while not self._reader.done:
-                    self._receive(self._transport.receive, BLOCK, self._feed)
+                self._receive_to_end()
             elif length is None and self._reader.bytes_expected is not None:
                 self._receive_arrived_chunks(limit)
+            if self._reader.fault is not None:
+                self._fail(self._reader.fault)  # nothing more will be received
             self._finish_if_done()
         except Error:
             return None  # kept in ``error``
@@ -209,6 +216,15 @@ class LiveBody:
         content = join_chunks(self._ready)
         self._ready.clear()
         return content
+
+    def _receive_to_end(self) -> None:
+        """Receive until the body ends, for little longer than the idle timeout in all."""
+        idle = self._deadline.timeout.idle
+        end = None if idle is None else monotonic() + idle
+        while not self._reader.done:
+            self._receive(self._transport.receive, BLOCK, self._feed)
+            if end is not None and monotonic() > end:
+                break  # a server that sends a byte now and then: the body is read live
 
     def _receive_arrived_chunks(self, limit: int) -> None:
         """Receive what has arrived of a chunked body, until more than ``limit`` bytes are here."""
@@ -220,6 +236,8 @@ class LiveBody:
                 break
             budget -= len(data)
             size = sum(map(len, self._ready))
+        # One object takes less memory than a view for each of many short chunks.
+        self._ready = deque([join_chunks(self._ready)] if self._ready else ())
 
     def read_chunk(self) -> Buffer:
         """Return the next chunk as it arrives, or ``b''`` at the end of the body. Blocks."""
@@ -366,7 +384,7 @@ class LiveBody:
                     return
                 self._ended = True
             self.done_at = perf_counter()
-            self._connection.finish()
+            self._connection.finish()  # an interrupt before it: see __del__
 
     def close(self) -> None:
         """Release or close the connection, unless the body has ended. Idempotent.
@@ -413,8 +431,13 @@ class LiveBody:
             self._connection.close()
 
     def __del__(self) -> None:
-        if not getattr(self, "_ended", True):  # an interrupt may have stopped __init__
-            self._close_connection(drained=not self._closing and self._drain())
+        if not hasattr(self, "_use"):  # an interrupt has stopped __init__
+            return
+        try:
+            if not self._ended:
+                self._close_connection(drained=not self._closing and self._drain())
+        finally:
+            self._connection.abandon(self._use)
 
 
 def join_chunks(chunks: Collection[Buffer]) -> bytes:

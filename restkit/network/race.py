@@ -133,8 +133,9 @@ def connect_by_caller(
     except Exception as exc:
         raise CallerError(exc) from exc
     with close_on_failure(sock):
-        for option in () if sock.family == AF_UNIX else socket_options:
-            sock.setsockopt(*option)
+        if sock.family in (socket.AF_INET, socket.AF_INET6):  # others have no TCP
+            for option in socket_options:
+                sock.setsockopt(*option)
     return sock
 
 

@@ -70,6 +70,7 @@ def test_verify_false_warns_with_the_class_of_urllib3_future(certs):
     from urllib3.exceptions import InsecureRequestWarning
 
     with ScriptedServer.serving(OK, ssl_context=certs.server) as server:
-        with Client(verify=False, min_tls="1.3", cert=str(certs.client_file)) as client:
-            with pytest.warns(InsecureRequestWarning, match="verify=False"):
-                assert client.get(f"https://localhost:{server.port}/").body == b"ok"
+        with pytest.warns(InsecureRequestWarning, match="verify=False"):
+            client = Client(verify=False, min_tls="1.3", cert=str(certs.client_file))
+        with client:
+            assert client.get(f"https://localhost:{server.port}/").body == b"ok"

@@ -45,6 +45,14 @@ def respond_to_all(peer: Peer) -> None:
         peer.send(OK)
 
 
+def respond_in_two(peer: Peer) -> None:
+    """Send each head, and its body only when the client has received the head."""
+    while peer.next_request() is not None:
+        peer.send(OK[: -len(b"ok")])
+        peer.until_arrived()
+        peer.send(b"ok")
+
+
 def respond_with_long_body(peer: Peer) -> None:
     while peer.next_request() is not None:
         peer.send(response(LONG))
@@ -629,7 +637,7 @@ def test_C12_interrupted_waiter_passes_its_slot_to_the_next(end):
         assert is_settled(pool, 1, 1)
 
 
-TRACED_FILES = ("call.py", "pool.py", "idle.py", "wait_queue.py", "connection.py")
+TRACED_FILES = ("call.py", "pool.py", "idle.py", "wait_queue.py", "connection.py", "reply.py")
 
 
 @contextmanager
@@ -660,9 +668,16 @@ def interrupted_at_line(number: int) -> Iterator[None]:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("rested", [False, True])
 @pytest.mark.parametrize("bound", [None, 1])
-def test_interrupt_at_any_line_leaves_no_connection_in_use(bound, rested):
+@pytest.mark.parametrize(
+    "respond",
+    [
+        pytest.param(respond_to_all, id="whole"),
+        pytest.param(respond_in_two, id="in two", marks=pytest.mark.slow),
+    ],
+)
+def test_interrupt_at_any_line_leaves_no_connection_in_use(respond, bound, rested):
     before = sys.gettrace()
-    with ScriptedServer(respond_to_all) as server:
+    with ScriptedServer(respond) as server:
         for number in range(1, 1000):
             with Client(max_connections=bound, timeout=PATIENT) as client:
                 pool = client._pool

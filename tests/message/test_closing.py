@@ -7,12 +7,14 @@ import gzip
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 from contextlib import contextmanager, suppress
 
 import pytest
 
-from restkit import AlreadyRead, Client, TransportError, as_payload
+from restkit import AlreadyRead, Client, ParserError, RedirectLimit, TransportError, as_payload
 from support import LAST_CHUNK, ScriptedServer, chunked_response, chunks, response
 from support.answers import answered, giving
 from support.memory import MIB, open_descriptors
@@ -281,6 +283,102 @@ def test_threads_that_close_and_read_one_response_never_share_a_connection(clien
             read(got)
             thread.join(HANG_BOUND)
         assert client.get(server.url()).body == b"x" * (LIMIT + 1000)
+
+
+FORKED = """
+import os, sys, threading, warnings
+from restkit import Client
+
+warnings.simplefilter("ignore")  # of forking with threads, which is the point
+received, forked = threading.Event(), threading.Event()
+
+def use():
+    # In the child, the values of threads that it does not have are finalized first.
+    local = threading.local()
+    local.response = client.get(sys.argv[1])
+    received.set()
+    forked.wait()
+    print(local.response.text)
+
+with Client() as client:
+    thread = threading.Thread(target=use)
+    thread.start()
+    received.wait()
+    sys.stdin.readline()
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+    print("forked", flush=True)
+    sys.stdin.readline()
+    forked.set()
+    thread.join()
+"""
+
+
+@pytest.mark.posix("fork")
+def test_a_forked_child_drains_nothing_while_threads_of_its_parent_hold_a_response():
+    more, rest = threading.Event(), threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks(b"abc"))
+        peer.wait(more)
+        peer.send(chunks(b"def"))
+        peer.until_arrived()
+        process.stdin.write("\n")
+        process.stdin.flush()
+        peer.wait(rest)
+        peer.send(chunks(b"ghi") + LAST_CHUNK)
+
+    with (
+        ScriptedServer(script) as server,
+        subprocess.Popen(
+            [sys.executable, "-c", FORKED, server.url()],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process,
+    ):
+        more.set()
+        assert process.stdout.readline() == "forked\n"
+        rest.set()
+        server.join()
+        assert process.communicate("\n", timeout=HANG_BOUND)[0] == "abcdefghi\n"
+
+
+def test_broken_chunks_hold_no_connection_before_they_are_read():
+    message = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks(b"abc") + b"zz\r\n"
+    with arrived(message) as client:
+        got = client.get("http://host.test/")
+        assert ", 0 in use" in repr(client._pool)
+        for _ in range(2):
+            with pytest.raises(ParserError):
+                assert not got.body
+            got.close()
+
+
+def test_error_with_a_response_of_a_small_body_holds_no_connection():
+    def script(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(b"HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 3\r\n\r\n")
+        peer.until_arrived()
+        peer.send(b"end")
+        peer.read_to_end()
+
+    with ScriptedServer(script) as server, Client(max_follow_redirect=0) as client:
+        with pytest.raises(RedirectLimit) as caught:
+            client.get(server.url(), follow_redirect=True)
+        assert ", 0 in use" in repr(client._pool)
+        assert caught.value.response.body == b"end"
+
+
+def test_a_body_that_was_saved_says_after_close_that_it_was_not_kept(tmp_path):
+    with answered(response(b"x" * (2 * LIMIT))) as got:
+        assert got.save(tmp_path / "saved") == 2 * LIMIT
+    with pytest.raises(AlreadyRead, match="was read live, in one pass, and was not kept"):
+        assert not got.body
 
 
 # What can be read after close()

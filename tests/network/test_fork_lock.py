@@ -22,6 +22,19 @@ def fork_and_wait() -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
+def run_python(program: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=HANG_BOUND,
+        check=False,
+    )
+    assert (done.stderr, done.returncode) == ("", 0)
+    return done.stdout
+
+
 def test_fork_waits_for_the_step_of_another_thread():
     events = []
     inside, forking = threading.Event(), threading.Event()
@@ -44,7 +57,6 @@ def test_fork_waits_for_the_step_of_another_thread():
 
 
 def test_thread_that_forks_does_not_wait_for_its_own_step():
-    # With the wait, the process would stay for five seconds in the fork, and notice nothing.
     program = """
 import os, time
 from restkit.network import fork_lock
@@ -57,15 +69,7 @@ with fork_lock.openssl_step():
             os._exit(7)
 print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        timeout=HANG_BOUND,
-        check=False,
-    )
-    assert (done.stdout, done.stderr, done.returncode) == ("7\n", "", 0)
+    assert run_python(program) == "7\n"
 
 
 def test_steps_of_several_threads_run_at_the_same_time():
@@ -81,3 +85,78 @@ def test_steps_of_several_threads_run_at_the_same_time():
     for thread in threads:
         thread.join(HANG_BOUND)
     assert not both.broken
+
+
+def test_interrupt_between_any_two_lines_of_a_step_blocks_neither_steps_nor_forks():
+    program = """
+import os, sys, threading
+from restkit.network import fork_lock
+from contextlib import suppress
+
+fork_lock.MAX_WAIT = 3600
+lines = 0
+
+def trace(frame, event, argument):
+    global lines
+    if "fork_lock" not in frame.f_code.co_filename:
+        return None
+    if event == "line":
+        lines += 1
+        if lines == stop:
+            raise KeyboardInterrupt
+    return trace
+
+stop, reached = 0, True
+while reached:
+    stop, lines = stop + 1, 0
+    with suppress(KeyboardInterrupt):
+        sys.settrace(trace)
+        with fork_lock.openssl_step():
+            pass
+    sys.settrace(None)
+    reached = lines >= stop
+
+    def use():
+        with fork_lock.openssl_step():
+            pass
+        child = os.fork()
+        if child == 0:
+            os._exit(7)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+
+    thread = threading.Thread(target=use)
+    thread.start()
+    thread.join()
+print(stop > 5)
+"""
+    assert run_python(program) == "True\n"
+
+
+def test_fork_hook_of_a_program_that_waits_for_the_thread_of_a_step_ends_after_the_bound():
+    program = """
+import os, threading
+lock = threading.RLock()
+os.register_at_fork(before=lock.acquire, after_in_parent=lock.release)
+from restkit.network import fork_lock
+
+fork_lock.MAX_WAIT = 0.1
+locked = threading.Event()
+
+def use():
+    with lock:
+        locked.set()
+        while not fork_lock._lock._forking:
+            pass
+        with fork_lock.openssl_step():
+            pass
+
+thread = threading.Thread(target=use)
+thread.start()
+locked.wait()
+child = os.fork()
+if child == 0:
+    os._exit(7)
+thread.join()
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    assert run_python(program) == "7\n"

@@ -258,6 +258,7 @@ def test_a_known_length_other_than_the_declared_one_raises_at_once():
         DeclaredLength(make_payload(b"abc"), 4)
 
 
+@pytest.mark.posix("select does not watch pipes")
 def test_a_declared_length_delegates_to_its_payload():
     with open_pipe(buffering=0) as (reader, writing):
         inner = make_payload(reader)

@@ -348,6 +348,7 @@ def test_a_payload_that_is_dropped_leaves_nothing_open():
         gc.enable()
 
 
+@pytest.mark.posix("an open file cannot be unlinked")
 def test_one_mib_is_kept_in_memory_and_more_in_a_nameless_file():
     before = open_descriptors()
     payload = spool_value(iter([b"x" * DEFAULT_MEMORY_SIZE, b"y"]))
