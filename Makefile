@@ -17,9 +17,9 @@ BUILT_FROM := pyproject.toml $(wildcard README.rst LICENSE) \
 	_restkit_pytest.py $(shell find restkit -name '*.py' -o -name py.typed)
 # Packages which only some tests need, each in a group, a marker and an environment of its own.
 PEERS := gevent httpbin moto niquests
-# The tests of the client's core. With niquests they all run again: it installs urllib3-future, which
-# replaces urllib3 under the same name.
-CORE := $(addprefix tests/,payload body connections network url client test_timeouts.py)
+# The tests of connections and calls. With niquests they all run again: it installs urllib3-future,
+# which replaces urllib3 under the same name.
+CORE := $(addprefix tests/,connections network client test_timeouts.py)
 # Folders of tests which also pass on portable code, without what POSIX has.
 PORTABLE := io payload body connections network message zip forms
 
