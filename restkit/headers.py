@@ -7,19 +7,33 @@ latin-1 is the only decoding that keeps all of them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping
-from typing import Any, TypeAlias
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Any, Protocol, TypeAlias, TypeVar, overload
 
 from restkit.errors import InvalidHeader
 from restkit.redaction import is_secret
 
 HeaderName: TypeAlias = str | bytes
 HeaderValue: TypeAlias = str | bytes | int
+_T = TypeVar("_T")
+_Item_co = TypeVar("_Item_co", covariant=True)
+
+
+class HasItems(Protocol[_Item_co]):
+    """A mapping. The keys of ``Mapping`` are invariant: dict[str, str] must be accepted too."""
+
+    def items(self) -> Iterable[_Item_co]:
+        """Return the pairs of name and value."""
+        ...
+
+
+# Not Iterable, because a dict is one: mypy then infers {b"A": "1", "B": b"2"} without a context.
+Pairs: TypeAlias = Sequence[_T] | AbstractSet[_T] | Iterator[_T]
 GivenFields: TypeAlias = (
-    Mapping[str, HeaderValue]
-    | Mapping[bytes, HeaderValue]
-    | Iterable[tuple[HeaderName, HeaderValue]]
+    HasItems[tuple[HeaderName, HeaderValue]] | Pairs[tuple[HeaderName, HeaderValue]]
 )
+_REQUIRED = object()
 _Field: TypeAlias = "tuple[str, str, str]"  # the name in lower case, the name, the value
 
 HOP_BY_HOP_HEADERS = frozenset(
@@ -84,8 +98,10 @@ class Headers(MutableMapping[str, str]):
         self._fields.append(_make_field(name, value))
         self._clear_caches()
 
-    def get_all(self, name: str) -> list[str]:
+    def get_all(self, name: HeaderName) -> list[str]:
         """Return every value of the name, in order; an empty list if there is none."""
+        if isinstance(name, bytes):
+            name = bytes.decode(name, "latin-1")
         lower_name = name.lower()
         return [value for key, _, value in self._fields if key == lower_name]
 
@@ -105,11 +121,11 @@ class Headers(MutableMapping[str, str]):
         """Return every field as (name, value), in order, names as they were given."""
         return [(name, value) for _, name, value in self._fields]
 
-    def __getitem__(self, name: str) -> str:
-        if name not in self:
-            raise KeyError(name)
+    def __getitem__(self, name: HeaderName) -> str:
         values = self.get_all(name)
-        if len(values) == 1 or name.lower() == "set-cookie":
+        if not values:
+            raise KeyError(name)
+        if len(values) == 1 or _as_str(name).lower() == "set-cookie":
             return values[0]
         return ", ".join(values)
 
@@ -124,17 +140,48 @@ class Headers(MutableMapping[str, str]):
                 return
         self._fields.append(field)
 
-    def __delitem__(self, name: str) -> None:
+    def __delitem__(self, name: HeaderName) -> None:
         if name not in self:
             raise KeyError(name)
-        lower_name = name.lower()
+        lower_name = _as_str(name).lower()
         self._clear_caches()
         self._fields = [field for field in self._fields if field[0] != lower_name]
 
     def __contains__(self, name: object) -> bool:
         if not isinstance(name, str):
-            return False
+            if not isinstance(name, bytes):
+                return False
+            name = bytes.decode(name, "latin-1")
         return name.lower() in self.names()
+
+    @overload
+    def get(self, name: HeaderName, /) -> str | None: ...
+    @overload
+    def get(self, name: HeaderName, /, default: str | _T) -> str | _T: ...
+    def get(self, name: HeaderName, /, default: object = None) -> object:
+        """Return the values of the name, joined as by ``headers[name]``, or ``default``."""
+        if name in self:
+            return self[name]
+        return default
+
+    @overload
+    def pop(self, name: HeaderName, /) -> str: ...
+    @overload
+    def pop(self, name: HeaderName, /, default: str | _T) -> str | _T: ...
+    def pop(self, name: HeaderName, /, default: object = _REQUIRED) -> object:
+        """Remove the name and return its values, joined; ``default`` or KeyError without one."""
+        if name not in self and default is not _REQUIRED:
+            return default
+        value = self[name]
+        del self[name]
+        return value
+
+    def setdefault(self, name: HeaderName, default: HeaderValue | None = None, /) -> str:
+        """Return the values of the name, joined; set it to ``default`` first if it is missing."""
+        if name not in self:
+            self._fields.append(_make_field(name, default))
+            self._clear_caches()
+        return self[name]
 
     def __iter__(self) -> Iterator[str]:
         seen: set[str] = set()
@@ -177,7 +224,8 @@ def _pairs(fields: GivenFields) -> Iterable[tuple[HeaderName, HeaderValue]]:
     if isinstance(fields, Headers):
         return fields.pairs()
     try:
-        pairs: Any = fields.items() if isinstance(fields, Mapping) else fields
+        items: Any = getattr(fields, "items", None)
+        pairs: Any = fields if items is None else items()
         return [(name, value) for name, value in pairs]
     except (TypeError, ValueError) as exc:
         raise InvalidHeader(
@@ -187,8 +235,7 @@ def _pairs(fields: GivenFields) -> Iterable[tuple[HeaderName, HeaderValue]]:
 
 def check_name(name: HeaderName) -> str:
     """Return a header name as a plain str; raise InvalidHeader if it is not one."""
-    if isinstance(name, bytes):
-        name = bytes.decode(name, "latin-1")
+    name = _as_str(name)
     if fault := field_fault(name, ""):
         raise InvalidHeader(fault)
     return str.__str__(name)
@@ -226,9 +273,12 @@ def _find_encode_error(text: str) -> UnicodeEncodeError | None:
     return None
 
 
-def _make_field(name: HeaderName, value: HeaderValue) -> _Field:
-    if isinstance(name, bytes):
-        name = bytes.decode(name, "latin-1")
+def _as_str(name: HeaderName) -> str:
+    return bytes.decode(name, "latin-1") if isinstance(name, bytes) else name
+
+
+def _make_field(name: HeaderName, value: HeaderValue | None) -> _Field:
+    name = _as_str(name)
     text = _to_text(value)
     if text is None:
         check_name(name)

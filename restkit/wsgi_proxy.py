@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from restkit.annotations import StartResponse, WSGIEnvironment
 from restkit.client.client import Client
+from restkit.cookies.cookies import NoCookies
 from restkit.errors import (
     ClientDisconnected,
     Error,
@@ -93,7 +94,7 @@ class HostProxy:
         allowed_targets: Iterable[str | URL] | None = None,
         rewrite_location: bool = True,
     ) -> None:
-        if client is not None and client.cookies is not None:
+        if client is not None and not isinstance(client.cookies, NoCookies):
             raise RequestError(
                 "client must not keep cookies, which would mix those of all users; "
                 "create it with cookies=False"

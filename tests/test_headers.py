@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from email.message import Message
 from enum import Enum, IntEnum
 from http import HTTPStatus
 
@@ -206,6 +207,46 @@ def test_name_may_be_bytes():
     headers.add(b"x-a", "2")
     headers[b"Y"] = b"3"
     assert headers.pairs() == [("X-A", "1"), ("x-a", "2"), ("Y", "3")]
+
+
+@pytest.mark.parametrize("name", ["X-A", b"X-A", "x-a", b"x-a"])
+def test_name_given_as_bytes_is_the_same_as_one_given_as_str(name):
+    headers = Headers([("X-A", "1"), ("x-a", "2"), ("Y", "3")])
+    assert name in headers
+    assert (headers[name], headers.get(name), headers.get(name, "none")) == ("1, 2",) * 3
+    assert headers.get_all(name) == ["1", "2"]
+    assert headers.setdefault(name, "4") == "1, 2"
+    assert headers.pop(name) == "1, 2"
+    assert headers.pop(name, 5) == headers.get(name, 5) == 5
+    assert headers.pairs() == [("Y", "3")]
+    assert headers.setdefault(name, b"6") == "6"
+    headers.update({name: b"7"})
+    assert headers[name] == "7"
+    del headers[name]
+    assert headers.pairs() == [("Y", "3")]
+    for missing in (headers.__getitem__, headers.__delitem__, headers.pop):
+        with pytest.raises(KeyError):
+            missing(name)
+
+
+@pytest.mark.parametrize("name", ["Set-Cookie", b"set-cookie"])
+def test_cookies_are_not_joined_under_a_name_of_bytes(name):
+    assert Headers(COOKIES)[name] == "a=1"
+
+
+def test_setdefault_of_a_missing_name_needs_a_value_and_adds_one_field():
+    headers = Headers({"A": "1"})
+    with pytest.raises(InvalidHeader, match="the value of B must be str, bytes or int"):
+        headers.setdefault("B")
+    assert headers.setdefault("B", 2) == "2"
+    assert headers.pairs() == [("A", "1"), ("B", "2")]
+
+
+def test_fields_may_be_of_any_object_that_has_items():
+    message = Message()
+    message["A"] = "1"
+    message["a"] = "2"
+    assert Headers(message).pairs() == [("A", "1"), ("a", "2")]
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,7 @@ restkit.BodyTooLarge(message, *, sent=None, request=None, response=None)
 restkit.Client(*, pool_size=10, max_idle_connections=None, max_idle=50.0, max_connections=None, headers=None, params=None, base_url=None, cookies=True, trust_env=True, uds=None, source_address=None, socket_options=(), connect=None, resolve=None, **options)
 restkit.Client.close(*, abort=False)
 restkit.Client.closed
+restkit.Client.cookies
 restkit.Client.delete(url, *misplaced, payload=None, headers=None, **options)
 restkit.Client.get(url, *misplaced, payload=None, headers=None, **options)
 restkit.Client.head(url, *misplaced, payload=None, headers=None, **options)
@@ -94,10 +95,13 @@ restkit.Headers(fields=None)
 restkit.Headers.add(name, value)
 restkit.Headers.copy()
 restkit.Headers.from_trusted(pairs)
+restkit.Headers.get(name, /, default=None)
 restkit.Headers.get_all(name)
 restkit.Headers.lines()
 restkit.Headers.names()
 restkit.Headers.pairs()
+restkit.Headers.pop(name, /, default=<another object>)
+restkit.Headers.setdefault(name, default=None, /)
 restkit.HttpResponse(request, reply, started, *, decoded=False)
 restkit.HttpResponse.apparent_encoding
 restkit.HttpResponse.body

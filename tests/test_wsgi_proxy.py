@@ -559,6 +559,11 @@ def test_R23_client_with_cookies_is_an_error():
         HostProxy("http://h.test/", client=client)
 
 
+def test_R23_client_with_empty_cookies_is_an_error():
+    with Client(cookies={}) as client, pytest.raises(RequestError, match="cookies=False"):
+        HostProxy("http://h.test/", client=client)
+
+
 def test_R23_connections_to_the_target_are_kept():
     with serve_chain(OK) as (server, target):
         for _ in range(3):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,12 @@ from restkit.payload.base import Payload
 from restkit.payload.convert import as_payload
 from restkit.payload.spooled import SpooledPayload, SpoolMode, spool_payload
 from restkit.payload.values import json_payload
+
+# For messages only: any other word is sent too. The IANA registry has some that look like paths.
+_OTHER_METHODS = frozenset(
+    "CONNECT COPY LOCK MKCOL MOVE PROPFIND PROPPATCH PURGE QUERY REPORT SEARCH TRACE UNLOCK".split()
+)
+_CAPITALS = re.compile("[A-Z][A-Z-]*")
 
 
 def merge_headers(defaults: Headers, given: GivenHeaders) -> tuple[Headers, frozenset[str]]:
@@ -43,7 +50,8 @@ def header_pairs(given: GivenHeaders) -> list[tuple[str, HeaderValue | None]]:
     if isinstance(given, Headers):
         return list(given.pairs())  # items() joins the values of a name
     try:
-        fields: Any = given.items() if isinstance(given, Mapping) else given
+        items: Any = getattr(given, "items", None)
+        fields: Any = given if items is None else items()
         return [(_as_str(name), value) for name, value in fields]
     except (TypeError, ValueError) as exc:
         raise InvalidHeader(
@@ -100,12 +108,25 @@ def misplaced_error(function: str, values: Sequence[object]) -> TypeError:
 
 
 def check_not_swapped(url: object, method: object) -> None:
-    """Raise TypeError if the method is in the place of the URL, as in ``request("GET", url)``."""
-    is_method = isinstance(url, str) and url.upper() in KNOWN_METHODS
-    if is_method and (not isinstance(method, str) or "/" in method):
+    """Raise TypeError if the method is in the place of the URL, as in ``request("GET", url)``.
+
+    A relative URL may have the name of a method, if the method is one too: ``("get", "PURGE")``.
+    """
+    if not isinstance(url, str):
+        return
+    hint = ""
+    if not isinstance(method, str) or "/" in method:
+        is_swapped = url.upper() in KNOWN_METHODS or _CAPITALS.fullmatch(url) is not None
+    else:
+        is_swapped = (url.upper() in KNOWN_METHODS or url in _OTHER_METHODS) and not (
+            method.upper() in KNOWN_METHODS or method in _OTHER_METHODS
+        )
+        hint = f" A path of this name is '/{url}'"
+    if is_swapped:
         raise TypeError(
             f"the URL and the method are swapped: request() takes the URL first; got {url!r} as "
-            f"the URL. Write request(url, {url!r}), or one of the functions get(url), post(url) ..."
+            f"the URL. Write request(url, {url!r}), or one of the functions get(url), post(url) "
+            f"...{hint}"
         )
 
 

@@ -39,7 +39,7 @@ from restkit.client.options import (
 )
 from restkit.connections.pool import MAX_IDLE, ConnectionPool
 from restkit.content_encoding.decoding import accept_encoding
-from restkit.cookies.cookies import Cookies, as_cookies
+from restkit.cookies.cookies import Cookies, NoCookies, as_cookies
 from restkit.errors import RequestError
 from restkit.headers import Headers
 from restkit.message.request import KNOWN_METHODS, NO_NAMES, Request
@@ -50,6 +50,7 @@ from restkit.url.query import Params, copy_params, merge_params
 from restkit.url.url import URL, GivenURL, join_uri, parse_url
 
 USER_AGENT = f"restkit/{__version__}"
+_NO_COOKIES = NoCookies()
 
 
 class Client:
@@ -104,7 +105,7 @@ class Client:
         )
         self._params = copy_params(params)
         self._base = parse_base_url(base_url)
-        self.cookies = as_cookies(cookies, self._base)
+        self._cookies = as_cookies(cookies, self._base)
         self._headers, self._suppressed = _default_headers(headers)
 
     def request(
@@ -178,7 +179,7 @@ class Client:
             progress = settings.progress.for_payload(request.payload)
             settings = settings.replace(progress=progress)
             request.read_options = settings.read_options
-        return Call(request, settings, self._pool, self.cookies).run()
+        return Call(request, settings, self._pool, self._cookies).run()
 
     def _merge_headers(
         self, given: GivenHeaders | None, *, has_auth: bool
@@ -274,6 +275,11 @@ class Client:
         if misplaced:
             raise misplaced_error("options", misplaced)
         return self.request(url, "OPTIONS", payload, headers, **options)
+
+    @property
+    def cookies(self) -> Cookies:
+        """The cookies. With ``cookies=False`` there are none, and changing them raises an error."""
+        return _NO_COOKIES if self._cookies is None else self._cookies
 
     # Closing
 

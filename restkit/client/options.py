@@ -19,7 +19,7 @@ from restkit.client.retries import DEFAULT_MAX_WAIT, DEFAULT_WAIT, RetryPolicy, 
 from restkit.client.retry_option import Retry, as_retries
 from restkit.cookies.cookies import Cookies
 from restkit.errors import RequestError
-from restkit.headers import HeaderName, HeaderValue
+from restkit.headers import HasItems, HeaderName, HeaderValue, Pairs
 from restkit.io.spool import DEFAULT_MEMORY_SIZE
 from restkit.message.request import ReadOptions, Request
 from restkit.message.response import HttpResponse
@@ -42,9 +42,7 @@ from restkit.url.query import Params
 from restkit.url.url import URL
 
 GivenHeaders: TypeAlias = (
-    Mapping[str, HeaderValue | None]
-    | Mapping[bytes, HeaderValue | None]
-    | Iterable[tuple[HeaderName, HeaderValue | None]]
+    HasItems[tuple[HeaderName, HeaderValue | None]] | Pairs[tuple[HeaderName, HeaderValue | None]]
 )
 
 _MAX_SECONDS = 1e9

@@ -288,9 +288,44 @@ class Cookies(MutableMapping[str, str]):
             self._jar._cookies_lock = RLock()  # type: ignore[attr-defined]  # no other name for it
 
 
+class NoCookies(Cookies):
+    """The cookies of a Client that keeps none: always empty, and an error when it is changed."""
+
+    @property
+    def jar(self) -> CookieJar:
+        """Raise RequestError. Each change needs the jar."""
+        raise _off_error()
+
+    def __setitem__(self, name: str, value: str) -> None:
+        raise _off_error()
+
+    def save(self, path: str | PathLike[str], *, session_cookies: bool = True) -> None:
+        """Raise RequestError: an empty file would replace cookies that were saved earlier."""
+        del path, session_cookies
+        raise _off_error()
+
+    def load(self, path: str | PathLike[str]) -> None:
+        """Raise RequestError."""
+        del path
+        raise _off_error()
+
+    def __repr__(self) -> str:
+        return "<Cookies, off>"
+
+
+def _off_error() -> RequestError:
+    return RequestError(
+        "cookies are off: this Client was made with cookies=False. Make it with cookies=True, "
+        "a dict or a jar, or give a call headers={'Cookie': ...}"
+    )
+
+
 def as_cookies(value: object, base_url: URL | None = None) -> Cookies | None:
-    """Convert the option ``cookies`` of a Client with this ``base_url``; raise RequestError."""
-    if value is None or value is False:
+    """Convert the option ``cookies`` of a Client with this ``base_url``; raise RequestError.
+
+    Returns None if the Client keeps no cookies.
+    """
+    if value is None or value is False or isinstance(value, NoCookies):
         return None
     cookies = _make_cookies(value)
     if base_url is not None:

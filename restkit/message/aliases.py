@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, NoReturn, Protocol
 from restkit.body.files import BodyFile, PayloadStream
 from restkit.connections.reply import Reply
 from restkit.errors import RequestError
+from restkit.message.header_values import is_text_encoding
 
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
 _BLOCK = 64 * 1024
@@ -113,8 +114,9 @@ class Aliases(_Base):
 
     @encoding.setter
     def encoding(self, name: str | None) -> None:
-        if not (name is None or isinstance(name, str)):
-            raise RequestError(f"encoding must be the name of a charset or None; got {name!r:.60}")
+        given: object = name
+        if not (given is None or (isinstance(given, str) and is_text_encoding(given))):
+            raise RequestError(f"encoding must be the name of a charset or None; got {given!r:.60}")
         self._charset = name
 
     @property
@@ -142,9 +144,12 @@ class Aliases(_Base):
         gives what has arrived, so that a slow stream does not wait. None gives what has arrived,
         for every body.
         """
-        if chunk_size is not None and (
-            chunk_size < 1 or self._reply.body_reader.length is not None
-        ):
+        given: object = chunk_size
+        if not (given is None or (isinstance(given, int) and given >= 1)):
+            raise RequestError(
+                f"chunk_size must be a number of bytes, 1 or more, or None; got {given!r:.60}"
+            )
+        if chunk_size is not None and self._reply.body_reader.length is not None:
             return self.iter_blocks(chunk_size)
         return iter(partial(self.tee().read1, chunk_size or _BLOCK), b"")
 

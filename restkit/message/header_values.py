@@ -139,11 +139,22 @@ def is_charset(name: str) -> bool:
 
     Some other codecs need far more time or memory than their input. Browsers have dropped UTF-7
     because it encodes the same text in several ways.
+
+    >>> is_charset("latin-1"), is_charset("bz2"), is_charset("utf-7")
+    (True, False, False)
     """
+    return is_text_encoding(name) and codecs.lookup(name).name not in _NO_CHARSETS
+
+
+def is_text_encoding(name: str) -> bool:
+    """Whether Python has a codec of this name between bytes and text, unlike bz2 and rot13."""
     try:
-        return codecs.lookup(name).name not in _NO_CHARSETS
+        # Raises LookupError for a codec that is not one of text. An empty bytes object would be
+        # decoded without a lookup.
+        "".encode(name)
     except (LookupError, ValueError):
         return False
+    return True
 
 
 def as_utf_8(value: str) -> str:

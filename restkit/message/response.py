@@ -13,7 +13,7 @@ from restkit.body.body import Body
 from restkit.body.files import BodyFile, BodyStream, PayloadStream, body_as_payload, save_body
 from restkit.connections.reply import Reply
 from restkit.errors import DecodingError, Error, InvalidUrl, RequestError, Sent, make_status_error
-from restkit.headers import GivenFields, Headers
+from restkit.headers import GivenFields, HeaderName, Headers
 from restkit.message.aliases import Aliases
 from restkit.message.file_name import file_name_of
 from restkit.message.header_values import (
@@ -210,7 +210,7 @@ class HttpResponse(TextViews, Aliases):
             raise make_status_error(self, self.status_line)
         return self
 
-    def __getitem__(self, name: str) -> str:
+    def __getitem__(self, name: HeaderName) -> str:
         return self.headers[name]
 
     def __contains__(self, name: object) -> bool:

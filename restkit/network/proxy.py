@@ -6,11 +6,10 @@ import os
 import re
 import ssl
 from binascii import b2a_base64
-from collections.abc import Iterable, Mapping
 from typing import NoReturn
 
 from restkit.errors import RequestError
-from restkit.headers import Headers, HeaderValue
+from restkit.headers import GivenFields, Headers
 from restkit.network.options import AddressCheck, TLSOptions, check_tls_options
 from restkit.network.socks import import_socks_package
 from restkit.network.tls import warn_if_unverified
@@ -59,7 +58,7 @@ class Proxy:
         self,
         url: str,
         *,
-        headers: Mapping[str, HeaderValue] | Iterable[tuple[str, HeaderValue]] | None = None,
+        headers: GivenFields | None = None,
         verify: bool | str | os.PathLike[str] = True,
         cert: str | tuple[str, str] | tuple[str, str, str] | None = None,
         ssl_context: ssl.SSLContext | None = None,
@@ -238,7 +237,7 @@ def _check_credentials(scheme: str, username: str | None, password: str | None) 
 
 
 def _make_fields(
-    headers: Mapping[str, HeaderValue] | Iterable[tuple[str, HeaderValue]] | None,
+    headers: GivenFields | None,
     username: str | None,
     password: str | None,
 ) -> tuple[tuple[str, str], ...]:

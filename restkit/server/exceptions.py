@@ -6,11 +6,10 @@ ones for some statuses before Python 3.13.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import TypeAlias
 
-from restkit.headers import HeaderValue
+from restkit.headers import GivenFields
 
 __all__ = [
     "Forbidden",
@@ -26,7 +25,7 @@ __all__ = [
     "UnsupportedMediaType",
 ]
 
-HeaderFields: TypeAlias = Mapping[str, HeaderValue] | Iterable[tuple[str, HeaderValue]]
+HeaderFields: TypeAlias = GivenFields
 
 
 class HTTPError(Exception):

@@ -218,7 +218,7 @@ def parse_url(text: GivenURL, params: Params | None = None) -> URL:
     elif isinstance(text, URL):
         url = text
     elif isinstance(text, Link):
-        url = parse_url(text["url"])
+        url = parse_url(_url_of(text))
     else:
         raise InvalidUrl(f"a URL must be a str or a restkit.URL; got {type(text).__name__}")
     return url if params is None else url.with_params(params)
@@ -287,6 +287,15 @@ def _parse(text: str) -> URL:
 
 
 _parse_cached = lru_cache(maxsize=512)(_parse)
+
+
+def _url_of(link: Link) -> str:
+    url = link.get("url")
+    if url is None:
+        # Only the names are shown: a value may be a secret.
+        names = ", ".join(map(str, link)) or "no parameters"
+        raise InvalidUrl(f"a Link needs the parameter url, its absolute URL; this one has {names}")
+    return url
 
 
 def _split(text: str) -> URL:

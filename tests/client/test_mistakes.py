@@ -89,14 +89,59 @@ def test_swapped_arguments_do_not_show_the_secrets_of_the_url():
     assert "secret" not in str(caught.value)
 
 
-def test_relative_url_with_the_name_of_a_method_is_sent(server):
+@pytest.mark.parametrize(
+    ("method", "url"),
+    [
+        ("GET", "users"),
+        ("POST", "users"),
+        ("DELETE", "users"),
+        ("get", "status"),
+        ("PROPFIND", "files"),
+        ("QUERY", "users"),
+        ("PROPFIND", "/files"),
+        ("VERSION-CONTROL", "/files"),
+        ("MKCALENDAR", "http://host/files"),
+    ],
+)
+def test_swapped_relative_url_of_one_word_is_not_sent_as_the_method(method, url, server):
+    with Client(base_url=server.url("/api/")) as client:
+        message = rf"^the URL and the method are swapped: .* request\(url, '{method}'\)"
+        with pytest.raises(TypeError, match=message):
+            client.request(method, url)
+    assert server.connections == 0
+
+
+@pytest.mark.parametrize("method", ["PROPFIND", "QUERY", "MKCALENDAR", "M-SEARCH"])
+def test_request_with_a_method_of_webdav_and_url_swapped_says_so(method, owner, server):
+    with pytest.raises(TypeError, match="the URL and the method are swapped"):
+        owner.request(method, server.url())
+    assert server.connections == 0
+
+
+def test_swapped_error_names_the_path_that_would_be_sent(server):
     with Client(base_url=server.url()) as client:
-        client.request("get", "purge")
-        client.request("options")
-    assert [request.split()[:2] for request in server.requests] == [
-        [b"purge", b"/get"],
-        [b"GET", b"/options"],
-    ]
+        with pytest.raises(TypeError, match=r"A path of this name is '/get'$"):
+            client.request("get", "checkin")
+        client.request("/get", "checkin")
+    assert server.request.split()[:2] == [b"checkin", b"/get"]
+
+
+@pytest.mark.parametrize(
+    ("url", "method", "line"),
+    [
+        ("get", "PURGE", [b"PURGE", b"/get"]),
+        ("options", "QUERY", [b"QUERY", b"/options"]),
+        ("delete", "post", [b"POST", b"/delete"]),
+        ("options", "GET", [b"GET", b"/options"]),
+        ("search", "QUERY", [b"QUERY", b"/search"]),
+        ("search", "checkin", [b"checkin", b"/search"]),
+        ("README", "purge", [b"purge", b"/README"]),
+    ],
+)
+def test_relative_url_with_the_name_of_a_method_is_sent(url, method, line, server):
+    with Client(base_url=server.url()) as client:
+        client.request(url, method)
+    assert server.request.split()[:2] == line
 
 
 # Names that are almost right

@@ -685,7 +685,7 @@ def test_request_given_to_send_is_not_changed():
 def test_module_functions_and_clients_without_cookies_store_none():
     with ScriptedServer.serving(response(b"", "Set-Cookie: a=1")) as server:
         with Client(cookies=False) as client:
-            assert client.cookies is None
+            assert not client.cookies
             for send in (request, request, client.request, client.request):
                 assert send(server.url()).cookies == {"a": "1"}
         assert [field(one, "cookie") for one in server.requests] == [None] * 4

@@ -60,6 +60,64 @@ def test_client_cookies_empty_dict_is_an_empty_jar():
         assert client.cookies.empty
 
 
+@pytest.mark.parametrize("off", [False, None])
+def test_cookies_of_a_client_without_cookies_are_empty(off):
+    with Client(base_url="http://a.test/", cookies=off) as client:
+        cookies = client.cookies
+        assert isinstance(cookies, Cookies)
+        assert cookies.empty
+        assert not cookies
+        assert (len(cookies), list(cookies), dict(cookies), "b" in cookies) == (0, [], {}, False)
+        assert (cookies.get("b"), cookies.pop("b", "x"), repr(cookies)) == (
+            None,
+            "x",
+            "<Cookies, off>",
+        )
+        with pytest.raises(KeyError):
+            cookies["b"]
+        with pytest.raises(KeyError):
+            del cookies["b"]
+        cookies.clear()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda cookies, path: cookies.__setitem__("b", "secret"),
+        lambda cookies, path: cookies.set("b", "secret", domain="a.test"),
+        lambda cookies, path: cookies.update({"b": "secret"}),
+        lambda cookies, path: cookies.setdefault("b", "secret"),
+        lambda cookies, path: cookies.load(path),
+        lambda cookies, path: cookies.save(path),
+        lambda cookies, path: cookies.jar,
+    ],
+    ids=["item", "set", "update", "setdefault", "load", "save", "jar"],
+)
+def test_changing_cookies_that_are_off_is_an_error_that_says_so(change, tmp_path):
+    file = tmp_path / "cookies.txt"
+    file.write_bytes(b"# Netscape HTTP Cookie File\n")
+    with Client(base_url="http://a.test/", cookies=False) as client:
+        with pytest.raises(RequestError) as caught:
+            change(client.cookies, file)
+        assert str(caught.value) == (
+            "cookies are off: this Client was made with cookies=False. Make it with cookies=True, "
+            "a dict or a jar, or give a call headers={'Cookie': ...}"
+        )
+        assert not client.cookies
+    assert file.read_bytes() == b"# Netscape HTTP Cookie File\n"
+
+
+def test_cookies_that_are_off_turn_those_of_another_client_off():
+    with ScriptedServer(
+        lambda peer: peer.send(response(peer.next_request(), "Set-Cookie: a=1"))
+    ) as server:
+        with Client(cookies=False) as first, Client(cookies=first.cookies) as second:
+            second.get(server.url())
+            assert field(second.get(server.url()).body, "cookie") is None
+            assert not first.cookies
+            assert not second.cookies
+
+
 def test_setting_a_cookie_without_a_base_url_is_an_error_that_says_what_to_do():
     with Client() as client, pytest.raises(RequestError) as caught:
         client.cookies["b"] = "secret"

@@ -118,11 +118,19 @@ def test_encoding_may_replace_a_charset_that_python_does_not_know():
     assert got.text == "grün"
 
 
-def test_unknown_encoding_is_an_error_of_text():
+@pytest.mark.parametrize("name", ["nonsense", "bz2", "zlib", "rot13", "hex", "", "utf-8\0"])
+def test_encoding_that_is_not_one_of_text_is_a_request_error_when_it_is_set(name):
     got = made(b"abc")
-    got.encoding = "nonsense"
-    with pytest.raises(DecodingError, match="the body is not text in nonsense"):
-        assert got.text
+    with pytest.raises(RequestError) as caught:
+        got.encoding = name
+    assert str(caught.value) == f"encoding must be the name of a charset or None; got {name!r}"
+    assert (got.encoding, got.text) == ("utf-8", "abc")
+
+
+def test_encoding_set_by_the_caller_may_be_one_that_a_server_must_not_choose():
+    got = made(b"gr+APw-n")
+    got.encoding = "utf-7"
+    assert (got.text, list(got.iter_lines(text=True))) == ("grün", ["grün"])
 
 
 def test_encoding_of_another_type_is_a_request_error():
@@ -187,9 +195,16 @@ def test_iter_content_of_a_slow_stream_gives_what_has_arrived(name, size):
         assert list(blocks) == [b"second"]
 
 
-def test_iter_content_of_no_bytes_is_a_request_error():
-    with pytest.raises(RequestError, match="size must be a number of bytes, 1 or more; got 0"):
-        made(b"abc").iter_content(0)
+@pytest.mark.parametrize("size", [0, -1, "5", 1.5, b"5", [5]], ids=repr)
+@pytest.mark.parametrize("framing", ["length", "chunks"])
+def test_iter_content_of_what_is_no_size_is_a_request_error(size, framing):
+    with answered(FRAMINGS[framing](b"abc")) as got:
+        for name in ("iter_content", "iter_bytes"):
+            with pytest.raises(RequestError) as caught:
+                getattr(got, name)(size)
+            assert str(caught.value) == (
+                f"chunk_size must be a number of bytes, 1 or more, or None; got {size!r}"
+            )
 
 
 # The documentation

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import bz2
 import threading
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -91,6 +93,32 @@ def test_iter_lines_text_of_an_unknown_charset_is_a_decoding_error():
         list(made(b"one", "text/plain; charset=nonsense").iter_lines(text=True))
 
 
+# Codecs of Python between bytes and bytes, or text and text.
+NOT_OF_TEXT = ["bz2", "zlib", "zip", "base64", "hex", "quopri", "uu", "rot13", "rot_13"]
+
+
+@pytest.mark.parametrize("charset", NOT_OF_TEXT)
+def test_charset_of_a_codec_that_is_not_a_text_encoding_is_a_decoding_error(charset):
+    got = made(b"6162\n", f"text/plain; charset={charset}")
+    message = f"^GET http://host/path: the charset of the body is unknown: {charset}$"
+    with pytest.raises(DecodingError, match=message):
+        list(got.iter_lines(text=True))
+    with pytest.raises(DecodingError, match=message):
+        assert got.text
+
+
+def test_charset_bz2_of_a_server_decompresses_nothing():
+    bomb = bz2.compress(bytes(16 << 20))
+    got = made(bomb, "text/plain; charset=bz2")
+    tracemalloc.start()
+    try:
+        with pytest.raises(DecodingError, match="the charset of the body is unknown: bz2"):
+            list(got.iter_lines(text=True))
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
+
+
 def test_iter_lines_text_of_an_encoded_body_is_a_decoding_error():
     with answered(response(b"one", "Content-Encoding: unknown")) as got:
         with pytest.raises(DecodingError, match="the body is encoded as unknown"):
@@ -154,6 +182,14 @@ def test_json_of_binary_shows_only_printable_characters(body):
         "Authorization: Bearer hunter2",
         "Set-Cookie: sid=hunter2",
         "api_key = hunter2",
+        '["Authorization","Bearer hunter2"]x',
+        '["Authorization", "Basic hunter2="]x',
+        "use bearer  hunter2\n",
+        "Bearer+hunter2",
+        "scheme=NTLM%20hunter2",
+        '{"a":"eyJhbGciOiJIUzI1NiJ9.hunter2"',
+        "eyJhbGciOiJIUzI1NiJ9.hunter2.hunter2-x_y",
+        f"x eyJ{'hunter2' * 200}",
         f'{{"page": 1, "note": "{"x" * 20}", "token": "{"hunter2" * 40}", }}',
     ],
 )
@@ -162,3 +198,17 @@ def test_json_of_what_has_secrets_does_not_show_them(body):
         made(body).json()
     assert "the body begins with" in str(caught.value)
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        ('["Authorization","Bearer hunter2"]x', '["Authorization","Bearer ***"]x'),
+        ('{"a":"eyJhbGciOiJIUzI1NiJ9.hunter2"', '{"a":"***"'),
+        ("<b>The keys are eyJ, basic, bearer.</b>", "<b>The keys are eyJ, basic, bearer.</b>"),
+    ],
+)
+def test_json_error_masks_bearer_and_basic_values_and_json_web_tokens_only(body, shown):
+    with pytest.raises(DecodingError) as caught:
+        made(body).json()
+    assert str(caught.value).endswith(f"the body begins with {shown!r}")

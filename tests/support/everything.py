@@ -96,7 +96,6 @@ def call(client: Client, name: str) -> list[int]:
     assert [each for each in statuses if each != 401] == after, (name, got.history)
     # A pass on a rested connection that turns out to be dead is told of, too.
     assert len(statuses) < told.count(len(whole)) <= told.count(0), (name, told)
-    assert client.cookies is not None
     assert client.cookies[f"c-{name}"] == f"v-{name}"
     return [*statuses, got.status]
 

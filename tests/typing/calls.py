@@ -24,6 +24,7 @@ from restkit import (
     BasicAuth,
     Client,
     ClientOptions,
+    Cookies,
     Headers,
     HttpResponse,
     Link,
@@ -64,10 +65,27 @@ def check_headers(client: Client) -> None:
     text: dict[str, str] = {"A": "1"}
     optional = {"A": "1", "B": None}
     raw = {b"A": b"1"}
+    mixed: dict[str | bytes, str] = {}
+    client.get(URL_TEXT, headers={b"A": "1", "B": b"2"})
+    client.get(URL_TEXT, headers={b"A": "1", "B": 2, "C": None})
+    client.get(URL_TEXT, headers=mixed)
+    client.get(URL_TEXT, headers=text.items())
+    client.get(URL_TEXT, headers=zip(["A"], ["1"], strict=True))
+    client.get(URL_TEXT, headers=(("A", name) for name in ["1"]))
+    client.get(URL_TEXT, headers={1: "1"})  # type: ignore[dict-item]  # must be an error
+    client.get(URL_TEXT, headers={"A": []})  # type: ignore[dict-item]  # must be an error
     client.get(URL_TEXT, headers=text)
     client.get(URL_TEXT, headers=optional)
     client.post(URL_TEXT, b"payload", raw)
-    Headers({b"A": b"1"}).add(b"B", "2")
+    Headers({b"A": b"1", "B": "2"}).add(b"B", "2")
+
+
+def check_cookies(client: Client) -> None:
+    assert_type(client.cookies, Cookies)
+    client.cookies["a"] = "1"
+    del client.cookies["a"]
+    client.cookies.save("cookies.txt")
+    assert_type(client.cookies["a"], str)
 
 
 def check_payloads(client: Client) -> None:

@@ -22,9 +22,24 @@ def check_head(response: HttpResponse) -> None:
     assert_type(response.headers["name"], str)
     assert_type(response.headers.get("name"), str | None)
     assert_type(response["name"], str)
+    assert_type(response[b"name"], str)
     assert_type(response.location, str | None)
     assert_type(response.request, Request)
     assert_type(response.cookies, dict[str, str])
+
+
+def check_headers(headers: Headers) -> None:
+    """Names as str and as bytes."""
+    assert_type(headers[b"name"], str)
+    assert_type(headers.get(b"name"), str | None)
+    assert_type(headers.get(b"name", "default"), str)
+    assert_type(headers.get("name", 5), str | int)
+    assert_type(headers.get_all(b"name"), list[str])
+    assert_type(headers.pop(b"name"), str)
+    assert_type(headers.pop("name", None), str | None)
+    assert_type(headers.setdefault(b"name", b"value"), str)
+    del headers[b"name"]
+    headers[5]  # type: ignore[index]  # must be an error
 
 
 def check_body(response: HttpResponse) -> None:
@@ -37,6 +52,10 @@ def check_body(response: HttpResponse) -> None:
     assert_type(response.iter_lines(), Iterator[bytes])
     assert_type(response.iter_lines(text=False), Iterator[bytes])
     assert_type(response.iter_lines(text=True), Iterator[str])
+    as_text: bool = response.ok
+    for line_of_either_type in response.iter_lines(text=as_text):
+        assert_type(line_of_either_type, bytes | str)
+    response.iter_lines(text="yes")  # type: ignore[call-overload]  # must be an error
     io.TextIOWrapper(response.body_file)
     for line in response.body_file:
         assert_type(line, bytes)

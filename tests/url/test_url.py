@@ -16,7 +16,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from restkit.errors import InvalidUrl
-from restkit.url.url import URL, parse_url
+from restkit.url.url import URL, Link, parse_url
 
 pytestmark = pytest.mark.lowest
 
@@ -561,3 +561,21 @@ def test_any_params_are_invalid_or_make_a_valid_target(params):
     except InvalidUrl:
         return
     check_url(url)
+
+
+# Links
+
+
+@pytest.mark.parametrize(
+    ("link", "found"),
+    [
+        (Link(rel="next", title="secret"), "rel, title"),
+        (Link(), "no parameters"),
+    ],
+)
+def test_link_without_a_url_is_an_invalid_url_that_names_its_parameters(link, found):
+    with pytest.raises(InvalidUrl) as caught:
+        parse_url(link)
+    assert str(caught.value) == (
+        f"a Link needs the parameter url, its absolute URL; this one has {found}"
+    )
