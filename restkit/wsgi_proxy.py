@@ -63,6 +63,17 @@ _FORWARDED = "X-Forwarded-"
 _SET_BY_CLIENT = ("User-Agent", "Accept-Encoding")
 _ABSOLUTE = re.compile("[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 _PATH_SAFE = "/!$&'()*+,;=:@~"
+_CONTROL = re.compile("[\0-\x08\n-\x1f\x7f]")
+# Fields with URLs that are rewritten. A quoted string in Link is matched to skip it.
+_URLS = {
+    "location": re.compile("(?P<before>)(?P<url>.+)"),
+    "content-location": re.compile("(?P<before>)(?P<url>.+)"),
+    "link": re.compile(r""""(?:[^"\\]|\\.)*"?|(?P<before><)(?P<url>[^<>]+)"""),
+    "refresh": re.compile(
+        r"""(?P<before>^[0-9.]*[ \t]*[;,][ \t]*url[ \t]*=[ \t]*["']?)(?P<url>[^"']+)""",
+        re.IGNORECASE,
+    ),
+}
 
 
 class HostProxy:
@@ -71,11 +82,12 @@ class HostProxy:
     Path and query are appended to those of the target. No request is sent to another host,
     whatever host it names. A method that is not in ``allowed_methods`` gets a 403, and so does a
     path that is not below one of ``allowed_targets`` (paths below the target, or URLs; None allows
-    all). With ``rewrite_location``, a Location or Content-Location that leads to the target is
-    changed to lead to the proxy. A target that cannot be reached is a 502, and one that does not
-    respond in time a 504. The logger ``restkit.server`` gets the reason, which names the target;
-    the client does not. A response that is cut off is cut off for the client too, and never looks
-    complete.
+    all). With ``rewrite_location``, a URL in Location, Content-Location, Link or Refresh that leads
+    to the target is changed to lead to the proxy; one that leads to another path of the target's
+    server becomes that path. Control characters in a response become spaces. A target that cannot
+    be reached is a 502, and one that does not respond in time a 504. The logger ``restkit.server``
+    gets the reason, which names the target; the client does not. A response that is cut off is cut
+    off for the client too, and never looks complete.
 
     ``client`` sends the requests, with its own options; its owner closes it. It must not keep
     cookies, because those of one user would be sent with the requests of others. By default the
@@ -183,20 +195,33 @@ class HostProxy:
         return url
 
     def _rewrite(self, name: str, value: str, url: URL, own_url: str) -> str:
-        """Return the value of a field of the response to ``url``, rewritten if it is a location."""
-        if not self._rewrites or name.lower() not in ("location", "content-location"):
+        """Return the value of a field of the response to ``url``; its URLs lead to the proxy."""
+        pattern = _URLS.get(name.lower()) if self._rewrites else None
+        if pattern is None:
             return value
+
+        def replace(found: re.Match[str]) -> str:
+            if found["url"] is None:
+                return found[0]
+            return found["before"] + self._rewrite_url(found["url"], url, own_url)
+
+        return pattern.sub(replace, value)
+
+    def _rewrite_url(self, text: str, url: URL, own_url: str) -> str:
         try:
-            location = url.join(as_utf_8(value))
+            location = url.join(as_utf_8(text))
         except InvalidUrl:
-            return value
-        rest = path_below(self._target, location)
-        if rest is None:
-            # A relative one outside of the base stays: clients must not learn the target's address.
-            is_kept = location.origin == self._target.origin or _ABSOLUTE.match(value)
-            return value if is_kept else str(location)
+            return text
         fragment = "" if location.fragment is None else f"#{location.fragment}"
-        return f"{own_url}{rest}{fragment}"
+        rest = path_below(self._target, location)
+        if rest is not None:
+            return f"{own_url}{rest}{fragment}"
+        if location.origin == self._target.origin:
+            # Clients must not learn the target's address. A path that begins with two slashes
+            # would be read as a host (RFC 3986 4.2).
+            dot = "/." if location.target.startswith("//") else ""
+            return f"{dot}{location.target}{fragment}"
+        return text if _ABSOLUTE.match(text) else str(location)
 
 
 class _ForwardedResponse:
@@ -208,7 +233,7 @@ class _ForwardedResponse:
 
     def __init__(self, response: HttpResponse, fields: list[tuple[str, str]]) -> None:
         self._response = response
-        self.status = f"{response.status} {response.reason}"
+        self.status = f"{response.status} {_replace_control(response.reason)}"
         self.fields = fields
         try:
             if response.status < 200:
@@ -309,9 +334,14 @@ def make_response_fields(headers: Headers, version: tuple[int, int]) -> list[tup
             value = _read_length(headers)
             if not value:
                 continue
-        fields.append((name, value))
-    via = _append(headers.get("via"), "{}.{} {}".format(*version, _PSEUDONYM))
+        fields.append((name, _replace_control(value)))
+    via = _append(_replace_control(headers.get("via", "")), "{}.{} {}".format(*version, _PSEUDONYM))
     return [*fields, ("Via", via)]
+
+
+def _replace_control(text: str) -> str:
+    """Replace control characters, which RFC 9110 5.5 forbids and some servers send, by spaces."""
+    return _CONTROL.sub(" ", text).strip(" \t")
 
 
 def _read_length(headers: Headers) -> str:

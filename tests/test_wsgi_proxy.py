@@ -598,7 +598,16 @@ def test_R23_http_1_0_client_gets_bytes_and_a_close():
         ("../y", "http://proxy.test/y"),
         ("?q", "http://proxy.test/a/b?q"),
         ("/elsewhere", "/elsewhere"),
-        ("{target}/based", "{target}/based"),
+        ("{target}/based", "/based"),
+        ("{target}/elsewhere?y#z", "/elsewhere?y#z"),
+        ("//{host}/elsewhere", "/elsewhere"),
+        ("HTTP://{host}/elsewhere", "/elsewhere"),
+        ("http://u:p@{host}/elsewhere", "/elsewhere"),
+        ("{target}/base/../x", "/x"),
+        ("../../x", "/x"),
+        ("http:/x", "/x"),
+        ("{target}", "/"),
+        ("{target}//other.test/x", "/.//other.test/x"),
         ("http://other.test/base/x", "http://other.test/base/x"),
         ("//other.test/x", "http://other.test/x"),
         ("http://proxy.test/already", "http://proxy.test/already"),
@@ -609,13 +618,62 @@ def test_R23_http_1_0_client_gets_bytes_and_a_close():
 def test_R23_location_at_the_target_is_rewritten(name, location, expected):
     def script(peer: Peer) -> None:
         peer.read_request()
-        peer.send(response(b"", f"{name}: {location.format(target=origin)}", status="302 Found"))
+        value = location.format(target=origin, host=origin.partition("//")[2])
+        peer.send(response(b"", f"{name}: {value}", status="302 Found"))
 
     with ScriptedServer(script) as target:
         origin = target.origin
         with serve_proxy(target.url("/base/")) as server:
             answer = raw_response(server, target="/a/b")
     assert field(answer, name) == expected.format(target=origin)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (
+            'Link: <{target}/base/2>; rel=next; title="<{target}/3>", </base/4>;rel=last',
+            'Link: <http://proxy.test/2>; rel=next; title="<{target}/3>", <http://proxy.test/4>;rel=last',
+        ),
+        (
+            "Link: <{target}/x>; rel=up, <http://other.test/>; rel=a",
+            "Link: </x>; rel=up, <http://other.test/>; rel=a",
+        ),
+        ("Refresh: 0; url={target}/base/x", "Refresh: 0; url=http://proxy.test/x"),
+        ("Refresh: 5;URL='{target}/base/x'", "Refresh: 5;URL='http://proxy.test/x'"),
+        ("Refresh: 5", "Refresh: 5"),
+    ],
+)
+def test_R23_urls_in_Link_and_Refresh_lead_to_the_proxy(line, expected):
+    def script(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(response(b"", line.format(target=origin)))
+
+    with ScriptedServer(script) as target:
+        origin = target.origin
+        with serve_proxy(target.url("/base/")) as server:
+            answer = raw_response(server, target="/a")
+    assert expected.format(target=origin).encode() in answer.split(b"\r\n")
+
+
+def test_R23_control_characters_of_the_response_become_spaces():
+    lines = ["X: a\x08b\x1b[1mc\x7fd", "Y: \x0b\x0ce", "Z: a\tb caf\xc3\x85", "Via: 1.1 a\x1bb"]
+    with serve_chain(response(b"ok", *lines, status="200 O\x1bK\x7f")) as (server, _):
+        answer = raw_response(server)
+    assert answer.startswith(b"HTTP/1.1 200 O K\r\n")
+    assert field(answer, "X") == "a b [1mc d"
+    assert field(answer, "Y") == "e"
+    assert field(answer, "Via") == "1.1 a b, 1.1 restkit"
+    assert b"\r\nZ: a\tb caf\xc3\x85\r\n" in answer
+    assert body_of(answer) == b"ok"
+
+
+def test_R23_control_character_in_a_request_field_is_400_and_not_forwarded():
+    with serve_chain(OK) as (server, target):
+        for code in (1, 8, 11, 12, 27, 127):
+            answer = raw_response(server, f"X: X{chr(code)}Transfer-Encoding: chunked")
+            assert status_of(answer) == 400
+        assert target.requests == []
 
 
 def test_R23_location_of_a_mounted_proxy_has_its_path():

@@ -39,9 +39,10 @@ class Retry:
 
     ``backoff`` is the delay in seconds before the first retry. It doubles for each further one,
     with a random difference of up to 25 %. ``respect_retry_after`` obeys ``Retry-After`` instead,
-    and then also retries 413 and 429 responses that have it. ``max_wait`` limits both: a longer
-    backoff is cut, a response with a longer ``Retry-After`` is returned. The options
-    ``wait_tries`` and ``max_wait`` replace a ``backoff`` and a ``max_wait`` of None.
+    and then also retries 413, 429 and 503 responses that have it, whatever ``status`` is.
+    ``max_wait`` limits both: a longer backoff is cut, a response with a longer ``Retry-After`` is
+    returned. The options ``wait_tries`` and ``max_wait`` replace a ``backoff`` and a ``max_wait``
+    of None.
 
     >>> Retry(5, backoff=1)
     Retry(5, status=(502, 503, 504), backoff=1)

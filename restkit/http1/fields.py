@@ -16,8 +16,8 @@ MAX_FIELDS = 256
 
 TOKEN_CHAR = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 _VALUE = rb"[^\r\n\0]*"
-FIELD_LINE = rb"%b+:%b\r\n" % (TOKEN_CHAR, _VALUE)
-"""One field, not folded."""
+FIELD_LINE = rb"%b+:[^\0-\x08\n-\x1f\x7f]*\r\n" % TOKEN_CHAR
+"""One field of a request: not folded, and without control characters except HTAB."""
 
 
 def field_lines(line_end: bytes) -> bytes:
@@ -31,6 +31,7 @@ _FIELD = re.compile(rb"(" + TOKEN_CHAR + rb"+):([^\r\n]*(?:\r\n[ \t][^\r\n]*)*)\
 _NAME = re.compile(TOKEN_CHAR + rb"+")
 _BEFORE_VALUE = re.compile(rb"[^ \t:]*[ \t]?:?")
 _CONTROL = re.compile(rb"[\r\n\0]")
+_ANY_CONTROL = re.compile(rb"[\0-\x08\n-\x1f\x7f]")
 _LENGTH = re.compile("[0-9]{1,19}")
 
 
@@ -112,32 +113,30 @@ def check_fields(
     first_line: int,
     where: str,
     *,
-    allow_folds: bool = True,
+    strict: bool = False,
     max_lines: int = MAX_FIELDS,
 ) -> int:
     """Raise for the first fault in the fields that ``data`` begins with; return their line count.
 
-    ``first_line`` is the number of the first line, counted in all of ``where``. Lines after
-    ``max_lines`` are counted, but not checked.
+    ``first_line`` is the number of the first line, counted in all of ``where``. With ``strict``,
+    folds and control characters are faults. Lines after ``max_lines`` are counted, but not checked.
     """
     end = (b"\r\n" + data).find(b"\r\n\r\n")
     lines = (data if end < 0 else data[:end]).split(b"\r\n")
     last = lines.pop().removesuffix(b"\r")
     for number, line in enumerate(lines[:max_lines], first_line):
-        _check_field(
-            line, f"line {number} of {where}", allow_folds=allow_folds, first=number == first_line
-        )
+        _check_field(line, f"line {number} of {where}", strict=strict, first=number == first_line)
     if len(lines) < max_lines:
-        _check_value(last, f"line {first_line + len(lines)} of {where}")
+        _check_value(last, f"line {first_line + len(lines)} of {where}", strict=strict)
     return len(lines) + (last != b"")
 
 
-def _check_field(line: bytes, where: str, *, allow_folds: bool, first: bool) -> None:
-    _check_value(line, where)
+def _check_field(line: bytes, where: str, *, strict: bool, first: bool) -> None:
+    _check_value(line, where, strict=strict)
     if line[:1] in (b" ", b"\t"):
         if first:
             raise ParserError(f"{where} is folded, but there is no field before it")
-        if not allow_folds:
+        if strict:
             raise ParserError(f"{where} is folded; a field must be on one line")
         return
     name, colon, _ = line.partition(b":")
@@ -148,10 +147,11 @@ def _check_field(line: bytes, where: str, *, allow_folds: bool, first: bool) -> 
         raise ParserError(f"{where} has {fault}: {_quote_name(line)}")
 
 
-def _check_value(line: bytes, where: str) -> None:
-    match = _CONTROL.search(line)
+def _check_value(line: bytes, where: str, *, strict: bool) -> None:
+    match = (_ANY_CONTROL if strict else _CONTROL).search(line)
     if match:
-        fault = {b"\n": "a bare LF", b"\r": "a bare CR", b"\0": "a NUL"}[match[0]]
+        names = {b"\n": "a bare LF", b"\r": "a bare CR", b"\0": "a NUL"}
+        fault = names.get(match[0], "a control character")
         raise ParserError(f"{where} has {fault}: {_quote_name(line)}")
 
 
@@ -161,15 +161,16 @@ def _check_trailer_count(lines: int) -> None:
         raise ParserError(f"the trailers have more than {MAX_FIELDS} lines")
 
 
-def is_inside_line(held: bytes, data: bytes, max_size: int = MAX_HEAD) -> bool:
+def is_inside_line(held: bytes, data: bytes, *, strict: bool = False) -> bool:
     """Return whether ``data`` ends no line, so that parsing can wait for more.
 
-    A head that arrives in many small chunks is then not parsed for each chunk. ``held`` is a
-    valid beginning, and a status line in it is complete up to its status.
+    A section that arrives in many small chunks is then not parsed for each chunk. ``held`` is a
+    valid beginning. With ``strict``, a control character is not inside a line.
     """
     if held.endswith(b"\r"):  # the next byte decides whether the CR is valid
         return False
-    return len(held) + len(data) < max_size and not _CONTROL.search(data)
+    end = _ANY_CONTROL if strict else _CONTROL
+    return len(held) + len(data) < MAX_HEAD and not end.search(data)
 
 
 def _quote_name(line: bytes) -> str:

@@ -5,7 +5,8 @@ checked line by line. A fault is found at the first byte that makes the head inv
 same bytes have the same result at every split in transit.
 
 Accepted and rejected (RFC 9112): one empty line before the request line is skipped (2.2). A bare
-LF, a bare CR, a NUL and a folded line (5.2) are rejected. So are white space around the parts of
+LF, a bare CR, a NUL and a folded line (5.2) are rejected. So are other control characters except
+HTAB (RFC 9110 5.5), which may hide a field from another server, white space around the parts of
 the request line (3), a fragment or user info in the target (3.2, RFC 9110 4.2.4), an HTTP version
 other than 1.0 and 1.1, and a Host that is missing, repeated or invalid (3.2). Octets above ASCII
 are accepted in the target: curl does not encode them.
@@ -134,7 +135,7 @@ def is_inside_field(held: bytes, data: bytes) -> bool:
 
     ``held`` is a valid beginning of a head.
     """
-    return held.find(b"\r\n", 2) >= 0 and is_inside_line(held, data)
+    return held.find(b"\r\n", 2) >= 0 and is_inside_line(held, data, strict=True)
 
 
 def _check_beginning(data: bytes) -> None:
@@ -216,7 +217,7 @@ def _quote_target(data: bytes) -> str:
 
 def _check_fields(data: bytes) -> None:
     try:
-        lines = check_fields(data, first_line=2, where="the head", allow_folds=False)
+        lines = check_fields(data, first_line=2, where="the head", strict=True)
     except ParserError as exc:
         raise MalformedRequest(exc.message) from exc
     _check_count(lines)

@@ -28,7 +28,8 @@ _STATUS_LINE = re.compile(rb"HTTP/(1\.[0-9]|[23](?:\.[0-9])?)" + _STATUS)
 _LENIENT_RESPONSE = re.compile(
     rb"%b(\r?\n%b)\r?\n" % (_STATUS_LINE.pattern, field_lines(rb"\r?\n"))
 )
-_HEAD_END = re.compile(rb"\n\r?\n")
+HEAD_END = re.compile(rb"\n\r?\n")
+"""The empty line after a head, with the end of the line before it."""
 _EXAMPLES = (b"HTTP/1.1 200", b"HTTP/2 200")
 STATUS_END = len(_EXAMPLES[0])
 """A longer beginning of a head has its version and its status."""
@@ -79,7 +80,7 @@ def parse_response_head(data: bytes) -> tuple[ResponseHead, int] | None:
 
 
 def _parse_leniently(data: bytes) -> tuple[ResponseHead, int] | None:
-    end = _HEAD_END.search(data, 0, MAX_HEAD)
+    end = HEAD_END.search(data, 0, MAX_HEAD)
     if end is not None and data.count(b"\n", 0, end.start()) <= MAX_FIELDS:
         match = _LENIENT_RESPONSE.fullmatch(data, 0, end.end())
         if match is not None:

@@ -267,8 +267,10 @@ def _parse_json(data: bytes) -> Any:
     >>> _parse_json(b'[1.5, null]')
     [1.5, None]
     """
-    value = json.loads(data, parse_constant=_refuse_constant, parse_float=_parse_finite)
-    if b"\\" in data and _LONE_SURROGATE.search(json.dumps(value, ensure_ascii=False)):
+    # loads() would decode bytes with "surrogatepass".
+    text = data.decode(json.detect_encoding(data))
+    value = json.loads(text, parse_constant=_refuse_constant, parse_float=_parse_finite)
+    if "\\" in text and _LONE_SURROGATE.search(json.dumps(value, ensure_ascii=False)):
         raise ValueError("a string has half of a surrogate pair")
     return value
 

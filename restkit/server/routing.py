@@ -143,8 +143,13 @@ def _to_finite_float(text: str) -> float:
 
 
 def _check_path(text: str) -> str:
-    """Refuse a path that leads out of a folder when it is joined to it."""
-    if has_dot_segment(text.replace(ENCODED_SLASH, "/")) or "\0" in text:
+    """Refuse a path that leads out of a folder when it is joined to it, on any system.
+
+    On Windows, a backslash at the beginning leads to the root or to another host, and a colon as
+    the second character to another drive.
+    """
+    is_absolute = text[0] == "\\" or text[1:2] == ":"
+    if is_absolute or has_dot_segment(text.replace(ENCODED_SLASH, "/")) or "\0" in text:
         raise ValueError("not a path inside a folder")
     return text
 

@@ -24,6 +24,7 @@ THREADS = 64
 TIMEOUT = 30.0
 GRACE = 30.0
 _PATIENCE = 5.0
+_MAX_SECONDS = 1e6  # poll() takes milliseconds in 31 bits
 
 
 class Server:
@@ -201,13 +202,11 @@ def _start(
 ) -> Server:
     if not callable(app):
         raise TypeError(f"app must be a WSGI application, a callable; got {app!r}")
-    for name, value in (("threads", threads), ("max_connections", max_connections)):
-        if value is not None and value < 1:
-            raise ValueError(f"{name} must be at least 1; got {value!r}")
-    if timeout <= 0:
-        raise ValueError(f"timeout must be a number of seconds above 0; got {timeout!r}")
-    if grace < 0:
-        raise ValueError(f"grace must be a number of seconds, 0 or more; got {grace!r}")
+    _check_count("threads", threads)
+    if max_connections is not None:
+        _check_count("max_connections", max_connections)
+    _check_seconds("timeout", timeout, allow_zero=False)
+    _check_seconds("grace", grace, allow_zero=True)
     return Server(
         app,
         open_listener(host, port, uds),
@@ -218,6 +217,23 @@ def _start(
         grace=grace,
         daemon=daemon,
     )
+
+
+def _check_count(name: str, value: object) -> None:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{name} must be an int of 1 or more; got {value!r:.60}")
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1; got {value!r}")
+
+
+def _check_seconds(name: str, value: object, *, allow_zero: bool) -> None:
+    bounds = f"{'0 or more' if allow_zero else 'above 0'} (at most {_MAX_SECONDS:g})"
+    text = f"{name} must be a number of seconds, {bounds}; got {value!r:.60}"
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        raise TypeError(text)
+    # A NaN is not between any bounds.
+    if not 0 <= value <= _MAX_SECONDS or (value == 0 and not allow_zero):
+        raise ValueError(text)
 
 
 @contextmanager

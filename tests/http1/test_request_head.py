@@ -164,13 +164,14 @@ def test_credentials_in_a_target_are_never_shown() -> None:
 
 # Fields
 
+CONTROLS = [*range(1, 9), 11, 12, *range(14, 32), 127]
 FIELDS = [
     (b"A: b", [("A", "b")]),
     (b"A:b", [("A", "b")]),
     (b"A: \t b \t ", [("A", "b")]),
     (b"A:", [("A", "")]),
     (b"A: b\r\na: c", [("A", "b"), ("a", "c")]),
-    (b"A: caf\xe9 \x01\x7f", [("A", "caf\xe9 \x01\x7f")]),
+    (b"A: caf\xe9\tb \x80\x85\xff", [("A", "caf\xe9\tb \x80\x85\xff")]),
 ]
 BAD_FIELDS = [
     (b"A b", "has no colon: 'A ...'"),
@@ -185,6 +186,7 @@ BAD_FIELDS = [
     (b"A: b\nC: d", "has a bare LF: 'A:...'"),
     (b"A: b\n", "has a bare LF: 'A:...'"),
     (b"\n", r"has a bare LF: '\n'"),
+    *((b"A: b%cc" % code, "has a control character: 'A:...'") for code in CONTROLS),
     (b" b", "is folded; a field must be on one line"),
     (b"\tContent-Length: 5", "is folded; a field must be on one line"),
     (b" ", "is folded; a field must be on one line"),
@@ -227,7 +229,7 @@ HOSTS = [
 ]
 NO_HOSTS = [
     *(b"x y", b"u@x", b"x/", b"http://x", b"x:y", b"x:80:80", b"[::1", b"::1", b"%4", b"caf\xe9"),
-    *(b"x#", b"x?", b"x\\", b'"x"', b"[]", b"[x]", b"\x01", b"x, y"),
+    *(b"x#", b"x?", b"x\\", b'"x"', b"[]", b"[x]", b"\x80", b"x, y"),
 ]
 
 

@@ -88,7 +88,7 @@ BAD_FRAMINGS = [
             ),
             *((b"chunked, gzip", 400), (b"chunked, chunked", 400), (b", chunked", 400)),
             *((b"chunked,", 400), (b"chunked, gzip, chunked", 400), (b"gzip,, chunked", 400)),
-            *((b'"chunked"', 400), (b"g zip, chunked", 400), (b"\x0bchunked", 400)),
+            *((b'"chunked"', 400), (b"g zip, chunked", 400)),
         ]
     ),
     ([CHUNKS, CHUNKS], 400, ENCODING + "'chunked, chunked'"),

@@ -7,13 +7,17 @@ possible reading. ``test_response_differential`` has the reasons if h11 or llhtt
 from __future__ import annotations
 
 import re
-import time
 import tracemalloc
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 import restkit
 from restkit.errors import BadStatusLine, ParserError, TransportError, UnexpectedEOF
+from restkit.http1 import framing, response_reader
+from restkit.http1.fields import parse_trailers
+from restkit.http1.response_head import parse_response_head
 from restkit.http1.response_reader import MAX_INTERIM, ResponseReader
 from support.wire_strategies import Parsed, every_split, in_parts, parse, single_bytes
 
@@ -94,25 +98,93 @@ def test_end_of_connection_after_an_interim_response_is_an_early_end() -> None:
 IN_CHUNKS = OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\n"
 
 
-def seconds_by_the_byte(data: bytes) -> float:
-    reader, start = ResponseReader("GET"), time.thread_time()
-    for at in range(len(data)):
-        reader.feed(data[at : at + 1])
-    return time.thread_time() - start
+@pytest.fixture
+def parsed_sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return a list that gets the size of the data of each call of a parser."""
+    sizes: list[int] = []
+
+    def count(parser: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+        def parse_and_count(data: bytes) -> Any:
+            sizes.append(len(data))
+            return parser(data)
+
+        return parse_and_count
+
+    monkeypatch.setattr(response_reader, "parse_response_head", count(parse_response_head))
+    monkeypatch.setattr(framing, "parse_trailers", count(parse_trailers))
+    return sizes
 
 
+FIELDS = b"".join(b"X-%03d: %b\r\n" % (number, b"a" * 240) for number in range(998))
+EARLY = b"HTTP/1.1 103 E\r\n" + FIELDS[:8000].rpartition(b"X-")[0] + b"\r\n"
+
+
+@pytest.mark.parametrize("size", [1, 2, 257])
 @pytest.mark.parametrize(
     "data",
     [
-        b"HTTP/1.1 200 " + b"a" * 60_000,
-        IN_CHUNKS + b"A: " + b"a" * 60_000,
-        IN_CHUNKS + (b"A: " + b"a" * 235 + b"\r\n") * 250,
+        b"HTTP/1.1 200 " + b"a" * 60_000 + b"\r\n\r\n",
+        OK + b"A: " + b"a" * 60_000 + b"\r\n\r\n",
+        OK + FIELDS + b"\r\n",
+        OK.replace(b"\r", b"") + FIELDS.replace(b"\r", b"") + b"\n",
+        OK + b"A: a\r\n" + b" \r\n" * 900 + b"\r\n",
+        EARLY * 31 + OK + FIELDS + b"\r\n",
     ],
-    ids=["status line", "trailer", "trailers"],
+    ids=["status line", "field", "fields", "fields with bare LF", "folded", "interim heads"],
 )
-def test_W09_any_line_in_single_bytes_costs_no_more_than_a_header(data: bytes) -> None:
-    header = seconds_by_the_byte(OK + b"A: " + b"a" * 60_000)
-    assert seconds_by_the_byte(data) < 12 * header  # 45 if parsed for each byte
+def test_W09_head_in_small_chunks_is_parsed_in_linear_time(
+    data: bytes, size: int, parsed_sizes: list[int]
+) -> None:
+    reader = ResponseReader("GET")
+    for part in in_parts(data, size):
+        reader.feed(part)
+    assert reader.head is not None
+    assert reader.head.status == 200
+    assert sum(parsed_sizes) < 4 * len(data)
+
+
+@pytest.mark.parametrize(
+    ("trailers", "most"),
+    [(b"A: " + b"a" * 60_000, 10), ((b"A: " + b"a" * 235 + b"\r\n") * 250, 520)],
+    ids=["trailer", "trailers"],
+)
+def test_W09_trailers_in_single_bytes_are_only_parsed_at_line_ends(
+    trailers: bytes, most: int, parsed_sizes: list[int]
+) -> None:
+    reader = ResponseReader("GET")
+    for part in single_bytes(IN_CHUNKS + trailers + b"\r\n\r\n"):
+        reader.feed(part)
+    assert reader.done
+    assert len([size for size in parsed_sizes if size]) <= most + len(IN_CHUNKS)
+
+
+@pytest.mark.parametrize("size", [1, 257, 1 << 20])
+def test_W08_interim_responses_of_more_than_256_KiB_together_are_an_error(size: int) -> None:
+    early = b"HTTP/1.1 103 E\r\nX: " + b"a" * (16 * 1024 - 23) + b"\r\n\r\n"
+    assert len(early) == 16 * 1024
+    assert parse(in_parts(early * 16 + SIZED, size)) == parse([SIZED])
+    result = parse(in_parts(early * 16 + CONTINUE + SIZED, size))
+    assert result.error is ParserError
+    assert result.message == (
+        "the interim responses are longer than 262144 bytes, and there is no final response"
+    )
+
+
+@pytest.mark.parametrize(
+    "beginning",
+    [b"HTTP/1.1 200 OK\r\nA: b\r\nB : c\r\nC", b"HTTP/1.1 200 OK\r\nA: " + b"b" * 99 + b"\0"],
+)
+def test_W07_fault_in_an_incomplete_head_is_reported_at_every_split(beginning: bytes) -> None:
+    assert parse_at_every_split(beginning).error is ParserError
+
+
+def test_W07_final_head_after_an_interim_head_of_HTTP_2_closes() -> None:
+    for parts in every_split(b"HTTP/2 103 E\r\n\r\n" + SIZED):
+        reader = ResponseReader("GET")
+        for part in parts:
+            reader.feed(part)
+        assert reader.head is not None
+        assert reader.head.must_close
 
 
 # W06

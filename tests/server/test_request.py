@@ -162,7 +162,19 @@ NOT_JSON = [
     rb'"\ud800"',
     rb'{"\udfff": 1}',
     r'"\ud800"'.encode("utf-16"),
+    b'"\xed\xa0\x80"',
+    b'{"\xed\xa0\x80": 1}',
+    b'"\xed\xa0\xbd\xed\xb8\x80"',  # CESU-8
+    *(
+        '"\ud800"'.encode(encoding, "surrogatepass")
+        for encoding in ("utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le")
+    ),
 ]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "utf-32-le"])
+def test_json_is_read_in_each_unicode_encoding(encoding):
+    assert read_request('["\U0001f600\\u00e9"]'.encode(encoding)).json == ["\U0001f600\xe9"]
 
 
 def test_json_with_surrogate_pairs_and_large_numbers_is_read():

@@ -275,6 +275,13 @@ def test_root_matches_with_and_without_its_slash():
         ("/<x:path>", "/a%5c..%5cb", None),
         ("/<x:path>", "/./a", None),
         ("/<x:path>", "/a%00", None),
+        ("/<x:path>", "/C:/x", None),
+        ("/<x:path>", "/c%3Ax", None),
+        ("/<x:path>", "/C:%5Cx", None),
+        ("/<x:path>", "/C:", None),
+        ("/<x:path>", "/%5Cx", None),
+        ("/<x:path>", "/%5C%5Chost%5Cshare", None),
+        ("/<x:path>", "/ab:c/d:e%5Cf", {"x": "ab:c/d:e\\f"}),
         ("/<x:path>", "/a..b/...", {"x": "a..b/..."}),
         ("/<x:path>/end", "/a/b/end", {"x": "a/b"}),
         (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import re
 import select
 import socket
 import subprocess
@@ -14,6 +15,7 @@ import time
 from asyncio import CancelledError
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from math import inf, nan
 
 import pytest
 
@@ -153,17 +155,33 @@ def test_host_of_another_machine_is_an_error():
 
 
 @pytest.mark.parametrize(
-    ("app", "options", "kind"),
+    ("option", "value", "kind"),
     [
-        ("module:app", {}, TypeError),
-        (App(), {"threads": 0}, ValueError),
-        (App(), {"max_connections": 0}, ValueError),
-        (App(), {"timeout": 0}, ValueError),
+        *(("threads", value, ValueError) for value in (0, -1)),
+        *(("max_connections", value, ValueError) for value in (0, -1)),
+        *(("timeout", value, ValueError) for value in (0, -1, nan, inf, 1e7)),
+        *(("grace", value, ValueError) for value in (-1, nan, inf, 1e7)),
+        *(("threads", value, TypeError) for value in ("3", None, True, 2.0, nan)),
+        *(("max_connections", value, TypeError) for value in ("3", True, 2.0)),
+        *(("timeout", value, TypeError) for value in ("3", None, True)),
+        *(("grace", value, TypeError) for value in ("3", None, True)),
     ],
 )
-def test_invalid_arguments_are_errors(app, options, kind):
-    with pytest.raises(kind):
-        serve(app, **options)
+def test_invalid_option_is_an_error_that_names_it(option, value, kind):
+    with pytest.raises(kind, match=rf"^{option} must be .*; got {re.escape(repr(value))}$"):
+        serve(App(), **{option: value})
+
+
+def test_app_that_is_not_callable_is_an_error():
+    with pytest.raises(TypeError, match="app must be a WSGI application"):
+        serve("module:app")
+
+
+def test_longest_timeout_and_grace_are_accepted():
+    with serve(App(), timeout=1e6, grace=1e6) as server, Caller(server.port) as caller:
+        for _ in range(2):
+            caller.send(get())
+            assert caller.read_answer().endswith(b"fine")
 
 
 # Closing
