@@ -24,11 +24,13 @@ from restkit.redaction import is_secret, redact_header
 MASK = "***"
 _DIGEST_SIZE = 6
 _IS_MASK = re.compile(rb"\*\*\*(?:[0-9a-f]{12})?")
+_ONE_URL = frozenset(["location", "content-location", "referer"])
 _CHALLENGES = frozenset(["www-authenticate", "proxy-authenticate"])
 
 _USER_INFO = re.compile(r"//[^/?#@\s]*@")
 _PARAM_NAME = re.compile(r"""(?:^|(?<=[?&;,#=\s"'<>/]))([^?&;,#=\s"'<>/]+)=""")
-_PARAM_VALUE = re.compile(r'"[^"]*"?|[^&#\s"<>]*')
+_PARAM_VALUE = re.compile(r'"[^"]*"?|<[^>]*>?|[^&#\s"<>]*')
+_IN_ANGLES = re.compile("(?<=<)[^<>]+(?=>)")
 _FORM_VALUE = re.compile("[^&]*")
 _COOKIE = re.compile(r"(\s*)(?:([^=;]+)=)?([^;]*)")
 
@@ -94,7 +96,7 @@ class Masking:
 
     def mask_url(self, url: str) -> str:
         """Mask the values of secret parameters."""
-        return self._mask_text("Location", url, digest=True)
+        return self._mask_url(url, digest=True)
 
     def mask_request_fields(self, pairs: list[tuple[str, str]]) -> list[list[str]]:
         """Mask the header fields of a request; those that select a recording get digests."""
@@ -122,6 +124,8 @@ class Masking:
             return value
         if is_secret(name):
             return self._mask_value(name, value.encode("latin-1"), digest=digest)
+        if low in _ONE_URL:
+            return self._mask_url(value, digest=digest)
         return self._mask_text(name, value, digest=digest)
 
     def _mask_cookie(self, pair: re.Match[str], *, digest: bool) -> str:
@@ -131,9 +135,27 @@ class Masking:
         mask = self._mask_value(name or "", value.strip().encode("latin-1"), digest=digest)
         return f"{spaces}{name}={mask}" if name else f"{spaces}{mask}"
 
-    def _mask_text(self, field_name: str, text: str, *, digest: bool) -> str:
-        """Mask user info and parameters of URLs, wherever these are in a text."""
+    def _mask_text(self, name: str, text: str, *, digest: bool) -> str:
+        """Mask user info and parameters of URLs, wherever these are in a header field."""
+        text = _IN_ANGLES.sub(lambda url: self._mask_url(url[0], digest=digest), text)
         text = _USER_INFO.sub(f"//{MASK}@", text)
+        return self._mask_part(name, text, digest=digest)
+
+    def _mask_url(self, url: str, *, digest: bool) -> str:
+        """Mask a URL. Equal parameters have equal masks, also in absolute and relative URLs."""
+        rest, hash_sign, fragment = _USER_INFO.sub(f"//{MASK}@", url).partition("#")
+        path, question_mark, query = rest.partition("?")
+        path = self._mask_part("Location", path, digest=digest)
+        query, fragment = (
+            "&".join(self._mask_param(param, digest=digest) for param in text.split("&"))
+            for text in (query, fragment)
+        )
+        return f"{path}{question_mark}{query}{hash_sign}{fragment}"
+
+    def _mask_param(self, param: str, *, digest: bool) -> str:
+        return self._mask_part("Location", f"?{param}", digest=digest)[1:]
+
+    def _mask_part(self, field_name: str, text: str, *, digest: bool) -> str:
         text = _mask_params(text, _PARAM_VALUE, self._rule(digest=digest))
         redacted = redact_header(field_name, text)
         return text if redacted == text else self._restore_digests(text, redacted, digest=digest)
@@ -142,7 +164,7 @@ class Masking:
         """Return the redacted text with digests of what was hidden. All other text is redacted."""
         first, *others = redacted.split(MASK)
         # If other text was changed, every mask gets the digest of the whole text.
-        whole = self._mask_value("", text.encode("latin-1"), digest=digest)
+        whole = self._mask_value("", _unquote(text), digest=digest)
         if not text.startswith(first):
             return redacted.replace(MASK, whole)
         parts, position = [first], len(first)
@@ -151,8 +173,8 @@ class Masking:
             found = len(text) - len(other) if last else text.find(other, position)
             if found < position or not text.startswith(other, found):
                 return redacted.replace(MASK, whole)
-            hidden = text[position:found].encode("latin-1")
-            parts += (self._mask_value("", hidden, digest=digest), other)
+            hidden = self._mask_value("", _unquote(text[position:found]), digest=digest)
+            parts += (hidden, other)
             position = found + len(other)
         return "".join(parts)
 
@@ -195,11 +217,15 @@ def _mask_params(text: str, value_pattern: re.Pattern[str], rule: _Rule) -> str:
         value = value_pattern.match(text, position)
         if value is None or not rule.is_masked(found[1]):
             continue
-        as_bytes = value[0].encode("latin-1").replace(b"+", b" ")
-        parts.append(rule.mask(found[1], unquote_to_bytes(as_bytes)))
+        parts.append(rule.mask(found[1], _unquote(value[0].replace("+", " "))))
         position = value.end()
     parts.append(text[position:])
     return "".join(parts)
+
+
+def _unquote(text: str) -> bytes:
+    """Return the bytes of a value: a URL is normalized when it is sent."""
+    return unquote_to_bytes(text.encode("latin-1"))
 
 
 def _mask_json(text: str, rule: _Rule) -> str:

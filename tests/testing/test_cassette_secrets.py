@@ -10,10 +10,13 @@ import zlib
 from hashlib import sha256
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from restkit import Client, FormData, RequestError
 from restkit.testing import Cassette, UnknownRequest
 from restkit.testing.cassette_bodies import from_json_body
+from restkit.testing.cassette_masks import Masking
 from support import ScriptedServer, response
 
 DIGEST = r"\*\*\*[0-9a-f]{12}"
@@ -154,6 +157,7 @@ def test_new_exchanges_have_the_key_of_the_file(path):
         "/dl?sig=%c3%A4+{}",
         "/dl;token={}/file?next=http://h.test/?sid={}",
         "/dl?a=1#access_token={}",
+        "dl?next=http%3a%2f%2fh.test%2F%3Fa=1%26token%3D{}",
     ],
 )
 def test_redirects_to_signed_urls_are_not_mixed_up(path, signed):
@@ -247,6 +251,8 @@ def test_secrets_are_masked_before_they_are_written(path):
             "Refresh: 0; url=https://h.test/?access_token=hush",
             rf"0; url=https://h.test/\?access_token={DIGEST}",
         ),
+        ("X-Debug: token=<hush>", f"token={DIGEST}"),
+        ('X-Debug: "token"=hush', f'"token"={DIGEST}'),
         ("X-Debug: user=me, token=hush", f"user=me, token={DIGEST}"),
         (
             "X-Original-Url: http://h.test/?access_token=hush&a=1",
@@ -378,6 +384,48 @@ def test_part_without_quotes_and_a_boundary_in_quotes_are_understood(path):
     headers = {"Content-Type": 'multipart/form-data; boundary="b c"'}
     record(path, {"method": "POST", "payload": payload, "headers": headers})
     assert sent_body(path) == payload.replace(b"hush", b"***")
+
+
+MEMBERS = st.sampled_from(["a", "token", "pin", "é", 'k"', "a\\", "x:y", "{"])
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(MEMBERS, inner),
+    max_leaves=20,
+)
+
+
+def mask(value):
+    if isinstance(value, list):
+        return [mask(each) for each in value]
+    if isinstance(value, dict):
+        return {
+            name: "***" if name in ("token", "pin") else mask(each) for name, each in value.items()
+        }
+    return value
+
+
+@given(VALUES, st.booleans(), st.sampled_from([None, 1]))
+def test_any_json_is_masked_and_stays_json(value, ascii_only, indent):
+    masking = Masking((), bytes(16), (), match_body=False)
+    text = json.dumps(value, ensure_ascii=ascii_only, indent=indent)
+    data = text.encode(errors="surrogatepass")
+    masked = masking.mask_payload(data, JSON)
+    assert json.loads(masked) == mask(value)
+    assert masking.mask_payload(masked, JSON) == masked
+
+
+@given(st.binary(max_size=200), st.sampled_from([JSON, "", "multipart/form-data; boundary=a"]))
+def test_any_bytes_can_be_masked(data, content_type):
+    masking = Masking((), bytes(16), (), match_body=True)
+    masked = masking.mask_payload(data, content_type)
+    assert masking.mask_payload(masked, content_type) == masked
+
+
+@given(st.text(st.characters(codec="latin-1"), max_size=60))
+def test_any_url_can_be_masked_and_is_masked_once(text):
+    masking = Masking((), bytes(16), (), match_body=True)
+    masked = masking.mask_url(f"/dl?{text}")
+    assert masking.mask_url(masked) == masked
 
 
 # Bodies of responses
