@@ -214,8 +214,8 @@ def _mask_params(text: str, value_pattern: re.Pattern[str], rule: _Rule) -> str:
     while found := _PARAM_NAME.search(text, position):
         parts.append(text[position : found.end()])
         position = found.end()
-        value = value_pattern.match(text, position)
-        if value is None or not rule.is_masked(found[1]):
+        value = value_pattern.match(text, position) if rule.is_masked(found[1]) else None
+        if value is None:
             continue
         parts.append(rule.mask(found[1], _unquote(value[0].replace("+", " "))))
         position = value.end()
