@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING
 from restkit.body.body import Body
 from restkit.errors import PayloadError
 from restkit.io.buffers import Buffer
-from restkit.io.files import CHUNK_SIZE, create_part_file, replace_file
+from restkit.io.files import CHUNK_SIZE, create_part_file, is_special_file, replace_file
 from restkit.payload.base import Payload
 
 if TYPE_CHECKING:
@@ -274,7 +274,7 @@ def save_body(
         return _save_in_folder(body, name, make_name())
     if not os.path.basename(name):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), name)
-    if os.path.exists(path) and not os.path.isfile(path):
+    if is_special_file(path):
         with open(path, "wb", buffering=0) as file:
             return _copy(body, file)
     with replace_file(path, name) as file:

@@ -5,6 +5,10 @@ seven fields, separated by tabs: domain, whether subdomains get the cookie, path
 ``Secure``, the time when it expires (0 for a session cookie), name, value. The domain of an
 HttpOnly cookie begins with ``#HttpOnly_``; any other line with ``#`` is a comment. The format has
 no place for ports, comments and SameSite.
+
+As in curl (measured with 7.88), ``true`` is ``TRUE``, the fraction of a time is ignored, and a
+negative time is in the past. curl skips a line that it cannot read, and takes any other text of a
+flag for ``FALSE``; here both are errors.
 """
 
 from __future__ import annotations
@@ -19,22 +23,25 @@ from typing import TYPE_CHECKING
 from restkit.cookies.jar_policy import make_cookie, to_jar_domain
 from restkit.cookies.set_cookie import SetCookie
 from restkit.errors import RequestError
+from restkit.io.files import is_special_file, write_all
 
 if TYPE_CHECKING:
     from http.cookiejar import Cookie
 
-DOMAIN = re.compile(r"\.?[^\s/:@\[\]]+|\[?[0-9a-fA-F:.]+\]?")
-"""The host of a cookie, or its domain with a dot in front."""
+DOMAIN = re.compile(r"\.?[^\0-\x20\x7f\s/:@\[\]?#]+|\[?[0-9a-fA-F:.]+\]?")
+"""The host of a cookie, or its domain with a dot in front. A line with ``#`` is a comment."""
 
 _HEAD = (
     "# Netscape HTTP Cookie File\n"
     "# Written by restkit. It holds secrets: who can read it can use these sessions.\n\n"
 )
 _HTTP_ONLY = "#HttpOnly_"
-_FLAGS = {"TRUE": True, "FALSE": False}
+_FLAGS = {"true": True, "false": False}
+_BOM = b"\xef\xbb\xbf"  # editors on Windows write it
+_CONTROL = re.compile("[\x00-\x1f\x7f]")
 _FORBIDDEN_IN_NAME = re.compile("[\x00-\x1f\x7f;=]")
 _FORBIDDEN_IN_VALUE = re.compile("[\x00-\x1f\x7f;]")
-_DIGITS = re.compile("[0-9]{1,19}")
+_SECONDS = re.compile(r" *([+-]?[0-9]{1,19})(?:\.[0-9]*)? *")
 _LAST_SECOND = 253402300799  # of the year 9999
 
 
@@ -54,6 +61,8 @@ def _format_line(cookie: Cookie) -> str:
             "character or, in the name, an equals sign"
         )
     host = _to_host(cookie.domain)
+    if host.startswith("#") or _CONTROL.search(host):
+        raise RequestError(f"cookie {cookie.name!r} cannot be saved: its domain is {host!r}")
     is_http_only = any(map(cookie.has_nonstandard_attr, ("HttpOnly", "httponly")))
     fields = (
         f"{_HTTP_ONLY if is_http_only else ''}{host}",
@@ -81,7 +90,7 @@ def parse_cookies(data: bytes, file_name: str) -> list[Cookie]:
     Raises RequestError, with the number of the line, for anything else than the format.
     """
     cookies = []
-    for number, line in enumerate(data.decode("latin-1").split("\n"), 1):
+    for number, line in enumerate(data.removeprefix(_BOM).decode("latin-1").split("\n"), 1):
         text = line.removesuffix("\r")
         if not text.strip() or (text.startswith("#") and not text.startswith(_HTTP_ONLY)):
             continue
@@ -103,6 +112,7 @@ def _parse_line(line: str) -> Cookie:
     if len(fields) != 7:
         raise ValueError(f"a cookie has 7 fields, separated by tabs; this line has {len(fields)}")
     host, subdomains, path, secure, expires, name, value = fields
+    subdomains, secure = subdomains.lower(), secure.lower()
     http_only = host.startswith(_HTTP_ONLY)
     host = host.removeprefix(_HTTP_ONLY)
     if not DOMAIN.fullmatch(host):
@@ -112,11 +122,12 @@ def _parse_line(line: str) -> Cookie:
     if not path.startswith("/"):
         raise ValueError("the third field, the path, must begin with a slash")
     # Nothing is what http.cookiejar writes for a session cookie.
-    if expires and not _DIGITS.fullmatch(expires):
+    time = _SECONDS.fullmatch(expires or "0")
+    if not time:
         raise ValueError("the fifth field must be the seconds from 1970 to its end, or 0")
     if not name or _FORBIDDEN_IN_NAME.search(name) or _FORBIDDEN_IN_VALUE.search(value):
         raise ValueError("the name or the value has a character that no cookie can have")
-    seconds = min(int(expires or 0), _LAST_SECOND) or None
+    seconds = min(int(time[1]), _LAST_SECOND) or None
     host = f"{'.' if _FLAGS[subdomains] else ''}{host.removeprefix('.')}"
     cookie = SetCookie(name, value, "", path, seconds, _FLAGS[secure], http_only)
     return make_cookie(cookie, to_jar_domain(host), path)
@@ -125,9 +136,14 @@ def _parse_line(line: str) -> Cookie:
 def write_private_file(path: str | os.PathLike[str], data: bytes) -> None:
     """Replace a file in one step by one that only its owner can read.
 
-    After an error an older file is unchanged. A link stays, and its target is replaced.
+    After an error an older file is unchanged. A link stays, and its target is replaced. A device or
+    a pipe is written to.
     """
     target = os.path.realpath(os.fsdecode(path))
+    if is_special_file(target):
+        with open(target, "wb", buffering=0) as special:
+            write_all(special, data)
+        return
     folder, name = os.path.split(target)
     descriptor, part_path = tempfile.mkstemp(".part", f".{name[:50]}.", folder)
     try:

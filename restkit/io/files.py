@@ -212,6 +212,14 @@ def sync_folder(path: str) -> None:
         os.close(descriptor)
 
 
+def is_special_file(path: str) -> bool:
+    """Return whether something that is not a regular file is at a path, such as a device or a pipe.
+
+    It can be written to, and must not be replaced. A folder counts too.
+    """
+    return os.path.exists(path) and not os.path.isfile(path)
+
+
 @contextmanager
 def replace_file(path: str, name_in_errors: str | None = None) -> Iterator[io.FileIO]:
     """Yield a raw file to write, which replaces the file at ``path`` at the end of the block.

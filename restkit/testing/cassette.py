@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from hashlib import sha256
@@ -25,22 +24,24 @@ from restkit.headers import Headers
 from restkit.http1.framing import SizedBody
 from restkit.io.buffers import Buffer
 from restkit.io.spool import Spool
-from restkit.message.pickling import PickledResponse, restore_reply
 from restkit.message.request import ReadOptions, Request
 from restkit.message.response import HttpResponse
 from restkit.network.route import Route
 from restkit.payload.base import Payload, TransparentWrapper
 from restkit.payload.spooled import spool_payload
+from restkit.testing.cassette_bodies import decode_body, to_json_body
 from restkit.testing.cassette_file import (
+    Content,
     Exchange,
-    Masking,
+    check_exchange,
     dump,
-    from_json_body,
-    load_exchanges,
-    to_json_body,
-    write_exchanges,
+    load_content,
+    make_content,
+    write_content,
 )
+from restkit.testing.cassette_masks import Masking
 from restkit.testing.cassette_match import Recordings, name_request
+from restkit.testing.cassette_reply import describe_response, make_reply
 from restkit.timeouts import Deadline
 from restkit.url.url import URL
 
@@ -66,9 +67,9 @@ class Cassette:
 
     Method and URL select the recording; ``match_headers`` and ``match_body`` add to these. A
     recording is played once, in order; ``repeat=True`` plays the last one again. ``secrets`` are
-    further names of headers, parameters and fields to mask. ``edit`` gets each exchange before it
-    is kept; it returns it, perhaps changed, or None to leave it out. The file is written when the
-    block ends without an exception.
+    further names of headers, parameters and fields to mask; all their values count as equal.
+    ``edit`` gets each exchange before it is kept; it returns it, perhaps changed, or None to leave
+    it out. The file is written when the block ends without an exception.
 
     >>> import restkit, tempfile
     >>> from restkit.testing import LocalServer
@@ -104,12 +105,11 @@ class Cassette:
         self._match_headers = tuple(match_headers)
         self._match_body = match_body
         self._repeat = repeat
-        self._masking = Masking(frozenset(secrets))
+        self._secrets = tuple(secrets)
         self._edit = edit
         self._max_body = max_body
-        self._recordings = Recordings([], (), body=False, repeat=False)
         self._records = False
-        self._recorded = Spool()
+        self._begin(make_content())
         self._lock = Lock()
 
     @property
@@ -127,16 +127,24 @@ class Cassette:
             raise RequestError(f"{self!r} is in use already; make another one")
         exists = os.path.exists(self._path)
         if self._mode == "none" or (exists and self._mode != "all"):
-            loaded = load_exchanges(self._path)
+            loaded = load_content(self._path)
         else:
-            loaded = []
-        self._recordings = Recordings(
-            loaded, self._match_headers, body=self._match_body, repeat=self._repeat
-        )
+            loaded = make_content()
         self._records = self._mode in ("new", "all") or (self._mode == "once" and not exists)
-        self._recorded = Spool()
+        self._begin(loaded)
         _insert(self)
         return self
+
+    def _begin(self, loaded: Content) -> None:
+        self._loaded = loaded
+        self._recordings = Recordings(
+            loaded.exchanges, self._match_headers, body=self._match_body, repeat=self._repeat
+        )
+        self._masking = Masking(
+            self._secrets, loaded.key, self._match_headers, match_body=self._match_body
+        )
+        self._recorded = Spool()
+        self._edit_error: RequestError | None = None
 
     def __exit__(
         self,
@@ -147,10 +155,12 @@ class Cassette:
         _remove(self)
         with self._lock:
             try:
+                if kind is None and self._edit_error is not None:
+                    raise self._edit_error
                 if kind is None and (
                     self._recorded.size or (self._mode == "all" and self._records)
                 ):
-                    write_exchanges(self._path, self._recordings.exchanges, self._recorded)
+                    write_content(self._path, self._loaded, self._recorded)
             finally:
                 self._recorded.close()
 
@@ -177,7 +187,7 @@ class Cassette:
         if exchange is not None:
             if observed is not None and not self._match_body:
                 _read(outgoing.body)
-            return _make_reply(exchange["response"])
+            return make_reply(exchange["response"])
         if not self._records:
             raise UnknownRequest(
                 f"{self._path!r} has no recording for this request, and "
@@ -198,14 +208,20 @@ class Cassette:
         request = {
             "method": outgoing.method,
             "url": self._masking.mask_url(str(_url_of(outgoing, route))),
-            "headers": self._masking.mask_fields(headers.pairs()),
+            "headers": self._masking.mask_request_fields(headers.pairs()),
         }
         return request, headers
 
     def _describe_payload(self, observed: _ObservedPayload, headers: Headers) -> dict[str, Any]:
         if observed.size > _MAX_PAYLOAD:
             return {"size": observed.size, "sha256": observed.digest.hexdigest()}
-        return to_json_body(self._masking.mask_payload(bytes(observed.start), headers))
+        codings = headers.get_all("content-encoding")
+        data = decode_body(bytes(observed.start), codings, self._max_body)
+        if data is None:
+            data = bytes(observed.start)
+        elif len(data) > _MAX_PAYLOAD:
+            return {"size": len(data), "sha256": sha256(data).hexdigest()}
+        return to_json_body(self._masking.mask_payload(data, headers.get("content-type", "")))
 
     def _record(
         self, request: Exchange, reply: Reply, outgoing: OutgoingRequest, route: Route
@@ -224,12 +240,14 @@ class Cassette:
             trailers = response.trailers.pairs()
             exchange: Exchange | None = {
                 "request": request,
-                "response": self._describe_response(response, spool, trailers),
+                "response": describe_response(
+                    response, spool.read_at(0, spool.size), trailers, self._masking, self._max_body
+                ),
             }
         if self._edit is not None:
             exchange = self._edit(exchange or {})
         if exchange is not None:
-            text = dump(exchange)
+            text = self._check_and_dump(exchange)
             with self._lock:
                 self._recorded.append(b",\n" + text if self._recorded.size else text)
         content = spool.read_at(0, spool.size) if spool.in_memory else b""
@@ -242,27 +260,20 @@ class Cassette:
         following.done_at = perf_counter()
         return following
 
-    def _describe_response(
-        self, response: HttpResponse, spool: Spool, trailers: list[tuple[str, str]]
-    ) -> dict[str, Any]:
-        body, coding = spool.read_at(0, spool.size), None
-        if not any("-digest" in name for name in response.headers.names()):
-            decoded = _decode(body, response.headers.get("content-encoding", ""), self._max_body)
-            if decoded is not None:
-                body, coding = decoded, response.headers["content-encoding"]
-        masking = self._masking
-        described = {
-            "version": f"1.{response.version[1]}",
-            "status": response.status,
-            "reason": response.reason,
-            "headers": masking.mask_fields(response.headerslist),
-            "body": to_json_body(masking.mask_response_body(body, response.headers)),
-        }
-        if coding:
-            described["encode_body"] = coding
-        if trailers:
-            described["trailers"] = masking.mask_fields(trailers)
-        return described
+    def _check_and_dump(self, exchange: Exchange) -> bytes:
+        """Return the text of an exchange. If ``edit`` made it wrong, the block raises too."""
+        if self._edit is None:
+            return dump(exchange)
+        try:
+            check_exchange(exchange)
+            return dump(exchange)
+        except (ValueError, TypeError) as exc:
+            error = RequestError(
+                f"edit= of the cassette {self._path!r} must return the exchange, with its request "
+                f"and response, or None; it returned one with this mistake: {exc}"
+            )
+            self._edit_error = error
+            raise error from exc
 
 
 # Every Client sends through the method ``send`` of its pool. It is replaced as long as there is a
@@ -346,47 +357,3 @@ def _url_of(outgoing: OutgoingRequest, route: Route) -> URL:
         slash = target.find("/", target.index("://") + 3)
         target = target[slash:] if slash >= 0 else "*"
     return URL(route.scheme, route.host, route.port, target)
-
-
-def _make_reply(response: dict[str, Any]) -> Reply:
-    body = from_json_body(response["body"])
-    if "encode_body" in response:
-        body = _encode(body, response["encode_body"])
-    now = perf_counter()
-    state = PickledResponse(
-        int(response["version"].rpartition(".")[2]),
-        response["status"],
-        response["reason"],
-        [(name, value) for name, value in response["headers"]],
-        [(name, value) for name, value in response.get("trailers", [])],
-        body,
-        None,
-        False,
-        (None, None, now, now, now),
-        "all",
-    )
-    return restore_reply(state)
-
-
-# Bodies with a Content-Encoding are kept decoded, so that people can read them.
-
-
-_WINDOW_BITS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
-
-
-def _decode(body: bytes, coding: str, limit: int) -> bytes | None:
-    """Return the decoded body; None if its encoding is another, or it is damaged or too large."""
-    bits = _WINDOW_BITS.get(coding.strip().lower())
-    if bits is None or not body:
-        return None
-    decoder = zlib.decompressobj(bits)
-    try:
-        decoded = decoder.decompress(body, limit)
-    except zlib.error:
-        return None
-    return decoded if decoder.eof and not decoder.unused_data else None
-
-
-def _encode(body: bytes, coding: str) -> bytes:
-    encoder = zlib.compressobj(6, zlib.DEFLATED, _WINDOW_BITS[coding.strip().lower()])
-    return encoder.compress(body) + encoder.flush()

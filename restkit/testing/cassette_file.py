@@ -2,7 +2,8 @@
 
 An exchange is a dict of ``request`` and ``response``. Header fields are pairs. A body is
 ``{"text": ...}`` where it is text, a str or a list of its lines, and else ``{"base64": ...}``. A
-payload that is too long to keep is ``{"size": ..., "sha256": ...}``. Secrets are masked.
+payload that is too long to keep is ``{"size": ..., "sha256": ...}``. Secrets are masked; ``key`` is
+the key of the digests in their masks.
 """
 
 from __future__ import annotations
@@ -10,161 +11,128 @@ from __future__ import annotations
 import json
 import os
 import re
-from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterator
-from typing import Any, TypeAlias
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import FileIO
+from typing import Any, NamedTuple, TypeAlias
 
 from restkit.errors import RequestError
 from restkit.headers import Headers
-from restkit.io.files import replace_file, write_all
+from restkit.io.files import is_special_file, replace_file, write_all
 from restkit.io.spool import Spool
-from restkit.redaction import is_secret
+from restkit.testing.cassette_bodies import can_encode, from_json_body
 
 Exchange: TypeAlias = dict[str, Any]
-IsSecret: TypeAlias = Callable[[str], bool]
 
-MASK = "***"
 _FORMAT = "restkit.testing.Cassette/1"
-_LINE = 76  # characters of base64
-_NOT_TEXT = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f]")
-_PARAM = re.compile("([?&;]|^)([^=&;?]+)=([^&;]*)")
-_JSON_FIELD = re.compile(r'("((?:[^"\\]|\\.)*)"\s*:\s*)"(?:[^"\\]|\\.)*"', re.DOTALL)
-_COOKIE = re.compile(r"([^=;\s]+)=[^;]*")
 _CHUNK = 256 * 1024
+_KEY_SIZE = 16
+_VERSION = re.compile("1\\.[0-9]")
+_LINE_BREAK = re.compile("[\r\n\0]")
 
 
-# Bodies
+class Content(NamedTuple):
+    """The content of a file: its exchanges, and the key of the digests in their masks."""
+
+    exchanges: list[Exchange]
+    key: bytes
 
 
-def to_json_body(data: bytes) -> dict[str, Any]:
-    r"""Return the bytes as JSON: text where it is UTF-8 without control characters.
-
-    >>> to_json_body(b"one\ntwo"), to_json_body(b"\x00\x01")
-    ({'text': ['one\n', 'two']}, {'base64': 'AAE='})
-    """
-    if not data:
-        return {}
-    try:
-        text = data.decode()
-    except UnicodeDecodeError:
-        text = "\0"
-    if not _NOT_TEXT.search(text):
-        lines = re.findall(".*\n|.+$", text)
-        return {"text": text if len(lines) == 1 else lines}
-    encoded = b64encode(data).decode()
-    lines = [encoded[at : at + _LINE] for at in range(0, len(encoded), _LINE)]
-    return {"base64": encoded if len(lines) == 1 else lines}
+def make_content() -> Content:
+    """Return the content of a new file."""
+    return Content([], os.urandom(_KEY_SIZE))
 
 
-def from_json_body(body: dict[str, Any]) -> bytes:
-    """Return the bytes of a body in JSON; raise ValueError if it is damaged."""
-    if "text" in body:
-        return "".join(body["text"]).encode()
-    return b64decode("".join(body.get("base64", "")), validate=True)
-
-
-# Secrets
-
-
-class Masking:
-    """Replaces secrets by ``***``: those with a name that looks secret, or that is given."""
-
-    def __init__(self, names: frozenset[str]) -> None:
-        self._names = frozenset(name.lower() for name in names)
-
-    def is_given(self, name: str) -> bool:
-        return name.lower() in self._names
-
-    def is_secret(self, name: str) -> bool:
-        return is_secret(name) or self.is_given(name)
-
-    def mask_url(self, url: str) -> str:
-        """Mask the values of secret parameters in the query of a URL."""
-        path, question_mark, query = url.partition("?")
-        return f"{path}{question_mark}{self._mask_params(query)}"
-
-    def _mask_params(self, text: str) -> str:
-        return _PARAM.sub(
-            lambda found: f"{found[1]}{found[2]}={MASK if self.is_secret(found[2]) else found[3]}",
-            text,
-        )
-
-    def mask_fields(self, pairs: list[tuple[str, str]]) -> list[list[str]]:
-        """Mask the values of secret header fields; of cookies, keep names and attributes."""
-        return [[name, self._mask_field(name, value)] for name, value in pairs]
-
-    def _mask_field(self, name: str, value: str) -> str:
-        lower_name = name.lower()
-        if lower_name == "cookie":
-            return _COOKIE.sub(rf"\1={MASK}", value)
-        if lower_name == "set-cookie":
-            pair, semicolon, attributes = value.partition(";")
-            return f"{pair.partition('=')[0]}={MASK}{semicolon}{attributes}"
-        if lower_name in ("location", "content-location", "link", "referer"):
-            return self.mask_url(value)
-        return MASK if self.is_secret(name) and lower_name != "www-authenticate" else value
-
-    def mask_payload(self, data: bytes, headers: Headers) -> bytes:
-        """Mask the secret fields of a form or of JSON that is sent."""
-        return self._mask_body(data, headers, self.is_secret)
-
-    def mask_response_body(self, data: bytes, headers: Headers) -> bytes:
-        """Mask the fields with given names in JSON that is received."""
-        return self._mask_body(data, headers, self.is_given) if self._names else data
-
-    def _mask_body(self, data: bytes, headers: Headers, is_hidden: IsSecret) -> bytes:
-        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-        text = data.decode("latin-1")  # every byte stays
-        if kind == "application/x-www-form-urlencoded":
-            return self._mask_params(text).encode("latin-1")
-        if kind.endswith(("/json", "+json")):
-            return _JSON_FIELD.sub(
-                lambda found: f'{found[1]}"{MASK}"' if is_hidden(found[2]) else found[0], text
-            ).encode("latin-1")
-        return data
-
-
-# The file
-
-
-def load_exchanges(path: str) -> list[Exchange]:
-    """Return the exchanges of a file; raise OSError, or RequestError if it is damaged."""
+def load_content(path: str) -> Content:
+    """Return the content of a file; raise OSError, or RequestError if it is damaged."""
     with open(path, "rb") as file:
         data = file.read()
     try:
         content = json.loads(data)
         if not isinstance(content, dict) or content.get("format") != _FORMAT:
             raise ValueError(f'it has no "format": "{_FORMAT}"')
-        exchanges: list[Exchange] = content["exchanges"]
+        exchanges = content.get("exchanges")
+        if not isinstance(exchanges, list):
+            raise ValueError('it has no list "exchanges"')
         for number, exchange in enumerate(exchanges, 1):
-            _check_exchange(exchange, number)
+            try:
+                check_exchange(exchange)
+            except ValueError as exc:
+                raise ValueError(f"exchange {number}: {exc}") from exc
+        # A file that was written by hand has no key, and no digests.
+        key = bytes.fromhex(content["key"]) if "key" in content else make_content().key
+        if len(key) != _KEY_SIZE:
+            raise ValueError(f"the key must have {2 * _KEY_SIZE} hexadecimal digits")
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as exc:
         raise RequestError(f"the cassette {path!r} is damaged: {exc}") from exc
-    return exchanges
+    return Content(exchanges, key)
 
 
-def _check_exchange(exchange: Exchange, number: int) -> None:
-    try:
-        request, response = exchange["request"], exchange["response"]
-        for text in (request["method"], request["url"], response["reason"]):
-            text.encode("latin-1")
-        for fields in (request["headers"], response["headers"], response.get("trailers", [])):
-            Headers([(name, value) for name, value in fields])
-        if not 200 <= response["status"] <= 999:
-            raise ValueError(f"the status is {response['status']}")
-        from_json_body(response["body"])
-    except (ValueError, LookupError, TypeError, AttributeError, RequestError) as exc:
-        reason = f"{exc} is missing" if isinstance(exc, KeyError) else exc
-        raise ValueError(f"exchange {number}: {reason}") from exc
+def check_exchange(exchange: object) -> None:
+    """Raise ValueError, with the place, if an exchange cannot be kept or played."""
+    for name, check in (("request", _check_request), ("response", _check_response)):
+        if not isinstance(exchange, dict) or not isinstance(exchange.get(name), dict):
+            raise ValueError(f'it has no "{name}" with its fields')
+        try:
+            check(exchange[name])
+        except (LookupError, TypeError, AttributeError, ValueError, RequestError) as exc:
+            reason = f"{exc} is missing" if isinstance(exc, KeyError) else str(exc)
+            raise ValueError(f"{name}: {reason}") from exc
 
 
-def write_exchanges(path: str, loaded: list[Exchange], recorded: Spool) -> None:
-    """Replace the file in one step; ``recorded`` are further exchanges as ``dump`` returns them."""
-    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-    with replace_file(path) as file:
-        write_all(file, f'{{\n "format": "{_FORMAT}",\n "exchanges": ['.encode())
+def _check_request(request: dict[str, Any]) -> None:
+    for name in ("method", "url"):
+        _check_text(name, request[name])
+    _check_fields("headers", request["headers"])
+    body = request.get("body", {})
+    if "sha256" not in body:
+        from_json_body(body)
+
+
+def _check_response(response: dict[str, Any]) -> None:
+    version, status = response["version"], response["status"]
+    if not isinstance(version, str) or not _VERSION.fullmatch(version):
+        raise ValueError(f'the version must be "1.1" or "1.0"; got {version!r:.60}')
+    if type(status) is not int or not 200 <= status <= 999:
+        raise ValueError(f"the status must be a number from 200 to 999; got {status!r:.60}")
+    _check_text("reason", response["reason"])
+    _check_fields("headers", response["headers"])
+    _check_fields("trailers", response.get("trailers", []))
+    from_json_body(response["body"])
+    coding = response.get("encode_body", "gzip")
+    if not isinstance(coding, str) or not can_encode(coding):
+        raise ValueError(f'encode_body must be "gzip" or "deflate"; got {coding!r:.60}')
+
+
+def _check_text(name: str, text: object) -> None:
+    if not isinstance(text, str):
+        raise ValueError(f"the {name} must be a string; got {text!r:.60}")
+    if _LINE_BREAK.search(text):
+        raise ValueError(f"the {name} must have no CR, LF or NUL; got {text!r:.60}")
+    text.encode("latin-1")
+
+
+def _check_fields(name: str, fields: object) -> None:
+    if not isinstance(fields, list):
+        raise ValueError(f"{name} must be a list of pairs; got {fields!r:.60}")
+    for pair in fields:
+        if not isinstance(pair, list | tuple) or [type(each) for each in pair] != [str, str]:
+            raise ValueError(f"{name} must be pairs of strings; got {pair!r:.60}")
+        Headers([(pair[0], pair[1])])
+
+
+def write_content(path: str, loaded: Content, recorded: Spool) -> None:
+    """Replace the file in one step; ``recorded`` are further exchanges as ``dump`` returns them.
+
+    A link stays, and its target is replaced. A device or a pipe is written to.
+    """
+    target = os.path.realpath(path)
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    with _open_target(target, path) as file:
+        head = f'{{\n "format": "{_FORMAT}",\n "key": "{loaded.key.hex()}",\n "exchanges": ['
+        write_all(file, head.encode())
         separator = b"\n"
-        for exchange in loaded:
+        for exchange in loaded.exchanges:
             write_all(file, separator + dump(exchange))
             separator = b",\n"
         if recorded.size:
@@ -172,6 +140,16 @@ def write_exchanges(path: str, loaded: list[Exchange], recorded: Spool) -> None:
             for chunk in _chunks(recorded):
                 write_all(file, chunk)
         write_all(file, b"\n ]\n}\n")
+
+
+@contextmanager
+def _open_target(target: str, name: str) -> Iterator[FileIO]:
+    if is_special_file(target):
+        with open(target, "wb", buffering=0) as special:
+            yield special
+    else:
+        with replace_file(target, name) as file:
+            yield file
 
 
 def _chunks(spool: Spool) -> Iterator[bytes]:
@@ -185,4 +163,5 @@ def dump(exchange: Exchange) -> bytes:
     """Return an exchange as indented JSON, with each header field on one line."""
     text = json.dumps(exchange, indent=1, ensure_ascii=False)
     text = re.sub(r'\[\n\s+("(?:[^"\\]|\\.)*"),\n\s+("(?:[^"\\]|\\.)*")\n\s+\]', r"[\1, \2]", text)
-    return re.sub("^", "  ", text, flags=re.MULTILINE).encode()
+    # A lone surrogate becomes its escape in JSON.
+    return re.sub("^", "  ", text, flags=re.MULTILINE).encode(errors="backslashreplace")

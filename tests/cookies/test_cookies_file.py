@@ -176,6 +176,37 @@ def test_link_stays_and_its_target_is_replaced(tmp_path):
     assert target.read_text().startswith("# Netscape")
 
 
+def test_pipe_is_written_to_and_not_replaced(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        cookies = Cookies()
+        cookies.set("a", "1", domain="example.com")
+        cookies.save(pipe)
+        written = os.read(reader, 10_000)
+    finally:
+        os.close(reader)
+    assert stat.S_ISFIFO(pipe.lstat().st_mode)
+    assert written.endswith(b"\nexample.com\tFALSE\t/\tFALSE\t0\ta\t1\n")
+    assert os.listdir(tmp_path) == ["pipe"]
+
+
+@pytest.mark.parametrize("domain", ["#c", ".#c", "a#b", "a?b", "a\0b", "a\x7fb"])
+def test_domain_that_the_file_would_lose_is_an_error_of_set(domain):
+    with pytest.raises(RequestError, match="domain must be a host"):
+        Cookies().set("a", "1", domain=domain)
+
+
+@pytest.mark.parametrize("domain", ["#c.example", "a\tb.example"])
+def test_domain_of_an_own_jar_that_the_file_would_lose_is_an_error_of_save(tmp_path, domain):
+    cookies = Cookies(CookieJar())
+    cookies.jar.set_cookie(make_cookie(SetCookie("a", "1"), domain, "/"))
+    with pytest.raises(RequestError, match="cookie 'a' cannot be saved: its domain is"):
+        cookies.save(tmp_path / "file")
+    assert not os.listdir(tmp_path)
+
+
 @pytest.mark.parametrize(
     "cookie",
     [
@@ -203,7 +234,8 @@ def test_cookie_that_the_file_cannot_hold_is_an_error(tmp_path, cookie):
         ("e.com\tFALSE\t/\t\t0\ta\tsecret", "must be TRUE or FALSE"),
         ("e.com\tFALSE\tx\tFALSE\t0\ta\tsecret", "must begin with a slash"),
         ("e.com\tFALSE\t/\tFALSE\tsoon\ta\tsecret", "the fifth field"),
-        ("e.com\tFALSE\t/\tFALSE\t-1\ta\tsecret", "the fifth field"),
+        ("e.com\tFALSE\t/\tFALSE\t1e12\ta\tsecret", "the fifth field"),
+        ("e.com\tFALSE\t/\tFALSE\t--1\ta\tsecret", "the fifth field"),
         ("e.com\tFALSE\t/\tFALSE\t\u00b2\ta\tsecret", "the fifth field"),
         ("http://e.com\tFALSE\t/\tFALSE\t0\ta\tsecret", "the first field"),
         ("\tFALSE\t/\tFALSE\t0\ta\tsecret", "the first field"),
@@ -258,6 +290,52 @@ def test_lines_of_other_programs_are_read(tmp_path):
         ("example.com", "/", "far", "1", 253402300799),
         ("example.com", "/", "host", "with a dot", None),
         ("example.com", "/", "python", "no time", None),
+    ]
+
+
+FILES_OF_OTHERS = [
+    ("\ufeff# Netscape HTTP Cookie File\n{}\n", ["a"]),
+    ("\ufeff{}\n", ["a"]),
+    ("127.0.0.1\tfalse\t/\tFalse\t0\ta\t1\n", ["a"]),
+    ("127.0.0.1\tfalse\t/\ttrue\t0\ta\t1\n", ["a"]),
+    (f"127.0.0.1\tFALSE\t/\tFALSE\t{LATER}.75\ta\t1\n", ["a"]),
+    ("127.0.0.1\tFALSE\t/\tFALSE\t0.5\ta\t1\n", ["a"]),
+    (f"127.0.0.1\tFALSE\t/\tFALSE\t+{LATER}\ta\t1\n", ["a"]),
+    ("127.0.0.1\tFALSE\t/\tFALSE\t-1\ta\t1\n", []),
+    ("127.0.0.1\tFALSE\t/\tFALSE\t1.5\ta\t1\n", []),
+]
+A_LINE = "127.0.0.1\tFALSE\t/\tFALSE\t0\ta\t1"
+
+
+@pytest.mark.parametrize(("text", "names"), FILES_OF_OTHERS)
+def test_bom_lower_case_flags_and_odd_times_are_read(tmp_path, text, names):
+    path = tmp_path / "cookies.txt"
+    path.write_text(text.format(A_LINE), encoding="utf-8")
+    cookies = Cookies()
+    cookies.load(path)
+    assert [(one.domain, one.name) for one in cookies.jar] == [("127.0.0.1", one) for one in names]
+
+
+# curl 7.88 takes a BOM before a cookie for a part of its domain.
+@pytest.mark.parametrize(("text", "names"), [FILES_OF_OTHERS[0], *FILES_OF_OTHERS[2:]])
+def test_bom_lower_case_flags_and_odd_times_are_read_as_in_curl(tmp_path, text, names):
+    path = tmp_path / "cookies.txt"
+    path.write_text(text.format(A_LINE), encoding="utf-8")
+    with ScriptedServer(lambda peer: peer.send(response(peer.next_request()))) as server:
+        echoed = run_curl("--cookie", str(path), server.url())
+    assert (field(echoed, "cookie") == "a=1") == bool(names)
+
+
+def test_lower_case_true_is_a_secure_cookie_and_one_of_subdomains(tmp_path):
+    path = tmp_path / "cookies.txt"
+    path.write_text(
+        f"example.com\ttrue\t/\ttrue\t{LATER}.75\ta\t1\nexample.com\tFALSE\t/\tFALSE\t0.5\tb\t1\n"
+    )
+    cookies = Cookies()
+    cookies.load(path)
+    assert [(state[0], *state[4:6]) for state in states(cookies)] == [
+        (".example.com", True, LATER),
+        ("example.com", False, None),
     ]
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
+import stat
 import threading
 import zlib
 from hashlib import sha256
@@ -17,7 +19,7 @@ import restkit
 from restkit import BodyTooLarge, Client, ConnectError, RequestError, UnexpectedEOF
 from restkit.connections.pool import ConnectionPool
 from restkit.testing import Cassette, UnknownRequest
-from restkit.testing.cassette_file import from_json_body, to_json_body
+from restkit.testing.cassette_bodies import from_json_body, to_json_body
 from support import ScriptedServer, chunked_response, response
 
 WITH_TRAILER = (
@@ -131,7 +133,7 @@ def test_redirects_and_cookies_work_in_the_replay(path):
         first = client.get(server.url("/start"))
     with Cassette(path, "none") as cassette, Client() as client:
         second = client.get(server.url("/start"))
-        assert client.cookies["sid"] == "***"
+        assert re.fullmatch(r"\*\*\*[0-9a-f]{12}", client.cookies["sid"])
     assert second.final_url == first.final_url == server.url("/end")
     assert second.body == b"end"
     assert [one.status for one in second.history] == [302]
@@ -299,46 +301,7 @@ def test_headers_and_bodies_are_matched_by_choice(path):
     assert play(path, first.final_url, "POST", both, payload=b"one", headers=headers).text == "body"
 
 
-# Secrets
-
-
-def test_secrets_are_masked_before_they_are_written(path):
-    answer = response(
-        b'{"session_name": "open", "my_field": "hushG"}',
-        "Set-Cookie: sid=hushA; Path=/; HttpOnly",
-        "X-Api-Token: hushB",
-        "Location: /next?code=hushC&page=1",
-        "Content-Type: application/json",
-    )
-    first = record(
-        path,
-        answer,
-        url="/x?api_key=hushD&page=2&mine=hushE",
-        method="POST",
-        json={"user": "ann", "password": 'hush"F', "my_field": "hushG"},
-        auth=("ann", "hushH"),
-        headers={"Cookie": "sid=hushI; theme=hushJ", "X-My-Secret": "hushK", "X-Mine": "hushL"},
-        secrets=["mine", "X-Mine", "my_field"],
-    )
-    text = path.read_text()
-    assert "hush" not in text
-    assert "YW5uOmh1c2hI" not in text  # ann:hushH in base64
-    [exchange] = load(path)
-    assert exchange["request"]["url"].endswith("/x?api_key=***&page=2&mine=***")
-    assert ["Cookie", "sid=***; theme=***"] in exchange["request"]["headers"]
-    assert json.loads(exchange["request"]["body"]["text"]) == {
-        "user": "ann", "password": "***", "my_field": "***",
-    }  # fmt: skip
-    assert ["Set-Cookie", "sid=***; Path=/; HttpOnly"] in exchange["response"]["headers"]
-    assert first.json()["my_field"] == "hushG"
-    url = first.final_url.replace("hush", "other")
-    again = play(path, url, "POST", {"secrets": ["mine"]}, json={"password": "another"})
-    assert again.json() == {"session_name": "open", "my_field": "***"}
-
-
-def test_secret_fields_of_a_form_are_masked(path):
-    record(path, method="POST", payload={"grant": "x", "client_secret": "hush", "a": "b"})
-    assert load(path)[0]["request"]["body"] == {"text": "grant=x&client_secret=***&a=b"}
+# Edit
 
 
 def test_edit_changes_or_leaves_out_what_is_recorded(path):
@@ -354,6 +317,43 @@ def test_edit_changes_or_leaves_out_what_is_recorded(path):
             assert client.get(server.url("/skip")).text == "body"
     assert [one["request"]["url"] for one in load(path)] == [server.url("/keep")]
     assert play(path, server.url("/keep")).text == "edited"
+
+
+def set_body(value):
+    return lambda exchange: exchange["response"].update(body=value)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda exchange: exchange.clear(), 'it has no "request"'),
+        (lambda exchange: exchange["response"].update(status="200"), "the status must be a number"),
+        (set_body({"text": b"x"}), "must be a string or a list of strings"),
+        (set_body({"text": "\ud800"}), "surrogates not allowed"),
+        (lambda exchange: exchange["request"].pop("headers"), "request: 'headers' is missing"),
+        (lambda exchange: exchange.update(note=b"x"), "not JSON serializable"),
+    ],
+)
+def test_wrong_result_of_edit_is_an_error_at_once_and_nothing_is_written(path, change, reason):
+    def edit(exchange):
+        change(exchange)
+        return exchange
+
+    match = r"edit= of the cassette .* must return the exchange"
+    with ScriptedServer.serving(response(b"body")) as server, Client() as client:
+        with pytest.raises(RequestError, match=match), Cassette(path, edit=edit):
+            with pytest.raises(RequestError, match=match) as caught:
+                client.get(server.url())
+    assert reason in str(caught.value)
+    assert str(path) in str(caught.value)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("result", [True, "text", [], {}])
+def test_edit_must_return_an_exchange_or_none(path, result):
+    with pytest.raises(RequestError, match='it has no "request"'):
+        record(path, edit=lambda _: result)
+    assert not path.exists()
 
 
 # The file
@@ -405,7 +405,10 @@ def test_file_is_not_written_when_the_block_raises(path):
         ("", "Expecting value"),
         ("[]", 'it has no "format"'),
         ('{"format": "restkit.testing.Cassette/1"}', "exchanges"),
-        ('{"format": "restkit.testing.Cassette/1", "exchanges": [{}]}', "exchange 1: 'request'"),
+        (
+            '{"format": "restkit.testing.Cassette/1", "exchanges": [{}]}',
+            'exchange 1: it has no "request"',
+        ),
         ("\udcff", "utf-8"),
     ],
 )
@@ -422,12 +425,28 @@ def test_damaged_file_is_a_clear_error(path, text, reason):
     ("change", "reason"),
     [
         ({"status": "200"}, "exchange 1"),
-        ({"status": 99}, "the status is 99"),
+        ({"status": 99}, "exchange 1: response: the status must be"),
         ({"headers": [["a b", "c"]]}, "exchange 1"),
         ({"headers": [["a"]]}, "exchange 1"),
         ({"body": {"base64": "?"}}, "exchange 1"),
         ({"body": {"text": 3}}, "exchange 1"),
         ({"reason": "\u0171"}, "exchange 1"),
+        ({"reason": "a\nb"}, "exchange 1: response: the reason must have no CR, LF or NUL"),
+        ({"reason": 5}, "exchange 1: response: the reason must be a string; got 5"),
+        ({"version": 1.1}, 'exchange 1: response: the version must be "1.1" or "1.0"; got 1.1'),
+        ({"version": "2"}, "exchange 1: response: the version must be"),
+        ({"version": None}, "exchange 1: response: the version must be"),
+        ({"encode_body": "br"}, 'encode_body must be "gzip" or "deflate"; got \'br\''),
+        ({"encode_body": None}, 'encode_body must be "gzip" or "deflate"; got None'),
+        ({"status": 200.5}, "the status must be a number from 200 to 999; got 200.5"),
+        ({"status": True}, "the status must be"),
+        ({"headers": [["a", 1]]}, "headers must be pairs of strings; got ['a', 1]"),
+        ({"headers": [["a", "b\nc"]]}, "exchange 1: response: "),
+        ({"headers": {"a": "b"}}, "headers must be a list of pairs"),
+        ({"headers": ["ab"]}, "headers must be pairs of strings"),
+        ({"trailers": None}, "trailers must be a list of pairs"),
+        ({"body": {"text": {"a": 1}}}, "the text of the body must be a string"),
+        ({"body": {"text": "\ud800"}}, "surrogates not allowed"),
     ],
 )
 def test_damaged_exchange_is_a_clear_error(path, change, reason):
@@ -438,6 +457,49 @@ def test_damaged_exchange_is_a_clear_error(path, change, reason):
     with pytest.raises(RequestError, match="is damaged") as caught, Cassette(path):
         pass
     assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["version", "status", "reason", "headers", "body"])
+def test_missing_field_of_a_response_is_a_clear_error(path, name):
+    record(path)
+    content = json.loads(path.read_bytes())
+    del content["exchanges"][0]["response"][name]
+    path.write_text(json.dumps(content))
+    with pytest.raises(RequestError, match=f"exchange 1: response: '{name}' is missing"):
+        play(path, "http://a.test/")
+
+
+@pytest.mark.parametrize("key", ["", "zz", "00", 5])
+def test_damaged_key_is_a_clear_error(path, key):
+    path.parent.mkdir()
+    path.write_text(
+        json.dumps({"format": "restkit.testing.Cassette/1", "key": key, "exchanges": []})
+    )
+    with pytest.raises(RequestError, match="is damaged: "), Cassette(path):
+        pass
+
+
+def test_link_stays_and_its_target_is_written(path, tmp_path):
+    link = tmp_path / "link.json"
+    link.symlink_to(path)
+    for mode in ("once", "all"):
+        first = record(link, mode=mode)
+        assert link.is_symlink()
+        assert play(path, first.final_url).text == "body"
+
+
+def test_pipe_is_written_to_and_not_replaced(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        record(pipe, mode="all")
+        written = os.read(reader, 60_000)
+    finally:
+        os.close(reader)
+    assert stat.S_ISFIFO(pipe.lstat().st_mode)
+    assert json.loads(written)["exchanges"][0]["response"]["body"] == {"text": "body"}
+    assert os.listdir(tmp_path) == ["pipe"]
 
 
 # Failures, bounds, threads
