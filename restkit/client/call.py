@@ -17,7 +17,7 @@ from restkit.client.call_log import (
     log_request_head,
     log_response_head,
 )
-from restkit.client.options import Settings
+from restkit.client.options import DEFAULT_EAGER_BODY, Settings
 from restkit.client.redirects import redirect_request
 from restkit.client.retries import RetryCounter
 from restkit.client.serialize import serialize_request
@@ -110,7 +110,9 @@ class Call:
         """Receive a small body of the latest response, so that it does not hold its connection."""
         if self._unread is not None:
             limit, max_body = self._settings.eager_body, self._settings.max_body
-            self._unread.receive_small_body(limit if max_body is None else min(limit, max_body))
+            if max_body is not None:  # a larger body is an error, and needs no memory
+                limit = min(limit, max(max_body, DEFAULT_EAGER_BODY))
+            self._unread.receive_small_body(limit)
 
     def _add_credentials(self) -> Request:
         """Return the request to send: the original, or a copy with credentials or cookies."""

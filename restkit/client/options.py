@@ -45,6 +45,7 @@ GivenHeaders: TypeAlias = (
     HasItems[tuple[HeaderName, HeaderValue | None]] | Pairs[tuple[HeaderName, HeaderValue | None]]
 )
 
+DEFAULT_EAGER_BODY = 64 * 1024
 _MAX_SECONDS = 1e9
 _Value = TypeVar("_Value")
 
@@ -230,7 +231,7 @@ class Settings:
     spool_dir: str | None = _option(None, check_path)
     max_body: int | None = _option(None, _optional(check_size))
 
-    eager_body: int = _option(64 * 1024, check_size)
+    eager_body: int = _option(DEFAULT_EAGER_BODY, check_size)
 
     proxy: Callable[[URL], Proxy | None] | None = _option(None, _check_proxy)
 

@@ -35,6 +35,7 @@ RECEIVE_SIZE = 512 * 1024
 # so its allocations never have this effect. So allocate and free one here.
 bytes(2 * RECEIVE_SIZE)
 MAX_DRAINED = 64 * 1024  # bytes that close() receives and discards, to keep the connection
+_MAX_CHUNKS = 256  # one object takes less memory than a view for each of many short chunks
 _READING = "reading the body"
 _CLOSED = "the response was closed before its body had ended"
 
@@ -236,8 +237,8 @@ class LiveBody:
                 break
             budget -= len(data)
             size = sum(map(len, self._ready))
-        # One object takes less memory than a view for each of many short chunks.
-        self._ready = deque([join_chunks(self._ready)] if self._ready else ())
+        if len(self._ready) > _MAX_CHUNKS:
+            self._ready = deque([join_chunks(self._ready)])
 
     def read_chunk(self) -> Buffer:
         """Return the next chunk as it arrives, or ``b''`` at the end of the body. Blocks."""
