@@ -99,7 +99,7 @@ class Cassette:
             raise RequestError(f"mode must be 'once', 'none', 'new' or 'all'; got {mode!r:.60}")
         for name, value in (("match_headers", match_headers), ("secrets", secrets)):
             if isinstance(value, str):
-                raise RequestError(f"{name} must be several names, such as [{value!r}]")
+                raise RequestError(f"{name} must be a list of names, such as [{value!r}]")
         self._path = os.fsdecode(path)
         self._mode: Mode = mode
         self._match_headers = tuple(match_headers)
@@ -124,7 +124,7 @@ class Cassette:
 
     def __enter__(self) -> Cassette:
         if self in _active:
-            raise RequestError(f"{self!r} is in use already; make another one")
+            raise RequestError(f"{self!r} is in use already; create a new one")
         exists = os.path.exists(self._path)
         if self._mode == "none" or (exists and self._mode != "all"):
             loaded = load_content(self._path)

@@ -124,7 +124,8 @@ def _check_fields(name: str, fields: object) -> None:
 def write_content(path: str, loaded: Content, recorded: Spool) -> None:
     """Replace the file in one step; ``recorded`` are further exchanges as ``dump`` returns them.
 
-    A link stays, and its target is replaced. A device or a pipe is written to.
+    The target of a symbolic link is replaced, not the link. The text for a device or a pipe is
+    written to it.
     """
     target = os.path.realpath(path)
     os.makedirs(os.path.dirname(target), exist_ok=True)

@@ -77,8 +77,8 @@ def _mask_body(response: HttpResponse, body: bytes, masking: Masking, max_body: 
         if masking.has_names:
             raise RequestError(
                 "secrets= cannot be masked in this response: its body cannot be decoded from "
-                f"Content-Encoding: {', '.join(codings)}, or has more than {max_body} bytes then. "
-                "Install what decodes it, such as restkit[brotli] or restkit[zstd], or send "
+                f"Content-Encoding: {', '.join(codings)}, or its decoded size is above {max_body} "
+                "bytes. Install a decoder, such as restkit[brotli] or restkit[zstd], or send "
                 "Accept-Encoding: identity"
             )
         return _KeptBody(body, None, False)
