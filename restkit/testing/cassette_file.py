@@ -1,7 +1,7 @@
 """The file of a Cassette: exchanges as JSON that people can read and edit.
 
 An exchange is a dict of ``request`` and ``response``. Header fields are pairs. A body is
-``{"text": ...}`` where it is text, a str or a list of its lines, and else ``{"base64": ...}``. A
+``{"text": ...}`` with a str or a list of lines if it is text, and else ``{"base64": ...}``. A
 payload that is too long to keep is ``{"size": ..., "sha256": ...}``. Secrets are masked; ``key`` is
 the key of the digests in their masks.
 """

@@ -30,9 +30,10 @@ def describe_response(
 ) -> dict[str, Any]:
     """Return the response as in the file, its secrets masked.
 
-    The body arrives as it was sent. With gzip or deflate alone it is kept decoded, and is encoded
-    when it is played. Another body with a coding is only decoded if a secret in it is masked; its
-    Content-Encoding is left out then. So are digests, which would not match the masked body.
+    ``body`` is still encoded. With gzip or deflate alone it is kept decoded, and is encoded when it
+    is played. A body with another coding is decoded only if a secret in it is masked. Then its
+    Content-Encoding is left out. If a secret is masked, digests are left out, because they would
+    not match the masked body.
     """
     body, coding, is_masked = _mask_body(response, body, masking, max_body)
     fields = response.headerslist
