@@ -1,7 +1,7 @@
-"""Types for annotations that a program without a type checker need not import.
+"""Types for annotations that are slow to import, or exist for type checkers only.
 
-Each module that defines one of these is slow to import, is needed by few programs, or exists only
-for type checkers. At run time a stand-in takes its place, so that ``typing.get_type_hints`` works.
+Few programs need them at run time. There, a stand-in replaces each of them, so that
+``typing.get_type_hints`` works.
 """
 
 from __future__ import annotations

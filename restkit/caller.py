@@ -1,8 +1,8 @@
 """Warn at the line of the program that called restkit.
 
-Python's filters decide by file and line whether a warning is shown, and how often. The line is that
-of the first frame outside of this package. Code of the caller that restkit calls, such as a filter
-or a payload's generator, is outside too.
+Python's filters decide by file and line whether a warning is shown, and how often. restkit uses
+the line of the first frame outside of this package. A function of the caller that restkit calls,
+such as a filter or a generator, is outside too.
 """
 
 from __future__ import annotations

@@ -93,8 +93,8 @@ class Error(Exception):
     ``sent`` is the part of the request that was sent (``'nothing'``, ``'part'``, ``'all'``; None
     without a request), so that a caller can decide on another attempt. ``request`` and
     ``response`` are set when they are known. ``history`` lists the earlier attempts of the call
-    in order: responses (redirects, challenges, retried statuses) and errors. ``tries`` is 1 and the
-    number of retries of the call; ``str()`` shows it if there were any.
+    in order: responses (redirects, challenges, retried statuses) and errors. ``tries`` is the
+    number of attempts: 1, and 1 for each retry. ``str()`` shows it if it is more than 1.
     ``out_of_payload`` is true for an error that the payload's own source raised, such as a
     response that failed while it was sent on: then ``request`` may be that response's request,
     and ``sent`` is about the request that was being sent. Every error pickles: its request

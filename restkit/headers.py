@@ -52,7 +52,7 @@ class Headers(MutableMapping[str, str]):
     ``headers['accept']`` returns all values of the name, joined with ``', '`` (RFC 9110 5.2).
     ``Set-Cookie`` is the one field that cannot be joined: its first value is returned, and
     ``get_all`` returns each. Setting a name replaces all its values; ``add`` appends one more.
-    Names and values may be given as bytes. One that cannot be sent raises ``InvalidHeader`` at
+    Names and values may be bytes. A name or value that cannot be sent raises ``InvalidHeader`` at
     once. Two objects are equal if each name has the same values in the same order. The ``repr``
     hides credentials.
 
@@ -169,7 +169,7 @@ class Headers(MutableMapping[str, str]):
     @overload
     def pop(self, name: HeaderName, /, default: str | _T) -> str | _T: ...
     def pop(self, name: HeaderName, /, default: object = _REQUIRED) -> object:
-        """Remove the name and return its values, joined; ``default`` or KeyError without one."""
+        """Remove the name and return its values, joined; else ``default``, or raise KeyError."""
         if name not in self and default is not _REQUIRED:
             return default
         value = self[name]

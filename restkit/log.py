@@ -21,7 +21,7 @@ _LEVELS = ("debug", "info", "warning", "error", "critical")
 
 
 class LogState:
-    """The arguments of the last ``set_logging``. Attributes, because a look-up is no call."""
+    """The arguments of the last ``set_logging``; attributes, because reading one is fast."""
 
     handler: LogHandler | None = None
     headers: bool = False

@@ -127,10 +127,9 @@ def _from_urllib3(value: object) -> Timeout:
             "timeout must be a number of seconds, restkit.Timeout(connect, idle, total) or None; "
             f"got {value!r}"
         )
-    # "Not given" is the default of restkit, since a caller who gave connect alone did not ask for a
-    # connection that may hang for ever. urllib3 replaces it by the default of the socket module,
-    # which is no limit (2.2 to 2.8), by a method that this copy overrides. Without a total, both
-    # properties are what the caller gave.
+    # A value that is not given becomes the default of restkit, so that no read waits for ever.
+    # urllib3 replaces it by the default of the socket module, which is no limit (2.2 to 2.8). This
+    # copy overrides the method that does so. Without a total, both properties are as given.
     copy: Any = value.clone()
     copy.resolve_default_timeout = lambda given: given
     copy.total = None

@@ -82,12 +82,15 @@ class HostProxy:
     Path and query are appended to those of the target. No request is sent to another host,
     whatever host it names. A method that is not in ``allowed_methods`` gets a 403, and so does a
     path that is not below one of ``allowed_targets`` (paths below the target, or URLs; None allows
-    all). With ``rewrite_location``, a URL in Location, Content-Location, Link or Refresh that leads
-    to the target is changed to lead to the proxy; one that leads to another path of the target's
-    server becomes that path. Control characters in a response become spaces. A target that cannot
-    be reached is a 502, and one that does not respond in time a 504. The logger ``restkit.server``
-    gets the reason, which names the target; the client does not. A response that is cut off is cut
-    off for the client too, and never looks complete.
+    all). Control characters in a response become spaces.
+
+    With ``rewrite_location``, a URL in Location, Content-Location, Link or Refresh that points to
+    the target is changed to point to the proxy. A URL that points to another path of the target's
+    server becomes that path.
+
+    A target that cannot be reached is a 502, and one that does not respond in time a 504. Only the
+    logger ``restkit.server`` gets the reason, because it names the target. If the response of the
+    target breaks off, the response of the proxy breaks off too, and never looks complete.
 
     ``client`` sends the requests, with its own options; its owner closes it. It must not keep
     cookies, because those of one user would be sent with the requests of others. By default the
@@ -290,7 +293,7 @@ def _as_http_error(error: Error) -> HTTPError:
         return InvalidUsage("the request cannot be forwarded: its URL or a header is not valid")
     if isinstance(error, RequestTimeout):
         return HTTPError(504, "the target did not respond in time")
-    return HTTPError(502, "the target cannot be reached, or gave no valid response")
+    return HTTPError(502, "the target cannot be reached, or sent no valid response")
 
 
 def _send_error(error: HTTPError, method: str, start_response: StartResponse) -> list[bytes]:

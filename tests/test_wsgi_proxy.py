@@ -710,7 +710,7 @@ def test_R23_unreachable_target_is_a_502_and_only_the_log_names_it(caplog):
     assert answer.startswith(b"HTTP/1.1 502 Bad Gateway\r\n")
     assert field(answer, "Content-Type") == "text/plain; charset=utf-8"
     assert body_of(answer) == (
-        b"502 Bad Gateway: the target cannot be reached, or gave no valid response\n"
+        b"502 Bad Gateway: the target cannot be reached, or sent no valid response\n"
     )
     assert f"cannot connect to 127.0.0.1:{port}: Connection refused" in caplog.text
 

@@ -30,7 +30,7 @@ class Arrival(Protocol):
 
     @property
     def error(self) -> Error | None:
-        """The error that ended the receiving."""
+        """The error that ended receiving, or None."""
 
 
 class _Mode(Enum):
@@ -45,8 +45,8 @@ class Body:
     """A received body: a spool with the bytes received so far, and the source of the rest.
 
     Each reader has a position of its own; readers may be in different threads. ``length`` is the
-    length of the whole body if it is known in advance; ``arrival`` is the progress of the receiving
-    behind the source; ``payload_headers`` are sent with the body when it becomes a payload;
+    length of the whole body if it is known in advance; ``arrival`` is the progress of receiving the
+    body; ``payload_headers`` are sent with the body when it becomes a payload;
     ``annotate_error`` completes an error before it is raised.
 
     The first read decides: a body that is read through the spool can be read again by everyone;

@@ -262,8 +262,9 @@ def save_body(
 
     The bytes for a path are written to another file in its folder, which replaces the path when
     all are written. After an error an older file is unchanged and nothing else is left. The new
-    file has the mode of the older one. A link stays, and its target is replaced; a device or a
-    pipe is written to. In a folder, the file is new, with a name from ``make_name``.
+    file has the mode of the older one. The target of a symbolic link is replaced, not the link. The
+    bytes for a device or a pipe are written to it. In a folder, a new file gets a name from
+    ``make_name``.
     """
     if not isinstance(target, (str, os.PathLike)):
         _check_accepts_bytes(target)
@@ -282,10 +283,10 @@ def save_body(
 
 
 def _save_in_folder(body: Body, folder: str, name: str) -> int:
-    """Write the body to a new file; FileExistsError if anything has the name, also a link."""
+    """Write the body to a new file; raise FileExistsError if a file or link has the name."""
     path = os.path.join(folder, name)
     if os.path.lexists(path):
-        # Before any of the body is read, so that it can be saved under another name.
+        # Raised before the body is read, so that it can be saved under another name.
         raise FileExistsError(
             errno.EEXIST, "the file exists; save(path) with the path of the file replaces it", path
         )
@@ -301,7 +302,7 @@ def _save_in_folder(body: Body, folder: str, name: str) -> int:
 
 
 def _rename_to_new(part_path: str, path: str) -> None:
-    """Give a complete file its name; FileExistsError if another process took it meanwhile."""
+    """Rename a complete file; raise FileExistsError if another process has taken the name."""
     try:
         os.link(part_path, path)
     except FileExistsError:

@@ -90,7 +90,7 @@ def to_payload(value: object) -> Payload | None:
         return as_payload(value if form is None else form)
     except TypeError as exc:
         if isinstance(value, Mapping | list | tuple | int | float):
-            raise TypeError(f"{exc}; to send JSON: json=...") from exc
+            raise TypeError(f"{exc}; to send JSON, use json=") from exc
         raise
 
 
@@ -121,12 +121,11 @@ def check_not_swapped(url: object, method: object) -> None:
         is_swapped = (url.upper() in KNOWN_METHODS or url in _OTHER_METHODS) and not (
             method.upper() in KNOWN_METHODS or method in _OTHER_METHODS
         )
-        hint = f" A path of this name is '/{url}'"
+        hint = f"; for a path of this name, write '/{url}'"
     if is_swapped:
         raise TypeError(
             f"the URL and the method are swapped: request() takes the URL first; got {url!r} as "
-            f"the URL. Write request(url, {url!r}), or one of the functions get(url), post(url) "
-            f"...{hint}"
+            f"the URL. Write request(url, {url!r}), or a function such as get(url){hint}"
         )
 
 

@@ -86,7 +86,7 @@ class Call:
                         raise
                     continue
                 self._needs_new_connection = False
-                if get_logger().isEnabledFor(DEBUG):  # here too: a call costs more
+                if get_logger().isEnabledFor(DEBUG):  # checked here too, to save the call
                     self._log(attempt, response)
                 if not self._prepare_next_request(attempt, response):
                     response.history = tuple(self._history)

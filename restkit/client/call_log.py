@@ -28,7 +28,7 @@ def log_redirect(request: Request, response: HttpResponse, next_request: Request
 
 
 def log_another_attempt(request: Request, reason: HttpResponse | Error | str, how: str) -> None:
-    """Log that a request is sent again: ``how``, and the response or the error that is why."""
+    """Log that a request is sent again: how, and because of which response or error."""
     if get_logger().isEnabledFor(DEBUG):
         if isinstance(reason, Error):
             reason = f"{type(reason).__name__}: {reason.message}"

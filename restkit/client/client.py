@@ -278,7 +278,7 @@ class Client:
 
     @property
     def cookies(self) -> Cookies:
-        """The cookies. With ``cookies=False`` there are none, and changing them raises an error."""
+        """The cookies. With ``cookies=False`` it is empty, and changing it raises an error."""
         return _NO_COOKIES if self._cookies is None else self._cookies
 
     # Closing
@@ -292,9 +292,9 @@ class Client:
         """Close idle connections, and send no more requests. May be called by any thread.
 
         Responses that you have can still be read; their connections are closed afterwards. A call
-        in another thread finishes its present attempt. One that waits for a retry, or for one of
-        the ``max_connections``, is woken and raises an error. ``abort=True`` closes every
-        connection at once, also later: each thread that waits on one gets an error.
+        in another thread finishes its current attempt. A call that waits for a retry, or for one
+        of the ``max_connections``, raises an error at once. ``abort=True`` closes every connection
+        at once, and each thread that waits on one gets an error. It may follow ``close()``.
         """
         self._pool.close(abort=abort)
 

@@ -46,13 +46,13 @@ _HINTS = {
     "max_keepalive_connections": "restkit calls it max_idle_connections, at a Client",
     "unix_socket": "restkit calls it uds, at a Client",
     "local_address": "restkit calls it source_address, at a Client",
-    "http2": "restkit speaks HTTP/1.1",
+    "http2": "restkit supports only HTTP/1.1",
     "pool_size": _CLIENT_ONLY,
     "max_idle_connections": _CLIENT_ONLY,
     "max_idle": _CLIENT_ONLY,
     "max_connections": _CLIENT_ONLY,
     "base_url": _CLIENT_ONLY,
-    "cookies": f"{_CLIENT_ONLY}: its jar is client.cookies, and a call can give a Cookie header",
+    "cookies": f"{_CLIENT_ONLY}: its jar is client.cookies, and a call can send a Cookie header",
     "trust_env": _CLIENT_ONLY,
     "uds": _CLIENT_ONLY,
     "source_address": _CLIENT_ONLY,
@@ -64,15 +64,15 @@ _HINTS = {
     "data": _CALL_ONLY,
     "payload": _CALL_ONLY,
     "method": _CALL_ONLY,
-    "url": f"{_CALL_ONLY}; a Client's is base_url",
+    "url": f"{_CALL_ONLY}; a Client has base_url",
 }
 
 
 def unknown_option(name: str, known: Iterable[str], similar_to: Iterable[str]) -> str:
     """Return the message for an unknown option.
 
-    It names the option of restkit for a name of another library, or else the names of
-    ``similar_to`` and of the arguments that are similar, or else all ``known`` options.
+    For a name of another library, the message names the option of restkit. Otherwise it names
+    similar options from ``similar_to``, or all ``known`` options.
     """
     hint = _HINTS.get(name)
     if hint is None:

@@ -2,8 +2,8 @@
 
 By default restkit retries two failures: a connection that could not be opened because of a
 temporary error, and a connection lost before the first byte of a response to an idempotent
-method. Statuses and timeouts are not retried. With ``retries=``, its counts and statuses decide;
-see retry_option.py.
+method. Statuses and timeouts are not retried. ``retries=`` replaces these rules: see
+retry_option.py.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ _MAX_DOUBLINGS = 60
 class RetryPolicy(NamedTuple):
     """The rules for another attempt: kinds, counts and delays. A count of None is no limit.
 
-    The fields are those of urllib3's ``Retry``, and these: ``methods`` None allows any method;
-    ``backoff_factor`` None doubles ``wait``, up to ``max_wait``, which are None for the defaults;
-    ``only_without_response`` excludes timeouts and failures after the first byte of a response;
+    Most fields are those of urllib3's ``Retry``. ``methods`` None allows any method. A
+    ``backoff_factor`` of None doubles ``wait``, up to ``max_wait``; None in these is the default.
+    ``only_without_response`` excludes timeouts and failures after the first byte of a response.
     ``only_replayable`` excludes statuses if the payload can be sent only once.
     """
 

@@ -1,7 +1,7 @@
 """``restkit.Retry``, and the conversion of ``retries=``: a number, a Retry, or urllib3's Retry.
 
-Of urllib3's ``Retry``, only public attributes are read (urllib3 2.2 to 2.8), so that a subclass
-works too. Its methods are not called.
+restkit reads only public attributes of urllib3's ``Retry`` (urllib3 2.2 to 2.8), so that a subclass
+works too. It does not call its methods.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from restkit.message.request import IDEMPOTENT_METHODS, check_method
 
 _STATUSES = (502, 503, 504)
 _MAX_SECONDS = 1e9
-# The methods of urllib3's Retry that would decide in urllib3.
+# urllib3 calls these methods to decide. restkit ignores an override, and warns about it.
 _DECIDING_METHODS = (
     "get_backoff_time",
     "get_retry_after",
@@ -30,19 +30,21 @@ _DECIDING_METHODS = (
 
 
 class Retry:
-    """The rules of a retry, an immutable value for ``retries=``.
+    """The rules for retries, an immutable value for ``retries=``.
 
     ``total`` is the number of retries of one call, for all reasons together. restkit retries
     network errors, timeouts except ``Timeout.total``, malformed responses, and the statuses in
     ``status``. A request that may have reached the server is only repeated if its method is in
     ``methods`` and its payload can be sent again.
 
-    ``backoff`` is the delay in seconds before the first retry. It doubles for each further one,
-    with a random difference of up to 25 %. ``respect_retry_after`` obeys ``Retry-After`` instead,
-    and then also retries 413, 429 and 503 responses that have it, whatever ``status`` is.
-    ``max_wait`` limits both: a longer backoff is cut, a response with a longer ``Retry-After`` is
-    returned. The options ``wait_tries`` and ``max_wait`` replace a ``backoff`` and a ``max_wait``
-    of None.
+    ``backoff`` is the delay in seconds before the first retry. It doubles for each further retry,
+    with a random difference of up to 25 %. None uses the option ``wait_tries``.
+
+    With ``respect_retry_after``, the delay is that of ``Retry-After`` if a response has one. Then
+    413, 429 and 503 responses with this field are retried too, whatever ``status`` is.
+
+    ``max_wait`` limits both delays: a longer backoff is cut, and a response with a longer
+    ``Retry-After`` is returned. None uses the option ``max_wait``.
 
     >>> Retry(5, backoff=1)
     Retry(5, status=(502, 503, 504), backoff=1)
@@ -92,7 +94,7 @@ class Retry:
         return f"Retry({', '.join(parts)})"
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
-        raise AttributeError(f"a Retry is immutable: {name} cannot be set; make another one")
+        raise AttributeError(f"a Retry is immutable: {name} cannot be set; create a new one")
 
     def __delattr__(self, name: str) -> NoReturn:
         raise AttributeError(f"a Retry is immutable: {name} cannot be deleted")
@@ -123,9 +125,7 @@ def _as_statuses(value: Any) -> frozenset[int]:
     if isinstance(value, Iterable) and not isinstance(value, str):
         found = list(value)
     if not all(_is_count(each) and 200 <= each <= 599 for each in found):
-        raise RequestError(
-            f"Retry: status must be numbers of statuses, from 200 to 599; got {value!r:.60}"
-        )
+        raise RequestError(f"Retry: status must be status codes from 200 to 599; got {value!r:.60}")
     return frozenset(found)
 
 

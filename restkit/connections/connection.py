@@ -81,7 +81,7 @@ class Connection:
         self.exchange: Exchange | None = None
 
     def is_allowed_by(self, route: Route) -> bool:
-        """Whether the address checks of a route allow this connection; calls them.
+        """Call the address checks of a route; return whether they allow this connection.
 
         Raises the exceptions of the checks.
         """
@@ -154,8 +154,8 @@ class Connection:
     def can_be_drained(self) -> bool:
         """Whether the connection can be used again once the rest of the body was received.
 
-        False where ``finish`` must not be called: while the pool is in use further up on the stack
-        of this thread (in a finalizer or a signal handler), and in a forked child.
+        False if ``finish`` must not be called: in a forked child, and in a finalizer or signal
+        handler that has interrupted a method of the pool.
         """
         exchange, owner = self.exchange, self._owner()
         return (
@@ -196,7 +196,7 @@ class Connection:
     # Closing
 
     def abandon(self, use: int) -> None:
-        """Close the connection if its exchange of this number (``used``) was not finished."""
+        """Close the connection if the exchange with this number (``used``) was not finished."""
         if self.used == use and self.exchange is not None:
             self.close()
 

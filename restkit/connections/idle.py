@@ -18,12 +18,12 @@ class IdleConnections:
 
     ``per_origin`` bounds the connections of one origin, whatever their proxies and TLS options are.
     ``total`` bounds all of them. A connection that was idle for longer than ``max_idle`` seconds
-    has expired. The pool holds its lock during a call. No method closes a connection: they return
-    those that must be closed.
+    has expired. The pool holds its lock during each call. The methods do not close connections;
+    they return those that the pool must close.
     """
 
-    # A garbage collection between any two lines may put more connections in, and an interrupt may
-    # leave one in only one of the two orders. So each order is changed by single operations.
+    # A garbage collection between any two lines may add connections. An interrupt may leave a
+    # connection in only one of the two orders. So each order is changed by single operations.
     def __init__(self, per_origin: int, total: int, max_idle: float) -> None:
         self._per_origin = per_origin
         self._total = total

@@ -33,12 +33,15 @@ class ConnectionPool:
 
     ``size`` bounds the idle connections of one origin, ``max_idle_connections`` those of all
     origins; None is 100, or ``size`` if that is more. A connection that was idle for longer than
-    ``max_idle`` seconds is closed instead of used. ``max_connections`` limits the connections that
-    are open at a time: in use, idle, and being opened. A thread that needs one more waits in a
-    queue, for at most ``Timeout.connect``; idle connections of other routes are closed for it, the
-    oldest first. While a thread waits, no connection becomes idle: it is handed to the first in the
-    queue, or closed so that the first can open its own. Upgraded connections (101, CONNECT) do not
-    count. After a fork the child has an empty pool: the connections belong to its parent.
+    ``max_idle`` seconds is closed instead of used.
+
+    ``max_connections`` limits the connections that are open at a time: in use, idle, and being
+    opened. Upgraded connections (101, CONNECT) do not count. If a thread needs one more, the pool
+    closes the oldest idle connections of other routes. If there are none, the thread waits in a
+    queue, for at most ``Timeout.connect``. While a thread waits, no connection becomes idle: the
+    first thread in the queue gets it, or it is closed so that this thread can open its own.
+
+    After a fork the child has an empty pool: the connections belong to its parent.
     """
 
     def __init__(
@@ -150,7 +153,8 @@ class ConnectionPool:
     def _take_allowed(self, route: Route, key: Route) -> Connection | None:
         """Return an idle connection that the address checks of a route allow.
 
-        They are called without the lock. A connection that they forbid stays idle, for other calls.
+        The checks are called without the lock. A connection that they reject stays idle, for other
+        calls.
         """
         with self._lock:
             idle = self._idle.list_of(key)
@@ -269,7 +273,7 @@ class ConnectionPool:
                 queue.end_opening(ticket)
 
     def _is_allowed(self, connection: Connection, route: Route) -> bool:
-        """Whether the address checks of a route allow a connection from the queue."""
+        """Return whether the address checks of a route allow a connection from the queue."""
         try:
             return route.key is route or connection.is_allowed_by(route)
         except BaseException:

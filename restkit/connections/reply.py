@@ -110,9 +110,9 @@ class Reply:
     def receive_small_body(self, limit: int) -> None:
         """Receive a body of at most ``limit`` bytes now, so that it does not hold its connection.
 
-        Waits for a body of known length. Of a chunked body, receives only what has arrived. Does
-        nothing for event streams, for a body that has a reader, and if a part of the body came
-        while the request was being sent. An error is kept: it is raised when the body is read.
+        Waits for a body of known length. Receives a chunked body only if its end has arrived. Does
+        nothing for event streams, for a body that has a reader, and if the body began to arrive
+        while the request was being sent. An error is kept, and raised when the body is read.
         """
         live = self.live
         if live is None or live.claimed or self.early is not None or self.sent != "all":
@@ -136,8 +136,8 @@ class LiveBody:
 
     The connection is released, or closed, at the end of the body. Reading blocks until something
     is received. An error is raised again by every later call. ``close()`` and garbage collection
-    receive what is left if it is small and has arrived, so that the connection can be released;
-    otherwise they close the connection. They never wait.
+    never wait. If the rest of the body is small and has arrived, they discard it and release the
+    connection. Otherwise they close the connection.
     """
 
     __slots__ = (
@@ -174,9 +174,9 @@ class LiveBody:
         self._deadline = deadline
         self._sent: Sent = sent
         self.error: Error | None = None
-        # The lock makes one of two threads the owner of the socket: the one that reads, or the one
-        # that closes. If a thread is reading, close() only wakes it, and delegates the closing to
-        # it: no descriptor is closed while another thread uses it. Re-entrant, because a signal
+        # The lock makes one thread the owner of the socket: the one that reads, or the one that
+        # closes. If a thread is reading, close() only wakes it, and that thread closes the socket.
+        # So no descriptor is closed while another thread uses it. Re-entrant, because a signal
         # handler may call close(). The pool is never called while the lock is held.
         self._lock = RLock()
         self._reading = False
@@ -219,7 +219,7 @@ class LiveBody:
         return content
 
     def _receive_to_end(self) -> None:
-        """Receive until the body ends, for little longer than the idle timeout in all."""
+        """Receive until the body ends or the idle timeout is over, counted for the whole body."""
         idle = self._deadline.timeout.idle
         end = None if idle is None else monotonic() + idle
         while not self._reader.done:

@@ -1,4 +1,4 @@
-"""Name the responses that keep their connections, in errors about a lack of connections."""
+"""Name the unread responses that hold connections, for errors about a lack of connections."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def add_unread(error: Error, in_use: Iterable[Connection]) -> Error:
 def describe_unread(in_use: Iterable[Connection]) -> str:
     """Return the number of unread responses, and the first requests; '' if there are none.
 
-    The oldest response comes first. The texts are made from the heads that the connections have
-    sent, so that no request and no response is kept for them.
+    The oldest response comes first. The texts come from the heads that the connections have sent,
+    so that no request or response is kept only for these texts.
     """
     found = []
     for connection in in_use:

@@ -36,7 +36,7 @@ class Ticket(Waiter):
     """A thread's place in the queue for a connection.
 
     A served ticket counts as an open connection until its thread has opened one. ``connection``
-    is an idle connection of the same route that the thread gets instead.
+    is an idle connection of the same route, or None if the thread may open one.
     """
 
     def __init__(self, route: Route | None) -> None:
@@ -195,15 +195,15 @@ class WaitQueue:
     def serve(self) -> None:
         """Give free slots to the threads in the queue.
 
-        A garbage collection may close an unread body during this call, and so call it again. So
-        each slot is taken first and checked afterwards; none is given out twice.
+        A garbage collection may close an unread body during this call, which calls it again. So
+        each slot is taken first and checked afterwards, and no two threads get the same slot.
         """
         while self._tickets and self.count_open() < self.limit:
             self._serve_first()
 
     def _serve_first(self) -> None:
-        # A separate function, so that no local variable holds the ticket afterwards. If its thread
-        # was interrupted, the ticket must disappear, and its slot with it.
+        # A separate function, so that no local variable keeps a reference to the ticket. If its
+        # thread was interrupted, the ticket must be collected, which frees its slot.
         ticket = self._tickets.popleft()
         self._opening.add(ticket)
         if self.count_open() <= self.limit:

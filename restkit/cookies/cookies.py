@@ -53,11 +53,12 @@ class Cookies(MutableMapping[str, str]):
     """The cookies of a Client: a mapping from names to values, safe for threads and forks.
 
     ``cookies['sid']`` returns a value. ``cookies['sid'] = 'abc'`` sets a cookie for the host of the
-    Client's ``base_url`` and the path ``/``, ``Secure`` if that URL is https; ``set`` sets one for
-    another host. ``save`` and ``load`` write and read a file. If a name has different values for
-    several domains or paths, reading its value raises RequestError; ``jar`` has each cookie. At
-    most 180 cookies of a domain and 3000 in all are kept. A cookie is sent to every port of its
-    host and, unless it is ``Secure``, also over http if it was set over https (RFC 6265).
+    Client's ``base_url`` and the path ``/``. It is ``Secure`` if that URL is https. ``set`` sets a
+    cookie for another host. ``save`` and ``load`` write and read a file. If a name has different
+    values for several domains or paths, reading its value raises RequestError; ``jar`` has each
+    cookie. At most 180 cookies of a domain and 3000 in all are kept. A cookie is sent to every port
+    of its host. Unless it is ``Secure``, it is also sent over http if it was set over https
+    (RFC 6265).
 
     ``Cookies(jar)`` stores them in your own jar, for example an ``http.cookiejar.LWPCookieJar``.
     Then its policy decides which cookies are sent, and their number is not limited here. ``repr``
@@ -200,15 +201,15 @@ class Cookies(MutableMapping[str, str]):
 
     def add_base_url(self, url: URL) -> None:
         """Set the host for ``cookies[name] = value``: that of a Client that uses these cookies."""
-        if len(self._base_urls) < 2:  # two are as ambiguous as a thousand
+        if len(self._base_urls) < 2:  # two are enough for the error
             self._base_urls[url.host, url.scheme == "https"] = url
 
     def __setitem__(self, name: str, value: str) -> None:
         if len(self._base_urls) != 1:
             urls = " and ".join(sorted(url.authority for url in self._base_urls.values()))
-            reason = f"several: {urls}" if urls else "none: its Client has no base_url"
+            reason = f"are several: {urls}" if urls else "is none: its Client has no base_url"
             raise RequestError(
-                f"a cookie needs a host, and there is {reason}. Use "
+                f"a cookie needs a host, and there {reason}. Use "
                 f"cookies.set({name!r}, value, domain='host')"
                 f"{'' if urls else ', or give the Client a base_url'}"
             )
@@ -242,18 +243,17 @@ class Cookies(MutableMapping[str, str]):
     def save(self, path: str | PathLike[str], *, session_cookies: bool = True) -> None:
         """Write the cookies to a file that only its owner can read, in one step.
 
-        The format is Netscape's (cookies.txt), as curl reads and writes it. Cookies without an
-        expiry time, which a browser drops at its end, are written too unless ``session_cookies`` is
-        False. Expired ones are not. Raises OSError, and RequestError for a cookie of your own jar
-        that the format cannot hold.
+        The format is Netscape's (cookies.txt), as curl reads and writes it. Session cookies, which
+        have no expiry time, are written too, unless ``session_cookies`` is False. Expired cookies
+        are not. Raises OSError, and RequestError for a cookie that the format cannot store.
         """
         cookies = [each for each in self._current() if session_cookies or not each.discard]
         write_private_file(path, format_cookies(cookies))
 
     def load(self, path: str | PathLike[str]) -> None:
-        """Add the cookies of a file, as ``save`` and curl write it; they replace equal ones.
+        """Add the cookies of a file that ``save`` or curl wrote; they replace equal ones.
 
-        Raises OSError, and RequestError for a file that is damaged; then none is added.
+        Raises OSError, and RequestError for a damaged file; then no cookie is added.
         """
         with open(path, "rb") as file:
             cookies = parse_cookies(file.read(), repr(fsdecode(path)))

@@ -3,12 +3,12 @@
 curl, wget, browser extensions and ``http.cookiejar.MozillaCookieJar`` use this format. A line has
 seven fields, separated by tabs: domain, whether subdomains get the cookie, path, whether it is
 ``Secure``, the time when it expires (0 for a session cookie), name, value. The domain of an
-HttpOnly cookie begins with ``#HttpOnly_``; any other line with ``#`` is a comment. The format has
-no place for ports, comments and SameSite.
+HttpOnly cookie begins with ``#HttpOnly_``; any other line with ``#`` is a comment. The format does
+not store ports, comments and SameSite.
 
 As in curl (measured with 7.88), ``true`` is ``TRUE``, the fraction of a time is ignored, and a
-negative time is in the past. curl skips a line that it cannot read, and takes any other text of a
-flag for ``FALSE``; here both are errors.
+negative time is in the past. curl skips a line that it cannot read, and reads any other text in a
+flag as ``FALSE``. Here both are errors.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _LAST_SECOND = 253402300799  # of the year 9999
 
 
 def format_cookies(cookies: Iterable[Cookie]) -> bytes:
-    """Return the text of a file with these cookies; raise RequestError for one that has no line."""
+    """Return the text of a file with these cookies; raise RequestError if one cannot be saved."""
     try:
         return "".join([_HEAD, *map(_format_line, cookies)]).encode("latin-1")
     except UnicodeEncodeError as exc:
@@ -121,12 +121,12 @@ def _parse_line(line: str) -> Cookie:
         raise ValueError("the second and the fourth field must be TRUE or FALSE")
     if not path.startswith("/"):
         raise ValueError("the third field, the path, must begin with a slash")
-    # Nothing is what http.cookiejar writes for a session cookie.
+    # http.cookiejar writes an empty field for a session cookie.
     time = _SECONDS.fullmatch(expires or "0")
     if not time:
-        raise ValueError("the fifth field must be the seconds from 1970 to its end, or 0")
+        raise ValueError("the fifth field must be the expiry time in seconds since 1970, or 0")
     if not name or _FORBIDDEN_IN_NAME.search(name) or _FORBIDDEN_IN_VALUE.search(value):
-        raise ValueError("the name or the value has a character that no cookie can have")
+        raise ValueError("the name or the value has a character that is not allowed in a cookie")
     seconds = min(int(time[1]), _LAST_SECOND) or None
     host = f"{'.' if _FLAGS[subdomains] else ''}{host.removeprefix('.')}"
     cookie = SetCookie(name, value, "", path, seconds, _FLAGS[secure], http_only)
@@ -136,8 +136,8 @@ def _parse_line(line: str) -> Cookie:
 def write_private_file(path: str | os.PathLike[str], data: bytes) -> None:
     """Replace a file in one step by one that only its owner can read.
 
-    After an error an older file is unchanged. A link stays, and its target is replaced. A device or
-    a pipe is written to.
+    After an error an older file is unchanged. The target of a symbolic link is replaced, not the
+    link. The text for a device or a pipe is written to it.
     """
     target = os.path.realpath(os.fsdecode(path))
     if is_special_file(target):

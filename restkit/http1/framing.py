@@ -5,11 +5,13 @@ stricter rules than responses.
 
 The leniencies and their reasons: chunk extensions are ignored (7.1.1 asks for it); white space
 after a chunk size is accepted (old servers pad sizes with it); a Content-Length that is repeated
-with the same value counts once (6.3). For responses there are three more: in a Content-Length that
-is repeated, leading zeros do not matter; ``chunked`` may be named twice, since the chunks end at
-the same byte; and Transfer-Encoding overrides Content-Length, but the connection then closes (6.3).
-Anything else outside the grammar is an error that names it. In chunk lines and trailers a bare LF
-is an error, because programs differ on where such a body ends.
+with the same value counts once (6.3). Anything else outside the grammar is an error that names it.
+In chunk lines and trailers a bare LF is an error, because programs differ on where such a body
+ends.
+
+Three leniencies are for responses only. In a repeated Content-Length, leading zeros do not matter.
+``chunked`` may be named twice, because the chunks end at the same byte. Transfer-Encoding overrides
+Content-Length, but the connection then closes (6.3).
 
 >>> reader = ChunkedBody()
 >>> [bytes(chunk) for chunk in reader.feed(b'5\r\nhello\r\n0\r\n\r\nnext')]

@@ -1,12 +1,11 @@
 """Files: read and write at a position, replace a file atomically, describe a region of a file.
 
-Names that POSIX has and Windows lacks are chosen here, once, when the module is imported:
-``pread``, ``preadv``, ``pwrite``, ``fchmod``, ``O_NONBLOCK`` and descriptors of folders. Where one
-is missing, portable code takes its place.
+Windows lacks ``pread``, ``preadv``, ``pwrite``, ``fchmod``, ``O_NONBLOCK`` and descriptors of
+folders. This module replaces a missing name by portable code, once, at import.
 
-Facts that the code depends on. Windows neither deletes nor replaces a file that is open.
-``os.open`` translates line ends there without O_BINARY. ``DirEntry.stat()`` has no inode and no
-device there, and ``os.stat()`` has both (docs of ``os``).
+The code depends on these facts about Windows. It neither deletes nor replaces a file that is open.
+Without O_BINARY, ``os.open`` translates line ends. ``DirEntry.stat()`` has no inode and no device,
+but ``os.stat()`` has both (docs of ``os``).
 """
 
 from __future__ import annotations
@@ -42,15 +41,15 @@ _SPECIAL_ON_WINDOWS = re.compile(
 )
 
 positions_lock = RLock()
-"""Held while a portable function has moved the position of a file, and to ask for a position.
+"""The lock that portable functions hold while they change or read the position of a file.
 
-It is reentrant: a handler of a signal may read a file while its thread holds the lock.
+It is reentrant, because a signal handler may read a file while its thread holds the lock.
 """
 
 
 @contextmanager
 def _moved_to(descriptor: int, position: int) -> Iterator[None]:
-    """Move the position of a file for the block, and restore it. One thread at a time."""
+    """Move the position of a file for the block, and restore it; one thread at a time."""
     with positions_lock:
         before = os.lseek(descriptor, 0, os.SEEK_CUR)
         os.lseek(descriptor, position, os.SEEK_SET)
@@ -139,7 +138,7 @@ def write_all_at(descriptor: int, data: Buffer, position: int) -> None:
 
 
 def is_special_on_windows(name: str) -> bool:
-    """Return whether Windows takes a file name for a device, a drive, a stream or another name.
+    """Return whether Windows reads a file name as a device, drive, stream or another name.
 
     >>> [is_special_on_windows(name) for name in ('a.txt', 'NUL.txt', 'C:a.txt', 'a.txt.')]
     [False, True, True, True]
@@ -150,23 +149,23 @@ def is_special_on_windows(name: str) -> bool:
 def is_blocking(descriptor: int) -> bool:
     """Return whether reading from a file waits until something has arrived."""
     get_blocking = getattr(os, "get_blocking", None)
-    # It is missing on Windows before Python 3.12, and knows only pipes since.
+    # Windows has it since Python 3.12, for pipes only.
     with suppress(OSError):
         return get_blocking is None or get_blocking(descriptor)
     return True
 
 
 def has_blocks(status: os.stat_result) -> bool:
-    """Return whether a file occupies a disk; True where the system does not count its blocks.
+    """Return whether a file has blocks on a disk; True if the system does not count blocks.
 
-    A file that occupies none is empty or sparse, or its system reports no true size.
+    A file without blocks is empty or sparse, or its file system reports a wrong size.
     """
     blocks: int | None = getattr(status, "st_blocks", None)
     return blocks is None or blocks > 0
 
 
 def open_without_blocking(path: str, flags: int) -> int:
-    """Open a file, and do not wait if it is a pipe."""
+    """Open a file without waiting, also if it is a pipe."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | _BINARY)
 
 
@@ -179,9 +178,10 @@ class Folder(NamedTuple):
 
 @contextmanager
 def open_folder(path: str) -> Iterator[Folder]:
-    """Open a folder. Its entries are those of the folder with the returned status.
+    """Open a folder; return its status and its entries.
 
-    Where folders have no descriptors, another folder may take its place meanwhile.
+    Both belong to the same folder, except on systems without descriptors of folders: there,
+    another folder may replace it in between.
     """
     if _DIRECTORY is None:
         with os.scandir(path) as entries:
@@ -202,7 +202,7 @@ def get_entry_status(entry: os.DirEntry[str]) -> os.stat_result:
 
 
 def sync_folder(path: str) -> None:
-    """Write the names in a folder to the disk, where a folder can be opened for that."""
+    """Flush the entries of a folder to the disk, if the system can open folders."""
     if _DIRECTORY is None:
         return
     descriptor = os.open(path, os.O_RDONLY | _DIRECTORY)
@@ -213,9 +213,9 @@ def sync_folder(path: str) -> None:
 
 
 def is_special_file(path: str) -> bool:
-    """Return whether something that is not a regular file is at a path, such as a device or a pipe.
+    """Return whether a path exists and is not a regular file, such as a device, pipe or folder.
 
-    It can be written to, and must not be replaced. A folder counts too.
+    A device or a pipe can be written to, and must not be replaced.
     """
     return os.path.exists(path) and not os.path.isfile(path)
 

@@ -1,8 +1,8 @@
 """Forks, signals and limits of the process, on systems with and without them.
 
-Facts that the code depends on. Windows has no fork and no ``resource``. There, a thread that waits
-for a lock without a timeout runs no handler of a signal until it has the lock. ``select`` takes at
-most 512 sockets there (FD_SETSIZE of CPython).
+The code depends on these facts about Windows. It has no fork and no ``resource``. A thread that
+waits for a lock without a timeout runs no signal handler until it has the lock. ``select`` accepts
+at most 512 sockets (FD_SETSIZE of CPython).
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from collections.abc import Callable
 _SELECT_LIMIT = 512
 
 SIGNAL_CHECK_SECONDS: float | None = 0.5 if sys.platform == "win32" else None
-"""The longest wait for a lock in which a signal may come; None is without a bound."""
+"""The longest wait for a lock, so that signal handlers run; None is no limit."""
 
 
 def run_in_forked_child(function: Callable[[], object]) -> None:
-    """Call a function in each later child of a fork, if the system has forks."""
+    """Call a function in the child of each later fork, if the system has forks."""
     register = getattr(os, "register_at_fork", None)
     if register is not None:
         register(after_in_child=function)

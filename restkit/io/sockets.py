@@ -1,11 +1,11 @@
 """A non-blocking socket: send, sendfile, receive; and ``poll`` on systems without it.
 
-Names that POSIX has and Windows lacks are chosen here, once, when the module is imported: ``poll``,
-``sendfile``, ``sendmsg`` and ``AF_UNIX``. Where one is missing, portable code takes its place.
+Windows lacks ``poll``, ``sendfile``, ``sendmsg`` and ``AF_UNIX``. This module replaces a missing
+name by portable code, once, at import.
 
-Facts that the code depends on. ``select`` of Windows takes sockets only, and does not wake for a
-signal. A failed connect is shown by its exceptional set, which ``selectors`` adds to the writable
-one (Lib/selectors.py). A non-blocking connect in progress reports WSAEWOULDBLOCK there
+The code depends on these facts about Windows. ``select`` accepts only sockets, and a signal does
+not interrupt it. It reports a failed connect in its exceptional set, which ``selectors`` adds to
+the writable set (Lib/selectors.py). A non-blocking connect in progress returns WSAEWOULDBLOCK
 (Winsock, connect).
 """
 
@@ -91,7 +91,7 @@ class Poll(Protocol):
         """Watch a socket, or change the events that it is watched for."""
 
     def unregister(self, fd: Any, /) -> object:
-        """Watch a socket no longer."""
+        """Stop watching a socket."""
 
     @abstractmethod
     def poll(self, timeout: float | None = None, /) -> list[tuple[int, int]]:
@@ -99,11 +99,11 @@ class Poll(Protocol):
 
 
 class PortablePoll:
-    """``select.poll()`` for systems without it, by ``selectors``.
+    """A replacement of ``select.poll()``, by ``selectors``, for systems without it.
 
-    It waits in steps, so that handlers of signals run and ``stop()`` has an effect. No selector can
-    watch a socket for its end only, with an event mask of 0. With such a socket, ``poll`` returns
-    after one step, also without an event.
+    It waits in steps, so that signal handlers run and ``stop()`` has an effect. No selector can
+    watch a socket only for errors and hang-ups, with an event mask of 0. With such a socket,
+    ``poll`` returns after one step, also without an event.
 
     >>> left, right = socket.socketpair()
     >>> poll = PortablePoll()
@@ -139,7 +139,7 @@ class PortablePoll:
                 return ready
 
     def stop(self) -> None:
-        """End the wait of another thread, and each later one, within a step."""
+        """End the current wait of another thread, and each later wait, within one step."""
         self._stopped = True
 
     def _select(self, seconds: float) -> list[tuple[int, int]]:
@@ -152,8 +152,8 @@ class PortablePoll:
                     selector.register(number, reads | (EVENT_WRITE if events & WRITE else 0))
                 found = selector.select(seconds)
         except (OSError, ValueError):
-            # Not a socket, or closed. poll() reports an event then: the next call shows the error,
-            # or has something to read. The pause keeps a caller that repeats both from spinning.
+            # Not a socket, or closed. Like poll(), report an event: the next call of the caller
+            # raises the error, or reads. The pause keeps a loop of the caller from using the CPU.
             sleep(min(seconds, 0.02))
             return list(watched.items())
         return [
@@ -172,7 +172,7 @@ POLLS_FILES = hasattr(select, "poll")
 def stop_polls(*polls: Poll | None) -> None:
     """Wake the threads that wait in these polls after their sockets were shut down.
 
-    ``select.poll`` wakes by itself. ``select`` of Windows need not.
+    ``select.poll`` returns by itself then, but ``select`` of Windows may not.
     """
     for each in polls:
         if isinstance(each, PortablePoll):
@@ -180,7 +180,7 @@ def stop_polls(*polls: Poll | None) -> None:
 
 
 def is_readable(descriptor: int, timeout_ms: float | None) -> bool:
-    """Wait until something can be read, or the time is over; return whether something can."""
+    """Wait until the descriptor can be read, or the time is over; return whether it can."""
     readable = poll()
     readable.register(descriptor, READ)
     return bool(readable.poll(timeout_ms))
@@ -197,7 +197,7 @@ def _lack_sendfile(*_: int) -> int:
 
 
 sendfile: Callable[[int, int, int, int], int] = getattr(os, "sendfile", _lack_sendfile)
-"""``os.sendfile``; where it is missing, it fails with one of ``NO_SENDFILE``."""
+"""``os.sendfile``, or a function that fails with one of ``NO_SENDFILE``."""
 
 
 def _join_first(buffers: list[Buffer]) -> Buffer:

@@ -140,9 +140,9 @@ class Aliases(_Base):
     def iter_content(self, chunk_size: int | None = None) -> Iterator[bytes]:
         """Iterate over the body in chunks of at most ``chunk_size`` bytes.
 
-        A body with a Content-Length gives full chunks; the last one may be shorter. Any other body
-        gives what has arrived, so that a slow stream does not wait. None gives what has arrived,
-        for every body.
+        If the body has a Content-Length, all chunks except the last have this size. Otherwise a
+        chunk has the bytes that have arrived, so that a slow stream does not wait. None yields the
+        bytes that have arrived, for every body.
         """
         given: object = chunk_size
         if not (given is None or (isinstance(given, int) and given >= 1)):

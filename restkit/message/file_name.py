@@ -1,8 +1,7 @@
 """A safe file name for a body, from Content-Disposition (RFC 6266) or else from the URL.
 
-The server chooses the name, so nothing of it may reach another folder, hide the file, or name a
-device. The rules are those of Windows and of POSIX together, so that a name does not depend on the
-system.
+The server chooses the name, so it must not lead to another folder, hide the file, or name a device.
+The rules of Windows and of POSIX both apply on each system, so that names are the same everywhere.
 """
 
 from __future__ import annotations

@@ -77,9 +77,9 @@ class HttpResponse(TextViews, Aliases):
     """The earlier attempts of the call, in order: responses and errors."""
 
     tries: int = 1
-    """1 and the number of retries of the call; redirects and challenges do not count."""
+    """The number of attempts: 1, and 1 for each retry. Redirects and challenges do not count."""
 
-    # Values of the class, which most responses never replace: so a small GET does not set them.
+    # Class attributes: most responses never replace them, which makes a small GET faster.
     _body: Body | None = None
     _body_file: BodyFile | None = None
     _charset: str | None = None  # set by ``encoding``
@@ -283,7 +283,7 @@ class HttpResponse(TextViews, Aliases):
     # Closing
 
     def close(self) -> None:
-        """End the response, from any thread; a body that was received whole stays readable.
+        """Close the response, from any thread; a completely received body stays readable.
 
         If the rest of the body is small and has arrived, it is discarded, and the connection
         stays open. Otherwise the connection is closed.

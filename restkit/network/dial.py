@@ -1,7 +1,7 @@
 """Open a connection, and translate its errors.
 
 From a route to a connected socket: addresses, TCP, proxies and TLS. No other package opens or
-wraps sockets, so none in urllib3's place can change how.
+wraps sockets, so a package that replaces urllib3 has no effect.
 
 Facts that the code depends on. A name is looked up with its trailing dot and verified without it;
 IPv6 is verified without its zone, which is no part of an address in a certificate. A socket's
@@ -94,8 +94,8 @@ def import_early() -> None:
     A thread that is importing when another one forks leaves an import lock in the child that
     nobody releases. So no import may be left for the time of the requests.
     """
-    import encodings.idna  # getaddrinfo loads it
-    import encodings.punycode  # noqa: F401  # and so this, for a name with "xn--"
+    import encodings.idna  # imported by getaddrinfo
+    import encodings.punycode  # noqa: F401  # imported by it, for a name with "xn--"
     import ipaddress  # noqa: F401  # url/url.py, for an IPv6 address
     import logging  # noqa: F401  # log.py, for the first exchange
     import urllib.parse  # noqa: F401  # url/target.py, for a character that is percent-encoded
@@ -202,7 +202,7 @@ def _open(progress: DialProgress) -> socket.socket:
     route = progress.route
     if route.scheme == "http":
         return _connect(progress)
-    # First: invalid options are an error before anything is connected.
+    # Checked first, so that invalid options are an error before anything is connected.
     progress.handshake = Handshake(route.tls)
     sock = _connect(progress)
     with close_on_failure(sock):
@@ -314,7 +314,7 @@ def _without_zone(route: Route) -> Route:
 
 
 def _translate(exc: Exception, progress: DialProgress) -> Error | None:
-    """Return our error for one of ssl or a socket; None for any other exception."""
+    """Return the restkit error for an error of ssl or a socket; None for other exceptions."""
     table: tuple[tuple[type[Exception], Callable[[Any, DialProgress], Error]], ...] = (
         (ssl.SSLError, _tls_error),
         (TimeoutError, _timeout_error),

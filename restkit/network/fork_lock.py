@@ -2,12 +2,13 @@
 
 OpenSSL has locks of its own, for random numbers, certificate stores and fetched algorithms. A fork
 while another thread holds one leaves it locked for ever in the child, and the child's first
-handshake hangs (seen with OpenSSL 3.0). The record layer of AES-GCM and ChaCha20 takes none of
-them, so only handshakes and new contexts are steps.
+handshake hangs (seen with OpenSSL 3.0). Only handshakes and new contexts are steps, because the
+record layer of AES-GCM and ChaCha20 takes none of these locks.
 
-There is no lock here that an interrupt could leave locked, and no wait without a bound: a program's
-own fork hook may hold a lock that the thread of a step waits for. A step registers itself and then
-looks for a fork; a fork does the reverse. So one of them sees the other.
+This module uses no lock, because an interrupt could leave it locked. Each wait has a bound, because
+a fork hook of the program may hold a lock that the thread of a step waits for. A step registers
+itself and then checks for a fork. A fork registers itself and then checks for steps. So at least
+one of them sees the other.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ from weakref import WeakValueDictionary
 from restkit.io.processes import run_around_forks
 
 MAX_WAIT = 5.0
-"""The seconds for which a fork waits for steps, and a step for a fork."""
+"""The longest wait of a fork for steps, and of a step for a fork, in seconds."""
 
 _PAUSE = 0.001
 
 
 class _Step:
-    """A step in progress; an interrupted one disappears with its frame."""
+    """A step in progress; an interrupted step is collected with its frame."""
 
     __slots__ = ("__weakref__", "thread")
 
@@ -36,9 +37,9 @@ class _Step:
 
 
 class _ForkLock:
-    """Any number of steps at a time, or forks.
+    """Allows any number of steps at a time, or forks.
 
-    A thread that forks does not wait for a step of its own, which a signal handler interrupted.
+    A fork in a signal handler does not wait for the step that the handler has interrupted.
     """
 
     def __init__(self) -> None:
@@ -47,7 +48,7 @@ class _ForkLock:
 
     @contextmanager
     def step(self) -> Iterator[None]:
-        """Run one step; a fork waits for its end, and a step for the end of a fork."""
+        """Run one step: wait until no fork is in progress, and keep forks waiting meanwhile."""
         step = _Step()
         number = id(step)
         end = monotonic() + MAX_WAIT
@@ -62,7 +63,7 @@ class _ForkLock:
             self._steps.pop(number, None)
 
     def before_fork(self) -> None:
-        """Keep new steps out, and wait for those of other threads."""
+        """Block new steps, and wait until the steps of other threads have ended."""
         thread = get_ident()
         self._forking.add(thread)
         end = monotonic() + MAX_WAIT
@@ -74,11 +75,11 @@ class _ForkLock:
         return any(step is not None and step.thread != thread for step in steps)
 
     def after_fork_in_parent(self) -> None:
-        """Let the steps go on."""
+        """Allow new steps again."""
         self._forking.discard(get_ident())
 
     def after_fork_in_child(self) -> None:
-        """Forget the steps and forks of threads that the child does not have."""
+        """Forget the steps and forks of the parent's threads, which the child does not have."""
         self._steps = WeakValueDictionary()
         self._forking = set()
 

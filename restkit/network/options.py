@@ -63,7 +63,7 @@ def check_tls_options(options: TLSOptions) -> TLSOptions:
     if not _is_verify_option(verify):
         raise RequestError(f"verify must be True, False, 'system' or a path; got {verify!r}")
     if verify is False:
-        # Now, and not with the first handshake: tls.py warns with a class of it. See dial.py.
+        # For the warning in tls.py. Imported early: a forked child must not import (see dial.py).
         import urllib3.exceptions  # noqa: F401
     if not _is_cert_option(cert):
         # The value is not repeated: a password may be in it.

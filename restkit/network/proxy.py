@@ -227,7 +227,7 @@ def _check_credentials(scheme: str, username: str | None, password: str | None) 
         if "\0" in username:
             raise ValueError("the user name must not contain a NUL for SOCKS4")
     elif not (username and password):
-        # Both packages would continue as if neither had been given.
+        # Both packages ignore the credentials if one of them is empty.
         raise ValueError("SOCKS5 needs a user name and a password, neither of them empty")
     elif max(len(username.encode()), len(password.encode())) > _MAX_SOCKS_CREDENTIAL:
         # RFC 1929 allows 255, but PySocks 1.7.1 writes a length above 127 as two bytes.

@@ -97,11 +97,11 @@ def allowed_addresses(addresses: list[Address], route: Route) -> list[Address]:
 
 
 def checks_allow(route: Route, address: str | None, origin_address: str | None) -> bool:
-    """Whether the checks of a route allow an open connection; calls them, as for a new one.
+    """Call the checks of a route; return whether they allow an open connection.
 
-    ``address`` is the one that the connection leads to, of the origin or of its proxy; None if it
-    is not an IP address. ``origin_address`` is the one that a SOCKS proxy was asked for. A
-    connection whose address is not known is not allowed. Raises the exceptions of the checks.
+    ``address`` is the IP address of the connected origin or proxy, or None. ``origin_address`` is
+    the address that was requested from a SOCKS proxy. A connection with an unknown address is not
+    allowed. Raises the exceptions of the checks.
     """
     network, proxy = route.network, route.proxy
     first = network.address_check if proxy is None else proxy.address_check

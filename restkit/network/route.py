@@ -1,4 +1,4 @@
-"""The route of a connection, by which the pool finds it again."""
+"""The route of a connection, which is its key in the pool."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from restkit.url.host import join_host_port
 
 
 class Route(NamedTuple):
-    """The target of a connection, and the way to it.
+    """The target of a connection, with its proxy and its TLS and network options.
 
-    A connection of one ``key`` is never used for another. ``host`` and ``port`` are written as in
-    the URL: ASCII, IPv6 without brackets and with its zone, a trailing dot kept. ``address``
-    replaces the look-up of the host's name.
+    A connection is used again only for routes with the same ``key``. ``host`` and ``port`` are
+    written as in the URL: ASCII, IPv6 without brackets and with its zone, a trailing dot kept.
+    ``address`` replaces the look-up of the host's name.
 
     >>> Route('https', '::1', 443).host_and_port
     '[::1]:443'
@@ -30,9 +30,9 @@ class Route(NamedTuple):
 
     @property
     def key(self) -> Route:
-        """The same route without address checks, which the pool calls again for each use.
+        """The same route without address checks, because each call may have its own function.
 
-        A check may be a new function in each call.
+        The pool calls the checks again before each use.
         """
         network, proxy = self.network, self.proxy
         if network.address_check is None and (proxy is None or proxy.address_check is None):

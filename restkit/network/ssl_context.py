@@ -1,14 +1,14 @@
 """Create SSL contexts with safe settings, also where a library has replaced ``ssl.SSLContext``.
 
-The settings are those of ``create_urllib3_context`` in urllib3 2.8. It is not called, because it
-returns something else in urllib3-future, and a context of pyOpenSSL, with other sockets, after
+The settings are those of ``create_urllib3_context`` in urllib3 2.8. restkit does not call it,
+because other packages change its result: urllib3-future, and pyOpenSSL after
 ``urllib3.contrib.pyopenssl.inject_into_urllib3()``.
 
-Facts that the code depends on. ``truststore.inject_into_ssl()`` puts a subclass in the place of
-``ssl.SSLContext``; it trusts the authorities of the system in addition to those that are loaded
-into it. From then on, five setters of the original class never end, since they look the class up
-by its global name (Lib/ssl.py, CPython 3.10 to 3.14). gevent has a subclass too, with the same
-trust as the original.
+Facts that the code depends on. ``truststore.inject_into_ssl()`` replaces ``ssl.SSLContext`` by a
+subclass, which trusts the authorities of the system in addition to those that are loaded into it.
+Then five setters of the original class recurse without end, because they look the class up by its
+global name (Lib/ssl.py, CPython 3.10 to 3.14). gevent has a subclass too, which trusts the same
+authorities as the original.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import ssl
 import sys
 from typing import Any
 
-# Their handshake can be a step of its own, and verifies with the authorities of the context only.
+# In these, the handshake can be a separate step, and trusts only the authorities of the context.
 _STANDARD = ("ssl", "gevent")
 
 
@@ -33,7 +33,7 @@ def is_context(value: object) -> bool:
 
 
 def has_separate_handshake(context: ssl.SSLContext) -> bool:
-    """Return whether ``wrap_socket`` can leave the handshake, and all checks, to a second step.
+    """Return whether the handshake, with all checks, can be a separate step after ``wrap_socket``.
 
     Another class, such as that of truststore, may verify at the end of ``wrap_socket``.
     """

@@ -86,9 +86,9 @@ class Server:
     def close(self) -> None:
         """Stop, and wait for every thread. Idempotent.
 
-        Requests in progress have ``grace`` seconds; then their connections are cut off, and the
-        application gets ClientDisconnected when it reads or writes. ``close()`` waits for an
-        application that does neither; ``run()`` waits five seconds more, and logs the request.
+        Requests in progress have ``grace`` seconds. Then their connections are closed, and the
+        application gets ClientDisconnected when it reads or writes. If an application does neither,
+        ``close()`` waits for it. ``run()`` waits five seconds more, and logs the request.
         """
         self._closed = True
         if not self._daemon:
@@ -170,7 +170,7 @@ def run(
     """Serve a WSGI application until SIGINT (Ctrl-C) or SIGTERM arrives; see ``serve``.
 
     Then requests in progress have ``grace`` seconds to finish. A second signal ends the process at
-    once. A handler that hangs does not keep it: ``run`` returns five seconds after the grace.
+    once. If a handler hangs, ``run`` returns five seconds after ``grace``.
     """
     server = _start(
         app,

@@ -68,8 +68,8 @@ class Cassette:
     Method and URL select the recording; ``match_headers`` and ``match_body`` add to these. A
     recording is played once, in order; ``repeat=True`` plays the last one again. ``secrets`` are
     further names of headers, parameters and fields to mask; all their values count as equal.
-    ``edit`` gets each exchange before it is kept; it returns it, perhaps changed, or None to leave
-    it out. The file is written when the block ends without an exception.
+    ``edit`` is called with each exchange before it is kept. It returns the exchange, or None to
+    leave it out. The file is written when the block ends without an exception.
 
     >>> import restkit, tempfile
     >>> from restkit.testing import LocalServer
@@ -99,7 +99,7 @@ class Cassette:
             raise RequestError(f"mode must be 'once', 'none', 'new' or 'all'; got {mode!r:.60}")
         for name, value in (("match_headers", match_headers), ("secrets", secrets)):
             if isinstance(value, str):
-                raise RequestError(f"{name} must be several names, such as [{value!r}]")
+                raise RequestError(f"{name} must be a list of names, such as [{value!r}]")
         self._path = os.fsdecode(path)
         self._mode: Mode = mode
         self._match_headers = tuple(match_headers)
@@ -114,17 +114,17 @@ class Cassette:
 
     @property
     def exchanges(self) -> list[Exchange]:
-        """The exchanges that were in the file at the start of the block, as in the file."""
+        """The exchanges of the file at the start of the block."""
         return list(self._recordings.exchanges)
 
     @property
     def unused(self) -> list[Exchange]:
-        """The exchanges of the file that were not played, as in the file."""
+        """The exchanges of the file that were not played."""
         return self._recordings.unused()
 
     def __enter__(self) -> Cassette:
         if self in _active:
-            raise RequestError(f"{self!r} is in use already; make another one")
+            raise RequestError(f"{self!r} is in use already; create a new one")
         exists = os.path.exists(self._path)
         if self._mode == "none" or (exists and self._mode != "all"):
             loaded = load_content(self._path)
@@ -276,8 +276,8 @@ class Cassette:
             raise error from exc
 
 
-# Every Client sends through the method ``send`` of its pool. It is replaced as long as there is a
-# Cassette, so that without one nothing is slower.
+# Every Client sends through the method ``send`` of its pool. It is replaced only while a Cassette
+# is in use, so that other programs are not slower.
 
 _active: list[Cassette] = []
 _active_lock = Lock()
@@ -310,7 +310,7 @@ def _remove(cassette: Cassette) -> None:
 
 
 class _ObservedPayload(TransparentWrapper):
-    """A payload whose first bytes and digest are kept, of its latest pass."""
+    """A payload that keeps the first bytes and the digest of its latest pass."""
 
     def __init__(self, payload: Payload) -> None:
         super().__init__(payload)

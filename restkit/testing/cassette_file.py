@@ -1,7 +1,7 @@
 """The file of a Cassette: exchanges as JSON that people can read and edit.
 
 An exchange is a dict of ``request`` and ``response``. Header fields are pairs. A body is
-``{"text": ...}`` where it is text, a str or a list of its lines, and else ``{"base64": ...}``. A
+``{"text": ...}`` with a str or a list of lines if it is text, and else ``{"base64": ...}``. A
 payload that is too long to keep is ``{"size": ..., "sha256": ...}``. Secrets are masked; ``key`` is
 the key of the digests in their masks.
 """
@@ -124,7 +124,8 @@ def _check_fields(name: str, fields: object) -> None:
 def write_content(path: str, loaded: Content, recorded: Spool) -> None:
     """Replace the file in one step; ``recorded`` are further exchanges as ``dump`` returns them.
 
-    A link stays, and its target is replaced. A device or a pipe is written to.
+    The target of a symbolic link is replaced, not the link. The text for a device or a pipe is
+    written to it.
     """
     target = os.path.realpath(path)
     os.makedirs(os.path.dirname(target), exist_ok=True)

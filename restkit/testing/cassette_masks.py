@@ -1,9 +1,9 @@
 """Mask the secrets of an exchange before a Cassette keeps it.
 
-A value with a secret name becomes ``***``. Where a recording is selected by the value, a short
-keyed digest follows, so that different values stay different: ``***0a1b2c3d4e5f``. The key is
-random and is kept in the file, so a value of few possibilities, such as a PIN, can be guessed from
-its digest. A name that is given with ``secrets=`` therefore has no digest.
+A value with a secret name becomes ``***``. If the value selects a recording, a short keyed digest
+follows, so that different values stay different: ``***0a1b2c3d4e5f``. The key is random, and is
+kept in the file. So a short value, such as a PIN, can be guessed from its digest. The values of
+names in ``secrets=`` therefore have no digest.
 
 The URL of a request and a ``Location`` field are masked in the same way: the client follows the
 masked URL of a recorded redirect, and the recording of the next request must be found.

@@ -59,7 +59,7 @@ class Recordings:
         if played:
             times = "once" if played == 1 else f"{played} times"
             return (
-                f"it is recorded {times} and was played as often; repeat=True plays the last "
+                f"it is recorded {times} and each recording was played; repeat=True plays the last "
                 "recording again"
             )
         number, nearest = max(

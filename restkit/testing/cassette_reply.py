@@ -30,9 +30,10 @@ def describe_response(
 ) -> dict[str, Any]:
     """Return the response as in the file, its secrets masked.
 
-    The body arrives as it was sent. With gzip or deflate alone it is kept decoded, and is encoded
-    when it is played. Another body with a coding is only decoded if a secret in it is masked; its
-    Content-Encoding is left out then. So are digests, which would not match the masked body.
+    ``body`` is still encoded. With gzip or deflate alone it is kept decoded, and is encoded when it
+    is played. A body with another coding is decoded only if a secret in it is masked. Then its
+    Content-Encoding is left out. If a secret is masked, digests are left out, because they would
+    not match the masked body.
     """
     body, coding, is_masked = _mask_body(response, body, masking, max_body)
     fields = response.headerslist
@@ -77,8 +78,8 @@ def _mask_body(response: HttpResponse, body: bytes, masking: Masking, max_body: 
         if masking.has_names:
             raise RequestError(
                 "secrets= cannot be masked in this response: its body cannot be decoded from "
-                f"Content-Encoding: {', '.join(codings)}, or has more than {max_body} bytes then. "
-                "Install what decodes it, such as restkit[brotli] or restkit[zstd], or send "
+                f"Content-Encoding: {', '.join(codings)}, or its decoded size is above {max_body} "
+                "bytes. Install a decoder, such as restkit[brotli] or restkit[zstd], or send "
                 "Accept-Encoding: identity"
             )
         return _KeptBody(body, None, False)

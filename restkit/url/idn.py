@@ -1,15 +1,14 @@
 """Encode host names with non-ASCII characters, in the way of browsers (UTS 46, nontransitional).
 
 With the package ``idna`` (``pip install restkit[idna]``), a name is mapped, checked and encoded as
-UTS 46 demands. Its own ``encode`` also rejects names that browsers accept, such as emoji, so that
-only its mapping and its checks are used here.
+UTS 46 demands. Only its mapping and its checks are used, because its own ``encode`` also rejects
+names that browsers accept, such as emoji.
 
 Without it, the codec of the standard library encodes the name: IDNA2003 (RFC 3490), with the case
 folding of Unicode 3.2. A name that browsers read as another host raises ValueError. So a name that
 is accepted leads to the same host on every machine.
 
-``encode_name`` is only called for names that have a non-ASCII character: no other name may cause
-an import.
+Call ``encode_name`` only for names with a non-ASCII character, because it imports modules.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ _HOW_TO = "install restkit[idna] to encode it as browsers do, or write the name 
 
 
 def encode_name(name: str) -> str:
-    """Return a host name in ASCII and lower case; raise ValueError if it is none.
+    """Return a host name in lower-case ASCII; raise ValueError if it is not valid.
 
     The result may still have labels that are empty, too long or have other ASCII characters.
 
@@ -71,7 +70,7 @@ def _encode_label_by_codec(label: str) -> str:
     except UnicodeError as exc:
         raise ValueError(
             "the host has characters that are not allowed in a name (RFC 3491); "
-            f"if it is valid today, {_HOW_TO}"
+            f"if newer rules allow them, {_HOW_TO}"
         ) from exc
     if not is_same:
         raise ValueError(f"without the package idna, restkit cannot encode this host: {_HOW_TO}")

@@ -21,8 +21,8 @@ _QUERY_CHARACTERS = "!$&'()*+,;=:@/?%"
 def encode_query(params: Params) -> str:
     """Return the query of a mapping, pairs or a text, percent-encoded; raises InvalidUrl.
 
-    A list or tuple repeats its name for each item. None is left out, True is ``true``, a space is
-    ``+``, as in a form. A callable is called for its value. A str is a complete query: only
+    A list or tuple repeats its name for each item. None is left out. True becomes ``true``, and a
+    space ``+``, as in a form. A callable is called for its value. A str is a complete query: only
     characters that are not allowed in a query are encoded.
 
     >>> encode_query({'q': 'a b', 'page': [1, 2], 'all': True, 'after': None})

@@ -1,9 +1,9 @@
 """Normalize the path, query and fragment of a URL.
 
 The rules are those of urllib3's ``parse_url`` (2.8): dot segments are removed, escapes get capital
-digits, and each character that a URL must not contain is percent-encoded as UTF-8. restkit has them
-itself, because ``import urllib3`` takes as long as ``import restkit``, and since the result must
-not depend on the package that is installed under this name.
+digits, and each character that a URL must not contain is percent-encoded as UTF-8. restkit does
+not call ``parse_url`` for two reasons: ``import urllib3`` takes as long as ``import restkit``, and
+another package, such as urllib3-future, may be installed under this name.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _LOWER_ESCAPE = re.compile("%(?:[0-9A-F][a-f]|[a-f][0-9A-Fa-f])")
 
 
 def normalize_target(text: str) -> tuple[str, str | None]:
-    """Return the target for the request line, and the fragment, of the text behind the host.
+    """Return the request target and the fragment from the text after the host.
 
     The target is never empty; the fragment is None if there is no ``#``.
 

@@ -181,7 +181,7 @@ class URL:
 
 
 class Link(dict[str, str]):
-    """A link of a response: a dict of its parameters, and accepted in the place of a URL.
+    """A link of a response: a dict of its parameters. A call accepts it in place of a URL.
 
     ``link["url"]`` is the absolute URL as text.
 
@@ -194,7 +194,7 @@ class Link(dict[str, str]):
 
 
 GivenURL: TypeAlias = str | URL | Link
-"""A URL as a call takes it."""
+"""The types of a URL that a call accepts."""
 
 
 def parse_url(text: GivenURL, params: Params | None = None) -> URL:
@@ -202,9 +202,9 @@ def parse_url(text: GivenURL, params: Params | None = None) -> URL:
 
     Spaces around the text are dropped. Spaces in it, stray ``%`` and non-ASCII characters are
     percent-encoded as UTF-8; valid escapes stay. A host with non-ASCII characters is encoded as in
-    browsers (UTS 46); some names need the package idna for it (``restkit[idna]``). ``params`` is a
-    mapping, pairs, or a query as text. A URL is returned unchanged if there are no params, and a
-    ``Link`` stands for its URL. No error contains a password.
+    browsers (UTS 46); some names need the package idna (``restkit[idna]``). ``params`` is a
+    mapping, pairs, or a query as text. A URL without params is returned unchanged. A ``Link`` is
+    replaced by its URL. No error contains a password.
 
     >>> parse_url('http://host/a b', {'q': ['x', 1]}).target
     '/a%20b?q=x&q=1'

@@ -135,7 +135,7 @@ def test_cookies_shared_by_clients_of_several_hosts_ask_for_the_host():
         with Client(base_url="http://a.test:81/", cookies=cookies):
             cookies["two"] = "2"
         with Client(base_url="http://b.test/", cookies=cookies):
-            with pytest.raises(RequestError, match=r"there is several: a\.test:81 and b\.test\."):
+            with pytest.raises(RequestError, match=r"there are several: a\.test:81 and b\.test\."):
                 cookies["three"] = "3"
     assert dict(cookies.items()) == {"one": "1", "two": "2"}
 

@@ -246,7 +246,7 @@ def test_recordings_of_one_request_are_played_in_order_and_once(path):
         [left] = cassette.unused
         assert left == cassette.exchanges[1]
         assert client.get(server.url()).text == "two"
-        with pytest.raises(UnknownRequest, match="recorded 2 times and was played as often"):
+        with pytest.raises(UnknownRequest, match="recorded 2 times and each recording was played"):
             client.get(server.url())
     with Cassette(path, repeat=True), Client() as client:
         assert [client.get(server.url()).text for _ in range(3)] == ["one", "two", "two"]
