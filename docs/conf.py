@@ -30,7 +30,10 @@ nitpick_ignore_regex = [
     (r"py:class", r"HeaderFields|Handler|StreamingFunction|WSGI\w+|StartResponse|Connect|Fault"),
     (r"py:class", r"FileResponse|Engine|Spool|ReadOptions|SentRequest|ReceivedResponse"),
     (r"py:class", r"Mode|Edit|Exchange"),  # of Cassette
-    (r"py:class", r"GivenFields|(restkit\.headers\.)?HasItems|HeaderName|GivenURL|datetime\.timedelta"),
+    (
+        r"py:class",
+        r"GivenFields|(restkit\.headers\.)?HasItems|HeaderName|GivenURL|datetime\.timedelta",
+    ),
     (r"py:class", r"(restkit\.client\.options\.)?(Call|Common)Options"),
     (r"py:class", r"(restkit\.server\.file_response\.)?FileResponse"),
     (r"py:class", r"Unpack|Self"),  # from typing_extensions, below Python 3.11
