@@ -161,8 +161,11 @@ def _negotiate_by_python_socks(
         proxy.connect(*target)
     except ProxyTimeoutError as exc:
         raise exc.__cause__ or exc  # noqa: B904  # the cause is the timeout of the socket
-    except (Refused, UnicodeDecodeError) as exc:
-        # It decodes the name that the proxy reports for its own end.
+    except UnicodeDecodeError:
+        # It has read a whole reply of success, and then decodes the name that the proxy reports
+        # for its own end. That name is not used, and PySocks does not decode it.
+        pass
+    except Refused as exc:
         raise _InvalidReply from exc
 
 

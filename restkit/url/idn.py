@@ -67,6 +67,8 @@ def _encode_label_by_codec(label: str) -> str:
         return label.lower()
     try:
         encoded = label.encode("idna").decode("ascii")
+        if "." in encoded:
+            raise UnicodeError("a character is mapped to a dot, such as U+2024")
         is_same = _is_same_in_browsers(label, encoded)
     except UnicodeError as exc:
         raise ValueError(
