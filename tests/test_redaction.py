@@ -71,10 +71,11 @@ SECRET = """
 PLAIN = """
     q query page per_page limit offset sort order author authors keyword keywords keys monkey
     country_code countryCode X-Error-Code postal-code codes status_codes encode decoder
-    country_codes psalm laptop zipcode status_code postcode lang passenger compass
-    assignee design designer signal spin pinned sidebar inside lesson since until startkey endkey include_docs rev
-    X-Amz-Date X-Amz-Expires X-Amz-Algorithm response_type redirect_uri scope state grant_type
-    client_id version v callback format fields filter id name user email lat lon basic
+    country_codes psalm laptop zipcode status_code postcode lang passenger compass assignee
+    design designer signal spin pinned sidebar inside lesson since until startkey endkey
+    include_docs rev X-Amz-Date X-Amz-Expires X-Amz-Algorithm response_type redirect_uri scope
+    state grant_type client_id version v callback format fields filter id name user email lat
+    lon basic
 """.split()
 
 
