@@ -5,8 +5,8 @@ UTS 46 demands. Its own ``encode`` also rejects names that browsers accept, such
 only its mapping and its checks are used here.
 
 Without it, the codec of the standard library encodes the name: IDNA2003 (RFC 3490), with the case
-folding of Unicode 3.2. A name that idna rejects or encodes as another host raises ValueError, and so
-do a few that idna accepts. So a name that is accepted leads to the same host on every machine.
+folding of Unicode 3.2. A name that idna rejects, or encodes as another host, raises ValueError, and
+so do some that idna accepts. So a name that is accepted leads to the same host on every machine.
 
 ``encode_name`` is only called for names that have a non-ASCII character: no other name may cause
 an import.
