@@ -12,7 +12,7 @@ from collections.abc import Set as AbstractSet
 from typing import Any, Protocol, TypeAlias, TypeVar, overload
 
 from restkit.errors import InvalidHeader
-from restkit.redaction import is_secret
+from restkit.redaction import is_secret, redact_header
 
 HeaderName: TypeAlias = str | bytes
 HeaderValue: TypeAlias = str | bytes | int
@@ -213,7 +213,10 @@ class Headers(MutableMapping[str, str]):
     __hash__ = None  # type: ignore[assignment]  # a mutable mapping has no hash
 
     def __repr__(self) -> str:
-        redacted = [(name, "..." if is_secret(name) else value) for _, name, value in self._fields]
+        redacted = [
+            (name, "..." if is_secret(name) else redact_header(name, value))
+            for _, name, value in self._fields
+        ]
         return f"Headers({redacted!r})"
 
     def __reduce__(self) -> tuple[type[Headers], tuple[list[tuple[str, str]]]]:

@@ -33,8 +33,8 @@ def set_logging(
     """Show the log lines of restkit from ``level`` on, a number or a name such as 'debug'.
 
     They go to ``handler``, by default to stderr. A handler without a format gets one. ``headers``
-    also shows the heads of requests and responses, at DEBUG, with secrets replaced by ``***``. A
-    second call replaces the handler and ``headers`` of the first.
+    also shows the heads of requests and responses, at DEBUG. Secrets are replaced by ``***``; the
+    page Quickstart lists which. A second call replaces the handler and ``headers`` of the first.
 
     >>> set_logging('debug')                           # doctest: +SKIP
     """

@@ -43,14 +43,17 @@ _PLAIN_CODES = frozenset(
 _WORD = re.compile("[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 _PATH_PARAM = re.compile("(;)([^=;/]+)=([^;]+)")
-_NAME_CHARACTER = r"""[^\s=:&;?,"'<>{}()#/\\+@|`]"""
+# Not "*", which begins a mask. RFC 8187 has it after a name.
+_NAME_CHARACTER = r"""[^\s=:&;?,"'<>{}()#/\\+@|`*]"""
 # The look-behind makes the time linear: a search begins only at the first character of a name.
 _PAIR = re.compile(
-    rf"""(?<!{_NAME_CHARACTER})({_NAME_CHARACTER}+)(\\{{0,9}}["']?[\s+]{{0,9}}[:=]{{1,3}}>?[\s+]{{0,9}})"""
+    rf"""(?<!{_NAME_CHARACTER})({_NAME_CHARACTER}+)"""
+    r"""(\*?\\{0,9}["']?[\s+]{0,9}[:=]{1,3}>?[\s+]{0,9})"""
 )
 _PARAM_VALUE = re.compile("[^&;]+")  # in a query
 _PARAM_VALUE_IN_TEXT = re.compile(r"""[^&;\s"<>]+""")  # in the query of a URL in other text
 _UNQUOTED = re.compile(r"""[^"'&;,\s<>{}]+""")
+_UNQUOTED_OR_NONE = re.compile(r"""[^"'&;,\s<>{}]*""")
 _QUOTED = re.compile(r"""(\\{0,9}["']).*?((?<!\\)\1|\Z)""", re.DOTALL)
 _BRACKET_OR_STRING = re.compile(r"""[\[\]{}]|"(?:[^"\\]|\\.)*"?""", re.DOTALL)
 _LINE = re.compile(r"[^\r\n]+")
@@ -69,7 +72,7 @@ _NO_PORT = r"""(?![0-9]{0,5}(?:[/\\?#"',;&<>\s]|$))"""
 _USER_INFO = re.compile(r"([/\\]{2,9})[^/\\?#\s]*@")
 _USER_AND_COLON = re.compile(rf"([/\\]{{2,9}})[^/\\?#\s:]*:{_NO_PORT}")
 _USER_WITHOUT_SCHEME = re.compile(
-    rf"""(^|["'=])(?!(?:mailto|sips?|acct|xmpp):)[^/\\?#\s:@"'=]+:{_NO_PORT}"""
+    rf"""(^|["'=<])(?!(?:mailto|sips?|acct|xmpp):)[^/\\?#\s:@"'=<]+:{_NO_PORT}"""
 )
 _WORD_WITH_AT = re.compile(r"[^&;\s]+")
 _TEXT_WITH_AT = re.compile(r"\S+")
@@ -196,7 +199,9 @@ def _redact(text: str, *, is_url: bool, level: int = 0) -> str:
         text = _redact_pairs(text, is_url=is_url)
     if "%" in text:
         pattern = _ENCODED if is_url else _ENCODED_IN_TEXT
-        text = pattern.sub(lambda value: _redact_encoded(value, level), text)
+        redacted = pattern.sub(lambda value: _redact_encoded(value, level), text)
+        # Encoded again, a delimiter before a name may be a part of the name.
+        text = text if redacted == text else _redact_pairs(redacted, is_url=is_url)
     # Hidden values may have contained the "@" or the port that made a text look like no user info.
     return _redact_user_info(text, is_url=is_url) if "@" in text else text
 
@@ -227,13 +232,14 @@ def _mask_value(text: str, pair: re.Match[str], *, is_url: bool) -> tuple[str, i
             return "", start
         return f"{quoted[1]}{_MASK}{quoted[2]}", quoted.end()
     if text.startswith(("[", "{"), start):
-        return _MASK, _find_end_of_brackets(text, start)
+        return _mask_match(_UNQUOTED_OR_NONE, text, _find_end_of_brackets(text, start))
+    if separator == "=" and text.startswith(("?", "&"), pair.start() - 1):
+        return _mask_match(_PARAM_VALUE_IN_TEXT, text, start)
     if scheme := _AUTH_SCHEME.match(text, start):
         has_parameters = scheme[1].lower() in ("digest", "oauth", "aws4-hmac-sha256")
         _, end = _mask_match(_LINE if has_parameters else _UNQUOTED, text, scheme.end())
         return _MASK, end
-    is_param = separator == "=" and text.startswith(("?", "&"), pair.start() - 1)
-    return _mask_match(_PARAM_VALUE_IN_TEXT if is_param else _UNQUOTED, text, start)
+    return _mask_match(_UNQUOTED, text, start)
 
 
 def _mask_match(pattern: re.Pattern[str], text: str, start: int) -> tuple[str, int]:

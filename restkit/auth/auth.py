@@ -11,6 +11,7 @@ from typing import NoReturn
 from restkit.errors import RequestError
 from restkit.message.request import Request
 from restkit.message.response import HttpResponse
+from restkit.url.host import normalize_name
 
 _NOT_SENDABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 _NOT_VISIBLE = re.compile("[^!-~]")
@@ -158,8 +159,9 @@ class NetrcAuth(Auth):
     """Logins from a netrc file, one for each host, sent as Basic.
 
     Without ``path``, the file is that of the variable ``NETRC``, else ``~/.netrc``. It is read
-    once, at the first request. A host without a login gets no credentials. A missing file has no
-    logins; one that cannot be parsed raises RequestError. User info in the URL overrides the file.
+    once, at the first request. A machine name may have non-ASCII characters, as in a URL. A host
+    without a login gets no credentials. A missing file has no logins; one that cannot be parsed
+    raises RequestError. User info in the URL overrides the file.
     After a redirect, the login of the new host is used, but not the ``default`` entry: any server
     could obtain it by a redirect.
 
@@ -263,7 +265,7 @@ class Logins:
     __slots__ = ("_by_host",)
 
     def __init__(self, by_host: dict[str, tuple[str, str]]) -> None:
-        self._by_host = {host.lower(): login for host, login in by_host.items()}
+        self._by_host = {_normalize_machine(host): login for host, login in by_host.items()}
 
     def find(self, host: str, *, default: bool = True) -> tuple[str, str] | None:
         """Return the login of a host, or else the default login if it is allowed."""
@@ -274,6 +276,14 @@ class Logins:
 
     def __repr__(self) -> str:
         return f"<Logins at {len(self._by_host)} hosts>"
+
+
+def _normalize_machine(name: str) -> str:
+    """Return a machine name in the form of a host in a URL."""
+    try:
+        return normalize_name(name)
+    except ValueError:
+        return name.lower()  # an address, or a name that no URL can have
 
 
 def read_logins(path: str | None) -> Logins:

@@ -1,7 +1,8 @@
 """A safe file name for a body, from Content-Disposition (RFC 6266) or else from the URL.
 
-The server chooses the name, so it must not lead to another folder, hide the file, or name a device.
-The rules of Windows and of POSIX both apply on each system, so that names are the same everywhere.
+The server chooses the name, so nothing of it may reach another folder, hide the file, name a
+device, be invisible, or look like an option of a program. The rules are those of Windows and of
+POSIX together, so that a name does not depend on the system.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import re
 
 from restkit.headers import Headers
+from restkit.io.file_names import remove_invisible
 from restkit.message.header_values import as_utf_8, parse_disposition
 from restkit.url.url import URL
 
@@ -16,12 +18,8 @@ _MAX_BYTES = 255  # of the file systems of Linux, macOS and Windows
 _MAX_EXTENSION = 32  # a longer one is no extension
 _FALLBACK = "download"
 _FOLDERS = re.compile(r".*[/\\]", re.DOTALL)
-# Control characters, line separators, and characters that reverse the text on a screen, so that
-# "exe.txt" may be shown for a name that ends in .exe.
-_INVISIBLE = re.compile(
-    "[\0-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
-)
 _FORBIDDEN = re.compile('[<>:"|?*]')
+_START = re.compile(r"[\s.-]*")
 _RESERVED = re.compile(
     "(?:con|prn|aux|nul|conin[$]|conout[$]|(?:com|lpt)[0-9\xb9\xb2\xb3]) *(?:[.].*)?",
     re.IGNORECASE | re.DOTALL,
@@ -50,9 +48,10 @@ def file_name_of(headers: Headers, url: URL) -> str:
 
 def _make_safe(text: str) -> str:
     """Return the last part of a path without what a file system forbids; perhaps ``''``."""
-    name = _FORBIDDEN.sub("_", _INVISIBLE.sub("", _FOLDERS.sub("", text)))
-    # A dot in front hides the file; Windows removes dots and spaces at the end.
-    name = _shorten(name.lstrip(". ").rstrip(". "))
+    name = _FORBIDDEN.sub("_", remove_invisible(_FOLDERS.sub("", text)))
+    # A dot in front hides the file, and programs take a hyphen for an option. Windows removes dots
+    # and spaces at the end.
+    name = _shorten(_START.sub("", name, count=1).rstrip(". "))
     return f"_{name}" if _RESERVED.fullmatch(name) else name
 
 

@@ -5,14 +5,14 @@ the proxy already. Neither opens or resolves anything. The errors are made here,
 the proxy sent, so that they are the same with both packages.
 
 Facts that the code depends on. python-socks 3.0 to 3.2: ``sync.Proxy`` gets its socket from
-``forward.connect(dest_host, dest_port, timeout)``; it reads by ``recv`` and writes by ``sendall``;
-it encodes user names and passwords by ``str.encode('ascii')`` and takes their ``len``. A timeout
-becomes a ``ProxyTimeoutError`` with the original as its cause, other errors of the socket stay
-unchanged. PySocks 1.7.1: ``socksocket.connect`` connects by the ``connect`` of the next class in
-the order of bases, and then negotiates. It reads through ``makefile``, and so through
-``recv_into``. It writes a length above 127 as two bytes. Its own errors are OSErrors; with
-``catch_errors``, errors of the socket stay unchanged. In both, a host that is an address is sent
-as one, and a socket waits its whole timeout for each byte.
+``forward.connect(dest_host, dest_port, timeout)``; it reads by ``recv`` and writes by ``sendall``,
+and closes on any exception; it encodes user names and passwords by ``str.encode('ascii')`` and
+takes their ``len``. A timeout becomes a ``ProxyTimeoutError`` with the original as its cause, other
+errors of the socket stay unchanged. PySocks 1.7.1: ``socksocket.connect`` connects by the
+``connect`` of the next class in the order of bases, and then negotiates. It reads through
+``makefile``, and so through ``recv_into``. It writes a length above 127 as two bytes. Its own
+errors are OSErrors; with ``catch_errors``, errors of the socket stay unchanged. In both, a host
+that is an address is sent as one, and a socket waits its whole timeout for each byte.
 """
 
 from __future__ import annotations
@@ -161,19 +161,29 @@ def _negotiate_by_python_socks(
         proxy.connect(*target)
     except ProxyTimeoutError as exc:
         raise exc.__cause__ or exc  # noqa: B904  # the cause is the timeout of the socket
-    except (Refused, UnicodeDecodeError) as exc:
-        # It decodes the name that the proxy reports for its own end.
+    except UnicodeDecodeError:
+        # It has read a whole reply of success, and then decodes the name that the proxy reports
+        # for its own end. That name is not used, and PySocks does not decode it.
+        pass
+    except Refused as exc:
         raise _InvalidReply from exc
 
 
 class _Connected:
-    """The part of ``sync.Proxy`` that another one uses to reach its proxy."""
+    """The part of ``sync.Proxy`` that another one uses to reach its proxy, and of its socket.
+
+    It leaves closing to ``open_socks_tunnel``: python-socks closes the socket on any exception.
+    """
 
     def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
+        self.recv = sock.recv
+        self.sendall = sock.sendall
 
-    def connect(self, **_: Any) -> socket.socket:
-        return self._sock
+    def connect(self, **_: Any) -> _Connected:
+        return self
+
+    def close(self) -> None:
+        """Do nothing."""
 
 
 class _UTF8(str):

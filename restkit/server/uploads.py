@@ -16,6 +16,7 @@ from types import TracebackType
 from urllib.parse import unquote_to_bytes
 
 from restkit.io.buffers import Buffer
+from restkit.io.file_names import remove_invisible
 from restkit.io.files import create_part_file, fchmod, is_special_on_windows, sync_folder, write_all
 
 _PART = re.compile(r"\..+\.[0-9a-f]{8}\.part", re.DOTALL)
@@ -128,13 +129,13 @@ def remove_abandoned(directory: str, age: float = _ABANDONED_AFTER) -> list[str]
 
 
 # Names. Clients choose them: folders in them are removed, also those of Windows. A name that is
-# empty, hidden, or too long for file systems is rejected, so that the result is always a name in
-# a folder.
+# empty, hidden, invisible in part, or too long for file systems is rejected, so that the result is
+# always a name in a folder, and the one that a person reads there.
 
 _MAX_NAME_BYTES = 255  # of the file systems of Linux and macOS
 _EXTENDED = re.compile(r"(?i)utf-8'[a-z0-9-]*'((?:[a-z0-9!#$&+.^_`|~-]|%[0-9a-f]{2})*)")
 _FOLDERS = re.compile(r".*[/\\]", re.DOTALL)
-_CONTROL = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")
+_CONTROL = re.compile("[\0-\x1f\x7f-\x9f]")
 
 
 class UnusableName(ValueError):
@@ -183,6 +184,13 @@ def _check_name(text: str) -> str:
     if _CONTROL.search(name):
         excerpt = name[:_MAX_NAME_BYTES]
         raise UnusableName(f"the file name has a control character: {excerpt!r}")
+    if remove_invisible(name) != name:
+        excerpt = name[:_MAX_NAME_BYTES]
+        raise UnusableName(f"the file name has an invisible character: {excerpt!a}")
+    if name.startswith("-"):
+        raise UnusableName(
+            f"{name[:_MAX_NAME_BYTES]!r} begins with a hyphen, which programs take for an option"
+        )
     if name.startswith("."):
         raise UnusableName(
             f"{name[:_MAX_NAME_BYTES]!r} is the name of a hidden file, which is not allowed"

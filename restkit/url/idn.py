@@ -5,18 +5,26 @@ UTS 46 demands. Only its mapping and its checks are used, because its own ``enco
 names that browsers accept, such as emoji.
 
 Without it, the codec of the standard library encodes the name: IDNA2003 (RFC 3490), with the case
-folding of Unicode 3.2. A name that browsers read as another host raises ValueError. So a name that
-is accepted leads to the same host on every machine.
+folding of Unicode 3.2. A name that idna rejects, or encodes as another host, raises ValueError, and
+so do some that idna accepts. So a name that is accepted leads to the same host on every machine.
 
 Call ``encode_name`` only for names with a non-ASCII character, because it imports modules.
 """
 
 from __future__ import annotations
 
+import re
+
 _OTHER_DOTS = "\u3002\uff0e\uff61"  # RFC 3490 3.1
 # Characters that the codec rewrites or drops and UTS 46 keeps: its four deviations, the capital of
 # the first of them, and one that Unicode has since removed from the list of dropped characters.
 _DEVIATIONS = frozenset("\u00df\u03c2\u200c\u200d\u1e9e\u1806")
+# Characters that UTS 46 drops or rejects, and that no other check here rejects.
+_NOT_KEPT = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2ff0-\u2fff\u3164\u31ef\ufe00-\ufe0f\uffa0"
+    "\U000e0100-\U000e01ef]"
+)
+_RIGHT_TO_LEFT = frozenset(["R", "AL", "AN"])
 _JOINERS = "\u200c\u200d"
 _ACE_PREFIX = "xn--"
 _HOW_TO = "install restkit[idna] to encode it as browsers do, or write the name in its xn-- form"
@@ -66,6 +74,9 @@ def _encode_label_by_codec(label: str) -> str:
         return label.lower()
     try:
         encoded = label.encode("idna").decode("ascii")
+        # U+2024 and others are mapped to text with a dot, which UTS 46 rejects.
+        if "." in encoded:
+            raise UnicodeError("one label must not become two")
         is_same = _is_same_in_browsers(label, encoded)
     except UnicodeError as exc:
         raise ValueError(
@@ -79,12 +90,32 @@ def _encode_label_by_codec(label: str) -> str:
 
 def _is_same_in_browsers(label: str, encoded: str) -> bool:
     import unicodedata
+    from stringprep import in_table_b1
 
-    # Browsers fold with today's Unicode, which may fold further than the codec did.
+    # Browsers map with today's Unicode, which may fold further than the codec did.
+    mapped = "".join([character for character in label if not in_table_b1(character)])
+    for _ in range(2):
+        mapped = unicodedata.normalize("NFKC", mapped.casefold())
     folded = encoded.encode("ascii").decode("idna")
     return (
-        _DEVIATIONS.isdisjoint(label)
-        and not unicodedata.category(label[0]).startswith("M")
-        and unicodedata.normalize("NFKC", folded.casefold()) == folded
-        and all(unicodedata.category(character) != "Cn" for character in label)
+        mapped == folded
+        and _DEVIATIONS.isdisjoint(label)
+        and not unicodedata.category(folded[0]).startswith("M")
+        and all(unicodedata.category(character) not in ("Cn", "Cf") for character in folded)
+        and not _NOT_KEPT.search(folded)
+        and _has_one_direction(folded)
     )
+
+
+def _has_one_direction(label: str) -> bool:
+    """Whether a label has no right-to-left characters, or hardly any others.
+
+    All such labels satisfy the Bidi Rule of RFC 5893, which the codec does not know.
+    """
+    from unicodedata import bidirectional
+
+    directions = [bidirectional(character) for character in label]
+    if _RIGHT_TO_LEFT.isdisjoint(directions):
+        return True
+    ends = {directions[0], directions[-1]}
+    return ends <= {"R", "AL"} and {"R", "AL", "NSM", "EN", "ES"}.issuperset(directions)

@@ -219,6 +219,21 @@ def test_netrc_sends_the_login_of_the_host_only(netrc):
     assert authorization_of(auth, "http://sub.a.test/") is None
 
 
+@pytest.mark.parametrize("machine", ["münchen.test", "MÜNCHEN.test", "xn--mnchen-3ya.test"])
+@pytest.mark.parametrize("host", ["münchen.test", "xn--MNCHEN-3ya.test"])
+def test_netrc_machine_with_non_ascii_characters_matches_its_host(netrc, machine, host):
+    auth = NetrcAuth(netrc(f"machine {machine} login me password pw\n"))
+    assert authorization_of(auth, f"http://{host}/") == basic("me", "pw")
+    assert authorization_of(auth, "http://other.test/") is None
+
+
+def test_netrc_machine_that_is_no_host_name_is_not_an_error(netrc):
+    logins = "machine a\u2024b login x password x\nmachine c.test login me password pw\n"
+    auth = NetrcAuth(netrc(logins))
+    assert authorization_of(auth, "http://a.b/") is None
+    assert authorization_of(auth, "http://c.test/") == basic("me", "pw")
+
+
 def test_netrc_default_is_for_all_other_hosts(netrc):
     auth = NetrcAuth(netrc(LOGINS + "default login anyone password guest\n"))
     assert authorization_of(auth, "http://a.test/") == basic("me", "s3cret")

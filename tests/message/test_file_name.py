@@ -82,6 +82,10 @@ def test_name_is_the_last_segment_of_the_url(path, name):
         ("/", "last one.pdf"),
         (".ssh", "ssh"),
         ("... .profile", "profile"),
+        ("-rf", "rf"),
+        (" -.-x-y", "x-y"),
+        ("--", "last one.pdf"),
+        ("\xa0.a", "a"),
         ("a.txt. . ", "a.txt"),
         ("a\tb\x7f.txt", "ab.txt"),
         ('<>:|?*"', "______"),
@@ -106,6 +110,10 @@ def test_unsafe_names_are_made_safe(given_name, name):
         ("a%0d%0ab.txt", "ab.txt"),
         ("%2Fetc%2Fpasswd", "passwd"),
         ("a%E2%80%AEtxt.exe", "atxt.exe"),
+        ("%E2%80%8Ba%D8%9Cb.txt", "ab.txt"),
+        ("%E2%80%8B.bashrc", "bashrc"),
+        ("%EF%BB%BF-rf", "rf"),
+        ("%E3%85%A4", "last one.pdf"),
         ("com%C2%B9.txt", "_com\xb9.txt"),
         ("%ED%A0%80.txt", "last one.pdf"),
     ],
@@ -134,6 +142,7 @@ def test_every_name_is_one_segment_that_any_system_accepts(header, text):
         assert name == name.strip(" ").lstrip(".").rstrip(".")
         assert 0 < len(name.encode()) <= 255
         assert not set(name) & set('/\\<>:"|?*\0\r\n\t\x7f')
+        assert not name.startswith("-")
 
 
 def test_response_filename_is_that_of_its_last_url():

@@ -232,6 +232,14 @@ def test_replies_may_arrive_in_single_bytes():
         assert_greeted(route_through("socks5h", server))
 
 
+@pytest.mark.parametrize("bound", [b"", b"h\xffst\xff", b"\x80" * 255])
+def test_name_in_a_reply_of_success_may_have_any_bytes(bound):
+    reply = b"\x05\x00\x00\x03" + bytes([len(bound)]) + bound + b"\x00\x50"
+    turns = (NO_AUTH, b"\x05\x00", b"\x05\x01\x00" + ORIGIN, reply + b"hello")
+    with ScriptedServer(conversation(*turns)) as server:
+        assert_greeted(route_through("socks5h", server))
+
+
 def test_no_byte_of_the_origin_is_lost():
     with ScriptedServer(
         conversation(NO_AUTH, b"\x05\x00", b"\x05\x01\x00" + ORIGIN, GRANTED + b"hello")

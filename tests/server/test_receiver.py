@@ -270,11 +270,28 @@ def test_Z12_folders_in_a_name_are_removed(server, folder, name, kept):
         (".profile", "is the name of a hidden file"),
         (".x.0123abcd.part", "is the name of a hidden file"),
         ("UTF-8''a%00b", "control character"),
+        ("UTF-8''%E2%80%8B", "an invisible character: '\\u200b'"),
+        ("UTF-8''%E2%80%AEfdp.exe", "an invisible character: '\\u202efdp.exe'"),
+        ("UTF-8''a%EF%BB%BF", "an invisible character: 'a\\ufeff'"),
+        ("UTF-8''a%E2%80%A8b", "an invisible character"),
+        ("-rf", "'-rf' begins with a hyphen"),
         ("x" * 256, "longer than 255 bytes"),
     ],
 )
 def test_Z12_unusable_name_is_400(server, folder, name, why):
     check_rejected(server, folder, make_request(WORDS, f"X-Filename: {name}"), 400, why)
+
+
+@pytest.mark.parametrize("target", ["/%E2%80%8B", "/%E2%80%AEfdp.exe", "/%EF%BB%BF", "/a%D8%9Cb"])
+def test_path_with_invisible_characters_in_its_name_is_400(server, folder, target):
+    why = "the file name has an invisible character"
+    check_rejected(server, folder, make_request(WORDS, target=target), 400, why)
+
+
+def test_joiner_of_a_persian_name_is_accepted(server, folder):
+    target = "/%D9%85%DB%8C%E2%80%8C%D8%AE.pdf"
+    assert status_of(exchange(server, make_request(WORDS, target=target))) == 201
+    assert read_folder(folder) == {"\u0645\u06cc\u200c\u062e.pdf": WORDS}
 
 
 @pytest.mark.parametrize("target", ["/", "/folder/", "/..", "/a/..", "/%2e%2e", "/a%00b", "/%ff"])
