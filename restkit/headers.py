@@ -70,7 +70,7 @@ class Headers(MutableMapping[str, str]):
         self._fields: list[_Field] = []
         self._clear_caches()
         if fields is not None:
-            for name, value in _pairs(fields):
+            for name, value in read_pairs(fields):
                 self.add(name, value)
 
     @classmethod
@@ -100,9 +100,7 @@ class Headers(MutableMapping[str, str]):
 
     def get_all(self, name: HeaderName) -> list[str]:
         """Return every value of the name, in order; an empty list if there is none."""
-        if isinstance(name, bytes):
-            name = bytes.decode(name, "latin-1")
-        lower_name = name.lower()
+        lower_name = name_as_str(name).lower()
         return [value for key, _, value in self._fields if key == lower_name]
 
     def names(self) -> frozenset[str]:
@@ -125,7 +123,7 @@ class Headers(MutableMapping[str, str]):
         values = self.get_all(name)
         if not values:
             raise KeyError(name)
-        if len(values) == 1 or _as_str(name).lower() == "set-cookie":
+        if len(values) == 1 or name_as_str(name).lower() == "set-cookie":
             return values[0]
         return ", ".join(values)
 
@@ -143,7 +141,7 @@ class Headers(MutableMapping[str, str]):
     def __delitem__(self, name: HeaderName) -> None:
         if name not in self:
             raise KeyError(name)
-        lower_name = _as_str(name).lower()
+        lower_name = name_as_str(name).lower()
         self._clear_caches()
         self._fields = [field for field in self._fields if field[0] != lower_name]
 
@@ -223,9 +221,14 @@ class Headers(MutableMapping[str, str]):
         return Headers, (self.pairs(),)
 
 
-def _pairs(fields: GivenFields) -> Iterable[tuple[HeaderName, HeaderValue]]:
+def read_pairs(fields: object) -> list[tuple[Any, Any]]:
+    """Return given headers as pairs, unchecked; raise InvalidHeader for other types.
+
+    >>> read_pairs({'Accept': 'text/css', b'X-Id': 7})
+    [('Accept', 'text/css'), (b'X-Id', 7)]
+    """
     if isinstance(fields, Headers):
-        return fields.pairs()
+        return list(fields.pairs())  # items() joins the values of a name
     try:
         items: Any = getattr(fields, "items", None)
         pairs: Any = fields if items is None else items()
@@ -238,7 +241,7 @@ def _pairs(fields: GivenFields) -> Iterable[tuple[HeaderName, HeaderValue]]:
 
 def check_name(name: HeaderName) -> str:
     """Return a header name as a plain str; raise InvalidHeader if it is not one."""
-    name = _as_str(name)
+    name = name_as_str(name)
     if fault := field_fault(name, ""):
         raise InvalidHeader(fault)
     return str.__str__(name)
@@ -276,12 +279,13 @@ def _find_encode_error(text: str) -> UnicodeEncodeError | None:
     return None
 
 
-def _as_str(name: HeaderName) -> str:
+def name_as_str(name: HeaderName) -> str:
+    """Return a header name given as str or bytes as a str, unchecked."""
     return bytes.decode(name, "latin-1") if isinstance(name, bytes) else name
 
 
 def _make_field(name: HeaderName, value: HeaderValue | None) -> _Field:
-    name = _as_str(name)
+    name = name_as_str(name)
     text = _to_text(value)
     if text is None:
         check_name(name)

@@ -61,7 +61,8 @@ _WHOLE_LINE = re.compile("cookie|authoriz", re.IGNORECASE)
 _AUTH_SCHEME = re.compile(
     r"(AWS4-HMAC-SHA256|Basic|Bearer|Digest|DPoP|Negotiate|NTLM|OAuth|Token) ", re.IGNORECASE
 )
-_ONE_URL = frozenset(["location", "content-location", "referer"])
+URL_FIELDS = frozenset(["location", "content-location", "referer"])
+"""Header fields, in lower case, whose value is one URL."""
 
 _ENCODED = re.compile("([^&;=%]*=)?([^&;]+)")
 _ENCODED_IN_TEXT = re.compile(r"""([^\s&;,"'<>=%]*=)?([^\s&;,"'<>]+)""")
@@ -76,6 +77,12 @@ _USER_WITHOUT_SCHEME = re.compile(
 )
 _WORD_WITH_AT = re.compile(r"[^&;\s]+")
 _TEXT_WITH_AT = re.compile(r"\S+")
+
+# Credentials without a name before them: of an Authorization header, or a JSON Web Token.
+_CREDENTIALS = re.compile(
+    r"\b(Basic|Bearer|Negotiate|NTLM)((?:\s|\+|%20){1,9})[^\s\"'&;,<>{}\[\]]+", re.IGNORECASE
+)
+_JSON_WEB_TOKEN = re.compile(r"(?<![A-Za-z0-9])ey[AJ][A-Za-z0-9_-]{5,}[.A-Za-z0-9_-]*")
 
 
 def redact_url(url: str) -> str:
@@ -134,7 +141,7 @@ def redact_header(name: str, value: str) -> str:
     if is_secret(name):
         scheme = _AUTH_SCHEME.match(value)
         return f"{scheme[1]} {_MASK}" if scheme else _MASK
-    if name.lower() not in _ONE_URL:
+    if name.lower() not in URL_FIELDS:
         return redact_fields(value)
     if "@" in value:
         value = _redact_user_info(value, is_url=True)
@@ -149,6 +156,16 @@ def redact_fields(text: str) -> str:
     '{"access_token": "***", "page": 2}, pin = ***'
     """
     return _redact(text, is_url=False)
+
+
+def redact_excerpt(text: str) -> str:
+    """Return a part of a body without the secrets of ``redact_fields``, and without credentials.
+
+    >>> redact_excerpt('["Bearer abc"]')
+    '["Bearer ***"]'
+    """
+    text = _CREDENTIALS.sub(rf"\1\2{_MASK}", redact_fields(text))
+    return _JSON_WEB_TOKEN.sub(_MASK, text)
 
 
 def is_secret(name: str) -> bool:

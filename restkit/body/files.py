@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING
 from restkit.body.body import Body
 from restkit.errors import PayloadError
 from restkit.io.buffers import Buffer
-from restkit.io.files import CHUNK_SIZE, create_part_file, is_special_file, replace_file
+from restkit.io.files import CHUNK_SIZE, create_part_file, open_target
 from restkit.payload.base import Payload
 
 if TYPE_CHECKING:
@@ -275,10 +275,7 @@ def save_body(
         return _save_in_folder(body, name, make_name())
     if not os.path.basename(name):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), name)
-    if is_special_file(path):
-        with open(path, "wb", buffering=0) as file:
-            return _copy(body, file)
-    with replace_file(path, name) as file:
+    with open_target(path, name) as file:
         return _copy(body, file)
 
 

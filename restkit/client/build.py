@@ -10,7 +10,7 @@ from restkit.client.options import GivenHeaders, Settings
 from restkit.errors import InvalidHeader, RequestError
 from restkit.forms.form_data import apply_content_type, as_form
 from restkit.forms.multipart import add_boundary
-from restkit.headers import HeaderName, Headers, HeaderValue, check_name
+from restkit.headers import Headers, HeaderValue, check_name, name_as_str, read_pairs
 from restkit.message.request import KNOWN_METHODS, Request
 from restkit.payload.base import Payload
 from restkit.payload.convert import as_payload
@@ -47,20 +47,7 @@ def merge_headers(defaults: Headers, given: GivenHeaders) -> tuple[Headers, froz
 
 def header_pairs(given: GivenHeaders) -> list[tuple[str, HeaderValue | None]]:
     """Return given headers as pairs, names as str; raise InvalidHeader for other types."""
-    if isinstance(given, Headers):
-        return list(given.pairs())  # items() joins the values of a name
-    try:
-        items: Any = getattr(given, "items", None)
-        fields: Any = given if items is None else items()
-        return [(_as_str(name), value) for name, value in fields]
-    except (TypeError, ValueError) as exc:
-        raise InvalidHeader(
-            f"headers must be a mapping or pairs of (name, value); got {given!r:.60}"
-        ) from exc
-
-
-def _as_str(name: HeaderName) -> str:
-    return bytes.decode(name, "latin-1") if isinstance(name, bytes) else name
+    return [(name_as_str(name), value) for name, value in read_pairs(given)]
 
 
 def pop_payload(payload: object, given: dict[str, Any]) -> Payload | None:

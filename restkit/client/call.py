@@ -8,7 +8,6 @@ credentials and cookies decide; ``Call`` consults them in order. Earlier attempt
 from __future__ import annotations
 
 from copy import copy
-from time import perf_counter
 
 from restkit.client.call_log import (
     log_another_attempt,
@@ -81,13 +80,13 @@ class Call:
                 try:
                     response = self._send(attempt)
                 except Error as error:
-                    self._log(attempt, error)
+                    log_outcome(attempt, error, self._deadline.started)
                     if not self._retry_after_error(attempt, error):
                         raise
                     continue
                 self._needs_new_connection = False
                 if get_logger().isEnabledFor(DEBUG):  # checked here too, to save the call
-                    self._log(attempt, response)
+                    log_outcome(attempt, response, self._deadline.started)
                 if not self._prepare_next_request(attempt, response):
                     response.history = tuple(self._history)
                     if self._tries > 1:
@@ -174,11 +173,6 @@ class Call:
     def _make_response(self, attempt: Request, reply: Reply) -> HttpResponse:
         make = self._settings.response_class or HttpResponse
         return make(attempt, reply, self._deadline.started)
-
-    def _log(self, request: Request, outcome: HttpResponse | Error) -> None:
-        """Log the outcome of one attempt, with the seconds since the call began."""
-        if get_logger().isEnabledFor(DEBUG):
-            log_outcome(request, outcome, perf_counter() - self._deadline.started)
 
     # After a response
 

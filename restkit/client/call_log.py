@@ -5,6 +5,8 @@ Each function formats its line only if the logger is enabled for DEBUG.
 
 from __future__ import annotations
 
+from time import perf_counter
+
 from restkit.errors import Error, TransportError
 from restkit.http1.response_head import ResponseHead
 from restkit.log import DEBUG, get_logger
@@ -13,11 +15,13 @@ from restkit.message.response import HttpResponse
 from restkit.redaction import redact_header, redact_url
 
 
-def log_outcome(request: Request, outcome: HttpResponse | Error, seconds: float) -> None:
+def log_outcome(request: Request, outcome: HttpResponse | Error, started: float) -> None:
     """Log the response or the error of one attempt, with the seconds since the call began."""
-    reused = ", on a reused connection" if _is_on_reused_connection(outcome) else ""
-    text = type(outcome).__name__ if isinstance(outcome, Error) else outcome.status_line
-    _log(f"{_describe(request)}: {text}, {seconds:.3f} s{reused}")
+    if get_logger().isEnabledFor(DEBUG):
+        seconds = perf_counter() - started
+        reused = ", on a reused connection" if _is_on_reused_connection(outcome) else ""
+        text = type(outcome).__name__ if isinstance(outcome, Error) else outcome.status_line
+        _log(f"{_describe(request)}: {text}, {seconds:.3f} s{reused}")
 
 
 def log_redirect(request: Request, response: HttpResponse, next_request: Request) -> None:

@@ -13,7 +13,6 @@ from restkit.connections.exchange import Exchange
 from restkit.connections.outgoing import OutgoingRequest
 from restkit.connections.reply import LiveBody, Reply, join_chunks
 from restkit.errors import Error, TransportError
-from restkit.http1.framing import keeps_alive
 from restkit.http1.response_head import ResponseHead
 from restkit.network.dial import Dialed
 from restkit.network.race import checks_allow
@@ -162,8 +161,6 @@ class Connection:
             owner is not None
             and exchange is not None
             and exchange.keeps_alive
-            and exchange.response.head is not None
-            and keeps_alive(exchange.response.head)
             and owner.can_release(self)
         )
 
@@ -171,16 +168,14 @@ class Connection:
         """End the exchange: release the connection, or close it if it cannot be used again."""
         exchange = self.exchange
         assert exchange is not None
-        head, body_reader = exchange.response.head, exchange.response.body_reader
+        body_reader = exchange.response.body_reader
         owner = self._owner()
         if (
             owner is not None
-            and exchange.keeps_alive
-            and head is not None
             and body_reader is not None
             and not body_reader.leftover
             and body_reader.bytes_expected == 0
-            and keeps_alive(head)
+            and exchange.keeps_alive
         ):
             try:
                 self.exchange = None

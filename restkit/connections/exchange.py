@@ -20,6 +20,7 @@ from restkit.errors import (
     TLSError,
     TransportError,
 )
+from restkit.http1.framing import keeps_alive
 from restkit.http1.response_head import ResponseHead
 from restkit.http1.response_reader import ResponseReader
 from restkit.io.buffers import Buffer, close_if_possible, drop_sent
@@ -80,8 +81,9 @@ class Exchange:
 
     @property
     def keeps_alive(self) -> bool:
-        """Whether another request can follow: all was sent, without ``Connection: close``."""
-        return self.all_sent and not self._request.closes
+        """Whether another request can follow: all was sent, and neither side closes."""
+        head = self.response.head
+        return self.all_sent and not self._request.closes and head is not None and keeps_alive(head)
 
     @property
     def body_is_out(self) -> bool:
@@ -91,8 +93,7 @@ class Exchange:
     @property
     def request_line(self) -> tuple[str, str]:
         """Method and target, as they were sent."""
-        method, target, _ = self._request.head.split(b" ", 2)
-        return method.decode("latin-1"), target.decode("latin-1")
+        return self._request.method, self._request.target
 
     def run(self) -> ResponseHead:
         """Send the request, read until the final head is received, and return the head.

@@ -101,6 +101,11 @@ class OutgoingRequest(NamedTuple):
     closes: bool = False
 
     @property
+    def target(self) -> str:
+        """The target in the request line: a path, ``*``, or the whole URL for a proxy."""
+        return self.head.split(b" ", 2)[1].decode("latin-1")
+
+    @property
     def can_send(self) -> bool:
         """Whether the payload can be sent, or sent again, from its first byte."""
         return self.body is None or can_send(self.body.payload)

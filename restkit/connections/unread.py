@@ -9,11 +9,9 @@ from restkit.connections.exchange import Exchange
 from restkit.errors import Error
 from restkit.network.route import Route
 from restkit.redaction import redact_url
-from restkit.url.host import join_host_port
 
 _MAX_NAMED = 5
 _MAX_LENGTH = 120
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def add_unread(error: Error, in_use: Iterable[Connection]) -> Error:
@@ -50,11 +48,6 @@ def describe_unread(in_use: Iterable[Connection]) -> str:
 def _describe(exchange: Exchange, route: Route) -> str:
     """Return method and URL of a request, as in ``GET http://host/path``, without secrets."""
     method, target = exchange.request_line
-    if not target.startswith(("http://", "https://")):  # a proxy got the whole URL
-        is_default = _DEFAULT_PORTS.get(route.scheme) == route.port
-        host = join_host_port(route.host, route.port)
-        if is_default:
-            host = host[: host.rindex(":")]
-        target = f"{route.scheme}://{host}{target if target.startswith('/') else ''}"
-    url = redact_url(target)
-    return f"{method} {url if len(url) <= _MAX_LENGTH else f'{url[:_MAX_LENGTH]}...'}"
+    url = route.url_of(target)
+    text = redact_url(str(url).removesuffix("*") if url.target == "*" else str(url))
+    return f"{method} {text if len(text) <= _MAX_LENGTH else f'{text[:_MAX_LENGTH]}...'}"

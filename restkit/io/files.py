@@ -11,7 +11,6 @@ but ``os.stat()`` has both (docs of ``os``).
 from __future__ import annotations
 
 import os
-import re
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -33,12 +32,6 @@ MAX_STEP = 2**31 - 1
 
 _DIRECTORY: int | None = getattr(os, "O_DIRECTORY", None)
 _BINARY: int = getattr(os, "O_BINARY", 0)  # exists on Windows only
-
-# Docs of Windows, "Naming Files, Paths, and Namespaces". A dot or a space at the end is removed.
-_SPECIAL_ON_WINDOWS = re.compile(
-    r'.*[<>:"|?*].*|.*[. ]|(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])[ ]*(\..*)?',
-    re.IGNORECASE | re.DOTALL,
-)
 
 positions_lock = RLock()
 """The lock that portable functions hold while they change or read the position of a file.
@@ -137,15 +130,6 @@ def write_all_at(descriptor: int, data: Buffer, position: int) -> None:
             done += pwrite(descriptor, view[done : done + MAX_STEP], position + done)
 
 
-def is_special_on_windows(name: str) -> bool:
-    """Return whether Windows reads a file name as a device, drive, stream or another name.
-
-    >>> [is_special_on_windows(name) for name in ('a.txt', 'NUL.txt', 'C:a.txt', 'a.txt.')]
-    [False, True, True, True]
-    """
-    return _SPECIAL_ON_WINDOWS.fullmatch(name) is not None
-
-
 def is_blocking(descriptor: int) -> bool:
     """Return whether reading from a file waits until something has arrived."""
     get_blocking = getattr(os, "get_blocking", None)
@@ -218,6 +202,20 @@ def is_special_file(path: str) -> bool:
     A device or a pipe can be written to, and must not be replaced.
     """
     return os.path.exists(path) and not os.path.isfile(path)
+
+
+@contextmanager
+def open_target(path: str, name_in_errors: str | None = None) -> Iterator[io.FileIO]:
+    """Open a file whose bytes replace those of ``path``; a device or a pipe is written to.
+
+    See ``replace_file``.
+    """
+    if is_special_file(path):
+        with open(path, "wb", buffering=0) as file:
+            yield file
+    else:
+        with replace_file(path, name_in_errors) as file:
+            yield file
 
 
 @contextmanager

@@ -10,7 +10,11 @@ from __future__ import annotations
 import re
 
 from restkit.headers import Headers
-from restkit.io.file_names import remove_invisible
+from restkit.io.file_names import (
+    FORBIDDEN_ON_WINDOWS,
+    is_reserved_on_windows,
+    remove_invisible,
+)
 from restkit.message.header_values import as_utf_8, parse_disposition
 from restkit.url.url import URL
 
@@ -18,12 +22,7 @@ _MAX_BYTES = 255  # of the file systems of Linux, macOS and Windows
 _MAX_EXTENSION = 32  # a longer one is no extension
 _FALLBACK = "download"
 _FOLDERS = re.compile(r".*[/\\]", re.DOTALL)
-_FORBIDDEN = re.compile('[<>:"|?*]')
 _START = re.compile(r"[\s.-]*")
-_RESERVED = re.compile(
-    "(?:con|prn|aux|nul|conin[$]|conout[$]|(?:com|lpt)[0-9\xb9\xb2\xb3]) *(?:[.].*)?",
-    re.IGNORECASE | re.DOTALL,
-)
 
 
 def file_name_of(headers: Headers, url: URL) -> str:
@@ -48,11 +47,11 @@ def file_name_of(headers: Headers, url: URL) -> str:
 
 def _make_safe(text: str) -> str:
     """Return the last part of a path without what a file system forbids; perhaps ``''``."""
-    name = _FORBIDDEN.sub("_", remove_invisible(_FOLDERS.sub("", text)))
+    name = FORBIDDEN_ON_WINDOWS.sub("_", remove_invisible(_FOLDERS.sub("", text)))
     # A dot in front hides the file, and programs take a hyphen for an option. Windows removes dots
     # and spaces at the end.
     name = _shorten(_START.sub("", name, count=1).rstrip(". "))
-    return f"_{name}" if _RESERVED.fullmatch(name) else name
+    return f"_{name}" if is_reserved_on_windows(name) else name
 
 
 def _shorten(name: str) -> str:

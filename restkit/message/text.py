@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Literal, Protocol, overload
 
@@ -11,15 +10,10 @@ from restkit.body.files import BodyFile
 from restkit.errors import DecodingError
 from restkit.headers import Headers
 from restkit.message.header_values import charset_of, is_charset
-from restkit.redaction import redact_fields
+from restkit.redaction import redact_excerpt
 
 _BLOCK = 64 * 1024
 _SHOWN = 60
-# Credentials without a name before them: of an Authorization header, or a JSON Web Token.
-_CREDENTIALS = re.compile(
-    r"\b(Basic|Bearer|Negotiate|NTLM)((?:\s|\+|%20){1,9})[^\s\"'&;,<>{}\[\]]+", re.IGNORECASE
-)
-_JSON_WEB_TOKEN = re.compile(r"(?<![A-Za-z0-9])ey[AJ][A-Za-z0-9_-]{5,}[.A-Za-z0-9_-]*")
 
 
 class _Response(Protocol):
@@ -146,11 +140,6 @@ def _describe(response: _Response, body: bytes) -> str:
     """Return status, type and the first characters of a body, without secrets, for an error."""
     content_type = response.headers.get("content-type", "no Content-Type")
     # More than is shown: the name and the value of a secret must be complete.
-    text = _redact(body[: 10 * _SHOWN].decode("utf-8", "replace"))[:_SHOWN]
+    text = redact_excerpt(body[: 10 * _SHOWN].decode("utf-8", "replace"))[:_SHOWN]
     start = f"the body begins with {text!r}" if body else "the body is empty"
     return f"the response is {response.status_line}, {content_type:.60}; {start}"
-
-
-def _redact(text: str) -> str:
-    text = _CREDENTIALS.sub(r"\1\2***", redact_fields(text))
-    return _JSON_WEB_TOKEN.sub("***", text)

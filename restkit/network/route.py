@@ -7,6 +7,7 @@ from typing import NamedTuple
 from restkit.network.options import Network, TLSOptions, socket_path
 from restkit.network.proxy import Proxy, without_check
 from restkit.url.host import join_host_port
+from restkit.url.url import URL
 
 
 class Route(NamedTuple):
@@ -41,6 +42,21 @@ class Route(NamedTuple):
             network=network._replace(address_check=None),
             proxy=None if proxy is None else without_check(proxy),
         )
+
+    def url_of(self, target: str) -> URL:
+        """Return the URL of a request from the target in its request line.
+
+        A target without a path, such as ``*``, becomes ``*``.
+
+        >>> str(Route('http', 'host', 80).url_of('/a?b'))
+        'http://host/a?b'
+        """
+        if not target.startswith("/"):
+            # A proxy that forwards the request gets the whole URL as the target.
+            _, slashes, rest = target.partition("://")
+            _, slash, path = rest.partition("/")
+            target = f"/{path}" if slashes and slash else "*"
+        return URL(self.scheme, self.host, self.port, target)
 
     @property
     def host_and_port(self) -> str:

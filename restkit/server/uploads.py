@@ -16,8 +16,8 @@ from types import TracebackType
 from urllib.parse import unquote_to_bytes
 
 from restkit.io.buffers import Buffer
-from restkit.io.file_names import remove_invisible
-from restkit.io.files import create_part_file, fchmod, is_special_on_windows, sync_folder, write_all
+from restkit.io.file_names import is_special_on_windows, remove_invisible
+from restkit.io.files import create_part_file, fchmod, sync_folder, write_all
 
 _PART = re.compile(r"\..+\.[0-9a-f]{8}\.part", re.DOTALL)
 _ABANDONED_AFTER = 24 * 60 * 60.0  # seconds; an active upload is written to more often

@@ -43,7 +43,6 @@ from restkit.testing.cassette_masks import Masking
 from restkit.testing.cassette_match import Recordings, name_request
 from restkit.testing.cassette_reply import describe_response, make_reply
 from restkit.timeouts import Deadline
-from restkit.url.url import URL
 
 Mode: TypeAlias = Literal["once", "none", "new", "all"]
 Edit: TypeAlias = Callable[[Exchange], "Exchange | None"]
@@ -207,7 +206,7 @@ class Cassette:
         headers = Headers([(name, value) for name, _, value in (x.partition(": ") for x in lines)])
         request = {
             "method": outgoing.method,
-            "url": self._masking.mask_url(str(_url_of(outgoing, route))),
+            "url": self._masking.mask_url(str(route.url_of(outgoing.target))),
             "headers": self._masking.mask_request_fields(headers.pairs()),
         }
         return request, headers
@@ -227,7 +226,7 @@ class Cassette:
         self, request: Exchange, reply: Reply, outgoing: OutgoingRequest, route: Route
     ) -> Reply:
         """Read the body to its end, keep the exchange, and return a reply with the same body."""
-        described = Request(outgoing.method, _url_of(outgoing, route), read_options=_RAW)
+        described = Request(outgoing.method, route.url_of(outgoing.target), read_options=_RAW)
         with HttpResponse(described, reply, 0.0) as response:
             spool = outgoing.new_spool()
             for chunk in response.payload_stream or ():
@@ -347,13 +346,3 @@ def _read(body: FramedPayload | None) -> None:
     """Read a payload to its end, as sending it would."""
     for _ in body or ():
         pass
-
-
-def _url_of(outgoing: OutgoingRequest, route: Route) -> URL:
-    """Return the URL of a request from the target of its request line."""
-    target = outgoing.head.split(b" ", 2)[1].decode("latin-1")
-    if not target.startswith(("/", "*")):
-        # To a proxy that forwards it, the target is the whole URL.
-        slash = target.find("/", target.index("://") + 3)
-        target = target[slash:] if slash >= 0 else "*"
-    return URL(route.scheme, route.host, route.port, target)

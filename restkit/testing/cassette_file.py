@@ -12,13 +12,11 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
-from io import FileIO
 from typing import Any, NamedTuple, TypeAlias
 
 from restkit.errors import RequestError
 from restkit.headers import Headers
-from restkit.io.files import is_special_file, replace_file, write_all
+from restkit.io.files import open_target, write_all
 from restkit.io.spool import Spool
 from restkit.testing.cassette_bodies import can_encode, from_json_body
 
@@ -129,7 +127,7 @@ def write_content(path: str, loaded: Content, recorded: Spool) -> None:
     """
     target = os.path.realpath(path)
     os.makedirs(os.path.dirname(target), exist_ok=True)
-    with _open_target(target, path) as file:
+    with open_target(target, path) as file:
         head = f'{{\n "format": "{_FORMAT}",\n "key": "{loaded.key.hex()}",\n "exchanges": ['
         write_all(file, head.encode())
         separator = b"\n"
@@ -141,16 +139,6 @@ def write_content(path: str, loaded: Content, recorded: Spool) -> None:
             for chunk in _chunks(recorded):
                 write_all(file, chunk)
         write_all(file, b"\n ]\n}\n")
-
-
-@contextmanager
-def _open_target(target: str, name: str) -> Iterator[FileIO]:
-    if is_special_file(target):
-        with open(target, "wb", buffering=0) as special:
-            yield special
-    else:
-        with replace_file(target, name) as file:
-            yield file
 
 
 def _chunks(spool: Spool) -> Iterator[bytes]:

@@ -19,12 +19,11 @@ from hashlib import blake2b
 from typing import NamedTuple
 from urllib.parse import unquote, unquote_to_bytes
 
-from restkit.redaction import is_secret, redact_header
+from restkit.redaction import URL_FIELDS, is_secret, redact_header
 
 MASK = "***"
 _DIGEST_SIZE = 6
 _IS_MASK = re.compile(rb"\*\*\*(?:[0-9a-f]{12})?")
-_ONE_URL = frozenset(["location", "content-location", "referer"])
 _CHALLENGES = frozenset(["www-authenticate", "proxy-authenticate"])
 
 _USER_INFO = re.compile(r"//[^/?#@\s]*@")
@@ -124,7 +123,7 @@ class Masking:
             return value
         if is_secret(name):
             return self._mask_value(name, value.encode("latin-1"), digest=digest)
-        if low in _ONE_URL:
+        if low in URL_FIELDS:
             return self._mask_url(value, digest=digest)
         return self._mask_text(name, value, digest=digest)
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable
 
@@ -24,6 +21,7 @@ from support import ScriptedServer, response, unanswering
 from support.beside import in_threads
 from support.everything import Naming, Service, at_rest, call, everything_on, is_refused_once
 from support.peer import HANG_BOUND, Peer
+from support.programs import run_program
 
 FAR = HANG_BOUND
 
@@ -74,19 +72,6 @@ def test_W11_threads_share_a_client_with_every_option_on_over_a_proxy(squid, cer
 # Forks and greenlets
 
 
-def run_python(program: str, *arguments: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", program, *arguments],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        timeout=2 * HANG_BOUND,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-
-
 FORK = """
 import os, sys, threading, warnings
 from support.everything import at_rest, call, everything_on
@@ -135,7 +120,7 @@ with everything_on(*sys.argv[1:], max_connections=3) as client:
 def test_W12_fork_during_traffic_with_every_option_on(tls, certs):
     service = Service()
     with ScriptedServer(service, ssl_context=tls) as server:
-        run_python(FORK, server.origin, str(certs.ca_file))
+        run_program(FORK, server.origin, str(certs.ca_file))
     # No connection was used by both the parent and a child.
     owners = [{name.partition("-")[0] for name in names} for names in service.names.values()]
     assert {len(each) for each in owners} <= {0, 1}
@@ -169,7 +154,7 @@ with everything_on(*sys.argv[1:]) as client:
 def test_W17_fifty_greenlets_share_a_client_with_every_option_on(tls, certs):
     service = Service()
     with ScriptedServer(service, ssl_context=tls) as server:
-        run_python(GREENLETS, server.origin, str(certs.ca_file))
+        run_program(GREENLETS, server.origin, str(certs.ca_file))
     assert service.statuses[200] == service.statuses[307] == 50
     assert service.statuses[503] == sum(is_refused_once(f"green-{n}") for n in range(50))
 

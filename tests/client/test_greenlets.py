@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 
@@ -12,6 +9,7 @@ import pytest
 
 from support import ScriptedServer, chunked_response, payload_of, response
 from support.peer import HANG_BOUND, Peer
+from support.programs import run_program
 
 pytestmark = pytest.mark.peer(name="gevent")
 
@@ -41,15 +39,7 @@ def together(work, count=50):
 
 
 def run_green(program: str, *arguments: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", PREAMBLE + program, *arguments],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        timeout=2 * HANG_BOUND,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
+    run_program(PREAMBLE + program, *arguments)
 
 
 def after_all_requests(respond: Callable[[bytes], bytes]) -> Callable[[Peer], None]:

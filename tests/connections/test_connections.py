@@ -6,8 +6,6 @@ import gc
 import os
 import socket
 import ssl
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -34,6 +32,7 @@ from support import LAST_CHUNK, ScriptedServer, chunked_response, field, payload
 from support.beside import in_threads
 from support.memory import MIB, open_descriptors
 from support.peer import HANG_BOUND, Peer
+from support.programs import run_program
 from support.waiting import until_polling
 
 PATIENT = Timeout(connect=HANG_BOUND, idle=HANG_BOUND)
@@ -350,25 +349,13 @@ def test_W12_forked_child_opens_its_own_connections(tls, certs):
                 peer.send(OK)
 
     with ScriptedServer(by_path, ssl_context=tls) as server:
-        run_python(FORK, server.origin, str(certs.ca_file))
+        run_program(FORK, server.origin, str(certs.ca_file), options=("-W", "error"))
         server.join(3)
     assert list(used.values()) == [
         [b"/parent", b"/half"],
         [b"/parent", b"/parent"],
         [b"/child"],
     ]
-
-
-def run_python(program: str, *arguments: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program, *arguments],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        timeout=2 * HANG_BOUND,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
 
 
 FORK_IN_USE = """
@@ -407,7 +394,7 @@ with Client(timeout=Timeout(60, 60), verify=ca) as client:
 
 def test_W12_client_works_in_child_forked_while_threads_use_it(tls, certs):
     with ScriptedServer(respond_to_all, ssl_context=tls) as server:
-        run_python(FORK_IN_USE, server.origin, str(certs.ca_file))
+        run_program(FORK_IN_USE, server.origin, str(certs.ca_file), options=("-W", "error"))
 
 
 # Responses that nobody closes

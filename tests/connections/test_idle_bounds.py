@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import ssl
-import subprocess
-import sys
 from functools import partial
 
 import pytest
@@ -13,6 +10,7 @@ import pytest
 from restkit import Client, Proxy, RequestError, Timeout
 from support import ScriptedServer, response
 from support.peer import HANG_BOUND, Peer
+from support.programs import run_program
 from support.waiting import until
 
 PATIENT = Timeout(connect=HANG_BOUND, idle=HANG_BOUND)
@@ -282,16 +280,7 @@ except Error as error:
 
 
 def run(program: str, server: ScriptedServer, *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program, str(server.port), *arguments],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        timeout=2 * HANG_BOUND,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout
+    return run_program(program, str(server.port), *arguments, options=("-W", "error"))
 
 
 @pytest.mark.parametrize("program", [ORIGINS, NAMES, CHECKS], ids=["origins", "names", "checks"])

@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import ssl
-import subprocess
 import sys
 import threading
 import weakref
@@ -30,6 +29,7 @@ from restkit.timeouts import Deadline
 from support import ScriptedServer, refusing, response
 from support.beside import beside, in_threads
 from support.peer import HANG_BOUND, Peer
+from support.programs import run_program
 from support.waiting import until
 
 PATIENT = Timeout(connect=HANG_BOUND, idle=HANG_BOUND)
@@ -588,15 +588,7 @@ with Client(timeout=Timeout(60, 60), max_connections=2) as client:
 @pytest.mark.parametrize("program", [FORK, FORK_IN_USE], ids=["with one waiting", "in use"])
 def test_W12_C12_forked_child_counts_from_zero(program):
     with ScriptedServer(respond_with_long_body) as server:
-        done = subprocess.run(
-            [sys.executable, "-W", "error", "-c", program, server.url()],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-            capture_output=True,
-            text=True,
-            timeout=2 * HANG_BOUND,
-            check=False,
-        )
-        assert (done.returncode, done.stderr) == (0, "")
+        run_program(program, server.url(), options=("-W", "error"))
 
 
 # Interrupts

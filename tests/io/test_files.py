@@ -8,7 +8,8 @@ import threading
 import pytest
 
 from restkit.io import files
-from restkit.io.files import is_special_on_windows, open_folder, replace_file, sync_folder
+from restkit.io.file_names import is_special_on_windows
+from restkit.io.files import open_folder, replace_file, sync_folder
 
 BY_SEEKING = (files._seek_and_read, files._seek_and_write, files._read_and_copy)
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import threading
 
 from restkit.network.fork_lock import openssl_step
 from support.peer import HANG_BOUND
+from support.programs import run_program
 
 
 def fork_and_wait() -> int:
@@ -20,19 +19,6 @@ def fork_and_wait() -> int:
         finally:
             os._exit(1)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
-def run_python(program: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", program],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        timeout=HANG_BOUND,
-        check=False,
-    )
-    assert (done.stderr, done.returncode) == ("", 0)
-    return done.stdout
 
 
 def test_fork_waits_for_the_step_of_another_thread():
@@ -69,7 +55,7 @@ with fork_lock.openssl_step():
             os._exit(7)
 print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
-    assert run_python(program) == "7\n"
+    assert run_program(program, options=("-W", "ignore")) == "7\n"
 
 
 def test_steps_of_several_threads_run_at_the_same_time():
@@ -129,7 +115,7 @@ while reached:
     thread.join()
 print(stop > 5)
 """
-    assert run_python(program) == "True\n"
+    assert run_program(program, options=("-W", "ignore")) == "True\n"
 
 
 def test_fork_hook_of_a_program_that_waits_for_the_thread_of_a_step_ends_after_the_bound():
@@ -159,4 +145,4 @@ if child == 0:
 thread.join()
 print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
-    assert run_python(program) == "7\n"
+    assert run_program(program, options=("-W", "ignore")) == "7\n"

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 
 from .peer import HANG_BOUND
 
 
-def run_program(program: str, *arguments: str) -> str:
-    """Run the program; return its output. It must end with status 0 and without a warning."""
+def run_program(program: str, *arguments: str, options: Sequence[str] = ()) -> str:
+    """Run the program; return its output. It must end with status 0 and print no warning."""
     done = subprocess.run(
-        [sys.executable, "-c", program, *arguments],
+        [sys.executable, *options, "-c", program, *arguments],
         # The same packages as here, also those of the tests.
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
