@@ -18,7 +18,8 @@ import re
 _OTHER_DOTS = "\u3002\uff0e\uff61"  # RFC 3490 3.1
 # Characters that the codec rewrites or drops and UTS 46 keeps: its four deviations, the capital of
 # the first of them, and one that Unicode has since removed from the list of dropped characters.
-_DEVIATIONS = frozenset("\u00df\u03c2\u200c\u200d\u1e9e\u1806")
+# Then capitals that UTS 46 rejected before Unicode 16, as idna 3.10 does.
+_DEVIATIONS = re.compile("[\u00df\u03c2\u200c\u200d\u1e9e\u1806\u04c0\u10a0-\u10c5\u2132\u2183]")
 # Characters that UTS 46 drops or rejects, and that no other check here rejects.
 _NOT_KEPT = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2ff0-\u2fff\u3164\u31ef\ufe00-\ufe0f\uffa0"
@@ -99,7 +100,7 @@ def _is_same_in_browsers(label: str, encoded: str) -> bool:
     folded = encoded.encode("ascii").decode("idna")
     return (
         mapped == folded
-        and _DEVIATIONS.isdisjoint(label)
+        and not _DEVIATIONS.search(label)
         and not unicodedata.category(folded[0]).startswith("M")
         and all(unicodedata.category(character) not in ("Cn", "Cf") for character in folded)
         and not _NOT_KEPT.search(folded)
