@@ -345,6 +345,7 @@ restkit.server.App.exception(*types)
 restkit.server.App.get(uri, *, strict_slashes=None)
 restkit.server.App.handle_exception(request, exc)
 restkit.server.App.head(uri, *, strict_slashes=None)
+restkit.server.App.mount(prefix, app)
 restkit.server.App.options(uri, *, strict_slashes=None)
 restkit.server.App.patch(uri, stream=False, *, max_body=None, strict_slashes=None)
 restkit.server.App.post(uri, stream=False, *, max_body=None, strict_slashes=None)
@@ -379,6 +380,7 @@ restkit.server.Request.scheme
 restkit.server.Request.target
 restkit.server.Request.text
 restkit.server.Request.url
+restkit.server.files(folder, *, index='index.html', listing=False, hidden=False, headers=None)
 restkit.server.receive(directory, *, max_size=None, fsync=False)
 restkit.server.serve(app, host='127.0.0.1', port=0, *, uds=None, threads=64, timeout=30.0, max_connections=None, grace=0.5)
 restkit.server.blueprints.Blueprint(name, url_prefix=None, *, strict_slashes=None)
@@ -490,8 +492,8 @@ restkit.testing.Reset(after=0, of='answer')
 restkit.testing.Reset.after
 restkit.testing.Reset.of
 restkit.testing.Truncate(body=0)
-restkit.testing.UnknownRequest(message, *, sent=None, request=None, response=None)
 restkit.testing.Truncate.body
+restkit.testing.UnknownRequest(message, *, sent=None, request=None, response=None)
 restkit.wsgi_proxy.ALLOWED_METHODS
 restkit.wsgi_proxy.HostProxy(target_uri, *, client=None, allowed_methods=<another object>, allowed_targets=None, rewrite_location=True)
 restkit.wsgi_proxy.HostProxy.close()

@@ -1,7 +1,7 @@
 """Files: read and write at a position, replace a file atomically, describe a region of a file.
 
-Windows lacks ``pread``, ``preadv``, ``pwrite``, ``fchmod``, ``O_NONBLOCK`` and descriptors of
-folders. This module replaces a missing name by portable code, once, at import.
+Windows lacks ``pread``, ``preadv``, ``pwrite``, ``fchmod``, ``O_NONBLOCK``, ``O_NOFOLLOW`` and
+descriptors of folders. This module replaces a missing name by portable code, once, at import.
 
 The code depends on these facts about Windows. It neither deletes nor replaces a file that is open.
 Without O_BINARY, ``os.open`` translates line ends. ``DirEntry.stat()`` has no inode and no device,
@@ -13,7 +13,8 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
+from errno import ELOOP, ENOENT
 from threading import RLock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -31,6 +32,7 @@ MAX_STEP = 2**31 - 1
 """The largest number of bytes of one read or write; macOS refuses more (INT_MAX)."""
 
 _DIRECTORY: int | None = getattr(os, "O_DIRECTORY", None)
+_NO_LINK: int | None = getattr(os, "O_NOFOLLOW", None)
 _BINARY: int = getattr(os, "O_BINARY", 0)  # exists on Windows only
 
 positions_lock = RLock()
@@ -183,6 +185,102 @@ def open_folder(path: str) -> Iterator[Folder]:
 def get_entry_status(entry: os.DirEntry[str]) -> os.stat_result:
     """Return the status of an entry of an open folder; a link is not followed."""
     return os.lstat(entry.path) if _DIRECTORY is None else entry.stat(follow_symlinks=False)
+
+
+# Files below a folder, reached without a symbolic link. The folder itself may be a link.
+
+
+class _Place(NamedTuple):
+    """A name for ``os.open`` and ``os.stat``: in the folder of a descriptor, or a whole path."""
+
+    name: str
+    folder: int | None
+
+
+@contextmanager
+def _walk(folder: str, names: Sequence[str]) -> Iterator[_Place]:
+    """Find a name below a folder: open each folder by its name in the one before."""
+    flags = os.O_RDONLY | (_DIRECTORY or 0)
+    descriptor = os.open(folder, flags)
+    try:
+        for name in names[:-1]:
+            inner = os.open(name, flags | (_NO_LINK or 0), dir_fd=descriptor)
+            descriptor, outer = inner, descriptor
+            os.close(outer)
+        yield _Place(names[-1] if names else ".", descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _compare_real_path(folder: str, names: Sequence[str]) -> Iterator[_Place]:
+    """Find a name below a folder; a link, or another name of a file, makes its real path differ.
+
+    Meanwhile, another program may replace a folder by a link.
+    """
+    path = os.path.join(os.path.realpath(folder), *names)
+    if os.path.realpath(path) != path:
+        raise OSError(ELOOP, os.strerror(ELOOP), path)
+    yield _Place(path, None)
+
+
+def _can_walk() -> bool:
+    has_flags = _NO_LINK is not None and _DIRECTORY is not None
+    return has_flags and {os.open, os.stat} <= os.supports_dir_fd and os.scandir in os.supports_fd
+
+
+_find_below: Callable[[str, Sequence[str]], AbstractContextManager[_Place]] = (
+    _walk if _can_walk() else _compare_real_path
+)
+
+
+def stat_below(folder: str, names: Sequence[str]) -> os.stat_result:
+    """Return the status of the file at ``names`` below a folder, which may be a link itself."""
+    with _find_below(folder, names) as place:
+        return os.stat(place.name, dir_fd=place.folder, follow_symlinks=False)
+
+
+def open_below(folder: str, names: Sequence[str], flags: int = os.O_RDONLY) -> int:
+    """Open the regular file at ``names`` below a folder, without waiting; return its descriptor.
+
+    Each name must be that of one file: not empty, ``.`` or ``..``, and without separators. Raises
+    OSError for a symbolic link among them, and for any file that is not regular, such as a FIFO or
+    a device. With ``O_NOFOLLOW``, this holds also if a folder is replaced by a link meanwhile.
+    """
+    flags |= (_NO_LINK or 0) | getattr(os, "O_NONBLOCK", 0) | _BINARY
+    with _find_below(folder, names) as place:
+        # Opening a device may already have an effect, so look first.
+        status = os.stat(place.name, dir_fd=place.folder, follow_symlinks=False)
+        _check_regular(status, place.name)
+        descriptor = os.open(place.name, flags, dir_fd=place.folder)
+    try:
+        _check_regular(os.fstat(descriptor), place.name)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _check_regular(status: os.stat_result, name: str) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise FileNotFoundError(ENOENT, "not a regular file", name)
+
+
+@contextmanager
+def open_folder_below(folder: str, names: Sequence[str]) -> Iterator[Iterator[os.DirEntry[str]]]:
+    """Open the folder at ``names`` below a folder; yield its entries. See ``open_below``."""
+    with _find_below(folder, names) as place:
+        if place.folder is None:
+            with os.scandir(place.name) as entries:
+                yield entries
+            return
+        flags = os.O_RDONLY | (_DIRECTORY or 0) | (_NO_LINK or 0)
+        descriptor = os.open(place.name, flags, dir_fd=place.folder)
+    try:
+        with os.scandir(descriptor) as entries:
+            yield entries
+    finally:
+        os.close(descriptor)
 
 
 def sync_folder(path: str) -> None:

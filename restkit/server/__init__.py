@@ -9,5 +9,6 @@ from restkit.server.exceptions import HTTPError
 from restkit.server.receiver import receive
 from restkit.server.request import Request
 from restkit.server.serving import serve
+from restkit.server.static_files import files
 
-__all__ = ["App", "HTTPError", "Necktie", "Request", "receive", "serve"]
+__all__ = ["App", "HTTPError", "Necktie", "Request", "files", "receive", "serve"]

@@ -6,12 +6,13 @@ import logging
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import TypeAlias, TypeVar
 
-from restkit.annotations import OptExcInfo, StartResponse, WSGIEnvironment
+from restkit.annotations import OptExcInfo, StartResponse, WSGIApplication, WSGIEnvironment
 from restkit.errors import BodyTooLarge, ClientDisconnected, DecodingError, Error, ParserError
 from restkit.io.buffers import close_if_possible
 from restkit.redaction import redact_url
 from restkit.server.blueprints import Blueprint, Blueprints, Route, Routing, iter_blueprints
-from restkit.server.exceptions import HTTPError, InvalidUsage, PayloadTooLarge
+from restkit.server.exceptions import HTTPError, InvalidUsage, NotFound, PayloadTooLarge
+from restkit.server.mounts import MountedResponse, Mounts
 from restkit.server.request import Request
 from restkit.server.responses import PLAIN_TEXT, Response
 from restkit.server.routing import (
@@ -65,6 +66,7 @@ class App(Routing):
         self.strict_slashes = strict_slashes
         self.blueprints: dict[str, Blueprint] = {}
         self._table = RouteTable()
+        self._mounts = Mounts()
         self._exception_handlers: dict[type[Exception], ExceptionHandler] = {}
 
     # Routes
@@ -91,6 +93,19 @@ class App(Routing):
                 )
             for route in each.close_routes(prefix):
                 self.register_route(route)
+
+    def mount(self, prefix: str, app: WSGIApplication) -> None:
+        """Let another WSGI application handle the paths at and below ``prefix``.
+
+        Routes of this App come first, then the longest prefix. The application gets every method,
+        the prefix as a part of ``SCRIPT_NAME``, and a body that was not read. Raises ValueError if
+        the prefix is malformed, or mounted already.
+
+        >>> from restkit.server import files
+        >>> app = App('site')
+        >>> app.mount('/static', files('docs'))               # doctest: +SKIP
+        """
+        self._mounts.add(prefix, app)
 
     def exception(self, *types: type[Exception]) -> Callable[[_H], _H]:
         """Register the decorated function to handle exceptions of these types.
@@ -144,9 +159,14 @@ class App(Routing):
         Override it to do something before or after every handler.
         """
         target = request.target
-        endpoint, request.arguments = self._table.match(
-            request.method, target.match_path, target.encoded
-        )
+        try:
+            endpoint, request.arguments = self._table.match(
+                request.method, target.match_path, target.encoded
+            )
+        except NotFound:
+            if mount := self._mounts.find(target.match_path):
+                return MountedResponse(mount)
+            raise
         if endpoint.stream:
             request.open_stream(endpoint.max_body)
         else:

@@ -15,7 +15,7 @@ import os
 import re
 import stat
 from calendar import timegm
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from email.utils import formatdate, parsedate_to_datetime
 from enum import Enum
 from errno import EISDIR
@@ -24,7 +24,7 @@ from urllib.parse import quote
 
 from restkit.annotations import StartResponse, WSGIEnvironment
 from restkit.headers import Headers
-from restkit.io.files import CHUNK_SIZE, Region
+from restkit.io.files import CHUNK_SIZE, Region, open_without_blocking
 from restkit.payload.files import guess_content_type
 from restkit.server.environ import read_headers
 from restkit.server.exceptions import HeaderFields, format_status
@@ -37,7 +37,7 @@ class FileResponse(Response):
     A GET may request a part of it (``Range``, ``If-Range``). A GET or HEAD may have conditions
     (``If-None-Match``, ``If-Modified-Since``, ``If-Match``, ``If-Unmodified-Since``). With a
     status other than 200 both are ignored. An ``ETag`` or ``Last-Modified`` in the headers is
-    sent, and not used for conditions.
+    sent, and not used for conditions. ``opener`` is that of ``open()``.
     """
 
     def __init__(
@@ -46,16 +46,19 @@ class FileResponse(Response):
         status: int = 200,
         headers: HeaderFields | None = None,
         content_type: str | None = None,
+        *,
+        opener: Callable[[str, int], int] = open_without_blocking,
     ) -> None:
         self.path = os.fsdecode(path)
+        self._opener = opener
         super().__init__(b"", status, headers, content_type)
         for name, value in guess_content_type(self.path):
             self.headers.setdefault(name, value)
-        _check_regular_file(os.stat(self.path), self.path)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Respond to a request; the engine closes the file."""
-        file = open(self.path, "rb", buffering=0)  # noqa: SIM115  # closed with the returned body
+        # Closed with the returned body.
+        file = open(self.path, "rb", buffering=0, opener=self._opener)  # noqa: SIM115
         try:
             file_status = os.fstat(file.fileno())
             _check_regular_file(file_status, self.path)
@@ -115,6 +118,7 @@ def file(
     'attachment; filename="gr??e.py"; filename*=UTF-8\'\'gr%C3%BC%C3%9Fe.py'
     """
     response = FileResponse(path, status, headers, content_type)
+    _check_regular_file(os.stat(response.path), response.path)
     if filename is not None:
         response.headers["Content-Disposition"] = _content_disposition(filename)
     return response

@@ -103,16 +103,35 @@ def test_database_rows(connect, app):
 def test_payloads_as_responses(stack, connect, app):
     client = connect(app)
     behind = App("behind")
-    behind.get("/a/b")(lambda request: text("from behind"))
+    behind.get("/forecast")(lambda request: text(request.query_string))
     target = stack.enter_context(serve(behind)).url
     run_snippet("from_path('photos')", {"http://localhost:8001": target}, {"app": app})
     Path("photos").mkdir()
     Path("photos/me.jpg").write_bytes(b"a picture")
     with zipfile.ZipFile(BytesIO(client.get("photos.zip").body)) as archive:
         assert archive.read("me.jpg") == b"a picture"
-    assert client.get("elsewhere/a/b").text == "from behind"
+    for city in ("a%26admin=1", "a%23b", "%2E%2E%2Fsecret%3Fx"):  # no client adds a parameter
+        assert (
+            client.get(f"forecast/{city}").text
+            == f"city={city.replace('=', '%3D').replace('%2E', '.')}"
+        )
     packed = client.put("pack", iter([b"one ", b"and two"])).body
     assert b"".join(map(bytes, gunzip_stream(packed))) == b"one and two"
+
+
+def test_mounts(stack, connect, app):
+    behind = App("behind")
+    behind.get("/a/b")(lambda request: text("from behind"))
+    target = stack.enter_context(serve(behind)).url
+    Path("public").mkdir()
+    Path("public/a.txt").write_text("text")
+    defined = run_snippet("app.mount('/static'", {"http://localhost:8001": target}, {"app": app})
+    stack.callback(defined["elsewhere"].close)
+    client = connect(app)
+    assert client.get("static/a.txt").text == "text"
+    assert client.get("elsewhere/a/b").text == "from behind"
+    alone = run_snippet("app = files('public')", {"app.run(port=8000)": ""})["app"]
+    assert connect(alone).get("a.txt").text == "text"
 
 
 def test_blueprints(connect, app):
@@ -159,7 +178,7 @@ def test_receiver(connect):
 def test_proxy(stack, app, capsys):
     app.get("/db/notes")(lambda request: json(["a", "b"]))
     target = stack.enter_context(serve(app)).url
-    run_snippet("HostProxy(", {"HostProxy('http://127.0.0.1:5984": f"HostProxy('{target}"})
+    run_snippet("with HostProxy(", {"HostProxy('http://127.0.0.1:5984": f"HostProxy('{target}"})
     assert capsys.readouterr().out == "['a', 'b']\n"
 
 

@@ -11,6 +11,7 @@ import pytest
 from restkit import Client
 from restkit.server import App, serve
 from restkit.server.file_response import file
+from support.wsgi_calls import call_app
 
 CONTENT = bytes(range(256)) * 2000
 
@@ -179,3 +180,12 @@ def test_last_modified_is_an_http_date(client, path):
     os.utime(path, (0, 1))
     assert client.get("file")["Last-Modified"] == formatdate(1, usegmt=True)
     assert re.fullmatch(r'"[0-9a-f]+-[0-9a-f]+"', client.get("file")["ETag"])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no pipes with a name")
+def test_pipe_in_place_of_the_file_is_refused_without_waiting(path):
+    response = file(path)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(IsADirectoryError, match="not a regular file"):
+        call_app(response)

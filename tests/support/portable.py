@@ -139,7 +139,9 @@ def _refuse_open_files(function: Callable[..., None]) -> Callable[..., None]:
     return call
 
 
-def _open(path: Any, flags: int, mode: int = 0o777) -> int:
+def _open(path: Any, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+    if dir_fd is not None:
+        raise NotImplementedError("dir_fd unavailable on this platform")
     if not flags & _BINARY:
         raise AssertionError(f"{path!r} is opened without O_BINARY: Windows changes its line ends")
     if os.path.isdir(path):
