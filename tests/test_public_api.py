@@ -381,7 +381,7 @@ restkit.server.Request.target
 restkit.server.Request.text
 restkit.server.Request.url
 restkit.server.files(folder, *, index='index.html', listing=False, hidden=False, headers=None)
-restkit.server.receive(directory, *, max_size=None, fsync=False)
+restkit.server.receive(directory, *, max_size=10737418240, max_ratio=200.0, fsync=False)
 restkit.server.serve(app, host='127.0.0.1', port=0, *, uds=None, threads=64, timeout=30.0, max_connections=None, grace=0.5)
 restkit.server.blueprints.Blueprint(name, url_prefix=None, *, strict_slashes=None)
 restkit.server.blueprints.Blueprint.add_route(handler, uri, methods=None, stream=False, *, max_body=None, strict_slashes=None)
@@ -420,6 +420,8 @@ restkit.server.blueprints.iter_blueprints(blueprints, url_prefix=None, parent=''
 restkit.server.exceptions.Forbidden(message=None, headers=None)
 restkit.server.exceptions.Forbidden.status
 restkit.server.exceptions.HTTPError
+restkit.server.exceptions.InsufficientStorage(message=None, headers=None)
+restkit.server.exceptions.InsufficientStorage.status
 restkit.server.exceptions.InvalidUsage(message=None, headers=None)
 restkit.server.exceptions.InvalidUsage.status
 restkit.server.exceptions.LengthRequired(message=None, headers=None)

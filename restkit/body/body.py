@@ -12,7 +12,7 @@ from typing import Protocol
 from restkit.errors import AlreadyRead, BodyTooLarge, Error, TransportError, copy_without_traceback
 from restkit.io.buffers import Buffer, Source
 from restkit.io.files import CHUNK_SIZE
-from restkit.io.spool import Spool
+from restkit.io.spool import Spool, SpoolPart
 
 _CLOSED = (
     "the body cannot be read: the response was closed before its whole body was received. Read "
@@ -55,7 +55,7 @@ class Body:
 
     def __init__(
         self,
-        spool: Spool,
+        spool: Spool | SpoolPart,
         source: Source | None,
         *,
         length: int | None = None,

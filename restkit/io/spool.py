@@ -109,3 +109,52 @@ class Spool:
     def __repr__(self) -> str:
         place = "memory" if self._file is None else "a file"
         return f"<Spool of {self.size} bytes in {place}>"
+
+
+class SpoolPart:
+    """The bytes of one file in a spool that several files share. See ``Spool``.
+
+    The files are written one after the other, and read independently. The owner of the spool
+    closes it.
+
+    >>> spool = Spool(memory=4)
+    >>> first = SpoolPart(spool); first.append(b'abc')
+    >>> second = SpoolPart(spool); second.append(b'def')
+    >>> first.read_at(1, 9), second.read_at(0, 2), spool.in_memory
+    (b'bc', b'de', False)
+    >>> spool.close()
+    """
+
+    __slots__ = ("_spool", "_start", "size")
+
+    def __init__(self, spool: Spool) -> None:
+        self.size = 0
+        self._spool = spool
+        self._start = spool.size
+
+    @property
+    def in_memory(self) -> bool:
+        """True while the whole spool is in memory."""
+        return self._spool.in_memory
+
+    def append(self, data: Buffer) -> None:
+        """Store a copy of these bytes at the end. Only the last part of a spool may grow."""
+        self._spool.append(data)
+        self.size += len(data)
+
+    def read_into(self, position: int, view: memoryview) -> int:
+        """Fill ``view`` from ``position`` on; return the number of bytes copied."""
+        part = view[: max(0, self.size - position)]
+        return self._spool.read_into(self._start + position, part)
+
+    def read_at(self, position: int, size: int) -> bytes:
+        """Return up to ``size`` bytes from ``position`` on."""
+        size = max(0, min(size, self.size - position))
+        return self._spool.read_at(self._start + position, size)
+
+    def close(self) -> None:
+        """Forget the bytes; the spool keeps them until it is closed. Idempotent."""
+        self.size = 0
+
+    def __repr__(self) -> str:
+        return f"<SpoolPart of {self.size} bytes at {self._start} in {self._spool!r}>"

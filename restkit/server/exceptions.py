@@ -14,6 +14,7 @@ from restkit.headers import GivenFields
 __all__ = [
     "Forbidden",
     "HTTPError",
+    "InsufficientStorage",
     "InvalidUsage",
     "LengthRequired",
     "MethodNotAllowed",
@@ -124,6 +125,12 @@ class ServiceUnavailable(_StatusError):
     """503: the service is overloaded or down for maintenance."""
 
     status = 503
+
+
+class InsufficientStorage(_StatusError):
+    """507: the server has no space to store the body."""
+
+    status = 507
 
 
 _REASONS = {each.value: each.phrase for each in HTTPStatus} | {

@@ -1,7 +1,8 @@
 """Parse the forms of requests: urlencoded, or multipart by the package ``multipart``.
 
-A file is held in memory only up to the first MiB of its spool. The text of all fields together
-is limited, and so is the number of parts, because each needs more memory than its bytes.
+All files of a form share one spool: they are in memory up to 1 MiB together, and then in one
+temporary file. The bytes of all files together are limited, and the text of all fields. So is the
+number of parts, because each needs more memory than its bytes.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from restkit.body.body import Body
 from restkit.body.files import BodyFile
 from restkit.errors import BodyTooLarge, DecodingError
 from restkit.io.files import CHUNK_SIZE, replace_file, write_all
-from restkit.io.spool import Spool
+from restkit.io.spool import Spool, SpoolPart
 
 if TYPE_CHECKING:
     # Beside python-multipart, pyright finds only the package of the same name in it.
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 MAX_TEXT = 8 * 1024 * 1024
 MAX_PARTS = 10_000
+MAX_FILES_SIZE = 10 * 1024**3
+"""The bytes of all files of a form, if the body has no limit."""
 
 _URLENCODED = "application/x-www-form-urlencoded"
 _MULTIPART = "multipart/form-data"
@@ -38,10 +41,10 @@ class UploadedFile:
     """A file of a form: its name, type and size, and its bytes, which can be read repeatedly.
 
     ``filename`` is sent by the client: it may contain slashes, so do not use it as a path. After
-    the end of the request, reading a file that was on disk raises AlreadyRead.
+    the end of the request, reading raises AlreadyRead if the files of the form were on disk.
     """
 
-    def __init__(self, name: str, filename: str, content_type: str, spool: Spool) -> None:
+    def __init__(self, name: str, filename: str, content_type: str, spool: SpoolPart) -> None:
         self.name = name
         self.filename = filename
         self.content_type = content_type
@@ -65,7 +68,7 @@ class UploadedFile:
                 write_all(target, chunk)
 
     def close(self) -> None:
-        """Discard the bytes; called automatically at the end of the request."""
+        """End reading; called automatically at the end of the request, which frees the bytes."""
         self._body.close_with_file()
 
     def __repr__(self) -> str:
@@ -73,16 +76,25 @@ class UploadedFile:
 
 
 class Form(NamedTuple):
-    """The fields and files of a form, in order."""
+    """The fields and files of a form, in order; ``spool`` has the bytes of the files."""
 
     fields: list[tuple[str, str]]
     files: list[tuple[str, UploadedFile]]
+    spool: Spool | None = None
+
+    def close(self) -> None:
+        """Close the files and their spool; files in memory stay readable. Idempotent."""
+        for _, file in self.files:
+            file.close()
+        if self.spool is not None and not self.spool.in_memory:
+            self.spool.close()
 
 
-def parse_form(source: IO[bytes], content_type: str) -> Form:
+def parse_form(source: IO[bytes], content_type: str, max_size: int = MAX_FILES_SIZE) -> Form:
     """Parse a form; a body of any other content type has no fields.
 
-    Raises DecodingError for a malformed form, BodyTooLarge for too much text or too many parts.
+    Raises DecodingError for a malformed form, BodyTooLarge for too much text, too many parts, or
+    files of more than ``max_size`` bytes together.
 
     >>> import io
     >>> parse_form(io.BytesIO(b'a=1&b=2'), 'application/x-www-form-urlencoded').fields
@@ -92,7 +104,7 @@ def parse_form(source: IO[bytes], content_type: str) -> Form:
     if kind == _URLENCODED:
         return Form(_parse_urlencoded(source), [])
     if kind == _MULTIPART:
-        return _parse_multipart(source, content_type)
+        return _parse_multipart(source, content_type, max_size)
     return Form([], [])
 
 
@@ -124,12 +136,12 @@ def _import_multipart() -> ModuleType:
     return cast("ModuleType", multipart)
 
 
-def _parse_multipart(source: IO[bytes], content_type: str) -> Form:
+def _parse_multipart(source: IO[bytes], content_type: str, max_size: int) -> Form:
     multipart = _import_multipart()
     boundary = multipart.parse_options_header(content_type)[1].get("boundary")
     if not boundary:
         raise DecodingError("the Content-Type of the multipart form has no boundary")
-    form = _FormBuilder()
+    form = _FormBuilder(max_size)
     try:
         with multipart.PushMultipartParser(boundary, max_segment_count=MAX_PARTS) as parser:
             for item in _parse_items(parser, source):
@@ -140,7 +152,7 @@ def _parse_multipart(source: IO[bytes], content_type: str) -> Form:
     except BaseException:
         form.close()
         raise
-    return Form(form.fields, form.files)
+    return form.build()
 
 
 def _parse_items(
@@ -155,14 +167,17 @@ def _parse_items(
 
 
 class _FormBuilder:
-    """Builds a form from the items of a multipart parser."""
+    """Builds a form from the items of a multipart parser; ``max_size`` limits all its files."""
 
-    def __init__(self) -> None:
-        self.fields: list[tuple[str, str]] = []
-        self.files: list[tuple[str, UploadedFile]] = []
+    def __init__(self, max_size: int) -> None:
+        self._max_size = max_size
+        self._fields: list[tuple[str, str]] = []
+        self._files: list[tuple[str, UploadedFile]] = []
+        self._spool = Spool()
         self._text_size = 0
         self._head: MultipartSegment | None = None
-        self._spool = Spool()
+        self._text = bytearray()  # of the current part, if it is a field
+        self._file = SpoolPart(self._spool)  # of the current part, if it is a file
 
     def add(self, item: MultipartSegment | bytes | bytearray | None) -> None:
         if item is None:
@@ -170,31 +185,38 @@ class _FormBuilder:
         elif isinstance(item, (bytes, bytearray)):
             self._add_chunk(item)
         else:
-            self._head, self._spool = item, Spool()
+            self._head, self._text, self._file = item, bytearray(), SpoolPart(self._spool)
 
     def _add_chunk(self, chunk: bytes | bytearray) -> None:
         if self._head is not None and self._head.filename is None:
             self._text_size += len(chunk)
             _check_text_size(self._text_size)
-        self._spool.append(chunk)
+            self._text += chunk
+        else:
+            if self._spool.size + len(chunk) > self._max_size:
+                raise BodyTooLarge(
+                    f"the files of the form have more than {self._max_size} bytes together"
+                )
+            self._file.append(chunk)
 
     def _end_part(self) -> None:
-        head, spool = self._head, self._spool
+        head = self._head
         if head is None:
             return
         name = head.name or ""
         if head.filename is None:
-            self.fields.append((name, _decode(spool.read_at(0, spool.size), f"the field {name!r}")))
-            spool.close()
+            self._fields.append((name, _decode(self._text, f"the field {name!r}")))
         else:
             content_type = head.header("Content-Type") or "application/octet-stream"
-            self.files.append((name, UploadedFile(name, head.filename, content_type, spool)))
+            file = UploadedFile(name, head.filename, content_type, self._file)
+            self._files.append((name, file))
         self._head = None
+
+    def build(self) -> Form:
+        return Form(self._fields, self._files, self._spool if self._files else None)
 
     def close(self) -> None:
         self._spool.close()
-        for _, file in self.files:
-            file.close()
 
 
 def _form_error(exc: Exception) -> DecodingError | BodyTooLarge:
@@ -207,7 +229,7 @@ def _form_error(exc: Exception) -> DecodingError | BodyTooLarge:
     return DecodingError(f"the multipart form cannot be parsed: {reason}")
 
 
-def _decode(data: bytes, name: str) -> str:
+def _decode(data: bytes | bytearray, name: str) -> str:
     try:
         return data.decode()
     except UnicodeDecodeError as exc:

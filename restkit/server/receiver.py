@@ -12,7 +12,7 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from errno import EDQUOT, EEXIST, EFBIG, EISDIR, ENAMETOOLONG, ENOSPC
+from errno import EEXIST, EISDIR, ENAMETOOLONG
 from typing import NamedTuple
 
 from restkit.content_digest.checking import CheckedSource, make_check
@@ -26,6 +26,7 @@ from restkit.server.request import Request
 from restkit.server.request_stream import RequestStream, parse_supported_codings
 from restkit.server.response import text
 from restkit.server.responses import Response
+from restkit.server.storage import STORAGE_FULL
 from restkit.server.uploads import (
     UnusableName,
     Upload,
@@ -38,47 +39,65 @@ _logger = logging.getLogger("restkit.server")
 
 _METHODS = ("PUT", "POST")
 _ERROR_STATUSES = {
-    ENOSPC: 507,
-    EDQUOT: 507,
-    EFBIG: 507,
+    **dict.fromkeys(STORAGE_FULL, 507),
     EISDIR: 409,
     EEXIST: 412,
     ENAMETOOLONG: 400,
 }
 
 
+MAX_SIZE = 10 * 1024**3
+MAX_RATIO = 200.0  # as DeflateInflateRatioLimit of Apache httpd
+_UNCHECKED_SIZE = 16 * 1024**2
+
+
 def receive(
-    directory: str | os.PathLike[str], *, max_size: int | None = None, fsync: bool = False
+    directory: str | os.PathLike[str],
+    *,
+    max_size: int | None = MAX_SIZE,
+    max_ratio: float | None = MAX_RATIO,
+    fsync: bool = False,
 ) -> App:
     """Return an App that stores uploads, sent by PUT or POST to any path, in a directory.
 
     A file is named by ``X-Filename``, or by the last segment of the path; folders in either are
-    removed. ``Content-Encoding`` is decoded; a file of more than ``max_size`` decoded bytes is
-    rejected. When the file is in place the response is 201 ``OK``, with its SHA-256 as
-    ``X-SHA-256``. Until then there is only a hidden ``.part`` file in the directory, which is
-    removed if anything fails. An older file of that name is replaced, unless the request has
-    ``If-None-Match: *``. With ``fsync`` a file is on the disk before the response is sent.
+    removed. ``Content-Encoding`` is decoded. A file of more than ``max_size`` decoded bytes is
+    rejected. So is one that has, after its first 16 MiB, more than ``max_ratio`` times the bytes
+    that were received for it. None removes a limit. When the file is in place the response is 201
+    ``OK``, with its SHA-256 as ``X-SHA-256``. Until then there is only a hidden ``.part`` file in
+    the directory, which is removed if anything fails. An older file of that name is replaced,
+    unless the request has ``If-None-Match: *``. With ``fsync`` a file is on the disk before the
+    response is sent.
 
     The directory is created, with its parents. Files left in it by a killed process, which nobody
-    has written to for a day, are removed.
+    has written to for a day, are removed. Raises ValueError for an invalid limit.
 
-    >>> app = receive('received_files', max_size=10 * 2**30)  # doctest: +SKIP
-    >>> app.run(port=8000)                                    # doctest: +SKIP
+    >>> app = receive('received_files', max_size=100 * 2**20)  # doctest: +SKIP
+    >>> app.run(port=8000)                                     # doctest: +SKIP
     """
+    _check_limits(max_size, max_ratio)
     folder = os.path.abspath(os.fsdecode(directory))
     os.makedirs(folder, exist_ok=True)
     remove_abandoned(folder)
     app = App("receiver")
-    receiver = Receiver(folder, max_size, fsync)
+    receiver = Receiver(folder, max_size, max_ratio, fsync)
     app.add_route(receiver.receive_file, "/<path:.*>", methods=_METHODS, stream=True)
     return app
 
 
+def _check_limits(max_size: object, max_ratio: object) -> None:
+    if max_size is not None and not (isinstance(max_size, int) and max_size >= 0):
+        raise ValueError(f"max_size must be a number of bytes, or None; got {max_size!r}")
+    if max_ratio is not None and not (isinstance(max_ratio, int | float) and max_ratio >= 1):
+        raise ValueError(f"max_ratio must be a number of at least 1, or None; got {max_ratio!r}")
+
+
 class Receiver(NamedTuple):
-    """A directory for uploads, and the limit of their size."""
+    """A directory for uploads, and their limits."""
 
     directory: str
     max_size: int | None
+    max_ratio: float | None
     fsync: bool
 
     def receive_file(self, request: Request, path: str) -> Response:  # noqa: ARG002  # of its route
@@ -93,7 +112,7 @@ class Receiver(NamedTuple):
             self._check_target(request.headers, name)
             new = request.headers.get("if-none-match") == "*"
             with Upload(self.directory, name, new=new, fsync=self.fsync) as upload:
-                digest = self._write_file(source, upload)
+                digest = self._write_file(source, upload, request.stream if codings else None)
         _logger.info("received %r, %d bytes", name, upload.size)
         return text("OK\n", 201, {"X-SHA-256": digest}, content_type="text/plain")
 
@@ -122,13 +141,26 @@ class Receiver(NamedTuple):
         if exists and headers.get("if-none-match") == "*":
             raise FileExistsError(EEXIST, os.strerror(EEXIST), target)
 
+    def _check_ratio(self, size: int, received: int) -> None:
+        if self.max_ratio is None or size <= max(_UNCHECKED_SIZE, self.max_ratio * received):
+            return
+        raise PayloadTooLarge(
+            f"the decoded file has {size} bytes after {received} received bytes; at most "
+            f"{self.max_ratio:g} times as many are allowed after the first {_UNCHECKED_SIZE}"
+        )
+
     def _write_file(
-        self, source: RequestStream | CheckedSource | DecodedSource, upload: Upload
+        self,
+        source: RequestStream | CheckedSource | DecodedSource,
+        upload: Upload,
+        encoded: RequestStream | None,
     ) -> str:
         """Write the file, and move it in place after all checks; return its SHA-256."""
         hashed = hashlib.sha256()
         while chunk := source.read_chunk():
             self._check_size(upload.size + len(chunk))
+            if encoded is not None:
+                self._check_ratio(upload.size + len(chunk), encoded.received)
             hashed.update(chunk)
             upload.write(chunk)
         upload.finish()

@@ -29,13 +29,14 @@ from restkit.server.environ import (
     read_target,
 )
 from restkit.server.exceptions import InvalidUsage, PayloadTooLarge
-from restkit.server.forms import Form, UploadedFile, parse_form
+from restkit.server.forms import MAX_FILES_SIZE, Form, UploadedFile, parse_form
 from restkit.server.request_stream import (
     RequestStream,
     open_body,
     parse_supported_codings,
     payload_headers,
 )
+from restkit.server.storage import storage_errors
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -168,7 +169,7 @@ class Request:
 
     @property
     def files(self) -> Parameters[UploadedFile]:
-        """The files of a multipart form, each in its own spool until the response is sent."""
+        """The files of a multipart form, all in one spool until the response is sent."""
         return Parameters.from_pairs(self._form.files)
 
     @cached_property
@@ -177,7 +178,9 @@ class Request:
             file: BodyFile | BodyStream = BodyFile(self._decoded_body())
         else:
             file = _open_decoded(self.stream, self._limit)
-        return parse_form(file, self.content_type or "")
+        max_size = MAX_FILES_SIZE if self._limit is None else self._limit
+        with storage_errors():
+            return parse_form(file, self.content_type or "", max_size)
 
     def _decoded_body(self) -> Body:
         """Return the whole body without its content codings."""
@@ -186,7 +189,7 @@ class Request:
             return self._whole_body()
         if self._decoded is None:
             source = DecodedSource(RequestStream(self.body_file), codings)
-            self._decoded = Body(Spool(), source, max_size=self._limit)
+            self._decoded = _spool_body(Body(Spool(), source, max_size=self._limit))
         return self._decoded
 
     def _whole_body(self) -> Body:
@@ -233,8 +236,8 @@ class Request:
         if self._decoded is not None:
             self._decoded.close_with_file()
         form: Form | None = self.__dict__.get("_form")
-        for _, file in form.files if form else ():
-            file.close()
+        if form is not None:
+            form.close()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.method} {self.encoded_path}>"
@@ -243,12 +246,24 @@ class Request:
 def _spool_stream(stream: RequestStream) -> Spool:
     spool = Spool()
     try:
-        for chunk in stream:
-            spool.append(chunk)
+        with storage_errors():
+            for chunk in stream:
+                spool.append(chunk)
     except BaseException:
         spool.close()
         raise
     return spool
+
+
+def _spool_body(body: Body) -> Body:
+    """Read the whole body into its spool; close it after an error."""
+    try:
+        with storage_errors():
+            body.spool_all()
+    except BaseException:
+        body.close_with_file()
+        raise
+    return body
 
 
 def _open_decoded(stream: RequestStream, max_size: int | None) -> BodyStream:

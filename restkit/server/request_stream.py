@@ -36,7 +36,8 @@ class RequestStream:
     Every read blocks until there are bytes. It raises ``ClientDisconnected`` when the client
     disconnects before the end of the body, ``ParserError`` when the framing is malformed, and
     ``BodyTooLarge`` after more than ``max_size`` bytes. If a handler does not catch them, the
-    client gets the right response. ``length`` is the declared length, None if it is unknown.
+    client gets the right response. ``length`` is the declared length, None if it is unknown, and
+    ``received`` the number of bytes that were read.
 
     It can be sent on as a payload, once, as it arrives and with its content codings.
 
@@ -56,7 +57,7 @@ class RequestStream:
         self.content_encodings = content_encodings
         self._file = file
         self._max_size = max_size
-        self._received = 0
+        self.received = 0
 
     @property
     def trailers(self) -> list[tuple[str, str]]:
@@ -78,7 +79,7 @@ class RequestStream:
         if size is None or size < 0:
             return b"".join(self)
         if self._max_size is not None:
-            size = min(size, self._max_size + 1 - self._received)
+            size = min(size, self._max_size + 1 - self.received)
         return self._count_chunk(self._file.read(size)) if size > 0 else self._count_chunk(b"")
 
     def readinto(self, view: memoryview) -> int:
@@ -127,7 +128,7 @@ class RequestStream:
             yield chunk
 
     def __payload__(self) -> Payload:
-        length = None if self.length is None else self.length - self._received
+        length = None if self.length is None else self.length - self.received
         return _RequestPayload(self, length, payload_headers(self.content_encodings))
 
     def close(self) -> None:
@@ -138,12 +139,12 @@ class RequestStream:
         return chunk
 
     def _count(self, size: int) -> None:
-        self._received += size
-        if self._max_size is not None and self._received > self._max_size:
+        self.received += size
+        if self._max_size is not None and self.received > self._max_size:
             raise _too_large_error(self._max_size, decoded=False)
 
     def __repr__(self) -> str:
-        return f"<RequestStream, {self._received} bytes so far>"
+        return f"<RequestStream, {self.received} bytes so far>"
 
 
 class _RequestPayload(Payload):

@@ -187,6 +187,9 @@ def _check_name(text: str) -> str:
     if remove_invisible(name) != name:
         excerpt = name[:_MAX_NAME_BYTES]
         raise UnusableName(f"the file name has an invisible character: {excerpt!a}")
+    if name.strip() != name:
+        excerpt = name[:_MAX_NAME_BYTES]
+        raise UnusableName(f"the file name begins or ends with a space: {excerpt!r}")
     if name.startswith("-"):
         raise UnusableName(
             f"{name[:_MAX_NAME_BYTES]!r} begins with a hyphen, which programs take for an option"

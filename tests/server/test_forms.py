@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import tempfile
 import tracemalloc
 
 import pytest
@@ -32,8 +33,7 @@ def make_multipart(*parts, boundary="b"):
 
 
 def close_files(form):
-    for _, file in form.files:
-        file.close()
+    form.close()
 
 
 @pytest.mark.parametrize(
@@ -93,15 +93,106 @@ def test_closed_file_raises_and_is_never_empty(tmp_path):
     form.add_field("big", os.urandom(3_000_000), file_name="b")
     parsed = parse_form(*serialize(form))
     (_, small), (_, big) = parsed.files
-    reader = big.file
+    readers = [big.file, small.file]
     close_files(parsed)
-    assert small.read() == b"small"
     (tmp_path / "b").write_bytes(b"older")
-    for take in (big.read, reader.read, lambda: big.save(tmp_path / "b")):
+    for take in (
+        big.read,
+        small.read,
+        *(reader.read for reader in readers),
+        lambda: big.save(tmp_path / "b"),
+    ):
         with pytest.raises(AlreadyRead):
             take()
     assert (tmp_path / "b").read_bytes() == b"older"
     close_files(parsed)
+
+
+def test_files_in_memory_stay_readable_after_the_request():
+    form = FormData()
+    form.add_field("a", b"first", file_name="a")
+    form.add_field("b", b"second", file_name="b")
+    parsed = parse_form(*serialize(form))
+    close_files(parsed)
+    assert [file.read() for _, file in parsed.files] == [b"first", b"second"]
+
+
+def test_thousands_of_files_need_one_descriptor(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    head = b'Content-Disposition: form-data; name="f%d"; filename="x"\r\n\r\n'
+    parts = [head % number + b"%d " % number * 300 for number in range(3000)]
+    before = os.listdir("/dev/fd")
+    form = parse_form(make_multipart(*parts), "multipart/form-data; boundary=b")
+    assert len(os.listdir("/dev/fd")) - len(before) == 1
+    assert len(os.listdir(tmp_path)) <= 1  # none where the system removes its name at once
+    assert len(form.files) == 3000
+    opened = [file.file for _, file in form.files]
+    for number, file in reversed(list(enumerate(opened))):
+        assert file.read(5) == (b"%d " % number * 300)[:5]
+    for number, file in enumerate(opened):
+        assert file.seek(-2, os.SEEK_END) == len(b"%d " % number * 300) - 2
+        assert file.read() == b"%d " % (number % 10)
+        file.seek(0)
+        assert file.read() == b"%d " % number * 300
+    close_files(form)
+    assert os.listdir("/dev/fd") == before
+    assert os.listdir(tmp_path) == []
+
+
+def test_large_files_share_one_descriptor():
+    head = b'Content-Disposition: form-data; name="f"; filename="x"\r\n\r\n'
+    contents = [bytes([number]) * 1_100_000 for number in range(5)]
+    before = os.listdir("/dev/fd")
+    form = parse_form(
+        make_multipart(*(head + each for each in contents)), "multipart/form-data; boundary=b"
+    )
+    assert len(os.listdir("/dev/fd")) - len(before) == 1
+    assert [file.read() for _, file in form.files] == contents
+    close_files(form)
+    assert os.listdir("/dev/fd") == before
+
+
+def test_small_files_together_need_little_memory():
+    head = b'Content-Disposition: form-data; name="f"; filename="x"\r\n\r\n'
+    source = make_multipart(*[head + bytes(20_000)] * 500)
+    tracemalloc.start()
+    try:
+        form = parse_form(source, "multipart/form-data; boundary=b")
+        assert tracemalloc.get_traced_memory()[1] < 5_000_000  # of 10,000,000
+    finally:
+        tracemalloc.stop()
+    close_files(form)
+
+
+def test_file_ends_where_the_next_one_begins():
+    head = b'Content-Disposition: form-data; name="f"; filename="x"\r\n\r\n'
+    source = make_multipart(head + b"abc", head, head + b"defg")
+    form = parse_form(source, "multipart/form-data; boundary=b")
+    first, empty, last = (file for _, file in form.files)
+    assert [first.size, empty.size, last.size] == [3, 0, 4]
+    assert [first.read(), empty.read(), last.read()] == [b"abc", b"", b"defg"]
+    file = first.file
+    assert (file.seek(2), file.read(), file.read(), file.seek(9), file.read()) == (
+        2,
+        b"c",
+        b"",
+        9,
+        b"",
+    )
+    close_files(form)
+
+
+def test_bytes_of_all_files_together_are_limited(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    head = b'Content-Disposition: form-data; name="f"; filename="x"\r\n\r\n'
+    multipart, files = "multipart/form-data; boundary=b", [head + bytes(1_000_000)] * 3
+    before = os.listdir("/dev/fd")
+    with pytest.raises(BodyTooLarge, match="have more than 2999999 bytes together"):
+        parse_form(make_multipart(*files), multipart, 2_999_999)
+    assert os.listdir("/dev/fd") == before
+    form = parse_form(make_multipart(*files), multipart, 3_000_000)
+    assert [file.size for _, file in form.files] == [1_000_000] * 3
+    close_files(form)
 
 
 def test_failed_save_leaves_the_target_unchanged(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import re
 import socket
 import threading
 import zlib
@@ -274,6 +275,8 @@ def test_Z12_folders_in_a_name_are_removed(server, folder, name, kept):
         ("UTF-8''%E2%80%AEfdp.exe", "an invisible character: '\\u202efdp.exe'"),
         ("UTF-8''a%EF%BB%BF", "an invisible character: 'a\\ufeff'"),
         ("UTF-8''a%E2%80%A8b", "an invisible character"),
+        ("UTF-8''%20a", "begins or ends with a space: ' a'"),
+        ("UTF-8''a.txt%C2%A0", "begins or ends with a space: 'a.txt\\xa0'"),
         ("-rf", "'-rf' begins with a hyphen"),
         ("x" * 256, "longer than 255 bytes"),
     ],
@@ -376,6 +379,58 @@ def test_body_over_the_limit_is_413(new_folder, coding):
         response = exchange(server, make_request(b"x" * 100))
         assert status_of(response) == 201
     assert read_folder(new_folder) == {"hello": b"x" * 100}
+
+
+def test_default_limit_of_a_file_is_10_GiB(server, folder):
+    request = make_request(b"").replace(b"Content-Length: 0", b"Content-Length: 10737418241")
+    response = exchange(server, request)
+    assert status_of(response) == 413
+    assert body_of(response).endswith(b"larger than the limit of 10737418240 bytes")
+    assert read_folder(folder) == {}
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+def test_gzip_that_expands_more_than_200_times_is_413(server, folder, layers):
+    body = bytes(20_000_000)
+    for _ in range(layers):
+        body = gzip.compress(body, 9)
+    codings = ", ".join(["gzip"] * layers)
+    response = exchange(server, make_request(body, f"Content-Encoding: {codings}"))
+    assert status_of(response) == 413
+    assert re.fullmatch(
+        rb"Error: the decoded file has 1[67]\d{6} bytes after \d+ received bytes; at most 200 "
+        rb"times as many are allowed after the first 16777216",
+        body_of(response),
+    )
+    assert read_folder(folder) == {}
+
+
+def test_first_16_MiB_may_expand_as_far_as_they_can(server, folder):
+    body = gzip.compress(bytes(16 * MIB))
+    assert status_of(exchange(server, make_request(body, "Content-Encoding: gzip"))) == 201
+    assert read_folder(folder) == {"hello": bytes(16 * MIB)}
+
+
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        ({"max_size": -1}, "max_size must be a number of bytes, or None; got -1"),
+        ({"max_size": "1G"}, "max_size must be a number of bytes, or None; got '1G'"),
+        ({"max_ratio": 0}, "max_ratio must be a number of at least 1, or None; got 0"),
+        ({"max_ratio": "200"}, "max_ratio must be a number of at least 1, or None; got '200'"),
+    ],
+)
+def test_invalid_limit_raises_ValueError(new_folder, limits, message):
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        receive(new_folder, **limits)
+    assert not new_folder.exists()
+
+
+def test_max_ratio_none_removes_the_limit(new_folder):
+    body = gzip.compress(bytes(20_000_000))
+    with serve(receive(new_folder, max_ratio=None)) as server:
+        assert status_of(exchange(server, make_request(body, "Content-Encoding: gzip"))) == 201
+    assert read_folder(new_folder) == {"hello": bytes(20_000_000)}
 
 
 def test_full_disk_is_507(new_folder):
@@ -512,7 +567,7 @@ def test_Z16_decompression_bomb_is_413_and_memory_stays_flat(tmp_path):
         import gzip, os, socket
         from restkit.server import receive, serve
 
-        server = serve(receive(new_folder, max_size=50_000_000))
+        server = serve(receive(new_folder, max_size=50_000_000, max_ratio=None))
         bomb = gzip.compress(bytes(10_000_000)) * 1000
         fields = "Host: x\\r\\nConnection: close\\r\\nContent-Encoding: gzip\\r\\n"
 
