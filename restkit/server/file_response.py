@@ -112,7 +112,8 @@ def file(
 
     The content type is guessed from the name unless it is given. With ``filename``, a
     ``Content-Disposition`` asks the client to save it under that name. Raises FileNotFoundError, or
-    another OSError, at the call. If the path comes from a client, the caller must check it.
+    another OSError, at the call. The path must not come from a client; for a folder, use
+    ``restkit.server.files``.
 
     >>> file(__file__, filename='grüße.py').headers['Content-Disposition']
     'attachment; filename="gr??e.py"; filename*=UTF-8\'\'gr%C3%BC%C3%9Fe.py'

@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import re
 import socket
+from urllib.parse import urljoin
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from restkit.server import App, files, serve, static_files
 from support import body_of, field, portable
@@ -107,6 +110,46 @@ def test_everything_else_is_404(folder, target):
     assert status_of(response) == 404
     assert b"classified" not in response
     assert os.fsencode(str(folder)) not in response
+
+
+TRICKY = [
+    *(
+        "..",
+        ".",
+        "",
+        "%2e%2e",
+        "..%2f",
+        "%2f..",
+        "..%5c",
+        "%5c..%5c",
+        "..;",
+        "..%00",
+        "%00",
+        "%252e%252e",
+    ),
+    *("sub", "deep", "up", "link.txt", "secret.txt", "public", ".git", "config", "a%20b.txt"),
+    *("%2f", "%5c", "c:", "%ff", "%ed%a0%80", "%e2%80%ae", "~", "proc", "etc", "passwd"),
+]
+
+
+@given(st.lists(st.sampled_from(TRICKY), max_size=8), st.booleans())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_no_path_leaves_the_folder_or_redirects_elsewhere(folder, segments, has_raw_target):
+    if not (folder / "up").is_symlink():
+        (folder / "up").symlink_to("..")
+        (folder / "link.txt").symlink_to("../secret.txt")
+    target = "/" + "/".join(segments)
+    more = {"RAW_URI": target} if has_raw_target else {}
+    response = call_app(files(folder, listing=True), target=target, **more)
+    assert response.status[:3] in ("200", "302", "400", "404")
+    assert b"classified" not in response.body
+    assert b"secret.txt</a>" not in response.body
+    location = response.header("Location")
+    assert (response.status[:3] == "302") == (location is not None)
+    if location is not None:
+        joined = urljoin(f"http://server{target}", location)
+        assert joined.startswith("http://server/")
+        assert joined.endswith("/")
 
 
 def test_path_that_is_not_utf_8_is_400(folder):
