@@ -573,6 +573,9 @@ def app(environ, start_response):
         while taken:
             os.close(taken.pop())
     environ["wsgi.input"].read()
+    if environ["PATH_INFO"] == "/open":
+        for file in [os.open("/", os.O_RDONLY) for _ in range(40)]:
+            os.close(file)
     start_response("200 OK", [("Content-Length", "4")])
     return [b"fine"]
 
@@ -607,6 +610,20 @@ def test_connections_may_have_half_of_the_descriptors():
             assert caller.read_answer().endswith(b"fine")
         assert callers[0].read_to_end() == b""  # the last one has replaced it
         assert all(caller.is_open() for caller in callers[1:])
+    assert log == []
+
+
+def test_silent_connections_leave_descriptors_to_busy_handlers():
+    with with_few_descriptors() as (port, log), ExitStack() as stack:
+        busy = [stack.enter_context(Caller(port)) for _ in range(4)]
+        for caller in busy:
+            caller.send(get("/open", "Content-Length: 4", "Expect: 100-continue", method="POST"))
+            assert caller.read_head() == b"HTTP/1.1 100 Continue\r\n\r\n"
+        silent = [stack.enter_context(Caller(port)) for _ in range(150)]
+        assert silent[0].read_to_end() == b""
+        for caller in busy:
+            caller.send(b"body")
+            assert caller.read_answer().endswith(b"fine")
     assert log == []
 
 
