@@ -336,6 +336,20 @@ restkit.streaming.hashing(source, algorithm='sha256')
 restkit.streaming.name_deduplicator_default(regex=<another object>, reconstructor=<another object>)
 restkit.streaming.replayable(factory, length=None)
 restkit.streaming.stream_zip(files, *, name_deduplicator=<another object>)
+restkit.server.AccessRecord(method, target, version, status, sent, seconds, client, complete=True, environ=None, headers=<another object>)
+restkit.server.AccessRecord.client
+restkit.server.AccessRecord.common_log()
+restkit.server.AccessRecord.complete
+restkit.server.AccessRecord.environ
+restkit.server.AccessRecord.headers
+restkit.server.AccessRecord.method
+restkit.server.AccessRecord.path
+restkit.server.AccessRecord.request_line
+restkit.server.AccessRecord.seconds
+restkit.server.AccessRecord.sent
+restkit.server.AccessRecord.status
+restkit.server.AccessRecord.target
+restkit.server.AccessRecord.version
 restkit.server.App(name=None, *, max_body=104857600, strict_slashes=False)
 restkit.server.App.add_route(handler, uri, methods=None, stream=False, *, max_body=None, strict_slashes=None)
 restkit.server.App.blueprint(blueprint, *, url_prefix=None)
@@ -351,7 +365,7 @@ restkit.server.App.post(uri, stream=False, *, max_body=None, strict_slashes=None
 restkit.server.App.put(uri, stream=False, *, max_body=None, strict_slashes=None)
 restkit.server.App.register_route(route)
 restkit.server.App.route(uri, methods=None, stream=False, *, max_body=None, strict_slashes=None)
-restkit.server.App.run(host='127.0.0.1', port=8000, *, uds=None, threads=64, timeout=30.0, max_connections=None, grace=30.0)
+restkit.server.App.run(host='127.0.0.1', port=8000, *, uds=None, threads=64, timeout=30.0, max_connections=None, grace=30.0, access_log=None)
 restkit.server.HTTPError(status, message=None, headers=None)
 restkit.server.Necktie
 restkit.server.Request(environ, app)
@@ -380,7 +394,7 @@ restkit.server.Request.target
 restkit.server.Request.text
 restkit.server.Request.url
 restkit.server.receive(directory, *, max_size=None, fsync=False)
-restkit.server.serve(app, host='127.0.0.1', port=0, *, uds=None, threads=64, timeout=30.0, max_connections=None, grace=0.5)
+restkit.server.serve(app, host='127.0.0.1', port=0, *, uds=None, threads=64, timeout=30.0, max_connections=None, grace=0.5, access_log=None)
 restkit.server.blueprints.Blueprint(name, url_prefix=None, *, strict_slashes=None)
 restkit.server.blueprints.Blueprint.add_route(handler, uri, methods=None, stream=False, *, max_body=None, strict_slashes=None)
 restkit.server.blueprints.Blueprint.close_routes(prefix)
@@ -490,8 +504,8 @@ restkit.testing.Reset(after=0, of='answer')
 restkit.testing.Reset.after
 restkit.testing.Reset.of
 restkit.testing.Truncate(body=0)
-restkit.testing.UnknownRequest(message, *, sent=None, request=None, response=None)
 restkit.testing.Truncate.body
+restkit.testing.UnknownRequest(message, *, sent=None, request=None, response=None)
 restkit.wsgi_proxy.ALLOWED_METHODS
 restkit.wsgi_proxy.HostProxy(target_uri, *, client=None, allowed_methods=<another object>, allowed_targets=None, rewrite_location=True)
 restkit.wsgi_proxy.HostProxy.close()

@@ -5,9 +5,10 @@
 
 from restkit.server.app import App
 from restkit.server.app import App as Necktie
+from restkit.server.engine.access_log import AccessRecord
 from restkit.server.exceptions import HTTPError
 from restkit.server.receiver import receive
 from restkit.server.request import Request
 from restkit.server.serving import serve
 
-__all__ = ["App", "HTTPError", "Necktie", "Request", "receive", "serve"]
+__all__ = ["AccessRecord", "App", "HTTPError", "Necktie", "Request", "receive", "serve"]

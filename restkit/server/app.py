@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Iterator
-from typing import TypeAlias, TypeVar
+from typing import TextIO, TypeAlias, TypeVar
 
 from restkit.annotations import OptExcInfo, StartResponse, WSGIEnvironment
 from restkit.errors import BodyTooLarge, ClientDisconnected, DecodingError, Error, ParserError
 from restkit.io.buffers import close_if_possible
 from restkit.redaction import redact_url
 from restkit.server.blueprints import Blueprint, Blueprints, Route, Routing, iter_blueprints
+from restkit.server.engine.access_log import AccessRecord
 from restkit.server.exceptions import HTTPError, InvalidUsage, PayloadTooLarge
 from restkit.server.request import Request
 from restkit.server.responses import PLAIN_TEXT, Response
@@ -182,6 +183,7 @@ class App(Routing):
         timeout: float = TIMEOUT,
         max_connections: int | None = None,
         grace: float = GRACE,
+        access_log: bool | TextIO | Callable[[AccessRecord], object] | None = None,
     ) -> None:
         """Serve until SIGINT or SIGTERM, on the embedded engine; see ``restkit.server.serve``.
 
@@ -197,6 +199,7 @@ class App(Routing):
             timeout=timeout,
             max_connections=max_connections,
             grace=grace,
+            access_log=access_log,
         )
 
     def __repr__(self) -> str:

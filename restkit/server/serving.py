@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from queue import Empty, SimpleQueue
 from types import TracebackType
+from typing import TextIO
 
 from restkit.annotations import WSGIApplication
 from restkit.io.processes import SIGNAL_CHECK_SECONDS
 from restkit.server.engine.accept_loop import AcceptLoop
+from restkit.server.engine.access_log import AccessLog, AccessRecord, as_access_log
 from restkit.server.engine.connection import ClientConnection, Setup
 from restkit.server.engine.listener import address_of, open_listener
 from restkit.url.host import join_host_port
@@ -44,12 +46,13 @@ class Server:
         timeout: float,
         max_connections: int | None,
         grace: float,
+        access_log: AccessLog | None,
         daemon: bool,
     ) -> None:
         self.host: str
         self.port: int
         self.host, self.port = address_of(listener)
-        setup = Setup(app, "http", host, self.port, timeout)
+        setup = Setup(app, "http", host, self.port, timeout, access_log)
         self._grace = grace
         self._daemon = daemon
         self._closed = False
@@ -124,6 +127,7 @@ def serve(
     timeout: float = TIMEOUT,
     max_connections: int | None = None,
     grace: float = 0.5,
+    access_log: bool | TextIO | Callable[[AccessRecord], object] | None = None,
 ) -> Server:
     """Serve a WSGI application in threads of its own; it accepts connections on return.
 
@@ -134,6 +138,9 @@ def serve(
     takes the place of the one that has been idle longest. When the server is closed, requests in
     progress have ``grace`` seconds. Raises OSError if it cannot listen. Close the server, or use it
     as a context manager.
+
+    ``access_log=True`` logs each response to the logger ``restkit.access`` in the common log
+    format. A text file gets these lines, and a function is called with each ``AccessRecord``.
 
     >>> from restkit import get
     >>> def app(environ, start_response):
@@ -152,6 +159,7 @@ def serve(
         timeout=timeout,
         max_connections=max_connections,
         grace=grace,
+        access_log=access_log,
         daemon=False,
     )
 
@@ -166,6 +174,7 @@ def run(
     timeout: float = TIMEOUT,
     max_connections: int | None = None,
     grace: float = GRACE,
+    access_log: bool | TextIO | Callable[[AccessRecord], object] | None = None,
 ) -> None:
     """Serve a WSGI application until SIGINT (Ctrl-C) or SIGTERM arrives; see ``serve``.
 
@@ -181,6 +190,7 @@ def run(
         timeout=timeout,
         max_connections=max_connections,
         grace=grace,
+        access_log=access_log,
         daemon=True,
     )
     with server, _on_signals(server.wake):
@@ -198,6 +208,7 @@ def _start(
     timeout: float,
     max_connections: int | None,
     grace: float,
+    access_log: bool | TextIO | Callable[[AccessRecord], object] | None,
     daemon: bool,
 ) -> Server:
     if not callable(app):
@@ -207,6 +218,7 @@ def _start(
         _check_count("max_connections", max_connections)
     _check_seconds("timeout", timeout, allow_zero=False)
     _check_seconds("grace", grace, allow_zero=True)
+    log = as_access_log(access_log)
     return Server(
         app,
         open_listener(host, port, uds),
@@ -215,6 +227,7 @@ def _start(
         timeout=timeout,
         max_connections=max_connections,
         grace=grace,
+        access_log=log,
         daemon=daemon,
     )
 
