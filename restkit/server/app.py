@@ -12,6 +12,7 @@ from restkit.io.buffers import close_if_possible
 from restkit.redaction import redact_url
 from restkit.server.blueprints import Blueprint, Blueprints, Route, Routing, iter_blueprints
 from restkit.server.engine.access_log import AccessRecord
+from restkit.server.engine.tls import TLSOption
 from restkit.server.exceptions import HTTPError, InvalidUsage, PayloadTooLarge
 from restkit.server.request import Request
 from restkit.server.responses import PLAIN_TEXT, Response
@@ -184,6 +185,7 @@ class App(Routing):
         max_connections: int | None = None,
         grace: float = GRACE,
         access_log: bool | TextIO | Callable[[AccessRecord], object] | None = None,
+        tls: TLSOption | None = None,
     ) -> None:
         """Serve until SIGINT or SIGTERM, on the embedded engine; see ``restkit.server.serve``.
 
@@ -200,6 +202,7 @@ class App(Routing):
             max_connections=max_connections,
             grace=grace,
             access_log=access_log,
+            tls=tls,
         )
 
     def __repr__(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -16,8 +17,9 @@ from restkit.annotations import WSGIApplication
 from restkit.io.processes import SIGNAL_CHECK_SECONDS
 from restkit.server.engine.accept_loop import AcceptLoop
 from restkit.server.engine.access_log import AccessLog, AccessRecord, as_access_log
-from restkit.server.engine.connection import ClientConnection, Setup
+from restkit.server.engine.connection import Setup
 from restkit.server.engine.listener import address_of, open_listener
+from restkit.server.engine.tls import TLSOption, as_server_context, make_connection_of
 from restkit.url.host import join_host_port
 
 _logger = logging.getLogger("restkit.server")
@@ -47,19 +49,21 @@ class Server:
         max_connections: int | None,
         grace: float,
         access_log: AccessLog | None,
+        tls: ssl.SSLContext | None,
         daemon: bool,
     ) -> None:
         self.host: str
         self.port: int
         self.host, self.port = address_of(listener)
-        setup = Setup(app, "http", host, self.port, timeout, access_log)
+        self._scheme = "http" if tls is None else "https"
+        setup = Setup(app, self._scheme, host, self.port, timeout, access_log)
         self._grace = grace
         self._daemon = daemon
         self._closed = False
         self._wakes: SimpleQueue[None] = SimpleQueue()
         self._loop = AcceptLoop(
             listener,
-            lambda sock, client: ClientConnection(sock, client, setup),
+            make_connection_of(setup, tls),
             threads=threads,
             max_connections=max_connections,
             when_stopped=self.wake,
@@ -70,7 +74,7 @@ class Server:
     @property
     def url(self) -> str:
         """The address of the server, without a slash at its end."""
-        return f"http://{join_host_port(self.host, self.port)}"
+        return f"{self._scheme}://{join_host_port(self.host, self.port)}"
 
     def wait(self) -> None:
         """Block until the server has stopped, or ``wake()`` is called."""
@@ -128,6 +132,7 @@ def serve(
     max_connections: int | None = None,
     grace: float = 0.5,
     access_log: bool | TextIO | Callable[[AccessRecord], object] | None = None,
+    tls: TLSOption | None = None,
 ) -> Server:
     """Serve a WSGI application in threads of its own; it accepts connections on return.
 
@@ -141,6 +146,10 @@ def serve(
 
     ``access_log=True`` logs each response to the logger ``restkit.access`` in the common log
     format. A text file gets these lines, and a function is called with each ``AccessRecord``.
+
+    ``tls`` is ``(certificate, key)``, the paths of two PEM files; ``(certificate, key, password)``;
+    the path of one PEM file with both; or an ``ssl.SSLContext``. The server then speaks only TLS.
+    Raises ValueError for files that are no certificate with its key.
 
     >>> from restkit import get
     >>> def app(environ, start_response):
@@ -160,6 +169,7 @@ def serve(
         max_connections=max_connections,
         grace=grace,
         access_log=access_log,
+        tls=tls,
         daemon=False,
     )
 
@@ -175,6 +185,7 @@ def run(
     max_connections: int | None = None,
     grace: float = GRACE,
     access_log: bool | TextIO | Callable[[AccessRecord], object] | None = None,
+    tls: TLSOption | None = None,
 ) -> None:
     """Serve a WSGI application until SIGINT (Ctrl-C) or SIGTERM arrives; see ``serve``.
 
@@ -191,6 +202,7 @@ def run(
         max_connections=max_connections,
         grace=grace,
         access_log=access_log,
+        tls=tls,
         daemon=True,
     )
     with server, _on_signals(server.wake):
@@ -209,6 +221,7 @@ def _start(
     max_connections: int | None,
     grace: float,
     access_log: bool | TextIO | Callable[[AccessRecord], object] | None,
+    tls: TLSOption | None,
     daemon: bool,
 ) -> Server:
     if not callable(app):
@@ -219,6 +232,7 @@ def _start(
     _check_seconds("timeout", timeout, allow_zero=False)
     _check_seconds("grace", grace, allow_zero=True)
     log = as_access_log(access_log)
+    context = as_server_context(tls)
     return Server(
         app,
         open_listener(host, port, uds),
@@ -228,6 +242,7 @@ def _start(
         max_connections=max_connections,
         grace=grace,
         access_log=log,
+        tls=context,
         daemon=daemon,
     )
 

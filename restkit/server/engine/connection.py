@@ -72,7 +72,7 @@ class ClientConnection:
 
     def __init__(self, sock: socket.socket, address: tuple[str, int], setup: Setup) -> None:
         self._setup = setup
-        self._socket = ClientSocket(sock, setup.timeout, f"{address[0]}:{address[1]}")
+        self._socket = self._open_socket(sock, f"{address[0]}:{address[1]}")
         self._environ: dict[str, Any] = {
             **server_environ(setup.scheme, setup.host, setup.port),
             "REMOTE_ADDR": address[0],
@@ -83,6 +83,9 @@ class ClientConnection:
         self._has_new_data = False
         self._head_deadline = 0.0  # the time by which a head that has begun must be complete
         self._drain: Drain | None = None
+
+    def _open_socket(self, sock: socket.socket, client: str) -> ClientSocket:
+        return ClientSocket(sock, self._setup.timeout, client)
 
     @property
     def has_data(self) -> bool:
@@ -180,7 +183,7 @@ class ClientConnection:
             return True
         if ending is Ending.RESET:
             sock.reset()
-        if ending is Ending.CLOSED and (not body.done or body.leftover):
+        if ending is Ending.CLOSED and (not body.done or body.leftover or self.has_data):
             return self._start_draining()
         return False
 
