@@ -186,6 +186,7 @@ class App(Routing):
         grace: float = GRACE,
         access_log: bool | TextIO | Callable[[AccessRecord], object] | None = None,
         tls: TLSOption | None = None,
+        keepalive: float | None = None,
     ) -> None:
         """Serve until SIGINT or SIGTERM, on the embedded engine; see ``restkit.server.serve``.
 
@@ -203,6 +204,7 @@ class App(Routing):
             grace=grace,
             access_log=access_log,
             tls=tls,
+            keepalive=keepalive,
         )
 
     def __repr__(self) -> str:

@@ -50,13 +50,14 @@ class Server:
         grace: float,
         access_log: AccessLog | None,
         tls: ssl.SSLContext | None,
+        keepalive: float | None,
         daemon: bool,
     ) -> None:
         self.host: str
         self.port: int
         self.host, self.port = address_of(listener)
         self._scheme = "http" if tls is None else "https"
-        setup = Setup(app, self._scheme, host, self.port, timeout, access_log)
+        setup = Setup(app, self._scheme, host, self.port, timeout, access_log, keepalive)
         self._grace = grace
         self._daemon = daemon
         self._closed = False
@@ -133,12 +134,14 @@ def serve(
     grace: float = 0.5,
     access_log: bool | TextIO | Callable[[AccessRecord], object] | None = None,
     tls: TLSOption | None = None,
+    keepalive: float | None = None,
 ) -> Server:
     """Serve a WSGI application in threads of its own; it accepts connections on return.
 
     ``port=0`` takes a free port. ``uds`` is the path of a Unix socket, in place of host and port.
     ``threads`` bounds the requests that are handled at the same time. A client that is silent for
-    ``timeout`` seconds is disconnected. ``max_connections`` bounds the open connections; by default
+    ``timeout`` seconds is disconnected. After a response, a connection may be idle for ``keepalive``
+    seconds, by default as long as ``timeout``. ``max_connections`` bounds the open connections; by default
     it is half of the descriptors that the process may have, and at most 10,000. One more connection
     takes the place of the one that has been idle longest. When the server is closed, requests in
     progress have ``grace`` seconds. Raises OSError if it cannot listen. Close the server, or use it
@@ -170,6 +173,7 @@ def serve(
         grace=grace,
         access_log=access_log,
         tls=tls,
+        keepalive=keepalive,
         daemon=False,
     )
 
@@ -186,6 +190,7 @@ def run(
     grace: float = GRACE,
     access_log: bool | TextIO | Callable[[AccessRecord], object] | None = None,
     tls: TLSOption | None = None,
+    keepalive: float | None = None,
 ) -> None:
     """Serve a WSGI application until SIGINT (Ctrl-C) or SIGTERM arrives; see ``serve``.
 
@@ -203,6 +208,7 @@ def run(
         grace=grace,
         access_log=access_log,
         tls=tls,
+        keepalive=keepalive,
         daemon=True,
     )
     with server, _on_signals(server.wake):
@@ -222,6 +228,7 @@ def _start(
     grace: float,
     access_log: bool | TextIO | Callable[[AccessRecord], object] | None,
     tls: TLSOption | None,
+    keepalive: float | None,
     daemon: bool,
 ) -> Server:
     if not callable(app):
@@ -231,6 +238,8 @@ def _start(
         _check_count("max_connections", max_connections)
     _check_seconds("timeout", timeout, allow_zero=False)
     _check_seconds("grace", grace, allow_zero=True)
+    if keepalive is not None:
+        _check_seconds("keepalive", keepalive, allow_zero=False)
     log = as_access_log(access_log)
     context = as_server_context(tls)
     return Server(
@@ -243,6 +252,7 @@ def _start(
         grace=grace,
         access_log=log,
         tls=context,
+        keepalive=keepalive,
         daemon=daemon,
     )
 

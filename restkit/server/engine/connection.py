@@ -54,7 +54,11 @@ _ERROR_STATUS = {
 
 
 class Setup(NamedTuple):
-    """The settings of all connections of a server; ``timeout`` is the idle timeout in seconds."""
+    """The settings of all connections of a server.
+
+    A client may be silent for ``timeout`` seconds, and between two requests for ``keepalive``
+    seconds; None is the same as ``timeout``.
+    """
 
     app: WSGIApplication
     scheme: str = "http"
@@ -62,6 +66,7 @@ class Setup(NamedTuple):
     port: int = 80
     timeout: float = 30.0
     access_log: AccessLog | None = None
+    keepalive: float | None = None
 
 
 class ClientConnection:
@@ -82,6 +87,7 @@ class ClientConnection:
         self._data = b""  # received, and not yet part of a request
         self._has_new_data = False
         self._head_deadline = 0.0  # the time by which a head that has begun must be complete
+        self._idle_seconds = setup.timeout
         self._drain: Drain | None = None
 
     def _open_socket(self, sock: socket.socket, client: str) -> ClientSocket:
@@ -97,7 +103,7 @@ class ClientConnection:
         """The time (``monotonic``) at which the connection closes if nothing arrives before."""
         if self._drain is not None:
             return self._drain.deadline
-        return self._head_deadline or monotonic() + self._setup.timeout
+        return self._head_deadline or monotonic() + self._idle_seconds
 
     def fileno(self) -> int:
         """Return the descriptor of the socket, to wait for it."""
@@ -180,6 +186,8 @@ class ClientConnection:
         if ending is Ending.KEPT:
             self._data = body.leftover
             self._has_new_data = bool(body.leftover)
+            if self._setup.keepalive is not None:
+                self._idle_seconds = self._setup.keepalive
             return True
         if ending is Ending.RESET:
             sock.reset()
