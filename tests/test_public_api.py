@@ -365,7 +365,7 @@ restkit.server.App.post(uri, stream=False, *, max_body=None, strict_slashes=None
 restkit.server.App.put(uri, stream=False, *, max_body=None, strict_slashes=None)
 restkit.server.App.register_route(route)
 restkit.server.App.route(uri, methods=None, stream=False, *, max_body=None, strict_slashes=None)
-restkit.server.App.run(host='127.0.0.1', port=8000, *, uds=None, threads=64, timeout=30.0, max_connections=None, grace=30.0, access_log=None, tls=None, keepalive=None)
+restkit.server.App.run(host='127.0.0.1', port=8000, *, uds=None, threads=64, timeout=30.0, max_connections=None, grace=30.0, access_log=None, tls=None, keepalive=None, trusted_proxies=None)
 restkit.server.HTTPError(status, message=None, headers=None)
 restkit.server.Necktie
 restkit.server.Request(environ, app)
@@ -393,8 +393,9 @@ restkit.server.Request.scheme
 restkit.server.Request.target
 restkit.server.Request.text
 restkit.server.Request.url
+restkit.server.TrustedProxies(app, proxies, *, forwarded=False)
 restkit.server.receive(directory, *, max_size=None, fsync=False)
-restkit.server.serve(app, host='127.0.0.1', port=0, *, uds=None, threads=64, timeout=30.0, max_connections=None, grace=0.5, access_log=None, tls=None, keepalive=None)
+restkit.server.serve(app, host='127.0.0.1', port=0, *, uds=None, threads=64, timeout=30.0, max_connections=None, grace=0.5, access_log=None, tls=None, keepalive=None, trusted_proxies=None)
 restkit.server.blueprints.Blueprint(name, url_prefix=None, *, strict_slashes=None)
 restkit.server.blueprints.Blueprint.add_route(handler, uri, methods=None, stream=False, *, max_body=None, strict_slashes=None)
 restkit.server.blueprints.Blueprint.close_routes(prefix)

@@ -10,5 +10,15 @@ from restkit.server.exceptions import HTTPError
 from restkit.server.receiver import receive
 from restkit.server.request import Request
 from restkit.server.serving import serve
+from restkit.server.trusted_proxies import TrustedProxies
 
-__all__ = ["AccessRecord", "App", "HTTPError", "Necktie", "Request", "receive", "serve"]
+__all__ = [
+    "AccessRecord",
+    "App",
+    "HTTPError",
+    "Necktie",
+    "Request",
+    "TrustedProxies",
+    "receive",
+    "serve",
+]

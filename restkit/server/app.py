@@ -187,6 +187,7 @@ class App(Routing):
         access_log: bool | TextIO | Callable[[AccessRecord], object] | None = None,
         tls: TLSOption | None = None,
         keepalive: float | None = None,
+        trusted_proxies: Iterable[str] | None = None,
     ) -> None:
         """Serve until SIGINT or SIGTERM, on the embedded engine; see ``restkit.server.serve``.
 
@@ -205,6 +206,7 @@ class App(Routing):
             access_log=access_log,
             tls=tls,
             keepalive=keepalive,
+            trusted_proxies=trusted_proxies,
         )
 
     def __repr__(self) -> str:

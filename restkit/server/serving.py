@@ -7,7 +7,7 @@ import signal
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from queue import Empty, SimpleQueue
 from types import TracebackType
@@ -20,6 +20,7 @@ from restkit.server.engine.access_log import AccessLog, AccessRecord, as_access_
 from restkit.server.engine.connection import Setup
 from restkit.server.engine.listener import address_of, open_listener
 from restkit.server.engine.tls import TLSOption, as_server_context, make_connection_of
+from restkit.server.trusted_proxies import TrustedProxies
 from restkit.url.host import join_host_port
 
 _logger = logging.getLogger("restkit.server")
@@ -135,17 +136,18 @@ def serve(
     access_log: bool | TextIO | Callable[[AccessRecord], object] | None = None,
     tls: TLSOption | None = None,
     keepalive: float | None = None,
+    trusted_proxies: Iterable[str] | None = None,
 ) -> Server:
     """Serve a WSGI application in threads of its own; it accepts connections on return.
 
     ``port=0`` takes a free port. ``uds`` is the path of a Unix socket, in place of host and port.
     ``threads`` bounds the requests that are handled at the same time. A client that is silent for
-    ``timeout`` seconds is disconnected. After a response, a connection may be idle for ``keepalive``
-    seconds, by default as long as ``timeout``. ``max_connections`` bounds the open connections; by default
-    it is half of the descriptors that the process may have, and at most 10,000. One more connection
-    takes the place of the one that has been idle longest. When the server is closed, requests in
-    progress have ``grace`` seconds. Raises OSError if it cannot listen. Close the server, or use it
-    as a context manager.
+    ``timeout`` seconds is disconnected. After a response, a connection may be idle for
+    ``keepalive`` seconds, by default as long as ``timeout``. ``max_connections`` bounds the open
+    connections; by default it is half of the descriptors that the process may have, and at most
+    10,000. One more connection takes the place of the one that has been idle longest. When the
+    server is closed, requests in progress have ``grace`` seconds. Raises OSError if it cannot
+    listen. Close the server, or use it as a context manager.
 
     ``access_log=True`` logs each response to the logger ``restkit.access`` in the common log
     format. A text file gets these lines, and a function is called with each ``AccessRecord``.
@@ -153,6 +155,8 @@ def serve(
     ``tls`` is ``(certificate, key)``, the paths of two PEM files; ``(certificate, key, password)``;
     the path of one PEM file with both; or an ``ssl.SSLContext``. The server then speaks only TLS.
     Raises ValueError for files that are no certificate with its key.
+
+    ``trusted_proxies`` are addresses and networks, and ``'unix'``; see ``TrustedProxies``.
 
     >>> from restkit import get
     >>> def app(environ, start_response):
@@ -174,6 +178,7 @@ def serve(
         access_log=access_log,
         tls=tls,
         keepalive=keepalive,
+        trusted_proxies=trusted_proxies,
         daemon=False,
     )
 
@@ -191,6 +196,7 @@ def run(
     access_log: bool | TextIO | Callable[[AccessRecord], object] | None = None,
     tls: TLSOption | None = None,
     keepalive: float | None = None,
+    trusted_proxies: Iterable[str] | None = None,
 ) -> None:
     """Serve a WSGI application until SIGINT (Ctrl-C) or SIGTERM arrives; see ``serve``.
 
@@ -209,6 +215,7 @@ def run(
         access_log=access_log,
         tls=tls,
         keepalive=keepalive,
+        trusted_proxies=trusted_proxies,
         daemon=True,
     )
     with server, _on_signals(server.wake):
@@ -229,6 +236,7 @@ def _start(
     access_log: bool | TextIO | Callable[[AccessRecord], object] | None,
     tls: TLSOption | None,
     keepalive: float | None,
+    trusted_proxies: Iterable[str] | None,
     daemon: bool,
 ) -> Server:
     if not callable(app):
@@ -242,6 +250,8 @@ def _start(
         _check_seconds("keepalive", keepalive, allow_zero=False)
     log = as_access_log(access_log)
     context = as_server_context(tls)
+    if trusted_proxies is not None:
+        app = TrustedProxies(app, trusted_proxies)
     return Server(
         app,
         open_listener(host, port, uds),
