@@ -453,7 +453,9 @@ restkit.server.exceptions.UnsupportedMediaType(message=None, headers=None)
 restkit.server.exceptions.UnsupportedMediaType.status
 restkit.server.response.Response
 restkit.server.response.StreamingHTTPResponse(streaming_fn, status=200, headers=None, content_type='text/plain; charset=utf-8')
+restkit.server.response.StreamingHTTPResponse.delete_cookie(name, *, path='/', domain=None, secure=True, httponly=True, samesite='Lax')
 restkit.server.response.StreamingHTTPResponse.flush()
+restkit.server.response.StreamingHTTPResponse.set_cookie(name, value, *, max_age=None, expires=None, path='/', domain=None, secure=True, httponly=True, samesite='Lax')
 restkit.server.response.StreamingHTTPResponse.write(data)
 restkit.server.response.file(path, status=200, headers=None, content_type=None, filename=None)
 restkit.server.response.html(body, status=200, headers=None)
