@@ -352,6 +352,8 @@ restkit.server.AccessRecord.target
 restkit.server.AccessRecord.version
 restkit.server.App(name=None, *, max_body=104857600, strict_slashes=False)
 restkit.server.App.add_route(handler, uri, methods=None, stream=False, *, max_body=None, strict_slashes=None)
+restkit.server.App.after_request(hook)
+restkit.server.App.before_request(hook)
 restkit.server.App.blueprint(blueprint, *, url_prefix=None)
 restkit.server.App.delete(uri, *, strict_slashes=None)
 restkit.server.App.dispatch(request)
@@ -369,7 +371,9 @@ restkit.server.App.run(host='127.0.0.1', port=8000, *, uds=None, threads=64, tim
 restkit.server.HTTPError(status, message=None, headers=None)
 restkit.server.Necktie
 restkit.server.Request(environ, app)
+restkit.server.Request.after_hooks
 restkit.server.Request.args
+restkit.server.Request.awaits_body
 restkit.server.Request.body
 restkit.server.Request.body_file
 restkit.server.Request.close()
@@ -398,6 +402,8 @@ restkit.server.receive(directory, *, max_size=None, fsync=False)
 restkit.server.serve(app, host='127.0.0.1', port=0, *, uds=None, threads=64, timeout=30.0, max_connections=None, grace=0.5, access_log=None, tls=None, keepalive=None, trusted_proxies=None)
 restkit.server.blueprints.Blueprint(name, url_prefix=None, *, strict_slashes=None)
 restkit.server.blueprints.Blueprint.add_route(handler, uri, methods=None, stream=False, *, max_body=None, strict_slashes=None)
+restkit.server.blueprints.Blueprint.after_request(hook)
+restkit.server.blueprints.Blueprint.before_request(hook)
 restkit.server.blueprints.Blueprint.close_routes(prefix)
 restkit.server.blueprints.Blueprint.delete(uri, *, strict_slashes=None)
 restkit.server.blueprints.Blueprint.get(uri, *, strict_slashes=None)
@@ -412,7 +418,9 @@ restkit.server.blueprints.Blueprint.route(uri, methods=None, stream=False, *, ma
 restkit.server.blueprints.BlueprintGroup(members, url_prefix)
 restkit.server.blueprints.BlueprintGroup.members
 restkit.server.blueprints.BlueprintGroup.url_prefix
-restkit.server.blueprints.Route(uri, handler, streams, max_body, strict_slashes)
+restkit.server.blueprints.Route(uri, handler, streams, max_body, strict_slashes, before=(), after=())
+restkit.server.blueprints.Route.after
+restkit.server.blueprints.Route.before
 restkit.server.blueprints.Route.handler
 restkit.server.blueprints.Route.max_body
 restkit.server.blueprints.Route.streams
@@ -420,6 +428,8 @@ restkit.server.blueprints.Route.strict_slashes
 restkit.server.blueprints.Route.uri
 restkit.server.blueprints.Routing()
 restkit.server.blueprints.Routing.add_route(handler, uri, methods=None, stream=False, *, max_body=None, strict_slashes=None)
+restkit.server.blueprints.Routing.after_request(hook)
+restkit.server.blueprints.Routing.before_request(hook)
 restkit.server.blueprints.Routing.delete(uri, *, strict_slashes=None)
 restkit.server.blueprints.Routing.get(uri, *, strict_slashes=None)
 restkit.server.blueprints.Routing.head(uri, *, strict_slashes=None)

@@ -15,7 +15,7 @@ from copy import copy
 from datetime import datetime
 from itertools import chain
 from numbers import Number
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from restkit.annotations import StartResponse, WSGIEnvironment
 from restkit.headers import HOP_BY_HOP_HEADERS, Headers
@@ -336,3 +336,5 @@ def _start_chunks(
 
 
 StreamingFunction: TypeAlias = Callable[[StreamingHTTPResponse], object]
+BeforeHook: TypeAlias = Callable[[Any], Response | None]  # called with the request
+AfterHook: TypeAlias = Callable[[Any, Response], Response | None]

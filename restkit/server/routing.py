@@ -17,7 +17,7 @@ from uuid import UUID
 
 from restkit.server.environ import ENCODED_SLASH, has_dot_segment
 from restkit.server.exceptions import InvalidUsage, MethodNotAllowed, NotFound
-from restkit.server.responses import Response
+from restkit.server.responses import AfterHook, BeforeHook, Response
 
 Handler: TypeAlias = Callable[..., Response]
 Cast: TypeAlias = Callable[[str], Any]
@@ -36,12 +36,17 @@ def check_method(method: str) -> str:
 
 
 class Endpoint(NamedTuple):
-    """The handler of one method of a route; with ``stream`` it reads the body as a stream."""
+    """The handler of one method of a route; with ``stream`` it reads the body as a stream.
+
+    ``before`` and ``after`` are the hooks of its blueprint, in the order in which they are called.
+    """
 
     handler: Handler
     uri: str
     stream: bool = False
     max_body: int | None = None
+    before: tuple[BeforeHook, ...] = ()
+    after: tuple[AfterHook, ...] = ()
 
 
 class Match(NamedTuple):

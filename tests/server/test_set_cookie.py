@@ -9,9 +9,8 @@ import pytest
 import restkit
 from restkit.server import App, serve
 from restkit.server.response import Response, redirect, stream, text
-
-from ..support.caller import Caller, get
-from ..support.messages import fields_of
+from support.caller import Caller, get
+from support.messages import fields_of
 
 
 def cookie(name: str = "id", value: str = "1", **options: object) -> str:

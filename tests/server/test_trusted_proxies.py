@@ -10,9 +10,8 @@ import pytest
 
 from restkit.server import App, TrustedProxies, serve
 from restkit.server.response import text
-
-from ..support.caller import Caller, get
-from ..support.growth import assert_linear
+from support.caller import Caller, get
+from support.growth import assert_linear
 
 PROXIES = ["10.0.0.0/8", "192.0.2.1", "2001:db8::/32"]
 

@@ -12,9 +12,8 @@ import pytest
 from restkit.server import App, serve
 from restkit.server.engine.access_log import AccessRecord
 from restkit.server.response import stream, text
-
-from ...support.caller import Caller, get, post
-from ...support.peer import HANG_BOUND
+from support.caller import Caller, get, post
+from support.peer import HANG_BOUND
 
 LINE = re.compile(
     r"127\.0\.0\.1 - - "

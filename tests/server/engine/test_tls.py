@@ -13,10 +13,9 @@ import restkit
 from restkit.errors import ClientDisconnected
 from restkit.server import App, serve
 from restkit.server.response import file, stream, text
-
-from ...support.caller import Caller, get, post
-from ...support.certs import CLIENT_KEY_PASSWORD, Certs
-from ...support.peer import HANG_BOUND
+from support.caller import Caller, get, post
+from support.certs import CLIENT_KEY_PASSWORD, Certs
+from support.peer import HANG_BOUND
 
 
 class SecureCaller(Caller):
