@@ -29,6 +29,7 @@ nitpick_ignore_regex = [
     (r"py:class", r"HeaderPairs|ProgressCallback|AddressCheck|logging\..*"),
     (r"py:class", r"HeaderFields|Handler|StreamingFunction|WSGI\w+|StartResponse|Connect|Fault"),
     (r"py:class", r"FileResponse|Engine|Spool(Part)?|ReadOptions|SentRequest|ReceivedResponse"),
+    (r"py:class", r"AccessLog|TLSOption|(restkit\.server\.engine\.tls\.)?Path"),
     (r"py:class", r"Mode|Edit|Exchange"),  # of Cassette
     (
         r"py:class",

@@ -336,8 +336,24 @@ restkit.streaming.hashing(source, algorithm='sha256')
 restkit.streaming.name_deduplicator_default(regex=<another object>, reconstructor=<another object>)
 restkit.streaming.replayable(factory, length=None)
 restkit.streaming.stream_zip(files, *, name_deduplicator=<another object>)
+restkit.server.AccessRecord(method, target, version, status, sent, seconds, client, complete=True, environ=None, headers=<another object>)
+restkit.server.AccessRecord.client
+restkit.server.AccessRecord.common_log()
+restkit.server.AccessRecord.complete
+restkit.server.AccessRecord.environ
+restkit.server.AccessRecord.headers
+restkit.server.AccessRecord.method
+restkit.server.AccessRecord.path
+restkit.server.AccessRecord.request_line
+restkit.server.AccessRecord.seconds
+restkit.server.AccessRecord.sent
+restkit.server.AccessRecord.status
+restkit.server.AccessRecord.target
+restkit.server.AccessRecord.version
 restkit.server.App(name=None, *, max_body=104857600, strict_slashes=False)
 restkit.server.App.add_route(handler, uri, methods=None, stream=False, *, max_body=None, strict_slashes=None)
+restkit.server.App.after_request(hook)
+restkit.server.App.before_request(hook)
 restkit.server.App.blueprint(blueprint, *, url_prefix=None)
 restkit.server.App.delete(uri, *, strict_slashes=None)
 restkit.server.App.dispatch(request)
@@ -352,11 +368,13 @@ restkit.server.App.post(uri, stream=False, *, max_body=None, strict_slashes=None
 restkit.server.App.put(uri, stream=False, *, max_body=None, strict_slashes=None)
 restkit.server.App.register_route(route)
 restkit.server.App.route(uri, methods=None, stream=False, *, max_body=None, strict_slashes=None)
-restkit.server.App.run(host='127.0.0.1', port=8000, *, uds=None, threads=64, timeout=30.0, max_connections=None, grace=30.0)
+restkit.server.App.run(host='127.0.0.1', port=8000, *, uds=None, threads=64, timeout=30.0, max_connections=None, grace=30.0, access_log=None, tls=None, keepalive=None, trusted_proxies=None)
 restkit.server.HTTPError(status, message=None, headers=None)
 restkit.server.Necktie
 restkit.server.Request(environ, app)
+restkit.server.Request.after_hooks
 restkit.server.Request.args
+restkit.server.Request.awaits_body
 restkit.server.Request.body
 restkit.server.Request.body_file
 restkit.server.Request.close()
@@ -380,11 +398,14 @@ restkit.server.Request.scheme
 restkit.server.Request.target
 restkit.server.Request.text
 restkit.server.Request.url
+restkit.server.TrustedProxies(app, proxies, *, forwarded=False)
 restkit.server.files(folder, *, index='index.html', listing=False, hidden=False, headers=None)
 restkit.server.receive(directory, *, max_size=10737418240, max_ratio=200.0, fsync=False)
-restkit.server.serve(app, host='127.0.0.1', port=0, *, uds=None, threads=64, timeout=30.0, max_connections=None, grace=0.5)
+restkit.server.serve(app, host='127.0.0.1', port=0, *, uds=None, threads=64, timeout=30.0, max_connections=None, grace=0.5, access_log=None, tls=None, keepalive=None, trusted_proxies=None)
 restkit.server.blueprints.Blueprint(name, url_prefix=None, *, strict_slashes=None)
 restkit.server.blueprints.Blueprint.add_route(handler, uri, methods=None, stream=False, *, max_body=None, strict_slashes=None)
+restkit.server.blueprints.Blueprint.after_request(hook)
+restkit.server.blueprints.Blueprint.before_request(hook)
 restkit.server.blueprints.Blueprint.close_routes(prefix)
 restkit.server.blueprints.Blueprint.delete(uri, *, strict_slashes=None)
 restkit.server.blueprints.Blueprint.get(uri, *, strict_slashes=None)
@@ -399,7 +420,9 @@ restkit.server.blueprints.Blueprint.route(uri, methods=None, stream=False, *, ma
 restkit.server.blueprints.BlueprintGroup(members, url_prefix)
 restkit.server.blueprints.BlueprintGroup.members
 restkit.server.blueprints.BlueprintGroup.url_prefix
-restkit.server.blueprints.Route(uri, handler, streams, max_body, strict_slashes)
+restkit.server.blueprints.Route(uri, handler, streams, max_body, strict_slashes, before=(), after=())
+restkit.server.blueprints.Route.after
+restkit.server.blueprints.Route.before
 restkit.server.blueprints.Route.handler
 restkit.server.blueprints.Route.max_body
 restkit.server.blueprints.Route.streams
@@ -407,6 +430,8 @@ restkit.server.blueprints.Route.strict_slashes
 restkit.server.blueprints.Route.uri
 restkit.server.blueprints.Routing()
 restkit.server.blueprints.Routing.add_route(handler, uri, methods=None, stream=False, *, max_body=None, strict_slashes=None)
+restkit.server.blueprints.Routing.after_request(hook)
+restkit.server.blueprints.Routing.before_request(hook)
 restkit.server.blueprints.Routing.delete(uri, *, strict_slashes=None)
 restkit.server.blueprints.Routing.get(uri, *, strict_slashes=None)
 restkit.server.blueprints.Routing.head(uri, *, strict_slashes=None)
@@ -442,7 +467,9 @@ restkit.server.exceptions.UnsupportedMediaType(message=None, headers=None)
 restkit.server.exceptions.UnsupportedMediaType.status
 restkit.server.response.Response
 restkit.server.response.StreamingHTTPResponse(streaming_fn, status=200, headers=None, content_type='text/plain; charset=utf-8')
+restkit.server.response.StreamingHTTPResponse.delete_cookie(name, *, path='/', domain=None, secure=True, httponly=True, samesite='Lax')
 restkit.server.response.StreamingHTTPResponse.flush()
+restkit.server.response.StreamingHTTPResponse.set_cookie(name, value, *, max_age=None, expires=None, path='/', domain=None, secure=True, httponly=True, samesite='Lax')
 restkit.server.response.StreamingHTTPResponse.write(data)
 restkit.server.response.file(path, status=200, headers=None, content_type=None, filename=None)
 restkit.server.response.html(body, status=200, headers=None)

@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeAlias
 
 from restkit.annotations import IPv4Address, IPv6Address
 from restkit.errors import RequestError
-from restkit.network.ssl_context import is_context
+from restkit.io.ssl_context import is_context
 
 AddressCheck: TypeAlias = Callable[[IPv4Address | IPv6Address], object]
 Connect: TypeAlias = Callable[[str, int], socket.socket]

@@ -24,16 +24,16 @@ from typing import NoReturn, cast
 
 from restkit.caller import warn_caller
 from restkit.errors import RequestError
+from restkit.io.fork_lock import openssl_step
 from restkit.io.processes import run_in_forked_child
 from restkit.io.sockets import READ, WRITE, poll
-from restkit.network.fork_lock import openssl_step
-from restkit.network.options import SYSTEM, TLSOptions, check_tls_options, redact_cert
-from restkit.network.ssl_context import (
+from restkit.io.ssl_context import (
     has_separate_handshake,
     new_context,
     set_minimum_version,
     standard_class,
 )
+from restkit.network.options import SYSTEM, TLSOptions, check_tls_options, redact_cert
 from restkit.network.tls_in_tls import TLSInTLS
 
 _MAX_CONTEXTS = 256

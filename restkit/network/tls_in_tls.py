@@ -20,7 +20,7 @@ from time import monotonic
 from typing import Any, TypeVar
 
 from restkit.io.buffers import Buffer
-from restkit.network.fork_lock import openssl_step
+from restkit.io.fork_lock import openssl_step
 
 _Result = TypeVar("_Result", int, bytes)
 

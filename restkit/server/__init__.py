@@ -5,10 +5,22 @@
 
 from restkit.server.app import App
 from restkit.server.app import App as Necktie
+from restkit.server.engine.access_log import AccessRecord
 from restkit.server.exceptions import HTTPError
 from restkit.server.receiver import receive
 from restkit.server.request import Request
 from restkit.server.serving import serve
 from restkit.server.static_files import files
+from restkit.server.trusted_proxies import TrustedProxies
 
-__all__ = ["App", "HTTPError", "Necktie", "Request", "files", "receive", "serve"]
+__all__ = [
+    "AccessRecord",
+    "App",
+    "HTTPError",
+    "Necktie",
+    "Request",
+    "TrustedProxies",
+    "files",
+    "receive",
+    "serve",
+]

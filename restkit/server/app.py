@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Iterator
-from typing import TypeAlias, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from typing import TextIO, TypeAlias, TypeVar
 
 from restkit.annotations import OptExcInfo, StartResponse, WSGIApplication, WSGIEnvironment
 from restkit.errors import BodyTooLarge, ClientDisconnected, DecodingError, Error, ParserError
 from restkit.io.buffers import close_if_possible
 from restkit.redaction import redact_url
 from restkit.server.blueprints import Blueprint, Blueprints, Route, Routing, iter_blueprints
+from restkit.server.engine.access_log import AccessRecord
+from restkit.server.engine.tls import TLSOption
 from restkit.server.exceptions import HTTPError, InvalidUsage, NotFound, PayloadTooLarge
+from restkit.server.hooks import Hooks, check_response, run_after, run_before
 from restkit.server.mounts import MountedResponse, Mounts
 from restkit.server.request import Request
 from restkit.server.responses import PLAIN_TEXT, Response
@@ -20,7 +23,6 @@ from restkit.server.routing import (
     RouteTable,
     check_arguments,
     check_handler,
-    handler_name,
     parse_pattern,
 )
 from restkit.server.serving import GRACE, THREADS, TIMEOUT, run
@@ -68,6 +70,7 @@ class App(Routing):
         self._table = RouteTable()
         self._mounts = Mounts()
         self._exception_handlers: dict[type[Exception], ExceptionHandler] = {}
+        self._hooks = Hooks()
 
     # Routes
 
@@ -75,7 +78,9 @@ class App(Routing):
         strict = self.strict_slashes if route.strict_slashes is None else route.strict_slashes
         check_arguments(route.handler, parse_pattern(route.uri, strict=strict).casts)
         endpoints = {
-            method: Endpoint(route.handler, route.uri, stream, route.max_body)
+            method: Endpoint(
+                route.handler, route.uri, stream, route.max_body, route.before, route.after
+            )
             for method, stream in route.streams.items()
         }
         self._table.add(route.uri, endpoints, strict=strict)
@@ -142,8 +147,14 @@ class App(Routing):
 
     def _respond(self, request: Request, start_response: StartResponse) -> Iterable[bytes]:
         start = _StartResponse(start_response)
+        hooks = self._hooks
         try:
-            return self.dispatch(request)(request.environ, start)
+            response = run_before(hooks.before, request) if hooks.before else None
+            if response is None:
+                response = self.dispatch(request)
+            if hooks.after or request.after_hooks:
+                response = self._run_after(request, response)
+            return response(request.environ, start)
         except ClientDisconnected:
             raise
         except Exception as exc:
@@ -151,7 +162,16 @@ class App(Routing):
                 # PEP 3333 asks for another start_response call with exc_info, which raises after
                 # the head was sent. gunicorn 27 instead keeps the first headers as well.
                 raise
-            return self.handle_exception(request, exc)(request.environ, start)
+            response = self._run_after(request, self.handle_exception(request, exc))
+            return response(request.environ, start)
+
+    def _run_after(self, request: Request, response: Response) -> Response:
+        """Call the hooks after a response: those of the blueprint, then those of the application.
+
+        They are called again for an error response that replaces one that could not be sent.
+        """
+        hooks = (*request.after_hooks, *self._hooks.after)
+        return run_after(hooks, request, response, self.handle_exception)
 
     def dispatch(self, request: Request) -> Response:
         """Call the handler of a request and return its response; its exceptions pass through.
@@ -167,6 +187,11 @@ class App(Routing):
             if mount := self._mounts.find(target.match_path):
                 return MountedResponse(mount)
             raise
+        request.after_hooks = endpoint.after
+        if endpoint.before:
+            response = run_before(endpoint.before, request)
+            if response is not None:
+                return response
         if endpoint.stream:
             request.open_stream(endpoint.max_body)
         else:
@@ -202,6 +227,10 @@ class App(Routing):
         timeout: float = TIMEOUT,
         max_connections: int | None = None,
         grace: float = GRACE,
+        access_log: bool | TextIO | Callable[[AccessRecord], object] | None = None,
+        tls: TLSOption | None = None,
+        keepalive: float | None = None,
+        trusted_proxies: Iterable[str] | None = None,
     ) -> None:
         """Serve until SIGINT or SIGTERM, on the embedded engine; see ``restkit.server.serve``.
 
@@ -217,6 +246,10 @@ class App(Routing):
             timeout=timeout,
             max_connections=max_connections,
             grace=grace,
+            access_log=access_log,
+            tls=tls,
+            keepalive=keepalive,
+            trusted_proxies=trusted_proxies,
         )
 
     def __repr__(self) -> str:
@@ -260,18 +293,6 @@ class _StartResponse:
     ) -> Callable[[bytes], object]:
         self.called = True
         return self._start_response(status, headers, exc_info)
-
-
-def check_response(response: object, handler: object) -> Response:
-    """Return the response of a handler; raise TypeError, which becomes a 500, for anything else."""
-    if isinstance(response, Response):
-        return response
-    if isinstance(response, Coroutine):
-        response.close()  # or Python warns that it was never awaited
-    raise TypeError(
-        f"the handler {handler_name(handler)} returned {type(response).__name__}; it must return "
-        "a response: text(...), json(...), stream(...) or another of restkit.server.response"
-    )
 
 
 def default_response(request: Request, exc: Exception) -> Response:

@@ -6,21 +6,29 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, TypeAlias, TypeVar
 
-from restkit.server.responses import Response
+from restkit.server.hooks import Hooks
+from restkit.server.responses import AfterHook, BeforeHook, Response
 from restkit.server.routing import Handler, check_handler, check_method, handler_name, join_paths
 from restkit.server.views import as_method_list, is_stream_handler, view_methods
 
 _H = TypeVar("_H", bound="Callable[..., Response]")
+_B = TypeVar("_B", bound=BeforeHook)
+_A = TypeVar("_A", bound=AfterHook)
 
 
 class Route(NamedTuple):
-    """A declared route; ``streams`` maps its methods to whether they read a stream."""
+    """A declared route; ``streams`` maps its methods to whether they read a stream.
+
+    ``before`` and ``after`` are the hooks of its blueprint, in the order in which they are called.
+    """
 
     uri: str
     handler: Handler
     streams: dict[str, bool]
     max_body: int | None
     strict_slashes: bool | None
+    before: tuple[BeforeHook, ...] = ()
+    after: tuple[AfterHook, ...] = ()
 
 
 class Routing(ABC):
@@ -32,6 +40,8 @@ class Routing(ABC):
     that reads its body as a stream has no limit. With ``strict_slashes`` a path with a slash at
     its end is another path.
     """
+
+    _hooks: Hooks
 
     @abstractmethod
     def register_route(self, route: Route) -> None:
@@ -140,11 +150,28 @@ class Routing(ABC):
         """Register the decorated function for PATCH; with ``stream`` it reads a stream."""
         return self.route(uri, ["PATCH"], stream, max_body=max_body, strict_slashes=strict_slashes)
 
+    def before_request(self, hook: _B) -> _B:
+        """Call the decorated function with each request, before its body is received.
+
+        It returns None, or a response, which is sent in place of that of the handler.
+        """
+        self._hooks.add_before(hook)
+        return hook
+
+    def after_request(self, hook: _A) -> _A:
+        """Call the decorated function with each request and its response, errors included.
+
+        It may change the response, and returns None, or another response.
+        """
+        self._hooks.add_after(hook)
+        return hook
+
 
 class Blueprint(Routing):
     """Routes under a name, to be registered with ``app.blueprint(...)``.
 
-    All routes must be added before it is registered: a later one raises RuntimeError.
+    Its hooks (``before_request``, ``after_request``) are for its own routes. All routes and hooks
+    must be added before it is registered: a later one raises RuntimeError.
 
     >>> from restkit.server import App
     >>> from restkit.server.response import text
@@ -167,22 +194,38 @@ class Blueprint(Routing):
         self.url_prefix = url_prefix
         self._strict_slashes = strict_slashes
         self._routes: list[Route] = []
+        self._hooks = Hooks()
         self._registered = False
 
     def register_route(self, route: Route) -> None:
-        if self._registered:
-            raise RuntimeError(
-                f"{self!r} is already registered with an app: add {route.uri} before "
-                "app.blueprint(...)"
-            )
+        self._check_not_registered(route.uri)
         if route.strict_slashes is None:
             route = route._replace(strict_slashes=self._strict_slashes)
         self._routes.append(route)
 
+    def before_request(self, hook: _B) -> _B:
+        self._check_not_registered(handler_name(hook))
+        return super().before_request(hook)
+
+    def after_request(self, hook: _A) -> _A:
+        self._check_not_registered(handler_name(hook))
+        return super().after_request(hook)
+
+    def _check_not_registered(self, addition: str) -> None:
+        if self._registered:
+            raise RuntimeError(
+                f"{self!r} is already registered with an app: add {addition} before "
+                "app.blueprint(...)"
+            )
+
     def close_routes(self, prefix: str) -> list[Route]:
         """Return the routes below a prefix, for an application, and accept no more routes."""
         self._registered = True
-        return [route._replace(uri=join_paths(prefix, route.uri)) for route in self._routes]
+        before, after = self._hooks.before, self._hooks.after
+        return [
+            route._replace(uri=join_paths(prefix, route.uri), before=before, after=after)
+            for route in self._routes
+        ]
 
     @staticmethod
     def group(*members: Blueprints, url_prefix: str = "") -> BlueprintGroup:

@@ -36,6 +36,7 @@ from restkit.server.request_stream import (
     parse_supported_codings,
     payload_headers,
 )
+from restkit.server.responses import AfterHook
 from restkit.server.storage import storage_errors
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
@@ -49,6 +50,9 @@ class Request:
     the handler is called, and can be read in every form, any number of times. The body is
     discarded after the response is sent.
     """
+
+    after_hooks: tuple[AfterHook, ...] = ()  # of the blueprint
+    awaits_body = False  # the hooks before the handler run
 
     def __init__(self, environ: WSGIEnvironment, app: WSGIApplication) -> None:
         self.environ = environ
@@ -195,6 +199,8 @@ class Request:
     def _whole_body(self) -> Body:
         if self.stream is not None:
             raise RuntimeError("this handler reads its body as a stream: use request.stream")
+        if self.awaits_body:
+            raise RuntimeError("a hook before the handler cannot read the body, which comes later")
         return self._body
 
     def _content_encodings(self) -> list[str]:

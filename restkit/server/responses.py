@@ -12,15 +12,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator
 from copy import copy
+from datetime import datetime
 from itertools import chain
 from numbers import Number
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from restkit.annotations import StartResponse, WSGIEnvironment
 from restkit.headers import HOP_BY_HOP_HEADERS, Headers
 from restkit.io.buffers import close_if_possible, flat_view
 from restkit.payload.base import Payload
 from restkit.server.exceptions import HeaderFields, check_status, format_status
+from restkit.server.set_cookie import EXPIRED, format_set_cookie
 
 PLAIN_TEXT = "text/plain; charset=utf-8"
 
@@ -55,6 +57,68 @@ class Response:
         self.body = body
         if content_type is not None and "content-type" not in self.headers:
             self.headers["Content-Type"] = content_type
+
+    def set_cookie(
+        self,
+        name: str,
+        value: str,
+        *,
+        max_age: int | None = None,
+        expires: datetime | None = None,
+        path: str | None = "/",
+        domain: str | None = None,
+        secure: bool = True,
+        httponly: bool = True,
+        samesite: str | None = "Lax",
+    ) -> None:
+        """Add a ``Set-Cookie`` field.
+
+        Without ``max_age`` (seconds) and ``expires`` (a datetime with a time zone), the cookie
+        lasts as long as the session of the browser. By default the cookie is sent only over https,
+        is hidden from scripts, and is not sent with requests of other sites, except when the user
+        follows a link. ``secure=False`` is for plain http. Raises ValueError or TypeError for a
+        cookie that a browser would drop or read differently.
+
+        >>> response = Response()
+        >>> response.set_cookie('id', 'a3f', max_age=3600)
+        >>> response.headers['Set-Cookie']
+        'id=a3f; Max-Age=3600; Path=/; Secure; HttpOnly; SameSite=Lax'
+        """
+        field = format_set_cookie(
+            name,
+            value,
+            max_age=max_age,
+            expires=expires,
+            path=path,
+            domain=domain,
+            secure=secure,
+            httponly=httponly,
+            samesite=samesite,
+        )
+        self.headers.add("Set-Cookie", field)
+
+    def delete_cookie(
+        self,
+        name: str,
+        *,
+        path: str | None = "/",
+        domain: str | None = None,
+        secure: bool = True,
+        httponly: bool = True,
+        samesite: str | None = "Lax",
+    ) -> None:
+        """Let the client delete a cookie; ``path`` and ``domain`` must be those it was set with."""
+        self.set_cookie(
+            name,
+            "",
+            max_age=0,
+            expires=EXPIRED,
+            path=path,
+            domain=domain,
+            secure=secure,
+            httponly=httponly,
+            samesite=samesite,
+        )
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Respond to a request, as a WSGI application."""
@@ -272,3 +336,5 @@ def _start_chunks(
 
 
 StreamingFunction: TypeAlias = Callable[[StreamingHTTPResponse], object]
+BeforeHook: TypeAlias = Callable[[Any], Response | None]  # called with the request
+AfterHook: TypeAlias = Callable[[Any, Response], Response | None]

@@ -17,7 +17,7 @@ from uuid import UUID
 
 from restkit.server.environ import ENCODED_SLASH, has_dot_segment
 from restkit.server.exceptions import InvalidUsage, MethodNotAllowed, NotFound
-from restkit.server.responses import Response
+from restkit.server.responses import AfterHook, BeforeHook, Response
 
 Handler: TypeAlias = Callable[..., Response]
 Cast: TypeAlias = Callable[[str], Any]
@@ -36,12 +36,17 @@ def check_method(method: str) -> str:
 
 
 class Endpoint(NamedTuple):
-    """The handler of one method of a route; with ``stream`` it reads the body as a stream."""
+    """The handler of one method of a route; with ``stream`` it reads the body as a stream.
+
+    ``before`` and ``after`` are the hooks of its blueprint, in the order in which they are called.
+    """
 
     handler: Handler
     uri: str
     stream: bool = False
     max_body: int | None = None
+    before: tuple[BeforeHook, ...] = ()
+    after: tuple[AfterHook, ...] = ()
 
 
 class Match(NamedTuple):
@@ -94,8 +99,8 @@ class RouteTable:
     def match(self, method: str, path: str, encoded: str) -> Match:
         """Find the endpoint for a method and a decoded path; errors show the ``encoded`` path.
 
-        A GET endpoint also handles HEAD, unless there is one for HEAD. Raises NotFound, or
-        MethodNotAllowed with ``Allow``.
+        A GET endpoint also handles HEAD, unless there is one for HEAD. OPTIONS without an endpoint
+        is answered with ``Allow``. Raises NotFound, or MethodNotAllowed with ``Allow``.
         """
         methods = (method, "GET") if method == "HEAD" else (method,)
         allowed: set[str] = set()
@@ -106,9 +111,10 @@ class RouteTable:
             allowed.update(route.endpoints)
         if not allowed:
             raise NotFound(f"Requested URL {encoded} not found")
-        raise MethodNotAllowed(
-            f"Method {method} not allowed for URL {encoded}", {"Allow": _format_allow(allowed)}
-        )
+        headers = {"Allow": _format_allow(allowed)}
+        if method == "OPTIONS":
+            return Match(Endpoint(lambda _request: Response(b"", 204, headers), ""), {})
+        raise MethodNotAllowed(f"Method {method} not allowed for URL {encoded}", headers)
 
     def _find_routes(self, path: str) -> Iterator[tuple[_Route, dict[str, Any]]]:
         if route := self._strict.get(path):
@@ -124,7 +130,7 @@ class RouteTable:
 def _format_allow(methods: set[str]) -> str:
     if "GET" in methods:
         methods.add("HEAD")
-    return ", ".join(sorted(methods))
+    return ", ".join(sorted(methods | {"OPTIONS"}))
 
 
 # Path patterns

@@ -5,17 +5,22 @@ from __future__ import annotations
 import logging
 import signal
 import socket
+import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from queue import Empty, SimpleQueue
 from types import TracebackType
+from typing import TextIO
 
 from restkit.annotations import WSGIApplication
 from restkit.io.processes import SIGNAL_CHECK_SECONDS
 from restkit.server.engine.accept_loop import AcceptLoop
-from restkit.server.engine.connection import ClientConnection, Setup
+from restkit.server.engine.access_log import AccessLog, AccessRecord, as_access_log
+from restkit.server.engine.connection import Setup
 from restkit.server.engine.listener import address_of, open_listener
+from restkit.server.engine.tls import TLSOption, as_server_context, make_connection_of
+from restkit.server.trusted_proxies import TrustedProxies
 from restkit.url.host import join_host_port
 
 _logger = logging.getLogger("restkit.server")
@@ -44,19 +49,23 @@ class Server:
         timeout: float,
         max_connections: int | None,
         grace: float,
+        access_log: AccessLog | None,
+        tls: ssl.SSLContext | None,
+        keepalive: float | None,
         daemon: bool,
     ) -> None:
         self.host: str
         self.port: int
         self.host, self.port = address_of(listener)
-        setup = Setup(app, "http", host, self.port, timeout)
+        self._scheme = "http" if tls is None else "https"
+        setup = Setup(app, self._scheme, host, self.port, timeout, access_log, keepalive)
         self._grace = grace
         self._daemon = daemon
         self._closed = False
         self._wakes: SimpleQueue[None] = SimpleQueue()
         self._loop = AcceptLoop(
             listener,
-            lambda sock, client: ClientConnection(sock, client, setup),
+            make_connection_of(setup, tls),
             threads=threads,
             max_connections=max_connections,
             when_stopped=self.wake,
@@ -67,7 +76,7 @@ class Server:
     @property
     def url(self) -> str:
         """The address of the server, without a slash at its end."""
-        return f"http://{join_host_port(self.host, self.port)}"
+        return f"{self._scheme}://{join_host_port(self.host, self.port)}"
 
     def wait(self) -> None:
         """Block until the server has stopped, or ``wake()`` is called."""
@@ -124,16 +133,30 @@ def serve(
     timeout: float = TIMEOUT,
     max_connections: int | None = None,
     grace: float = 0.5,
+    access_log: bool | TextIO | Callable[[AccessRecord], object] | None = None,
+    tls: TLSOption | None = None,
+    keepalive: float | None = None,
+    trusted_proxies: Iterable[str] | None = None,
 ) -> Server:
     """Serve a WSGI application in threads of its own; it accepts connections on return.
 
     ``port=0`` takes a free port. ``uds`` is the path of a Unix socket, in place of host and port.
     ``threads`` bounds the requests that are handled at the same time. A client that is silent for
-    ``timeout`` seconds is disconnected. ``max_connections`` bounds the open connections; by default
-    it is half of the descriptors that the process may have, and at most 10,000. One more connection
-    takes the place of the one that has been idle longest. When the server is closed, requests in
-    progress have ``grace`` seconds. Raises OSError if it cannot listen. Close the server, or use it
-    as a context manager.
+    ``timeout`` seconds is disconnected. After a response, a connection may be idle for
+    ``keepalive`` seconds, by default as long as ``timeout``. ``max_connections`` bounds the open
+    connections; by default it is half of the descriptors that the process may have, and at most
+    10,000. One more connection takes the place of the one that has been idle longest. When the
+    server is closed, requests in progress have ``grace`` seconds. Raises OSError if it cannot
+    listen. Close the server, or use it as a context manager.
+
+    ``access_log=True`` logs each response to the logger ``restkit.access`` in the common log
+    format. A text file gets these lines, and a function is called with each ``AccessRecord``.
+
+    ``tls`` is ``(certificate, key)``, the paths of two PEM files; ``(certificate, key, password)``;
+    the path of one PEM file with both; or an ``ssl.SSLContext``. The server then speaks only TLS.
+    Raises ValueError for files that are no certificate with its key.
+
+    ``trusted_proxies`` are addresses and networks, and ``'unix'``; see ``TrustedProxies``.
 
     >>> from restkit import get
     >>> def app(environ, start_response):
@@ -152,6 +175,10 @@ def serve(
         timeout=timeout,
         max_connections=max_connections,
         grace=grace,
+        access_log=access_log,
+        tls=tls,
+        keepalive=keepalive,
+        trusted_proxies=trusted_proxies,
         daemon=False,
     )
 
@@ -166,6 +193,10 @@ def run(
     timeout: float = TIMEOUT,
     max_connections: int | None = None,
     grace: float = GRACE,
+    access_log: bool | TextIO | Callable[[AccessRecord], object] | None = None,
+    tls: TLSOption | None = None,
+    keepalive: float | None = None,
+    trusted_proxies: Iterable[str] | None = None,
 ) -> None:
     """Serve a WSGI application until SIGINT (Ctrl-C) or SIGTERM arrives; see ``serve``.
 
@@ -181,6 +212,10 @@ def run(
         timeout=timeout,
         max_connections=max_connections,
         grace=grace,
+        access_log=access_log,
+        tls=tls,
+        keepalive=keepalive,
+        trusted_proxies=trusted_proxies,
         daemon=True,
     )
     with server, _on_signals(server.wake):
@@ -198,6 +233,10 @@ def _start(
     timeout: float,
     max_connections: int | None,
     grace: float,
+    access_log: bool | TextIO | Callable[[AccessRecord], object] | None,
+    tls: TLSOption | None,
+    keepalive: float | None,
+    trusted_proxies: Iterable[str] | None,
     daemon: bool,
 ) -> Server:
     if not callable(app):
@@ -207,6 +246,12 @@ def _start(
         _check_count("max_connections", max_connections)
     _check_seconds("timeout", timeout, allow_zero=False)
     _check_seconds("grace", grace, allow_zero=True)
+    if keepalive is not None:
+        _check_seconds("keepalive", keepalive, allow_zero=False)
+    log = as_access_log(access_log)
+    context = as_server_context(tls)
+    if trusted_proxies is not None:
+        app = TrustedProxies(app, trusted_proxies)
     return Server(
         app,
         open_listener(host, port, uds),
@@ -215,6 +260,9 @@ def _start(
         timeout=timeout,
         max_connections=max_connections,
         grace=grace,
+        access_log=log,
+        tls=context,
+        keepalive=keepalive,
         daemon=daemon,
     )
 

@@ -9,8 +9,8 @@ from importlib.util import find_spec
 
 import pytest
 
+from restkit.io.ssl_context import has_separate_handshake, new_context, standard_class
 from restkit.network.options import TLSOptions, check_tls_options
-from restkit.network.ssl_context import has_separate_handshake, new_context, standard_class
 from restkit.network.tls import get_ssl_context
 from support import ClientGone, ScriptedServer, response
 from support.certs import Certs

@@ -100,7 +100,7 @@ def test_N08_405_has_allow_and_content_length():
     app.post("/x")(show_arguments)
     response = call_app(app, "DELETE", "/x")
     assert response.status == "405 Method Not Allowed"
-    assert response.header("Allow") == "GET, HEAD, POST"
+    assert response.header("Allow") == "GET, HEAD, OPTIONS, POST"
     assert response.text == "Error: Method DELETE not allowed for URL /x"
     assert response.header("Content-Length") == str(len(response.body))
     assert response.header("Content-Type") == "text/plain; charset=utf-8"
@@ -120,16 +120,28 @@ def test_N08_405_to_head_has_no_body():
     assert (response.status, response.body) == ("405 Method Not Allowed", b"")
 
 
-def test_options_has_no_default_handler():
-    response = call_app(make_app("/x"), "OPTIONS", "/x")
-    assert (response.status, response.header("Allow")) == ("405 Method Not Allowed", "GET, HEAD")
+def test_options_without_a_handler_is_answered_with_the_methods():
+    app = make_app("/x")
+    app.put("/x")(show_arguments)
+    response = call_app(app, "OPTIONS", "/x")
+    assert (response.status, response.body) == ("204 No Content", b"")
+    assert response.header("Allow") == "GET, HEAD, OPTIONS, PUT"
+    assert response.header("Content-Length") is None
+    assert call_app(app, "OPTIONS", "/none").status == "404 Not Found"
+
+
+def test_options_handler_precedes_the_automatic_response():
+    app = make_app("/x")
+    app.options("/x")(lambda request: text("mine", headers={"Allow": "GET"}))
+    response = call_app(app, "OPTIONS", "/x")
+    assert (response.text, response.header("Allow")) == ("mine", "GET")
 
 
 def test_allow_has_the_methods_of_every_matching_route():
     app = App("several")
     app.put("/p/<id:int>")(show_arguments)
     app.delete("/p/<name>")(show_arguments)
-    assert call_app(app, "GET", "/p/7").header("Allow") == "DELETE, PUT"
+    assert call_app(app, "GET", "/p/7").header("Allow") == "DELETE, OPTIONS, PUT"
     assert call_app(app, "DELETE", "/p/7").text == "{'name': '7'}"
     assert call_app(app, "PUT", "/p/7", b"").text == "{'id': 7}"
 

@@ -63,7 +63,7 @@ def test_missing_method_is_405_with_allow():
     response = call_app(make_app(Mixed.as_view()), "DELETE")
     assert (response.status, response.header("Allow")) == (
         "405 Method Not Allowed",
-        "GET, HEAD, POST, PUT",
+        "GET, HEAD, OPTIONS, POST, PUT",
     )
 
 
@@ -194,7 +194,7 @@ def test_N07_method_without_a_handler_is_405_with_allow():
     response = call_app(make_app(view), "PATCH", "/", b"")
     assert (response.status, response.header("Allow")) == (
         "405 Method Not Allowed",
-        "GET, HEAD, POST",
+        "GET, HEAD, OPTIONS, POST",
     )
 
 

@@ -90,7 +90,7 @@ class ClientSocket(NonBlockingSocket):
     def half_close(self) -> None:
         """End the sending side; the client can still send."""
         try:
-            self._socket.shutdown(socket.SHUT_WR)
+            self._shut_down(socket.SHUT_WR)
         except OSError as exc:
             raise self._connection_error(exc) from exc
 
@@ -100,7 +100,7 @@ class ClientSocket(NonBlockingSocket):
         # shutdown() wakes the thread at once, but also sends the end of the connection.
         if not self.close_ends_response:
             with suppress(OSError):
-                self._socket.shutdown(socket.SHUT_RDWR)
+                self._shut_down(socket.SHUT_RDWR)
         stop_polls(self._poll)
 
     def reset(self) -> None:
@@ -113,6 +113,9 @@ class ClientSocket(NonBlockingSocket):
         """Close the socket. Idempotent."""
         self._closed = True
         self._socket.close()
+
+    def _shut_down(self, how: int) -> None:
+        self._socket.shutdown(how)
 
     def _connection_error(self, exc: OSError) -> ClientDisconnected:
         if self.aborted:

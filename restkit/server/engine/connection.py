@@ -24,6 +24,7 @@ from restkit.http1.request_head import (
     parse_request_head,
 )
 from restkit.io.sockets import BLOCK
+from restkit.server.engine.access_log import AccessLog, AccessRecord, write_record
 from restkit.server.engine.client_socket import ClientSocket, Drain
 from restkit.server.engine.request_body import RequestBody, RequestFile
 from restkit.server.engine.response_head import (
@@ -53,13 +54,19 @@ _ERROR_STATUS = {
 
 
 class Setup(NamedTuple):
-    """The settings of all connections of a server; ``timeout`` is the idle timeout in seconds."""
+    """The settings of all connections of a server.
+
+    A client may be silent for ``timeout`` seconds, and between two requests for ``keepalive``
+    seconds; None is the same as ``timeout``.
+    """
 
     app: WSGIApplication
     scheme: str = "http"
     host: str = "localhost"
     port: int = 80
     timeout: float = 30.0
+    access_log: AccessLog | None = None
+    keepalive: float | None = None
 
 
 class ClientConnection:
@@ -70,7 +77,7 @@ class ClientConnection:
 
     def __init__(self, sock: socket.socket, address: tuple[str, int], setup: Setup) -> None:
         self._setup = setup
-        self._socket = ClientSocket(sock, setup.timeout, f"{address[0]}:{address[1]}")
+        self._socket = self._open_socket(sock, f"{address[0]}:{address[1]}")
         self._environ: dict[str, Any] = {
             **server_environ(setup.scheme, setup.host, setup.port),
             "REMOTE_ADDR": address[0],
@@ -80,7 +87,11 @@ class ClientConnection:
         self._data = b""  # received, and not yet part of a request
         self._has_new_data = False
         self._head_deadline = 0.0  # the time by which a head that has begun must be complete
+        self._idle_seconds = setup.timeout
         self._drain: Drain | None = None
+
+    def _open_socket(self, sock: socket.socket, client: str) -> ClientSocket:
+        return ClientSocket(sock, self._setup.timeout, client)
 
     @property
     def has_data(self) -> bool:
@@ -92,7 +103,7 @@ class ClientConnection:
         """The time (``monotonic``) at which the connection closes if nothing arrives before."""
         if self._drain is not None:
             return self._drain.deadline
-        return self._head_deadline or monotonic() + self._setup.timeout
+        return self._head_deadline or monotonic() + self._idle_seconds
 
     def fileno(self) -> int:
         """Return the descriptor of the socket, to wait for it."""
@@ -160,20 +171,27 @@ class ClientConnection:
         sock = self._socket
         body = RequestBody(sock, reader, rest, expects_continue=head.expects_continue)
         environ = request_environ(self._environ, head, body.length, RequestFile(body))
+        exchange = Exchange(head, Sender(sock, body), body)
+        access_log = self._setup.access_log
+        began = 0.0 if access_log is None else monotonic()
         try:
-            ending = Exchange(head, Sender(sock, body), body).run(self._setup.app, environ)
+            ending = exchange.run(self._setup.app, environ)
         except BaseException:
             sock.reset()  # the response may be incomplete
             raise
         finally:
             body.release()
+            if access_log is not None:
+                write_record(access_log, _make_record(head, exchange, environ, began))
         if ending is Ending.KEPT:
             self._data = body.leftover
             self._has_new_data = bool(body.leftover)
+            if self._setup.keepalive is not None:
+                self._idle_seconds = self._setup.keepalive
             return True
         if ending is Ending.RESET:
             sock.reset()
-        if ending is Ending.CLOSED and (not body.done or body.leftover):
+        if ending is Ending.CLOSED and (not body.done or body.leftover or self.has_data):
             return self._start_draining()
         return False
 
@@ -183,11 +201,17 @@ class ClientConnection:
         _logger.debug("%s: %s", self._socket.client, _ERROR_STATUS[status])
         self._data = b""
         self._head_deadline = 0.0
-        self._send_error(status, reason)
+        sent = self._send_error(status, reason)
+        if self._setup.access_log is not None:
+            record = AccessRecord("", "", "", status, sent, 0.0, self._environ["REMOTE_ADDR"])
+            write_record(self._setup.access_log, record)
         return self._start_draining()
 
-    def _send_error(self, status: int, reason: str) -> None:
-        """Send an error response of the server, as far as that is possible at once."""
+    def _send_error(self, status: int, reason: str) -> int:
+        """Send an error response of the server, as far as that is possible at once.
+
+        Return the length of its body.
+        """
         text = f"{reason}\n".encode("latin-1", "replace")
         head = check_response_head(
             _ERROR_STATUS[status], [("Content-Type", "text/plain; charset=iso-8859-1")]
@@ -197,6 +221,7 @@ class ClientConnection:
             self._socket.send([encode_response_head(head, framing, len(text), "close"), text])
         except ClientDisconnected as exc:
             _logger.debug("%s", exc)
+        return len(text)
 
     def _start_draining(self) -> bool:
         self._drain = Drain(self._socket)
@@ -204,6 +229,23 @@ class ClientConnection:
 
     def __repr__(self) -> str:
         return f"<ClientConnection on {self._socket!r}>"
+
+
+def _make_record(
+    head: RequestHead, exchange: Exchange, environ: WSGIEnvironment, began: float
+) -> AccessRecord:
+    return AccessRecord(
+        method=head.method,
+        target=head.target,
+        version=f"HTTP/1.{head.minor}",
+        status=exchange.status,
+        sent=exchange.sent,
+        seconds=monotonic() - began,
+        client=str(environ.get("REMOTE_ADDR", "")),
+        complete=exchange.complete,
+        environ=environ,
+        headers=exchange.headers,
+    )
 
 
 def server_environ(scheme: str, host: str, port: int) -> dict[str, Any]:

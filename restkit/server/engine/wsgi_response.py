@@ -13,6 +13,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from restkit.errors import ClientDisconnected, ParserError
+from restkit.headers import Headers
 from restkit.http1.framing import keeps_alive
 from restkit.http1.request_head import RequestHead
 from restkit.http1.writing import LAST_CHUNK, encode_chunk
@@ -177,6 +178,30 @@ class WSGIResponse:
         fields = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(text)))]
         self._declare(status, fields)
         self.write(text)
+
+    # For the access log
+
+    @property
+    def status(self) -> int | None:
+        """The status of the response; None if its head was not sent."""
+        return self._head.code if self._framing is not None and self._head is not None else None
+
+    @property
+    def sent(self) -> int:
+        """The number of bytes of the body that were sent, without framing."""
+        return self._sent
+
+    @property
+    def complete(self) -> bool:
+        """Whether the response was sent as a whole."""
+        return self._finished and not self._too_short
+
+    @property
+    def headers(self) -> Headers:
+        """The header fields that the application has declared."""
+        lines = self._head.lines.split("\r\n")[:-1] if self._head is not None else []
+        pairs = [line.partition(": ") for line in lines]
+        return Headers.from_trusted([(name, value) for name, _, value in pairs])
 
     @property
     def _request_line(self) -> str:

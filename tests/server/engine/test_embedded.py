@@ -161,10 +161,12 @@ def test_host_of_another_machine_is_an_error():
         *(("max_connections", value, ValueError) for value in (0, -1)),
         *(("timeout", value, ValueError) for value in (0, -1, nan, inf, 1e7)),
         *(("grace", value, ValueError) for value in (-1, nan, inf, 1e7)),
+        *(("keepalive", value, ValueError) for value in (0, -1, nan, inf, 1e7)),
         *(("threads", value, TypeError) for value in ("3", None, True, 2.0, nan)),
         *(("max_connections", value, TypeError) for value in ("3", True, 2.0)),
         *(("timeout", value, TypeError) for value in ("3", None, True)),
         *(("grace", value, TypeError) for value in ("3", None, True)),
+        *(("keepalive", value, TypeError) for value in ("3", True)),
     ],
 )
 def test_invalid_option_is_an_error_that_names_it(option, value, kind):
@@ -182,6 +184,35 @@ def test_longest_timeout_and_grace_are_accepted():
         for _ in range(2):
             caller.send(get())
             assert caller.read_answer().endswith(b"fine")
+
+
+def test_connection_may_be_idle_for_keepalive_seconds_after_a_response():
+    with serve(App(), timeout=60, keepalive=0.2) as server, Caller(server.port) as caller:
+        with Caller(server.port) as silent:
+            for _ in range(2):
+                caller.send(get())
+                assert caller.read_answer().endswith(b"fine")
+            assert caller.read_to_end() == b""
+            silent.send(get())  # a new connection has the whole timeout
+            assert silent.read_answer().endswith(b"fine")
+
+
+def test_keepalive_does_not_bound_a_head_that_has_begun():
+    with serve(App(), timeout=0.4, keepalive=0.1) as server, Caller(server.port) as caller:
+        caller.send(get())
+        assert caller.read_answer().endswith(b"fine")
+        caller.send(get()[:-2])
+        assert caller.read_head().startswith(b"HTTP/1.1 408 ")
+
+
+def test_keepalive_may_be_longer_than_the_timeout():
+    with serve(App(), timeout=0.1, keepalive=60) as server, Caller(server.port) as caller:
+        caller.send(get())
+        assert caller.read_answer().endswith(b"fine")
+        with Caller(server.port) as silent:
+            assert silent.read_to_end() == b""
+        caller.send(get())
+        assert caller.read_answer().endswith(b"fine")
 
 
 # Closing
@@ -573,6 +604,9 @@ def app(environ, start_response):
         while taken:
             os.close(taken.pop())
     environ["wsgi.input"].read()
+    if environ["PATH_INFO"] == "/open":
+        for file in [os.open("/", os.O_RDONLY) for _ in range(40)]:
+            os.close(file)
     start_response("200 OK", [("Content-Length", "4")])
     return [b"fine"]
 
@@ -607,6 +641,20 @@ def test_connections_may_have_half_of_the_descriptors():
             assert caller.read_answer().endswith(b"fine")
         assert callers[0].read_to_end() == b""  # the last one has replaced it
         assert all(caller.is_open() for caller in callers[1:])
+    assert log == []
+
+
+def test_silent_connections_leave_descriptors_to_busy_handlers():
+    with with_few_descriptors() as (port, log), ExitStack() as stack:
+        busy = [stack.enter_context(Caller(port)) for _ in range(4)]
+        for caller in busy:
+            caller.send(get("/open", "Content-Length: 4", "Expect: 100-continue", method="POST"))
+            assert caller.read_head() == b"HTTP/1.1 100 Continue\r\n\r\n"
+        silent = [stack.enter_context(Caller(port)) for _ in range(150)]
+        assert silent[0].read_to_end() == b""
+        for caller in busy:
+            caller.send(b"body")
+            assert caller.read_answer().endswith(b"fine")
     assert log == []
 
 

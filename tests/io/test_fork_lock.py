@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 
-from restkit.network.fork_lock import openssl_step
+from restkit.io.fork_lock import openssl_step
 from support.peer import HANG_BOUND
 from support.programs import run_program
 
@@ -45,7 +45,7 @@ def test_fork_waits_for_the_step_of_another_thread():
 def test_thread_that_forks_does_not_wait_for_its_own_step():
     program = """
 import os, time
-from restkit.network import fork_lock
+from restkit.io import fork_lock
 fork_lock.MAX_WAIT = 3600
 with fork_lock.openssl_step():
     with fork_lock.openssl_step():
@@ -76,7 +76,7 @@ def test_steps_of_several_threads_run_at_the_same_time():
 def test_interrupt_between_any_two_lines_of_a_step_blocks_neither_steps_nor_forks():
     program = """
 import os, sys, threading
-from restkit.network import fork_lock
+from restkit.io import fork_lock
 from contextlib import suppress
 
 fork_lock.MAX_WAIT = 3600
@@ -123,7 +123,7 @@ def test_fork_hook_of_a_program_that_waits_for_the_thread_of_a_step_ends_after_t
 import os, threading
 lock = threading.RLock()
 os.register_at_fork(before=lock.acquire, after_in_parent=lock.release)
-from restkit.network import fork_lock
+from restkit.io import fork_lock
 
 fork_lock.MAX_WAIT = 0.1
 locked = threading.Event()

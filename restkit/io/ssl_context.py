@@ -66,6 +66,16 @@ def new_context(kind: type[ssl.SSLContext], *, verify: bool) -> ssl.SSLContext:
     return context
 
 
+def new_server_context() -> ssl.SSLContext:
+    """Return a new context for a server, without a certificate."""
+    context = standard_class()(ssl.PROTOCOL_TLS_SERVER)
+    _set(context, "minimum_version", ssl.TLSVersion.TLSv1_2)
+    # A client that renegotiates (TLS 1.2) costs the server more than itself.
+    _set(context, "options", context.options | ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION)
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
 def set_minimum_version(context: ssl.SSLContext, version: ssl.TLSVersion) -> None:
     """Set the oldest version of TLS that is used."""
     _set(context, "minimum_version", version)
