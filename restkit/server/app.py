@@ -11,6 +11,7 @@ from restkit.errors import BodyTooLarge, ClientDisconnected, DecodingError, Erro
 from restkit.io.buffers import close_if_possible
 from restkit.redaction import redact_url
 from restkit.server.blueprints import Blueprint, Blueprints, Route, Routing, iter_blueprints
+from restkit.server.engine.request_limits import MAX_SPOOL, MIN_RATE
 from restkit.server.exceptions import HTTPError, InvalidUsage, PayloadTooLarge
 from restkit.server.request import Request
 from restkit.server.responses import PLAIN_TEXT, Response
@@ -182,6 +183,9 @@ class App(Routing):
         timeout: float = TIMEOUT,
         max_connections: int | None = None,
         grace: float = GRACE,
+        min_rate: float | None = MIN_RATE,
+        max_request_seconds: float | None = None,
+        max_spool: int = MAX_SPOOL,
     ) -> None:
         """Serve until SIGINT or SIGTERM, on the embedded engine; see ``restkit.server.serve``.
 
@@ -197,6 +201,9 @@ class App(Routing):
             timeout=timeout,
             max_connections=max_connections,
             grace=grace,
+            min_rate=min_rate,
+            max_request_seconds=max_request_seconds,
+            max_spool=max_spool,
         )
 
     def __repr__(self) -> str:

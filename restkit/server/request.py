@@ -204,7 +204,7 @@ class Request:
         """Open ``stream``; raise PayloadTooLarge if the declared length is too large."""
         self._limit = max_size
         length = self._check_length(max_size)
-        file = open_body(self.environ)
+        file = open_body(self.environ, max_size)
         self.stream = RequestStream(file, self._content_encodings(), max_size, length)
 
     def read_body(self, max_size: int | None) -> None:

@@ -16,6 +16,13 @@ from restkit.io.processes import SIGNAL_CHECK_SECONDS
 from restkit.server.engine.accept_loop import AcceptLoop
 from restkit.server.engine.connection import ClientConnection, Setup
 from restkit.server.engine.listener import address_of, open_listener
+from restkit.server.engine.request_limits import (
+    MAX_SPOOL,
+    MIN_RATE,
+    RequestLimits,
+    check_count,
+    check_seconds,
+)
 from restkit.url.host import join_host_port
 
 _logger = logging.getLogger("restkit.server")
@@ -24,7 +31,6 @@ THREADS = 64
 TIMEOUT = 30.0
 GRACE = 30.0
 _PATIENCE = 5.0
-_MAX_SECONDS = 1e6  # poll() takes milliseconds in 31 bits
 
 
 class Server:
@@ -42,6 +48,7 @@ class Server:
         *,
         threads: int,
         timeout: float,
+        limits: RequestLimits,
         max_connections: int | None,
         grace: float,
         daemon: bool,
@@ -49,7 +56,7 @@ class Server:
         self.host: str
         self.port: int
         self.host, self.port = address_of(listener)
-        setup = Setup(app, "http", host, self.port, timeout)
+        setup = Setup(app, "http", host, self.port, timeout, limits)
         self._grace = grace
         self._daemon = daemon
         self._closed = False
@@ -124,6 +131,9 @@ def serve(
     timeout: float = TIMEOUT,
     max_connections: int | None = None,
     grace: float = 0.5,
+    min_rate: float | None = MIN_RATE,
+    max_request_seconds: float | None = None,
+    max_spool: int = MAX_SPOOL,
 ) -> Server:
     """Serve a WSGI application in threads of its own; it accepts connections on return.
 
@@ -134,6 +144,12 @@ def serve(
     takes the place of the one that has been idle longest. When the server is closed, requests in
     progress have ``grace`` seconds. Raises OSError if it cannot listen. Close the server, or use it
     as a context manager.
+
+    While the server waits for a client, the client must send or read ``min_rate`` bytes per second,
+    over each 10 seconds; otherwise it is disconnected. So is a client whose request takes longer
+    than ``max_request_seconds``, from the end of its head to the end of its response. None is no
+    limit. A client that sends and does not read can make the server keep ``max_spool`` bytes of its
+    request; then the server waits until it reads.
 
     >>> from restkit import get
     >>> def app(environ, start_response):
@@ -150,6 +166,7 @@ def serve(
         uds,
         threads=threads,
         timeout=timeout,
+        limits=RequestLimits(min_rate, max_request_seconds, max_spool),
         max_connections=max_connections,
         grace=grace,
         daemon=False,
@@ -166,6 +183,9 @@ def run(
     timeout: float = TIMEOUT,
     max_connections: int | None = None,
     grace: float = GRACE,
+    min_rate: float | None = MIN_RATE,
+    max_request_seconds: float | None = None,
+    max_spool: int = MAX_SPOOL,
 ) -> None:
     """Serve a WSGI application until SIGINT (Ctrl-C) or SIGTERM arrives; see ``serve``.
 
@@ -179,6 +199,7 @@ def run(
         uds,
         threads=threads,
         timeout=timeout,
+        limits=RequestLimits(min_rate, max_request_seconds, max_spool),
         max_connections=max_connections,
         grace=grace,
         daemon=True,
@@ -196,44 +217,29 @@ def _start(
     *,
     threads: int,
     timeout: float,
+    limits: RequestLimits,
     max_connections: int | None,
     grace: float,
     daemon: bool,
 ) -> Server:
     if not callable(app):
         raise TypeError(f"app must be a WSGI application, a callable; got {app!r}")
-    _check_count("threads", threads)
+    check_count("threads", threads)
     if max_connections is not None:
-        _check_count("max_connections", max_connections)
-    _check_seconds("timeout", timeout, allow_zero=False)
-    _check_seconds("grace", grace, allow_zero=True)
+        check_count("max_connections", max_connections)
+    check_seconds("timeout", timeout)
+    check_seconds("grace", grace, allow_zero=True)
     return Server(
         app,
         open_listener(host, port, uds),
         "localhost" if uds else host,
         threads=threads,
         timeout=timeout,
+        limits=limits,
         max_connections=max_connections,
         grace=grace,
         daemon=daemon,
     )
-
-
-def _check_count(name: str, value: object) -> None:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{name} must be an int of 1 or more; got {value!r:.60}")
-    if value < 1:
-        raise ValueError(f"{name} must be at least 1; got {value!r}")
-
-
-def _check_seconds(name: str, value: object, *, allow_zero: bool) -> None:
-    bounds = f"{'0 or more' if allow_zero else 'above 0'} (at most {_MAX_SECONDS:g})"
-    text = f"{name} must be a number of seconds, {bounds}; got {value!r:.60}"
-    if not isinstance(value, (int, float)) or isinstance(value, bool):
-        raise TypeError(text)
-    # A NaN is not between any bounds.
-    if not 0 <= value <= _MAX_SECONDS or (value == 0 and not allow_zero):
-        raise ValueError(text)
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from restkit.http1.request_head import (
 from restkit.io.sockets import BLOCK
 from restkit.server.engine.client_socket import ClientSocket, Drain
 from restkit.server.engine.request_body import RequestBody, RequestFile
+from restkit.server.engine.request_limits import RequestLimits
 from restkit.server.engine.response_head import (
     check_response_head,
     choose_framing,
@@ -60,6 +61,7 @@ class Setup(NamedTuple):
     host: str = "localhost"
     port: int = 80
     timeout: float = 30.0
+    limits: RequestLimits = RequestLimits()
 
 
 class ClientConnection:
@@ -158,7 +160,13 @@ class ClientConnection:
         if head.method == "CONNECT":
             raise MalformedRequest("CONNECT is not supported", 501)
         sock = self._socket
-        body = RequestBody(sock, reader, rest, expects_continue=head.expects_continue)
+        body = RequestBody(
+            sock,
+            reader,
+            rest,
+            limits=self._setup.limits,
+            expects_continue=head.expects_continue,
+        )
         environ = request_environ(self._environ, head, body.length, RequestFile(body))
         try:
             ending = Exchange(head, Sender(sock, body), body).run(self._setup.app, environ)

@@ -17,6 +17,7 @@ from restkit.http1.framing import BodyReader, ChunkedBody, SizedBody
 from restkit.io.buffers import Buffer, close_if_possible
 from restkit.server.engine.client_socket import ClientSocket, Drain
 from restkit.server.engine.request_body import RequestBody, RequestFile
+from restkit.server.engine.request_limits import RequestLimits
 from restkit.server.engine.response_head import Framing, choose_framing
 from restkit.server.engine.sender import FileWrapper, Sender
 from restkit.server.engine.wsgi_response import WSGIResponse
@@ -44,6 +45,7 @@ class GunicornExchange(WSGIResponse):
         *,
         expects_continue: bool,
         timeout: float,
+        limits: RequestLimits,
     ) -> None:
         self._app = app
         self._environ = environ
@@ -60,6 +62,7 @@ class GunicornExchange(WSGIResponse):
             self._socket,
             _body_reader(environ),
             request.unreader.read() if request.unreader.buf.getvalue() else b"",
+            limits=limits,
             expects_continue=expects_continue,
         )
         method, target, minor = environ["REQUEST_METHOD"], environ["RAW_URI"], request.version[1]
@@ -118,7 +121,7 @@ class GunicornExchange(WSGIResponse):
         framing = choose_framing(head, self._method, self._minor, head.length)
         if not self._can_keep_alive(framing, available):
             self._request.force_close()
-        self._body.cancel_continue()
+        self._body.begin_sending()
         write = self._start_response(head.status, self._headers)
         self._framing = framing
         try:
