@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import TypeAlias, TypeVar
 
@@ -139,6 +140,27 @@ class App(Routing):
                 raise
             return self.handle_exception(request, exc)(request.environ, start)
 
+    def max_collected(self, environ: WSGIEnvironment) -> int:
+        """Return how many bytes of a body are needed before the handler can be called.
+
+        The engine calls this, so that a body that arrives slowly holds no thread. It is 0 if the
+        handler streams, or an error response needs no body.
+        """
+        request = Request(environ, self)
+        try:
+            target = request.target
+            endpoint, _ = self._table.match(request.method, target.match_path, target.encoded)
+            if endpoint.stream:
+                return 0
+            limit = self._max_body(endpoint)
+            request.check_length(limit)
+        except HTTPError:
+            return 0
+        return sys.maxsize if limit is None else limit
+
+    def _max_body(self, endpoint: Endpoint) -> int | None:
+        return self.max_body if endpoint.max_body is None else endpoint.max_body
+
     def dispatch(self, request: Request) -> Response:
         """Call the handler of a request and return its response; its exceptions pass through.
 
@@ -151,8 +173,7 @@ class App(Routing):
         if endpoint.stream:
             request.open_stream(endpoint.max_body)
         else:
-            limit = self.max_body if endpoint.max_body is None else endpoint.max_body
-            request.read_body(limit)
+            request.read_body(self._max_body(endpoint))
         return check_response(endpoint.handler(request, **request.arguments), endpoint.handler)
 
     def handle_exception(self, request: Request, exc: Exception) -> Response:

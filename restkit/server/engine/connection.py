@@ -1,8 +1,9 @@
 """One connection of a client: its requests, one after the other.
 
-A thread is needed only while an application runs. A head that is incomplete, and bytes that a
-client still sends after an error response, need none: the owner of the connection calls ``step()``
-whenever there is something to read. A head that is not complete in time is answered with 408.
+A thread is needed only while an application runs. A head that is incomplete, the body that a
+handler needs as a whole, and bytes that a client still sends after an error response, need none:
+the owner of the connection calls ``step()`` whenever there is something to read. A head or such a
+body that is not complete in time is answered with 408.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from restkit.http1.request_head import (
     parse_request_head,
 )
 from restkit.io.sockets import BLOCK
+from restkit.server.engine.body_collection import BodyCollection
 from restkit.server.engine.client_socket import ClientSocket, Drain
 from restkit.server.engine.request_body import RequestBody, RequestFile
 from restkit.server.engine.request_limits import RequestLimits
@@ -43,6 +45,9 @@ _logger = logging.getLogger("restkit.server")
 # These bytes do not start a head: one empty line before a request line is skipped.
 _BEFORE_HEAD = (b"", b"\r", b"\r\n")
 
+_AT_ONCE = 0.001  # many clients send head and body separately, one directly after the other
+_LATE_BODY = "the body of the request was not complete in time"
+
 _ERROR_STATUS = {
     400: "400 Bad Request",
     408: "408 Request Timeout",
@@ -54,7 +59,11 @@ _ERROR_STATUS = {
 
 
 class Setup(NamedTuple):
-    """The settings of all connections of a server; ``timeout`` is the idle timeout in seconds."""
+    """The settings of all connections of a server; ``timeout`` is the idle timeout in seconds.
+
+    An application may have a method ``max_collected(environ)``. It returns how many bytes of the
+    body may be collected before the application is called; 0 if it is called at once.
+    """
 
     app: WSGIApplication
     scheme: str = "http"
@@ -82,7 +91,13 @@ class ClientConnection:
         self._data = b""  # received, and not yet part of a request
         self._has_new_data = False
         self._head_deadline = 0.0  # the time by which a head that has begun must be complete
+        self._collection: BodyCollection | None = None
         self._drain: Drain | None = None
+
+    @property
+    def in_request(self) -> bool:
+        """Whether the body of a request is being collected."""
+        return self._collection is not None
 
     @property
     def has_data(self) -> bool:
@@ -94,6 +109,8 @@ class ClientConnection:
         """The time (``monotonic``) at which the connection closes if nothing arrives before."""
         if self._drain is not None:
             return self._drain.deadline
+        if self._collection is not None:
+            return self._collection.deadline
         return self._head_deadline or monotonic() + self._setup.timeout
 
     def fileno(self) -> int:
@@ -105,6 +122,8 @@ class ClientConnection:
         try:
             if self._drain is not None:
                 return self._drain.step()
+            if self._collection is not None:
+                return self._collect(self._collection)
             return self._read_head()
         except ClientDisconnected as exc:
             _logger.debug("%s", exc)
@@ -117,9 +136,13 @@ class ClientConnection:
         self._socket.abort()
 
     def close(self) -> None:
-        """Close the connection; a client that has not completed a head in time gets a 408."""
+        """Close the connection; a client whose head or body was not complete in time gets a 408."""
         if self._head_deadline and monotonic() >= self._head_deadline:
             self._send_error(408, "the head of the request was not complete in time")
+        if self._collection is not None:
+            if monotonic() >= self._collection.deadline:
+                self._send_error(408, _LATE_BODY)
+            self._end_collection(self._collection)
         self._socket.close()
 
     # Requests
@@ -168,6 +191,14 @@ class ClientConnection:
             expects_continue=head.expects_continue,
         )
         environ = request_environ(self._environ, head, body.length, RequestFile(body))
+        if not body.done and self._begin_collection(head, environ, body):
+            return True
+        return self._run_application(head, environ, body)
+
+    def _run_application(
+        self, head: RequestHead, environ: WSGIEnvironment, body: RequestBody
+    ) -> bool:
+        sock = self._socket
         try:
             ending = Exchange(head, Sender(sock, body), body).run(self._setup.app, environ)
         except BaseException:
@@ -184,6 +215,41 @@ class ClientConnection:
         if ending is Ending.CLOSED and (not body.done or body.leftover):
             return self._start_draining()
         return False
+
+    # Collecting a body
+
+    def _begin_collection(
+        self, head: RequestHead, environ: WSGIEnvironment, body: RequestBody
+    ) -> bool:
+        """Collect the body if the application needs all of it; return False if it is called now."""
+        max_collected = getattr(self._setup.app, "max_collected", None)
+        max_size = 0 if max_collected is None else max_collected(environ)
+        if not max_size or not body.send_continue():
+            return False
+        if body.arrives_within(_AT_ONCE, min(max_size, BLOCK)) or body.ended:
+            return False
+        self._collection = BodyCollection(
+            head, environ, body, max_size=max_size, timeout=self._setup.timeout
+        )
+        return True
+
+    def _collect(self, collection: BodyCollection) -> bool:
+        try:
+            is_complete = collection.step()
+        except ClientDisconnected as exc:
+            self._end_collection(collection)
+            _logger.debug("%s", exc)
+            return self._reject(408, _LATE_BODY)
+        if not is_complete:
+            return True
+        self._collection = None
+        collection.close()
+        return self._run_application(collection.head, collection.environ, collection.body)
+
+    def _end_collection(self, collection: BodyCollection) -> None:
+        self._collection = None
+        collection.close()
+        collection.body.release()
 
     # Errors
 

@@ -107,6 +107,11 @@ class RequestBody(io.RawIOBase):
         return not self.ended and self.ahead < self.max_spool
 
     @property
+    def deadline(self) -> float:
+        """The time (``monotonic``) by which the response must be complete."""
+        return self._receiver.deadline
+
+    @property
     def leftover(self) -> bytes:
         """The bytes that arrived after the end of the body: the start of the next request."""
         return self._receiver.reader.leftover
@@ -136,6 +141,14 @@ class RequestBody(io.RawIOBase):
         Raises ClientDisconnected if the client is silent or too slow; ``activity`` is for messages.
         """
         return self._receiver.wait(events, activity)
+
+    def count_wait(self, seconds: float) -> None:
+        """Count a wait for the client; raise ClientDisconnected if it is too slow."""
+        self._receiver.count_wait(seconds)
+
+    def send_continue(self) -> bool:
+        """Send 100 Continue, if the client waits for it; return False if that would block."""
+        return self._receiver.try_continue()
 
     # Reading
 
@@ -191,15 +204,14 @@ class RequestBody(io.RawIOBase):
 
     # Reading ahead of the application
 
-    def read_ahead(self) -> None:
-        """Move what has arrived to the spool, without blocking; an error is left for the reader.
+    def read_ahead(self, max_size: int) -> None:
+        """Move what has arrived to the spool, without blocking, up to ``max_size`` bytes in all.
 
-        An OSError of the spool's disk is raised.
+        An error is left for the reader, but an OSError of the spool's disk is raised.
         """
-        self._read_ahead(self.max_spool - self.ahead)
-
-    def _read_ahead(self, space: int) -> None:
-        self._chunks += self._receiver.receive_available(min(space, _AHEAD_STEP))
+        space = max_size - self.ahead
+        if space > 0:
+            self._chunks += self._receiver.receive_available(min(space, _AHEAD_STEP))
         if self._chunks:
             self._spool = self._spool or Spool()
             for chunk in self._chunks:
@@ -216,7 +228,7 @@ class RequestBody(io.RawIOBase):
         while not self._receiver.ended and self.ahead <= max_size:
             if not self._receiver.wait_for(max(0.0, end - monotonic())):
                 break
-            self._read_ahead(_AHEAD_STEP)
+            self.read_ahead(max_size + 1)
         return self.done
 
     @property
@@ -319,9 +331,16 @@ class BodyReceiver:
 
     def wait(self, events: int, activity: str) -> int:
         """Wait for the client within the limits of the request; return the events that occurred."""
+        return self._get_clock().wait(events, activity, self.reader.received)
+
+    def count_wait(self, seconds: float) -> None:
+        """Count a wait for the body; raise ClientDisconnected if the client is too slow."""
+        self._get_clock().add(seconds, self.reader.received, _RECEIVING)
+
+    def _get_clock(self) -> ClientClock:
         if self._clock is None:
             self._clock = ClientClock(self._socket, self._limits, self.deadline)
-        return self._clock.wait(events, activity, self.reader.received)
+        return self._clock
 
     def check_deadline(self) -> None:
         """Raise ClientDisconnected if the request has taken too long."""
@@ -335,6 +354,13 @@ class BodyReceiver:
         except ClientDisconnected as exc:
             self._store_error(exc)
             return False
+
+    def try_continue(self) -> bool:
+        """Send 100 Continue if it is due; return False if the rest of it would block."""
+        if self.continue_due:
+            self.continue_due = False
+            return self._socket.send([_CONTINUE]) == len(_CONTINUE)
+        return True
 
     def _begin(self) -> None:
         if self.deadline < inf:

@@ -82,7 +82,7 @@ class Sender:
             except ClientDisconnected as exc:
                 raise self._store_error(exc) from exc.__cause__
             if read_ahead and ready & READ:
-                body.read_ahead()
+                body.read_ahead(body.max_spool)
 
     def mark_end_by_closing(self) -> None:
         """State that the end of the connection will be the end of the response."""
