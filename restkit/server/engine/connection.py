@@ -191,8 +191,10 @@ class ClientConnection:
             expects_continue=head.expects_continue,
         )
         environ = request_environ(self._environ, head, body.length, RequestFile(body))
-        if not body.done and self._begin_collection(head, environ, body):
-            return True
+        if not body.done:
+            self._collection = self._new_collection(head, environ, body)
+            if self._collection is not None:
+                return self._collect(self._collection)
         return self._run_application(head, environ, body)
 
     def _run_application(
@@ -218,20 +220,17 @@ class ClientConnection:
 
     # Collecting a body
 
-    def _begin_collection(
+    def _new_collection(
         self, head: RequestHead, environ: WSGIEnvironment, body: RequestBody
-    ) -> bool:
-        """Collect the body if the application needs all of it; return False if it is called now."""
+    ) -> BodyCollection | None:
+        """Return a collection if the application needs the whole body; None if it is called now."""
         max_collected = getattr(self._setup.app, "max_collected", None)
         max_size = 0 if max_collected is None else max_collected(environ)
         if not max_size or not body.send_continue():
-            return False
-        if body.arrives_within(_AT_ONCE, min(max_size, BLOCK)) or body.ended:
-            return False
-        self._collection = BodyCollection(
-            head, environ, body, max_size=max_size, timeout=self._setup.timeout
-        )
-        return True
+            return None
+        if body.arrives_within(_AT_ONCE, min(max_size, BLOCK)):
+            return None
+        return BodyCollection(head, environ, body, max_size=max_size, timeout=self._setup.timeout)
 
     def _collect(self, collection: BodyCollection) -> bool:
         try:

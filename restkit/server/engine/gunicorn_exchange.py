@@ -79,7 +79,7 @@ class GunicornExchange(WSGIResponse):
                 self._call()
             except ClientDisconnected:
                 raise
-            except Exception as exc:  # noqa: BLE001  # any error of the application ends here
+            except BaseException as exc:  # noqa: BLE001  # SystemExit too: it ends one request only
                 self._end_failed(exc)
             self._finish()
         except ClientDisconnected as exc:
@@ -139,13 +139,13 @@ class GunicornExchange(WSGIResponse):
         if self._too_short:
             self._break(None)
 
-    def _end_failed(self, exc: Exception) -> None:
+    def _end_failed(self, exc: BaseException) -> None:
         status, text = self._error_response(exc)
         if self._framing is not None:
             self._break(exc)
         self._send_error(status, text)
 
-    def _break(self, cause: Exception | None) -> NoReturn:
+    def _break(self, cause: BaseException | None) -> NoReturn:
         """End an incomplete response so that it does not look complete."""
         if self._framing is Framing.TO_END:
             self._disconnected = True
@@ -176,7 +176,7 @@ class GunicornExchange(WSGIResponse):
     def _close_items(self) -> None:
         try:
             close_if_possible(self._items)
-        except Exception:
+        except BaseException:
             self._complete = False
             _logger.exception("%s: closing the response failed", self._request_line)
 

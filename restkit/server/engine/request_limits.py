@@ -77,18 +77,18 @@ class ClientClock:
                 seconds = min(seconds, _LOOK_SECONDS)
             ready = sock.wait_for(events, max(0.0, seconds))
             before, now = now, monotonic()
+            self._seconds += now - before
             if unread is not None:
                 left = sock.count_unread() or 0
                 if left < unread:
                     self._bytes += unread - left
+                    self._check_rate(activity)
                     silent_at = now + sock.timeout
                 unread = left
             elif ready & WRITE:
                 self._seconds = 0.0  # it is unknown how much the client has read
             if ready:
-                self._seconds += now - before
                 return ready
-            self.add(now - before, received, activity)
             if now >= self._deadline:
                 raise too_long_error(sock.client, self._limits)
             if now >= silent_at:
@@ -101,6 +101,9 @@ class ClientClock:
         self._seconds += seconds
         self._bytes += received - self._received
         self._received = received
+        self._check_rate(activity)
+
+    def _check_rate(self, activity: str) -> None:
         min_rate = self._limits.min_rate
         if min_rate is None or self._seconds < _RATE_SECONDS:
             return
