@@ -9,6 +9,7 @@ from restkit.server.engine.access_log import AccessRecord
 from restkit.server.exceptions import HTTPError
 from restkit.server.receiver import receive
 from restkit.server.request import Request
+from restkit.server.serve_options import ServeOptions
 from restkit.server.serving import serve
 from restkit.server.static_files import files
 from restkit.server.trusted_proxies import TrustedProxies
@@ -19,6 +20,7 @@ __all__ = [
     "HTTPError",
     "Necktie",
     "Request",
+    "ServeOptions",
     "TrustedProxies",
     "files",
     "receive",

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Iterable, Iterator
-from typing import TextIO, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
 
-from restkit.annotations import OptExcInfo, StartResponse, WSGIApplication, WSGIEnvironment
+from restkit.annotations import (
+    OptExcInfo,
+    StartResponse,
+    Unpack,
+    WSGIApplication,
+    WSGIEnvironment,
+)
 from restkit.errors import BodyTooLarge, ClientDisconnected, DecodingError, Error, ParserError
 from restkit.io.buffers import close_if_possible
 from restkit.redaction import redact_url
 from restkit.server.blueprints import Blueprint, Blueprints, Route, Routing, iter_blueprints
-from restkit.server.engine.access_log import AccessRecord
-from restkit.server.engine.tls import TLSOption
 from restkit.server.exceptions import HTTPError, InvalidUsage, NotFound, PayloadTooLarge
 from restkit.server.hooks import Hooks, check_response, run_after, run_before
 from restkit.server.mounts import MountedResponse, Mounts
@@ -25,7 +30,8 @@ from restkit.server.routing import (
     check_handler,
     parse_pattern,
 )
-from restkit.server.serving import GRACE, THREADS, TIMEOUT, run
+from restkit.server.serve_options import ServeOptions
+from restkit.server.serving import run
 
 ExceptionHandler: TypeAlias = Callable[..., Response]
 _H = TypeVar("_H", bound=ExceptionHandler)
@@ -173,6 +179,27 @@ class App(Routing):
         hooks = (*request.after_hooks, *self._hooks.after)
         return run_after(hooks, request, response, self.handle_exception)
 
+    def max_collected(self, environ: WSGIEnvironment) -> int:
+        """Return how many bytes of a body are needed before the handler can be called.
+
+        The engine calls this, so that a body that arrives slowly holds no thread. It is 0 if the
+        handler streams, or an error response needs no body.
+        """
+        request = Request(environ, self)
+        try:
+            target = request.target
+            endpoint, _ = self._table.match(request.method, target.match_path, target.encoded)
+            if endpoint.stream:
+                return 0
+            limit = self._max_body(endpoint)
+            request.check_length(limit)
+        except HTTPError:
+            return 0
+        return sys.maxsize if limit is None else limit
+
+    def _max_body(self, endpoint: Endpoint) -> int | None:
+        return self.max_body if endpoint.max_body is None else endpoint.max_body
+
     def dispatch(self, request: Request) -> Response:
         """Call the handler of a request and return its response; its exceptions pass through.
 
@@ -195,8 +222,7 @@ class App(Routing):
         if endpoint.stream:
             request.open_stream(endpoint.max_body)
         else:
-            limit = self.max_body if endpoint.max_body is None else endpoint.max_body
-            request.read_body(limit)
+            request.read_body(self._max_body(endpoint))
         return check_response(endpoint.handler(request, **request.arguments), endpoint.handler)
 
     def handle_exception(self, request: Request, exc: Exception) -> Response:
@@ -218,39 +244,15 @@ class App(Routing):
         return None
 
     def run(
-        self,
-        host: str = "127.0.0.1",
-        port: int = 8000,
-        *,
-        uds: str | None = None,
-        threads: int = THREADS,
-        timeout: float = TIMEOUT,
-        max_connections: int | None = None,
-        grace: float = GRACE,
-        access_log: bool | TextIO | Callable[[AccessRecord], object] | None = None,
-        tls: TLSOption | None = None,
-        keepalive: float | None = None,
-        trusted_proxies: Iterable[str] | None = None,
+        self, host: str = "127.0.0.1", port: int = 8000, **options: Unpack[ServeOptions]
     ) -> None:
         """Serve until SIGINT or SIGTERM, on the embedded engine; see ``restkit.server.serve``.
 
-        Then requests in progress have ``grace`` seconds; a second signal ends the process at once.
-        A handler that hangs keeps it for five seconds more. Raises OSError if it cannot listen.
+        Then requests in progress have ``grace=30`` seconds; a second signal ends the process at
+        once. A handler that hangs keeps it for five seconds more. Raises OSError if it cannot
+        listen.
         """
-        run(
-            self,
-            host,
-            port,
-            uds=uds,
-            threads=threads,
-            timeout=timeout,
-            max_connections=max_connections,
-            grace=grace,
-            access_log=access_log,
-            tls=tls,
-            keepalive=keepalive,
-            trusted_proxies=trusted_proxies,
-        )
+        run(self, host, port, **options)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}>" if self.name else f"<{type(self).__name__}>"

@@ -7,29 +7,26 @@ import signal
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from queue import Empty, SimpleQueue
 from types import TracebackType
-from typing import TextIO
 
-from restkit.annotations import WSGIApplication
+from restkit.annotations import Unpack, WSGIApplication
 from restkit.io.processes import SIGNAL_CHECK_SECONDS
 from restkit.server.engine.accept_loop import AcceptLoop
-from restkit.server.engine.access_log import AccessLog, AccessRecord, as_access_log
+from restkit.server.engine.access_log import AccessLog, as_access_log
 from restkit.server.engine.connection import Setup
 from restkit.server.engine.listener import address_of, open_listener
-from restkit.server.engine.tls import TLSOption, as_server_context, make_connection_of
+from restkit.server.engine.tls import as_server_context, make_connection_of
+from restkit.server.serve_options import ServeOptions, ServeSettings, make_settings
 from restkit.server.trusted_proxies import TrustedProxies
 from restkit.url.host import join_host_port
 
 _logger = logging.getLogger("restkit.server")
 
-THREADS = 64
-TIMEOUT = 30.0
-GRACE = 30.0
+_GRACE = 30.0
 _PATIENCE = 5.0
-_MAX_SECONDS = 1e6  # poll() takes milliseconds in 31 bits
 
 
 class Server:
@@ -44,30 +41,35 @@ class Server:
         app: WSGIApplication,
         listener: socket.socket,
         host: str,
+        settings: ServeSettings,
         *,
-        threads: int,
-        timeout: float,
-        max_connections: int | None,
-        grace: float,
         access_log: AccessLog | None,
         tls: ssl.SSLContext | None,
-        keepalive: float | None,
         daemon: bool,
     ) -> None:
         self.host: str
         self.port: int
         self.host, self.port = address_of(listener)
         self._scheme = "http" if tls is None else "https"
-        setup = Setup(app, self._scheme, host, self.port, timeout, access_log, keepalive)
-        self._grace = grace
+        setup = Setup(
+            app,
+            self._scheme,
+            host,
+            self.port,
+            settings.timeout,
+            settings.limits,
+            access_log,
+            settings.keepalive,
+        )
+        self._grace = settings.grace
         self._daemon = daemon
         self._closed = False
         self._wakes: SimpleQueue[None] = SimpleQueue()
         self._loop = AcceptLoop(
             listener,
             make_connection_of(setup, tls),
-            threads=threads,
-            max_connections=max_connections,
+            threads=settings.threads,
+            max_connections=settings.max_connections,
             when_stopped=self.wake,
             daemon=daemon,
         )
@@ -127,26 +129,17 @@ def serve(
     app: WSGIApplication,
     host: str = "127.0.0.1",
     port: int = 0,
-    *,
-    uds: str | None = None,
-    threads: int = THREADS,
-    timeout: float = TIMEOUT,
-    max_connections: int | None = None,
-    grace: float = 0.5,
-    access_log: bool | TextIO | Callable[[AccessRecord], object] | None = None,
-    tls: TLSOption | None = None,
-    keepalive: float | None = None,
-    trusted_proxies: Iterable[str] | None = None,
+    **options: Unpack[ServeOptions],
 ) -> Server:
     """Serve a WSGI application in threads of its own; it accepts connections on return.
 
     ``port=0`` takes a free port. ``uds`` is the path of a Unix socket, in place of host and port.
-    ``threads`` bounds the requests that are handled at the same time. A client that is silent for
-    ``timeout`` seconds is disconnected. After a response, a connection may be idle for
+    ``threads=64`` bounds the requests that are handled at the same time. A client that is silent
+    for ``timeout=30`` seconds is disconnected. After a response, a connection may be idle for
     ``keepalive`` seconds, by default as long as ``timeout``. ``max_connections`` bounds the open
     connections; by default it is half of the descriptors that the process may have, and at most
     10,000. One more connection takes the place of the one that has been idle longest. When the
-    server is closed, requests in progress have ``grace`` seconds. Raises OSError if it cannot
+    server is closed, requests in progress have ``grace=0.5`` seconds. Raises OSError if it cannot
     listen. Close the server, or use it as a context manager.
 
     ``access_log=True`` logs each response to the logger ``restkit.access`` in the common log
@@ -158,6 +151,12 @@ def serve(
 
     ``trusted_proxies`` are addresses and networks, and ``'unix'``; see ``TrustedProxies``.
 
+    While the server waits for a client, the client must send or read ``min_rate=240`` bytes per
+    second, over each 10 seconds; otherwise it is disconnected. So is a client whose request takes
+    longer than ``max_request_seconds``, from the end of its head to the end of its response. None
+    is no limit. A client that sends and does not read can make the server keep ``max_spool`` bytes
+    (64 MiB) of its request; then the server waits until it reads.
+
     >>> from restkit import get
     >>> def app(environ, start_response):
     ...     start_response('200 OK', [])
@@ -166,122 +165,45 @@ def serve(
     ...     get(server.url).text
     'Hello!'
     """
-    return _start(
-        app,
-        host,
-        port,
-        uds,
-        threads=threads,
-        timeout=timeout,
-        max_connections=max_connections,
-        grace=grace,
-        access_log=access_log,
-        tls=tls,
-        keepalive=keepalive,
-        trusted_proxies=trusted_proxies,
-        daemon=False,
-    )
+    return _start(app, host, port, make_settings(options, grace=0.5), daemon=False)
 
 
 def run(
     app: WSGIApplication,
     host: str = "127.0.0.1",
     port: int = 8000,
-    *,
-    uds: str | None = None,
-    threads: int = THREADS,
-    timeout: float = TIMEOUT,
-    max_connections: int | None = None,
-    grace: float = GRACE,
-    access_log: bool | TextIO | Callable[[AccessRecord], object] | None = None,
-    tls: TLSOption | None = None,
-    keepalive: float | None = None,
-    trusted_proxies: Iterable[str] | None = None,
+    **options: Unpack[ServeOptions],
 ) -> None:
     """Serve a WSGI application until SIGINT (Ctrl-C) or SIGTERM arrives; see ``serve``.
 
-    Then requests in progress have ``grace`` seconds to finish. A second signal ends the process at
-    once. If a handler hangs, ``run`` returns five seconds after ``grace``.
+    Then requests in progress have ``grace=30`` seconds to finish. A second signal ends the process
+    at once. If a handler hangs, ``run`` returns five seconds after ``grace``.
     """
-    server = _start(
-        app,
-        host,
-        port,
-        uds,
-        threads=threads,
-        timeout=timeout,
-        max_connections=max_connections,
-        grace=grace,
-        access_log=access_log,
-        tls=tls,
-        keepalive=keepalive,
-        trusted_proxies=trusted_proxies,
-        daemon=True,
-    )
+    server = _start(app, host, port, make_settings(options, grace=_GRACE), daemon=True)
     with server, _on_signals(server.wake):
         _logger.info("serving at %s", server.url)
         server.wait()
 
 
 def _start(
-    app: WSGIApplication,
-    host: str,
-    port: int,
-    uds: str | None,
-    *,
-    threads: int,
-    timeout: float,
-    max_connections: int | None,
-    grace: float,
-    access_log: bool | TextIO | Callable[[AccessRecord], object] | None,
-    tls: TLSOption | None,
-    keepalive: float | None,
-    trusted_proxies: Iterable[str] | None,
-    daemon: bool,
+    app: WSGIApplication, host: str, port: int, settings: ServeSettings, *, daemon: bool
 ) -> Server:
     if not callable(app):
         raise TypeError(f"app must be a WSGI application, a callable; got {app!r}")
-    _check_count("threads", threads)
-    if max_connections is not None:
-        _check_count("max_connections", max_connections)
-    _check_seconds("timeout", timeout, allow_zero=False)
-    _check_seconds("grace", grace, allow_zero=True)
-    if keepalive is not None:
-        _check_seconds("keepalive", keepalive, allow_zero=False)
-    log = as_access_log(access_log)
-    context = as_server_context(tls)
-    if trusted_proxies is not None:
-        app = TrustedProxies(app, trusted_proxies)
+    access_log = as_access_log(settings.access_log)
+    context = as_server_context(settings.tls)
+    if settings.trusted_proxies is not None:
+        app = TrustedProxies(app, settings.trusted_proxies)
+    uds = settings.uds
     return Server(
         app,
         open_listener(host, port, uds),
         "localhost" if uds else host,
-        threads=threads,
-        timeout=timeout,
-        max_connections=max_connections,
-        grace=grace,
-        access_log=log,
+        settings,
+        access_log=access_log,
         tls=context,
-        keepalive=keepalive,
         daemon=daemon,
     )
-
-
-def _check_count(name: str, value: object) -> None:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{name} must be an int of 1 or more; got {value!r:.60}")
-    if value < 1:
-        raise ValueError(f"{name} must be at least 1; got {value!r}")
-
-
-def _check_seconds(name: str, value: object, *, allow_zero: bool) -> None:
-    bounds = f"{'0 or more' if allow_zero else 'above 0'} (at most {_MAX_SECONDS:g})"
-    text = f"{name} must be a number of seconds, {bounds}; got {value!r:.60}"
-    if not isinstance(value, (int, float)) or isinstance(value, bool):
-        raise TypeError(text)
-    # A NaN is not between any bounds.
-    if not 0 <= value <= _MAX_SECONDS or (value == 0 and not allow_zero):
-        raise ValueError(text)
 
 
 @contextmanager

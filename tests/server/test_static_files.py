@@ -69,7 +69,7 @@ def test_percent_encoded_name_is_found(folder):
 
 def test_other_method_is_405(folder):
     response = fetch(files(folder), "/a%20b.txt", "DELETE")
-    assert (status_of(response), field(response, "Allow")) == (405, "GET, HEAD")
+    assert (status_of(response), field(response, "Allow")) == (405, "GET, HEAD, OPTIONS")
 
 
 @pytest.mark.parametrize(
