@@ -158,6 +158,7 @@ class Exchange:
                     break
                 rest = rest.skip(count)
             for chunk in rest.chunks():
+                self._deadline.remaining("sending")
                 if self._response_ended_sending() or not self._send_all([chunk]):
                     return False
                 rest = rest.skip(len(chunk))
@@ -248,6 +249,7 @@ class Exchange:
                     if not buffers:
                         return True
                     if cut is None:
+                        self._deadline.remaining("sending")
                         continue
                 # A partial send has filled the send buffer: another send would send nothing.
                 if not self._wait_to_send():
