@@ -66,10 +66,7 @@ class Deadline:
             return None
         seconds = self._ends_at - monotonic()
         if seconds <= 0:
-            raise TotalTimeout(
-                f"{self.peer}: still {doing} when the {self.timeout.total:g} s of "
-                "Timeout.total were over"
-            )
+            self.raise_total(doing)
         return seconds
 
     def connect_seconds(self) -> float | None:
@@ -92,12 +89,48 @@ class Deadline:
         seconds = self.remaining(doing)
         return None if seconds is None else min(seconds * 1000, _MAX_MS)
 
+    def raise_total(self, doing: str) -> NoReturn:
+        """Raise TotalTimeout."""
+        raise TotalTimeout(
+            f"{self.peer}: still {doing} when the {self.timeout.total:g} s of "
+            "Timeout.total were over"
+        )
+
     def raise_idle(self, doing: str) -> NoReturn:
         """Raise TotalTimeout if the total is over, else IdleTimeout."""
         self.remaining(doing)
         raise IdleTimeout(
             f"{self.peer}: not a byte for {self.timeout.idle:g} s (Timeout.idle) while {doing}"
         )
+
+
+class WorkTimer:
+    """Limits the time of work on a body that has arrived, to the rest of the call's total.
+
+    Only the time between ``resume()`` and ``pause()`` counts, so that a received body can be read
+    at any later time. ``arrived_at`` is a time of ``time.perf_counter``.
+    """
+
+    __slots__ = ("_deadline", "_doing", "_left", "_resumed_at")
+
+    def __init__(self, deadline: Deadline, total: float, arrived_at: float, doing: str) -> None:
+        self._deadline = deadline
+        self._doing = doing
+        self._left = total - (arrived_at - deadline.started)
+        self._resumed_at = 0.0
+
+    def resume(self) -> None:
+        """Start to count time."""
+        self._resumed_at = perf_counter()
+
+    def pause(self) -> None:
+        """Stop to count time."""
+        self._left -= perf_counter() - self._resumed_at
+
+    def check(self) -> None:
+        """Raise TotalTimeout if the time is over. Called after ``resume()``."""
+        if perf_counter() - self._resumed_at > self._left:
+            self._deadline.raise_total(self._doing)
 
 
 def as_timeout(value: object) -> Timeout:
