@@ -198,7 +198,9 @@ class Settings:
     spool_size: int = _option(DEFAULT_MEMORY_SIZE, check_size)
     spool_dir: str | None = _option(None, check_path)
     max_body: int | None = _option(None, _optional(check_size))
-    max_early_body: int | None = _option(DEFAULT_EARLY_BODY, _optional(check_size))
+    max_early_body: int | None = _option(
+        cast("int | None", DEFAULT_EARLY_BODY), _optional(check_size)
+    )
 
     eager_body: int = _option(DEFAULT_EAGER_BODY, check_size)
 
