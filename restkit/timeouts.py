@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import monotonic, perf_counter
 from typing import Any, NamedTuple, NoReturn
 
@@ -105,19 +106,21 @@ class Deadline:
 
 
 class WorkTimer:
-    """Limits the time of work on a body that has arrived, to the rest of the call's total.
+    """Ends the work on a body, such as its decoding, with the total of the call.
 
-    Only the time between ``resume()`` and ``pause()`` counts, so that a received body can be read
-    at any later time. ``arrived_at`` is a time of ``time.perf_counter``.
+    While the body arrives, the deadline of the call holds. Afterwards only the time between
+    ``resume()`` and ``pause()`` counts, so that a received body can be read at any later time.
+    ``arrived_at`` returns the time of the last byte by ``time.perf_counter``, 0.0 before it.
     """
 
-    __slots__ = ("_deadline", "_doing", "_left", "_resumed_at")
+    __slots__ = ("_arrived_at", "_deadline", "_doing", "_resumed_at", "_worked")
 
-    def __init__(self, deadline: Deadline, total: float, arrived_at: float, doing: str) -> None:
+    def __init__(self, deadline: Deadline, doing: str, arrived_at: Callable[[], float]) -> None:
         self._deadline = deadline
         self._doing = doing
-        self._left = total - (arrived_at - deadline.started)
+        self._arrived_at = arrived_at
         self._resumed_at = 0.0
+        self._worked = 0.0  # seconds since the arrival, without the pauses
 
     def resume(self) -> None:
         """Start to count time."""
@@ -125,11 +128,18 @@ class WorkTimer:
 
     def pause(self) -> None:
         """Stop to count time."""
-        self._left -= perf_counter() - self._resumed_at
+        arrived_at = self._arrived_at()
+        if arrived_at:
+            self._worked += perf_counter() - max(self._resumed_at, arrived_at)
 
     def check(self) -> None:
         """Raise TotalTimeout if the time is over. Called after ``resume()``."""
-        if perf_counter() - self._resumed_at > self._left:
+        arrived_at, total = self._arrived_at(), self._deadline.timeout.total
+        if not arrived_at or total is None:
+            self._deadline.remaining(self._doing)
+            return
+        seconds = perf_counter() - max(self._resumed_at, arrived_at) + self._worked
+        if seconds > total - (arrived_at - self._deadline.started):
             self._deadline.raise_total(self._doing)
 
 

@@ -27,7 +27,6 @@ from restkit.progress import ProgressCallback, ProgressSource
 from restkit.timeouts import WorkTimer
 
 _CHUNK = 256 * 1024
-_DECODING = "decoding the body"
 
 
 class ErrorContext:
@@ -129,10 +128,12 @@ def _decode(
     deadline = reply.deadline
     if deadline is None or deadline.timeout.total is None:
         return DecodedSource(coded, codings)
-    if reply.live is not None:
-        return DecodedSource(coded, codings, partial(deadline.remaining, _DECODING))
-    timer = WorkTimer(deadline, deadline.timeout.total, reply.done_at, _DECODING)
+    timer = WorkTimer(deadline, "decoding the body", partial(_arrived_at, reply))
     return _TimedSource(DecodedSource(coded, codings, timer.check), timer)
+
+
+def _arrived_at(reply: Reply) -> float:
+    return reply.done_at if reply.live is None else reply.live.done_at
 
 
 def _check_digests(

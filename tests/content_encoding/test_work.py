@@ -8,6 +8,7 @@ import random
 import time
 import zlib
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import pytest
 
@@ -136,10 +137,8 @@ def test_every_decoded_byte_allows_more_work():
     assert decode(["gzip"], gzip.compress(line) * members) == line * members
 
 
-@pytest.mark.parametrize("coding", supported_codings())
+@pytest.mark.parametrize("coding", sorted({"gzip", "zstd"} & {*supported_codings()}))
 def test_coded_bytes_of_one_short_event_at_a_time_are_not_too_many(coding):
-    if coding == "br":
-        pytest.skip("restkit does not compress with brotli")
     compressor = get_compressor_factory(coding, None)()
     coded = b"".join(compressor.compress(b":\n\n") + compressor.flush() for _ in range(100_000))
     assert decode([coding], coded + compressor.finish(), size=16) == b":\n\n" * 100_000
@@ -202,9 +201,10 @@ def test_body_that_its_coding_makes_longer_fits_into_max_body(client):
 # The deadline of the call
 
 
+@cache
 def endless_zeros() -> bytes:
-    """Return 16 KiB that decode, by gzip twice, to more zeros than can be read in a minute."""
-    return nest(gzip.compress(bytes(16 * MIB), mtime=0) * 4000, "gzip")
+    """Return a few bytes that decode, by gzip twice, to more zeros than can be read in a minute."""
+    return nest(gzip.compress(bytes(16 * MIB), mtime=0) * 1000, "gzip")
 
 
 @pytest.mark.parametrize("arrived", [True, False], ids=["arrived", "live"])
@@ -225,12 +225,15 @@ def test_total_ends_the_decoding_of_a_body(read, arrived, client):
         assert caught.value.response is got
 
 
-def test_received_body_can_be_decoded_after_the_total(client):
+@pytest.mark.parametrize("eager", [0, MIB], ids=["live", "arrived"])
+def test_received_body_can_be_decoded_after_the_total(eager, client):
     data = bytes(MIB)
     with serve(response(gzip.compress(data), "Content-Encoding: gzip")) as server:
-        got = client.get(server.url(), timeout=Timeout(HANG_BOUND, HANG_BOUND, total=0.3))
-        time.sleep(0.4)  # longer than the total
+        timeout = Timeout(HANG_BOUND, HANG_BOUND, total=0.3)
+        got = client.get(server.url(), timeout=timeout, eager_body=eager)
         file = got.body_file
+        if eager:
+            time.sleep(0.4)  # longer than the total
         assert file.read(300_000) == data[:300_000]
         time.sleep(0.4)
         assert file.read() == data[300_000:]
