@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import monotonic, perf_counter
 from typing import Any, NamedTuple, NoReturn
 
@@ -66,10 +67,7 @@ class Deadline:
             return None
         seconds = self._ends_at - monotonic()
         if seconds <= 0:
-            raise TotalTimeout(
-                f"{self.peer}: still {doing} when the {self.timeout.total:g} s of "
-                "Timeout.total were over"
-            )
+            self.raise_total(doing)
         return seconds
 
     def connect_seconds(self) -> float | None:
@@ -92,12 +90,57 @@ class Deadline:
         seconds = self.remaining(doing)
         return None if seconds is None else min(seconds * 1000, _MAX_MS)
 
+    def raise_total(self, doing: str) -> NoReturn:
+        """Raise TotalTimeout."""
+        raise TotalTimeout(
+            f"{self.peer}: still {doing} when the {self.timeout.total:g} s of "
+            "Timeout.total were over"
+        )
+
     def raise_idle(self, doing: str) -> NoReturn:
         """Raise TotalTimeout if the total is over, else IdleTimeout."""
         self.remaining(doing)
         raise IdleTimeout(
             f"{self.peer}: not a byte for {self.timeout.idle:g} s (Timeout.idle) while {doing}"
         )
+
+
+class WorkTimer:
+    """Ends the work on a body, such as its decoding, with the total of the call.
+
+    While the body arrives, the deadline of the call holds. Afterwards only the time between
+    ``resume()`` and ``pause()`` counts, so that a received body can be read at any later time.
+    ``arrived_at`` returns the time of the last byte by ``time.perf_counter``, 0.0 before it.
+    """
+
+    __slots__ = ("_arrived_at", "_deadline", "_doing", "_resumed_at", "_worked")
+
+    def __init__(self, deadline: Deadline, doing: str, arrived_at: Callable[[], float]) -> None:
+        self._deadline = deadline
+        self._doing = doing
+        self._arrived_at = arrived_at
+        self._resumed_at = 0.0
+        self._worked = 0.0  # seconds since the arrival, without the pauses
+
+    def resume(self) -> None:
+        """Start to count time."""
+        self._resumed_at = perf_counter()
+
+    def pause(self) -> None:
+        """Stop to count time."""
+        arrived_at = self._arrived_at()
+        if arrived_at:
+            self._worked += perf_counter() - max(self._resumed_at, arrived_at)
+
+    def check(self) -> None:
+        """Raise TotalTimeout if the time is over. Called after ``resume()``."""
+        arrived_at, total = self._arrived_at(), self._deadline.timeout.total
+        if not arrived_at or total is None:
+            self._deadline.remaining(self._doing)
+            return
+        seconds = perf_counter() - max(self._resumed_at, arrived_at) + self._worked
+        if seconds > total - (arrived_at - self._deadline.started):
+            self._deadline.raise_total(self._doing)
 
 
 def as_timeout(value: object) -> Timeout:

@@ -46,7 +46,8 @@ class Body:
 
     Each reader has a position of its own; readers may be in different threads. ``length`` is the
     length of the whole body if it is known in advance; ``arrival`` is the progress of receiving the
-    body; ``payload_headers`` are sent with the body when it becomes a payload;
+    body; ``decodes`` says that the source decodes, which ``skip`` avoids;
+    ``payload_headers`` are sent with the body when it becomes a payload;
     ``annotate_error`` completes an error before it is raised.
 
     The first read decides: a body that is read through the spool can be read again by everyone;
@@ -61,6 +62,7 @@ class Body:
         length: int | None = None,
         arrival: Arrival | None = None,
         max_size: int | None = None,
+        decodes: bool = False,
         payload_headers: Sequence[tuple[str, str]] = (),
         annotate_error: Callable[[Error], None] | None = None,
     ) -> None:
@@ -70,6 +72,7 @@ class Body:
         self._source = source
         self._arrival = arrival
         self._max_size = max_size
+        self._decodes = decodes
         self._mode = _Mode.UNREAD
         self._live_reader: object = None
         self._discarded = 0
@@ -300,6 +303,7 @@ class Body:
     def skip(self, limit: int) -> None:
         """Discard the rest if it is not much longer than ``limit``; otherwise close.
 
+        A body whose source decodes is closed: what nobody reads is never decoded.
         The body cannot be read afterwards, unless the whole body is in the spool.
         """
         with self._source_lock:
@@ -309,7 +313,7 @@ class Body:
                 self._mode = _Mode.LIVE
                 self._live_reader = None
             received = self._spool.size + self._discarded
-            if self.length is not None and self.length - received > limit:
+            if self._decodes or (self.length is not None and self.length - received > limit):
                 self.close()
             end = self._discarded + limit
             try:

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from restkit.client.options import GivenHeaders, Settings
-from restkit.errors import InvalidHeader, RequestError
+from restkit.errors import InvalidHeader, RequestError, TotalTimeout
 from restkit.forms.form_data import apply_content_type, as_form
 from restkit.forms.multipart import add_boundary
 from restkit.headers import Headers, HeaderValue, check_name, name_as_str, read_pairs
 from restkit.message.request import KNOWN_METHODS, Request
-from restkit.payload.base import Payload
+from restkit.payload.base import CheckTime, Payload
 from restkit.payload.convert import as_payload
 from restkit.payload.spooled import SpooledPayload, SpoolMode, spool_payload
 from restkit.payload.values import json_payload
+from restkit.timeouts import Deadline
 
 # For messages only: any other word is sent too. The IANA registry has some that look like paths.
 _OTHER_METHODS = frozenset(
     "CONNECT COPY LOCK MKCOL MOVE PROPFIND PROPPATCH PURGE QUERY REPORT SEARCH TRACE UNLOCK".split()
 )
+READING_PAYLOAD = "reading the payload before it is sent"
 _CAPITALS = re.compile("[A-Z][A-Z-]*")
 
 
@@ -116,14 +119,33 @@ def check_not_swapped(url: object, method: object) -> None:
         )
 
 
-def apply_payload_options(request: Request, settings: Settings) -> None:
+def apply_payload_options(
+    request: Request, settings: Settings, deadline: Deadline | None = None
+) -> Deadline | None:
     """Wrap the payload of a request as its headers and options require.
 
-    A Content-Type header gets the boundary of a multipart form.
+    A Content-Type header gets the boundary of a multipart form. Returns the deadline of the call,
+    which starts here if the payload may be read before it is sent. Raises TotalTimeout if that
+    takes too long.
     """
     payload = request.payload
     if payload is None:
-        return
+        return deadline
+    reads_now = settings.content_digest or settings.spool_mode is SpoolMode.BEFORE_SENDING
+    if deadline is None and reads_now:
+        deadline = Deadline(settings.timeout, request.url.authority)
+    try:
+        request.payload = _apply_options(request, payload, settings, deadline)
+    except TotalTimeout as error:
+        error.request = error.request or request
+        raise
+    return deadline
+
+
+def _apply_options(
+    request: Request, payload: Payload, settings: Settings, deadline: Deadline | None
+) -> Payload:
+    check_time = None if deadline is None else partial(deadline.remaining, READING_PAYLOAD)
     if "content-type" in request.headers.names():
         payload = _declare_content_type(request.headers, payload)
     if settings.compress is not None:
@@ -135,8 +157,8 @@ def apply_payload_options(request: Request, settings: Settings) -> None:
         from restkit.content_digest.payloads import add_content_digest  # slow to import
 
         # Before spooling, so that the digest is known together with the length.
-        payload = add_content_digest(payload)
-    request.payload = _spool(payload, settings)
+        payload = add_content_digest(payload, check_time)
+    return _spool(payload, settings, check_time)
 
 
 def _declare_content_type(headers: Headers, payload: Payload) -> Payload:
@@ -161,11 +183,11 @@ def _check_compressible(request: Request, coding: str) -> None:
             )
 
 
-def _spool(payload: Payload, settings: Settings) -> Payload:
+def _spool(payload: Payload, settings: Settings, check_time: CheckTime | None) -> Payload:
     if settings.spool_mode is SpoolMode.OFF:
         return payload
     new_spool = settings.read_options.new_spool
     if settings.spool_mode is SpoolMode.BEFORE_SENDING:
         sendable = payload.replayable and payload.length is not None
-        return payload if sendable else spool_payload(payload, new_spool)
+        return payload if sendable else spool_payload(payload, new_spool, check_time)
     return payload if payload.replayable else SpooledPayload(payload, new_spool)

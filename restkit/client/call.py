@@ -8,7 +8,9 @@ credentials and cookies decide; ``Call`` consults them in order. Earlier attempt
 from __future__ import annotations
 
 from copy import copy
+from functools import partial
 
+from restkit.client.build import READING_PAYLOAD
 from restkit.client.call_log import (
     log_another_attempt,
     log_outcome,
@@ -27,7 +29,7 @@ from restkit.errors import Error, PayloadNotReplayable, TransportError, drop_tra
 from restkit.log import DEBUG, LogState, get_logger
 from restkit.message.request import Request, check_method
 from restkit.message.response import HttpResponse
-from restkit.payload.base import Payload, can_send
+from restkit.payload.base import CheckTime, Payload, can_send
 from restkit.payload.spooled import spool_payload
 from restkit.redaction import redact_url
 from restkit.timeouts import Deadline
@@ -57,13 +59,18 @@ class Call:
     )
 
     def __init__(
-        self, request: Request, settings: Settings, pool: ConnectionPool, cookies: Cookies | None
+        self,
+        request: Request,
+        settings: Settings,
+        pool: ConnectionPool,
+        cookies: Cookies | None,
+        deadline: Deadline | None = None,
     ) -> None:
         self._request = request
         self._settings = settings
         self._pool = pool
         self._cookies = cookies
-        self._deadline = Deadline(settings.timeout, request.url.authority)
+        self._deadline = deadline or Deadline(settings.timeout, request.url.authority)
         self._history: list[HttpResponse | Error] = []
         self._retries: RetryCounter | None = None
         self._redirects = 0
@@ -207,7 +214,8 @@ class Call:
         return True
 
     def _resend_with_length(self, response: HttpResponse) -> bool:
-        next_request = request_with_length(self._request, self._settings, response)
+        check_time = partial(self._deadline.remaining, READING_PAYLOAD)
+        next_request = request_with_length(self._request, self._settings, response, check_time)
         if next_request is None:
             return False
         self._continue_with(next_request, response, "with its length")
@@ -300,7 +308,10 @@ def release_for_resend(response: HttpResponse, payload: Payload | None, how: str
 
 
 def request_with_length(
-    request: Request, settings: Settings, response: HttpResponse
+    request: Request,
+    settings: Settings,
+    response: HttpResponse,
+    check_time: CheckTime | None = None,
 ) -> Request | None:
     """Spool a chunked payload after 411 (RFC 9110 15.5.12) or 501; return the new request.
 
@@ -317,7 +328,8 @@ def request_with_length(
     for name in _CHUNKED_FIELDS:
         next_request.headers.pop(name, None)
     if payload is not None and payload.length is None:
-        next_request.payload = spool_payload(payload, settings.read_options.new_spool)
+        new_spool = settings.read_options.new_spool
+        next_request.payload = spool_payload(payload, new_spool, check_time)
     return next_request
 
 

@@ -43,6 +43,7 @@ from restkit.message.request import KNOWN_METHODS, NO_NAMES, Request
 from restkit.message.response import HttpResponse
 from restkit.network.dial import import_early
 from restkit.network.options import Connect, SocketOption
+from restkit.timeouts import Deadline
 from restkit.url.query import Params, copy_params, merge_params
 from restkit.url.url import URL, GivenURL, join_uri, parse_url
 
@@ -146,11 +147,10 @@ class Client:
             suppressed_headers=suppressed,
             read_options=settings.read_options,
         )
-        if body is not None:
-            apply_payload_options(request, settings)
+        deadline = None if body is None else apply_payload_options(request, settings)
         if settings.filters:
-            return self._send_filtered(request, settings)
-        return self._send(request, settings)
+            return self._send_filtered(request, settings, deadline)
+        return self._send(request, settings, deadline)
 
     def send(self, request: Request) -> HttpResponse:
         """Send a copy of a request that exists already, with the default options of this Client."""
@@ -161,22 +161,26 @@ class Client:
         following.read_options = self._settings.read_options
         return self._send_filtered(following, self._settings)
 
-    def _send_filtered(self, request: Request, settings: Settings) -> HttpResponse:
+    def _send_filtered(
+        self, request: Request, settings: Settings, deadline: Deadline | None = None
+    ) -> HttpResponse:
         payload = request.payload
         response = call_on_request(settings.filters, request)
         if response is None:
             if request.payload is not payload:
                 request.payload = to_payload(request.payload)
-                apply_payload_options(request, settings)
-            response = self._send(request, settings)
+                deadline = apply_payload_options(request, settings, deadline)
+            response = self._send(request, settings, deadline)
         return call_on_response(settings.filters, response, request)
 
-    def _send(self, request: Request, settings: Settings) -> HttpResponse:
+    def _send(
+        self, request: Request, settings: Settings, deadline: Deadline | None
+    ) -> HttpResponse:
         if settings.progress is not None:
             progress = settings.progress.for_payload(request.payload)
             settings = settings.replace(progress=progress)
             request.read_options = settings.read_options
-        return Call(request, settings, self._pool, self._cookies).run()
+        return Call(request, settings, self._pool, self._cookies, deadline).run()
 
     def _merge_headers(
         self, given: GivenHeaders | None, *, has_auth: bool

@@ -25,6 +25,7 @@ from restkit.client.option_checks import (
 from restkit.client.option_hints import unknown_option
 from restkit.client.retries import RetryCounter, RetryPolicy, default_policy
 from restkit.client.retry_option import Retry, as_retries
+from restkit.content_encoding.decoding import CODED_OVERHEAD
 from restkit.cookies.cookies import Cookies
 from restkit.errors import RequestError
 from restkit.headers import HasItems, HeaderName, HeaderValue, Pairs
@@ -54,6 +55,7 @@ GivenHeaders: TypeAlias = (
 )
 
 DEFAULT_EAGER_BODY = 64 * 1024
+DEFAULT_EARLY_BODY = 1024 * 1024 * 1024
 _Value = TypeVar("_Value")
 
 
@@ -65,6 +67,7 @@ class CommonOptions(TypedDict, total=False):
     spool_size: int
     spool_dir: str | os.PathLike[str] | None
     max_body: int | None
+    max_early_body: int | None
     eager_body: int
     verify: bool | str | os.PathLike[str]
     cert: str | tuple[str, str] | tuple[str, str, str] | None
@@ -195,6 +198,9 @@ class Settings:
     spool_size: int = _option(DEFAULT_MEMORY_SIZE, check_size)
     spool_dir: str | None = _option(None, check_path)
     max_body: int | None = _option(None, _optional(check_size))
+    max_early_body: int | None = _option(
+        cast("int | None", DEFAULT_EARLY_BODY), _optional(check_size)
+    )
 
     eager_body: int = _option(DEFAULT_EAGER_BODY, check_size)
 
@@ -226,7 +232,7 @@ class Settings:
     resolve: Mapping[str, str] | None = None
     spool_mode: SpoolMode = SpoolMode.OFF
     filters: tuple[Filter, ...] = ()
-    read_options: ReadOptions = ReadOptions()
+    read_options: ReadOptions = ReadOptions(early_limit=DEFAULT_EARLY_BODY)
 
     def __init__(self, **changes: Any) -> None:
         self.__dict__.update(changes)
@@ -238,6 +244,7 @@ class Settings:
                 self.max_body,
                 self.content_digest is not False,
                 None if self.progress is None else self.progress.received,
+                _early_limit(self.max_early_body, self.max_body),
             )
 
     def replace(self, **changes: Any) -> Settings:
@@ -273,8 +280,22 @@ class Settings:
 
 
 _READ_FIELDS = frozenset(
-    ("decompress", "spool_size", "spool_dir", "max_body", "content_digest", "progress")
+    (
+        "decompress",
+        "spool_size",
+        "spool_dir",
+        "max_body",
+        "max_early_body",
+        "content_digest",
+        "progress",
+    )
 )
+
+
+def _early_limit(max_early_body: int | None, max_body: int | None) -> int | None:
+    """Return the bytes of a body to receive, at most, while the payload is being sent."""
+    limits = [max_early_body, None if max_body is None else max_body + CODED_OVERHEAD]
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
 def _declare_options() -> dict[str, Callable[[str, object], Any]]:

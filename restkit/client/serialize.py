@@ -79,6 +79,7 @@ def serialize_request(
         request.read_options.new_spool,
         expects,
         "connection" in names and _has_close(headers),
+        request.read_options.early_limit,
     )
 
 

@@ -128,7 +128,7 @@ class Connection:
         body_reader = exchange.response.body_reader
         assert body_reader is not None
         reply = Reply(head, body_reader)
-        reply.sent, reply.early = exchange.sent, exchange.early
+        reply.sent, reply.early, reply.deadline = exchange.sent, exchange.early, deadline
         reply.sent_at, reply.first_byte_at = exchange.sent_at, exchange.first_byte_at
         if self.used == 1:
             reply.connected_at, reply.secured_at = self._opened

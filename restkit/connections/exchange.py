@@ -3,7 +3,8 @@
 The caller's source is read on the caller's thread, one chunk at a time, and never while another
 chunk waits to be sent. What the server sends meanwhile is received at once: a final status of 300
 or more ends the sending; the body of any other response goes into a spool. So a server that echoes
-never waits for the client while the client waits for the server.
+never waits for the client while the client waits for the server. At the limit of that spool, the
+client only sends until the payload has ended.
 """
 
 from __future__ import annotations
@@ -158,6 +159,7 @@ class Exchange:
                     break
                 rest = rest.skip(count)
             for chunk in rest.chunks():
+                self._deadline.remaining("sending")
                 if self._response_ended_sending() or not self._send_all([chunk]):
                     return False
                 rest = rest.skip(len(chunk))
@@ -248,6 +250,7 @@ class Exchange:
                     if not buffers:
                         return True
                     if cut is None:
+                        self._deadline.remaining("sending")
                         continue
                 # A partial send has filled the send buffer: another send would send nothing.
                 if not self._wait_to_send():
@@ -306,11 +309,16 @@ class Exchange:
         """Return the error for a server that responded 2xx and stopped reading the payload."""
         kind = IdleTimeout if isinstance(exc, IdleTimeout) else TransportError
         sent = self._request.describe_sent(self.sent_bytes)
-        return kind(
+        message = (
             f"{self._deadline.peer} responded {status} after {sent} of the payload, "
-            "and stopped reading",
-            sent="part",
+            "and stopped reading"
         )
+        if self.early is not None and self._is_early_full():
+            message += (
+                f"; it may wait for restkit, which had received {self.early.size} bytes of the "
+                "body and receives more only after the payload (max_early_body, max_body)"
+            )
+        return kind(message, sent="part")
 
     def _is_refused(self) -> bool:
         """Whether a final response of 300 or more was received: the rest is not sent."""
@@ -355,4 +363,9 @@ class Exchange:
             if self.early is None:
                 self.early = self._request.new_spool()
             self.early.append(chunk)
-        self._listening = not self.response.done
+        self._listening = not (self.response.done or self._is_early_full())
+
+    def _is_early_full(self) -> bool:
+        """Whether the body has reached the limit for a payload that is still being sent."""
+        limit = self._request.early_limit
+        return self.early is not None and limit is not None and self.early.size >= limit

@@ -90,7 +90,8 @@ class OutgoingRequest(NamedTuple):
     """One request, ready to be sent on any connection of its route.
 
     ``expects_continue``: wait for 100 Continue before the payload is sent. ``closes``: the request
-    has ``Connection: close``.
+    has ``Connection: close``. ``early_limit``: how many bytes of the response's body are received,
+    at most, while the payload is being sent; None for no limit.
     """
 
     method: str
@@ -99,6 +100,7 @@ class OutgoingRequest(NamedTuple):
     new_spool: Callable[[], Spool]
     expects_continue: bool = False
     closes: bool = False
+    early_limit: int | None = None
 
     @property
     def target(self) -> str:

@@ -72,14 +72,15 @@ class Reply:
     ``body_reader`` has the length of the body and, at its end, the trailers. ``content`` was
     received with the head, ``early`` while the payload was being sent; ``live`` reads the rest.
     ``upgraded`` is the connection after 101 or CONNECT. ``sent`` is the part of the request that
-    was sent. ``failure`` is set if the server stopped reading the payload after a 2xx response.
-    Times are those of ``time.perf_counter``; 0.0 or None for an event that did not happen.
+    was sent, ``deadline`` is the call's. ``failure`` is set if the server stopped reading the
+    payload after a 2xx response. Times are those of ``perf_counter``; 0.0 or None for no event.
     """
 
     __slots__ = (
         "body_reader",
         "connected_at",
         "content",
+        "deadline",
         "done_at",
         "early",
         "failure",
@@ -99,13 +100,12 @@ class Reply:
         self.early: Spool | None = None
         self.live: LiveBody | None = None
         self.upgraded: UpgradedConnection | None = None
+        self.deadline: Deadline | None = None
         self.failure: TransportError | None = None
         self.sent: Sent = "nothing"
         self.connected_at: float | None = None
         self.secured_at: float | None = None
-        self.sent_at = 0.0
-        self.first_byte_at = 0.0
-        self.done_at = 0.0
+        self.sent_at = self.first_byte_at = self.done_at = 0.0
 
     def receive_small_body(self, limit: int) -> None:
         """Receive a body of at most ``limit`` bytes now, so that it does not hold its connection.

@@ -12,7 +12,7 @@ from typing import Any
 from restkit.content_digest.fields import SHA_256, format_digest, make_hash
 from restkit.errors import Error, PayloadError, RequestError
 from restkit.io.buffers import Buffer, close_if_possible
-from restkit.payload.base import Payload, TransparentWrapper
+from restkit.payload.base import CheckTime, Payload, TransparentWrapper
 from restkit.payload.convert import as_payload
 from restkit.payload.files import RegularPayload
 
@@ -35,12 +35,13 @@ def hashing(source: object, algorithm: str = "sha256") -> HashingPayload:
     return HashingPayload(payload, _find_hash(algorithm))
 
 
-def add_content_digest(payload: Payload) -> Payload:
+def add_content_digest(payload: Payload, check_time: CheckTime | None = None) -> Payload:
     """Return the payload with its SHA-256 as ``Content-Digest`` (RFC 9530 2).
 
     A payload that is replayable and has a length is read once here, at about one second per GB,
     and gets a header. Any other payload gets a trailer. Its length is then dropped, because
     trailers need chunked framing. A payload that has the field already is returned unchanged.
+    ``check_time`` is called between two chunks; it raises an error when the time is over.
 
     >>> add_content_digest(as_payload('abc')).headers[-1]
     ('Content-Digest', 'sha-256=:ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=:')
@@ -49,7 +50,7 @@ def add_content_digest(payload: Payload) -> Payload:
         return payload
     if payload.length is None or not payload.replayable:
         return DigestedPayload(payload)
-    headers = (*payload.headers, (_FIELD_NAME, _read_digest(payload)))
+    headers = (*payload.headers, (_FIELD_NAME, _read_digest(payload, check_time)))
     # A copy of a file payload keeps its type, which the system can send with sendfile().
     is_file = isinstance(payload, RegularPayload)
     announced = copy(payload) if is_file else TransparentWrapper(payload)
@@ -103,14 +104,18 @@ class DigestedPayload(HashingPayload):
         return [*super().trailers(), (_FIELD_NAME, format_digest(SHA_256, self.digest()))]
 
 
-def _read_digest(payload: Payload) -> str:
+def _read_digest(payload: Payload, check_time: CheckTime | None) -> str:
     """Read a payload and return the value of its Content-Digest."""
     hashed = HashingPayload(payload, _make_sha_256)
+    reads_source = True
     try:
         for _ in hashed:
-            pass
+            reads_source = False
+            if check_time is not None:
+                check_time()
+            reads_source = True
     except Error as error:
-        error.sent, error.out_of_payload = "nothing", True
+        error.sent, error.out_of_payload = "nothing", reads_source
         raise
     return format_digest(SHA_256, hashed.digest())
 

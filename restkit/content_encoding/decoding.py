@@ -16,6 +16,9 @@ The rules here:
   128 MiB if a frame asks for it.
 
 An empty body is valid with any coding: servers declare a coding for responses without content.
+
+The work is bounded too, as some streams make none or little output: empty gzip members, blocks and
+frames. Several codings can make gigabytes of them from a few bytes. See ``DecodingWork``.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from __future__ import annotations
 import re
 import sys
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -58,6 +61,14 @@ MAX_OUTPUT = 256 * 1024
 """The output limit of one step. brotli 1.2.1 doubles its buffers and may return twice as much."""
 ZSTD_WINDOW_LOG = 23
 """The largest window of a zstd frame: 8 MiB (RFC 9659 3)."""
+FREE_WORK = 1024 * 1024
+"""The coded bytes, in all codings of a body together, that may decode to nothing."""
+WORK_PER_BYTE = 16
+"""The coded bytes that each decoded byte may need."""
+STREAM_WORK = 128
+"""A gzip member or zstd frame takes as much time as this many coded bytes (6 to 60 us)."""
+CODED_OVERHEAD = 64 * 1024
+"""The bytes that a body with codings may have beyond a limit for the decoded body."""
 
 _MAX_INPUT = 64 * 1024  # zlib copies all unused input at every step
 _MAX_CODINGS = 5
@@ -103,20 +114,48 @@ def parse_codings(values: Sequence[str]) -> tuple[str, ...] | None:
     return codings
 
 
+class DecodingWork:
+    """The work of decoding one body: checked against its output, and against a deadline.
+
+    All decoders of a body share it. Coded bytes of every coding count, and ``made``, the bytes that
+    the last decoder returned. ``check_time`` is called before each step; it raises an error when
+    the time is over.
+    """
+
+    __slots__ = ("_done", "check_time", "made")
+
+    def __init__(self, check_time: Callable[[], object] | None = None) -> None:
+        self.made = 0
+        self.check_time = check_time
+        self._done = 0
+
+    def count(self, coded: int) -> bool:
+        """Count coded bytes; return False if they are too many for the output."""
+        self._done += coded
+        return self._done <= FREE_WORK + WORK_PER_BYTE * self.made
+
+
 class DecodedSource:
     """Another source without its content codings, which are given in the order of their header.
 
     Holds at most about MAX_OUTPUT decoded bytes for each coding, however far the data expands.
-    Returns bytes as soon as they are available. ``close()`` closes the inner source.
+    Returns bytes as soon as they are available. Raises DecodingError if the coded bytes, of all
+    codings together, are more than FREE_WORK and WORK_PER_BYTE for each decoded byte.
+    ``check_time`` is called before each step. ``close()`` closes the inner source.
     """
 
-    __slots__ = ("_closed", "_decoder", "_ended", "_held", "_source")
+    __slots__ = ("_closed", "_decoders", "_ended", "_held", "_source", "_work")
 
-    def __init__(self, source: Source, codings: Sequence[str]) -> None:
+    def __init__(
+        self,
+        source: Source,
+        codings: Sequence[str],
+        check_time: Callable[[], object] | None = None,
+    ) -> None:
+        self._source = source
+        self._work = DecodingWork(check_time)
         # The coding that was applied last is removed first.
-        first, *others = codings
-        self._source: Source = DecodedSource(source, others) if others else source
-        self._decoder = Decoder(first)
+        self._decoders = [Decoder(name, self._work) for name in reversed(codings)]
         self._held = _EMPTY
         self._ended = False
         self._closed = False
@@ -138,19 +177,28 @@ class DecodedSource:
         return size
 
     def _decode(self) -> bytes:
-        while True:
-            chunk = self._decoder.produce()
-            if chunk:
-                return chunk
-            data = _EMPTY if self._ended else self._source.read_chunk()
-            if self._closed:
-                # Another thread closed it, so b'' from the source does not mean the end.
-                raise TransportError("the body was closed before its end")
+        chunk = self._produce(len(self._decoders) - 1)
+        self._work.made += len(chunk)
+        return chunk
+
+    def _produce(self, index: int) -> bytes:
+        """Return the next output of one decoder, or b'' at its end."""
+        decoder = self._decoders[index]
+        while not (chunk := decoder.produce()):
+            data = self._produce(index - 1) if index else self._read_coded()
             if not data:
-                self._ended = True
-                self._decoder.finish()
-                return b""
-            self._decoder.feed(data)
+                decoder.finish()
+                break
+            decoder.feed(data)
+        return chunk
+
+    def _read_coded(self) -> Buffer:
+        data = _EMPTY if self._ended else self._source.read_chunk()
+        if self._closed:
+            # Another thread closed it, so b'' from the source does not mean the end.
+            raise TransportError("the body was closed before its end")
+        self._ended = not data
+        return data
 
     def close(self) -> None:
         """Close the inner source, from any thread: a blocked reader gets an error. Idempotent."""
@@ -159,7 +207,7 @@ class DecodedSource:
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "at its end" if self._ended else "open"
-        return f"<DecodedSource of {self._decoder.name}, {state}>"
+        return f"<DecodedSource of {self._decoders[-1].name}, {state}>"
 
 
 class Decoder:
@@ -167,6 +215,7 @@ class Decoder:
 
     Call ``feed()`` with a chunk, then ``produce()`` until it returns b'', and so on with the next
     chunk; call ``finish()`` at the end. After a DecodingError every call raises it again.
+    ``work`` is shared with the other decoders of the same body, and its owner counts the output.
 
     >>> import gzip
     >>> decoder = Decoder('gzip')
@@ -177,19 +226,23 @@ class Decoder:
 
     __slots__ = (
         "_at",
+        "_counts_output",
         "_data",
         "_fault",
         "_library_errors",
         "_stream",
         "_stream_count",
         "_stream_type",
+        "_work",
         "decoded",
         "name",
     )
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, work: DecodingWork | None = None) -> None:
         self.name = name
         self.decoded = 0
+        self._counts_output = work is None
+        self._work = DecodingWork() if work is None else work
         self._stream_type, self._library_errors = _find_stream_type(name)
         self._data = _EMPTY
         self._at = 0
@@ -211,6 +264,8 @@ class Decoder:
         except self._library_errors as exc:
             raise self._make_error(str(exc)) from exc
         self.decoded += len(chunk)
+        if self._counts_output:
+            self._work.made = self.decoded
         return chunk
 
     def finish(self) -> None:
@@ -229,24 +284,37 @@ class Decoder:
                 self._data = _EMPTY
                 self._at = 0
                 return b""
+            if self._work.check_time is not None:
+                self._work.check_time()
             chunk, used = stream.step(part)
             self._at += used
             if stream.ended:
                 self._stream = None
+            self._count_work(used + 1)  # 1: a step that uses nothing must not be free
             if chunk:
                 return chunk
 
     def _next_stream(self) -> _Stream | None:
         if self._stream_count and self._stream_type.padded:
             zeros = _ZEROS.match(self._data, self._at)
-            self._at = zeros.end() if zeros else self._at
+            if zeros and zeros.end() > self._at:
+                self._count_work(zeros.end() - self._at)
+                self._at = zeros.end()
         if self._at == len(self._data):
             return None
         if self._stream_count and not self._stream_type.repeats:
             raise self._make_error("data follows the end of the stream")
         self._stream = self._stream_type()
         self._stream_count += 1
+        self._count_work(STREAM_WORK)
         return self._stream
+
+    def _count_work(self, coded: int) -> None:
+        if not self._work.count(coded):
+            raise self._make_error(
+                f"the coded bytes decode to almost nothing: more than {FREE_WORK}, and "
+                f"{WORK_PER_BYTE} for each decoded byte"
+            )
 
     def _make_error(self, reason: str) -> DecodingError:
         stream = f" (stream {self._stream_count})" if self._stream_count > 1 else ""

@@ -34,6 +34,8 @@ class ReadOptions(NamedTuple):
     max_body: int | None = None
     check_digest: bool = True
     on_received: ProgressCallback | None = None
+    early_limit: int | None = None
+    """The bytes of the body to receive, at most, while the payload is being sent."""
 
     def new_spool(self) -> Spool:
         """Return an empty spool with the size and the directory of these options."""

@@ -253,7 +253,11 @@ class HttpResponse(TextViews, Aliases):
     @property
     def payload_stream(self) -> PayloadStream | None:
         """The chunks of the body as they arrive, in a single pass; None without a body."""
-        return None if self._reply.body_reader.length == 0 else PayloadStream(self._get_body())
+        if self._reply.body_reader.length != 0:
+            return PayloadStream(self._get_body())
+        if may_have_digests(self._reply.head):
+            self._get_body().read_all()  # raises IntegrityError if the body must not be empty
+        return None
 
     def save(self, target: str | os.PathLike[str] | IO[bytes]) -> int:
         """Write the body to a path or an open file, and return its number of bytes.

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from weakref import ref
 
 from restkit.body.body import Body
 from restkit.connections.reply import LiveBody, Reply
 from restkit.content_digest.checking import CheckedSource, DigestCheck, make_response_check
-from restkit.content_encoding.decoding import DecodedSource, parse_codings
+from restkit.content_encoding.decoding import CODED_OVERHEAD, DecodedSource, parse_codings
 from restkit.errors import (
+    BodyTooLarge,
     DecodingError,
     Error,
     IntegrityError,
@@ -21,6 +24,7 @@ from restkit.io.buffers import Buffer, Source
 from restkit.io.spool import Spool
 from restkit.message.request import Request
 from restkit.progress import ProgressCallback, ProgressSource
+from restkit.timeouts import WorkTimer
 
 _CHUNK = 256 * 1024
 
@@ -98,9 +102,8 @@ def make_body(
                 return broken_body(exc, errors)
     headers = [("Content-Type", reply.head.headers.get("content-type"))]
     if codings:
-        spool = options.new_spool()
-        source: Source | None = DecodedSource(_EarlySource(early, live), codings)
-        length = None
+        spool, length = options.new_spool(), None
+        source: Source | None = _decode(reply, early, live, codings, options.max_body)
     else:
         spool, source, length = early, live, reply.body_reader.length
         if not decoded:
@@ -111,9 +114,26 @@ def make_body(
         length=length,
         arrival=reply.live or _ARRIVED,
         max_size=options.max_body,
+        decodes=bool(codings),
         payload_headers=[(name, value) for name, value in headers if value is not None],
         annotate_error=errors.annotate,
     )
+
+
+def _decode(
+    reply: Reply, early: Spool, live: Source | None, codings: Sequence[str], max_body: int | None
+) -> Source:
+    """Return the decoded body; its decoding ends with the total of the call."""
+    coded = _EarlySource(early, live, reply.body_reader.length, max_body)
+    deadline = reply.deadline
+    if deadline is None or deadline.timeout.total is None:
+        return DecodedSource(coded, codings)
+    timer = WorkTimer(deadline, "decoding the body", partial(_arrived_at, reply))
+    return _TimedSource(DecodedSource(coded, codings, timer.check), timer)
+
+
+def _arrived_at(reply: Reply) -> float:
+    return reply.done_at if reply.live is None else reply.live.done_at
 
 
 def _check_digests(
@@ -172,26 +192,76 @@ class _BrokenSource:
 
 
 class _EarlySource:
-    """A source of the bytes that were received early, and then of the rest."""
+    """A source of the bytes that were received early, and then of the rest.
 
-    def __init__(self, spool: Spool, live: Source | None) -> None:
+    They are the coded bytes of a body: ``length`` is their number, if it is known. More than
+    ``max_body`` and CODED_OVERHEAD raise BodyTooLarge.
+    """
+
+    def __init__(
+        self, spool: Spool, live: Source | None, length: int | None, max_body: int | None
+    ) -> None:
         self._spool = spool
         self._live = live
-        self._position = 0
+        self._position = 0  # in the spool
+        self._received = 0
+        self._length = length or 0
+        self._max_body = max_body
 
     def read_chunk(self) -> Buffer:
-        chunk = self._spool.read_at(self._position, _CHUNK)
-        if chunk:
-            self._position += len(chunk)
-            return chunk
-        return self._live.read_chunk() if self._live is not None else b""
+        self._check_size(self._length)
+        chunk: Buffer = self._spool.read_at(self._position, _CHUNK)
+        self._position += len(chunk)
+        if not chunk and self._live is not None:
+            chunk = self._live.read_chunk()
+        self._count(len(chunk))
+        return chunk
 
     def readinto(self, view: memoryview) -> int:
+        self._check_size(self._length)
         count = self._spool.read_into(self._position, view)
         self._position += count
-        return count or (self._live.readinto(view) if self._live is not None else 0)
+        if not count and self._live is not None:
+            count = self._live.readinto(view)
+        self._count(count)
+        return count
+
+    def _count(self, size: int) -> None:
+        self._received += size
+        self._check_size(self._received)
+
+    def _check_size(self, size: int) -> None:
+        if self._max_body is not None and size > self._max_body + CODED_OVERHEAD:
+            raise BodyTooLarge(
+                f"the body is larger than max_body, {self._max_body} bytes, before it is decoded"
+            )
 
     def close(self) -> None:
         self._spool.close()
         if self._live is not None:
             self._live.close()
+
+
+class _TimedSource:
+    """A source whose reads count for a timer."""
+
+    def __init__(self, source: Source, timer: WorkTimer) -> None:
+        self._source = source
+        self._timer = timer
+
+    def read_chunk(self) -> Buffer:
+        self._timer.resume()
+        try:
+            return self._source.read_chunk()
+        finally:
+            self._timer.pause()
+
+    def readinto(self, view: memoryview) -> int:
+        self._timer.resume()
+        try:
+            return self._source.readinto(view)
+        finally:
+            self._timer.pause()
+
+    def close(self) -> None:
+        self._source.close()

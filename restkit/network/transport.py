@@ -7,7 +7,8 @@ Facts that the code depends on. ``SSLSocket.shutdown`` discards its TLS state be
 down, and a thread that is reading would then receive ciphertext; the plain socket's method is
 called instead (CPython 3.10 to 3.14, Lib/ssl.py). A write that OpenSSL could not finish must be
 repeated with the same bytes (SSL_write(3)), so buffers stay unchanged until they are sent. No
-byte of a write counts as sent before all of the write is.
+byte of a write counts as sent before all of the write is. The end of TLS, an alert and a bad record
+are read from the socket once, so ``poll`` does not report them again.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import socket
 import ssl
 from contextlib import suppress
 from enum import Enum
-from typing import cast
+from typing import TypeVar, cast
 
 from restkit.errors import Error, TLSError, TransportError
 from restkit.io.buffers import Buffer
@@ -25,8 +26,11 @@ from restkit.network.tls import describe_ssl_error
 from restkit.network.tls_in_tls import TLSInTLS
 from restkit.timeouts import Deadline
 
+_End = TypeVar("_End", bytes, int)
+
 RECORD = 16 * 1024  # RFC 8446 5.1
 _MAX_WRITE = 1024 * 1024
+_MAX_READ = 1024 * 1024  # between two looks at the deadline
 
 
 class WaitResult(Enum):
@@ -162,7 +166,7 @@ class SecureTransport(Transport):
 
     sends_files = False
 
-    __slots__ = ("_reads_first", "_secure", "_writes_first")
+    __slots__ = ("_outcome", "_reads_first", "_secure", "_writes_first")
 
     def __init__(self, sock: ssl.SSLSocket, peer: str) -> None:
         super().__init__(sock, peer)
@@ -173,6 +177,8 @@ class SecureTransport(Transport):
         # TLS may have to receive before it can send, and to send before it can receive.
         self._reads_first = False
         self._writes_first = False
+        # The end or the error that ended receiving; each later receive has the same result.
+        self._outcome: OSError | None = None
 
     def coalesce(self, buffers: list[Buffer]) -> list[Buffer]:
         """Return one buffer for each write: small ones joined, large ones cut with little copying.
@@ -213,29 +219,36 @@ class SecureTransport(Transport):
             raise self._connection_error(exc) from exc
 
     def receive(self, size: int) -> bytes | None:
-        try:
-            self._writes_first = False
-            # One call returns one record at most: a larger buffer would be allocated for nothing.
-            return self._secure.recv(min(size, RECORD)) or self._check_end(b"")
-        except ssl.SSLError as exc:
-            return b"" if self._is_end(exc) else None
-        except OSError as exc:
-            raise self._connection_error(exc) from exc
+        data = b""
+        if self._outcome is None:
+            try:
+                self._writes_first = False
+                # One call returns one record at most: a larger buffer would be allocated for
+                # nothing.
+                data = self._secure.recv(min(size, RECORD))
+                if not data:
+                    self._outcome = ssl.SSLZeroReturnError()
+            except OSError as exc:
+                if self._must_wait(exc):
+                    return None
+                self._outcome = exc.with_traceback(None)
+        return data or self._end_received(b"")
 
     def receive_into(self, view: memoryview) -> int | None:
-        count = 0
-        try:
-            self._writes_first = False
-            while count < len(view) and (received := self._secure.recv_into(view[count:])):
-                count += received
-        except ssl.SSLError as exc:
-            # The bytes received before are returned first; the next call finds the same error.
-            if not count:
-                return 0 if self._is_end(exc) else None
-        except OSError as exc:
-            if not count:
-                raise self._connection_error(exc) from exc
-        return count or self._check_end(0)
+        count, size = 0, min(len(view), _MAX_READ)
+        if self._outcome is None:
+            try:
+                self._writes_first = False
+                while count < size and (received := self._secure.recv_into(view[count:size])):
+                    count += received
+                if count < size:
+                    self._outcome = ssl.SSLZeroReturnError()
+            except OSError as exc:
+                if self._must_wait(exc):
+                    return count or None
+                # The bytes received before are returned first.
+                self._outcome = exc.with_traceback(None)
+        return count or self._end_received(0)
 
     def is_readable(self) -> bool:
         return self._has_pending() or super().is_readable()
@@ -250,11 +263,14 @@ class SecureTransport(Transport):
     def wait_readable(self, deadline: Deadline, doing: str) -> None:
         if self._writes_first:
             super().wait(READ | WRITE, deadline, doing)
-        elif not self._has_pending():
+        elif self._has_pending():
+            deadline.remaining(doing)
+        else:
             super().wait_readable(deadline, doing)
 
     def wait(self, events: int, deadline: Deadline, doing: str) -> int:
         if events & READ and self._has_pending():
+            deadline.remaining(doing)
             return READ
         if self._reads_first:
             events = READ
@@ -264,27 +280,34 @@ class SecureTransport(Transport):
         self, source: int, deadline: Deadline, doing: str, *, listening: bool
     ) -> WaitResult:
         if listening and self._has_pending():
+            deadline.remaining(doing)
             return WaitResult.PEER
         return super().wait_for_source(source, deadline, doing, listening=listening)
 
     def _has_pending(self) -> bool:
-        """Return whether TLS holds decrypted bytes, which ``poll`` cannot see."""
-        return not self._closed and self._secure.pending() > 0
+        """Return whether a receive has a result that ``poll`` cannot see.
 
-    def _is_end(self, exc: ssl.SSLError) -> bool:
-        """Return whether a read failed at the end, or (False) because nothing has arrived.
-
-        Raises the error for any other failure.
+        That is: decrypted bytes, or an end or an error that was found before.
         """
-        if isinstance(exc, ssl.SSLEOFError):
-            self.missing_close_notify = True
-            self._check_end(0)
-            return True
+        if self._closed:
+            return False
+        return self._outcome is not None or self._secure.pending() > 0
+
+    def _must_wait(self, exc: OSError) -> bool:
+        """Return whether a read failed because nothing has arrived."""
         if isinstance(exc, ssl.SSLWantWriteError):
             self._writes_first = True
-        elif not isinstance(exc, ssl.SSLWantReadError):
-            raise self._connection_error(exc) from exc
-        return False
+            return True
+        return isinstance(exc, ssl.SSLWantReadError)
+
+    def _end_received(self, end: _End) -> _End:
+        """Return ``end``, or raise the error that ended receiving."""
+        outcome = self._outcome
+        if isinstance(outcome, ssl.SSLEOFError):
+            self.missing_close_notify = True
+        elif outcome is not None and not isinstance(outcome, ssl.SSLZeroReturnError):
+            raise self._connection_error(outcome) from outcome
+        return self._check_end(end)
 
     def _connection_error(self, exc: OSError) -> Error:
         if isinstance(exc, ssl.SSLError) and not self.aborted:

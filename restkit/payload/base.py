@@ -8,12 +8,16 @@ another attempt it calls ``can_send()``.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import TypeAlias
 
 from restkit.errors import PayloadLengthError, PayloadNotReplayable
 from restkit.io.buffers import Buffer, close_if_possible, flat_view
 
 OCTET_STREAM: tuple[tuple[str, str], ...] = (("Content-Type", "application/octet-stream"),)
+
+CheckTime: TypeAlias = Callable[[], object]
+"""A function to call between two chunks: it raises an error when the time is over."""
 
 _MAX_COPIED = 64 * 1024
 

@@ -10,7 +10,7 @@ from restkit.errors import Error, PayloadNotReplayable
 from restkit.io.buffers import Buffer, close_if_possible
 from restkit.io.files import CHUNK_SIZE
 from restkit.io.spool import Spool
-from restkit.payload.base import Payload, check_sendable
+from restkit.payload.base import CheckTime, Payload, check_sendable
 
 
 class SpoolMode(Enum):
@@ -56,20 +56,27 @@ class SpooledPayload(Payload):
     def trailers(self) -> Sequence[tuple[str, str]]:
         return () if self._is_measured else self._payload.trailers()
 
-    def measure(self) -> None:
+    def measure(self, check_time: CheckTime | None = None) -> None:
         """Spool the rest of the source now, so that the length is known. Blocks.
 
         Its trailers are known then too: announced ones become headers (RFC 9110 6.5.1).
+        ``check_time`` is called between two chunks; its error ends the payload.
         """
         self._start_running()
+        reads_source = True
         try:
             while self._pull() is not None:
-                pass
+                reads_source = False
+                if check_time is not None:
+                    check_time()
+                reads_source = True
             self.length = self._spool.size
             if not self._is_measured:
                 self._move_trailers_to_headers()
         except Error as error:
-            error.sent, error.out_of_payload = "nothing", True
+            error.sent, error.out_of_payload = "nothing", reads_source
+            if not reads_source:
+                self._end_replay("which took too long")
             raise
         finally:
             self._stop_running()
@@ -150,11 +157,14 @@ class SpooledPayload(Payload):
             self._running.release()
 
 
-def spool_payload(payload: Payload, new_spool: Callable[[], Spool]) -> SpooledPayload:
+def spool_payload(
+    payload: Payload, new_spool: Callable[[], Spool], check_time: CheckTime | None = None
+) -> SpooledPayload:
     """Read the whole payload now; return one of known length that can be sent again.
 
     Blocks while the source does; raises the source's exceptions, and the OSError of a full disk.
     Announced trailers become headers; others are dropped, since only chunked bodies have them.
+    ``check_time`` is called between two chunks; it raises an error when the time is over.
 
     >>> from restkit.io.spool import Spool
     >>> from restkit.payload.convert import as_payload
@@ -162,5 +172,5 @@ def spool_payload(payload: Payload, new_spool: Callable[[], Spool]) -> SpooledPa
     <SpooledPayload of generator <genexpr> 6 bytes, replayable>
     """
     spooled = payload if isinstance(payload, SpooledPayload) else SpooledPayload(payload, new_spool)
-    spooled.measure()
+    spooled.measure(check_time)
     return spooled

@@ -16,7 +16,7 @@ from errno import EEXIST, EISDIR, ENAMETOOLONG
 from typing import NamedTuple
 
 from restkit.content_digest.checking import CheckedSource, make_check
-from restkit.content_encoding.decoding import DecodedSource
+from restkit.content_encoding.decoding import CODED_OVERHEAD, DecodedSource
 from restkit.errors import IntegrityError
 from restkit.headers import Headers
 from restkit.server.app import App
@@ -123,8 +123,8 @@ class Receiver(NamedTuple):
         if not has_body(request.environ):
             raise LengthRequired("the request has no body: send a Content-Length, or chunks")
         length = read_content_length(request.environ)
-        if length is not None and not codings:
-            self._check_size(length)
+        if length is not None:
+            self._check_size(length - CODED_OVERHEAD if codings else length)
 
     def _check_size(self, size: int) -> None:
         if self.max_size is not None and size > self.max_size:

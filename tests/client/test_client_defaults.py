@@ -407,6 +407,7 @@ WRONG: dict[str, tuple[list[object], str]] = {
     "keep_headers": ([None, 5, True, [5], [b"x"], Odd()], "must be names of headers"),
     "eager_body": ([None, *NOT_COUNTS], "must be a number of bytes, 0 or more"),
     "max_body": (NOT_COUNTS, "must be a number of bytes, 0 or more"),
+    "max_early_body": (NOT_COUNTS, "must be a number of bytes, 0 or more"),
     "max_follow_redirect": ([None, *NOT_COUNTS], "must be a whole number, 0 or more"),
     "max_tries": ([None, 0, *NOT_COUNTS], "must be a whole number, 1 or more"),
     "max_wait": (

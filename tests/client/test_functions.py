@@ -328,6 +328,7 @@ def test_every_typed_request_option_is_accepted(server, client):
         "spool_size": 10,
         "spool_dir": None,
         "max_body": 100,
+        "max_early_body": 100,
         "eager_body": 0,
         "verify": False,
         "cert": None,
