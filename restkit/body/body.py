@@ -8,10 +8,12 @@ from collections.abc import Callable, Sequence
 from enum import Enum
 from threading import RLock
 from typing import Protocol
+from weakref import WeakSet
 
 from restkit.errors import AlreadyRead, BodyTooLarge, Error, TransportError, copy_without_traceback
 from restkit.io.buffers import Buffer, Source
 from restkit.io.files import CHUNK_SIZE
+from restkit.io.processes import run_in_forked_child
 from restkit.io.spool import Spool
 
 _CLOSED = (
@@ -78,11 +80,16 @@ class Body:
         # _lock guards the state and is held briefly. _source_lock is held while a thread waits for
         # the source; other threads can read spooled bytes meanwhile. A thread that needs both takes
         # _source_lock first.
-        self._lock = RLock()
-        self._source_lock = RLock()
+        self.replace_locks()
+        _bodies.add(self)
         self._annotate_error = annotate_error
         if max_size is not None and max(spool.size, self.length or 0) > max_size:
             self._fail_as_too_large()
+
+    def replace_locks(self) -> None:
+        """Make new locks. In a forked child, a thread that does not exist may hold the old ones."""
+        self._lock = RLock()
+        self._source_lock = RLock()
 
     @property
     def is_complete(self) -> bool:
@@ -359,3 +366,14 @@ class Body:
         if isinstance(exc, Error) and self._annotate_error is not None:
             self._annotate_error(exc)
         return exc
+
+
+_bodies: WeakSet[Body] = WeakSet()
+
+
+def _replace_locks() -> None:
+    for body in list(_bodies):
+        body.replace_locks()
+
+
+run_in_forked_child(_replace_locks)

@@ -7,13 +7,15 @@ from abc import abstractmethod
 from threading import Condition, RLock
 from time import monotonic, perf_counter
 from typing import Protocol
-from weakref import ref
+from weakref import WeakSet, ref
 
 from restkit.connections.exchange import Exchange
 from restkit.connections.outgoing import OutgoingRequest
-from restkit.connections.reply import LiveBody, Reply, join_chunks
+from restkit.connections.reply import LiveBody, Reply
 from restkit.errors import Error, TransportError
 from restkit.http1.response_head import ResponseHead
+from restkit.io.buffers import join_chunks
+from restkit.io.processes import run_in_forked_child
 from restkit.network.dial import Dialed
 from restkit.network.race import checks_allow
 from restkit.network.route import Route
@@ -78,6 +80,7 @@ class Connection:
         self.used = 0
         self.idle_since = 0.0
         self.exchange: Exchange | None = None
+        _connections.add(self)
 
     def is_allowed_by(self, route: Route) -> bool:
         """Call the address checks of a route; return whether they allow this connection.
@@ -134,6 +137,7 @@ class Connection:
         if done:
             reply.done_at = perf_counter()
         if _is_upgrade(head.status, method):
+            _connections.discard(self)  # the caller may pass it on to a forked child
             owner = self._owner()
             if owner is not None:
                 owner.track_upgraded(self)
@@ -219,6 +223,11 @@ class Connection:
             finally:
                 self._leave_owner()
 
+    def close_inherited(self) -> None:
+        """Close this process's descriptor after a fork, and leave the connection to the parent."""
+        self.closed = True
+        self._transport.close_inherited()
+
     def detach(self) -> tuple[socket.socket, bytes]:
         """Return the socket, made blocking, and the bytes received after the head."""
         self.closed = True
@@ -234,6 +243,18 @@ class Connection:
     def __repr__(self) -> str:
         state = "closed" if self.closed else "in use" if self._in_use else "idle"
         return f"<Connection to {self.route.host_and_port}, {state}, {self.used} exchanges>"
+
+
+_connections: WeakSet[Connection] = WeakSet()
+
+
+def _close_inherited() -> None:
+    # No lock is taken: in the child, a thread that does not exist may hold it.
+    for connection in list(_connections):
+        connection.close_inherited()
+
+
+run_in_forked_child(_close_inherited)
 
 
 def _is_upgrade(status: int, method: str) -> bool:

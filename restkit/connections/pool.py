@@ -234,6 +234,8 @@ class ConnectionPool:
 
     def forget(self, connection: Connection) -> None:
         """Drop a closed connection; its slot goes to the first in the queue."""
+        if self._process != getpid():
+            return  # a finalizer in a forked child: a thread of the parent may hold the lock
         with self._lock:
             self._in_use.discard(connection)
             self._upgraded.discard(connection)
@@ -363,15 +365,13 @@ class ConnectionPool:
             return len(self._idle)
 
     def clear_after_fork(self) -> None:
-        """Close the copies of the parent's connections in the child of a fork."""
-        copies = self._idle.take_all()
+        """Forget the connections of the parent in the child of a fork, and replace the lock."""
         self._clear()
-        for connection in copies:
-            connection.close()
 
     def __del__(self) -> None:
-        for connection in self._idle.take_all():
-            connection.close()
+        if hasattr(self, "_queue"):  # not if an interrupt has stopped __init__
+            for connection in self._idle.take_all():
+                connection.close()
 
     def __repr__(self) -> str:
         with self._lock:
