@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING
 from restkit.body.body import Body
 from restkit.errors import PayloadError
 from restkit.io.buffers import Buffer
-from restkit.io.files import CHUNK_SIZE, create_part_file, open_target
+from restkit.io.files import CHUNK_SIZE, open_part_file, open_target
 from restkit.payload.base import Payload
 
 if TYPE_CHECKING:
@@ -287,14 +287,10 @@ def _save_in_folder(body: Body, folder: str, name: str) -> int:
         raise FileExistsError(
             errno.EEXIST, "the file exists; save(path) with the path of the file replaces it", path
         )
-    part_path, descriptor = create_part_file(folder, name, path)
-    try:
-        with open(descriptor, "wb", buffering=0) as file:
-            count = _copy(body, file)
+    with open_part_file(folder, name, path) as (part_path, file):
+        count = _copy(body, file)
+        file.close()
         _rename_to_new(part_path, path)
-    finally:
-        with suppress(FileNotFoundError):
-            os.unlink(part_path)
     return count
 
 
@@ -305,9 +301,23 @@ def _rename_to_new(part_path: str, path: str) -> None:
     except FileExistsError:
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path) from None
     except OSError:
-        # This file system has no hard links. An empty file reserves the name.
+        _rename_without_link(part_path, path)
+    else:
+        os.unlink(part_path)
+
+
+def _rename_without_link(part_path: str, path: str) -> None:
+    """Rename a complete file where there are no hard links. An empty file reserves the name."""
+    try:
         open(path, "xb").close()
         os.replace(part_path, path)
+    except FileExistsError:
+        raise
+    except BaseException:
+        with suppress(FileNotFoundError):
+            if not os.path.getsize(path):
+                os.unlink(path)
+        raise
 
 
 def _check_accepts_bytes(file: IO[bytes]) -> None:

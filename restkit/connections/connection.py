@@ -115,7 +115,11 @@ class Connection:
             head = exchange.run()
             return self._make_reply(exchange, head, request.method, deadline)
         except BaseException as exc:
-            self.close()
+            try:
+                self.close()
+            except BaseException:
+                self.close()  # it was interrupted
+                raise
             if isinstance(exc, Error):
                 # An Error of the payload's source may hold the ``sent`` of another request.
                 exc.sent = exchange.sent
@@ -215,13 +219,12 @@ class Connection:
             self.close()
 
     def close(self) -> None:
-        """Close the connection. Idempotent."""
-        if not self.closed:
-            try:
-                self.closed = True
-                self._transport.close()
-            finally:
-                self._leave_owner()
+        """Close the connection. Idempotent: a second call completes one that was interrupted."""
+        try:
+            self.closed = True
+            self._transport.close()
+        finally:
+            self._leave_owner()
 
     def close_inherited(self) -> None:
         """Close this process's descriptor after a fork, and leave the connection to the parent."""

@@ -207,9 +207,11 @@ class ConnectionPool:
         with self._lock:
             queue = self._queue
             if queue is None or (ticket := queue.take_first()) is None:
-                if connection in self._in_use and not self.closed:
+                if connection in self._in_use:
                     self._in_use.discard(connection)
                     surplus = self._idle.put(connection)
+                    if self.closed:  # checked last: a signal handler may close the pool
+                        surplus = (*surplus, *self._idle.take_all())
                 else:
                     surplus = (connection,)
             elif ticket.route == connection.route and connection in self._in_use:
@@ -348,11 +350,12 @@ class ConnectionPool:
     def sleep_unless_closed(self, seconds: float) -> bool:
         """Sleep until the seconds are over or the pool is closed; return whether it is closed."""
         waiter = Waiter()
-        with self._lock:
-            if self.closed:
-                return True
-            self._sleeping.add(waiter)
         try:
+            with self._lock:
+                # Before the check: a signal handler may close the pool after it.
+                self._sleeping.add(waiter)
+                if self.closed:
+                    return True
             waiter.wait(seconds)
         finally:
             with self._lock:

@@ -139,8 +139,8 @@ class Transport(NonBlockingSocket):
     def close(self) -> None:
         """Close the socket without a close_notify alert. Idempotent."""
         if not self._closed:
-            self._closed = True
             self._socket.close()
+            self._closed = True  # last, so that an interrupted call can be repeated
 
     def check_inherited(self) -> None:
         """Raise if the connection belongs to the parent of a fork."""
