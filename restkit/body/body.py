@@ -296,12 +296,30 @@ class Body:
         if isinstance(self._error, Error):
             self._error.response = None
 
+    def fail_live_reader(self, reader: object, exc: BaseException) -> None:
+        """Keep an error if ``reader``, which has lost bytes, is the only reader of the body."""
+        if self._is_only_reader(reader) and self._error is None:
+            self._fail(exc)
+
+    def interrupted_error(self) -> BaseException:
+        """Return the error of a reader that has lost bytes by an interrupt."""
+        if self._error is not None or not self.is_readable:
+            return self._unavailable_error()
+        return self._annotate(
+            TransportError(
+                "reading this file was interrupted, and bytes were lost: seek() to a position, or "
+                "read the body by tee() or body"
+            )
+        )
+
     # Closing
+
+    def _is_only_reader(self, reader: object) -> bool:
+        return (self._mode is _Mode.LIVE or self._discarded > 0) and self._live_reader is reader
 
     def close_live_reader(self, reader: object) -> None:
         """Close the body if ``reader`` is its live reader, so that no other can read the rest."""
-        only_reader = self._mode is _Mode.LIVE or self._discarded
-        if only_reader and self._live_reader is reader and self._source is not None:
+        if self._is_only_reader(reader) and self._source is not None:
             self.close()
 
     def skip(self, limit: int) -> None:

@@ -198,10 +198,9 @@ class Connection:
 
     # Closing
 
-    def abandon(self, use: int) -> None:
-        """Close the connection if the exchange with this number (``used``) was not finished."""
-        if self.used == use and self.exchange is not None:
-            self.close()
+    def begin_use(self) -> object:
+        """Return an object that closes the connection if it is dropped during this exchange."""
+        return _Use(self)
 
     @property
     def aborted(self) -> bool:
@@ -246,6 +245,23 @@ class Connection:
     def __repr__(self) -> str:
         state = "closed" if self.closed else "in use" if self._in_use else "idle"
         return f"<Connection to {self.route.host_and_port}, {state}, {self.used} exchanges>"
+
+
+class _Use:
+    """One exchange of a connection, which is closed if this object is dropped before its end."""
+
+    __slots__ = ("_connection", "_number")
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._number = connection.used
+
+    def __del__(self) -> None:
+        if not hasattr(self, "_number"):  # an interrupt has stopped __init__
+            return
+        connection = self._connection
+        if connection.used == self._number and connection.exchange is not None:
+            connection.close()
 
 
 _connections: WeakSet[Connection] = WeakSet()

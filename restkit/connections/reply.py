@@ -57,9 +57,7 @@ class BodyConnection(Protocol):
     @property
     def aborted(self) -> bool: ...
 
-    used: int
-
-    def abandon(self, use: int) -> None: ...
+    def begin_use(self) -> object: ...
     def finish(self) -> None: ...
     def abort(self) -> None: ...
     def close(self) -> None: ...
@@ -185,7 +183,7 @@ class LiveBody:
         self._ended = False  # the connection was released or closed at the end of the body
         self.claimed = False  # a Body reads it
         self.done_at = 0.0
-        self._use = connection.used
+        self._use = connection.begin_use()  # closes the connection if __del__ is interrupted
 
     @property
     def done(self) -> bool:
@@ -443,8 +441,5 @@ class LiveBody:
     def __del__(self) -> None:
         if not hasattr(self, "_use"):  # an interrupt has stopped __init__
             return
-        try:
-            if not self._ended:
-                self._close_connection(drained=not self._closing and self._drain())
-        finally:
-            self._connection.abandon(self._use)
+        if not self._ended:
+            self._close_connection(drained=not self._closing and self._drain())
