@@ -67,7 +67,9 @@ def json_payload(value: object, name: str = "json=") -> BytesPayload:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         return BytesPayload(text.encode(), _JSON)
     except (TypeError, ValueError, RecursionError) as exc:
-        raise PayloadError(f"{name} cannot be sent as JSON: {exc}", sent="nothing") from exc
+        # A UnicodeError would hold the text, perhaps with a password.
+        cause = None if isinstance(exc, UnicodeError) else exc
+        raise PayloadError(f"{name} cannot be sent as JSON: {exc}", sent="nothing") from cause
 
 
 class BufferPayload(Payload):
@@ -199,7 +201,7 @@ def encode_utf_8(text: str, name: str) -> bytes:
         raise PayloadError(
             f"{name} has a lone surrogate, {text[exc.start]!a}, at position {exc.start}: it cannot "
             "be UTF-8; encode it yourself, and pass the bytes"
-        ) from exc
+        ) from None  # the cause would hold the text, perhaps a password
 
 
 def _encode_items(items: Iterator[object], *, close: bool) -> Iterator[Buffer]:
