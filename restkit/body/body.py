@@ -88,6 +88,7 @@ class Body:
 
     def replace_locks(self) -> None:
         """Make new locks. In a forked child, a thread that does not exist may hold the old ones."""
+        self._is_reading = False
         self._lock = RLock()
         self._source_lock = RLock()
 
@@ -167,6 +168,7 @@ class Body:
             self._mode = _Mode.SPOOLED
 
     def _pull_into(self, view: memoryview) -> int:
+        self._check_not_reading()
         if self._discarded:
             raise self._unavailable_error()
         try:
@@ -219,6 +221,7 @@ class Body:
 
     def _check_nothing_missed(self, position: int) -> None:
         """Raise if an interrupt made the reader lose bytes that were read for it."""
+        self._check_not_reading()
         if position != self._spool.size + self._discarded:
             raise self._unavailable_error()
 
@@ -237,6 +240,15 @@ class Body:
 
     # The source
 
+    def _check_not_reading(self) -> None:
+        """Raise if this thread is inside a read: a signal handler or a callback reads again.
+
+        The thread holds ``_source_lock``, so that no other thread is reading. The first read goes
+        on, and receives all bytes.
+        """
+        if self._is_reading:
+            raise self._annotate(reentrant_error())
+
     def _open_source(self) -> Source | None:
         """Return the source, None after its end; raise the error of a broken or closed one."""
         source = self._source
@@ -248,7 +260,11 @@ class Body:
         source = self._open_source()
         if source is None:
             return 0
-        count = source.readinto(view)
+        self._is_reading = True
+        try:
+            count = source.readinto(view)
+        finally:
+            self._is_reading = False
         self._check_size(self._spool.size + self._discarded + count)
         if not count:
             self._source = None
@@ -256,7 +272,11 @@ class Body:
 
     def _read_source_chunk(self, source: Source) -> Buffer:
         try:
-            chunk = source.read_chunk()
+            self._is_reading = True
+            try:
+                chunk = source.read_chunk()
+            finally:
+                self._is_reading = False
             self._check_size(self._spool.size + self._discarded + len(chunk))
         except BaseException as exc:
             self._fail(exc)
@@ -330,6 +350,7 @@ class Body:
         with self._source_lock:
             if self._mode is _Mode.SPOOLED and self.is_complete:
                 return
+            self._check_not_reading()
             with self._lock:
                 self._mode = _Mode.LIVE
                 self._live_reader = None
@@ -384,6 +405,14 @@ class Body:
         if isinstance(exc, Error) and self._annotate_error is not None:
             self._annotate_error(exc)
         return exc
+
+
+def reentrant_error() -> AlreadyRead:
+    """Return the error for a read inside another read of the same thread."""
+    return AlreadyRead(
+        "this thread is reading the body already: a signal handler, a finalizer or a callback must "
+        "not read the same response. Set a flag there, and read after the first read has returned"
+    )
 
 
 _bodies: WeakSet[Body] = WeakSet()

@@ -14,9 +14,9 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, NoReturn
 
-from restkit.body.body import Body
+from restkit.body.body import Body, reentrant_error
 from restkit.errors import PayloadError
 from restkit.io.buffers import Buffer
 from restkit.io.files import CHUNK_SIZE, open_part_file, open_target
@@ -144,8 +144,16 @@ class _Reader(io.BufferedReader):
             self._note_lost_bytes(exc)
             raise
 
+    def detach(self) -> NoReturn:
+        """Raise: the response could not return this file any more."""
+        raise io.UnsupportedOperation(
+            "the file of a body cannot be detached; tee() of the response returns another file"
+        )
+
     def _note_lost_bytes(self, exc: BaseException) -> None:
         is_from_here = exc.__traceback__ is None or exc.__traceback__.tb_next is None
+        if is_from_here and isinstance(exc, RuntimeError):
+            raise reentrant_error() from None
         if is_from_here and isinstance(exc, (TypeError, ValueError)):
             return  # of BufferedReader: a wrong argument, or a closed file
         self._raw_file.has_lost_bytes = True

@@ -151,7 +151,20 @@ class IteratorPayload(Payload):
 
     def chunks(self) -> Iterator[Buffer]:
         self._check_not_ended()  # another payload of the same generator may have been sent
-        return _encode_items(self._items, close=isinstance(self._items, Generator))
+        items = self._items
+        if _being_sent.setdefault(id(items), self) is not self:
+            raise PayloadNotReplayable(
+                f"{items!r} is being sent by another request, in another thread: each of them "
+                "would send a part. Pass an iterator of its own to each request"
+            )
+        try:
+            yield from _encode_items(items, close=isinstance(items, Generator))
+        finally:
+            _being_sent.pop(id(items), None)
+
+
+# The iterators that are being sent, by id: most of them support no weak reference.
+_being_sent: dict[int, IteratorPayload] = {}
 
 
 class CallPayload(Payload):
