@@ -20,6 +20,11 @@ _CLOSED = (
     "the body cannot be read: the response was closed before its whole body was received. Read "
     "body, text or json(), or save() it, before close() and inside the with block"
 )
+_SKIPPED = (
+    "the body was discarded, by skip_body() or because the call sent another request after this "
+    "response. To read such a body, use follow_redirect=False for a redirect, and no retries= or "
+    "auth= for another status"
+)
 
 
 class Arrival(Protocol):
@@ -77,6 +82,7 @@ class Body:
         self._discarded = 0
         self._error: BaseException | None = None
         self._closed = False
+        self._skipped = False
         # _lock guards the state and is held briefly. _source_lock is held while a thread waits for
         # the source; other threads can read spooled bytes meanwhile. A thread that needs both takes
         # _source_lock first.
@@ -351,6 +357,7 @@ class Body:
             if self._mode is _Mode.SPOOLED and self.is_complete:
                 return
             self._check_not_reading()
+            self._skipped = True
             with self._lock:
                 self._mode = _Mode.LIVE
                 self._live_reader = None
@@ -396,6 +403,8 @@ class Body:
         """Return the error that says why the body cannot be read (any more)."""
         if self._error is not None:
             return self._annotate(copy_without_traceback(self._error))
+        if self._skipped:
+            return self._annotate(AlreadyRead(_SKIPPED))
         if self._closed:
             reason = "the body cannot be read: it was closed"
             return self._annotate(AlreadyRead(reason if self._arrival is None else _CLOSED))
