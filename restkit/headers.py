@@ -42,6 +42,7 @@ HOP_BY_HOP_HEADERS = frozenset(
 """The lower-case names of fields that apply to one connection only (RFC 9110 7.6.1)."""
 
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_NOT_LATIN_1 = re.compile("[^\0-\xff]")
 _FORBIDDEN = re.compile("[\r\n\0]")
 _CONTROL_NAMES = {"\r": "CR", "\n": "LF", "\0": "NUL"}
 
@@ -262,20 +263,12 @@ def field_fault(name: object, value: str) -> str | None:
             f"the value of {name} has {_CONTROL_NAMES[control[0]]} at {control.start()}: "
             "a header is one line of text"
         )
-    error = None if value.isascii() else _find_encode_error(value)
-    if error is not None:
+    foreign = None if value.isascii() else _NOT_LATIN_1.search(value)
+    if foreign is not None:
         return (
-            f"the value of {name} has {value[error.start]!r} at {error.start}, which is not "
+            f"the value of {name} has {foreign[0]!r} at {foreign.start()}, which is not "
             f"latin-1: write it as {name}*=UTF-8''... (RFC 8187), or percent-encoded"
         )
-    return None
-
-
-def _find_encode_error(text: str) -> UnicodeEncodeError | None:
-    try:
-        text.encode("latin-1")
-    except UnicodeEncodeError as exc:
-        return exc
     return None
 
 
@@ -293,7 +286,7 @@ def _make_field(name: HeaderName, value: HeaderValue | None) -> _Field:
             f"the value of {name} must be str, bytes or int; got {type(value).__name__}"
         )
     if fault := field_fault(name, text):
-        raise InvalidHeader(fault) from _find_encode_error(text)
+        raise InvalidHeader(fault)  # without a cause, which would hold the value, perhaps a secret
     name = str.__str__(name)
     return name.lower(), name, text.strip(" \t")
 

@@ -536,9 +536,32 @@ def test_foreign_errors_are_wrapped_with_their_cause(certs):
         with pytest.raises(DecodingError) as caught:
             assert not got.body
     assert caught.value.__cause__ is not None
-    with pytest.raises(InvalidHeader) as caught:
-        restkit.Headers({"X": "€"})
-    assert isinstance(caught.value.__cause__, UnicodeEncodeError)
+
+
+SECRET = "s3cr\udce9t"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"headers": {"Authorization": SECRET}},
+        {"payload": {"password": SECRET}},
+        {"payload": f"password={SECRET}"},
+        {"json": {"password": SECRET}},
+        {"params": {"token": SECRET}},
+        {"proxy": f"http://user:{SECRET}@proxy.test"},
+        {"auth": ("user", SECRET)},
+    ],
+    ids=["header", "form", "text", "json", "params", "proxy", "auth"],
+)
+def test_error_about_a_lone_surrogate_has_no_cause_with_the_secret(options):
+    with Client() as client, pytest.raises(Error) as caught:
+        client.post("http://127.0.0.1:9/", **options)
+    cause = caught.value
+    while cause is not None:
+        assert "s3cr" not in str(cause)
+        assert not hasattr(cause, "object")
+        cause = cause.__cause__
 
 
 def test_error_of_the_callers_source_propagates_unchanged():

@@ -8,15 +8,22 @@ from collections.abc import Callable, Sequence
 from enum import Enum
 from threading import RLock
 from typing import Protocol
+from weakref import WeakSet
 
 from restkit.errors import AlreadyRead, BodyTooLarge, Error, TransportError, copy_without_traceback
 from restkit.io.buffers import Buffer, Source
 from restkit.io.files import CHUNK_SIZE
+from restkit.io.processes import run_in_forked_child
 from restkit.io.spool import Spool, SpoolPart
 
 _CLOSED = (
     "the body cannot be read: the response was closed before its whole body was received. Read "
     "body, text or json(), or save() it, before close() and inside the with block"
+)
+_SKIPPED = (
+    "the body was discarded, by skip_body() or because the call sent another request after this "
+    "response. To read such a body, use follow_redirect=False for a redirect, and no retries= or "
+    "auth= for another status"
 )
 
 
@@ -78,14 +85,21 @@ class Body:
         self._discarded = 0
         self._error: BaseException | None = None
         self._closed = False
+        self._skipped = False
         # _lock guards the state and is held briefly. _source_lock is held while a thread waits for
         # the source; other threads can read spooled bytes meanwhile. A thread that needs both takes
         # _source_lock first.
-        self._lock = RLock()
-        self._source_lock = RLock()
+        self.replace_locks()
+        _bodies.add(self)
         self._annotate_error = annotate_error
         if max_size is not None and max(spool.size, self.length or 0) > max_size:
             self._fail_as_too_large()
+
+    def replace_locks(self) -> None:
+        """Make new locks. In a forked child, a thread that does not exist may hold the old ones."""
+        self._is_reading = False
+        self._lock = RLock()
+        self._source_lock = RLock()
 
     @property
     def is_complete(self) -> bool:
@@ -163,6 +177,7 @@ class Body:
             self._mode = _Mode.SPOOLED
 
     def _pull_into(self, view: memoryview) -> int:
+        self._check_not_reading()
         if self._discarded:
             raise self._unavailable_error()
         try:
@@ -215,6 +230,7 @@ class Body:
 
     def _check_nothing_missed(self, position: int) -> None:
         """Raise if an interrupt made the reader lose bytes that were read for it."""
+        self._check_not_reading()
         if position != self._spool.size + self._discarded:
             raise self._unavailable_error()
 
@@ -233,6 +249,15 @@ class Body:
 
     # The source
 
+    def _check_not_reading(self) -> None:
+        """Raise if this thread is inside a read: a signal handler or a callback reads again.
+
+        The thread holds ``_source_lock``, so that no other thread is reading. The first read goes
+        on, and receives all bytes.
+        """
+        if self._is_reading:
+            raise self._annotate(reentrant_error())
+
     def _open_source(self) -> Source | None:
         """Return the source, None after its end; raise the error of a broken or closed one."""
         source = self._source
@@ -244,7 +269,11 @@ class Body:
         source = self._open_source()
         if source is None:
             return 0
-        count = source.readinto(view)
+        self._is_reading = True
+        try:
+            count = source.readinto(view)
+        finally:
+            self._is_reading = False
         self._check_size(self._spool.size + self._discarded + count)
         if not count:
             self._source = None
@@ -252,7 +281,11 @@ class Body:
 
     def _read_source_chunk(self, source: Source) -> Buffer:
         try:
-            chunk = source.read_chunk()
+            self._is_reading = True
+            try:
+                chunk = source.read_chunk()
+            finally:
+                self._is_reading = False
             self._check_size(self._spool.size + self._discarded + len(chunk))
         except BaseException as exc:
             self._fail(exc)
@@ -292,12 +325,30 @@ class Body:
         if isinstance(self._error, Error):
             self._error.response = None
 
+    def fail_live_reader(self, reader: object, exc: BaseException) -> None:
+        """Keep an error if ``reader``, which has lost bytes, is the only reader of the body."""
+        if self._is_only_reader(reader) and self._error is None:
+            self._fail(exc)
+
+    def interrupted_error(self) -> BaseException:
+        """Return the error of a reader that has lost bytes by an interrupt."""
+        if self._error is not None or not self.is_readable:
+            return self._unavailable_error()
+        return self._annotate(
+            TransportError(
+                "reading this file was interrupted, and bytes were lost: seek() to a position, or "
+                "read the body by tee() or body"
+            )
+        )
+
     # Closing
+
+    def _is_only_reader(self, reader: object) -> bool:
+        return (self._mode is _Mode.LIVE or self._discarded > 0) and self._live_reader is reader
 
     def close_live_reader(self, reader: object) -> None:
         """Close the body if ``reader`` is its live reader, so that no other can read the rest."""
-        only_reader = self._mode is _Mode.LIVE or self._discarded
-        if only_reader and self._live_reader is reader and self._source is not None:
+        if self._is_only_reader(reader) and self._source is not None:
             self.close()
 
     def skip(self, limit: int) -> None:
@@ -309,6 +360,8 @@ class Body:
         with self._source_lock:
             if self._mode is _Mode.SPOOLED and self.is_complete:
                 return
+            self._check_not_reading()
+            self._skipped = True
             with self._lock:
                 self._mode = _Mode.LIVE
                 self._live_reader = None
@@ -354,6 +407,8 @@ class Body:
         """Return the error that says why the body cannot be read (any more)."""
         if self._error is not None:
             return self._annotate(copy_without_traceback(self._error))
+        if self._skipped:
+            return self._annotate(AlreadyRead(_SKIPPED))
         if self._closed:
             reason = "the body cannot be read: it was closed"
             return self._annotate(AlreadyRead(reason if self._arrival is None else _CLOSED))
@@ -363,3 +418,22 @@ class Body:
         if isinstance(exc, Error) and self._annotate_error is not None:
             self._annotate_error(exc)
         return exc
+
+
+def reentrant_error() -> AlreadyRead:
+    """Return the error for a read inside another read of the same thread."""
+    return AlreadyRead(
+        "this thread is reading the body already: a signal handler, a finalizer or a callback must "
+        "not read the same response. Set a flag there, and read after the first read has returned"
+    )
+
+
+_bodies: WeakSet[Body] = WeakSet()
+
+
+def _replace_locks() -> None:
+    for body in list(_bodies):
+        body.replace_locks()
+
+
+run_in_forked_child(_replace_locks)

@@ -14,12 +14,12 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, NoReturn
 
-from restkit.body.body import Body
+from restkit.body.body import Body, reentrant_error
 from restkit.errors import PayloadError
 from restkit.io.buffers import Buffer
-from restkit.io.files import CHUNK_SIZE, create_part_file, open_target
+from restkit.io.files import CHUNK_SIZE, open_part_file, open_target
 from restkit.payload.base import Payload
 
 if TYPE_CHECKING:
@@ -35,11 +35,14 @@ class _RawFile(io.RawIOBase):
     def __init__(self, body: Body) -> None:
         self._body = body
         self._position = 0
+        self.has_lost_bytes = False
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: WriteableBuffer) -> int:
+        if self.has_lost_bytes:
+            raise self._body.interrupted_error()
         with memoryview(buffer) as view, view.cast("B") as flat:
             count = self._fill(flat) if flat else 0
         self._position += count
@@ -71,12 +74,90 @@ class _SeekableRawFile(_RawFile):
         if offset < 0:
             # As for a file on disk: zipfile looks for an end record that may not be there.
             raise OSError(errno.EINVAL, f"the position {offset} is before the beginning")
+        if whence != io.SEEK_CUR:
+            self.has_lost_bytes = False
         self._position = offset
         return offset
 
 
-class _LineReader(io.BufferedReader):
-    """A reader whose iteration never holds more of a line than ``LONGEST_LINE``."""
+# Not super(): it costs more.
+_peek = io.BufferedReader.peek
+_read = io.BufferedReader.read
+_read1 = io.BufferedReader.read1
+_readinto = io.BufferedReader.readinto
+_readinto1 = io.BufferedReader.readinto1
+_readline = io.BufferedReader.readline
+
+
+class _Reader(io.BufferedReader):
+    """A reader that notices an interrupt, and whose iteration bounds lines to ``LONGEST_LINE``.
+
+    One call may read the raw file several times. If an exception of a signal handler comes between
+    two of them, ``BufferedReader`` drops the bytes of the first. So after an exception each read
+    raises, until ``seek`` sets the position again.
+    """
+
+    def __init__(self, body: Body, raw: _RawFile) -> None:
+        self._body = body
+        self._raw_file = raw
+        super().__init__(raw, FILE_BUFFER)
+
+    def peek(self, size: int = 0, /) -> bytes:
+        try:
+            return _peek(self, size)
+        except BaseException as exc:
+            self._note_lost_bytes(exc)
+            raise
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        try:
+            return _read(self, size)
+        except BaseException as exc:
+            self._note_lost_bytes(exc)
+            raise
+
+    def read1(self, size: int = -1, /) -> bytes:
+        try:
+            return _read1(self, size)
+        except BaseException as exc:
+            self._note_lost_bytes(exc)
+            raise
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        try:
+            return _readinto(self, buffer)
+        except BaseException as exc:
+            self._note_lost_bytes(exc)
+            raise
+
+    def readinto1(self, buffer: WriteableBuffer, /) -> int:
+        try:
+            return _readinto1(self, buffer)
+        except BaseException as exc:
+            self._note_lost_bytes(exc)
+            raise
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        try:
+            return _readline(self, size)
+        except BaseException as exc:
+            self._note_lost_bytes(exc)
+            raise
+
+    def detach(self) -> NoReturn:
+        """Raise: the response could not return this file any more."""
+        raise io.UnsupportedOperation(
+            "the file of a body cannot be detached; tee() of the response returns another file"
+        )
+
+    def _note_lost_bytes(self, exc: BaseException) -> None:
+        is_from_here = exc.__traceback__ is None or exc.__traceback__.tb_next is None
+        if is_from_here and isinstance(exc, RuntimeError):
+            raise reentrant_error() from None
+        if is_from_here and isinstance(exc, (TypeError, ValueError)):
+            return  # of BufferedReader: a wrong argument, or a closed file
+        self._raw_file.has_lost_bytes = True
+        self._body.fail_live_reader(self._raw_file, exc)
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(partial(self.readline, LONGEST_LINE), b"")
@@ -98,7 +179,7 @@ class _LineReader(io.BufferedReader):
         return lines
 
 
-class BodyFile(_LineReader):
+class BodyFile(_Reader):
     r"""A body as a file that can seek: read it, iterate over its lines, read it again.
 
     Iteration cuts lines longer than 1 MiB into chunks of 1 MiB. One thread at a time may use a
@@ -117,8 +198,7 @@ class BodyFile(_LineReader):
     """
 
     def __init__(self, body: Body) -> None:
-        super().__init__(_SeekableRawFile(body), FILE_BUFFER)
-        self._body = body
+        super().__init__(body, _SeekableRawFile(body))
 
     def __payload__(self) -> Payload:
         """Return a replayable payload of the rest, with its length if that is known."""
@@ -131,7 +211,7 @@ class BodyFile(_LineReader):
         return f"<BodyFile over {self._body.spooled_size} bytes so far{state}>"
 
 
-class BodyStream(_LineReader):
+class BodyStream(_Reader):
     r"""A body as a file that is read once, directly from the connection; it cannot seek.
 
     >>> from restkit import get
@@ -147,13 +227,11 @@ class BodyStream(_LineReader):
     """
 
     def __init__(self, body: Body) -> None:
-        self._live = _RawFile(body)
-        self._body = body
-        super().__init__(self._live, FILE_BUFFER)
+        super().__init__(body, _RawFile(body))
 
     def close(self) -> None:
         super().close()
-        self._body.close_live_reader(self._live)
+        self._body.close_live_reader(self._raw_file)
 
     def __repr__(self) -> str:
         return f"<BodyStream, {'closed' if self.closed else _describe(self._body)}>"
@@ -287,14 +365,10 @@ def _save_in_folder(body: Body, folder: str, name: str) -> int:
         raise FileExistsError(
             errno.EEXIST, "the file exists; save(path) with the path of the file replaces it", path
         )
-    part_path, descriptor = create_part_file(folder, name, path)
-    try:
-        with open(descriptor, "wb", buffering=0) as file:
-            count = _copy(body, file)
+    with open_part_file(folder, name, path) as (part_path, file):
+        count = _copy(body, file)
+        file.close()
         _rename_to_new(part_path, path)
-    finally:
-        with suppress(FileNotFoundError):
-            os.unlink(part_path)
     return count
 
 
@@ -305,9 +379,23 @@ def _rename_to_new(part_path: str, path: str) -> None:
     except FileExistsError:
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path) from None
     except OSError:
-        # This file system has no hard links. An empty file reserves the name.
+        _rename_without_link(part_path, path)
+    else:
+        os.unlink(part_path)
+
+
+def _rename_without_link(part_path: str, path: str) -> None:
+    """Rename a complete file where there are no hard links. An empty file reserves the name."""
+    try:
         open(path, "xb").close()
         os.replace(part_path, path)
+    except FileExistsError:
+        raise
+    except BaseException:
+        with suppress(FileNotFoundError):
+            if not os.path.getsize(path):
+                os.unlink(path)
+        raise
 
 
 def _check_accepts_bytes(file: IO[bytes]) -> None:

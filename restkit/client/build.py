@@ -101,6 +101,7 @@ def check_not_swapped(url: object, method: object) -> None:
     """Raise TypeError if the method is in the place of the URL, as in ``request("GET", url)``.
 
     A relative URL may have the name of a method, if the method is one too: ``("get", "PURGE")``.
+    ``("GET", "post")`` is swapped: a standard method in capitals, and a path in small letters.
     """
     if not isinstance(url, str):
         return
@@ -108,8 +109,9 @@ def check_not_swapped(url: object, method: object) -> None:
     if not isinstance(method, str) or "/" in method:
         is_swapped = url.upper() in KNOWN_METHODS or _CAPITALS.fullmatch(url) is not None
     else:
+        given = method if url in KNOWN_METHODS else method.upper()
         is_swapped = (url.upper() in KNOWN_METHODS or url in _OTHER_METHODS) and not (
-            method.upper() in KNOWN_METHODS or method in _OTHER_METHODS
+            given in KNOWN_METHODS or method in _OTHER_METHODS
         )
         hint = f"; for a path of this name, write '/{url}'"
     if is_swapped:

@@ -7,13 +7,15 @@ from abc import abstractmethod
 from threading import Condition, RLock
 from time import monotonic, perf_counter
 from typing import Protocol
-from weakref import ref
+from weakref import WeakSet, ref
 
 from restkit.connections.exchange import Exchange
 from restkit.connections.outgoing import OutgoingRequest
-from restkit.connections.reply import LiveBody, Reply, join_chunks
+from restkit.connections.reply import LiveBody, Reply
 from restkit.errors import Error, TransportError
 from restkit.http1.response_head import ResponseHead
+from restkit.io.buffers import join_chunks
+from restkit.io.processes import run_in_forked_child
 from restkit.network.dial import Dialed
 from restkit.network.race import checks_allow
 from restkit.network.route import Route
@@ -79,6 +81,7 @@ class Connection:
         self.used = 0
         self.idle_since = 0.0
         self.exchange: Exchange | None = None
+        _connections.add(self)
 
     def is_allowed_by(self, route: Route) -> bool:
         """Call the address checks of a route; return whether they allow this connection.
@@ -113,7 +116,11 @@ class Connection:
             head = exchange.run()
             return self._make_reply(exchange, head, request.method, deadline)
         except BaseException as exc:
-            self.close()
+            try:
+                self.close()
+            except BaseException:
+                self.close()  # it was interrupted
+                raise
             if isinstance(exc, Error):
                 # An Error of the payload's source may hold the ``sent`` of another request.
                 exc.sent = exchange.sent
@@ -136,6 +143,7 @@ class Connection:
         if done:
             reply.done_at = perf_counter()
         if head.status == 101 or (method == "CONNECT" and head.status < 300):
+            _connections.discard(self)  # the caller may pass it on to a forked child
             owner = self._owner()
             if owner is not None:
                 owner.track_upgraded(self)
@@ -192,10 +200,9 @@ class Connection:
 
     # Closing
 
-    def abandon(self, use: int) -> None:
-        """Close the connection if the exchange with this number (``used``) was not finished."""
-        if self.used == use and self.exchange is not None:
-            self.close()
+    def begin_use(self) -> object:
+        """Return an object that closes the connection if it is dropped during this exchange."""
+        return _Use(self)
 
     @property
     def aborted(self) -> bool:
@@ -209,13 +216,17 @@ class Connection:
             self.close()
 
     def close(self) -> None:
-        """Close the connection. Idempotent."""
-        if not self.closed:
-            try:
-                self.closed = True
-                self._transport.close()
-            finally:
-                self._leave_owner()
+        """Close the connection. Idempotent: a second call completes one that was interrupted."""
+        try:
+            self.closed = True
+            self._transport.close()
+        finally:
+            self._leave_owner()
+
+    def close_inherited(self) -> None:
+        """Close this process's descriptor after a fork, and leave the connection to the parent."""
+        self.closed = True
+        self._transport.close_inherited()
 
     def detach(self) -> tuple[socket.socket, bytes]:
         """Return the socket, made blocking, and the bytes received after the head."""
@@ -232,6 +243,35 @@ class Connection:
     def __repr__(self) -> str:
         state = "closed" if self.closed else "in use" if self.in_use else "idle"
         return f"<Connection to {self.route.host_and_port}, {state}, {self.used} exchanges>"
+
+
+class _Use:
+    """One exchange of a connection, which is closed if this object is dropped before its end."""
+
+    __slots__ = ("_connection", "_number")
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._number = connection.used
+
+    def __del__(self) -> None:
+        if not hasattr(self, "_number"):  # an interrupt has stopped __init__
+            return
+        connection = self._connection
+        if connection.used == self._number and connection.exchange is not None:
+            connection.close()
+
+
+_connections: WeakSet[Connection] = WeakSet()
+
+
+def _close_inherited() -> None:
+    # No lock is taken: in the child, a thread that does not exist may hold it.
+    for connection in list(_connections):
+        connection.close_inherited()
+
+
+run_in_forked_child(_close_inherited)
 
 
 def is_held_here(lock: RLock) -> bool:

@@ -207,9 +207,11 @@ class ConnectionPool:
         with self._lock:
             queue = self._queue
             if queue is None or (ticket := queue.take_first()) is None:
-                if connection in self._in_use and not self.closed:
+                if connection in self._in_use:
                     self._in_use.discard(connection)
                     surplus = self._idle.put(connection)
+                    if self.closed:  # checked last: a signal handler may close the pool
+                        surplus = (*surplus, *self._idle.take_all())
                 else:
                     surplus = (connection,)
             elif ticket.route == connection.route and connection in self._in_use:
@@ -234,6 +236,8 @@ class ConnectionPool:
 
     def forget(self, connection: Connection) -> None:
         """Drop a closed connection; its slot goes to the first in the queue."""
+        if self._process != getpid():
+            return  # a finalizer in a forked child: a thread of the parent may hold the lock
         with self._lock:
             self._in_use.discard(connection)
             self._upgraded.discard(connection)
@@ -346,11 +350,12 @@ class ConnectionPool:
     def sleep_unless_closed(self, seconds: float) -> bool:
         """Sleep until the seconds are over or the pool is closed; return whether it is closed."""
         waiter = Waiter()
-        with self._lock:
-            if self.closed:
-                return True
-            self._sleeping.add(waiter)
         try:
+            with self._lock:
+                # Before the check: a signal handler may close the pool after it.
+                self._sleeping.add(waiter)
+                if self.closed:
+                    return True
             waiter.wait(seconds)
         finally:
             with self._lock:
@@ -363,15 +368,13 @@ class ConnectionPool:
             return len(self._idle)
 
     def clear_after_fork(self) -> None:
-        """Close the copies of the parent's connections in the child of a fork."""
-        copies = self._idle.take_all()
+        """Forget the connections of the parent in the child of a fork, and replace the lock."""
         self._clear()
-        for connection in copies:
-            connection.close()
 
     def __del__(self) -> None:
-        for connection in self._idle.take_all():
-            connection.close()
+        if hasattr(self, "_queue"):  # not if an interrupt has stopped __init__
+            for connection in self._idle.take_all():
+                connection.close()
 
     def __repr__(self) -> str:
         with self._lock:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from threading import RLock
 from time import monotonic, perf_counter
 from typing import Protocol, TypeVar
@@ -20,7 +20,7 @@ from restkit.errors import (
 )
 from restkit.http1.framing import BodyReader
 from restkit.http1.response_head import ResponseHead
-from restkit.io.buffers import Buffer
+from restkit.io.buffers import Buffer, join_chunks
 from restkit.io.sockets import BLOCK
 from restkit.io.spool import Spool
 from restkit.network.transport import Transport
@@ -57,9 +57,7 @@ class BodyConnection(Protocol):
     @property
     def aborted(self) -> bool: ...
 
-    used: int
-
-    def abandon(self, use: int) -> None: ...
+    def begin_use(self) -> object: ...
     def finish(self) -> None: ...
     def abort(self) -> None: ...
     def close(self) -> None: ...
@@ -185,7 +183,7 @@ class LiveBody:
         self._ended = False  # the connection was released or closed at the end of the body
         self.claimed = False  # a Body reads it
         self.done_at = 0.0
-        self._use = connection.used
+        self._use = connection.begin_use()  # closes the connection if __del__ is interrupted
 
     @property
     def done(self) -> bool:
@@ -301,6 +299,7 @@ class LiveBody:
 
         Returns None only with ``wait=False``: nothing has arrived.
         """
+        self._transport.check_inherited()  # before the lock, which may be held for ever in a child
         with self._lock:
             self._reading = True
         try:
@@ -358,6 +357,8 @@ class LiveBody:
         """Return the error for a connection that was lost inside the body."""
         if self.error is not None or self._closing or self._connection.aborted:
             return None
+        if self._transport.inherited:
+            return None
         if not isinstance(exc, TransportError) or isinstance(exc, (RequestTimeout, TLSError)):
             return None
         return UnexpectedEOF(f"{exc.message}, {self._reader.progress} of the body")
@@ -380,6 +381,9 @@ class LiveBody:
 
     def _finish_if_done(self) -> None:
         if self.done:
+            if self._transport.inherited:
+                self._ended = True
+                return
             with self._lock:
                 if self._ended:  # by another thread that reads
                     return
@@ -392,6 +396,9 @@ class LiveBody:
 
         From any thread: a thread that reads gets an error, and the connection is closed.
         """
+        if self._transport.inherited:
+            self._closing = self._closing or not self._reader.done
+            return
         with self._lock:
             if self._closing or self._reader.done:
                 return
@@ -434,17 +441,5 @@ class LiveBody:
     def __del__(self) -> None:
         if not hasattr(self, "_use"):  # an interrupt has stopped __init__
             return
-        try:
-            if not self._ended:
-                self._close_connection(drained=not self._closing and self._drain())
-        finally:
-            self._connection.abandon(self._use)
-
-
-def join_chunks(chunks: Collection[Buffer]) -> bytes:
-    """Return the chunks as one bytes object."""
-    if len(chunks) == 1:
-        (only,) = chunks
-        if isinstance(only, bytes):
-            return only
-    return b"".join(chunks)
+        if not self._ended:
+            self._close_connection(drained=not self._closing and self._drain())

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection
+from contextlib import suppress
 from threading import TIMEOUT_MAX, Lock, RLock
+from time import monotonic
 from weakref import WeakSet
 
 from restkit.connections.connection import Connection
@@ -13,6 +15,9 @@ from restkit.connections.unread import add_unread
 from restkit.errors import ConnectTimeout, Error, TransportError
 from restkit.network.route import Route
 from restkit.timeouts import Deadline
+
+CHECK_SECONDS = 1.0
+"""A waiting thread checks the queue this often, in case an interrupt has lost its turn."""
 
 
 class Waiter:
@@ -28,8 +33,9 @@ class Waiter:
         self._asleep.acquire(timeout=-1 if seconds is None else min(seconds, TIMEOUT_MAX))
 
     def wake(self) -> None:
-        """Wake the thread that waits, or will wait."""
-        self._asleep.release()
+        """Wake the thread that waits, or will wait. Idempotent."""
+        with suppress(RuntimeError):  # a signal handler has woken it meanwhile
+            self._asleep.release()
 
 
 class Ticket(Waiter):
@@ -84,13 +90,14 @@ class WaitQueue:
         ticket = Ticket(route)
         try:
             seconds = deadline.connect_seconds()
-            with self._lock:
-                self._check_open(deadline)
-                self._close_idle_for_room()
-                self._tickets.append(ticket)
-                self.serve()
             try:
-                ticket.wait(seconds)
+                with self._lock:
+                    # Before the check: a signal handler may close the pool after it.
+                    self._tickets.append(ticket)
+                    self._check_open(deadline)
+                    self._close_idle_for(ticket)
+                    self.serve()
+                self._wait_until_served(ticket, seconds)
             except BaseException:
                 self._leave(ticket)
                 self._hand_slot_on(ticket)
@@ -104,10 +111,34 @@ class WaitQueue:
             raise
         return ticket
 
+    def _wait_until_served(self, ticket: Ticket, seconds: float | None) -> None:
+        """Wait until the ticket is served, the seconds are over, or the pool is closed."""
+        end = None if seconds is None else monotonic() + seconds
+        while not (ticket.served or self.closed):
+            left = CHECK_SECONDS if end is None else min(CHECK_SECONDS, end - monotonic())
+            if left <= 0.0:
+                return
+            ticket.wait(left)
+            if not ticket.served:
+                self._repair(ticket)
+
+    def _repair(self, ticket: Ticket) -> None:
+        """Serve the queue again. An interrupt may have stopped another thread while it did this."""
+        with self._lock:
+            if ticket.connection is not None:
+                ticket.served = True
+            elif not (ticket.served or self.closed):
+                self._opening.discard(ticket)
+                if ticket not in self._tickets:
+                    self._tickets.appendleft(ticket)
+                self._close_idle_for(ticket)
+                self.serve()
+
     def _leave(self, ticket: Ticket) -> None:
         with self._lock:
             if ticket in self._tickets:
-                self._tickets.remove(ticket)
+                with suppress(ValueError):  # a signal handler has removed it meanwhile
+                    self._tickets.remove(ticket)
 
     def _hand_slot_on(self, ticket: Ticket) -> None:
         """Give the slot of an interrupted thread to the next thread in the queue."""
@@ -148,9 +179,9 @@ class WaitQueue:
         """Return the number of connections that count."""
         return len(self._in_use) + len(self._opening) + len(self._acquired) + len(self._idle)
 
-    def _close_idle_for_room(self) -> None:
+    def _close_idle_for(self, ticket: Ticket) -> None:
         """Close the oldest idle connections until one more may be opened."""
-        while self.count_open() >= self.limit:
+        while self.count_open() >= self.limit and not ticket.served:
             oldest = self._idle.take_oldest()
             if not oldest:
                 break
@@ -191,6 +222,8 @@ class WaitQueue:
     def put_back(self, ticket: Ticket) -> None:
         """Put back the ticket that ``take_first`` returned."""
         self._tickets.appendleft(ticket)
+        if self.closed:  # meanwhile, by a signal handler
+            ticket.wake()
 
     def serve(self) -> None:
         """Give free slots to the threads in the queue.
@@ -204,13 +237,15 @@ class WaitQueue:
     def _serve_first(self) -> None:
         # A separate function, so that no local variable keeps a reference to the ticket. If its
         # thread was interrupted, the ticket must be collected, which frees its slot.
-        ticket = self._tickets.popleft()
+        ticket = self.take_first()
+        if ticket is None:
+            return
         self._opening.add(ticket)
         if self.count_open() <= self.limit:
             ticket.serve(None)
         else:
             self._opening.discard(ticket)
-            self._tickets.appendleft(ticket)
+            self.put_back(ticket)
 
     def close(self) -> list[Ticket]:
         """Empty the queue, and return its tickets for the pool to wake."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
+from collections.abc import Collection
 from typing import Protocol, TypeAlias
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
@@ -52,6 +53,15 @@ def close_if_possible(source: object) -> None:
     close = getattr(source, "close", None)
     if close is not None:
         close()
+
+
+def join_chunks(chunks: Collection[Buffer]) -> bytes:
+    """Return the chunks as one bytes object."""
+    if len(chunks) == 1:
+        (only,) = chunks
+        if isinstance(only, bytes):
+            return only
+    return b"".join(chunks)
 
 
 def drop_sent(buffers: list[Buffer], count: int) -> memoryview | None:

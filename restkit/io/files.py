@@ -325,24 +325,47 @@ def replace_file(path: str, name_in_errors: str | None = None) -> Iterator[io.Fi
     of the one that it replaces. ``name_in_errors`` is the file name of an ``OSError``.
     """
     folder, name = os.path.split(path)
-    part_path, descriptor = create_part_file(folder, name, name_in_errors or path)
-    try:
-        with open(descriptor, "wb", buffering=0) as file:
-            with suppress(FileNotFoundError):
-                fchmod(descriptor, stat.S_IMODE(os.stat(path).st_mode) & 0o777)
-            yield file
+    with open_part_file(folder, name, name_in_errors or path) as (part_path, file):
+        with suppress(FileNotFoundError):
+            fchmod(file.fileno(), stat.S_IMODE(os.stat(path).st_mode) & 0o777)
+        yield file
+        file.close()
         os.replace(part_path, path)
+
+
+@contextmanager
+def open_part_file(folder: str, name: str, name_in_errors: str) -> Iterator[tuple[str, io.FileIO]]:
+    """Create a hidden file for the block, which must close and move it; yield its path and it.
+
+    The file is deleted if the block raises, also if an interrupt comes while it is created.
+    """
+    part_path = _choose_part_path(folder, name)
+    while os.path.lexists(part_path):
+        part_path = _choose_part_path(folder, name)
+    try:
+        try:
+            # Not os.open: an interrupt could lose the number of the descriptor.
+            file = open(part_path, "xb", buffering=0)  # noqa: SIM115  # closed below
+        except OSError as exc:
+            exc.filename = name_in_errors  # the caller does not know the name of the part file
+            raise
+        with file:
+            yield part_path, file
     except BaseException:
         with suppress(FileNotFoundError):
             os.unlink(part_path)
         raise
 
 
+def _choose_part_path(folder: str, name: str) -> str:
+    # A file name has at most 255 bytes, and one character may take four of them.
+    return os.path.join(folder, f".{name[:50]}.{os.urandom(4).hex()}.part")
+
+
 def create_part_file(folder: str, name: str, name_in_errors: str) -> tuple[str, int]:
     """Create a hidden file ``.name.1a2b3c4d.part``; return its path and its descriptor."""
     while True:
-        # A file name has at most 255 bytes, and one character may take four of them.
-        part_path = os.path.join(folder, f".{name[:50]}.{os.urandom(4).hex()}.part")
+        part_path = _choose_part_path(folder, name)
         with suppress(FileExistsError):
             # The mode is that of a file made by open(): the umask of the process applies.
             try:

@@ -210,9 +210,11 @@ def _split_credentials(text: str | None) -> tuple[str | None, str | None]:
 
     username, _, password = text.partition(":")
     try:
-        return unquote(username, errors="strict"), unquote(password, errors="strict")
-    except UnicodeDecodeError:
+        decoded = unquote(username, errors="strict"), unquote(password, errors="strict")
+        "".join(decoded).encode()  # bytes of the environment that are not UTF-8 are surrogates
+    except UnicodeError:
         raise ValueError("user name and password must be UTF-8, percent-encoded") from None
+    return decoded
 
 
 def _check_credentials(scheme: str, username: str | None, password: str | None) -> None:

@@ -51,11 +51,14 @@ def make_transport(sock: socket.socket | TLSInTLS, peer: str) -> Transport:
 
 
 class Transport(NonBlockingSocket):
-    """A socket without TLS. ``peer`` is the server's name for messages."""
+    """A socket without TLS. ``peer`` is the server's name for messages.
+
+    ``inherited`` is True in a forked child: the connection belongs to the parent.
+    """
 
     sends_files = True
 
-    __slots__ = ("_read_write_poll", "_readable", "missing_close_notify", "peer")
+    __slots__ = ("_read_write_poll", "_readable", "inherited", "missing_close_notify", "peer")
 
     def __init__(self, sock: socket.socket, peer: str) -> None:
         super().__init__(sock)
@@ -65,6 +68,7 @@ class Transport(NonBlockingSocket):
         self._read_write_poll: Poll | None = None
         # True if TLS ended without its closing alert, so that the body may be truncated.
         self.missing_close_notify = False
+        self.inherited = False
 
     def coalesce(self, buffers: list[Buffer]) -> list[Buffer]:
         """Return the buffers in the form that ``send`` needs, unchanged when it is repeated."""
@@ -139,8 +143,21 @@ class Transport(NonBlockingSocket):
     def close(self) -> None:
         """Close the socket without a close_notify alert. Idempotent."""
         if not self._closed:
-            self._closed = True
             self._socket.close()
+            self._closed = True  # last, so that an interrupted call can be repeated
+
+    def check_inherited(self) -> None:
+        """Raise if the connection belongs to the parent of a fork."""
+        if self.inherited:
+            raise self._closed_error()
+
+    def close_inherited(self) -> None:
+        """Close this process's descriptor of a connection that belongs to the parent of a fork.
+
+        Nothing is received, shut down or sent, so that the parent can go on.
+        """
+        self.inherited = True
+        self.close()
 
     def detach(self) -> socket.socket:
         """Return the socket itself, in blocking mode, for the caller to use and to close."""
@@ -158,6 +175,12 @@ class Transport(NonBlockingSocket):
         return TransportError(f"the connection to {self.peer} was lost: {exc.strerror or exc}")
 
     def _closed_error(self) -> Error:
+        if self.inherited:
+            return TransportError(
+                f"the connection to {self.peer} was opened before a fork, and belongs to the "
+                "parent process. Read the body before the fork or in the parent, or send the "
+                "request again in this process"
+            )
         return TransportError(f"the connection to {self.peer} was closed from this side")
 
 

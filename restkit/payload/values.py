@@ -67,7 +67,9 @@ def json_payload(value: object, name: str = "json=") -> BytesPayload:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         return BytesPayload(text.encode(), _JSON)
     except (TypeError, ValueError, RecursionError) as exc:
-        raise PayloadError(f"{name} cannot be sent as JSON: {exc}", sent="nothing") from exc
+        # A UnicodeError would hold the text, perhaps with a password.
+        cause = None if isinstance(exc, UnicodeError) else exc
+        raise PayloadError(f"{name} cannot be sent as JSON: {exc}", sent="nothing") from cause
 
 
 class BufferPayload(Payload):
@@ -149,7 +151,20 @@ class IteratorPayload(Payload):
 
     def chunks(self) -> Iterator[Buffer]:
         self._check_not_ended()  # another payload of the same generator may have been sent
-        return _encode_items(self._items, close=isinstance(self._items, Generator))
+        items = self._items
+        if _being_sent.setdefault(id(items), self) is not self:
+            raise PayloadNotReplayable(
+                f"{items!r} is being sent by another request, in another thread: each of them "
+                "would send a part. Pass an iterator of its own to each request"
+            )
+        try:
+            yield from _encode_items(items, close=isinstance(items, Generator))
+        finally:
+            _being_sent.pop(id(items), None)
+
+
+# The iterators that are being sent, by id: most of them support no weak reference.
+_being_sent: dict[int, IteratorPayload] = {}
 
 
 class CallPayload(Payload):
@@ -199,7 +214,7 @@ def encode_utf_8(text: str, name: str) -> bytes:
         raise PayloadError(
             f"{name} has a lone surrogate, {text[exc.start]!a}, at position {exc.start}: it cannot "
             "be UTF-8; encode it yourself, and pass the bytes"
-        ) from exc
+        ) from None  # the cause would hold the text, perhaps a password
 
 
 def _encode_items(items: Iterator[object], *, close: bool) -> Iterator[Buffer]:

@@ -461,3 +461,29 @@ def test_a_body_that_was_not_received_raises_one_error_after_close(
         assert caught.value.response is got
     assert not list(tmp_path.iterdir())
     assert (got.status, got.ok) == (200, True)
+
+
+@pytest.mark.parametrize("size", [10, 400_000])
+def test_body_in_the_history_says_why_it_was_discarded_and_what_to_do(size, client):
+    redirect = (
+        b"HTTP/1.1 302 Found\r\nLocation: /next\r\n"
+        b"Content-Length: %d\r\n\r\n" % size + b"x" * size
+    )
+
+    def script(peer: Peer) -> None:
+        while (request := peer.next_request()) is not None:
+            peer.send(response(b"ok") if b"/next" in request else redirect)
+
+    with ScriptedServer(script, script) as server:
+        got = client.get(server.url(), follow_redirect=True)
+        [earlier] = got.history
+        for _ in range(2):
+            with pytest.raises(AlreadyRead) as caught:
+                assert not earlier.body
+            assert caught.value.message == (
+                "the body was discarded, by skip_body() or because the call sent another request "
+                "after this response. To read such a body, use follow_redirect=False for a "
+                "redirect, and no retries= or auth= for another status"
+            )
+            assert caught.value.request is earlier.request
+        assert client.get(server.url(), follow_redirect=False).body == b"x" * size

@@ -103,6 +103,8 @@ def test_proxy_must_be_text(value):
         f"ftp://user:{SECRET_ENCODED}@proxy.test",
         f"http://user:{SECRET_ENCODED}@proxy.test:port",
         f"http://user:{SECRET_ENCODED}%FF@proxy.test",
+        f"http://user:{SECRET_ENCODED}\udce9@proxy.test",
+        f"socks5h://user:{SECRET_ENCODED}\udce9@proxy.test",
         f"http://us%3Aer:{SECRET_ENCODED}@proxy.test",
         f"socks4://user:{SECRET_ENCODED}@proxy.test",
         f"socks5://:{SECRET_ENCODED}@proxy.test",

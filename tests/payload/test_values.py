@@ -12,7 +12,8 @@ import pytest
 
 from restkit.errors import PayloadError, PayloadLengthError, PayloadNotReplayable
 from restkit.payload.convert import as_payload
-from restkit.payload.values import CallPayload, IterablePayload
+from restkit.payload.values import CallPayload, IterablePayload, IteratorPayload
+from support.beside import in_threads
 from support.payloads import content_type_of, join_chunks, list_chunks, make_payload
 
 MIB = 1 << 20
@@ -339,3 +340,26 @@ def test_a_class_is_called_although_its_instances_can_be_iterated():
 
     payload = make_payload(Rows)
     assert join_chunks(payload) == join_chunks(payload) == b"a"
+
+
+def test_iterator_that_is_being_sent_by_another_payload_is_refused():
+    for items in (iter([b"a", b"b"]), (each for each in [b"a", b"b"])):
+        first, second = IteratorPayload(items), IteratorPayload(items)
+        chunks = iter(first)
+        assert next(chunks) == b"a"
+        with pytest.raises(PayloadNotReplayable, match="is being sent by another request"):
+            next(iter(second))
+        assert list(chunks) == [b"b"]
+    items = iter([b"a", b"b"])
+    chunks = iter(IteratorPayload(items))
+    assert next(chunks) == b"a"
+    del chunks  # a pass that was dropped has ended
+    assert join_chunks(IteratorPayload(items)) == b"b"
+
+
+def test_threads_that_send_one_iterator_never_share_its_items():
+    for _ in range(20):
+        items = iter([b"x"] * 1000)
+        outcomes = in_threads(4, lambda _, items=items: join_chunks(IteratorPayload(items)) or None)
+        sent = [each for each in outcomes if isinstance(each, bytes)]
+        assert sent == [b"x" * 1000]
