@@ -52,7 +52,7 @@ def run_target(name: str, options: argparse.Namespace) -> Run:
     command += ["--keep-going"] if options.keep_going else []
     began, path = time.monotonic(), options.folder / f"{name}.log"
     with path.open("wb") as log:
-        done = subprocess.run(  # noqa: S603  # the arguments are our own
+        done = subprocess.run(  # the arguments are our own
             command,
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -6,51 +6,17 @@ libFuzzer owns the process: it writes to standard error, and ends the process it
 from __future__ import annotations
 
 import argparse
-import base64
 import hashlib
-import re
 import sys
 from pathlib import Path
 
 import atheris
 
-from fuzz.target import Mismatch, Target, read_corpus
+from fuzz.report import Reporter
+from fuzz.target import read_corpus
 
 with atheris.instrument_imports(include=["restkit"]):
     from fuzz.targets import TARGETS
-
-_QUOTED = re.compile(r"""b?'[^']*'|b?"[^"]*"|[0-9]+""")
-
-
-class Reporter:
-    """Calls the check, and reports an input that fails with the command that repeats it."""
-
-    def __init__(self, name: str, target: Target, *, keep_going: bool) -> None:
-        self._name = name
-        self._check = target.check
-        self._keep_going = keep_going
-        self._seen: set[str] = set()
-
-    def __call__(self, data: bytes) -> None:
-        """Check one input; with ``keep_going``, report only the first failure of each kind."""
-        try:
-            self._check(data)
-        except Exception as exc:
-            kind = _QUOTED.sub("", exc.kind if isinstance(exc, Mismatch) else repr(exc))
-            if kind not in self._seen:
-                self._seen.add(kind)
-                sys.stderr.write(describe_failure(self._name, data, exc))
-            if not self._keep_going:
-                raise
-
-
-def describe_failure(name: str, data: bytes, exc: Exception) -> str:
-    """Return the failure, the input, and the command that repeats it."""
-    encoded = base64.b64encode(data).decode()
-    return (
-        f"\n{name} fails: {type(exc).__name__}: {exc}\ninput: {data!r}\n"
-        f"to repeat: make fuzz FUZZ_TARGETS={name} FUZZ_INPUT={encoded}\n"
-    )
 
 
 def write_inputs(folder: Path, inputs: list[bytes]) -> None:
@@ -92,7 +58,7 @@ def main() -> None:
         "-print_final_stats=1",
         *([f"-dict={words}"] if target.words else []),
     ]
-    atheris.Setup(arguments, Reporter(options.name, target, keep_going=options.keep_going))
+    atheris.Setup(arguments, Reporter(options.name, target.check, keep_going=options.keep_going))
     atheris.Fuzz()
 
 

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from support.differences import Difference, find_rows
+
 CORPORA = Path(__file__).parent / "corpora"
 
 
@@ -47,6 +49,16 @@ class Mismatch(Exception):
     def __init__(self, kind: str, details: str) -> None:
         super().__init__(f"{kind}\n{details}")
         self.kind = kind
+
+
+def compare(
+    table: Sequence[Difference], data: bytes, parser: str, ours: Outcome, theirs: Outcome
+) -> None:
+    """Raise Mismatch if the results differ, and no row of the table explains it."""
+    if ours == theirs or (ours.fault and theirs.fault):
+        return
+    if not any(find_rows(table, data, parser, ours.fault, theirs.fault)):
+        raise_unlisted([(parser, ours, theirs)])
 
 
 def raise_unlisted(found: Iterable[tuple[str, Outcome, Outcome]]) -> None:

@@ -7,6 +7,7 @@ is limited, and so is the number of parts, because each needs more memory than i
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from functools import partial
 from types import ModuleType
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 MAX_TEXT = 8 * 1024 * 1024
 MAX_PARTS = 10_000
 
+_LINE_END = re.compile("[\0\r\n]")
 _URLENCODED = "application/x-www-form-urlencoded"
 _MULTIPART = "multipart/form-data"
 
@@ -170,6 +172,7 @@ class _FormBuilder:
         elif isinstance(item, (bytes, bytearray)):
             self._add_chunk(item)
         else:
+            _check_head(item)
             self._head, self._spool = item, Spool()
 
     def _add_chunk(self, chunk: bytes | bytearray) -> None:
@@ -195,6 +198,16 @@ class _FormBuilder:
         self._spool.close()
         for _, file in self.files:
             file.close()
+
+
+def _check_head(head: MultipartSegment) -> None:
+    """Raise DecodingError for a line end or NUL in a field: some programs end the field there."""
+    for name, value in head.headerlist:
+        fault = _LINE_END.search(value)
+        if fault:
+            raise DecodingError(
+                f"the multipart form cannot be parsed: the field {name} of a part has {fault[0]!a}"
+            )
 
 
 def _form_error(exc: Exception) -> DecodingError | BodyTooLarge:

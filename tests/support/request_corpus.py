@@ -94,6 +94,7 @@ MESSAGES = [
     ),
     make_request(b"Connection: upgrade", b"Upgrade: x", body=b"hello"),
     make_request(b"Connection: upgrade", b"Upgrade: x", FIVE, body=b"hello, and more"),
+    make_request(b"Connection: upgrade", b"Upgrade: x", FIVE, body=b"hell"),
     make_request().replace(b"\r\n", b"\n"),
     make_request()[:-2] + b"\n",
     *(make_request()[:end] for end in (1, 5, 15, 17, 20, 26)),

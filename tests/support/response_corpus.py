@@ -151,6 +151,7 @@ MESSAGES = [
     b"HTTP/0.1 200 OK\r\n\r\n",
     b"HTTP/2.1 200 \x0b\r\n\r\n",
     b"HTTP/2.0 200 \0\r\n\r\n",
+    b"HTTP/2.0 010 X\r\n\r\n",
     b"HTTP/2.0 199\r\n\r\n" + respond(FIVE, body=b"hello"),
     b"HTTP/2.1 204 X\r\nContent-Length: 5\xff\r\n\r\n",
     respond(EMPTY, b"A: b\t\n c"),
