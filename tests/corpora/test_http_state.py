@@ -22,7 +22,7 @@ WRITTEN = 1_300_000_000  # the cases are of March 2011, and so are their expiry 
 COOKIES = {
     "DISABLED_CHROMIUM0022": "9110 5.5: a response with NUL in a field is an error",
     "DISABLED_CHROMIUM0023": "9112 2.2: so is one with a bare CR",
-    "DISABLED_PATH0029": "6265 5.1.4: the path of the cookie is below that of the request",
+    "DISABLED_PATH0029": "6265 5.1.4: paths are compared as they are written, with escapes",
     "OPTIONAL_DOMAIN0042": "6265bis 5.6.3: the last Domain counts, and an empty one is the host",
 }
 DATES: dict[str, str] = {}

@@ -3,8 +3,8 @@
 The other parsers are h11 0.16.0, as a client that has sent its request, and httptools 0.9.0, which
 is llhttp 9 without its leniencies; ``support.response_parsers`` normalizes their results.
 
-The table of reasons is in ``support.differences.responses``. A difference that is not in it fails, and
-so does a row, or a parser in a row, that no message of the corpus needs.
+The table of reasons is in ``support.differences.responses``. A difference that is not in it fails,
+and so does a row, or a parser in a row, that no message of the corpus needs.
 """
 
 from __future__ import annotations
