@@ -6,6 +6,7 @@ An input is the body of a multipart form with the boundary X, or U, a space and 
 from __future__ import annotations
 
 import io
+import logging
 import urllib.parse
 from typing import NamedTuple
 
@@ -16,6 +17,8 @@ from restkit.errors import BodyTooLarge, DecodingError
 from restkit.server.forms import parse_form
 from support.differences.forms import DIFFERENCES
 from support.form_parsers import ParsedPart, SplitFile, parse_with_python_multipart
+
+logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # it logs each fault
 
 _MULTIPART = "multipart/form-data; boundary=X"
 _URLENCODED = "application/x-www-form-urlencoded"
