@@ -7,6 +7,15 @@ VENV ?= .venv
 # The number of test processes, and further arguments for pytest.
 JOBS ?= auto
 PYTEST_ARGS ?=
+# Fuzzing: the targets (all by default), seconds for each, how many at the same time, the seed of the
+# random numbers (the time by default), and an input in base64 that is checked alone.
+FUZZ_TARGETS ?=
+FUZZ_SECONDS ?= 600
+FUZZ_JOBS ?= 1
+FUZZ_SEED ?=
+FUZZ_INPUT ?=
+# The folder of public test cases for `make corpora`.
+DATA ?=
 # The lowest coverage in percent, lines and branches, with which `make coverage` passes.
 COVERAGE_MIN ?= 96
 
@@ -36,6 +45,8 @@ help:
 	@echo 'make test-lowest    run the tests of dependencies with their lowest versions'
 	@echo 'make test-portable  run the tests of the client without what Windows lacks'
 	@echo 'make test-peers     run the tests that need $(PEERS); or make test-moto ...'
+	@echo 'make fuzz           compare with other programs on random inputs: FUZZ_SECONDS for each target'
+	@echo 'make corpora        run the public test cases in DATA, a folder beside the checkout'
 	@echo 'make coverage       run the tests and print the coverage of lines and branches'
 	@echo 'make lint           check rules and formatting with ruff'
 	@echo 'make types          check types with mypy, strict, for Linux, Windows and macOS'
@@ -105,6 +116,18 @@ $(PEERS:%=test-%): test-%:
 	$(MAKE) $(VENV)-$*/test-$*.stamp $(VENV)-$*/package.stamp VENV=$(VENV)-$*
 	$(VENV)-$*/bin/pytest -n $(JOBS) $(or $(SELECTION),-m 'peer(name="$*")') $(PYTEST_ARGS)
 
+# Targets are in fuzz/targets. FUZZ_TARGETS=urls FUZZ_INPUT=... checks one input again.
+.PHONY: fuzz
+fuzz: $(VENV)/fuzz.stamp $(VENV)/package.stamp
+	$(BIN)/python -m fuzz $(FUZZ_TARGETS) --seconds $(FUZZ_SECONDS) --jobs $(FUZZ_JOBS) \
+		$(if $(FUZZ_SEED),--seed $(FUZZ_SEED)) $(if $(FUZZ_INPUT),--input '$(FUZZ_INPUT)')
+
+# DATA is a folder with the data sets that tests/corpora names. They are no part of the tree.
+.PHONY: corpora
+corpora: $(VENV)/test.stamp $(VENV)/package.stamp
+	@test -d '$(DATA)' || { echo 'DATA must be the folder of the public test cases; got "$(DATA)"' >&2; exit 1; }
+	RESTKIT_CORPORA='$(abspath $(DATA))' $(BIN)/pytest -m corpora tests/corpora $(PYTEST_ARGS)
+
 .PHONY: coverage
 coverage: $(VENV)/coverage.stamp $(VENV)/package.stamp
 	$(BIN)/pytest -n $(JOBS) --cov=restkit --cov-report=term --cov-fail-under=$(COVERAGE_MIN) $(PYTEST_ARGS)
@@ -140,6 +163,6 @@ dist: $(VENV)/dist.stamp
 
 .PHONY: clean
 clean:
-	rm -rf $(VENV) $(VENV)-lowest $(PEERS:%=$(VENV)-%) dist build docs/_build .coverage \
+	rm -rf $(VENV) $(VENV)-lowest $(PEERS:%=$(VENV)-%) dist build docs/_build .coverage .fuzz \
 		.mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

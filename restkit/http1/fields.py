@@ -27,6 +27,7 @@ def field_lines(line_end: bytes) -> bytes:
 
 
 _FIELDS = re.compile(field_lines(rb"\r\n") + rb"\r\n")
+_STRICT_FIELDS = re.compile(rb"(?:%b)*\r\n" % FIELD_LINE)
 _FIELD = re.compile(rb"(" + TOKEN_CHAR + rb"+):([^\r\n]*(?:\r\n[ \t][^\r\n]*)*)\r\n")
 _NAME = re.compile(TOKEN_CHAR + rb"+")
 _BEFORE_VALUE = re.compile(rb"[^ \t:]*[ \t]?:?")
@@ -64,10 +65,11 @@ class Head:
         return self._headers
 
 
-def parse_trailers(data: bytes) -> tuple[Pairs, int] | None:
+def parse_trailers(data: bytes, *, strict: bool = False) -> tuple[Pairs, int] | None:
     r"""Return the trailer fields that ``data`` begins with and their end, or None for more data.
 
-    The rules and bounds are those of the fields of a head; the last line is empty.
+    The rules and bounds are those of the fields of a head, with ``strict`` of the head of a
+    request; the last line is empty.
 
     >>> parse_trailers(b'Expires: 0\r\n\r\n')
     ([('Expires', '0')], 14)
@@ -75,9 +77,13 @@ def parse_trailers(data: bytes) -> tuple[Pairs, int] | None:
     if data.startswith(b"\r\n"):
         return [], 2
     is_complete = data.find(b"\r\n\r\n", 0, MAX_HEAD) >= 0
-    match = _FIELDS.match(data, 0, MAX_HEAD) if is_complete else None
+    fields = _STRICT_FIELDS if strict else _FIELDS
+    match = fields.match(data, 0, MAX_HEAD) if is_complete else None
     if match is None:
-        _check_trailer_count(check_fields(data[: MAX_HEAD + 1], first_line=1, where="the trailers"))
+        beginning = data[: MAX_HEAD + 1]
+        _check_trailer_count(
+            check_fields(beginning, first_line=1, where="the trailers", strict=strict)
+        )
         if len(data) > MAX_HEAD:
             raise ParserError(f"the trailers are longer than {MAX_HEAD} bytes")
         return None

@@ -133,7 +133,7 @@ def request_body_reader(head: RequestHead) -> BodyReader:
     """Return the reader for the body after this head, by the rules of RFC 9112 6.3 in order."""
     if head.has(_ENCODING_FIELD):
         _check_request_encoding(head)
-        return ChunkedBody()
+        return ChunkedBody(strict=True)
     if not head.has(_LENGTH_FIELD):
         return SizedBody(0)
     try:
@@ -265,12 +265,16 @@ class BodyToEnd:
 
 
 class ChunkedBody:
-    """A body in HTTP chunks, with trailers after the last one."""
+    """A body in HTTP chunks, with trailers after the last one.
+
+    ``strict`` is for requests: the trailers have the rules of the head of a request.
+    """
 
     __slots__ = (
         "_chunk_remaining",
         "_held",
         "_next_line",
+        "_strict",
         "bytes_expected",
         "done",
         "fault",
@@ -280,7 +284,7 @@ class ChunkedBody:
         "trailers",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, *, strict: bool = False) -> None:
         self.done = False
         self.fault: ParserError | None = None
         self.bytes_expected = 0
@@ -290,13 +294,14 @@ class ChunkedBody:
         self._held = b""
         self._chunk_remaining = 0
         self.received = 0
+        self._strict = strict
         self._next_line: re.Pattern[bytes] | None = _FIRST_CHUNK  # None in the trailers
 
     def feed(self, data: bytes) -> Sequence[Buffer]:
         if self.fault is not None:
             raise self.fault
         if self._held:
-            if self._next_line is None and is_inside_line(self._held, data):
+            if self._next_line is None and is_inside_line(self._held, data, strict=self._strict):
                 self._held += data
                 return ()
             data = self._held + data
@@ -343,7 +348,7 @@ class ChunkedBody:
         return match.end()
 
     def _parse_trailers(self, data: bytes, at: int) -> int | None:
-        parsed = parse_trailers(data[at:])
+        parsed = parse_trailers(data[at:], strict=self._strict)
         if parsed is None:
             return None
         self.trailers, end = parsed

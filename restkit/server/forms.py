@@ -8,6 +8,7 @@ number of parts, because each needs more memory than its bytes.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from functools import partial
 from types import ModuleType
@@ -33,6 +34,7 @@ MAX_PARTS = 10_000
 MAX_FILES_SIZE = 10 * 1024**3
 """The bytes of all files of a form, if the body has no limit."""
 
+_LINE_END = re.compile("[\0\r\n]")
 _URLENCODED = "application/x-www-form-urlencoded"
 _MULTIPART = "multipart/form-data"
 
@@ -185,6 +187,7 @@ class _FormBuilder:
         elif isinstance(item, (bytes, bytearray)):
             self._add_chunk(item)
         else:
+            _check_head(item)
             self._head, self._text, self._file = item, bytearray(), SpoolPart(self._spool)
 
     def _add_chunk(self, chunk: bytes | bytearray) -> None:
@@ -217,6 +220,16 @@ class _FormBuilder:
 
     def close(self) -> None:
         self._spool.close()
+
+
+def _check_head(head: MultipartSegment) -> None:
+    """Raise DecodingError for a line end or NUL in a field: some programs end the field there."""
+    for name, value in head.headerlist:
+        fault = _LINE_END.search(value)
+        if fault:
+            raise DecodingError(
+                f"the multipart form cannot be parsed: the field {name} of a part has {fault[0]!a}"
+            )
 
 
 def _form_error(exc: Exception) -> DecodingError | BodyTooLarge:

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import base64
 import binascii
-import email
 import io
 import os
 import quopri
 import threading
-from typing import NamedTuple
 
-import multipart
 import pytest
-import python_multipart
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,71 +20,16 @@ from restkit.forms.transfer_encodings import Base64Payload, QuotedPrintablePaylo
 from restkit.payload.base import Payload
 from restkit.payload.convert import as_payload
 from support import ScriptedServer, field, payload_of, response
+from support.form_parsers import (
+    PARSERS,
+    ParsedPart,
+    parse_with_email,
+    parse_with_multipart,
+    parse_with_python_multipart,
+)
 from support.memory import MIB, peak_memory
 
 GIB = 1 << 30
-
-
-class ParsedPart(NamedTuple):
-    """A part from a parser; a value that the parser does not give is None."""
-
-    name: str
-    file_name: str | None
-    data: bytes
-
-
-def parse_with_multipart(content_type: str, body: bytes) -> list[ParsedPart]:
-    """Use multipart from PyPI, which knows the quoting of browsers and is strict otherwise."""
-    _, options = multipart.parse_options_header(content_type)
-    parser = multipart.MultipartParser(io.BytesIO(body), options["boundary"], strict=True)
-    return [ParsedPart(part.name, part.filename, part.raw) for part in parser]
-
-
-def parse_with_python_multipart(content_type: str, body: bytes) -> list[ParsedPart]:
-    """Use python-multipart from PyPI, which decodes a Content-Transfer-Encoding."""
-    found: list[ParsedPart] = []
-    files = []
-
-    def on_field(got):
-        found.append(ParsedPart(got.field_name.decode(), None, got.value or b""))
-
-    def on_file(got):
-        files.append(got)  # older versions still write to it
-        got.file_object.seek(0)
-        found.append(
-            ParsedPart(got.field_name.decode(), got.file_name.decode(), got.file_object.read())
-        )
-
-    headers = {"Content-Type": content_type.encode()}
-    python_multipart.parse_form(headers, io.BytesIO(body), on_field, on_file)
-    for got in files:
-        got.close()
-    return found
-
-
-def parse_with_email(content_type: str, body: bytes) -> list[ParsedPart]:
-    """Use email of the standard library, which does not decode names."""
-    text = f"Content-Type: {content_type}\r\n\r\n{body.decode('latin-1')}"
-    parts = email.message_from_string(text).get_payload()
-    return [
-        ParsedPart(
-            _decode_utf_8(part.get_param("name", header="content-disposition")),
-            _decode_utf_8(part.get_param("filename", header="content-disposition")),
-            part.get_payload().encode("latin-1"),
-        )
-        for part in parts
-    ]
-
-
-def _decode_utf_8(name: str | None) -> str | None:
-    return None if name is None else name.encode("latin-1").decode()
-
-
-PARSERS = {
-    "multipart": parse_with_multipart,
-    "python-multipart": parse_with_python_multipart,
-    "email": parse_with_email,
-}
 
 
 def encode(form: FormData) -> tuple[str, bytes]:

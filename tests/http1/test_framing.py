@@ -267,6 +267,24 @@ FAULTY_CHUNKS = [
 ]
 
 
+STRICT_CHUNKS = [
+    *FAULTY_CHUNKS,
+    (b"0\r\nA: b\r\n c\r\n\r\n", "line 2 of the trailers is folded; a field must be on one line"),
+    (b"0\r\nA: \x0b\r\n\r\n", "line 1 of the trailers has a control character"),
+    (b"0\r\nA: b\r\nC: \x7f\r\n\r\n", "line 2 of the trailers has a control character"),
+]
+
+
+@pytest.mark.parametrize(("data", "fault"), STRICT_CHUNKS)
+def test_trailers_of_requests_have_the_rules_of_request_heads(data: bytes, fault: str) -> None:
+    for parts in every_split(data):
+        body = ChunkedBody(strict=True)
+        with pytest.raises(ParserError) as caught:
+            feed_all(body, [*parts, b""])
+        assert re.split(", but|: b'", fault)[0] in str(caught.value)
+        assert not body.done
+
+
 @pytest.mark.parametrize(("data", "fault"), FAULTY_CHUNKS)
 def test_W07_invalid_chunks_are_rejected_at_every_split(data: bytes, fault: str) -> None:
     with pytest.raises(ParserError) as caught:

@@ -103,10 +103,10 @@ def parsed_sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Return a list that gets the size of the data of each call of a parser."""
     sizes: list[int] = []
 
-    def count(parser: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
-        def parse_and_count(data: bytes) -> Any:
+    def count(parser: Callable[..., Any]) -> Callable[..., Any]:
+        def parse_and_count(data: bytes, **options: bool) -> Any:
             sizes.append(len(data))
-            return parser(data)
+            return parser(data, **options)
 
         return parse_and_count
 

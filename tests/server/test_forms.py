@@ -231,6 +231,16 @@ def test_failed_save_leaves_the_target_unchanged(tmp_path):
             "the field 'f' of the form is not UTF-8 at byte 0",
         ),
         (
+            make_multipart(b'Content-Disposition: form-data; name="a\0b"\r\n\r\n'),
+            "multipart/form-data; boundary=b",
+            r"the field Content-Disposition of a part has '\\x00'$",
+        ),
+        (
+            make_multipart(b'Content-Disposition: form-data; name="a\rb"\r\n\r\n'),
+            "multipart/form-data; boundary=b",
+            r"the field Content-Disposition of a part has '\\r'$",
+        ),
+        (
             make_multipart(b'Content-Disposition: form-data; name="\xff"\r\n\r\n'),
             "multipart/form-data; boundary=b",
             "cannot be parsed: Segment header failed to decode$",

@@ -39,7 +39,14 @@ LINES = [
     *(b"GET / HTTP/1", b"GET / HTTP/1.1X", b"G\xe9T / HTTP/1.1", b"G(T / HTTP/1.1"),
     *(b"GET /\0 HTTP/1.1", b"GET /\x01 HTTP/1.1", b"GET /\x7f HTTP/1.1", b"GET /\x0b HTTP/1.1"),
     *(b"GET /\r HTTP/1.1", b"GET / HTTP/1.1\r", b"GET / HTTP/1.1\nA: b", b"\x16\x03\x01\x02"),
-    *(b"SOURCE / ICE/1.0", b"OPTIONS / RTSP/1.0", b"HTTP/1.1 200 OK", b"GE\0T / HTTP/1.1"),
+    *(
+        b"OPTIONS *a HTTP/1.1",
+        b"CONNECT ",
+        b"SOURCE / ICE/1.0",
+        b"OPTIONS / RTSP/1.0",
+        b"HTTP/1.1 200 OK",
+        b"GE\0T / HTTP/1.1",
+    ),
 ]
 FIELDS = [
     *(b"A: b", b"A:b", b"A:", b"A: \t b \t ", b"A: b: c", b"A: b\r\na: c", b"!#$%&'*+-.^_`|~09: x"),
@@ -87,6 +94,7 @@ MESSAGES = [
     ),
     make_request(b"Connection: upgrade", b"Upgrade: x", body=b"hello"),
     make_request(b"Connection: upgrade", b"Upgrade: x", FIVE, body=b"hello, and more"),
+    make_request(b"Connection: upgrade", b"Upgrade: x", FIVE, body=b"hell"),
     make_request().replace(b"\r\n", b"\n"),
     make_request()[:-2] + b"\n",
     *(make_request()[:end] for end in (1, 5, 15, 17, 20, 26)),
@@ -103,7 +111,7 @@ VALUES = st.sampled_from([b"", b"a", b" b ", b"\tc\t", b"d, e", b'"f:g"', b"caf\
 def requests(draw: st.DrawFn) -> bytes:
     """A valid request of any framing, sometimes with bytes after it."""
     fields = draw(st.lists(st.tuples(NAMES, VALUES), max_size=4))
-    body, framing = draw(st.one_of(sized(), chunked(), st.just((b"", None))))
+    body, framing = draw(st.one_of(sized(), chunked(VALUES), st.just((b"", None))))
     fields.insert(
         draw(st.integers(0, len(fields))), (b"Host", draw(st.sampled_from([b"x", b" Y:8"])))
     )

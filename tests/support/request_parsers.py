@@ -39,6 +39,20 @@ class Outcome(NamedTuple):
 
 def parse_by_restkit(parts: Iterable[bytes]) -> Outcome:
     """Feed each part, then the end of the connection."""
+    return _parse_one(parts)[0]
+
+
+def parse_all_by_restkit(data: bytes) -> list[Outcome]:
+    """Return each request of a connection, up to the first fault."""
+    found = []
+    while data not in (b"", b"\r\n"):  # RFC 9112 2.2: an empty line may follow a body
+        outcome, data = _parse_one([data])
+        found.append(outcome)
+    return found
+
+
+def _parse_one(parts: Iterable[bytes]) -> tuple[Outcome, bytes]:
+    """Return the first request, and the bytes after it."""
     held, body = b"", bytearray()
     head: RequestHead | None = None
     body_reader: BodyReader | None = None
@@ -54,18 +68,18 @@ def parse_by_restkit(parts: Iterable[bytes]) -> Outcome:
                 assert isinstance(keeps_alive(head), bool)
             body += b"".join(bytes(chunk) for chunk in body_reader.feed(held))
         if body_reader is None or head is None:
-            return Outcome(ENDED_EARLY)
+            return Outcome(ENDED_EARLY), b""
         body_reader.end()
     except UnexpectedEOF:
-        return Outcome(ENDED_EARLY)
+        return Outcome(ENDED_EARLY), b""
     except MalformedRequest as error:
-        return Outcome(str(error), error.response_status)
+        return Outcome(str(error), error.response_status), b""
     except restkit.errors.ParserError as error:
-        return Outcome(str(error))
+        return Outcome(str(error)), b""
     headers = tuple((name.lower(), value) for name, value in head.headers.pairs())
     trailers = tuple((name.lower(), value) for name, value in body_reader.trailers)
     found = (head.method, head.target, head.minor, headers, bytes(body), trailers)
-    return Outcome("", 0, *found, bool(body_reader.leftover))
+    return Outcome("", 0, *found, bool(body_reader.leftover)), body_reader.leftover
 
 
 # h11

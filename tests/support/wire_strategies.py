@@ -143,13 +143,16 @@ def sized(draw: st.DrawFn) -> tuple[bytes, tuple[bytes, bytes]]:
 
 
 @st.composite
-def chunked(draw: st.DrawFn) -> tuple[bytes, tuple[bytes, bytes]]:
-    """A body in chunks, and its Transfer-Encoding."""
+def chunked(
+    draw: st.DrawFn, values: st.SearchStrategy[bytes] = VALUES
+) -> tuple[bytes, tuple[bytes, bytes]]:
+    """A body in chunks with trailers of these values, and its Transfer-Encoding."""
     body = b""
     for data in draw(st.lists(BODIES.filter(len), max_size=3)):
         size = draw(st.sampled_from([b"%x", b"%X", b"00%x", b"%x "])) % len(data)
         body += size + draw(EXTENSIONS) + b"\r\n" + data + b"\r\n"
-    trailers = b"".join(b"%b:%b\r\n" % field for field in draw(TRAILERS))
+    fields = draw(st.lists(st.tuples(NAMES, values), max_size=2))
+    trailers = b"".join(b"%b:%b\r\n" % field for field in fields)
     body += b"0" + draw(EXTENSIONS) + b"\r\n" + trailers + b"\r\n"
     return body, (b"Transfer-Encoding", draw(st.sampled_from([b" chunked", b"Chunked "])))
 
@@ -160,25 +163,24 @@ def _to_end(draw: st.DrawFn) -> tuple[bytes, None]:
 
 
 # Bytes that make a response invalid, or only seem to
-SPLINTERS = st.sampled_from(
-    [
-        *(bytes([code]) for code in b"\r\n\0\t :;,+-x0159af\x7f\x0b\x85\xff"),
-        b"\r\n",
-        b"\r\n\r\n",
-        b"\r\n ",
-        b"\n\n",
-        b"HTTP/1.0",
-        b"HTTP/2",
-        b"Content-Length: 5\r\n",
-        b"content-length:\r\n 5\r\n",
-        b"Content-Length: 5, 5\r\n",
-        b"Transfer-Encoding: chunked\r\n",
-        b"Transfer-Encoding: gzip, chunked\r\n",
-        b"Connection: close\r\n",
-        b"0\r\n",
-        b"0x",
-    ]
-)
+SPLINTER_BYTES = [
+    *(bytes([code]) for code in b"\r\n\0\t :;,+-x0159af\x7f\x0b\x85\xff"),
+    b"\r\n",
+    b"\r\n\r\n",
+    b"\r\n ",
+    b"\n\n",
+    b"HTTP/1.0",
+    b"HTTP/2",
+    b"Content-Length: 5\r\n",
+    b"content-length:\r\n 5\r\n",
+    b"Content-Length: 5, 5\r\n",
+    b"Transfer-Encoding: chunked\r\n",
+    b"Transfer-Encoding: gzip, chunked\r\n",
+    b"Connection: close\r\n",
+    b"0\r\n",
+    b"0x",
+]
+SPLINTERS = st.sampled_from(SPLINTER_BYTES)
 
 
 @st.composite

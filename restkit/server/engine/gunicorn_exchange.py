@@ -191,5 +191,5 @@ class _NoBody:
 def _body_reader(environ: WSGIEnvironment) -> BodyReader:
     """Return the reader for a body whose framing gunicorn has checked."""
     if "HTTP_TRANSFER_ENCODING" in environ:
-        return ChunkedBody()
+        return ChunkedBody(strict=True)
     return SizedBody(int(environ.get("CONTENT_LENGTH") or 0))

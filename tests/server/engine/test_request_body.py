@@ -463,6 +463,8 @@ WRONG = {
     "too long": (b"2\r\nabc\r\n", "is longer than its size"),
     "bare LF": (b"1\na\n0\n\n", "no chunk size"),
     "trailers": (b"0\r\nno field\r\n\r\n", "no colon"),
+    "folded trailers": (b"0\r\nA: b\r\n c\r\n\r\n", "a field must be on one line"),
+    "control character in the trailers": (b"0\r\nA: \x01\r\n\r\n", "a control character"),
 }
 
 
