@@ -744,6 +744,28 @@ def test_R23_response_cut_before_its_body_is_a_502(gives):
         assert status_of(raw_response(server)) == 502
 
 
+@pytest.mark.parametrize(
+    ("method", "lines", "body", "count"),
+    [
+        ("GET", (), b"", 3),
+        ("DELETE", (), b"", 3),
+        ("POST", ("Content-Length: 1",), b"x", 1),
+        ("PUT", ("Content-Length: 1",), b"x", 1),
+    ],
+)
+def test_R23_only_an_idempotent_request_without_a_body_is_sent_again(method, lines, body, count):
+    def close(peer: Peer) -> None:
+        peer.read_request()
+
+    with serve_chain(close) as (server, target):
+        assert status_of(raw_response(server, *lines, method=method, body=body)) == 502
+        assert target.connections == len(target.requests) == count
+    once = Client(cookies=False, max_tries=1)
+    with once, serve_chain(close, client=once) as (server, target):
+        assert status_of(raw_response(server, *lines, method=method, body=body)) == 502
+        assert target.connections == len(target.requests) == 1
+
+
 def test_R23_credentials_of_the_target_are_sent_only_to_it():
     with ScriptedServer.serving(response(b"", "Location: /x", status="302 Found")) as target:
         uri = f"http://user:secret@{target.host}:{target.port}/?token=hidden"

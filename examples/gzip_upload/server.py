@@ -29,14 +29,17 @@ def main() -> None:
         "--directory", default="received_files", help="the directory of the files (received_files)"
     )
     parser.add_argument(
-        "--max-size", type=int, help="the maximum size of a decompressed file, in bytes"
+        "--max-size",
+        type=int,
+        default=10 * 1024**3,
+        help="the maximum size of a decompressed file, in bytes (10 GiB)",
     )
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         app = receive(options.directory, max_size=options.max_size)
         app.run(options.host, options.port)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         sys.exit(f"server.py: {error}")
 
 

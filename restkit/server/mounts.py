@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from restkit.annotations import StartResponse, WSGIApplication, WSGIEnvironment
+from restkit.annotations import OptExcInfo, StartResponse, WSGIApplication, WSGIEnvironment
 from restkit.server.responses import Response
 
 
@@ -58,7 +58,11 @@ def _prefix_length(mount: Mount) -> int:
 
 
 class MountedResponse(Response):
-    """The response of a mounted application, which gets the environ of the request."""
+    """The response of a mounted application, which gets the environ of the request.
+
+    Fields in ``headers``, which are empty at first, replace those of the application; cookies are
+    added. Status and body are those of the application.
+    """
 
     def __init__(self, mount: Mount) -> None:
         super().__init__()
@@ -71,7 +75,15 @@ class MountedResponse(Response):
             "SCRIPT_NAME": environ.get("SCRIPT_NAME", "") + prefix,
             "PATH_INFO": environ.get("PATH_INFO", "").removeprefix(prefix),
         }
-        return self.mount.app(below, start_response)
+
+        def start_with_headers(
+            status: str, headers: list[tuple[str, str]], exc_info: OptExcInfo | None = None, /
+        ) -> Callable[[bytes], object]:
+            kept = [pair for pair in headers if pair[0].lower() not in replaced]
+            return start_response(status, [*kept, *self.headers.pairs()], exc_info)
+
+        replaced = {name.lower() for name in self.headers} - {"set-cookie"}
+        return self.mount.app(below, start_with_headers if self.headers else start_response)
 
     def __repr__(self) -> str:
         return f"<MountedResponse of {self.mount.prefix or '/'}>"

@@ -104,6 +104,29 @@ def test_mounted_app_makes_its_own_error_responses():
     assert call_app(outer, "POST", "/inner", b"abcd").status.startswith("413 ")
 
 
+def test_headers_of_the_outer_app_replace_those_of_the_mounted_one():
+    class Outer(App):
+        def dispatch(self, request):
+            response = super().dispatch(request)
+            response.headers["X-Frame-Options"] = "DENY"
+            response.headers["Set-Cookie"] = "outer=1"
+            return response
+
+    def mounted(environ, start_response):
+        fields = [("x-frame-options", "ALLOW"), ("Set-Cookie", "a=1"), ("Content-Type", "text/a")]
+        start_response("200 OK", fields)
+        return [b"text"]
+
+    app = Outer()
+    app.mount("/a", mounted)
+    assert call_app(app, target="/a").headers == [
+        ("Set-Cookie", "a=1"),
+        ("Content-Type", "text/a"),
+        ("X-Frame-Options", "DENY"),
+        ("Set-Cookie", "outer=1"),
+    ]
+
+
 def test_body_arrives_as_a_stream_through_a_mount():
     inner, outer = App("inner"), App("outer", max_body=1)
 
