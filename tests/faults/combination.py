@@ -90,7 +90,7 @@ class Combination:
             f"{self.phase}, {'reads on' if self.reads_on else 'stops reading'}, "
             f"{self.times} times; tunnel: {self.tunnel[0][:40]!r}; network: {faults}; "
             f"reading: {self.reading}; "
-            f"options: {self.options | self.given.options | self.client_options}"
+            f"options: {self.options | self.client_options}"
         )
 
     @property

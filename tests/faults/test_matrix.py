@@ -17,7 +17,7 @@ from support.certs import Certs
 
 COUNT = int(os.environ.get("RESTKIT_FAULTS") or 2_000)
 CHOSEN_SEED = int(os.environ.get("RESTKIT_FAULTS_SEED") or SEED)
-CASE = os.environ.get("RESTKIT_FAULTS_CASE")
+CASE = os.environ.get("RESTKIT_FAULTS_CASE") or None
 GROUPS = 40
 MAX_FAILURES = 5
 
