@@ -23,13 +23,12 @@ from random import Random
 
 from restkit import Client, Retry, Timeout, TransportError, UnexpectedEOF
 from restkit.server.serving import serve
+from soak.watch import Sample, check_flat, take_sample
+from soak.work import DATA, FILE, TEXT, TEXT_FILE, Site, make_app
 from support.certs import Certs
 from support.fault_proxy import Action, Fault, FaultProxy
 from support.memory import MIB
 from support.nginx import Nginx, find_nginx
-
-from soak.watch import Sample, check_flat, take_sample
-from soak.work import DATA, FILE, TEXT, TEXT_FILE, Site, make_app
 
 SEED = 15
 THREADS = 8
