@@ -24,6 +24,10 @@ from support.messages import LAST_CHUNK, chunked_response, chunks, digest_of, he
 
 SIZES = {"empty": 0, "small": 300, "medium": 9_000, "large": 150_000}
 
+# Bytes behind a response must arrive with it: no client can tell later ones from the next response.
+_ONE_SEGMENT = 9_000
+ARRIVE_AT_ONCE = ("too_short_a_length", "bytes_behind")
+
 Errors = tuple[type[Error], ...]
 
 
@@ -190,13 +194,14 @@ def too_long_a_length(body: bytes, rng: Random) -> Answer:
 
 
 def too_short_a_length(body: bytes, rng: Random) -> Answer:
-    body = body or b"1"
+    body = body[:_ONE_SEGMENT] or b"1"
     declared = body[: rng.randrange(len(body))]
     wire = response(declared) + body[len(declared) :]
     return Answer(wire, declared, ends=len(response(declared)))
 
 
 def bytes_behind(body: bytes, rng: Random) -> Answer:
+    body = body[:_ONE_SEGMENT]
     whole = in_chunks(body, rng) if rng.random() < 0.5 else with_length(body, rng)
     extra = rng.choice((b"\r\n", b"x" * 100, response(b"smuggled"), whole.wire))
     return Answer(whole.wire + extra, body, ends=len(whole.wire))
@@ -337,7 +342,8 @@ def too_many_interims(body: bytes, rng: Random) -> Answer:
 
 
 def nothing(body: bytes, rng: Random) -> Answer:
-    return Answer(b"", None, (TransportError,), ends=None, closes=True)
+    # With a 100 Continue before it, the response has begun.
+    return Answer(b"", None, (TransportError, UnexpectedEOF), ends=None, closes=True)
 
 
 RIGHT = (

@@ -114,6 +114,9 @@ def choose(name: Name, folder: Path) -> Combination:
     given = payloads.make(kind, rng.choice(("small", "medium", "large")), rng, folder)
     route = rng.choice(ROUTES)
     phase = rng.choice(PHASES)
+    faults = _faults(answer, given, route, rng)
+    if answer_name in answers.ARRIVE_AT_ONCE:
+        faults = [fault for fault in faults if fault.action not in ("stall", "trickle", "delay")]
     early = phase != "all" and kind not in ("none", "empty")
     method = rng.choice(("GET", "GET", "DELETE") if kind == "none" else ("POST", "PUT"))
     result = Combination(
@@ -123,7 +126,7 @@ def choose(name: Name, folder: Path) -> Combination:
         phase if early else "all",
         not early or answer.status >= 300 or answer.body is None or rng.random() < 0.8,
         rng.choice((1, 1, 2, ALWAYS)),
-        _faults(answer, given, route, rng),
+        faults,
         kind,
         given,
         method,

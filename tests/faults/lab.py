@@ -7,7 +7,7 @@ import ssl
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -25,6 +25,10 @@ from .server import NEXT, Behavior
 
 HANG = 20.0  # seconds that a combination may take; most take some milliseconds
 _STALL = 0.04  # seconds until a call gives up that the network stalls
+
+
+class Interrupted(BaseException):
+    """Raised by a signal handler, as KeyboardInterrupt is."""
 
 
 def _read_file(response: HttpResponse) -> Iterator[bytes]:
@@ -75,8 +79,17 @@ class Lab:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def run(self, case: Combination) -> list[str]:
-        """Run a combination; return everything that is wrong with its outcome."""
+    def run(
+        self,
+        case: Combination,
+        around: Callable[[Client], AbstractContextManager[object]] | None = None,
+        errors: tuple[type[BaseException], ...] = (),
+    ) -> list[str]:
+        """Run a combination; return everything that is wrong with its outcome.
+
+        ``around`` makes a context for the call, with a fault of the process. It allows these
+        ``errors`` too.
+        """
         began = monotonic()
         threads, files = set(threading.enumerate()), descriptors()
         proxy = self._tls if case.route == "tls" else self._plain
@@ -84,8 +97,11 @@ class Lab:
         client = self._make_client(case, proxy)
         wrong: list[str] = []
         try:
-            outcome = self._call(case, client, proxy)
-            wrong += self._check_pool(case, client, proxy)
+            self._prepare(case, client, proxy)
+            with nullcontext() if around is None else around(client):
+                outcome = self._call(case, client, proxy)
+            if not client.closed:
+                wrong += self._check_pool(case, client, proxy)
         finally:
             client.close()
             case.given.close()
@@ -94,7 +110,8 @@ class Lab:
             proxy.stop()
             proxy.wait_until_idle(HANG)
         self._server.until(lambda: all(peer.finished for peer in self._server.peers))
-        wrong += check_outcome(case, outcome)
+        if not isinstance(outcome.error, errors):
+            wrong += check_outcome(case, outcome)
         outcome.error = None
         wrong += self._check_leaks(threads, files)
         if monotonic() - began > HANG:
@@ -118,7 +135,8 @@ class Lab:
             return f"https://127.0.0.1:{self._server.port}{path}"
         return proxy.url(path)
 
-    def _call(self, case: Combination, client: Client, proxy: FaultProxy) -> Outcome:
+    def _prepare(self, case: Combination, client: Client, proxy: FaultProxy) -> None:
+        """Set the faults of the connections, the first of which may be used before the call."""
         if case.warm:
             client.get(self._url(case, proxy, "/next"), eager_body=200_000)
             connection = proxy.connections[-1]
@@ -126,6 +144,8 @@ class Lab:
             proxy.plans += [case.faults] * (case.times - 1)
         else:
             proxy.plans += [case.faults] * case.times
+
+    def _call(self, case: Combination, client: Client, proxy: FaultProxy) -> Outcome:
         options = {**case.options, **case.given.options}
         if case.stalls:
             options["timeout"] = Timeout(connect=_STALL, idle=_STALL, total=HANG)
@@ -148,7 +168,7 @@ class Lab:
             outcome.body = None if case.reading in ("skip", "close") else bytes(collected)
         except SourceFailed as error:
             outcome.error = error.with_traceback(None)
-        except Exception as error:  # noqa: BLE001  # the checks name the wrong ones
+        except (Exception, Interrupted) as error:  # noqa: BLE001  # the checks name the wrong ones
             outcome.is_single = not getattr(error, "history", ())
             outcome.sent = getattr(error, "sent", None)
             outcome.error, outcome.begun = error.with_traceback(None), bytes(collected)

@@ -118,7 +118,8 @@ def may_repeat(case: Combination, fired: list[Fault]) -> bool:
         return False
     if status in (411, 417):
         return True
-    replayable = case.given.replayable
+    # Before 100 Continue, a payload that can be sent once has not been started.
+    replayable = case.given.replayable or "expect_continue" in case.options
     retries = case.options.get("retries")
     if retries and replayable and status in (413, 429, 502, 503, 504):
         return True
@@ -138,7 +139,7 @@ def must_repeat(case: Combination, fired: list[Fault]) -> bool:
         and given.replayable
         and case.method in _IDEMPOTENT
         and case.tunnel[1]
-        and not {"retries", "max_body"} & set(case.options)
+        and not {"retries", "max_body", "expect_continue"} & set(case.options)
     )
 
 
