@@ -210,7 +210,7 @@ class Lab:
             return
         url = self._url(case, proxy, "/next")
         slots = case.client_options.get("max_connections", 1)
-        responses = []
+        responses: list[HttpResponse] = []
         try:
             responses += (client.get(url, eager_body=0, timeout=HANG / 4) for _ in range(slots))
             if {response.body for response in responses} != {NEXT}:

@@ -221,7 +221,7 @@ def _check_received(case: Combination, outcome: Outcome, requests: list[Received
                 yield "the server received an incomplete payload as a whole one"
             elif given.decode(request.payload) != given.expected:
                 yield f"the server received a wrong payload of {len(request.payload)} bytes"
-        elif given.has_plain_bytes and not given.expected.startswith(request.begun):
+        elif given.has_plain_bytes and not (given.expected or b"").startswith(request.begun):
             yield "the server received wrong bytes of a payload"
     is_safe = case.method in _IDEMPOTENT or case.options.get("retries")
     if whole > 1 and not is_safe and case.answer.status not in (*_LOCATION, 411, 417):

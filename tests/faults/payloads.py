@@ -14,8 +14,9 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from restkit import FormData, PayloadLengthError, as_payload
+from restkit import FormData, PayloadLengthError
 from restkit.streaming import ResourceStreamFunction, ZipStream, ZipStreamFile
+from support.payloads import join_chunks, make_payload
 
 SIZES = {"small": 700, "medium": 70_000, "large": 600_000}
 _ITEM = 9_973
@@ -106,13 +107,13 @@ def _form(data: bytes, folder: Path) -> Given:
     form = FormData()
     form.add_field("name", "value")
     form.add_field("file", data, file_name="a.bin")
-    payload = as_payload(form)
-    return Given(payload, b"".join(map(bytes, payload)))
+    payload = make_payload(form)
+    return Given(payload, join_chunks(payload))
 
 
 def _archive(data: bytes, folder: Path) -> Given:
     archive = ZipStream([ZipStreamFile("a.bin", data)])
-    return Given(archive, b"".join(map(bytes, as_payload(archive))))
+    return Given(archive, join_chunks(make_payload(archive)))
 
 
 def _compressed(data: bytes, folder: Path) -> Given:

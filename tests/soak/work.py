@@ -39,9 +39,12 @@ class Site:
     behind_nginx: FaultProxy | None
     behind_nginx_tls: FaultProxy | None
 
-    def works(self) -> list[Callable[[Site, Random], None]]:
+    def works(self) -> list[Work]:
         """Return the works for which a server is running."""
         return OWN if self.nginx is None else OWN + WITH_NGINX
+
+
+Work = Callable[[Site, Random], None]
 
 
 def make_app() -> App:
@@ -71,7 +74,7 @@ def make_app() -> App:
         return text("now")
 
     @app.get("/data")
-    def data(request: Request) -> object:
+    def data(request: Request) -> Response:
         return stream(_items(DATA))
 
     return app
@@ -191,7 +194,7 @@ def _nginx(site: Site, rng: Random, path: str) -> str:
     return proxy.url(path)
 
 
-OWN = [
+OWN: list[Work] = [
     post_bytes,
     post_generator,
     post_file,
@@ -202,4 +205,4 @@ OWN = [
     read_chunks,
     close_early,
 ]
-WITH_NGINX = [get_body, get_gzip, get_range, save, put_file]
+WITH_NGINX: list[Work] = [get_body, get_gzip, get_range, save, put_file]

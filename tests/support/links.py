@@ -84,6 +84,7 @@ class Link:
             pass
         except OSError:
             self._broken = True
+        if self._broken:
             self.outgoing.clear()
         return not self._broken
 
