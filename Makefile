@@ -24,6 +24,12 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTHON_VERSION = $$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 BUILT_FROM := pyproject.toml $(wildcard README.rst LICENSE) \
 	_restkit_pytest.py $(shell find restkit -name '*.py' -o -name py.typed)
+# Combinations of `make faults`, their seed, and one of them, as SEED:NUMBER, to repeat.
+FAULTS ?= 20000
+SEED ?= 15
+CASE ?=
+# Seconds of `make soak`.
+SOAK_SECONDS ?= 600
 # Packages which only some tests need, each in a group, a marker and an environment of its own.
 PEERS := gevent httpbin moto niquests
 # The tests of connections and calls. With niquests they all run again: it installs urllib3-future,
@@ -47,6 +53,8 @@ help:
 	@echo 'make test-peers     run the tests that need $(PEERS); or make test-moto ...'
 	@echo 'make fuzz           compare with other programs on random inputs: FUZZ_SECONDS for each target'
 	@echo 'make corpora        run the public test cases in DATA, a folder beside the checkout'
+	@echo 'make faults         run 20,000 combinations of faults; or FAULTS=, SEED=, CASE='
+	@echo 'make soak           run mixed work through faults for ten minutes; or SOAK_SECONDS='
 	@echo 'make coverage       run the tests and print the coverage of lines and branches'
 	@echo 'make lint           check rules and formatting with ruff'
 	@echo 'make types          check types with mypy, strict, for Linux, Windows and macOS'
@@ -127,6 +135,16 @@ fuzz: $(VENV)/fuzz.stamp $(VENV)/package.stamp
 corpora: $(VENV)/test.stamp $(VENV)/package.stamp
 	@test -d '$(DATA)' || { echo 'DATA must be the folder of the public test cases; got "$(DATA)"' >&2; exit 1; }
 	RESTKIT_CORPORA='$(abspath $(DATA))' $(BIN)/pytest -m corpora tests/corpora $(PYTEST_ARGS)
+
+.PHONY: faults
+faults: $(VENV)/test.stamp $(VENV)/package.stamp
+	RESTKIT_FAULTS=$(FAULTS) RESTKIT_FAULTS_SEED=$(SEED) RESTKIT_FAULTS_CASE=$(CASE) \
+		$(BIN)/pytest -n $(if $(CASE),0,$(JOBS)) tests/faults $(PYTEST_ARGS)
+
+# The folder tests is not on the path of a program, and the checkout must not be on it.
+.PHONY: soak
+soak: $(VENV)/test.stamp $(VENV)/package.stamp
+	PYTHONPATH=tests $(BIN)/python tests/soak/run.py $(SOAK_SECONDS)
 
 .PHONY: coverage
 coverage: $(VENV)/coverage.stamp $(VENV)/package.stamp

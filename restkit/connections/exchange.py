@@ -129,7 +129,8 @@ class Exchange:
             return self._send_file(head, body)
         chunks = iter(body)
         try:
-            while self._wait_for_source(body):
+            # After the last chunk, a response would look like one that ended the sending.
+            while body.complete or self._wait_for_source(body):
                 buffers = self._next_chunk(chunks)
                 if buffers is None:
                     return not head or self._send_all(head)

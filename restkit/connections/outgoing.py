@@ -20,7 +20,12 @@ _FRAMING_FIELDS = frozenset(
 
 
 class FramedPayload(Protocol):
-    """A payload with its framing (RFC 9112 6); iterating it sends it."""
+    """A payload with its framing (RFC 9112 6); iterating it sends it.
+
+    ``complete`` is true once the last chunk of the pass was returned.
+    """
+
+    complete: bool
 
     @property
     @abstractmethod
@@ -35,13 +40,18 @@ class FramedPayload(Protocol):
 class SizedFraming:
     """A payload framed by its Content-Length; the payload checks its own length."""
 
-    __slots__ = ("payload",)
+    __slots__ = ("complete", "payload")
 
     def __init__(self, payload: Payload) -> None:
         self.payload = payload
+        self.complete = False
 
     def __iter__(self) -> Iterator[list[Buffer]]:
+        left = self.payload.length or 0
+        self.complete = not left
         for chunk in self.payload:
+            left -= len(chunk)
+            self.complete = not left
             yield [chunk]
 
 
@@ -55,15 +65,18 @@ class FileFraming(SizedFraming):
 class ChunkedFraming:
     """A payload in HTTP chunks (RFC 9112 7.1), one for each of its own chunks."""
 
-    __slots__ = ("payload",)
+    __slots__ = ("complete", "payload")
 
     def __init__(self, payload: Payload) -> None:
         self.payload = payload
+        self.complete = False
 
     def __iter__(self) -> Iterator[list[Buffer]]:
+        self.complete = False
         for chunk in self.payload:
             yield encode_chunk(chunk)
         fields = self.payload.trailers()
+        self.complete = True
         yield [encode_last_chunk(_trailers(self.payload, fields).lines())]
 
 

@@ -20,6 +20,7 @@ import pytest
 
 from restkit import (
     HttpResponse,
+    Payload,
     PayloadNotReplayable,
     Timeout,
     TotalTimeout,
@@ -923,3 +924,46 @@ def test_partly_sent_post_on_an_idle_connection_is_not_retried(tls, client):
             client.post(server.url(), b"x" * 16 * MIB)
         assert caught.value.sent == "part"
         assert server.connections == 1
+
+
+class _WaitsForResponse(Payload):
+    """A payload whose end is awaited until the response has arrived."""
+
+    def __init__(self, length: int | None, polled: int, arrived: threading.Event) -> None:
+        self.length = length
+        self._polled = polled
+        self._arrived = arrived
+        self._polls = 0
+
+    def chunks(self) -> Iterator[bytes]:
+        yield b"payload"
+
+    @property
+    def waits_on(self) -> int:
+        self._polls += 1
+        if self._polls > (1 if self.length else 2):  # the last chunk was sent
+            self._arrived.wait(HANG_BOUND)
+        return self._polled
+
+
+@pytest.mark.parametrize("length", [7, None])
+def test_response_right_after_the_last_chunk_finds_all_sent(length, tls, client):
+    arrived = threading.Event()
+
+    def script(peer: Peer) -> None:
+        for _ in range(2):
+            peer.read_request()
+            peer.send(response(b"no", status="404 Not Found"))
+            peer.until_arrived()
+            arrived.set()
+
+    reading, writing = os.pipe()
+    os.close(writing)  # at its end, and so always readable
+    try:
+        with ScriptedServer(script, ssl_context=tls) as server:
+            got = client.post(server.url(), _WaitsForResponse(length, reading, arrived))
+            assert (got.status, got.body, got.sent) == (404, b"no", "all")
+            client.get(server.url())
+            assert server.connections == 1
+    finally:
+        os.close(reading)

@@ -97,8 +97,7 @@ class Peer:
 
     def read_exactly(self, size: int) -> bytes:
         """`size` bytes, no more and no less."""
-        while len(self._unread) < size:
-            self._need(f"waiting for {size} bytes")
+        self.wait_for(size)
         return self._take(size)
 
     def read_some(self, size: int = 65536) -> bytes:
@@ -106,6 +105,11 @@ class Peer:
         if not self._unread:
             self._receive(size)
         return self._take(min(size, len(self._unread)))
+
+    def wait_for(self, size: int) -> None:
+        """Wait until `size` bytes have arrived, without taking them."""
+        while len(self._unread) < size:
+            self._need(f"waiting for {size} bytes")
 
     def read_to_end(self) -> bytes:
         """Everything until the client closes (or resets)."""
