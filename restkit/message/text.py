@@ -125,8 +125,8 @@ def split_lines(chunks: Iterable[AnyStr], newline: AnyStr, cr: AnyStr) -> Iterat
     >>> list(split_lines(["a\r", "\nb\x85\n\nc"], "\n", "\r"))
     ['a', 'b\x85', '', 'c']
     """
-    start: list[AnyStr] = []  # of the line that is not complete yet
-    empty = newline[:0]
+    start: list[Any] = []  # of the line that is not complete yet; pyright cannot join list[AnyStr]
+    empty: Any = newline[:0]
     for chunk in chunks:
         lines = chunk.split(newline)
         if len(lines) > 1:

@@ -193,6 +193,9 @@ class App(Routing):
                 return 0
             limit = self._max_body(endpoint)
             request.check_length(limit)
+        except NotFound:
+            mount = self._mounts.find(request.target.match_path)
+            return 0 if mount is None else mount.max_collected(environ)
         except HTTPError:
             return 0
         return sys.maxsize if limit is None else limit

@@ -15,6 +15,20 @@ class Mount(NamedTuple):
     prefix: str
     app: WSGIApplication
 
+    def environ_below(self, environ: WSGIEnvironment) -> WSGIEnvironment:
+        """Return the environ that the application gets: its prefix is in SCRIPT_NAME."""
+        prefix = self.prefix.encode().decode("latin-1")  # as text of WSGI
+        return {
+            **environ,
+            "SCRIPT_NAME": environ.get("SCRIPT_NAME", "") + prefix,
+            "PATH_INFO": environ.get("PATH_INFO", "").removeprefix(prefix),
+        }
+
+    def max_collected(self, environ: WSGIEnvironment) -> int:
+        """Return what ``App.max_collected`` of the application returns; 0 without this method."""
+        max_collected = getattr(self.app, "max_collected", None)
+        return 0 if max_collected is None else max_collected(self.environ_below(environ))
+
 
 class Mounts:
     """The mounted applications of an App. They may be added while requests are handled.
@@ -69,12 +83,7 @@ class MountedResponse(Response):
         self.mount = mount
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        prefix = self.mount.prefix.encode().decode("latin-1")  # as text of WSGI
-        below = {
-            **environ,
-            "SCRIPT_NAME": environ.get("SCRIPT_NAME", "") + prefix,
-            "PATH_INFO": environ.get("PATH_INFO", "").removeprefix(prefix),
-        }
+        below = self.mount.environ_below(environ)
 
         def start_with_headers(
             status: str, headers: list[tuple[str, str]], exc_info: OptExcInfo | None = None, /

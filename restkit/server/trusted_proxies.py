@@ -76,8 +76,9 @@ class TrustedProxies:
         if not callable(app):
             raise TypeError(f"app must be a WSGI application, a callable; got {app!r}")
         self._app = app
-        if hasattr(app, "max_collected"):  # see App.max_collected
-            self.max_collected = app.max_collected
+        max_collected = getattr(app, "max_collected", None)  # see App.max_collected
+        if max_collected is not None:
+            self.max_collected = max_collected
         self._forwarded = forwarded
         names = [proxies] if isinstance(proxies, str) else list(proxies)
         self._trusts_unix = UNIX in names

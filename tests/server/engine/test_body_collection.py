@@ -82,6 +82,30 @@ def test_slow_bodies_hold_no_thread(name):
     wait_until_collected(0)
 
 
+def mounted() -> App:
+    outer = App()
+    outer.get("/")(lambda request: text("fine"))
+    outer.mount("/below", make_app())
+    return outer
+
+
+@pytest.mark.parametrize(
+    ("app", "path", "options"),
+    [
+        (mounted(), "/below/size", {}),
+        (make_app(), "/size", {"trusted_proxies": ["127.0.0.1"]}),
+    ],
+    ids=["mounted", "behind trusted proxies"],
+)
+def test_slow_body_of_a_wrapped_app_holds_no_thread(app, path, options):
+    request = post(path, bytes(100))
+    with serve(app, threads=1, **options) as server, Caller(server.port) as caller:
+        caller.send(request[:-50])
+        assert gets_response(server.port)
+        caller.send(request[-50:])
+        assert caller.read_answer().endswith(b"\r\n\r\n100")
+
+
 def test_client_that_expects_100_continue_holds_no_thread():
     with serve(make_app(), threads=1) as server, ExitStack() as stack:
         callers = [stack.enter_context(Caller(server.port)) for _ in range(10)]

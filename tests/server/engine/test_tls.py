@@ -122,6 +122,20 @@ def test_next_request_in_the_record_that_ends_a_body_is_handled(certs, tls):
         assert caller.read_body(caller.read_head()) == b""
 
 
+def test_body_that_arrives_slowly_holds_no_thread(certs, tls):
+    app = App()
+    app.post("/size")(lambda request: text(str(len(request.body))))
+    app.get("/")(lambda request: text("fine"))
+    request = post("/size", bytes(50_000))
+    with serve(app, tls=tls, threads=1) as server, SecureCaller(server.port, certs) as slow:
+        slow.send(request[:20_000])
+        with SecureCaller(server.port, certs) as other:
+            other.send(get("/"))
+            assert other.read_answer().endswith(b"fine")
+        slow.send(request[20_000:])
+        assert slow.read_answer().endswith(b"\r\n\r\n50000")
+
+
 def test_client_that_sends_everything_before_it_reads_gets_its_echo(certs, tls):
     data = bytes(range(256)) * 40_000
     with serve(make_app(), tls=tls) as server, SecureCaller(server.port, certs) as caller:
