@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 from collections.abc import Iterable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, AnyStr, Literal, Protocol, overload
+from typing import TYPE_CHECKING, Any, Literal, Protocol, overload
 
 from restkit.body.files import BodyFile
 from restkit.errors import DecodingError
@@ -119,14 +119,16 @@ def _chunks(file: BodyFile) -> Iterator[bytes]:
     return iter(partial(file.read1, _BLOCK), b"")
 
 
-def split_lines(chunks: Iterable[AnyStr], newline: AnyStr, cr: AnyStr) -> Iterator[AnyStr]:
+def split_lines(chunks: Iterable[Any], newline: Any, cr: Any) -> Iterator[Any]:
     r"""Yield the lines of a body, without their ``\n`` or ``\r\n``, as they arrive.
+
+    All arguments are bytes, or all are str.
 
     >>> list(split_lines(["a\r", "\nb\x85\n\nc"], "\n", "\r"))
     ['a', 'b\x85', '', 'c']
     """
-    start: list[Any] = []  # of the line that is not complete yet; pyright cannot join list[AnyStr]
-    empty: Any = newline[:0]
+    start = []  # of the line that is not complete yet
+    empty = newline[:0]
     for chunk in chunks:
         lines = chunk.split(newline)
         if len(lines) > 1:
