@@ -361,13 +361,14 @@ restkit.server.App.exception(*types)
 restkit.server.App.get(uri, *, strict_slashes=None)
 restkit.server.App.handle_exception(request, exc)
 restkit.server.App.head(uri, *, strict_slashes=None)
+restkit.server.App.max_collected(environ)
 restkit.server.App.options(uri, *, strict_slashes=None)
 restkit.server.App.patch(uri, stream=False, *, max_body=None, strict_slashes=None)
 restkit.server.App.post(uri, stream=False, *, max_body=None, strict_slashes=None)
 restkit.server.App.put(uri, stream=False, *, max_body=None, strict_slashes=None)
 restkit.server.App.register_route(route)
 restkit.server.App.route(uri, methods=None, stream=False, *, max_body=None, strict_slashes=None)
-restkit.server.App.run(host='127.0.0.1', port=8000, *, uds=None, threads=64, timeout=30.0, max_connections=None, grace=30.0, access_log=None, tls=None, keepalive=None, trusted_proxies=None)
+restkit.server.App.run(host='127.0.0.1', port=8000, *, uds=None, threads=64, timeout=30.0, max_connections=None, grace=30.0, min_rate=240.0, max_request_seconds=None, max_spool=67108864, access_log=None, tls=None, keepalive=None, trusted_proxies=None)
 restkit.server.HTTPError(status, message=None, headers=None)
 restkit.server.Necktie
 restkit.server.Request(environ, app)
@@ -376,6 +377,7 @@ restkit.server.Request.args
 restkit.server.Request.awaits_body
 restkit.server.Request.body
 restkit.server.Request.body_file
+restkit.server.Request.check_length(max_size)
 restkit.server.Request.close()
 restkit.server.Request.content_type
 restkit.server.Request.cookies
@@ -398,8 +400,9 @@ restkit.server.Request.target
 restkit.server.Request.text
 restkit.server.Request.url
 restkit.server.TrustedProxies(app, proxies, *, forwarded=False)
+restkit.server.TrustedProxies.max_collected(environ)
 restkit.server.receive(directory, *, max_size=None, fsync=False)
-restkit.server.serve(app, host='127.0.0.1', port=0, *, uds=None, threads=64, timeout=30.0, max_connections=None, grace=0.5, access_log=None, tls=None, keepalive=None, trusted_proxies=None)
+restkit.server.serve(app, host='127.0.0.1', port=0, *, uds=None, threads=64, timeout=30.0, max_connections=None, grace=0.5, min_rate=240.0, max_request_seconds=None, max_spool=67108864, access_log=None, tls=None, keepalive=None, trusted_proxies=None)
 restkit.server.blueprints.Blueprint(name, url_prefix=None, *, strict_slashes=None)
 restkit.server.blueprints.Blueprint.add_route(handler, uri, methods=None, stream=False, *, max_body=None, strict_slashes=None)
 restkit.server.blueprints.Blueprint.after_request(hook)

@@ -85,6 +85,11 @@ class BodyReader(Protocol):
 
     @property
     @abstractmethod
+    def received(self) -> int:
+        """The number of bytes of the body so far, without its framing."""
+
+    @property
+    @abstractmethod
     def progress(self) -> str:
         """The position in the body, for messages: 'after 60 of 100 bytes'."""
 
@@ -217,8 +222,12 @@ class SizedBody:
             self.done = True
 
     @property
+    def received(self) -> int:
+        return self.length - self.bytes_expected
+
+    @property
     def progress(self) -> str:
-        return f"after {self.length - self.bytes_expected} of {self.length} bytes"
+        return f"after {self.received} of {self.length} bytes"
 
     def end(self) -> None:
         if self.bytes_expected:
@@ -228,12 +237,12 @@ class SizedBody:
 class BodyToEnd:
     """A body that ends with the connection."""
 
-    __slots__ = ("_received", "bytes_expected", "done", "leftover", "length", "trailers")
+    __slots__ = ("bytes_expected", "done", "leftover", "length", "received", "trailers")
 
     fault = None
 
     def __init__(self) -> None:
-        self._received = 0
+        self.received = 0
         self.done = False
         self.bytes_expected = None
         self.length = None
@@ -245,11 +254,11 @@ class BodyToEnd:
         return (data,) if data else ()
 
     def skip(self, count: int) -> None:
-        self._received += count
+        self.received += count
 
     @property
     def progress(self) -> str:
-        return f"after {self._received} bytes"
+        return f"after {self.received} bytes"
 
     def end(self) -> None:
         self.done = True
@@ -262,12 +271,12 @@ class ChunkedBody:
         "_chunk_remaining",
         "_held",
         "_next_line",
-        "_received",
         "bytes_expected",
         "done",
         "fault",
         "leftover",
         "length",
+        "received",
         "trailers",
     )
 
@@ -280,7 +289,7 @@ class ChunkedBody:
         self.trailers: Pairs = []
         self._held = b""
         self._chunk_remaining = 0
-        self._received = 0
+        self.received = 0
         self._next_line: re.Pattern[bytes] | None = _FIRST_CHUNK  # None in the trailers
 
     def feed(self, data: bytes) -> Sequence[Buffer]:
@@ -312,7 +321,7 @@ class ChunkedBody:
                 chunks.append(chunk)
                 at += len(chunk)
                 self._chunk_remaining -= len(chunk)
-                self._received += len(chunk)
+                self.received += len(chunk)
                 continue
             end = self._parse_line(data, at) if self._next_line else self._parse_trailers(data, at)
             if end is None:
@@ -342,7 +351,7 @@ class ChunkedBody:
         return at + end
 
     def _check_line(self, line: bytes, *, too_long: bool) -> None:
-        where = f"after {self._received} bytes of a chunked body"
+        where = f"after {self.received} bytes of a chunked body"
         if self._next_line is _NEXT_CHUNK:
             if not line.startswith(b"\r\n"[: len(line)]):
                 raise ParserError(f"{where} a chunk is longer than its size: {line[:40]!r}")
@@ -357,7 +366,7 @@ class ChunkedBody:
 
     @property
     def progress(self) -> str:
-        return f"after {self._received} bytes, before its last chunk"
+        return f"after {self.received} bytes, before its last chunk"
 
     def end(self) -> None:
         if self.fault is not None:

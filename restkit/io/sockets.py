@@ -15,6 +15,7 @@ import errno
 import os
 import select
 import socket
+import sys
 from abc import abstractmethod
 from collections.abc import Callable
 from errno import (
@@ -65,6 +66,15 @@ AF_UNIX: int | None = getattr(socket, "AF_UNIX", None)
 
 CONNECT_IN_PROGRESS = (0, EINPROGRESS, EINTR, getattr(errno, "WSAEWOULDBLOCK", EINPROGRESS))
 """The results of ``connect_ex`` for a connection that is made, or may be made later."""
+
+try:
+    import fcntl
+    import termios
+except ImportError:  # Windows
+    _TIOCOUTQ: int | None = None
+else:
+    _ioctl: Callable[[int, int, bytes], bytes] = getattr(fcntl, "ioctl")  # noqa: B009  # no type on Windows
+    _TIOCOUTQ = getattr(termios, "TIOCOUTQ", None)  # the number of SIOCOUTQ
 
 _HAS_SENDMSG = hasattr(socket.socket, "sendmsg")
 
@@ -198,6 +208,19 @@ def _lack_sendfile(*_: int) -> int:
 
 sendfile: Callable[[int, int, int, int], int] = getattr(os, "sendfile", _lack_sendfile)
 """``os.sendfile``, or a function that fails with one of ``NO_SENDFILE``."""
+
+
+def count_unacknowledged(sock: socket.socket) -> int | None:
+    """Return the number of sent bytes that the other side has not acknowledged (tcp(7), SIOCOUTQ).
+
+    It is None on systems where this is unknown.
+    """
+    if _TIOCOUTQ is None:
+        return None
+    try:
+        return int.from_bytes(_ioctl(sock.fileno(), _TIOCOUTQ, bytes(4)), sys.byteorder)
+    except OSError:
+        return None
 
 
 def _join_first(buffers: list[Buffer]) -> Buffer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import TextIO, TypeAlias, TypeVar
 
@@ -12,6 +13,7 @@ from restkit.io.buffers import close_if_possible
 from restkit.redaction import redact_url
 from restkit.server.blueprints import Blueprint, Blueprints, Route, Routing, iter_blueprints
 from restkit.server.engine.access_log import AccessRecord
+from restkit.server.engine.request_limits import MAX_SPOOL, MIN_RATE
 from restkit.server.engine.tls import TLSOption
 from restkit.server.exceptions import HTTPError, InvalidUsage, PayloadTooLarge
 from restkit.server.hooks import Hooks, check_response, run_after, run_before
@@ -158,6 +160,27 @@ class App(Routing):
         hooks = (*request.after_hooks, *self._hooks.after)
         return run_after(hooks, request, response, self.handle_exception)
 
+    def max_collected(self, environ: WSGIEnvironment) -> int:
+        """Return how many bytes of a body are needed before the handler can be called.
+
+        The engine calls this, so that a body that arrives slowly holds no thread. It is 0 if the
+        handler streams, or an error response needs no body.
+        """
+        request = Request(environ, self)
+        try:
+            target = request.target
+            endpoint, _ = self._table.match(request.method, target.match_path, target.encoded)
+            if endpoint.stream:
+                return 0
+            limit = self._max_body(endpoint)
+            request.check_length(limit)
+        except HTTPError:
+            return 0
+        return sys.maxsize if limit is None else limit
+
+    def _max_body(self, endpoint: Endpoint) -> int | None:
+        return self.max_body if endpoint.max_body is None else endpoint.max_body
+
     def dispatch(self, request: Request) -> Response:
         """Call the handler of a request and return its response; its exceptions pass through.
 
@@ -175,8 +198,7 @@ class App(Routing):
         if endpoint.stream:
             request.open_stream(endpoint.max_body)
         else:
-            limit = self.max_body if endpoint.max_body is None else endpoint.max_body
-            request.read_body(limit)
+            request.read_body(self._max_body(endpoint))
         return check_response(endpoint.handler(request, **request.arguments), endpoint.handler)
 
     def handle_exception(self, request: Request, exc: Exception) -> Response:
@@ -207,6 +229,9 @@ class App(Routing):
         timeout: float = TIMEOUT,
         max_connections: int | None = None,
         grace: float = GRACE,
+        min_rate: float | None = MIN_RATE,
+        max_request_seconds: float | None = None,
+        max_spool: int = MAX_SPOOL,
         access_log: bool | TextIO | Callable[[AccessRecord], object] | None = None,
         tls: TLSOption | None = None,
         keepalive: float | None = None,
@@ -226,6 +251,9 @@ class App(Routing):
             timeout=timeout,
             max_connections=max_connections,
             grace=grace,
+            min_rate=min_rate,
+            max_request_seconds=max_request_seconds,
+            max_spool=max_spool,
             access_log=access_log,
             tls=tls,
             keepalive=keepalive,

@@ -38,6 +38,7 @@ from collections.abc import Iterable
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from restkit.server.engine import request_limits
 from restkit.server.engine.gunicorn_exchange import GunicornExchange
 from restkit.server.environ import has_body
 
@@ -52,6 +53,15 @@ keepalive = 5
 
 TIMEOUT = 30.0
 """A client that is silent for this number of seconds is disconnected."""
+
+MIN_RATE: float | None = request_limits.MIN_RATE
+"""The bytes per second that a client must send or read while restkit waits for it; or None."""
+
+MAX_REQUEST_SECONDS: float | None = None
+"""The longest time from the end of the head of a request to the end of its response; or None."""
+
+MAX_SPOOL = request_limits.MAX_SPOOL
+"""The bytes of a request that are kept while its client sends and does not read."""
 
 WEBSOCKETS = False
 """Whether handshakes of WebSockets are left to gunicorn, and to an application on its socket."""
@@ -85,14 +95,17 @@ def pre_request(worker: Any, req: Any) -> None:
 def post_worker_init(worker: Any) -> None:
     """Wrap the application of a worker, as gunicorn's hook.
 
-    Raises RuntimeError if the worker is not gthread, or gunicorn is older than 27.
+    Raises RuntimeError if the worker is not gthread, or gunicorn is older than 27, and TypeError or
+    ValueError for an invalid limit.
     """
     classes = [cls.__name__ for cls in type(worker).__mro__]
     if "ThreadWorker" not in classes:
         raise RuntimeError(f"{__name__} needs gunicorn's worker gthread; got {classes[0]}")
     if int(version("gunicorn").partition(".")[0]) < _OLDEST:
         raise RuntimeError(f"{__name__} needs gunicorn {_OLDEST} or later")
-    worker.wsgi = OnGunicorn(worker.wsgi)
+    request_limits.check_seconds("TIMEOUT", TIMEOUT)
+    limits = request_limits.RequestLimits(MIN_RATE, MAX_REQUEST_SECONDS, MAX_SPOOL)
+    worker.wsgi = OnGunicorn(worker.wsgi, limits)
     _share_log_handlers(worker.log)
 
 
@@ -111,8 +124,9 @@ def _share_log_handlers(log: Any) -> None:
 class OnGunicorn:
     """A WSGI application whose bodies are sent and received by restkit."""
 
-    def __init__(self, app: WSGIApplication) -> None:
+    def __init__(self, app: WSGIApplication, limits: request_limits.RequestLimits) -> None:
         self._app = app
+        self._limits = limits
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         # Removed, because an idle thread would keep the last request alive.
@@ -131,6 +145,7 @@ class OnGunicorn:
             pending.request,
             expects_continue=pending.expects_continue,
             timeout=TIMEOUT,
+            limits=self._limits,
         )
 
 

@@ -209,20 +209,21 @@ class Request:
     def open_stream(self, max_size: int | None) -> None:
         """Open ``stream``; raise PayloadTooLarge if the declared length is too large."""
         self._limit = max_size
-        length = self._check_length(max_size)
-        file = open_body(self.environ)
+        length = self.check_length(max_size)
+        file = open_body(self.environ, max_size)
         self.stream = RequestStream(file, self._content_encodings(), max_size, length)
 
     def read_body(self, max_size: int | None) -> None:
         """Read the whole body into a spool; raise PayloadTooLarge if it is too large."""
         self._limit = max_size
         if has_body(self.environ):
-            self._check_length(max_size)
+            self.check_length(max_size)
             stream = RequestStream(open_body(self.environ), (), max_size)
             headers = payload_headers(self._content_encodings())
             self._body = Body(_spool_stream(stream), None, payload_headers=headers)
 
-    def _check_length(self, max_size: int | None) -> int | None:
+    def check_length(self, max_size: int | None) -> int | None:
+        """Return the declared length, or None; raise PayloadTooLarge if it is too large."""
         length = read_content_length(self.environ) if has_body(self.environ) else 0
         if length is not None and max_size is not None and length > max_size:
             raise PayloadTooLarge(f"Payload Too Large: the limit is {max_size} bytes")

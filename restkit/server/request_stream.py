@@ -185,14 +185,17 @@ def _too_large_error(max_size: int, *, decoded: bool) -> BodyTooLarge:
     return BodyTooLarge(f"{body} is larger than the limit of {max_size} bytes")
 
 
-def open_body(environ: WSGIEnvironment) -> io.BufferedReader:
+def open_body(environ: WSGIEnvironment, max_size: int | None = None) -> io.BufferedReader:
     """Open the body, to be read once; ``read1`` returns the bytes that are available.
 
-    A read raises ClientDisconnected if the client disconnects before the end of the body. Raises
+    restkit's engines read at most ``max_size`` bytes of it ahead of the application. A read raises
+    ClientDisconnected if the client disconnects before the end of the body. Raises
     LengthRequired for a chunked body on a server that does not mark its end.
     """
     source = environ["wsgi.input"]
     if isinstance(source, RequestFile):
+        if max_size is not None:
+            source.limit_spool(max_size)
         return source
     length = read_content_length(environ)
     if length is None and not environ.get("wsgi.input_terminated"):

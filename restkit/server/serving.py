@@ -19,6 +19,13 @@ from restkit.server.engine.accept_loop import AcceptLoop
 from restkit.server.engine.access_log import AccessLog, AccessRecord, as_access_log
 from restkit.server.engine.connection import Setup
 from restkit.server.engine.listener import address_of, open_listener
+from restkit.server.engine.request_limits import (
+    MAX_SPOOL,
+    MIN_RATE,
+    RequestLimits,
+    check_count,
+    check_seconds,
+)
 from restkit.server.engine.tls import TLSOption, as_server_context, make_connection_of
 from restkit.server.trusted_proxies import TrustedProxies
 from restkit.url.host import join_host_port
@@ -29,7 +36,6 @@ THREADS = 64
 TIMEOUT = 30.0
 GRACE = 30.0
 _PATIENCE = 5.0
-_MAX_SECONDS = 1e6  # poll() takes milliseconds in 31 bits
 
 
 class Server:
@@ -47,6 +53,7 @@ class Server:
         *,
         threads: int,
         timeout: float,
+        limits: RequestLimits,
         max_connections: int | None,
         grace: float,
         access_log: AccessLog | None,
@@ -58,7 +65,7 @@ class Server:
         self.port: int
         self.host, self.port = address_of(listener)
         self._scheme = "http" if tls is None else "https"
-        setup = Setup(app, self._scheme, host, self.port, timeout, access_log, keepalive)
+        setup = Setup(app, self._scheme, host, self.port, timeout, limits, access_log, keepalive)
         self._grace = grace
         self._daemon = daemon
         self._closed = False
@@ -133,6 +140,9 @@ def serve(
     timeout: float = TIMEOUT,
     max_connections: int | None = None,
     grace: float = 0.5,
+    min_rate: float | None = MIN_RATE,
+    max_request_seconds: float | None = None,
+    max_spool: int = MAX_SPOOL,
     access_log: bool | TextIO | Callable[[AccessRecord], object] | None = None,
     tls: TLSOption | None = None,
     keepalive: float | None = None,
@@ -158,6 +168,12 @@ def serve(
 
     ``trusted_proxies`` are addresses and networks, and ``'unix'``; see ``TrustedProxies``.
 
+    While the server waits for a client, the client must send or read ``min_rate`` bytes per second,
+    over each 10 seconds; otherwise it is disconnected. So is a client whose request takes longer
+    than ``max_request_seconds``, from the end of its head to the end of its response. None is no
+    limit. A client that sends and does not read can make the server keep ``max_spool`` bytes of its
+    request; then the server waits until it reads.
+
     >>> from restkit import get
     >>> def app(environ, start_response):
     ...     start_response('200 OK', [])
@@ -173,6 +189,7 @@ def serve(
         uds,
         threads=threads,
         timeout=timeout,
+        limits=RequestLimits(min_rate, max_request_seconds, max_spool),
         max_connections=max_connections,
         grace=grace,
         access_log=access_log,
@@ -193,6 +210,9 @@ def run(
     timeout: float = TIMEOUT,
     max_connections: int | None = None,
     grace: float = GRACE,
+    min_rate: float | None = MIN_RATE,
+    max_request_seconds: float | None = None,
+    max_spool: int = MAX_SPOOL,
     access_log: bool | TextIO | Callable[[AccessRecord], object] | None = None,
     tls: TLSOption | None = None,
     keepalive: float | None = None,
@@ -210,6 +230,7 @@ def run(
         uds,
         threads=threads,
         timeout=timeout,
+        limits=RequestLimits(min_rate, max_request_seconds, max_spool),
         max_connections=max_connections,
         grace=grace,
         access_log=access_log,
@@ -231,6 +252,7 @@ def _start(
     *,
     threads: int,
     timeout: float,
+    limits: RequestLimits,
     max_connections: int | None,
     grace: float,
     access_log: bool | TextIO | Callable[[AccessRecord], object] | None,
@@ -241,13 +263,13 @@ def _start(
 ) -> Server:
     if not callable(app):
         raise TypeError(f"app must be a WSGI application, a callable; got {app!r}")
-    _check_count("threads", threads)
+    check_count("threads", threads)
     if max_connections is not None:
-        _check_count("max_connections", max_connections)
-    _check_seconds("timeout", timeout, allow_zero=False)
-    _check_seconds("grace", grace, allow_zero=True)
+        check_count("max_connections", max_connections)
+    check_seconds("timeout", timeout)
+    check_seconds("grace", grace, allow_zero=True)
     if keepalive is not None:
-        _check_seconds("keepalive", keepalive, allow_zero=False)
+        check_seconds("keepalive", keepalive)
     log = as_access_log(access_log)
     context = as_server_context(tls)
     if trusted_proxies is not None:
@@ -258,6 +280,7 @@ def _start(
         "localhost" if uds else host,
         threads=threads,
         timeout=timeout,
+        limits=limits,
         max_connections=max_connections,
         grace=grace,
         access_log=log,
@@ -265,23 +288,6 @@ def _start(
         keepalive=keepalive,
         daemon=daemon,
     )
-
-
-def _check_count(name: str, value: object) -> None:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{name} must be an int of 1 or more; got {value!r:.60}")
-    if value < 1:
-        raise ValueError(f"{name} must be at least 1; got {value!r}")
-
-
-def _check_seconds(name: str, value: object, *, allow_zero: bool) -> None:
-    bounds = f"{'0 or more' if allow_zero else 'above 0'} (at most {_MAX_SECONDS:g})"
-    text = f"{name} must be a number of seconds, {bounds}; got {value!r:.60}"
-    if not isinstance(value, (int, float)) or isinstance(value, bool):
-        raise TypeError(text)
-    # A NaN is not between any bounds.
-    if not 0 <= value <= _MAX_SECONDS or (value == 0 and not allow_zero):
-        raise ValueError(text)
 
 
 @contextmanager

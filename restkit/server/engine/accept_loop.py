@@ -153,7 +153,7 @@ class AcceptLoop:
             else:
                 self._wake_receiver.recv(4096)
         for connection, keep in self._workers.take_back():
-            if keep and not self._stopping:
+            if keep and (not self._stopping or connection.in_request):
                 self._watch(connection)
             else:
                 connection.close()
@@ -178,16 +178,21 @@ class AcceptLoop:
             return
         for connection in [each for each, deadline in self._waiting.items() if deadline <= now]:
             self._close_waiting(connection)
+            self._resume_accepting()
         if self._resume_at <= now:
             self._resume_accepting()
         first = min(self._waiting.values(), default=inf)
         self._next_check = max(min(first, self._resume_at), now + _TICK)
 
     def _close_longest_idle(self) -> bool:
-        """Close the connection whose last step is longest ago; return whether there was one."""
+        """Close the connection whose last step is longest ago, and that is in no request.
+
+        Return whether there was one.
+        """
         for connection in self._waiting:
-            self._close_waiting(connection)
-            return True
+            if not connection.in_request:
+                self._close_waiting(connection)
+                return True
         return False
 
     def _close_waiting(self, connection: ClientConnection) -> None:
@@ -202,12 +207,16 @@ class AcceptLoop:
                 self._selector.unregister(self._listener)
             close_listener(self._listener)
         for connection in list(self._waiting):
-            self._close_waiting(connection)
+            if not connection.in_request:
+                self._close_waiting(connection)
         self._workers.stop()
-        while self._workers.busy:
-            self._handle_events(self._cut_off_at)
+        while self._workers.busy or self._waiting:
+            self._handle_events(min(self._next_check, self._cut_off_at))
+            self._close_overdue()
             if monotonic() >= self._cut_off_at:
                 self._cut_off_at = inf
+                for connection in list(self._waiting):
+                    self._close_waiting(connection)
                 for connection in self._workers.busy - self._never_cut_off:
                     connection.abort()
         self._workers.join()

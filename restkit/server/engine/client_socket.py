@@ -1,7 +1,7 @@
 """The socket of one client, with an idle timeout.
 
-Sending and receiving never block; a thread only waits in ``wait`` and ``wait_for``. Every error of
-the socket means that the client is gone, and is raised as ClientDisconnected.
+Sending and receiving never block; a thread only waits in ``wait_for``. Every error of the socket
+means that the client is gone, and is raised as ClientDisconnected.
 """
 
 from __future__ import annotations
@@ -13,7 +13,15 @@ from time import monotonic
 
 from restkit.errors import ClientDisconnected
 from restkit.io.buffers import Buffer
-from restkit.io.sockets import BLOCK, READ, NonBlockingSocket, Poll, poll, stop_polls
+from restkit.io.sockets import (
+    BLOCK,
+    READ,
+    NonBlockingSocket,
+    Poll,
+    count_unacknowledged,
+    poll,
+    stop_polls,
+)
 
 DRAIN_BYTES = 256 * 1024 * 1024
 DRAIN_SECONDS = 10.0
@@ -26,8 +34,8 @@ _SLICE = 0.25  # seconds between two looks at ``aborted``, if nothing else wakes
 class ClientSocket(NonBlockingSocket):
     """The socket of one client, for one thread at a time.
 
-    ``client`` is the client's name in messages. ``timeout`` is the number of seconds that ``wait``
-    waits for the client. ``close_ends_response`` is True while the client would take the end of
+    ``client`` is the client's name in messages. ``timeout`` is the number of seconds that the
+    client may be silent. ``close_ends_response`` is True while the client would take the end of
     the connection for the end of the response; then the connection must be reset, not closed.
     Any thread may call ``abort()``, which wakes the waiting thread. ``close()`` is idempotent.
     """
@@ -60,18 +68,6 @@ class ClientSocket(NonBlockingSocket):
             raise self._closed_error()
         return super().send_file(descriptor, start, count)
 
-    def wait(self, events: int, activity: str) -> int:
-        """Wait until one of the events READ and WRITE occurs; return those that did.
-
-        Raises ClientDisconnected after the idle timeout; ``activity`` is for its message.
-        """
-        ready = self.wait_for(events, self.timeout)
-        if not ready:
-            raise ClientDisconnected(
-                f"{self.client} was silent for {self.timeout:g} s while the server {activity}"
-            )
-        return ready
-
     def wait_for(self, events: int, seconds: float) -> int:
         """Wait at most ``seconds`` for READ and WRITE; return those that occurred, or 0."""
         if self._poll is None:
@@ -86,6 +82,14 @@ class ClientSocket(NonBlockingSocket):
                 raise self._closed_error()
             if ready or left <= 0:
                 return ready[0][1] if ready else 0
+
+    def count_unread(self) -> int | None:
+        """Return how many sent bytes the client has not yet acknowledged; None if unknown.
+
+        The event WRITE occurs only after a third of a full buffer was acknowledged, which may be a
+        megabyte.
+        """
+        return count_unacknowledged(self._socket)
 
     def half_close(self) -> None:
         """End the sending side; the client can still send."""

@@ -1,8 +1,9 @@
 """One connection of a client: its requests, one after the other.
 
-A thread is needed only while an application runs. A head that is incomplete, and bytes that a
-client still sends after an error response, need none: the owner of the connection calls ``step()``
-whenever there is something to read. A head that is not complete in time is answered with 408.
+A thread is needed only while an application runs. A head that is incomplete, the body that a
+handler needs as a whole, and bytes that a client still sends after an error response, need none:
+the owner of the connection calls ``step()`` whenever there is something to read. A head or such a
+body that is not complete in time is answered with 408.
 """
 
 from __future__ import annotations
@@ -25,8 +26,10 @@ from restkit.http1.request_head import (
 )
 from restkit.io.sockets import BLOCK
 from restkit.server.engine.access_log import AccessLog, AccessRecord, write_record
+from restkit.server.engine.body_collection import BodyCollection
 from restkit.server.engine.client_socket import ClientSocket, Drain
 from restkit.server.engine.request_body import RequestBody, RequestFile
+from restkit.server.engine.request_limits import RequestLimits
 from restkit.server.engine.response_head import (
     check_response_head,
     choose_framing,
@@ -43,6 +46,9 @@ _logger = logging.getLogger("restkit.server")
 # These bytes do not start a head: one empty line before a request line is skipped.
 _BEFORE_HEAD = (b"", b"\r", b"\r\n")
 
+_AT_ONCE = 0.001  # many clients send head and body separately, one directly after the other
+_LATE_BODY = "the body of the request was not complete in time"
+
 _ERROR_STATUS = {
     400: "400 Bad Request",
     408: "408 Request Timeout",
@@ -57,7 +63,9 @@ class Setup(NamedTuple):
     """The settings of all connections of a server.
 
     A client may be silent for ``timeout`` seconds, and between two requests for ``keepalive``
-    seconds; None is the same as ``timeout``.
+    seconds; None is the same as ``timeout``. An application may have a method
+    ``max_collected(environ)``. It returns how many bytes of the body may be collected before the
+    application is called; 0 if it is called at once.
     """
 
     app: WSGIApplication
@@ -65,6 +73,7 @@ class Setup(NamedTuple):
     host: str = "localhost"
     port: int = 80
     timeout: float = 30.0
+    limits: RequestLimits = RequestLimits()
     access_log: AccessLog | None = None
     keepalive: float | None = None
 
@@ -88,10 +97,17 @@ class ClientConnection:
         self._has_new_data = False
         self._head_deadline = 0.0  # the time by which a head that has begun must be complete
         self._idle_seconds = setup.timeout
+        self._began = 0.0  # the time of the last head, for the access log
+        self._collection: BodyCollection | None = None
         self._drain: Drain | None = None
 
     def _open_socket(self, sock: socket.socket, client: str) -> ClientSocket:
         return ClientSocket(sock, self._setup.timeout, client)
+
+    @property
+    def in_request(self) -> bool:
+        """Whether the body of a request is being collected."""
+        return self._collection is not None
 
     @property
     def has_data(self) -> bool:
@@ -103,6 +119,8 @@ class ClientConnection:
         """The time (``monotonic``) at which the connection closes if nothing arrives before."""
         if self._drain is not None:
             return self._drain.deadline
+        if self._collection is not None:
+            return self._collection.deadline
         return self._head_deadline or monotonic() + self._idle_seconds
 
     def fileno(self) -> int:
@@ -114,6 +132,8 @@ class ClientConnection:
         try:
             if self._drain is not None:
                 return self._drain.step()
+            if self._collection is not None:
+                return self._collect(self._collection)
             return self._read_head()
         except ClientDisconnected as exc:
             _logger.debug("%s", exc)
@@ -126,9 +146,13 @@ class ClientConnection:
         self._socket.abort()
 
     def close(self) -> None:
-        """Close the connection; a client that has not completed a head in time gets a 408."""
+        """Close the connection; a client whose head or body was not complete in time gets a 408."""
         if self._head_deadline and monotonic() >= self._head_deadline:
             self._send_error(408, "the head of the request was not complete in time")
+        if self._collection is not None:
+            if monotonic() >= self._collection.deadline:
+                self._send_error(408, _LATE_BODY)
+            self._end_collection(self._collection)
         self._socket.close()
 
     # Requests
@@ -169,11 +193,28 @@ class ClientConnection:
         if head.method == "CONNECT":
             raise MalformedRequest("CONNECT is not supported", 501)
         sock = self._socket
-        body = RequestBody(sock, reader, rest, expects_continue=head.expects_continue)
+        body = RequestBody(
+            sock,
+            reader,
+            rest,
+            limits=self._setup.limits,
+            expects_continue=head.expects_continue,
+        )
         environ = request_environ(self._environ, head, body.length, RequestFile(body))
+        if self._setup.access_log is not None:
+            self._began = monotonic()
+        if not body.done:
+            self._collection = self._new_collection(head, environ, body)
+            if self._collection is not None:
+                return self._collect(self._collection)
+        return self._run_application(head, environ, body)
+
+    def _run_application(
+        self, head: RequestHead, environ: WSGIEnvironment, body: RequestBody
+    ) -> bool:
+        sock = self._socket
         exchange = Exchange(head, Sender(sock, body), body)
         access_log = self._setup.access_log
-        began = 0.0 if access_log is None else monotonic()
         try:
             ending = exchange.run(self._setup.app, environ)
         except BaseException:
@@ -182,7 +223,7 @@ class ClientConnection:
         finally:
             body.release()
             if access_log is not None:
-                write_record(access_log, _make_record(head, exchange, environ, began))
+                write_record(access_log, self._make_record(head, exchange, environ))
         if ending is Ending.KEPT:
             self._data = body.leftover
             self._has_new_data = bool(body.leftover)
@@ -195,15 +236,67 @@ class ClientConnection:
             return self._start_draining()
         return False
 
+    def _make_record(
+        self, head: RequestHead, exchange: Exchange, environ: WSGIEnvironment
+    ) -> AccessRecord:
+        return AccessRecord(
+            method=head.method,
+            target=head.target,
+            version=f"HTTP/1.{head.minor}",
+            status=exchange.status,
+            sent=exchange.sent,
+            seconds=monotonic() - self._began,
+            client=str(environ.get("REMOTE_ADDR", "")),
+            complete=exchange.complete,
+            environ=environ,
+            headers=exchange.headers,
+        )
+
+    # Collecting a body
+
+    def _new_collection(
+        self, head: RequestHead, environ: WSGIEnvironment, body: RequestBody
+    ) -> BodyCollection | None:
+        """Return a collection if the application needs the whole body; None if it is called now."""
+        max_collected = getattr(self._setup.app, "max_collected", None)
+        max_size = 0 if max_collected is None else max_collected(environ)
+        if not max_size or not body.send_continue():
+            return None
+        if body.arrives_within(_AT_ONCE, min(max_size, BLOCK)):
+            return None
+        return BodyCollection(head, environ, body, max_size=max_size, timeout=self._setup.timeout)
+
+    def _collect(self, collection: BodyCollection) -> bool:
+        try:
+            is_complete = collection.step()
+        except ClientDisconnected as exc:
+            self._end_collection(collection)
+            _logger.debug("%s", exc)
+            return self._reject(408, _LATE_BODY, collection.head)
+        if not is_complete:
+            return True
+        self._collection = None
+        collection.close()
+        return self._run_application(collection.head, collection.environ, collection.body)
+
+    def _end_collection(self, collection: BodyCollection) -> None:
+        self._collection = None
+        collection.close()
+        collection.body.release()
+
     # Errors
 
-    def _reject(self, status: int, reason: str) -> bool:
+    def _reject(self, status: int, reason: str, head: RequestHead | None = None) -> bool:
         _logger.debug("%s: %s", self._socket.client, _ERROR_STATUS[status])
         self._data = b""
         self._head_deadline = 0.0
         sent = self._send_error(status, reason)
         if self._setup.access_log is not None:
-            record = AccessRecord("", "", "", status, sent, 0.0, self._environ["REMOTE_ADDR"])
+            line = (
+                ("", "", "") if head is None else (head.method, head.target, f"HTTP/1.{head.minor}")
+            )
+            seconds = 0.0 if head is None else monotonic() - self._began
+            record = AccessRecord(*line, status, sent, seconds, self._environ["REMOTE_ADDR"])
             write_record(self._setup.access_log, record)
         return self._start_draining()
 
@@ -229,23 +322,6 @@ class ClientConnection:
 
     def __repr__(self) -> str:
         return f"<ClientConnection on {self._socket!r}>"
-
-
-def _make_record(
-    head: RequestHead, exchange: Exchange, environ: WSGIEnvironment, began: float
-) -> AccessRecord:
-    return AccessRecord(
-        method=head.method,
-        target=head.target,
-        version=f"HTTP/1.{head.minor}",
-        status=exchange.status,
-        sent=exchange.sent,
-        seconds=monotonic() - began,
-        client=str(environ.get("REMOTE_ADDR", "")),
-        complete=exchange.complete,
-        environ=environ,
-        headers=exchange.headers,
-    )
 
 
 def server_environ(scheme: str, host: str, port: int) -> dict[str, Any]:

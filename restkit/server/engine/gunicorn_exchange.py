@@ -17,6 +17,7 @@ from restkit.http1.framing import BodyReader, ChunkedBody, SizedBody
 from restkit.io.buffers import Buffer, close_if_possible
 from restkit.server.engine.client_socket import ClientSocket, Drain
 from restkit.server.engine.request_body import RequestBody, RequestFile
+from restkit.server.engine.request_limits import RequestLimits
 from restkit.server.engine.response_head import Framing, choose_framing
 from restkit.server.engine.sender import FileWrapper, Sender
 from restkit.server.engine.wsgi_response import WSGIResponse
@@ -44,6 +45,7 @@ class GunicornExchange(WSGIResponse):
         *,
         expects_continue: bool,
         timeout: float,
+        limits: RequestLimits,
     ) -> None:
         self._app = app
         self._environ = environ
@@ -60,6 +62,7 @@ class GunicornExchange(WSGIResponse):
             self._socket,
             _body_reader(environ),
             request.unreader.read() if request.unreader.buf.getvalue() else b"",
+            limits=limits,
             expects_continue=expects_continue,
         )
         method, target, minor = environ["REQUEST_METHOD"], environ["RAW_URI"], request.version[1]
@@ -76,7 +79,7 @@ class GunicornExchange(WSGIResponse):
                 self._call()
             except ClientDisconnected:
                 raise
-            except Exception as exc:  # noqa: BLE001  # any error of the application ends here
+            except BaseException as exc:  # noqa: BLE001  # SystemExit too: it ends one request only
                 self._end_failed(exc)
             self._finish()
         except ClientDisconnected as exc:
@@ -118,7 +121,7 @@ class GunicornExchange(WSGIResponse):
         framing = choose_framing(head, self._method, self._minor, head.length)
         if not self._can_keep_alive(framing, available):
             self._request.force_close()
-        self._body.cancel_continue()
+        self._body.begin_sending()
         write = self._start_response(head.status, self._headers)
         self._framing = framing
         try:
@@ -136,13 +139,13 @@ class GunicornExchange(WSGIResponse):
         if self._too_short:
             self._break(None)
 
-    def _end_failed(self, exc: Exception) -> None:
+    def _end_failed(self, exc: BaseException) -> None:
         status, text = self._error_response(exc)
         if self._framing is not None:
             self._break(exc)
         self._send_error(status, text)
 
-    def _break(self, cause: Exception | None) -> NoReturn:
+    def _break(self, cause: BaseException | None) -> NoReturn:
         """End an incomplete response so that it does not look complete."""
         if self._framing is Framing.TO_END:
             self._disconnected = True
@@ -173,7 +176,7 @@ class GunicornExchange(WSGIResponse):
     def _close_items(self) -> None:
         try:
             close_if_possible(self._items)
-        except Exception:
+        except BaseException:
             self._complete = False
             _logger.exception("%s: closing the response failed", self._request_line)
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from restkit.io.buffers import Buffer
 from restkit.io.sockets import BLOCK, READ, WRITE
 from restkit.io.spool import Spool
 from restkit.server.engine.client_socket import ClientSocket
+from restkit.server.engine.request_limits import ClientClock, RequestLimits, too_long_error
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -31,7 +33,8 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _RECEIVING = "waited for its request body"
 _CONTINUING = "sent 100 Continue"
 _READ_SIZE = 1024 * 1024
-_MAX_UNREAD = 64 * 1024 * 1024
+_AHEAD_STEP = 4 * BLOCK
+_NO_LIMITS = RequestLimits()
 
 
 class RequestFile(io.BufferedReader):
@@ -51,11 +54,16 @@ class RequestFile(io.BufferedReader):
         """The trailers of a chunked body, once it has been read to its end."""
         return self._body.trailers
 
+    def limit_spool(self, max_size: int) -> None:
+        """Read at most ``max_size`` bytes ahead of the application, if ``max_spool`` is larger."""
+        self._body.max_spool = min(self._body.max_spool, max_size)
+
 
 class RequestBody(io.RawIOBase):
     """A raw reader of a body; ``data`` are its first bytes, which arrived with the head.
 
     ``expects_continue``: the first read that has to wait sends 100 Continue to the client.
+    ``max_spool`` bounds the bytes that are read ahead of the application.
     """
 
     def __init__(
@@ -64,14 +72,16 @@ class RequestBody(io.RawIOBase):
         reader: BodyReader,
         data: bytes = b"",
         *,
+        limits: RequestLimits = _NO_LIMITS,
         expects_continue: bool = False,
     ) -> None:
-        self._receiver = BodyReceiver(sock, reader)
+        self._receiver = BodyReceiver(sock, reader, limits)
         self._receiver.continue_due = expects_continue and not data and not reader.done
         self._chunks: list[Buffer] = list(self._receiver.feed(data)) if data else []
         self._spool: Spool | None = None
         self._spool_position = 0
         self._client = sock.client
+        self.max_spool = limits.max_spool
         self.was_read = False
 
     # For the connection
@@ -82,17 +92,24 @@ class RequestBody(io.RawIOBase):
         return self._receiver.reader.done
 
     @property
+    def ended(self) -> bool:
+        """Whether nothing more is received, at the end of the body or after an error."""
+        return self._receiver.ended
+
+    @property
     def fault(self) -> Error | None:
         """The error that a read raises after the bytes that have arrived."""
         return self._receiver.fault
 
     @property
     def should_read_ahead(self) -> bool:
-        """Whether more bytes can arrive, and may be kept for the application.
+        """Whether more bytes can arrive, and there is space to keep them for the application."""
+        return not self.ended and self.ahead < self.max_spool
 
-        There is a bound as long as the application has read nothing: it may never read.
-        """
-        return not self._receiver.ended and (self.was_read or self._ahead < _MAX_UNREAD)
+    @property
+    def deadline(self) -> float:
+        """The time (``monotonic``) by which the response must be complete."""
+        return self._receiver.deadline
 
     @property
     def leftover(self) -> bytes:
@@ -109,9 +126,29 @@ class RequestBody(io.RawIOBase):
         """The trailers, once the body has ended."""
         return self._receiver.reader.trailers
 
-    def cancel_continue(self) -> None:
-        """Never send 100 Continue from now on: a response is sent."""
+    def begin_sending(self) -> None:
+        """Never send 100 Continue from now on: a response is sent.
+
+        Raises ClientDisconnected if the request has taken too long.
+        """
         self._receiver.continue_due = False
+        if self._receiver.deadline < inf:
+            self._receiver.check_deadline()
+
+    def wait(self, events: int, activity: str) -> int:
+        """Wait for READ and WRITE, within the limits of the request; return those that occurred.
+
+        Raises ClientDisconnected if the client is silent or too slow; ``activity`` is for messages.
+        """
+        return self._receiver.wait(events, activity)
+
+    def count_wait(self, seconds: float) -> None:
+        """Count a wait for the client; raise ClientDisconnected if it is too slow."""
+        self._receiver.count_wait(seconds)
+
+    def send_continue(self) -> bool:
+        """Send 100 Continue, if the client waits for it; return False if that would block."""
+        return self._receiver.try_continue()
 
     # Reading
 
@@ -167,12 +204,14 @@ class RequestBody(io.RawIOBase):
 
     # Reading ahead of the application
 
-    def read_ahead(self) -> None:
-        """Move what has arrived to the spool, without blocking; an error is left for the reader.
+    def read_ahead(self, max_size: int) -> None:
+        """Move what has arrived to the spool, without blocking, up to ``max_size`` bytes in all.
 
-        An OSError of the spool's disk is raised.
+        An error is left for the reader, but an OSError of the spool's disk is raised.
         """
-        self._chunks += self._receiver.receive_available()
+        space = max_size - self.ahead
+        if space > 0:
+            self._chunks += self._receiver.receive_available(min(space, _AHEAD_STEP))
         if self._chunks:
             self._spool = self._spool or Spool()
             for chunk in self._chunks:
@@ -185,16 +224,18 @@ class RequestBody(io.RawIOBase):
         expected = self._receiver.reader.bytes_expected
         if self._receiver.continue_due or (expected and expected > max_size):
             return False
-        max_size += self._ahead
-        while not self._receiver.ended and self._ahead <= max_size:
-            if not self._receiver.wait(max(0.0, end - monotonic())):
+        max_size += self.ahead
+        while not self._receiver.ended and self.ahead <= max_size:
+            if not self._receiver.wait_for(max(0.0, end - monotonic())):
                 break
-            self.read_ahead()
+            self.read_ahead(max_size + 1)
         return self.done
 
     @property
-    def _ahead(self) -> int:
-        return 0 if self._spool is None else self._spool.size
+    def ahead(self) -> int:
+        """The number of bytes in memory and on disk that are kept for the application."""
+        size = 0 if self._spool is None else self._spool.size
+        return size + sum(map(len, self._chunks)) if self._chunks else size
 
     def _close_spool(self) -> None:
         if self._spool is not None:
@@ -222,10 +263,14 @@ class BodyReceiver:
     ``continue_due``: the client waits for 100 Continue, which the next wait for the body sends.
     """
 
-    __slots__ = ("_socket", "continue_due", "fault", "reader")
+    __slots__ = ("_clock", "_limits", "_socket", "continue_due", "deadline", "fault", "reader")
 
-    def __init__(self, sock: ClientSocket, reader: BodyReader) -> None:
+    def __init__(self, sock: ClientSocket, reader: BodyReader, limits: RequestLimits) -> None:
         self._socket = sock
+        self._limits = limits
+        self._clock: ClientClock | None = None  # made for the first wait
+        seconds = limits.max_request_seconds
+        self.deadline = inf if seconds is None else monotonic() + seconds
         self.reader = reader
         self.fault: Error | None = None
         self.continue_due = False
@@ -243,13 +288,13 @@ class BodyReceiver:
 
     def receive(self) -> Sequence[Buffer]:
         """Wait for bytes and return their chunks; none if they were framing, or at the end."""
-        self._send_continue()
         try:
+            self._begin()
             while self.fault is None:
                 data = self._socket.receive(BLOCK)
                 if data is not None:
                     return self.feed(data) if data else self._handle_end()
-                self._socket.wait(READ, _RECEIVING)
+                self.wait(READ, _RECEIVING)
         except ClientDisconnected as exc:
             self._store_error(exc)
         return ()
@@ -259,8 +304,8 @@ class BodyReceiver:
 
         ``view`` must not be longer than ``reader.bytes_expected``.
         """
-        self._send_continue()
         try:
+            self._begin()
             while self.fault is None:
                 count = self._socket.receive_into(view)
                 if count is not None:
@@ -268,15 +313,15 @@ class BodyReceiver:
                         return len(self._handle_end())
                     self.reader.skip(count)
                     return count
-                self._socket.wait(READ, _RECEIVING)
+                self.wait(READ, _RECEIVING)
         except ClientDisconnected as exc:
             self._store_error(exc)
         return 0
 
-    def receive_available(self) -> Sequence[Buffer]:
-        """Return the chunks of what has arrived, without blocking."""
+    def receive_available(self, size: int) -> Sequence[Buffer]:
+        """Return the chunks of up to ``size`` bytes that have arrived, without blocking."""
         try:
-            data = self._socket.receive(4 * BLOCK)
+            data = self._socket.receive(size)
         except ClientDisconnected as exc:
             self._store_error(exc)
             return ()
@@ -284,7 +329,25 @@ class BodyReceiver:
             return ()
         return self.feed(data) if data else self._handle_end()
 
-    def wait(self, seconds: float) -> bool:
+    def wait(self, events: int, activity: str) -> int:
+        """Wait for the client within the limits of the request; return the events that occurred."""
+        return self._get_clock().wait(events, activity, self.reader.received)
+
+    def count_wait(self, seconds: float) -> None:
+        """Count a wait for the body; raise ClientDisconnected if the client is too slow."""
+        self._get_clock().add(seconds, self.reader.received, _RECEIVING)
+
+    def _get_clock(self) -> ClientClock:
+        if self._clock is None:
+            self._clock = ClientClock(self._socket, self._limits, self.deadline)
+        return self._clock
+
+    def check_deadline(self) -> None:
+        """Raise ClientDisconnected if the request has taken too long."""
+        if monotonic() > self.deadline:
+            raise too_long_error(self._socket.client, self._limits)
+
+    def wait_for(self, seconds: float) -> bool:
         """Wait at most ``seconds`` for bytes; return whether some have arrived."""
         try:
             return bool(self._socket.wait_for(READ, seconds))
@@ -292,16 +355,22 @@ class BodyReceiver:
             self._store_error(exc)
             return False
 
-    def _send_continue(self) -> None:
+    def try_continue(self) -> bool:
+        """Send 100 Continue if it is due; return False if the rest of it would block."""
+        if self.continue_due:
+            self.continue_due = False
+            return self._socket.send([_CONTINUE]) == len(_CONTINUE)
+        return True
+
+    def _begin(self) -> None:
+        if self.deadline < inf:
+            self.check_deadline()
         if not self.continue_due:
             return
         self.continue_due = False
         rest = _CONTINUE
-        try:
-            while rest := rest[self._socket.send([rest]) :]:
-                self._socket.wait(WRITE, _CONTINUING)
-        except ClientDisconnected as exc:
-            self._store_error(exc)
+        while rest := rest[self._socket.send([rest]) :]:
+            self.wait(WRITE, _CONTINUING)
 
     def _handle_end(self) -> Sequence[Buffer]:
         """Handle the end of the client's side, which may be too early for the body."""

@@ -2,7 +2,8 @@
 
 A client that sends its whole request before it reads takes nothing of the response until then. So
 while the socket accepts no more bytes, the bytes of the request's body are read into the body's
-spool. The response then waits for the client, and the client never waits for the response.
+spool. The response then waits for the client, and the client does not wait for the response until
+the spool has ``max_spool`` bytes. Then only a client that reads goes on.
 
 ``FileWrapper`` is ``wsgi.file_wrapper`` (PEP 3333): a file as the body of a response, which the
 system can send by ``sendfile``.
@@ -73,19 +74,22 @@ class Sender:
         ready = READ
         while ready == READ:
             read_ahead = body.should_read_ahead
+            activity = _SENDING
+            if not read_ahead and not body.ended:
+                activity = f"{_SENDING} and kept max_spool bytes of the request, {body.max_spool}"
             try:
-                ready = self._socket.wait(WRITE | READ if read_ahead else WRITE, _SENDING)
+                ready = body.wait(WRITE | READ if read_ahead else WRITE, activity)
             except ClientDisconnected as exc:
                 raise self._store_error(exc) from exc.__cause__
             if read_ahead and ready & READ:
-                body.read_ahead()
+                body.read_ahead(body.max_spool)
 
     def mark_end_by_closing(self) -> None:
         """State that the end of the connection will be the end of the response."""
         self._socket.close_ends_response = True
 
     def _begin(self) -> None:
-        self._body.cancel_continue()
+        self._body.begin_sending()
         if self._error is not None:
             raise self._error
 

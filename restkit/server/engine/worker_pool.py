@@ -18,7 +18,7 @@ class WorkerPool:
 
     The pool belongs to one thread, which alone may call its methods unless they state otherwise.
     ``wake`` is called, by any thread, when a connection was returned. ``busy`` are the connections
-    that were submitted and not yet taken back. Once ``stopping`` is set, no step begins.
+    that were submitted and not yet taken back. Once ``stopping`` is set, no request begins.
     """
 
     def __init__(
@@ -59,13 +59,19 @@ class WorkerPool:
             yield connection, keep
 
     def stop(self) -> None:
-        """Let no further step begin, and return the connections that wait for a thread."""
+        """Let no further request begin, and return the connections that wait for a thread."""
         self.stopping = True
+        begun = []
         try:
             while connection := self._ready.get_nowait():
-                self.give_back(connection, keep=False)
+                if connection.in_request:
+                    begun.append(connection)
+                else:
+                    self.give_back(connection, keep=False)
         except Empty:
             pass
+        for connection in begun:
+            self._ready.put(connection)
 
     def join(self) -> None:
         """Wait until every thread has ended; ``busy`` must be empty."""
@@ -91,7 +97,7 @@ class WorkerPool:
         thread = threading.current_thread()
         while (connection := self._ready.get()) is not None:
             self._threads[thread] = connection
-            keep = not self.stopping and _do_step(connection)
+            keep = (not self.stopping or connection.in_request) and _do_step(connection)
             self._threads[thread] = None
             if keep and connection.has_data and not self.stopping:
                 self._ready.put(connection)  # after those that wait for a thread

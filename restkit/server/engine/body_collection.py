@@ -1,0 +1,92 @@
+"""Collect the body of a request before a thread is used for it.
+
+A handler that needs the whole body cannot begin earlier. A client that sends its body slowly so
+holds no thread, only the bytes that have arrived. They are bounded for each request and for the
+process: beyond these bounds, a thread receives the rest.
+"""
+
+from __future__ import annotations
+
+import threading
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from restkit.http1.request_head import RequestHead
+from restkit.server.engine.request_body import RequestBody
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+MAX_COLLECTED = 1024 * 1024
+MAX_COLLECTED_TOGETHER = 64 * 1024 * 1024
+
+
+class BodyCollection:
+    """A request whose body is being received: its head, environ and body.
+
+    Its owner calls ``step()`` when there is something to read, and ``close()`` when the request is
+    handled or given up. At most ``max_size`` bytes are collected.
+    """
+
+    def __init__(
+        self,
+        head: RequestHead,
+        environ: WSGIEnvironment,
+        body: RequestBody,
+        *,
+        max_size: int,
+        timeout: float,
+    ) -> None:
+        self.head = head
+        self.environ = environ
+        self.body = body
+        self._max_size = min(max_size, MAX_COLLECTED)
+        self._timeout = timeout
+        self._counted = 0
+        self._waits_since = monotonic()
+
+    @property
+    def deadline(self) -> float:
+        """The time (``monotonic``) by which the next byte must arrive."""
+        return min(self._waits_since + self._timeout, self.body.deadline)
+
+    def step(self) -> bool:
+        """Receive what has arrived; return whether a thread must go on with the request.
+
+        Raises ClientDisconnected if the client is too slow.
+        """
+        body = self.body
+        body.read_ahead(self._max_size)
+        size = body.ahead
+        if body.ended or size >= self._max_size or not self._count(size):
+            return True
+        now = monotonic()
+        body.count_wait(now - self._waits_since)
+        self._waits_since = now
+        return False
+
+    def close(self) -> None:
+        """Count the bytes no longer. Idempotent."""
+        _collected.add(-self._counted)
+        self._counted = 0
+
+    def _count(self, size: int) -> bool:
+        added = size - self._counted
+        self._counted = size
+        return _collected.add(added) <= MAX_COLLECTED_TOGETHER
+
+
+class _Total:
+    """A number that several threads change."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._value = 0
+
+    def add(self, number: int) -> int:
+        with self._lock:
+            self._value += number
+            return self._value
+
+
+_collected = _Total()
