@@ -402,6 +402,7 @@ restkit.server.Request.text
 restkit.server.Request.url
 restkit.server.ServeOptions
 restkit.server.TrustedProxies(app, proxies, *, forwarded=False)
+restkit.server.TrustedProxies.max_collected(environ)
 restkit.server.files(folder, *, index='index.html', listing=False, hidden=False, headers=None)
 restkit.server.receive(directory, *, max_size=10737418240, max_ratio=200.0, fsync=False)
 restkit.server.serve(app, host='127.0.0.1', port=0, **options)

@@ -9,7 +9,7 @@ first one from the right that names no trusted proxy.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from itertools import islice
 from typing import NamedTuple, TypeAlias
@@ -76,9 +76,6 @@ class TrustedProxies:
         if not callable(app):
             raise TypeError(f"app must be a WSGI application, a callable; got {app!r}")
         self._app = app
-        max_collected = getattr(app, "max_collected", None)  # see App.max_collected
-        if max_collected is not None:
-            self.max_collected = max_collected
         self._forwarded = forwarded
         names = [proxies] if isinstance(proxies, str) else list(proxies)
         self._trusts_unix = UNIX in names
@@ -92,6 +89,12 @@ class TrustedProxies:
         for name in _FIELDS:
             environ.pop(name, None)
         return self._app(environ, start_response)
+
+    def max_collected(self, environ: WSGIEnvironment) -> int:
+        """Return how many bytes of a body the engine may collect, as the application does."""
+        max_collected: Callable[[WSGIEnvironment], int] | None
+        max_collected = getattr(self._app, "max_collected", None)
+        return 0 if max_collected is None else max_collected(environ)
 
     def _apply(self, environ: WSGIEnvironment, hops: Iterator[_Hop]) -> None:
         """Apply the fields of the last trusted proxy; ``hops`` begin with the nearest one."""

@@ -178,16 +178,21 @@ class AcceptLoop:
             return
         for connection in [each for each, deadline in self._waiting.items() if deadline <= now]:
             self._close_waiting(connection)
+            self._resume_accepting()
         if self._resume_at <= now:
             self._resume_accepting()
         first = min(self._waiting.values(), default=inf)
         self._next_check = max(min(first, self._resume_at), now + _TICK)
 
     def _close_longest_idle(self) -> bool:
-        """Close the connection whose last step is longest ago; return whether there was one."""
+        """Close the connection whose last step is longest ago, and that is in no request.
+
+        Return whether there was one.
+        """
         for connection in self._waiting:
-            self._close_waiting(connection)
-            return True
+            if not connection.in_request:
+                self._close_waiting(connection)
+                return True
         return False
 
     def _close_waiting(self, connection: ClientConnection) -> None:

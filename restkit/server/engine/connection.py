@@ -63,10 +63,9 @@ class Setup(NamedTuple):
     """The settings of all connections of a server.
 
     A client may be silent for ``timeout`` seconds, and between two requests for ``keepalive``
-    seconds; None is the same as ``timeout``.
-
-    An application may have a method ``max_collected(environ)``. It returns how many bytes of the
-    body may be collected before the application is called; 0 if it is called at once.
+    seconds; None is the same as ``timeout``. An application may have a method
+    ``max_collected(environ)``. It returns how many bytes of the body may be collected before the
+    application is called; 0 if it is called at once.
     """
 
     app: WSGIApplication
@@ -98,7 +97,7 @@ class ClientConnection:
         self._has_new_data = False
         self._head_deadline = 0.0  # the time by which a head that has begun must be complete
         self._idle_seconds = setup.timeout
-        self._began = 0.0  # the time of the end of the latest head, for the access log
+        self._began = 0.0  # the time of the last head, for the access log
         self._collection: BodyCollection | None = None
         self._drain: Drain | None = None
 
@@ -202,7 +201,8 @@ class ClientConnection:
             expects_continue=head.expects_continue,
         )
         environ = request_environ(self._environ, head, body.length, RequestFile(body))
-        self._began = 0.0 if self._setup.access_log is None else monotonic()
+        if self._setup.access_log is not None:
+            self._began = monotonic()
         if not body.done:
             self._collection = self._new_collection(head, environ, body)
             if self._collection is not None:
@@ -222,7 +222,7 @@ class ClientConnection:
         finally:
             body.release()
             if access_log is not None:
-                write_record(access_log, _make_record(head, exchange, environ, self._began))
+                write_record(access_log, self._make_record(head, exchange, environ))
         if ending is Ending.KEPT:
             self._data = body.leftover
             self._has_new_data = bool(body.leftover)
@@ -234,6 +234,22 @@ class ClientConnection:
         if ending is Ending.CLOSED and (not body.done or body.leftover or self.has_data):
             return self._start_draining()
         return False
+
+    def _make_record(
+        self, head: RequestHead, exchange: Exchange, environ: WSGIEnvironment
+    ) -> AccessRecord:
+        return AccessRecord(
+            method=head.method,
+            target=head.target,
+            version=f"HTTP/1.{head.minor}",
+            status=exchange.status,
+            sent=exchange.sent,
+            seconds=monotonic() - self._began,
+            client=str(environ.get("REMOTE_ADDR", "")),
+            complete=exchange.complete,
+            environ=environ,
+            headers=exchange.headers,
+        )
 
     # Collecting a body
 
@@ -255,7 +271,7 @@ class ClientConnection:
         except ClientDisconnected as exc:
             self._end_collection(collection)
             _logger.debug("%s", exc)
-            return self._reject(408, _LATE_BODY)
+            return self._reject(408, _LATE_BODY, collection.head)
         if not is_complete:
             return True
         self._collection = None
@@ -269,13 +285,17 @@ class ClientConnection:
 
     # Errors
 
-    def _reject(self, status: int, reason: str) -> bool:
+    def _reject(self, status: int, reason: str, head: RequestHead | None = None) -> bool:
         _logger.debug("%s: %s", self._socket.client, _ERROR_STATUS[status])
         self._data = b""
         self._head_deadline = 0.0
         sent = self._send_error(status, reason)
         if self._setup.access_log is not None:
-            record = AccessRecord("", "", "", status, sent, 0.0, self._environ["REMOTE_ADDR"])
+            line = (
+                ("", "", "") if head is None else (head.method, head.target, f"HTTP/1.{head.minor}")
+            )
+            seconds = 0.0 if head is None else monotonic() - self._began
+            record = AccessRecord(*line, status, sent, seconds, self._environ["REMOTE_ADDR"])
             write_record(self._setup.access_log, record)
         return self._start_draining()
 
@@ -301,23 +321,6 @@ class ClientConnection:
 
     def __repr__(self) -> str:
         return f"<ClientConnection on {self._socket!r}>"
-
-
-def _make_record(
-    head: RequestHead, exchange: Exchange, environ: WSGIEnvironment, began: float
-) -> AccessRecord:
-    return AccessRecord(
-        method=head.method,
-        target=head.target,
-        version=f"HTTP/1.{head.minor}",
-        status=exchange.status,
-        sent=exchange.sent,
-        seconds=monotonic() - began,
-        client=str(environ.get("REMOTE_ADDR", "")),
-        complete=exchange.complete,
-        environ=environ,
-        headers=exchange.headers,
-    )
 
 
 def server_environ(scheme: str, host: str, port: int) -> dict[str, Any]:

@@ -71,6 +71,13 @@ class App:
             assert self.entered.acquire(timeout=HANG_BOUND)
 
 
+class CollectingApp(App):
+    """Needs the whole body of a request before it is called."""
+
+    def max_collected(self, environ):
+        return 1 << 20
+
+
 @contextmanager
 def takes_less_than(seconds: float) -> Iterator[None]:
     began = time.monotonic()
@@ -581,6 +588,28 @@ def test_clients_wait_while_every_connection_is_busy():
             assert caller.read_answer().endswith(b"fine")
 
 
+def test_connection_whose_body_arrives_is_not_replaced():
+    with serve(CollectingApp(), max_connections=2) as server, ExitStack() as stack:
+        uploading = stack.enter_context(Caller(server.port))
+        uploading.send(post("/read", b"body")[:-1])
+        for _ in range(3):
+            caller = stack.enter_context(Caller(server.port))
+            caller.send(get())
+            assert caller.read_answer().endswith(b"fine")
+        uploading.send(b"y")
+        assert uploading.read_answer().endswith(b"body")
+
+
+def test_clients_wait_while_bodies_arrive_on_every_connection():
+    with serve(CollectingApp(), max_connections=2, timeout=0.3) as server, ExitStack() as stack:
+        for _ in range(2):
+            caller = stack.enter_context(Caller(server.port))
+            caller.send(post("/read", b"body")[:-1])
+        late = stack.enter_context(Caller(server.port))
+        late.send(get())
+        assert late.read_answer().endswith(b"fine")  # after the others have timed out
+
+
 def test_busy_connections_are_not_replaced():
     app = App()
     with serve(app, max_connections=2) as server, Caller(server.port) as busy:
@@ -674,7 +703,8 @@ def test_without_a_descriptor_the_longest_idle_connection_makes_room():
             assert late.read_answer().endswith(b"fine")
         assert idle.read_to_end() == b""
         assert caller.is_open()
-    assert log == []
+    # The connections may still be with their threads when the last client arrives.
+    assert set(log) <= {"cannot accept connections for now: [Errno 24] Too many open files"}
 
 
 def test_without_a_descriptor_clients_wait_and_accepting_does_not_spin():
