@@ -466,8 +466,7 @@ def test_a_body_that_was_not_received_raises_one_error_after_close(
 @pytest.mark.parametrize("size", [10, 400_000])
 def test_body_in_the_history_says_why_it_was_discarded_and_what_to_do(size, client):
     redirect = (
-        b"HTTP/1.1 302 Found\r\nLocation: /next\r\n"
-        b"Content-Length: %d\r\n\r\n" % size + b"x" * size
+        b"HTTP/1.1 302 Found\r\nLocation: /next\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size
     )
 
     def script(peer: Peer) -> None:
