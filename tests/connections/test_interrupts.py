@@ -106,7 +106,7 @@ ACTIONS = {
 
 @pytest.fixture(autouse=True)
 def _unraisable_exceptions_are_dropped(monkeypatch):
-    """pytest would keep them with their frames, and so the body whose finalizer was interrupted."""
+    """Pytest would keep them, and so the body whose finalizer was interrupted."""
     monkeypatch.setattr(sys, "unraisablehook", lambda _: None)
 
 

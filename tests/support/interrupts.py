@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable
 from types import FrameType
+from typing import Any
 
 import restkit
 
@@ -43,7 +44,7 @@ class AtLine:
     def __exit__(self, *exc_info: object) -> None:
         sys.settrace(self._before)
 
-    def _trace(self, frame: FrameType, event: str, _: object) -> object:
+    def _trace(self, frame: FrameType, event: str, _: object) -> Any:
         path = os.path.relpath(frame.f_code.co_filename, _ROOT)
         if path.split(os.sep)[0] not in _PACKAGES:
             return None
