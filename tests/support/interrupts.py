@@ -18,6 +18,9 @@ _PACKAGES = ("body", "client", "connections", "http1", "io", "message", "network
 # signal handler runs there, nor at the line of an ``except``: CPython checks for signals after
 # calls, at the start of functions, and in loops.
 _NOT_INTERRUPTED = ("with ", "except ")
+# These return from an ``except`` block, and call nothing there. If a trace function raises there,
+# the exception stays the handled one of its thread, and keeps its frames (seen with CPython 3.13).
+_HANDLING = ("is_held_here", "take_first")
 
 
 class Interrupted(BaseException):
@@ -59,7 +62,7 @@ class AtLine:
 
 
 def _is_skipped(frame: FrameType) -> bool:
-    if frame.f_code.co_name == "is_held_here":  # it handles an exception, and calls nothing then
+    if frame.f_code.co_name in _HANDLING:
         return True
     line = linecache.getline(frame.f_code.co_filename, frame.f_lineno)
     return line.lstrip().startswith(_NOT_INTERRUPTED)
