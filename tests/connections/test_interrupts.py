@@ -126,7 +126,7 @@ def no_hang(place):
         signal.signal(signal.SIGALRM, before)
 
 
-def run_at_each_line(work_of_call, action, limit, folder, *, first=1, step=1):
+def run_at_each_line(work_of_call, action, limit, folder, *, first=1, step=1, file=""):
     """Do the action at each line, or at each step lines; return the number of lines."""
     number = first
     with ScriptedServer(respond) as server:
@@ -137,7 +137,7 @@ def run_at_each_line(work_of_call, action, limit, folder, *, first=1, step=1):
                 cycle = [client.get(server.url("/big"))]
                 cycle.append(cycle)
                 del cycle
-            at_line = AtLine(number, lambda work=work: ACTIONS[action](work))
+            at_line = AtLine(number, lambda work=work: ACTIONS[action](work), file)
             with no_hang(lambda at=at_line: at.place):
                 with suppress(Interrupted, Error), at_line:
                     work_of_call(work)
@@ -207,6 +207,31 @@ def test_whatever_happens_at_a_line_of_a_call_leaks_nothing_and_never_hangs(
     first = 1 + CASES.index((work, action, limit))
     before = open_descriptors()
     assert run_at_each_line(work, action, limit, tmp_path, first=first, step=29) > 400
+    gc.collect()
+    until(lambda: open_descriptors() <= before)
+
+
+def get_small(work):
+    assert work.get("/").body == b"ok"
+
+
+@IGNORED
+@pytest.mark.parametrize(
+    ("work", "action", "file"),
+    [
+        (get_small, "interrupt", "connections/wait_queue.py"),
+        (get_small, "client.close", "connections/wait_queue.py"),
+        (get_small, "client.close", "connections/pool.py"),
+        (get_small, "client.close", "connections/idle.py"),
+        (save, "interrupt", "io/files.py"),
+        (drop_with_a_small_rest, "interrupt", "connections/reply.py"),
+    ],
+)
+def test_whatever_happens_at_each_line_of_a_file_leaks_nothing_and_never_hangs(
+    work, action, file, tmp_path
+):
+    before = open_descriptors()
+    assert run_at_each_line(work, action, 1, tmp_path, file=file) > 3
     gc.collect()
     until(lambda: open_descriptors() <= before)
 

@@ -30,12 +30,13 @@ class Interrupted(BaseException):
 class AtLine:
     """Call ``action`` once, at the nth line of restkit's client that this thread runs in the block.
 
-    ``reached`` tells whether there were so many lines; ``place`` is the line.
+    ``file`` limits the lines to those of one file, such as ``io/files.py``. ``reached`` tells whether there were so many lines; ``place`` is the line.
     """
 
-    def __init__(self, number: int, action: Callable[[], object]) -> None:
+    def __init__(self, number: int, action: Callable[[], object], file: str = "") -> None:
         self._left = number
         self._action = action
+        self._file = os.path.normpath(file) if file else ""
         self.reached = False
         self.place = ""
 
@@ -51,7 +52,7 @@ class AtLine:
         path = os.path.relpath(frame.f_code.co_filename, _ROOT)
         if path.split(os.sep)[0] not in _PACKAGES:
             return None
-        if event == "line" and not _is_skipped(frame):
+        if event == "line" and path.startswith(self._file) and not _is_skipped(frame):
             self._left -= 1
             if self._left == 0:
                 self.reached = True
