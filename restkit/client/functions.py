@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import atexit
-from threading import Lock
+from threading import RLock
 from typing import NoReturn
 
 from restkit.annotations import Unpack
@@ -19,7 +19,7 @@ class _Shared:
     """The shared Client of this process; None before its first use."""
 
     client: Client | None = None
-    lock = Lock()
+    lock = RLock()
 
 
 def default_client() -> Client:
@@ -156,7 +156,7 @@ def _close_shared() -> None:
 
 def _drop_shared() -> None:
     """Drop the Client after a fork: its connections belong to the parent, its lock may be held."""
-    _Shared.client, _Shared.lock = None, Lock()
+    _Shared.client, _Shared.lock = None, RLock()
 
 
 atexit.register(_close_shared)

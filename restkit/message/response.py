@@ -229,9 +229,10 @@ class HttpResponse(TextViews, Aliases):
     @property
     def body_file(self) -> BodyFile:
         """The body as a file, always the same one: it can be read, seeked and read again."""
-        if self._body_file is None or self._body_file.closed:
-            self._body_file = BodyFile(self._get_body())
-        return self._body_file
+        file = self._body_file  # close() in a signal handler may set it to None
+        if file is None or file.closed:
+            file = self._body_file = BodyFile(self._get_body())
+        return file
 
     def tee(self) -> BodyFile:
         """Return another file over the same body, with a position of its own."""

@@ -18,7 +18,7 @@ import os
 import socket
 import ssl
 from contextlib import suppress
-from threading import Lock
+from threading import RLock
 from time import monotonic
 from typing import NoReturn, cast
 
@@ -70,19 +70,20 @@ class _ContextCache:
         self.reset_lock()
 
     def reset_lock(self) -> None:
-        self._lock = Lock()
+        self._lock = RLock()
 
     def get(self, kind: type[ssl.SSLContext], options: TLSOptions) -> ssl.SSLContext:
         key = kind, options
         with self._lock:
-            if key not in self._made:
+            made = self._made.get(key)
+            if made is None:
                 with openssl_step():
                     made = _make_context(kind, options)
                 # Programs with a certificate for each of their customers make many.
                 if len(self._made) >= _MAX_CONTEXTS:
                     del self._made[next(iter(self._made))]
                 self._made[key] = made
-            return self._made[key]
+            return made
 
 
 _contexts = _ContextCache()

@@ -311,7 +311,7 @@ class SeekablePayload(Payload):
         self.length = length
         self._file = file
         self._start = start
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def chunks(self) -> Iterator[Buffer]:
         try:

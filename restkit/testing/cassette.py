@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from hashlib import sha256
-from threading import Lock
+from threading import RLock
 from time import perf_counter
 from types import TracebackType
 from typing import Any, Literal, TypeAlias
@@ -109,7 +109,7 @@ class Cassette:
         self._max_body = max_body
         self._records = False
         self._begin(make_content())
-        self._lock = Lock()
+        self._lock = RLock()
 
     @property
     def exchanges(self) -> list[Exchange]:
@@ -279,7 +279,7 @@ class Cassette:
 # is in use, so that other programs are not slower.
 
 _active: list[Cassette] = []
-_active_lock = Lock()
+_active_lock = RLock()
 _real_send = ConnectionPool.send
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from difflib import SequenceMatcher
-from threading import Lock
+from threading import RLock
 from typing import Any
 
 from restkit.headers import Headers
@@ -22,7 +22,7 @@ class Recordings:
         self._body = body
         self._repeat = repeat
         self._played = [False] * len(exchanges)
-        self._lock = Lock()
+        self._lock = RLock()
 
     def take(self, request: dict[str, Any]) -> Exchange | None:
         """Return the first recording of this request that was not played; None without one.

@@ -48,7 +48,7 @@ class LocalServer:
         self.app = App("restkit.testing") if app is None else cast("App", app)
         self._record = ServerRecord()
         self._rules: list[_FaultRule] = []
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._closing = threading.Event()
         listener = open_listener(host, port)
         self.host, self.port = address_of(listener)
@@ -177,7 +177,7 @@ class _Connector:
 
     def __init__(self, app: WSGIApplication) -> None:
         self._app = app
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._loop: AcceptLoop | None = None
         self._process = 0
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from threading import Lock
+from threading import RLock
 from typing import NamedTuple
 
 from restkit.errors import ParserError
@@ -33,7 +33,7 @@ class ServerRecord:
     """The bytes of all connections of a server, and the requests in the order of their heads."""
 
     def __init__(self) -> None:
-        self._lock = Lock()
+        self._lock = RLock()
         self._connections: list[ConnectionRecord] = []
         self._requests: list[_RequestRecord] = []
 
