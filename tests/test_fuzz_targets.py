@@ -31,9 +31,13 @@ def import_fuzz():
 
 import_fuzz()
 
+import fuzz.target  # noqa: E402
 from fuzz.report import Reporter  # noqa: E402
 from fuzz.target import CORPORA, Mismatch, read_corpus  # noqa: E402
 from fuzz.targets import TARGETS  # noqa: E402
+from support.differences import cookies, decoders, find_rows, forms, urls  # noqa: E402
+
+TABLES = {"decoders": decoders, "urls": urls, "cookies": cookies, "forms_read": forms}
 
 
 @pytest.mark.parametrize("name", TARGETS)
@@ -43,6 +47,22 @@ def test_kept_inputs_pass(name):
     assert inputs
     for data in inputs:
         target.check(data)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_listed_difference_is_needed_by_a_kept_input(name, monkeypatch):
+    needed = set()
+
+    def find_and_note(table, data, parser, ours, theirs):
+        rows = [*find_rows(table, data, parser, ours, theirs)]
+        needed.update((parser, row) for row in rows)
+        return iter(rows)
+
+    monkeypatch.setattr(fuzz.target, "find_rows", find_and_note)
+    for data in [*TARGETS[name].seeds, *read_corpus(name)]:
+        TARGETS[name].check(data)
+    listed = {(parser, row) for row in TABLES[name].DIFFERENCES for parser in row.parsers.split()}
+    assert listed - needed == set()
 
 
 def test_each_corpus_belongs_to_a_target():
