@@ -272,7 +272,7 @@ class Call:
 
     def _count_retries(self) -> RetryCounter:
         if self._retries is None:
-            self._retries = RetryCounter(self._settings.retry_policy())
+            self._retries = self._settings.count_retries()
         return self._retries
 
     def _describe_delay(self, delay: float) -> str:

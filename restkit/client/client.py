@@ -26,16 +26,13 @@ from restkit.client.environment import (
     parse_resolve,
 )
 from restkit.client.filters import call_on_request, call_on_response
+from restkit.client.option_checks import check_bool, check_count, check_positive, check_seconds
 from restkit.client.options import (
     CallOptions,
     CommonOptions,
     GivenHeaders,
     Settings,
     apply_options,
-    check_bool,
-    check_count,
-    check_positive,
-    check_seconds,
 )
 from restkit.connections.pool import MAX_IDLE, ConnectionPool
 from restkit.content_encoding.decoding import accept_encoding

@@ -14,8 +14,16 @@ from typing import Any, Literal, NamedTuple, TypeAlias, TypedDict, TypeVar, cast
 from restkit.annotations import CookieJar, Urllib3Retry, Urllib3Timeout
 from restkit.auth.auth import Auth, as_auth
 from restkit.client.filters import Filter, as_filters
+from restkit.client.option_checks import (
+    check_bool,
+    check_count,
+    check_path,
+    check_positive,
+    check_seconds,
+    check_size,
+)
 from restkit.client.option_hints import unknown_option
-from restkit.client.retries import DEFAULT_MAX_WAIT, DEFAULT_WAIT, RetryPolicy, default_policy
+from restkit.client.retries import RetryCounter, RetryPolicy, default_policy
 from restkit.client.retry_option import Retry, as_retries
 from restkit.cookies.cookies import Cookies
 from restkit.errors import RequestError
@@ -46,7 +54,6 @@ GivenHeaders: TypeAlias = (
 )
 
 DEFAULT_EAGER_BODY = 64 * 1024
-_MAX_SECONDS = 1e9
 _Value = TypeVar("_Value")
 
 
@@ -123,48 +130,6 @@ class ClientOptions(CommonOptions, total=False):
 
 
 # Checks: each takes the name and the value of an option, and returns the value for Settings
-
-
-def check_bool(name: str, value: object) -> bool:
-    """Return True or False; raise RequestError for anything else."""
-    if not isinstance(value, bool):
-        raise RequestError(f"{name} must be True or False; got {value!r:.60}")
-    return value
-
-
-def check_count(name: str, value: object, *, minimum: int = 0, unit: str = "a number") -> int:
-    """Return an int of at least ``minimum``; raise RequestError for anything else."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
-        raise RequestError(f"{name} must be {unit}, {minimum} or more; got {value!r:.60}")
-    return value
-
-
-def check_positive(name: str, value: object) -> int:
-    """Return an int of 1 or more; raise RequestError for anything else."""
-    return check_count(name, value, minimum=1)
-
-
-def check_size(name: str, value: object) -> int:
-    """Return a number of bytes; raise RequestError for anything else."""
-    return check_count(name, value, unit="a number of bytes")
-
-
-def check_seconds(name: str, value: object) -> float:
-    """Return a number of seconds; raise RequestError for anything else."""
-    if isinstance(value, (int, float)) and type(value) is not bool and 0 <= value <= _MAX_SECONDS:
-        return value
-    raise RequestError(
-        f"{name} must be a number of seconds from 0 to {_MAX_SECONDS:g}; got {value!r:.60}"
-    )
-
-
-def check_path(name: str, value: object) -> str | None:
-    """Return a path as a str, or None; raise RequestError for anything else."""
-    if value is None:
-        return None
-    if not isinstance(value, (str, os.PathLike)):
-        raise RequestError(f"{name} must be a path or None; got {value!r:.60}")
-    return os.fsdecode(value)
 
 
 def _optional(check: Callable[[str, object], _Value]) -> Callable[[str, object], _Value | None]:
@@ -247,8 +212,8 @@ class Settings:
     keep_headers: frozenset[str] = _option(frozenset(), _check_names)
 
     max_tries: int = _option(3, check_positive)
-    wait_tries: float = _option(DEFAULT_WAIT, check_seconds)
-    max_wait: float = _option(DEFAULT_MAX_WAIT, check_seconds)
+    wait_tries: float = _option(0.3, check_seconds)
+    max_wait: float = _option(60.0, check_seconds)
     retry_unsafe: bool = _option(False, check_bool)
     retries: RetryPolicy | None = _option(None, lambda _, value: as_retries(value))
 
@@ -299,14 +264,12 @@ class Settings:
             address = self.resolve.get(f"{host}:{port}") or self.resolve.get(host)
         return Route(scheme, host, port, self.tls, proxy, self.network, address)
 
-    def retry_policy(self) -> RetryPolicy:
-        """Return the rules for another attempt, made of all retry options."""
+    def count_retries(self) -> RetryCounter:
+        """Return the counter of one call, with the rules of all retry options."""
         policy = self.retries or default_policy(self.max_tries)
-        return policy._replace(
-            wait=self.wait_tries if policy.wait is None else policy.wait,
-            max_wait=self.max_wait if policy.max_wait is None else policy.max_wait,
-            methods=None if self.retry_unsafe else policy.methods,
-        )
+        if self.retry_unsafe:
+            policy = policy._replace(methods=None)
+        return RetryCounter(policy, self.wait_tries, self.max_wait)
 
 
 _READ_FIELDS = frozenset(

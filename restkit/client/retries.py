@@ -31,8 +31,6 @@ from restkit.payload.base import can_send
 
 Kind: TypeAlias = Literal["connect", "read", "status", "other"]
 
-DEFAULT_WAIT = 0.3
-DEFAULT_MAX_WAIT = 60.0
 _JITTER = 0.25
 _MAX_DOUBLINGS = 60
 
@@ -41,7 +39,8 @@ class RetryPolicy(NamedTuple):
     """The rules for another attempt: kinds, counts and delays. A count of None is no limit.
 
     Most fields are those of urllib3's ``Retry``. ``methods`` None allows any method. A
-    ``backoff_factor`` of None doubles ``wait``, up to ``max_wait``; None in these is the default.
+    ``backoff_factor`` of None doubles ``wait``, up to ``max_wait``. None in these two means the
+    options ``wait_tries`` and ``max_wait``.
     ``only_without_response`` excludes timeouts and failures after the first byte of a response.
     ``only_replayable`` excludes statuses if the payload can be sent only once.
     """
@@ -97,14 +96,17 @@ def default_policy(max_tries: int) -> RetryPolicy:
 
 
 class RetryCounter:
-    """Counts the failures of one call, and decides whether another attempt follows."""
+    """Counts the failures of one call, and decides whether another attempt follows.
+
+    ``wait`` and ``max_wait`` replace those that the policy does not have.
+    """
 
     __slots__ = ("_failures", "_max_wait", "_policy", "_wait")
 
-    def __init__(self, policy: RetryPolicy) -> None:
+    def __init__(self, policy: RetryPolicy, wait: float, max_wait: float) -> None:
         self._policy = policy
-        self._wait = DEFAULT_WAIT if policy.wait is None else policy.wait
-        self._max_wait = DEFAULT_MAX_WAIT if policy.max_wait is None else policy.max_wait
+        self._wait = wait if policy.wait is None else policy.wait
+        self._max_wait = max_wait if policy.max_wait is None else policy.max_wait
         self._failures: dict[Kind, int] = {}
 
     def delay_after_error(self, request: Request, error: Error) -> float | None:

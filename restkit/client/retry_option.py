@@ -10,12 +10,12 @@ from collections.abc import Iterable
 from typing import Any, NoReturn
 
 from restkit.caller import warn_caller
+from restkit.client.option_checks import check_bool, check_count, check_seconds
 from restkit.client.retries import RetryPolicy
 from restkit.errors import RequestError
 from restkit.message.request import IDEMPOTENT_METHODS, check_method
 
 _STATUSES = (502, 503, 504)
-_MAX_SECONDS = 1e9
 # urllib3 calls these methods to decide. restkit ignores an override, and warns about it.
 _DECIDING_METHODS = (
     "get_backoff_time",
@@ -68,20 +68,20 @@ class Retry:
         max_wait: float | None = None,
         respect_retry_after: bool = True,
     ) -> None:
-        if not _is_count(total):
-            raise RequestError(f"Retry: total must be an int of 0 or more; got {total!r:.60}")
-        if not isinstance(respect_retry_after, bool):
-            raise RequestError(
-                f"Retry: respect_retry_after must be True or False; got {respect_retry_after!r:.60}"
-            )
         # Not a frozen dataclass: the module dataclasses would slow `import restkit` down.
         set_field = object.__setattr__
-        set_field(self, "total", total)
+        set_field(self, "total", check_count("Retry: total", total))
         set_field(self, "status", _as_statuses(status))
         set_field(self, "methods", _as_methods(methods))
-        set_field(self, "backoff", _as_seconds("backoff", backoff))
-        set_field(self, "max_wait", _as_seconds("max_wait", max_wait))
-        set_field(self, "respect_retry_after", respect_retry_after)
+        for name, seconds in (("backoff", backoff), ("max_wait", max_wait)):
+            set_field(
+                self, name, None if seconds is None else check_seconds(f"Retry: {name}", seconds)
+            )
+        set_field(
+            self,
+            "respect_retry_after",
+            check_bool("Retry: respect_retry_after", respect_retry_after),
+        )
 
     def __repr__(self) -> str:
         parts = [f"{self.total}", f"status={_as_tuple_text(self.status)}"]
@@ -136,17 +136,6 @@ def _as_methods(value: object) -> frozenset[str]:
     if not all(isinstance(each, str) for each in found):
         raise RequestError(f"Retry: methods must be names of methods; got {value!r:.60}")
     return frozenset(check_method(each).upper() for each in found)
-
-
-def _as_seconds(name: str, value: object) -> float | None:
-    if value is None:
-        return None
-    if isinstance(value, (int, float)) and type(value) is not bool and 0 <= value <= _MAX_SECONDS:
-        return value
-    raise RequestError(
-        f"Retry: {name} must be a number of seconds from 0 to {_MAX_SECONDS:g}, or None; "
-        f"got {value!r:.60}"
-    )
 
 
 def _as_tuple_text(values: Iterable[Any]) -> str:

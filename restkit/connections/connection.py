@@ -47,12 +47,12 @@ class ConnectionOwner(Protocol):
 class Connection:
     """A connection that is in use or idle. Any thread may call ``close()`` at any time.
 
-    ``used`` counts its exchanges; ``idle_since`` is a time of ``time.monotonic``.
+    ``used`` counts its exchanges; ``idle_since`` is a time of ``time.monotonic``. ``in_use`` is set
+    by the thread that takes the connection from the idle ones.
     """
 
     __slots__ = (
         "__weakref__",
-        "_in_use",
         "_opened",
         "_origin_address",
         "_owner",
@@ -60,6 +60,7 @@ class Connection:
         "closed",
         "exchange",
         "idle_since",
+        "in_use",
         "origin",
         "route",
         "used",
@@ -71,7 +72,7 @@ class Connection:
         self._owner = ref(owner)
         self._opened: tuple[float | None, float | None] = (dialed.connected, dialed.secured)
         self._origin_address = dialed.origin_address
-        self._in_use = True
+        self.in_use = True
         self.route = route
         self.origin = route[:3]
         self.closed = False
@@ -129,11 +130,12 @@ class Connection:
         reply = Reply(head, body_reader)
         reply.sent, reply.early = exchange.sent, exchange.early
         reply.sent_at, reply.first_byte_at = exchange.sent_at, exchange.first_byte_at
-        (reply.connected_at, reply.secured_at), self._opened = self._opened, (None, None)
+        if self.used == 1:
+            reply.connected_at, reply.secured_at = self._opened
         done = exchange.response.done
         if done:
             reply.done_at = perf_counter()
-        if _is_upgrade(head.status, method):
+        if head.status == 101 or (method == "CONNECT" and head.status < 300):
             owner = self._owner()
             if owner is not None:
                 owner.track_upgraded(self)
@@ -145,8 +147,8 @@ class Connection:
             reply.live = LiveBody(
                 self, self._transport, body_reader, exchange.received, deadline, exchange.sent
             )
-        reply.failure, exchange.failure = exchange.failure, None
-        if reply.failure is not None:
+        if exchange.failure is not None:
+            reply.failure, exchange.failure = exchange.failure, None
             self.close()
         return reply
 
@@ -180,7 +182,7 @@ class Connection:
             try:
                 self.exchange = None
                 self.idle_since = monotonic()
-                self._in_use = False
+                self.in_use = False
                 owner.release(self)
             except BaseException:
                 owner.take_back_interrupted(self)
@@ -200,14 +202,10 @@ class Connection:
         """Whether another thread has aborted the connection."""
         return self._transport.aborted
 
-    def mark_in_use(self) -> None:
-        """Mark an idle connection as taken by this thread."""
-        self._in_use = True
-
     def abort(self) -> None:
         """Close from another thread: a thread that waits in the connection gets an error."""
         self._transport.abort()
-        if not self._in_use:
+        if not self.in_use:
             self.close()
 
     def close(self) -> None:
@@ -232,12 +230,8 @@ class Connection:
             owner.forget(self)
 
     def __repr__(self) -> str:
-        state = "closed" if self.closed else "in use" if self._in_use else "idle"
+        state = "closed" if self.closed else "in use" if self.in_use else "idle"
         return f"<Connection to {self.route.host_and_port}, {state}, {self.used} exchanges>"
-
-
-def _is_upgrade(status: int, method: str) -> bool:
-    return status == 101 or (method == "CONNECT" and status < 300)
 
 
 def is_held_here(lock: RLock) -> bool:

@@ -136,7 +136,7 @@ class ConnectionPool:
                     break
                 if self._queue is not None:
                     self._queue.hand_out(connection)
-                connection.mark_in_use()
+                connection.in_use = True
             if monotonic() - connection.idle_since <= self._max_idle and connection.is_idle():
                 return connection
             self._discard(connection)
@@ -182,7 +182,7 @@ class ConnectionPool:
         """
         if self._queue is not None:
             self._queue.hand_out(connection)
-        connection.mark_in_use()
+        connection.in_use = True
 
     # Connections
 

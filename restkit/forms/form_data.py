@@ -20,7 +20,7 @@ from restkit.payload.base import OCTET_STREAM, Payload
 from restkit.payload.convert import as_payload
 from restkit.payload.files import guess_content_type
 from restkit.payload.values import TEXT_PLAIN, BytesPayload, encode_utf_8, json_payload
-from restkit.url.query import scalar_to_text
+from restkit.url.query import quote_text, scalar_to_text
 
 
 class FormData:
@@ -119,9 +119,10 @@ class UrlencodedPayload(BytesPayload):
     """Fields of text as ``a=1&b=2``, in UTF-8."""
 
     def __init__(self, parts: Sequence[Part]) -> None:
-        from urllib.parse import quote_plus
-
-        pairs = (f"{quote_plus(p.name)}={quote_plus(b''.join(p.payload.chunks()))}" for p in parts)
+        pairs = [
+            f"{quote_text(part.name)}={quote_text(b''.join(part.payload.chunks()))}"
+            for part in parts
+        ]
         super().__init__("&".join(pairs).encode(), (("Content-Type", URLENCODED),))
         self._parts = parts
 
@@ -195,6 +196,10 @@ def make_part(
     return Part(name, encoded, part_name, content_type, encoding, one_shot_source)
 
 
+def _make_text_part(name: str, text: str) -> Part:
+    return Part(name, BytesPayload(encode_utf_8(text, f"the field {name!r}"), TEXT_PLAIN))
+
+
 def make_json_part(name: object, value: object) -> Part:
     """Return a part of JSON. Raises PayloadError for a value that JSON cannot hold."""
     payload = json_payload(value, f"the field {name!r}")
@@ -210,7 +215,10 @@ def make_parts(fields: Mapping[str, object] | Iterable[tuple[str, object]]) -> I
             raise TypeError(f"item {index} of the fields must be a pair of a name and a value")
         name = _check_field_name(pair[0])
         for value in _list_values(name, pair[1]):
-            if isinstance(value, bytes | bytearray | memoryview):
+            text = scalar_to_text(value)
+            if text is not None:
+                yield _make_text_part(name, text)
+            elif isinstance(value, bytes | bytearray | memoryview):
                 yield Part(name, BytesPayload(bytes(value)))
             elif value is not None:
                 yield make_part(name, value)

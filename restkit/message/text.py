@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Literal, Protocol, overload
+from collections.abc import Iterable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any, AnyStr, Literal, Protocol, overload
 
 from restkit.body.files import BodyFile
 from restkit.errors import DecodingError
@@ -91,16 +92,15 @@ class TextViews(_Base):
         return self._iter_text_lines() if text else self._iter_byte_lines()
 
     def _iter_byte_lines(self) -> Iterator[bytes]:
-        for line in iter(self.tee().readline, b""):
-            yield line[: -2 if line.endswith(b"\r\n") else -1 if line.endswith(b"\n") else None]
+        return split_lines(_chunks(self.tee()), b"\n", b"\r")
 
     def _iter_text_lines(self) -> Iterator[str]:
-        read = self.tee().read1
+        file = self.tee()
         self._check_decoded()
         name = self._get_charset()
         try:
             # Errors of reading are no ValueError; a DecodingError of a content coding is one.
-            yield from split_lines(read, codecs.getincrementaldecoder(name)())
+            yield from split_lines(codecs.iterdecode(_chunks(file), name), "\n", "\r")
         except DecodingError:
             raise
         except (ValueError, LookupError) as exc:
@@ -114,26 +114,30 @@ class TextViews(_Base):
         return name
 
 
-def split_lines(read: Callable[[int], bytes], decoder: codecs.IncrementalDecoder) -> Iterator[str]:
-    r"""Yield the lines of a body as text, without their ``\n`` or ``\r\n``, as they arrive.
+def _chunks(file: BodyFile) -> Iterator[bytes]:
+    """Return the chunks of a body as they arrive."""
+    return iter(partial(file.read1, _BLOCK), b"")
 
-    >>> import codecs, io
-    >>> body = io.BytesIO("a\r\nb\x85\nc".encode("utf-16"))
-    >>> list(split_lines(body.read, codecs.getincrementaldecoder("utf-16")()))
-    ['a', 'b\x85', 'c']
+
+def split_lines(chunks: Iterable[AnyStr], newline: AnyStr, cr: AnyStr) -> Iterator[AnyStr]:
+    r"""Yield the lines of a body, without their ``\n`` or ``\r\n``, as they arrive.
+
+    >>> list(split_lines(["a\r", "\nb\x85\n\nc"], "\n", "\r"))
+    ['a', 'b\x85', '', 'c']
     """
-    parts: list[str] = []  # of the line that is not complete yet
-    while True:
-        chunk = read(_BLOCK)
-        first, *lines = decoder.decode(chunk, not chunk).split("\n")
-        parts.append(first)
-        for line in lines:
-            yield "".join(parts).removesuffix("\r")
-            parts = [line]
-        if not chunk:
-            break
-    if rest := "".join(parts):
-        yield rest
+    start: list[AnyStr] = []  # of the line that is not complete yet
+    empty = newline[:0]
+    for chunk in chunks:
+        lines = chunk.split(newline)
+        if len(lines) > 1:
+            start.append(lines[0])
+            yield empty.join(start).removesuffix(cr)
+            start = []
+            rest = lines[1:-1]
+            yield from [line.removesuffix(cr) for line in rest] if cr in chunk else rest
+        start.append(lines[-1])
+    if last := empty.join(start):
+        yield last
 
 
 def _describe(response: _Response, body: bytes) -> str:

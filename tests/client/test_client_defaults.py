@@ -407,8 +407,8 @@ WRONG: dict[str, tuple[list[object], str]] = {
     "keep_headers": ([None, 5, True, [5], [b"x"], Odd()], "must be names of headers"),
     "eager_body": ([None, *NOT_COUNTS], "must be a number of bytes, 0 or more"),
     "max_body": (NOT_COUNTS, "must be a number of bytes, 0 or more"),
-    "max_follow_redirect": ([None, *NOT_COUNTS], "must be a number, 0 or more"),
-    "max_tries": ([None, 0, *NOT_COUNTS], "must be a number, 1 or more"),
+    "max_follow_redirect": ([None, *NOT_COUNTS], "must be a whole number, 0 or more"),
+    "max_tries": ([None, 0, *NOT_COUNTS], "must be a whole number, 1 or more"),
     "max_wait": (
         [None, *NOT_SECONDS],
         r"must be a number of seconds from 0 to 1e\+09",
@@ -447,14 +447,14 @@ OF_A_CLIENT: dict[str, tuple[list[object], str]] = {
         [5, "a: b", ["a"], {"a b": "c"}, {"a": 1.5}, {"a": "b\n"}, Odd()],
         "header|the value of a",
     ),
-    "max_connections": ([0, *NOT_COUNTS], "must be a number, 1 or more"),
+    "max_connections": ([0, *NOT_COUNTS], "must be a whole number, 1 or more"),
     "max_idle": (
         [None, *NOT_SECONDS],
         r"must be a number of seconds from 0 to 1e\+09",
     ),
     "params": ([5, ["a"], {"a": Odd()}, {Odd(): 1}, [([], 1)], "\ud800", Odd()], "param"),
-    "pool_size": ([None, *NOT_COUNTS], "must be a number, 0 or more"),
-    "max_idle_connections": (NOT_COUNTS, "must be a number, 0 or more"),
+    "pool_size": ([None, *NOT_COUNTS], "must be a whole number, 0 or more"),
+    "max_idle_connections": (NOT_COUNTS, "must be a whole number, 0 or more"),
     "resolve": ([5, "a", ["a"], {"a/b": "::1"}, {"a": None}, {"": "::1"}, {5: 5}], "resolve"),
     "socket_options": (
         [None, 5, [5], [(1, 2)], [(1, 2, "3")], Odd()],

@@ -153,7 +153,7 @@ def request_of(method: str = "GET", payload: object = None) -> Request:
 
 
 def counter(**options: object) -> RetryCounter:
-    return RetryCounter(Settings(**{"wait_tries": 0.0, **options}).retry_policy())
+    return Settings(**{"wait_tries": 0.0, **options}).count_retries()
 
 
 def spent() -> object:
@@ -291,7 +291,7 @@ def test_error_from_the_payload_source_is_not_retried():
 def retry_count(settings: Settings, *errors: Error) -> int:
     """Return how many of these consecutive errors are followed by another attempt."""
     request = request_of()
-    attempts = RetryCounter(settings.retry_policy())
+    attempts = settings.count_retries()
     for number, error in enumerate(errors):
         if attempts.delay_after_error(request, error) is None:
             return number
@@ -392,7 +392,7 @@ def test_number_of_retries_applies_to_retry_after():
 
 
 def waits(settings: Settings, count: int) -> list[float]:
-    request, attempts = request_of(), RetryCounter(settings.retry_policy())
+    request, attempts = request_of(), settings.count_retries()
     error = failed(ConnectError, REFUSED)
     found = [attempts.delay_after_error(request, error) for _ in range(count)]
     assert None not in found

@@ -103,10 +103,10 @@ def test_retry_repr_shows_what_differs_from_the_defaults():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"total": -1}, "total must be an int of 0 or more; got -1"),
-        ({"total": True}, "total must be an int"),
-        ({"total": None}, "total must be an int of 0 or more; got None"),
-        ({"total": 2.0}, "total must be an int"),
+        ({"total": -1}, "Retry: total must be a whole number, 0 or more; got -1"),
+        ({"total": True}, "total must be a whole number"),
+        ({"total": None}, "Retry: total must be a whole number, 0 or more; got None"),
+        ({"total": 2.0}, "total must be a whole number"),
         ({"status": "503"}, "status must be status codes from 200 to 599; got '503'"),
         ({"status": [503, "504"]}, "status must be status codes"),
         ({"status": [99]}, "status must be status codes"),
@@ -115,7 +115,7 @@ def test_retry_repr_shows_what_differs_from_the_defaults():
         ({"methods": None}, "methods must be names of methods; got None"),
         ({"methods": [b"GET"]}, "methods must be names"),
         ({"methods": ["G T"]}, "method"),
-        ({"backoff": -1}, "backoff must be a number of seconds from 0 to 1e[+]09, or None; got -1"),
+        ({"backoff": -1}, "backoff must be a number of seconds from 0 to 1e[+]09; got -1"),
         ({"backoff": "1s"}, "backoff must be a number of seconds"),
         ({"backoff": float("nan")}, "backoff must be a number of seconds"),
         ({"backoff": True}, "backoff must be a number of seconds"),
@@ -391,10 +391,19 @@ def test_retry_can_ignore_a_retry_after(client):
 
 def test_backoff_and_max_wait_of_a_retry_replace_the_options_of_the_call():
     given = restkit.client.options.Settings(wait_tries=7.0, max_wait=50.0)
-    own = given.replace(retries=as_retries(Retry(backoff=0.5, max_wait=2.0))).retry_policy()
-    assert (own.wait, own.max_wait) == (0.5, 2.0)
-    plain = given.replace(retries=as_retries(Retry())).retry_policy()
-    assert (plain.wait, plain.max_wait) == (7.0, 50.0)
+
+    def first_delay(retry: Retry) -> float:
+        counter = given.replace(retries=as_retries(retry)).count_retries()
+        delay = counter.delay_after_error(
+            restkit.Request("GET", "http://host/"), restkit.IdleTimeout("late", sent="all")
+        )
+        assert delay is not None
+        return delay
+
+    assert 0.3 < first_delay(Retry(backoff=0.5)) < 0.7
+    assert first_delay(Retry(backoff=9.0, max_wait=2.0)) == 2.0
+    assert 5.0 < first_delay(Retry()) < 9.0
+    assert first_delay(Retry(backoff=90.0)) == 50.0
 
 
 def test_endless_body_of_a_503_does_not_hold_up_the_retry(client):

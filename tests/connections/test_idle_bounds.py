@@ -81,7 +81,9 @@ def test_max_idle_connections_of_0_keeps_none():
 
 @pytest.mark.parametrize("count", [-1, 1.5, "2", True])
 def test_invalid_max_idle_connections_raises(count):
-    with pytest.raises(RequestError, match=r"^max_idle_connections must be a number, 0 or more"):
+    with pytest.raises(
+        RequestError, match=r"^max_idle_connections must be a whole number, 0 or more"
+    ):
         Client(max_idle_connections=count)
 
 
