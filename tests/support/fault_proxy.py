@@ -234,10 +234,9 @@ class ProxiedConnection:
         """
         self._client.flush_all()
         self._client.end_writing(farewell=True)
-        # What TLS has decrypted and was not forwarded is lost.
+        # Bytes that TLS has decrypted, or that arrive after its close_notify, are lost.
         self.all_recorded = not is_secret or all(
-            fault.direction == "response" or fault.action in ("trickle", "delay", "call")
-            for fault in self.fired
+            fault.action in ("trickle", "delay", "call") for fault in self.fired
         )
         while data := self._client.drain():
             if is_secret:
