@@ -41,9 +41,9 @@ class Fault:
 
     `cut` ends the connection to the client, `no farewell` too, but without the close_notify alert
     of TLS; `reset` resets it. `half-close` forwards the end of one direction and leaves the other.
-    `stall` forwards nothing more of this direction, and ends after ten seconds. `trickle` forwards the next bytes one by one.
-    `delay` pauses. `garbage` sends bytes to the client that bypass TLS, and ends. `call` calls
-    `function` and continues.
+    `stall` forwards nothing more of this direction, and ends after ten seconds. `trickle` forwards
+    the next bytes one by one. `delay` pauses. `garbage` sends bytes to the client that bypass TLS,
+    and ends. `call` calls `function` and continues.
     """
 
     action: Action
