@@ -116,7 +116,7 @@ def choose(name: Name, folder: Path) -> Combination:
     phase = rng.choice(PHASES)
     faults = _faults(answer, given, route, rng)
     if answer_name in answers.ARRIVE_AT_ONCE:
-        faults = [fault for fault in faults if fault.action not in ("stall", "trickle", "delay")]
+        faults = [fault for fault in faults if fault.direction == "request"]
     early = phase != "all" and kind not in ("none", "empty")
     method = rng.choice(("GET", "GET", "DELETE") if kind == "none" else ("POST", "PUT"))
     result = Combination(

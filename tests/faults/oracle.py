@@ -26,6 +26,7 @@ from .server import FINAL
 
 _IDEMPOTENT = ("GET", "PUT", "DELETE")
 _LOCATION = (301, 302, 303, 307, 308)
+_HEAD_SIZE = 300
 _MAY_BE_PREFIX = ("cut", "half-close")
 
 
@@ -118,8 +119,13 @@ def may_repeat(case: Combination, fired: list[Fault]) -> bool:
         return False
     if status in (411, 417):
         return True
-    # Before 100 Continue, a payload that can be sent once has not been started.
-    replayable = case.given.replayable or "expect_continue" in case.options
+    # A payload that can be sent once is not started before 100 Continue, or if the connection is
+    # lost at once.
+    replayable = (
+        case.given.replayable
+        or "expect_continue" in case.options
+        or any(fault.at < _HEAD_SIZE for fault in fired)
+    )
     retries = case.options.get("retries")
     if retries and replayable and status in (413, 429, 502, 503, 504):
         return True
@@ -135,6 +141,7 @@ def must_repeat(case: Combination, fired: list[Fault]) -> bool:
         and case.times <= 2
         and case.phase == "all"
         and not fired
+        and not case.stalls
         and not given.error
         and given.replayable
         and case.method in _IDEMPOTENT

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from time import monotonic
 from typing import Literal
 
 from .links import Link
@@ -29,6 +30,7 @@ Action = Literal[
 _TRICKLED = 100  # bytes that leave one by one
 _DELAY_MS = 4
 _TICK_MS = 10
+_MAX_STALL = 10.0  # seconds
 _RDHUP = getattr(select, "POLLRDHUP", 0)
 _ENDS = frozenset(("cut", "reset", "no farewell", "garbage"))
 
@@ -39,9 +41,9 @@ class Fault:
 
     `cut` ends the connection to the client, `no farewell` too, but without the close_notify alert
     of TLS; `reset` resets it. `half-close` forwards the end of one direction and leaves the other.
-    `stall` forwards nothing more of this direction. `trickle` forwards the next bytes one by one.
-    `delay` pauses. `garbage` sends bytes to the client that bypass TLS, and ends. `call` calls
-    `function` and continues.
+    `stall` forwards nothing more of this direction, and ends after ten seconds. `trickle` forwards
+    the next bytes one by one. `delay` pauses. `garbage` sends bytes to the client that bypass TLS,
+    and ends. `call` calls `function` and continues.
     """
 
     action: Action
@@ -76,6 +78,7 @@ class ProxiedConnection:
         self._keep = keep
         self._resumes = False
         self._half_closed = False
+        self._stalled_since = 0.0
 
     def arm(self, faults: Iterable[Fault]) -> None:
         """Apply faults to a connection that is idle now, and count from here."""
@@ -117,6 +120,8 @@ class ProxiedConnection:
             ready = self._wait(client, server)
             if self._resumes and not self._half_closed:
                 self._stalled.clear()
+            if self._stalled and monotonic() > self._stalled_since + _MAX_STALL:
+                return  # the end of a client that has sent much arrives only after its bytes
             # Without POLLIN, _RDHUP means that nothing of the client can be forwarded any more.
             if ready.get(client.descriptor, 0) & (select.POLLERR | select.POLLHUP | _RDHUP):
                 return
@@ -191,9 +196,10 @@ class ProxiedConnection:
 
     def _due(self, direction: Direction) -> bool:
         """Apply the faults at this position; return whether one ends the connection."""
-        for fault in list(self._faults):
+        faults = self._faults  # `disarm` may replace it at any time
+        for fault in list(faults):
             if fault.direction == direction and fault.at <= self._forwarded[direction]:
-                self._faults.remove(fault)
+                faults.remove(fault)
                 self.fired.append(fault)
                 self._apply(fault)
                 if fault.action in _ENDS:
@@ -202,6 +208,7 @@ class ProxiedConnection:
 
     def _apply(self, fault: Fault) -> None:
         action, direction = fault.action, fault.direction
+        self._stalled_since = monotonic()
         if action == "stall":
             self._stalled.add(direction)
         elif action == "trickle":
@@ -234,10 +241,9 @@ class ProxiedConnection:
         """
         self._client.flush_all()
         self._client.end_writing(farewell=True)
-        # What TLS has decrypted and was not forwarded is lost.
+        # Bytes that TLS has decrypted, or that arrive after its close_notify, are lost.
         self.all_recorded = not is_secret or all(
-            fault.direction == "response" or fault.action in ("trickle", "delay", "call")
-            for fault in self.fired
+            fault.action in ("trickle", "delay", "call") for fault in self.fired
         )
         while data := self._client.drain():
             if is_secret:
