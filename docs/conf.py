@@ -30,7 +30,7 @@ nitpick_ignore_regex = [
     (r"py:class", r"HeaderFields|Handler|StreamingFunction|WSGI\w+|StartResponse|Connect|Fault"),
     (r"py:class", r"FileResponse|Engine|Spool(Part)?|ReadOptions|SentRequest|ReceivedResponse"),
     (r"py:class", r"AccessLog|TLSOption|(restkit\.server\.engine\.tls\.)?Path"),
-    (r"py:class", r"Mode|Edit|Exchange|RequestLimits"),
+    (r"py:class", r"Mode|Edit|Exchange|RequestLimits|ServeSettings"),
     (
         r"py:class",
         r"GivenFields|(restkit\.headers\.)?HasItems|HeaderName|GivenURL|datetime\.timedelta",
