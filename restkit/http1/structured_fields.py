@@ -265,10 +265,10 @@ def _decode(kind: str, match: re.Match[str], text: str) -> BareItem:
 
 
 def format_item(item: Item) -> str:
-    """Return the text of an Item; raise ValueError for a value that a field cannot have.
+    r"""Return the text of an Item; raise ValueError for a value that a field cannot have.
 
     >>> format_item(Item('say "hi"', {'q': 0.5, 'x': True}))
-    '"say \\\\"hi\\\\"";q=0.5;x'
+    '"say \\"hi\\"";q=0.5;x'
     """
     return _format_bare_item(item.value) + _format_parameters(item.parameters)
 
