@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING
 from restkit.body.body import Body
 from restkit.errors import PayloadError
 from restkit.io.buffers import Buffer
-from restkit.io.files import CHUNK_SIZE, create_part_file, open_target
+from restkit.io.files import CHUNK_SIZE, create_part_file, open_target, rename_to_new
 from restkit.payload.base import Payload
 
 if TYPE_CHECKING:
@@ -291,23 +291,11 @@ def _save_in_folder(body: Body, folder: str, name: str) -> int:
     try:
         with open(descriptor, "wb", buffering=0) as file:
             count = _copy(body, file)
-        _rename_to_new(part_path, path)
+        rename_to_new(part_path, path)
     finally:
         with suppress(FileNotFoundError):
             os.unlink(part_path)
     return count
-
-
-def _rename_to_new(part_path: str, path: str) -> None:
-    """Rename a complete file; raise FileExistsError if another process has taken the name."""
-    try:
-        os.link(part_path, path)
-    except FileExistsError:
-        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path) from None
-    except OSError:
-        # This file system has no hard links. An empty file reserves the name.
-        open(path, "xb").close()
-        os.replace(part_path, path)
 
 
 def _check_accepts_bytes(file: IO[bytes]) -> None:

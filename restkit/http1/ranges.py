@@ -150,12 +150,16 @@ class Action(Enum):
 
 
 class Decision(NamedTuple):
-    """The use of a response: an action; for CONTINUE the bytes to skip, and the end of the body."""
+    """The use of a response: an action and its reason.
+
+    For CONTINUE: the bytes to skip, the position of the end of the body, and the size of the whole.
+    """
 
     action: Action
     reason: str = ""
     skip: int = 0
     end: int | None = None
+    total: int | None = None
 
 
 def decide(status: int, headers: Headers, version: Version, held: int) -> Decision:
@@ -165,7 +169,7 @@ def decide(status: int, headers: Headers, version: Version, held: int) -> Decisi
 
     >>> headers = Headers({'Content-Range': 'bytes 4-9/10'})
     >>> decide(206, headers, Version(total=10), 5)
-    Decision(action=<Action.CONTINUE: 'continue'>, reason='', skip=1, end=10)
+    Decision(action=<Action.CONTINUE: 'continue'>, reason='', skip=1, end=10, total=10)
     """
     if status == 200:
         return Decision(Action.REPLACE, "the server sent the whole" if held else "")
@@ -205,7 +209,7 @@ def _check_partial(headers: Headers, version: Version, held: int) -> Decision:
         and parse_length(length) != part.end - part.start
     ):
         return _start_over(f"the range is {values[0]!r}, and Content-Length {length!r:.40}")
-    return Decision(Action.CONTINUE, skip=held - part.start, end=part.end)
+    return Decision(Action.CONTINUE, skip=held - part.start, end=part.end, total=total)
 
 
 def _check_unsatisfiable(headers: Headers, version: Version, held: int) -> Decision:
