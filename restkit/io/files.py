@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from errno import EEXIST
@@ -273,19 +274,20 @@ def rename_to_new(part_path: str, path: str) -> None:
 def try_to_lock(descriptor: int) -> bool:
     """Lock an open file against other processes and threads; return whether nobody else has it.
 
-    The lock ends when the file is closed. Without ``fcntl``, as on Windows, nothing is locked.
+    The lock ends when the file is closed. On Windows nothing is locked.
     """
-    try:
-        import fcntl
-    except ImportError:
+    if sys.platform == "win32":
         return True
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True  # this file system has no locks
-    return True
+    else:  # mypy would find the rest unreachable on Windows
+        import fcntl
+
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True  # this file system has no locks
+        return True
 
 
 def is_same_file(descriptor: int, path: str) -> bool:

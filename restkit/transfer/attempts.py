@@ -12,7 +12,13 @@ from time import monotonic, sleep
 from typing import TypeAlias
 
 from restkit.client.retries import retry_after_seconds
-from restkit.errors import Error, IntegrityError, ResponseError, TotalTimeout
+from restkit.errors import (
+    Error,
+    IntegrityError,
+    ResponseError,
+    TotalTimeout,
+    make_status_error,
+)
 from restkit.http1.fields import parse_length
 from restkit.http1.ranges import (
     Action,
@@ -159,11 +165,7 @@ class Attempts:
                 response=response,
                 sent=response.sent,
             )
-        error: Error
-        try:
-            response.raise_for_status()
-        except Error as exc:
-            error = exc
+        error = make_status_error(response, response.status_line)
         wait = retry_after_seconds(response.headers)
         is_bounded = wait is None or wait <= MAX_RETRY_AFTER
         if response.status in TEMPORARY_STATUSES and is_bounded:
@@ -207,6 +209,7 @@ class Attempts:
             else:
                 reason = "there is no strong validator"
             self._note_restart(reason)
+        if not skip:
             self.bodies = 0
         self._receive(response, version, skip, None)
         if length is not None and self._target.held != length:

@@ -184,7 +184,9 @@ class PartFile:
         """Keep the bytes for a later download, if it can continue; otherwise remove them."""
         try:
             if self.held and self._can_resume():
-                self.save()
+                # After an error of the disk, an older record is still right.
+                with suppress(OSError):
+                    self.save()
             elif self._file is not None:
                 self.remove()
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import hashlib
 import http.server
@@ -186,6 +187,46 @@ def test_link_in_place_of_the_part_file_is_not_followed(sender, tmp_path):
     with ScriptedServer.serving(WHOLE, close=True) as server, pytest.raises(OSError, match="link"):
         download(server.url(), tmp_path / "a", client=sender)
     assert (tmp_path / "precious").read_bytes() == b"precious"
+
+
+def test_full_disk_keeps_what_is_recorded(sender, tmp_path):
+    pytest.importorskip("resource")
+    program = """
+import resource, sys, restkit
+resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
+try:
+    restkit.download(sys.argv[1], sys.argv[2])
+except OSError as error:
+    print(type(error).__name__, error.errno)
+"""
+    data = DATA * 10
+    whole = b'HTTP/1.1 200 OK\r\nETag: "v1"\r\nContent-Length: 2000000\r\n\r\n' + data
+    # A range that begins earlier: the number of bytes on disk depends on how they arrive.
+    ranged = whole.replace(b"200 OK", b"206 P\r\nContent-Range: bytes 0-1999999/2000000")
+    with ScriptedServer.serving(whole, ranged, close=True) as server:
+        done = subprocess.run(
+            [sys.executable, "-c", program, server.url(), str(tmp_path / "a")],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        assert done.stdout == f"OSError {errno.EFBIG}\n"
+        assert names_in(tmp_path) == [".a.part", ".a.part.json"]
+        held = json.loads((tmp_path / ".a.part.json").read_text())["held"]
+        assert (tmp_path / ".a.part").read_bytes()[:held] == data[:held]
+        result = download(server.url(), tmp_path / "a", client=sender)
+    assert result.resumed_from == held > 700_000
+    assert (tmp_path / "a").read_bytes() == data
+
+
+def test_empty_file(sender, tmp_path):
+    empty = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+    with ScriptedServer.serving(empty) as server:
+        assert download(server.url(), tmp_path / "a", client=sender).size == 0
+    assert (tmp_path / "a").read_bytes() == b""
+    assert names_in(tmp_path) == ["a"]
 
 
 # Digests
