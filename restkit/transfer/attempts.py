@@ -174,14 +174,14 @@ class Attempts:
 
     def _start_over(self, reason: str) -> None:
         """Remove all bytes, and note the reason."""
-        self._note_restart(reason)
+        self._note_restart(reason, self._target.held)
         self._target.drop()
 
-    def _note_restart(self, reason: str) -> None:
-        held = self._target.held
+    def _note_restart(self, reason: str, held: int) -> None:
         self.restarts.append(reason)
+        url = redact_url(self._source.url)
         get_logger().warning(
-            "%s", f"download of {redact_url(self._source.url)} starts over at {held}: {reason!s}"
+            "%s", f"download of {url} drops {held} bytes and starts over: {reason}"
         )
 
     def _receive_whole(self, response: HttpResponse) -> bool:
@@ -208,7 +208,7 @@ class Attempts:
                 reason = "the server ignored the range"
             else:
                 reason = "there is no strong validator"
-            self._note_restart(reason)
+            self._note_restart(reason, held)
         if not skip:
             self.bodies = 0
         self._receive(response, version, skip, None)

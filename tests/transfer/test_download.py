@@ -562,7 +562,7 @@ def size_of(path: Path) -> int:
 
 @pytest.mark.parametrize(
     ("size", "sync_bytes", "kills"),
-    [(20_000_000, 1_000_000, 4), pytest.param(256 * 2**20, 2**21, 60, marks=pytest.mark.slow)],
+    [(20_000_000, 1_000_000, 4), pytest.param(128 * 2**20, 2**21, 30, marks=pytest.mark.slow)],
     ids=["few", "many"],
 )
 def test_killed_downloads_continue_and_leave_only_the_file(

@@ -90,7 +90,7 @@ def test_break_continues_where_the_data_ends(sender, tmp_path):
 def test_ignored_range_starts_over(sender, tmp_path, caplog):
     result, ranges = run(sender, tmp_path, broken(), whole())
     assert [each.levelname for each in caplog.records] == ["WARNING"]
-    assert "starts over at 100000: the server ignored the range" in caplog.text
+    assert "drops 100000 bytes and starts over: the server ignored the range" in caplog.text
     assert ranges == [NO_RANGE, FROM_HALF]
     assert result.restarts == ("the server ignored the range",)
 
