@@ -74,11 +74,9 @@ class Attempts:
         self._reported: int | None = None
         self._furthest = target.held
         self.tries = 0
-        self.bodies = 0  # the responses that bytes came from, earlier processes included
+        self._is_checked = False  # whether the Client has checked the digests of the whole
         self.status = 0
         self.restarts: list[str] = []
-        if target.held:
-            self.bodies = 1
 
     def run(self) -> None:
         """Send requests until the target has all bytes; raise the error that ends the download."""
@@ -106,6 +104,10 @@ class Attempts:
                 raise error or ResponseError(
                     f"{failures} attempts in a row brought no new bytes: "
                     f"{self.restarts[-1] if self.restarts else 'the responses were empty'}"
+                )
+            if len(self.restarts) >= self._max_tries:
+                raise error or ResponseError(
+                    f"the download started over {len(self.restarts)} times: {self.restarts[-1]}"
                 )
             self._wait(backoff_seconds(failures, random.random()) if wait is None else wait)  # noqa: S311  # no secret
 
@@ -179,6 +181,7 @@ class Attempts:
 
     def _note_restart(self, reason: str, held: int) -> None:
         self.restarts.append(reason)
+        self._furthest = 0
         url = redact_url(self._source.url)
         get_logger().warning(
             "%s", f"download of {url} drops {held} bytes and starts over: {reason}"
@@ -195,9 +198,8 @@ class Attempts:
         if is_coded:
             # The bytes are decoded: no position in them is one of a range.
             version = version._replace(condition=None)
-        digests = {name: digest.hex() for name, digest in digests_of(headers, 200).items()}
         record = Record(
-            self._source, version, name=response.filename, digests=tuple(digests.items())
+            self._source, version, name=response.filename, digests=_digests_in(response)
         )
         held, old = self._target.held, self._target.record
         skip = self._target.begin(record)
@@ -209,32 +211,34 @@ class Attempts:
             else:
                 reason = "there is no strong validator"
             self._note_restart(reason, held)
-        if not skip:
-            self.bodies = 0
-        self._receive(response, version, skip, None)
+        if not self._receive(response, version, skip, None):
+            raise ResponseError(f"the body ended before byte {skip}, which came earlier")
         if length is not None and self._target.held != length:
             raise ResponseError(f"{self._target.held} bytes came, and Content-Length is {length}")
+        self._is_checked = not skip
         return True
 
     def _receive_rest(self, response: HttpResponse, decision: Decision, record: Record) -> bool:
         """Append the body of a 206; return whether all bytes are there."""
         target = self._target
         total = record.version.total if decision.total is None else decision.total
-        digests = {name: digest.hex() for name, digest in digests_of(response.headers, 206).items()}
         target.record = record = record._replace(
             version=record.version._replace(total=total),
-            digests=tuple({**digests, **dict(record.digests)}.items()),
+            digests=tuple(dict([*_digests_in(response), *record.digests]).items()),
         )
-        if not self._receive(response, record.version, decision.skip, decision.end):
-            self._start_over("the body is longer than its range")
+        is_within = self._receive(response, record.version, decision.skip, decision.end)
+        if not is_within or target.held != decision.end:
+            self._start_over("the body has not the length of its range")
             return False
         return target.held == total
 
     def _receive(
         self, response: HttpResponse, version: Version, skip: int, end: int | None
     ) -> bool:
-        """Write a body without its first ``skip`` bytes; return False if it goes beyond ``end``."""
-        self.bodies += 1
+        """Write a body without its first ``skip`` bytes.
+
+        Return False if it has fewer bytes, or goes beyond ``end``.
+        """
         self._reported = None
         self._report(version)
         view = memoryview(bytearray(_BUFFER))
@@ -249,7 +253,7 @@ class Attempts:
                 if self._progress is not None:
                     self._report(version, step=_STEP)
         self._report(version)
-        return True
+        return not skip
 
     def _report(self, version: Version, step: int = 1) -> None:
         held = self._target.held
@@ -260,27 +264,37 @@ class Attempts:
     def check_digest(self, expected: tuple[str, bytes] | None) -> str | None:
         """Check the digests of the whole; return the algorithm of one that was checked, or None.
 
-        Raises IntegrityError. The digests of a server are checked here if the bytes came in
-        several responses; the Client has checked those of a single one.
+        Raises IntegrityError. The digests of a server are checked here, unless the whole came in
+        one response: the Client has checked these.
         """
         record = self._target.record
         checks = [] if expected is None else [("the option digest=", *expected)]
-        if record is not None and self.bodies != 1:
+        if record is not None and not self._is_checked:
             checks += [
                 ("its digest field", name, bytes.fromhex(text)) for name, text in record.digests
             ]
+        checked = []
         for where, algorithm, digest in checks:
             found = self._target.make_digest(algorithm)
-            if found is not None and found != digest:
+            if found is None:
+                continue
+            if found != digest:
                 raise IntegrityError(
                     f"the download does not match {where}: expected {algorithm}={digest.hex()}, "
                     f"got {found.hex()} for {self._target.held} bytes"
                 )
-        if checks:
-            return f"{checks[0][1]}={checks[0][2].hex()}"
-        if record is not None and record.digests:
-            return "=".join(record.digests[0])
-        return None
+            checked.append(f"{algorithm}={digest.hex()}")
+        if record is not None and self._is_checked:
+            checked += ["=".join(pair) for pair in record.digests]
+        return checked[0] if checked else None
+
+
+def _digests_in(response: HttpResponse) -> tuple[tuple[str, str], ...]:
+    """Return the digests of the whole, in hex, unless the Client ignores digests."""
+    if not response.request.read_options.check_digest:
+        return ()
+    found = digests_of(response.headers, response.status)
+    return tuple((name, digest.hex()) for name, digest in found.items())
 
 
 class _Unavailable(Error):

@@ -67,8 +67,14 @@ class PartFile:
         self.record: Record | None = None
         self._synced = 0
         self._synced_at = monotonic()
-        if resume and os.path.exists(self._part_path):
-            self._reopen(source)
+        self._is_changed = False  # whether begin() or drop() was called
+        self._is_broken = False  # whether the disk has refused to keep bytes
+        if resume and os.path.lexists(self._part_path):
+            try:
+                self._reopen(source)
+            except BaseException:
+                self.close()
+                raise
 
     def _reopen(self, source: Source) -> None:
         file = self._open()
@@ -90,8 +96,13 @@ class PartFile:
                         f"another download writes {self._part_path!r}; wait for its end"
                     )
                 # Another download may have renamed the file before the lock was free.
-                if is_same_file(descriptor, self._part_path):
-                    self._file = file
+                if not is_same_file(descriptor, self._part_path):
+                    continue
+                if os.fstat(descriptor).st_nlink > 1:
+                    # A process ended inside rename_to_new(): the bytes are the complete file.
+                    os.unlink(self._part_path)
+                    continue
+                self._file = file
             finally:
                 if self._file is None:
                     file.close()
@@ -117,10 +128,28 @@ class PartFile:
         file = self._open()
         if remove_record(self._record_path):
             sync_folder(self.folder)
+        self._is_changed = True
         os.ftruncate(file.fileno(), 0)
+        self._copy_mode()
         self.record = None
         self.held = self._synced = 0
         self._synced_at = monotonic()
+
+    def _copy_mode(self) -> None:
+        """Give the part file the mode of the file that it replaces, if there is one."""
+        if self._replace and self._name:
+            with suppress(FileNotFoundError):
+                path = os.path.join(self.folder, self._name)
+                fchmod(self._open().fileno(), stat.S_IMODE(os.stat(path).st_mode) & 0o777)
+
+    def _sync(self) -> None:
+        """Flush the bytes to the disk."""
+        try:
+            os.fsync(self._open().fileno())
+        except OSError:
+            # Linux reports lost bytes once only: another fsync would succeed without them.
+            self._is_broken = True
+            raise
 
     def write(self, data: Buffer) -> None:
         """Append bytes; write the record if it is time to."""
@@ -137,9 +166,9 @@ class PartFile:
 
     def save(self) -> None:
         """Flush the bytes to the disk, then the record that counts them."""
-        if self.record is None or self._file is None or not self._can_resume():
+        if self.record is None or self._is_broken or not self._can_resume():
             return
-        os.fsync(self._file.fileno())
+        self._sync()
         self.record = self.record._replace(held=self.held)
         write_record(self._record_path, self.record)
         self._synced, self._synced_at = self.held, monotonic()
@@ -158,15 +187,13 @@ class PartFile:
 
     def finish(self) -> str:
         """Give the file its name, and return its path."""
-        file, record = self._open(), self.record
+        record = self.record
         name = self._name or (record.name if record is not None else "")
         path = os.path.join(self.folder, name)
         is_small = self._is_small()
         if not is_small:
-            os.fsync(file.fileno())
-        if self._replace and self._name:
-            with suppress(FileNotFoundError):
-                fchmod(file.fileno(), stat.S_IMODE(os.stat(path).st_mode) & 0o777)
+            self._sync()
+        self._copy_mode()
         if os.name == "nt":
             self.close()  # Windows does not rename an open file
         # Elsewhere the lock is held: no other download may open the file before it has its name.
@@ -187,7 +214,7 @@ class PartFile:
                 # After an error of the disk, an older record is still right.
                 with suppress(OSError):
                     self.save()
-            elif self._file is not None:
+            elif self._is_changed:
                 self.remove()
         finally:
             self.close()

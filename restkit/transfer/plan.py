@@ -22,7 +22,9 @@ TEMPORARY_STATUSES = frozenset((408, 425, 429, 500, 502, 503, 504))
 MAX_RETRY_AFTER = 600.0
 """The longest Retry-After, in seconds, that a download waits for."""
 
-_FIRST_WAIT = 0.3
+FIRST_WAIT = 0.3
+"""The seconds before the second attempt."""
+
 _MAX_WAIT = 60.0
 _JITTER = 0.25
 _HEX_DIGEST = re.compile(r"([a-z0-9-]+)=([0-9A-Fa-f]+)")
@@ -47,7 +49,7 @@ def backoff_seconds(failures: int, random: float) -> float:
     >>> [round(backoff_seconds(failures, 0.5), 1) for failures in (1, 2, 3, 100)]
     [0.3, 0.6, 1.2, 60.0]
     """
-    seconds = min(_MAX_WAIT, _FIRST_WAIT * 2.0 ** min(failures - 1, 60))
+    seconds = min(_MAX_WAIT, FIRST_WAIT * 2.0 ** min(failures - 1, 60))
     return seconds * (1 + _JITTER * (2 * random - 1))
 
 

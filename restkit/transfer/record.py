@@ -6,10 +6,12 @@ A record that is damaged, or of another URL, counts as none: the download begins
 from __future__ import annotations
 
 import os
+import stat
 from contextlib import suppress
 from typing import Any, NamedTuple
 
 from restkit.http1.ranges import Version
+from restkit.io.files import open_without_blocking
 
 _FORMAT = 1
 _MAX_SIZE = 256 * 1024
@@ -39,7 +41,10 @@ class Record(NamedTuple):
 
 
 def write_record(path: str, record: Record) -> None:
-    """Replace the record at ``path``; it is on the disk when this returns."""
+    """Replace the record at ``path``; it is on the disk when this returns.
+
+    Other users cannot read it: the URL may have a secret in its query.
+    """
     import json
 
     text = json.dumps(
@@ -56,7 +61,9 @@ def write_record(path: str, record: Record) -> None:
             "digests": record.digests,
         }
     )
-    with open(f"{path}.new", "wb") as file:
+    with suppress(FileNotFoundError):
+        os.unlink(f"{path}.new")  # a link there would lead to another file
+    with open(f"{path}.new", "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
         file.write(text.encode())
         file.flush()
         os.fsync(file.fileno())
@@ -79,7 +86,10 @@ def read_record(path: str, source: Source) -> Record | None:
     import json
 
     try:
-        with open(path, "rb") as file:
+        descriptor = open_without_blocking(path, os.O_RDONLY)
+        with open(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return None
             found = json.loads(file.read(_MAX_SIZE))
         record = _parse_record(found)
     except (FileNotFoundError, ValueError, TypeError, KeyError, RecursionError):
@@ -90,7 +100,11 @@ def read_record(path: str, source: Source) -> Record | None:
 def _parse_record(found: Any) -> Record:
     if found["format"] != _FORMAT:
         raise ValueError("unknown format")
-    total = found["total"]
+    total, name = found["total"], _text(found["name"])
+    if os.path.basename(name) != name or not found["condition"]:
+        raise ValueError("a name with a folder, or no validator")
+    if found["condition"] not in (found["etag"], found["last_modified"]):
+        raise ValueError("a condition that is none of the validators")
     return Record(
         Source(_text(found["url"]), tuple(map(_text, found["accept"]))),
         Version(
@@ -100,7 +114,7 @@ def _parse_record(found: Any) -> Record:
             None if total is None else _count(total),
         ),
         _count(found["held"]),
-        _text(found["name"]),
+        name,
         tuple((_text(name), bytes.fromhex(digest).hex()) for name, digest in found["digests"]),
     )
 
