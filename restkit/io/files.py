@@ -422,6 +422,15 @@ def try_to_lock(descriptor: int) -> bool:
         return True
 
 
+def unlock(descriptor: int) -> None:
+    """End the lock of an open file, also for child processes that have inherited the file."""
+    if sys.platform != "win32":
+        import fcntl
+
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+
 def is_same_file(descriptor: int, path: str) -> bool:
     """Return whether a path still names an open file."""
     with suppress(FileNotFoundError):

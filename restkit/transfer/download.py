@@ -137,7 +137,6 @@ def download(
             progress=None,
             response_class=None,
             decompress=True,
-            content_digest=None,
             **given,
         )
 
@@ -190,6 +189,8 @@ def _open_target(
     given = os.fsdecode(path)
     if given == "-":
         return StreamTarget(sys.stdout.buffer, algorithms)
+    if not given:
+        raise FileNotFoundError(errno.ENOENT, "a download needs a path; got an empty one", given)
     real = os.path.realpath(given)
     if os.path.isdir(real):
         return PartFile(real, "", source, resume=resume, replace=False, durable=durable)
@@ -201,4 +202,6 @@ def _open_target(
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), given)
     if not overwrite and os.path.lexists(given):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), given)
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(errno.ENOENT, "the folder of the file is missing", given)
     return PartFile(folder, name, source, resume=resume, replace=overwrite, durable=durable)

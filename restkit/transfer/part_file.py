@@ -27,6 +27,7 @@ from restkit.io.files import (
     rename_to_new,
     sync_folder,
     try_to_lock,
+    unlock,
     write_all_at,
 )
 from restkit.transfer.record import Record, Source, read_record, remove_record, write_record
@@ -100,6 +101,8 @@ class PartFile:
                     continue
                 if os.fstat(descriptor).st_nlink > 1:
                     # A process ended inside rename_to_new(): the bytes are the complete file.
+                    if os.name == "nt":
+                        file.close()  # Windows does not remove an open file
                     os.unlink(self._part_path)
                     continue
                 self._file = file
@@ -210,7 +213,7 @@ class PartFile:
     def suspend(self) -> None:
         """Keep the bytes for a later download, if it can continue; otherwise remove them."""
         try:
-            if self.held and self._can_resume():
+            if self.held and self._can_resume() and (self._synced or not self._is_broken):
                 # After an error of the disk, an older record is still right.
                 with suppress(OSError):
                     self.save()
@@ -221,19 +224,19 @@ class PartFile:
 
     def remove(self) -> None:
         """Remove the bytes and their record."""
-        file = self._open()
+        self._open()
         remove_record(self._record_path)
         if os.name == "nt":
             self.close()
         with suppress(FileNotFoundError):
             os.unlink(self._part_path)
-        file.close()
-        self._file = None
+        self.close()
         self.held, self.record = 0, None
 
     def close(self) -> None:
         """Close the file and end its lock."""
         if self._file is not None:
+            unlock(self._file.fileno())
             self._file.close()
             self._file = None
 

@@ -1,0 +1,234 @@
+"""The files of an unfinished download: kills at bad moments, foreign files, and errors of the disk."""
+
+from __future__ import annotations
+
+import base64
+import json
+import multiprocessing
+import os
+import random
+import stat
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from restkit import Client, IntegrityError, ResourceNotFound, Timeout, UnexpectedEOF, download
+from support.scripted import ScriptedServer
+
+DATA = random.Random(17).randbytes(200_000)
+HALF = 100_000
+WHOLE = b'HTTP/1.1 200 OK\r\nETag: "v1"\r\nContent-Length: 200000\r\n\r\n' + DATA
+BROKEN = WHOLE[:-HALF]
+REST = (
+    b"HTTP/1.1 206 P\r\nContent-Range: bytes 100000-199999/200000\r\nContent-Length: 100000\r\n"
+    b'ETag: "v1"\r\n\r\n' + DATA[HALF:]
+)
+NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+AT_END = b"HTTP/1.1 416 Range\r\nContent-Range: bytes */200000\r\nContent-Length: 0\r\n\r\n"
+
+
+@pytest.fixture
+def sender() -> Iterator[Client]:
+    with Client(timeout=Timeout(10, 10)) as client:
+        yield client
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def leave_half(server: ScriptedServer, sender: Client, path: Path) -> None:
+    with pytest.raises(UnexpectedEOF):
+        download(server.url("/a"), path, client=sender, max_tries=1)
+
+
+def test_file_that_has_two_names_after_a_kill_is_not_changed(sender, tmp_path):
+    # The process ended between the link and the removal of the other name.
+    (tmp_path / "a").write_bytes(b"complete")
+    os.link(tmp_path / "a", tmp_path / ".a.part")
+    with ScriptedServer.serving(BROKEN, NOT_FOUND, REST, close=True) as server:
+        leave_half(server, sender, tmp_path / "a")
+        assert (tmp_path / "a").read_bytes() == b"complete"
+        with pytest.raises(ResourceNotFound):
+            download(server.url("/a"), tmp_path / "a", client=sender)
+        download(server.url("/a"), tmp_path / "a", client=sender)
+    assert (tmp_path / "a").read_bytes() == DATA
+    assert names_in(tmp_path) == ["a"]
+
+
+def test_digest_is_checked_after_a_kill_before_the_check(sender, tmp_path):
+    digest = b"Repr-Digest: sha-256=:" + b"A" * 43 + b"=:\r\nContent-Length"
+    broken = BROKEN.replace(b"Content-Length", digest)
+    with ScriptedServer.serving(broken, AT_END, close=True) as server:
+        leave_half(server, sender, tmp_path / "a")
+        (tmp_path / ".a.part").write_bytes(DATA)
+        record = json.loads((tmp_path / ".a.part.json").read_text())
+        (tmp_path / ".a.part.json").write_text(json.dumps({**record, "held": 200_000}))
+        with pytest.raises(IntegrityError, match="does not match its digest field"):
+            download(server.url("/a"), tmp_path / "a", client=sender)
+    assert names_in(tmp_path) == []
+
+
+def test_digest_is_checked_after_a_body_without_its_end(sender, tmp_path):
+    head = b'HTTP/1.1 200 OK\r\nETag: "v1"\r\nRepr-Digest: sha-256=:' + b"A" * 43 + b"=:\r\n"
+    chunked = head + b"Transfer-Encoding: chunked\r\n\r\n30d40\r\n" + DATA + b"\r\n"
+    with (
+        ScriptedServer.serving(chunked, AT_END, close=True) as server,
+        pytest.raises(IntegrityError, match="does not match its digest field"),
+    ):
+        download(server.url(), tmp_path / "a", client=sender)
+    assert names_in(tmp_path) == []
+
+
+def test_digest_that_the_client_ignores_is_neither_checked_nor_reported(tmp_path):
+    digest = b"Repr-Digest: sha-256=:" + base64.b64encode(bytes(32)) + b":\r\nContent-Length"
+    with (
+        ScriptedServer.serving(WHOLE.replace(b"Content-Length", digest), close=True) as server,
+        Client(content_digest=False) as client,
+    ):
+        assert download(server.url(), tmp_path / "a", client=client).digest is None
+
+
+def test_error_for_another_url_keeps_what_is_on_disk(sender, tmp_path):
+    with ScriptedServer.serving(BROKEN, NOT_FOUND, REST, close=True) as server:
+        leave_half(server, sender, tmp_path / "a")
+        with pytest.raises(ResourceNotFound):
+            download(server.url("/typo"), tmp_path / "a", client=sender)
+        assert download(server.url("/a"), tmp_path / "a", client=sender).resumed_from == HALF
+    assert (tmp_path / "a").read_bytes() == DATA
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("name", "../b"), ("condition", "x\r\nX: y"), ("condition", ""), ("condition", '"other"')],
+    ids=["name", "line", "empty", "other"],
+)
+def test_forged_record_starts_over(sender, tmp_path, key, value):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    with ScriptedServer.serving(BROKEN, WHOLE, close=True) as server:
+        leave_half(server, sender, folder)
+        (record,) = folder.glob(".*.json")
+        record.write_text(json.dumps({**json.loads(record.read_text()), key: value}))
+        assert download(server.url("/a"), folder, client=sender).resumed_from == 0
+    assert names_in(folder) == ["a"]
+    assert names_in(tmp_path) == ["folder"]
+
+
+def test_link_in_place_of_a_new_record_is_not_followed(sender, tmp_path):
+    (tmp_path / "precious").write_bytes(b"precious")
+    (tmp_path / ".a.part.json.new").symlink_to("precious")
+    with ScriptedServer.serving(BROKEN, REST, close=True) as server:
+        leave_half(server, sender, tmp_path / "a")
+        download(server.url("/a"), tmp_path / "a", client=sender)
+    assert (tmp_path / "precious").read_bytes() == b"precious"
+    assert names_in(tmp_path) == ["a", "precious"]
+
+
+def test_pipe_in_place_of_the_record_starts_over(sender, tmp_path):
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("there are no pipes with names")
+    with ScriptedServer.serving(BROKEN, WHOLE, close=True) as server:
+        leave_half(server, sender, tmp_path / "a")
+        (tmp_path / ".a.part.json").unlink()
+        os.mkfifo(tmp_path / ".a.part.json")
+        assert download(server.url("/a"), tmp_path / "a", client=sender).resumed_from == 0
+    assert names_in(tmp_path) == ["a"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="files have no mode")
+def test_record_and_part_of_a_private_file_are_private(sender, tmp_path):
+    (tmp_path / "a").touch(0o600)
+    old = os.umask(0o022)
+    try:
+        with ScriptedServer.serving(BROKEN, close=True) as server:
+            leave_half(server, sender, tmp_path / "a")
+            leave_half(server, sender, tmp_path / "b")
+    finally:
+        os.umask(old)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    del modes["a"]
+    assert modes == {
+        ".a.part": 0o600,
+        ".a.part.json": 0o600,
+        ".b.part": 0o644,
+        ".b.part.json": 0o600,
+    }
+
+
+def test_bytes_that_the_disk_has_lost_are_not_recorded(sender, tmp_path, monkeypatch):
+    synced = []
+
+    def fail_once(descriptor: int) -> None:
+        synced.append(descriptor)
+        if len(synced) == 1:
+            raise OSError(5, "Input/output error")
+
+    with ScriptedServer.serving(WHOLE, close=True) as server:
+        monkeypatch.setattr(os, "fsync", fail_once)
+        with pytest.raises(OSError, match="Input/output error"):
+            download(server.url(), tmp_path / "a", client=sender)
+    assert names_in(tmp_path) == []
+
+
+@pytest.mark.skipif(
+    "fork" not in multiprocessing.get_all_start_methods(), reason="processes do not fork"
+)
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_forked_child_does_not_keep_the_lock(sender, tmp_path):
+    may_end = multiprocessing.get_context("fork").Event()
+    children = []
+
+    def fork(done: int, _: int | None) -> None:
+        if done and not children:
+            child = multiprocessing.get_context("fork").Process(target=may_end.wait, args=(60,))
+            child.start()
+            children.append(child)
+
+    try:
+        with ScriptedServer.serving(BROKEN, REST, close=True) as server:
+            with pytest.raises(UnexpectedEOF):
+                download(
+                    server.url(), tmp_path / "a", client=sender, max_tries=1, progress=fork
+                )
+            assert download(server.url(), tmp_path / "a", client=sender).resumed_from == HALF
+    finally:
+        may_end.set()
+        for child in children:
+            child.join()
+    assert (tmp_path / "a").read_bytes() == DATA
+
+
+@pytest.mark.parametrize("path", ["", "missing/a"])
+def test_path_that_cannot_be_written_is_an_error_before_the_request(tmp_path, monkeypatch, path):
+    monkeypatch.chdir(tmp_path)
+    with ScriptedServer.serving(WHOLE) as server:
+        with pytest.raises(FileNotFoundError):
+            download(server.url(), path)
+        assert server.requests == []
+
+
+def test_downloads_of_one_path_on_many_threads_leave_one_whole_file(tmp_path):
+    pytest.importorskip("fcntl")
+    outcomes: list[str] = []
+
+    def run(url: str) -> None:
+        try:
+            download(url, tmp_path / "a")
+            outcomes.append("done")
+        except Exception as exc:  # noqa: BLE001  # checked below
+            outcomes.append(type(exc).__name__)
+
+    with ScriptedServer.serving(WHOLE, close=True) as server:
+        for _ in range(4):
+            threads = [threading.Thread(target=run, args=(server.url(),)) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+    assert (tmp_path / "a").read_bytes() == DATA
+    assert names_in(tmp_path) == ["a"]
+    assert set(outcomes) <= {"done", "RequestError"}
+    assert "done" in outcomes
