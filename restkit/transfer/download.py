@@ -7,6 +7,7 @@ import os
 import ssl
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from time import monotonic
 from typing import IO, Any, Literal, NamedTuple, TypedDict
 
@@ -197,6 +198,8 @@ def _open_target(
     if is_special_file(real):
         file = open(real, "wb", buffering=0)  # noqa: SIM115  # closed by the target
         return StreamTarget(file, algorithms, closes=True)
+    with suppress(FileNotFoundError):
+        os.lstat(real)  # raises for a name that is too long, or in a folder that cannot be searched
     folder, name = os.path.split(real)
     if given.endswith(os.sep) or not name:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), given)

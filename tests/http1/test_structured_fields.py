@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-from base64 import b32decode
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,8 +26,6 @@ from restkit.http1.structured_fields import (
     parse_list,
 )
 
-# The public cases of httpwg: no type is left out.
-CASES = os.environ.get("RESTKIT_DATA") or os.environ.get("RESTKIT_CORPORA")
 PARSERS: dict[str, Any] = {"item": parse_item, "list": parse_list, "dictionary": parse_dictionary}
 FORMATTERS: dict[str, Any] = {
     "item": format_item,
@@ -143,72 +137,3 @@ def test_bounds():
             parse_list(text)
     with pytest.raises(ParserError, match="longer than"):
         parse_item(" " * MAX_SIZE + "1")
-
-
-# The cases of httpwg/structured-field-tests
-
-
-def read_cases(pattern: str) -> list[dict[str, Any]]:
-    folder = Path(CASES or "", "structured-field-tests")
-    paths = sorted(folder.glob(pattern))
-    assert paths, f"there are no cases in {folder}"
-    return [case for path in paths for case in json.loads(path.read_bytes())]
-
-
-def bare_item_of(value: Any) -> Any:
-    if not isinstance(value, dict):
-        return value
-    kinds = {"token": Token, "date": Date, "displaystring": DisplayString, "binary": b32decode}
-    return kinds[value["__type"]](value["value"])
-
-
-def member_of(value: Any) -> Any:
-    inner, parameters = value
-    parameters = {key: bare_item_of(each) for key, each in parameters}
-    if isinstance(inner, list):
-        return InnerList(tuple(map(member_of, inner)), parameters)
-    return Item(bare_item_of(inner), parameters)
-
-
-def field_of(kind: str, value: Any) -> Any:
-    if kind == "item":
-        return member_of(value)
-    if kind == "list":
-        return [member_of(each) for each in value]
-    return {key: member_of(each) for key, each in value}
-
-
-needs_cases = pytest.mark.skipif(not CASES, reason="RESTKIT_DATA names no folder with cases")
-
-
-@needs_cases
-def test_public_cases_are_parsed():
-    wrong = []
-    for case in read_cases("*.json"):
-        kind = case["header_type"]
-        try:
-            found = describe(PARSERS[kind](", ".join(case["raw"])))
-        except ParserError:
-            found = "error"
-        expected = "error" if case.get("must_fail") else describe(field_of(kind, case["expected"]))
-        if found != expected and not (found == "error" and case.get("can_fail")):
-            wrong.append((case["name"], found, expected))
-    assert not wrong
-
-
-@needs_cases
-def test_public_cases_are_written():
-    wrong = []
-    for case in read_cases("*.json") + read_cases("serialisation-tests/*.json"):
-        kind = case["header_type"]
-        if "expected" not in case or (case.get("must_fail") and "raw" in case):
-            continue
-        try:
-            found = FORMATTERS[kind](field_of(kind, case["expected"]))
-        except ValueError:
-            found = "error"
-        lines = case.get("canonical", case.get("raw"))
-        expected = "error" if case.get("must_fail") else ", ".join(lines)
-        if found != expected:
-            wrong.append((case["name"], found, expected))
-    assert not wrong

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import random
 import re
 from collections.abc import Iterator
@@ -129,6 +130,57 @@ def test_chunked_body_beyond_its_range_starts_over(sender, tmp_path):
     chunked = f"{head}Transfer-Encoding: chunked\r\n\r\n{len(body):x}\r\n".encode() + body
     result, _ = run(sender, tmp_path, broken(), chunked + b"\r\n0\r\n\r\n", whole())
     assert result.restarts == ("the body has not the length of its range",)
+
+
+def test_chunked_body_shorter_than_its_range_starts_over(sender, tmp_path):
+    head = b'HTTP/1.1 206 P\r\nContent-Range: bytes 100000-199999/200000\r\nETag: "v1"\r\n'
+    short = head + b"Transfer-Encoding: chunked\r\n\r\n4\r\nxxxx\r\n0\r\n\r\n"
+    result, _ = run(sender, tmp_path, broken(), short, whole())
+    assert result.restarts == ("the body has not the length of its range",)
+
+
+def test_range_that_ends_by_a_close_is_followed_by_another_request(sender, tmp_path):
+    head = b'HTTP/1.0 206 P\r\nContent-Range: bytes 100000-199999/200000\r\nETag: "v1"\r\n\r\n'
+    rest = partial("bytes 150000-199999/200000", DATA[150_000:])
+    result, _ = run(sender, tmp_path, broken(), head + DATA[HALF:150_000], rest)
+    assert result.restarts == ()
+
+
+def test_number_of_restarts_is_bounded(sender, tmp_path):
+    versions = [broken(fields={"ETag": f'"v{number}"'}) for number in range(9)]
+    with ScriptedServer.serving(*versions, close=True) as server:
+        with pytest.raises(ResponseError, match="ended after"):
+            download(server.url(), tmp_path / "a", client=sender, max_tries=3)
+        assert len(server.requests) == 4
+
+
+def test_progress_after_a_restart_resets_the_count_of_attempts(sender, tmp_path):
+    other = response("200 OK", NEW_TAG, OTHER[:40_000], len(OTHER))
+    rest = [
+        response(
+            "206 P",
+            {"Content-Range": f"bytes {start}-199999/200000", **NEW_TAG},
+            OTHER[start : start + 20_000],
+            200_000 - start,
+        )
+        for start in range(40_000, 200_000, 20_000)
+    ]
+    with ScriptedServer.serving(broken(), other, *rest, close=True) as server:
+        result = download(server.url(), tmp_path / "a", client=sender, max_tries=2)
+    assert (tmp_path / "a").read_bytes() == OTHER
+    assert result.restarts == ("the validator is another one",)
+
+
+def test_shorter_whole_of_the_same_version_is_an_error_for_a_file_object(sender):
+    file = io.BytesIO()
+    head = b'HTTP/1.1 200 OK\r\nETag: "v1"\r\nTransfer-Encoding: chunked\r\n\r\n'
+    short = head + b"4\r\nxxxx\r\n0\r\n\r\n"
+    with (
+        ScriptedServer.serving(chunked_without_end(DATA), short, close=True) as server,
+        pytest.raises(ResponseError, match="the body ended before byte 200000"),
+    ):
+        download(server.url(), file, client=sender)
+    assert file.getvalue() == DATA
 
 
 def test_other_total_starts_over(sender, tmp_path):
