@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,13 +23,7 @@ from restkit.http1.structured_fields import (
     parse_item,
     parse_list,
 )
-
-PARSERS: dict[str, Any] = {"item": parse_item, "list": parse_list, "dictionary": parse_dictionary}
-FORMATTERS: dict[str, Any] = {
-    "item": format_item,
-    "list": format_list,
-    "dictionary": format_dictionary,
-}
+from support.structured_fields import FORMATTERS, PARSERS, describe
 
 KEYS = st.from_regex(r"[a-z*][a-z0-9_\-.*]{0,5}", fullmatch=True)
 INTEGERS = st.integers(-(10**15) + 1, 10**15 - 1)
@@ -48,17 +40,6 @@ BARE_ITEMS = st.one_of(
 PARAMETERS = st.dictionaries(KEYS, BARE_ITEMS, max_size=3)
 ITEMS = st.builds(Item, BARE_ITEMS, PARAMETERS)
 MEMBERS = ITEMS | st.builds(InnerList, st.lists(ITEMS, max_size=3).map(tuple), PARAMETERS)
-
-
-def describe(value: object) -> str:
-    """Return a text that shows types, so that a Token differs from a String, and True from 1."""
-    if isinstance(value, (Item, InnerList)):
-        return f"{type(value).__name__}({', '.join(map(describe, value))})"
-    if isinstance(value, (list, tuple)):
-        return f"[{', '.join(map(describe, value))}]"
-    if isinstance(value, dict):
-        return f"{{{', '.join(f'{key}: {describe(each)}' for key, each in value.items())}}}"
-    return f"{type(value).__name__} {value!r}"
 
 
 @settings(max_examples=60)
