@@ -1,4 +1,4 @@
-"""The types of structured fields, for tests: parse and write each, and show a value with its types."""
+"""The types of structured fields, for tests: parse, write, and show a value with its types."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The files of an unfinished download: kills at bad moments, foreign files, and errors of the disk."""
+"""The files of an unfinished download: kills, foreign files, and errors of the disk."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ import json
 import multiprocessing
 import os
 import random
+import re
 import stat
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -190,9 +193,7 @@ def test_forked_child_does_not_keep_the_lock(sender, tmp_path):
     try:
         with ScriptedServer.serving(BROKEN, REST, close=True) as server:
             with pytest.raises(UnexpectedEOF):
-                download(
-                    server.url(), tmp_path / "a", client=sender, max_tries=1, progress=fork
-                )
+                download(server.url(), tmp_path / "a", client=sender, max_tries=1, progress=fork)
             assert download(server.url(), tmp_path / "a", client=sender).resumed_from == HALF
     finally:
         may_end.set()
@@ -205,7 +206,7 @@ def test_forked_child_does_not_keep_the_lock(sender, tmp_path):
 def test_path_that_cannot_be_written_is_an_error_before_the_request(tmp_path, monkeypatch, path):
     monkeypatch.chdir(tmp_path)
     with ScriptedServer.serving(WHOLE) as server:
-        with pytest.raises(OSError, match="a path|folder|too long"):
+        with pytest.raises(OSError, match=r"a path|folder|too long"):
             download(server.url(), path)
         assert server.requests == []
 
@@ -232,3 +233,70 @@ def test_downloads_of_one_path_on_many_threads_leave_one_whole_file(tmp_path):
     assert names_in(tmp_path) == ["a"]
     assert set(outcomes) <= {"done", "RequestError"}
     assert "done" in outcomes
+
+
+KILLED = """
+import os, sys
+from restkit import download
+from restkit.io import files
+from restkit.transfer import part_file
+
+part_file.SYNC_BYTES = 50_000
+steps = int(sys.argv[3])
+
+
+def ends(function):
+    def call(*arguments, **options):
+        global steps
+        steps -= 1
+        if not steps:
+            os._exit(9)
+        return function(*arguments, **options)
+
+    return call
+
+
+for name in ("fsync", "replace", "link", "unlink", "ftruncate", "open"):
+    setattr(os, name, ends(getattr(os, name)))
+files.pwrite = ends(files.pwrite)
+download(sys.argv[1], sys.argv[2], timeout=30)
+"""
+
+
+def run_killed(url: str, path: Path, steps: int) -> int:
+    return subprocess.run(
+        [sys.executable, "-c", KILLED, url, str(path), str(steps)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        timeout=60,
+        check=False,
+    ).returncode
+
+
+@pytest.mark.slow
+def test_end_of_the_process_before_any_step_leaves_the_older_or_the_whole_file(tmp_path):
+    def serve(peer):
+        while request := peer.next_request():
+            match = re.search(rb"\r\nrange: bytes=([0-9]+)-", request, re.IGNORECASE)
+            start = int(match[1]) if match else 0
+            head = b"HTTP/1.1 200 OK"
+            if start == len(DATA):
+                peer.send(AT_END)
+                continue
+            if start:
+                head = b"HTTP/1.1 206 P\r\nContent-Range: bytes %d-199999/200000" % start
+            head += b'\r\nETag: "v1"\r\nContent-Length: %d\r\n\r\n' % (len(DATA) - start)
+            peer.send(head + DATA[start:])
+
+    path = tmp_path / "a"
+    steps, status = 0, 9
+    with ScriptedServer(serve) as server:
+        while status == 9:
+            steps += 1
+            path.write_bytes(b"older")
+            status = run_killed(server.url(), path, steps)
+            assert path.read_bytes() in (b"older", DATA)
+            assert run_killed(server.url(), path, 0) == 0
+            assert path.read_bytes() == DATA
+            assert names_in(tmp_path) == ["a"]
+    assert status == 0
+    assert steps > 10
