@@ -36,7 +36,7 @@ PEERS := gevent httpbin moto niquests
 # which replaces urllib3 under the same name.
 CORE := $(addprefix tests/,connections network client test_timeouts.py)
 # Folders of tests which also pass on portable code, without what POSIX has.
-PORTABLE := io payload body connections network message zip forms server/test_static_files.py
+PORTABLE := io transfer payload body connections network message zip forms server/test_static_files.py
 
 .DEFAULT_GOAL := help
 # Two installations into one environment must not run at the same time.

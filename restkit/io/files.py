@@ -377,6 +377,11 @@ def create_part_file(folder: str, name: str, name_in_errors: str) -> tuple[str, 
                 raise
 
 
+def create_private_file(path: str) -> int:
+    """Create a file that only its owner can read; return its descriptor."""
+    return os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | _BINARY, 0o600)
+
+
 def rename_to_new(part_path: str, path: str) -> None:
     """Rename a complete file; raise FileExistsError if another process has taken the name."""
     try:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from restkit.http1.ranges import Version
-from restkit.io.files import open_without_blocking
+from restkit.io.files import create_private_file, open_without_blocking
 
 _FORMAT = 1
 _MAX_SIZE = 256 * 1024
@@ -63,7 +63,7 @@ def write_record(path: str, record: Record) -> None:
     )
     with suppress(FileNotFoundError):
         os.unlink(f"{path}.new")  # a link there would lead to another file
-    with open(f"{path}.new", "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+    with open(create_private_file(f"{path}.new"), "wb") as file:
         file.write(text.encode())
         file.flush()
         os.fsync(file.fileno())

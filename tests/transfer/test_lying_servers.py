@@ -25,7 +25,9 @@ NEW_TAG = {"ETag": '"v2"'}
 
 
 def response(status: str, fields: dict[str, str], body: bytes, length: int | None = None) -> bytes:
+    # Without Connection: close, the next request may meet the end of a connection that is kept.
     fields = {"Content-Length": str(len(body) if length is None else length), **fields}
+    fields["Connection"] = "close"
     lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
     return f"HTTP/1.1 {status}\r\n{lines}\r\n".encode() + body
 
