@@ -33,6 +33,7 @@ _FIELDS = (
 _MAX_HOPS = 16
 _PORT = r"[1-9][0-9]{0,4}"
 _NODE = re.compile(rf"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::{_PORT}|:_[\w.-]+)?", re.ASCII)
+_ADDRESS = re.compile(r"[0-9A-Fa-f:.]+(?:%[\w.-]+)?", re.ASCII)
 _HOST = re.compile(rf"([A-Za-z0-9._-]{{1,253}}|\[[0-9A-Fa-f:.]{{2,45}}\])(?::({_PORT}))?")
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 
@@ -151,8 +152,11 @@ def _normalize(address: _Address) -> _Address:
 def _parse_node(text: str) -> _Address | None:
     """Return the address in a node, with or without a port; None for ``unknown`` and others."""
     found = _NODE.fullmatch(text)
+    address = (found[1] or found[2]) if found else text
+    if not _ADDRESS.fullmatch(address):  # ip_address() accepts any text as the zone of an address
+        return None
     try:
-        return _normalize(ip_address((found[1] or found[2]) if found else text))
+        return _normalize(ip_address(address))
     except ValueError:
         return None
 

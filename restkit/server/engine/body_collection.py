@@ -12,6 +12,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from restkit.http1.request_head import RequestHead
+from restkit.io.processes import run_in_forked_child
 from restkit.server.engine.request_body import RequestBody
 
 if TYPE_CHECKING:
@@ -77,9 +78,13 @@ class BodyCollection:
 
 
 class _Total:
-    """A number that several threads change."""
+    """A number that several threads change. It is 0 in a forked child, which has no server yet."""
 
     def __init__(self) -> None:
+        self._reset()
+        run_in_forked_child(self._reset)
+
+    def _reset(self) -> None:
         self._lock = threading.Lock()
         self._value = 0
 

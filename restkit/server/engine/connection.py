@@ -151,7 +151,7 @@ class ClientConnection:
             self._send_error(408, "the head of the request was not complete in time")
         if self._collection is not None:
             if monotonic() >= self._collection.deadline:
-                self._send_error(408, _LATE_BODY)
+                self._refuse(408, _LATE_BODY, self._collection.head)
             self._end_collection(self._collection)
         self._socket.close()
 
@@ -289,6 +289,11 @@ class ClientConnection:
         _logger.debug("%s: %s", self._socket.client, _ERROR_STATUS[status])
         self._data = b""
         self._head_deadline = 0.0
+        self._refuse(status, reason, head)
+        return self._start_draining()
+
+    def _refuse(self, status: int, reason: str, head: RequestHead | None) -> None:
+        """Send an error response of the server, and log it."""
         sent = self._send_error(status, reason)
         if self._setup.access_log is not None:
             line = (
@@ -297,7 +302,6 @@ class ClientConnection:
             seconds = 0.0 if head is None else monotonic() - self._began
             record = AccessRecord(*line, status, sent, seconds, self._environ["REMOTE_ADDR"])
             write_record(self._setup.access_log, record)
-        return self._start_draining()
 
     def _send_error(self, status: int, reason: str) -> int:
         """Send an error response of the server, as far as that is possible at once.

@@ -356,10 +356,13 @@ class BodyReceiver:
             return False
 
     def try_continue(self) -> bool:
-        """Send 100 Continue if it is due; return False if the rest of it would block."""
+        """Send 100 Continue if it is due; return False if it stays due, because it would block."""
         if self.continue_due:
+            # A part of it, or bytes that TLS keeps for later, would mix with the response.
+            if not self._socket.wait_for(WRITE, 0.0):
+                return False
             self.continue_due = False
-            return self._socket.send([_CONTINUE]) == len(_CONTINUE)
+            self._socket.send([_CONTINUE])
         return True
 
     def _begin(self) -> None:
