@@ -147,6 +147,8 @@ class AcceptLoop:
             if key.data is not None:
                 self._selector.unregister(key.fd)
                 del self._waiting[key.data]
+                if key.data.collection is not None:
+                    key.data.collection.end_wait()
                 self._workers.submit(key.data)
             elif key.fileobj is self._listener:
                 accepts = True

@@ -25,8 +25,8 @@ MAX_COLLECTED_TOGETHER = 64 * 1024 * 1024
 class BodyCollection:
     """A request whose body is being received: its head, environ and body.
 
-    Its owner calls ``step()`` when there is something to read, and ``close()`` when the request is
-    handled or given up. At most ``max_size`` bytes are collected.
+    Its owner calls ``end_wait()`` and then ``step()`` when there is something to read, and
+    ``close()`` when the request is handled or given up. At most ``max_size`` bytes are collected.
     """
 
     def __init__(
@@ -45,11 +45,16 @@ class BodyCollection:
         self._timeout = timeout
         self._counted = 0
         self._waits_since = monotonic()
+        self._waited = 0.0
 
     @property
     def deadline(self) -> float:
         """The time (``monotonic``) by which the next byte must arrive."""
         return min(self._waits_since + self._timeout, self.body.deadline)
+
+    def end_wait(self) -> None:
+        """End the wait for the client; ``step()`` may come much later, if all threads are busy."""
+        self._waited = monotonic() - self._waits_since
 
     def step(self) -> bool:
         """Receive what has arrived; return whether a thread must go on with the request.
@@ -61,9 +66,9 @@ class BodyCollection:
         size = body.ahead
         if body.ended or size >= self._max_size or not self._count(size):
             return True
-        now = monotonic()
-        body.count_wait(now - self._waits_since)
-        self._waits_since = now
+        body.count_wait(self._waited)
+        self._waited = 0.0
+        self._waits_since = monotonic()
         return False
 
     def close(self) -> None:

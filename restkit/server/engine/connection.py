@@ -81,7 +81,8 @@ class Setup(NamedTuple):
 class ClientConnection:
     """A connection that an engine has accepted; ``address`` is the client's.
 
-    Only one thread at a time may use it, except for ``abort()``.
+    ``collection`` is the body that is being collected, or None. Only one thread at a time may use a
+    connection, except for ``abort()``.
     """
 
     def __init__(self, sock: socket.socket, address: tuple[str, int], setup: Setup) -> None:
@@ -98,7 +99,7 @@ class ClientConnection:
         self._head_deadline = 0.0  # the time by which a head that has begun must be complete
         self._idle_seconds = setup.timeout
         self._began = 0.0  # the time of the last head, for the access log
-        self._collection: BodyCollection | None = None
+        self.collection: BodyCollection | None = None
         self._drain: Drain | None = None
 
     def _open_socket(self, sock: socket.socket, client: str) -> ClientSocket:
@@ -107,7 +108,7 @@ class ClientConnection:
     @property
     def in_request(self) -> bool:
         """Whether the body of a request is being collected."""
-        return self._collection is not None
+        return self.collection is not None
 
     @property
     def has_data(self) -> bool:
@@ -119,8 +120,8 @@ class ClientConnection:
         """The time (``monotonic``) at which the connection closes if nothing arrives before."""
         if self._drain is not None:
             return self._drain.deadline
-        if self._collection is not None:
-            return self._collection.deadline
+        if self.collection is not None:
+            return self.collection.deadline
         return self._head_deadline or monotonic() + self._idle_seconds
 
     def fileno(self) -> int:
@@ -132,8 +133,8 @@ class ClientConnection:
         try:
             if self._drain is not None:
                 return self._drain.step()
-            if self._collection is not None:
-                return self._collect(self._collection)
+            if self.collection is not None:
+                return self._collect(self.collection)
             return self._read_head()
         except ClientDisconnected as exc:
             _logger.debug("%s", exc)
@@ -146,13 +147,16 @@ class ClientConnection:
         self._socket.abort()
 
     def close(self) -> None:
-        """Close the connection; a client whose head or body was not complete in time gets a 408."""
+        """Close the connection; a client whose head or body was not complete in time gets a 408.
+
+        That is not in the access log, whose function could stop the thread of all connections.
+        """
         if self._head_deadline and monotonic() >= self._head_deadline:
             self._send_error(408, "the head of the request was not complete in time")
-        if self._collection is not None:
-            if monotonic() >= self._collection.deadline:
-                self._refuse(408, _LATE_BODY, self._collection.head)
-            self._end_collection(self._collection)
+        if self.collection is not None:
+            if monotonic() >= self.collection.deadline:
+                self._send_error(408, _LATE_BODY)
+            self._end_collection(self.collection)
         self._socket.close()
 
     # Requests
@@ -204,9 +208,9 @@ class ClientConnection:
         if self._setup.access_log is not None:
             self._began = monotonic()
         if not body.done:
-            self._collection = self._new_collection(head, environ, body)
-            if self._collection is not None:
-                return self._collect(self._collection)
+            self.collection = self._new_collection(head, environ, body)
+            if self.collection is not None:
+                return self._collect(self.collection)
         return self._run_application(head, environ, body)
 
     def _run_application(
@@ -274,12 +278,12 @@ class ClientConnection:
             return self._reject(408, _LATE_BODY, collection.head)
         if not is_complete:
             return True
-        self._collection = None
+        self.collection = None
         collection.close()
         return self._run_application(collection.head, collection.environ, collection.body)
 
     def _end_collection(self, collection: BodyCollection) -> None:
-        self._collection = None
+        self.collection = None
         collection.close()
         collection.body.release()
 
@@ -289,11 +293,6 @@ class ClientConnection:
         _logger.debug("%s: %s", self._socket.client, _ERROR_STATUS[status])
         self._data = b""
         self._head_deadline = 0.0
-        self._refuse(status, reason, head)
-        return self._start_draining()
-
-    def _refuse(self, status: int, reason: str, head: RequestHead | None) -> None:
-        """Send an error response of the server, and log it."""
         sent = self._send_error(status, reason)
         if self._setup.access_log is not None:
             line = (
@@ -302,6 +301,7 @@ class ClientConnection:
             seconds = 0.0 if head is None else monotonic() - self._began
             record = AccessRecord(*line, status, sent, seconds, self._environ["REMOTE_ADDR"])
             write_record(self._setup.access_log, record)
+        return self._start_draining()
 
     def _send_error(self, status: int, reason: str) -> int:
         """Send an error response of the server, as far as that is possible at once.

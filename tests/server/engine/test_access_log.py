@@ -189,18 +189,3 @@ def test_access_log_that_fails_does_not_change_the_response(caplog):
 def test_invalid_access_log_is_an_error(value):
     with pytest.raises(TypeError, match="access_log must be True, a text file, a function"):
         serve(make_app(), access_log=value)
-
-
-def test_request_whose_body_stops_arriving_is_logged():
-    records = Records()
-    app = App()
-    app.add_route(lambda request: text(request.body), "/whole", methods=["POST"])
-    with (
-        serve(app, access_log=records, timeout=0.2) as server,
-        Caller(server.port) as caller,
-    ):
-        caller.send(post("/whole", b"body")[:-1])
-        assert caller.read_answer().startswith(b"HTTP/1.1 408 ")
-        record = records.wait()
-    assert (record.request_line, record.status) == ("POST /whole HTTP/1.1", 408)
-    assert len(records.all) == 1

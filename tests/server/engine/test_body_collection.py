@@ -185,6 +185,34 @@ def test_client_that_stops_sending_its_body_gets_a_408(name):
     wait_until_collected(0)
 
 
+def test_client_is_not_too_slow_while_its_bytes_wait_for_a_thread(monkeypatch):
+    monkeypatch.setattr(request_limits, "_RATE_SECONDS", 1.5)
+    running, go_on = threading.Event(), threading.Event()
+    app = make_app()
+
+    @app.get("/busy")
+    def busy(request):
+        running.set()
+        go_on.wait(HANG_BOUND)
+        return text("busy")
+
+    with (
+        serve(app, threads=1) as server,
+        Caller(server.port) as caller,
+        Caller(server.port) as other,
+    ):
+        caller.send(post("/size", bytes(20))[:-15])
+        wait_until_collected(5)
+        other.send(get("/busy"))
+        assert running.wait(HANG_BOUND)
+        caller.send(bytes(5))
+        go_on.wait(2.0)  # longer than _RATE_SECONDS
+        go_on.set()
+        wait_until_collected(10)
+        caller.send(bytes(10))
+        assert caller.read_answer().endswith(b"20")
+
+
 def test_client_that_sends_its_body_at_a_trickle_gets_a_408(monkeypatch):
     monkeypatch.setattr(request_limits, "_RATE_SECONDS", 0.5)
     with serve(make_app(), threads=1) as server, Caller(server.port) as caller:
