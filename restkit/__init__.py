@@ -4,6 +4,8 @@
 file. See ``restkit.request``, ``restkit.Client`` and ``restkit.HttpResponse``.
 """
 
+from typing import TYPE_CHECKING
+
 from restkit._version import __version__
 from restkit.auth.auth import Auth, BasicAuth, BearerAuth, NetrcAuth
 from restkit.auth.digest import DigestAuth
@@ -71,6 +73,9 @@ from restkit.resource import Resource
 from restkit.timeouts import Timeout
 from restkit.url.url import URL, Link, parse_url
 
+if TYPE_CHECKING:
+    from restkit.transfer.download import Download, download
+
 __all__ = [
     "URL",
     "AlreadyRead",
@@ -87,6 +92,7 @@ __all__ = [
     "Cookies",
     "DecodingError",
     "DigestAuth",
+    "Download",
     "Error",
     "Filter",
     "FormData",
@@ -131,6 +137,7 @@ __all__ = [
     "as_payload",
     "default_client",
     "delete",
+    "download",
     "get",
     "head",
     "options",
@@ -141,3 +148,13 @@ __all__ = [
     "request",
     "set_logging",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Import the functions of transfers at their first use, to keep `import restkit` quick."""
+    if name not in ("Download", "download"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from restkit.transfer import download
+
+    value = globals()[name] = getattr(download, name)
+    return value

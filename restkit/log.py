@@ -1,7 +1,8 @@
 """The logger ``restkit``, and set_logging.
 
-restkit logs connections, attempts, redirects and retries, at DEBUG and without secrets. ``logging``
-is imported with the first Client, to keep ``import restkit`` quick.
+restkit logs connections, attempts, redirects and retries at DEBUG, and the restarts of downloads at
+WARNING, without secrets. ``logging`` is imported with the first Client, to keep ``import restkit``
+quick.
 """
 
 from __future__ import annotations
@@ -61,8 +62,9 @@ def get_logger() -> logging.Logger:
     """Return the logger ``restkit``."""
     import logging
 
-    # No NullHandler: all lines are DEBUG, which is not shown by default. A NullHandler here would
-    # also hide the errors of the logger "restkit.server", below it, in a program without handlers.
+    # No NullHandler: all lines are DEBUG, which is not shown by default, except the warnings of
+    # downloads, which Python shows. A NullHandler here would also hide the errors of the logger
+    # "restkit.server", below it, in a program without handlers.
     return logging.getLogger("restkit")
 
 

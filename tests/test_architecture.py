@@ -30,6 +30,7 @@ ROWS = [
     ["auth", "cookies"],
     ["client"],
     ["resource", "wsgi_proxy", "testing"],
+    ["transfer"],
 ]
 
 # What a package may use although a lower row would allow more: (importer, imported) that must not
@@ -172,7 +173,8 @@ def test_imports_have_no_circle():
     assert not graph, f"these files are in a circle, or import one: {sorted(graph)}"
 
 
-@pytest.mark.parametrize("name", [*FILES, *FACES])
+# restkit itself imports some names at their first use; type checkers need them at the top.
+@pytest.mark.parametrize("name", [*FILES, *filter(None, FACES)])
 def test_type_checking_guards_no_import_of_restkit(name):
     path = FILES.get(name) or FACES[name]
     wrong = [
@@ -242,6 +244,8 @@ def test_init_file_only_hands_names_on(name):
         for node in body[1:]
         if not isinstance(node, ast.ImportFrom)
         and not (isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__")
+        and not (not name and ast.unparse(node).startswith("if TYPE_CHECKING:"))
+        and not (not name and isinstance(node, ast.FunctionDef) and node.name == "__getattr__")
     ]
     assert other == []
 

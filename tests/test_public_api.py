@@ -53,7 +53,9 @@ restkit.Client.patch(url, payload=None, headers=None, **options)
 restkit.Client.post(url, payload=None, headers=None, **options)
 restkit.Client.put(url, payload=None, headers=None, **options)
 restkit.Client.request(url, method='GET', payload=None, headers=None, **options)
+restkit.Client.resolve_url(url, params=None)
 restkit.Client.send(request)
+restkit.Client.timeout
 restkit.ClientDisconnected(message, *, sent=None, request=None, response=None)
 restkit.ClientOptions
 restkit.ConnectError(message, *, sent=None, request=None, response=None)
@@ -78,6 +80,16 @@ restkit.DigestAuth.answer(request, response)
 restkit.DigestAuth.answers_challenges
 restkit.DigestAuth.authorize(request)
 restkit.DigestAuth.learn(request, response)
+restkit.Download(path, size, status, etag, digest, resumed_from, tries, seconds, restarts=())
+restkit.Download.digest
+restkit.Download.etag
+restkit.Download.path
+restkit.Download.restarts
+restkit.Download.resumed_from
+restkit.Download.seconds
+restkit.Download.size
+restkit.Download.status
+restkit.Download.tries
 restkit.Error(message, *, sent=None, request=None, response=None)
 restkit.Error.history
 restkit.Error.out_of_payload
@@ -276,6 +288,7 @@ restkit.UnexpectedEOF(message, *, sent=None, request=None, response=None)
 restkit.as_payload(value)
 restkit.default_client()
 restkit.delete(url, *misplaced, payload=None, headers=None, **options)
+restkit.download(url, path, *, resume=True, digest=None, progress=None, overwrite=True, durable=False, client=None, max_tries=8, **options)
 restkit.get(url, *misplaced, payload=None, headers=None, **options)
 restkit.head(url, *misplaced, payload=None, headers=None, **options)
 restkit.options(url, *misplaced, payload=None, headers=None, **options)

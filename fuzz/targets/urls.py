@@ -72,7 +72,7 @@ def join_by_restkit(base: str, reference: str) -> Outcome:
 
 def join_by_urllib(base: str, reference: str) -> Outcome:
     try:
-        joined = urllib.parse.urljoin(base, reference.strip(" "))
+        joined = urllib.parse.urljoin(base.strip(" "), reference.strip(" "))
     except ValueError as exc:
         return Outcome(str(exc))
     return parse_by_restkit(joined)

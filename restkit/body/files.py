@@ -12,14 +12,13 @@ import errno
 import io
 import os
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from functools import partial
 from typing import IO, TYPE_CHECKING, NoReturn
 
 from restkit.body.body import Body, reentrant_error
 from restkit.errors import PayloadError
 from restkit.io.buffers import Buffer
-from restkit.io.files import CHUNK_SIZE, open_part_file, open_target
+from restkit.io.files import CHUNK_SIZE, open_part_file, open_target, rename_to_new
 from restkit.payload.base import Payload
 
 if TYPE_CHECKING:
@@ -368,34 +367,8 @@ def _save_in_folder(body: Body, folder: str, name: str) -> int:
     with open_part_file(folder, name, path) as (part_path, file):
         count = _copy(body, file)
         file.close()
-        _rename_to_new(part_path, path)
+        rename_to_new(part_path, path)
     return count
-
-
-def _rename_to_new(part_path: str, path: str) -> None:
-    """Rename a complete file; raise FileExistsError if another process has taken the name."""
-    try:
-        os.link(part_path, path)
-    except FileExistsError:
-        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path) from None
-    except OSError:
-        _rename_without_link(part_path, path)
-    else:
-        os.unlink(part_path)
-
-
-def _rename_without_link(part_path: str, path: str) -> None:
-    """Rename a complete file where there are no hard links. An empty file reserves the name."""
-    try:
-        open(path, "xb").close()
-        os.replace(part_path, path)
-    except FileExistsError:
-        raise
-    except BaseException:
-        with suppress(FileNotFoundError):
-            if not os.path.getsize(path):
-                os.unlink(path)
-        raise
 
 
 def _check_accepts_bytes(file: IO[bytes]) -> None:

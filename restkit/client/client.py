@@ -43,7 +43,7 @@ from restkit.message.request import KNOWN_METHODS, NO_NAMES, Request
 from restkit.message.response import HttpResponse
 from restkit.network.dial import import_early
 from restkit.network.options import Connect, SocketOption
-from restkit.timeouts import Deadline
+from restkit.timeouts import Deadline, Timeout
 from restkit.url.query import Params, copy_params, merge_params
 from restkit.url.url import URL, GivenURL, join_uri, parse_url
 
@@ -151,6 +151,21 @@ class Client:
         if settings.filters:
             return self._send_filtered(request, settings, deadline)
         return self._send(request, settings, deadline)
+
+    @property
+    def timeout(self) -> Timeout:
+        """The default timeouts of a call."""
+        return self._settings.timeout
+
+    def resolve_url(self, url: GivenURL, params: Params | None = None) -> URL:
+        """Return the absolute URL of a request, with ``base_url`` and ``params`` of this Client.
+
+        >>> str(Client(base_url='http://host/a/', params={'x': 1}).resolve_url('b'))
+        'http://host/a/b?x=1'
+        """
+        if self._base is not None and isinstance(url, str):
+            url = join_uri(self._base, url)
+        return parse_url(url, merge_params(self._params, params))
 
     def send(self, request: Request) -> HttpResponse:
         """Send a copy of a request that exists already, with the default options of this Client."""

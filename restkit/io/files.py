@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from errno import ELOOP, ENOENT
+from errno import EEXIST, ELOOP, ENOENT
 from threading import RLock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -374,3 +375,55 @@ def create_part_file(folder: str, name: str, name_in_errors: str) -> tuple[str, 
             except OSError as exc:
                 exc.filename = name_in_errors  # the caller does not know the name of the part file
                 raise
+
+
+def rename_to_new(part_path: str, path: str) -> None:
+    """Rename a complete file; raise FileExistsError if another process has taken the name."""
+    try:
+        os.link(part_path, path)
+    except FileExistsError:
+        raise FileExistsError(EEXIST, os.strerror(EEXIST), path) from None
+    except OSError:
+        _rename_without_link(part_path, path)
+    else:
+        os.unlink(part_path)
+
+
+def _rename_without_link(part_path: str, path: str) -> None:
+    """Rename a complete file where there are no hard links. An empty file reserves the name."""
+    try:
+        open(path, "xb").close()
+        os.replace(part_path, path)
+    except FileExistsError:
+        raise
+    except BaseException:
+        with suppress(FileNotFoundError):
+            if not os.path.getsize(path):
+                os.unlink(path)
+        raise
+
+
+def try_to_lock(descriptor: int) -> bool:
+    """Lock an open file against other processes and threads; return whether nobody else has it.
+
+    The lock ends when the file is closed. On Windows nothing is locked.
+    """
+    if sys.platform == "win32":
+        return True
+    else:  # mypy would find the rest unreachable on Windows
+        import fcntl
+
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True  # this file system has no locks
+        return True
+
+
+def is_same_file(descriptor: int, path: str) -> bool:
+    """Return whether a path still names an open file."""
+    with suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    return False

@@ -24,6 +24,7 @@ from urllib.parse import quote
 
 from restkit.annotations import StartResponse, WSGIEnvironment
 from restkit.headers import Headers
+from restkit.http1.ranges import ByteRange, format_content_range
 from restkit.io.files import CHUNK_SIZE, Region, open_without_blocking
 from restkit.payload.files import guess_content_type
 from restkit.server.environ import read_headers
@@ -91,10 +92,10 @@ class FileResponse(Response):
         part = _range_to_send(decision, size)
         headers["Content-Length"] = part.end - part.start
         if isinstance(decision, ByteRange):
-            headers["Content-Range"] = f"bytes {part.start}-{part.end - 1}/{size}"
+            headers["Content-Range"] = format_content_range(part, size)
             return 206, headers
         if decision is Outcome.UNSATISFIABLE:
-            headers["Content-Range"] = f"bytes */{size}"
+            headers["Content-Range"] = format_content_range(None, size)
         return (self.status if decision is Outcome.WHOLE else decision.value), headers
 
     def __repr__(self) -> str:
@@ -187,13 +188,6 @@ class Validators(NamedTuple):
 
     etag: str
     modified: int
-
-
-class ByteRange(NamedTuple):
-    """The bytes from ``start`` up to and without ``end``."""
-
-    start: int
-    end: int
 
 
 class Outcome(Enum):

@@ -153,8 +153,8 @@ def run_at_each_line(work_of_call, action, limit, folder, *, first=1, step=1, fi
                     assert client.get(server.url("/")).body == b"ok", place
             client.close()
             with suppress(FileNotFoundError):
-                with open(os.path.join(folder, "saved"), "rb") as file:
-                    assert file.read() == BIG, place  # all or nothing
+                with open(os.path.join(folder, "saved"), "rb") as saved:
+                    assert saved.read() == BIG, place  # all or nothing
                 os.unlink(os.path.join(folder, "saved"))
             if not at_line.reached:
                 return number

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from restkit.headers import Headers
-from restkit.server.file_response import ByteRange, Outcome, Validators, evaluate_conditions
+from restkit.http1.ranges import ByteRange
+from restkit.server.file_response import Outcome, Validators, evaluate_conditions
 
 CURRENT = Validators('"a-1"', 784111777)
 WEAK = Validators('W/"a-1"', 784111777)

@@ -30,7 +30,8 @@ class Interrupted(BaseException):
 class AtLine:
     """Call ``action`` once, at the nth line of restkit's client that this thread runs in the block.
 
-    ``file`` limits the lines to those of one file, such as ``io/files.py``. ``reached`` tells whether there were so many lines; ``place`` is the line.
+    ``file`` limits the lines to those of one file, such as ``io/files.py``. ``reached`` tells
+    whether there were so many lines; ``place`` is the line.
     """
 
     def __init__(self, number: int, action: Callable[[], object], file: str = "") -> None:

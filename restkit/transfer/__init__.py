@@ -1,0 +1,1 @@
+"""Downloads that continue after breaks, and are checked."""

@@ -1,0 +1,220 @@
+"""The file of an unfinished download, ``.NAME.part``, with its record ``.NAME.part.json``.
+
+The order of writes makes it safe to end the process, or the system, at any moment. Bytes are on the
+disk before the record counts them. The record is removed, also from the disk, before the first byte
+of another version is written. The file gets its final name when all bytes are on the disk.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import os
+import stat
+from contextlib import suppress
+from time import monotonic
+from typing import Any
+
+from restkit.content_digest.fields import make_hash
+from restkit.errors import RequestError
+from restkit.io.buffers import Buffer
+from restkit.io.files import (
+    CHUNK_SIZE,
+    fchmod,
+    is_same_file,
+    pread,
+    rename_to_new,
+    sync_folder,
+    try_to_lock,
+    write_all_at,
+)
+from restkit.transfer.record import Record, Source, read_record, remove_record, write_record
+
+SYNC_BYTES = 64 * 1024 * 1024
+"""The number of bytes after which the record is written again."""
+
+SYNC_SECONDS = 1.0
+"""The number of seconds after which the record is written again."""
+
+SMALL = 64 * 1024
+"""A file of at most this size is neither recorded nor flushed to the disk, unless durable."""
+
+_MAX_NAME = 200  # bytes of a name inside the name of a part file
+
+
+class PartFile:
+    """The bytes of a download to a path or into a folder, and what is known about them.
+
+    ``held`` is the number of bytes written. ``record`` is None before ``begin()``, unless an
+    earlier download left its bytes. For a folder, ``name`` of the record is the file name.
+    """
+
+    def __init__(
+        self, folder: str, name: str, source: Source, *, resume: bool, replace: bool, durable: bool
+    ) -> None:
+        # A folder has one part file for each URL, because the name of the file is not known yet.
+        key = name or f"restkit-{hashlib.sha256(repr(source).encode()).hexdigest()[:16]}"
+        self.folder = folder
+        self._name = name
+        self._part_path = os.path.join(folder, f".{_shorten(key)}.part")
+        self._record_path = f"{self._part_path}.json"
+        self._replace = replace
+        self._resume = resume
+        self._durable = durable
+        self._file: io.FileIO | None = None
+        self.held = 0
+        self.record: Record | None = None
+        self._synced = 0
+        self._synced_at = monotonic()
+        if resume and os.path.exists(self._part_path):
+            self._reopen(source)
+
+    def _reopen(self, source: Source) -> None:
+        file = self._open()
+        record = read_record(self._record_path, source)
+        if record is not None and os.fstat(file.fileno()).st_size >= record.held:
+            os.ftruncate(file.fileno(), record.held)
+            self.record, self.held, self._synced = record, record.held, record.held
+
+    def _open(self) -> io.FileIO:
+        """Open the part file and lock it; raise RequestError if another download has it."""
+        while self._file is None:
+            flags = os.O_CREAT | os.O_RDWR | getattr(os, "O_BINARY", 0)
+            # Never through a link that somebody else has put there.
+            descriptor = os.open(self._part_path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
+            file = open(descriptor, "r+b", buffering=0)  # noqa: SIM115  # closed by close()
+            try:
+                if not try_to_lock(descriptor):
+                    raise RequestError(
+                        f"another download writes {self._part_path!r}; wait for its end"
+                    )
+                # Another download may have renamed the file before the lock was free.
+                if is_same_file(descriptor, self._part_path):
+                    self._file = file
+            finally:
+                if self._file is None:
+                    file.close()
+        return self._file
+
+    def begin(self, record: Record) -> int:
+        """Drop all bytes, and begin with those of another response; return 0 bytes to skip."""
+        if self._name == "":
+            self._check_name_is_free(record.name)
+        self.drop()
+        self.record = record
+        return 0
+
+    def _check_name_is_free(self, name: str) -> None:
+        path = os.path.join(self.folder, name)
+        if os.path.lexists(path):
+            raise FileExistsError(
+                errno.EEXIST, "the file exists; download to the path of the file replaces it", path
+            )
+
+    def drop(self) -> None:
+        """Remove all bytes, because they may belong to different versions."""
+        file = self._open()
+        if remove_record(self._record_path):
+            sync_folder(self.folder)
+        os.ftruncate(file.fileno(), 0)
+        self.record = None
+        self.held = self._synced = 0
+        self._synced_at = monotonic()
+
+    def write(self, data: Buffer) -> None:
+        """Append bytes; write the record if it is time to."""
+        write_all_at(self._open().fileno(), data, self.held)
+        self.held += len(data)
+        if (
+            self.held - self._synced >= SYNC_BYTES or monotonic() - self._synced_at >= SYNC_SECONDS
+        ) and not self._is_small():
+            self.save()
+
+    def _is_small(self) -> bool:
+        total = None if self.record is None else self.record.version.total
+        return not self._durable and (self.held if total is None else total) <= SMALL
+
+    def save(self) -> None:
+        """Flush the bytes to the disk, then the record that counts them."""
+        if self.record is None or self._file is None or not self._can_resume():
+            return
+        os.fsync(self._file.fileno())
+        self.record = self.record._replace(held=self.held)
+        write_record(self._record_path, self.record)
+        self._synced, self._synced_at = self.held, monotonic()
+
+    def _can_resume(self) -> bool:
+        return self._resume and self.record is not None and bool(self.record.version.condition)
+
+    def make_digest(self, algorithm: str) -> bytes:
+        """Return the digest of the bytes, read from the file."""
+        hasher: Any = make_hash(algorithm)
+        descriptor, position = self._open().fileno(), 0
+        while chunk := pread(descriptor, CHUNK_SIZE, position):
+            hasher.update(chunk)
+            position += len(chunk)
+        return bytes(hasher.digest())
+
+    def finish(self) -> str:
+        """Give the file its name, and return its path."""
+        file, record = self._open(), self.record
+        name = self._name or (record.name if record is not None else "")
+        path = os.path.join(self.folder, name)
+        is_small = self._is_small()
+        if not is_small:
+            os.fsync(file.fileno())
+        if self._replace and self._name:
+            with suppress(FileNotFoundError):
+                fchmod(file.fileno(), stat.S_IMODE(os.stat(path).st_mode) & 0o777)
+        if os.name == "nt":
+            self.close()  # Windows does not rename an open file
+        # Elsewhere the lock is held: no other download may open the file before it has its name.
+        if self._replace and self._name:
+            os.replace(self._part_path, path)
+        else:
+            rename_to_new(self._part_path, path)
+        if not is_small:
+            sync_folder(self.folder)
+        remove_record(self._record_path)
+        self.close()
+        return path
+
+    def suspend(self) -> None:
+        """Keep the bytes for a later download, if it can continue; otherwise remove them."""
+        try:
+            if self.held and self._can_resume():
+                # After an error of the disk, an older record is still right.
+                with suppress(OSError):
+                    self.save()
+            elif self._file is not None:
+                self.remove()
+        finally:
+            self.close()
+
+    def remove(self) -> None:
+        """Remove the bytes and their record."""
+        file = self._open()
+        remove_record(self._record_path)
+        if os.name == "nt":
+            self.close()
+        with suppress(FileNotFoundError):
+            os.unlink(self._part_path)
+        file.close()
+        self._file = None
+        self.held, self.record = 0, None
+
+    def close(self) -> None:
+        """Close the file and end its lock."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def _shorten(name: str) -> str:
+    """Return a name that leaves space for the rest of a part file's name, and stays unique."""
+    encoded = os.fsencode(name)
+    if len(encoded) <= _MAX_NAME:
+        return name
+    start = encoded[: _MAX_NAME - 20].decode(errors="ignore")
+    return f"{start}-{hashlib.sha256(encoded).hexdigest()[:16]}"
