@@ -99,7 +99,7 @@ class WorkerPool:
             self._threads[thread] = connection
             keep = (not self.stopping or connection.in_request) and _do_step(connection)
             self._threads[thread] = None
-            if keep and connection.has_data and not self.stopping:
+            if keep and connection.has_data:
                 self._ready.put(connection)  # after those that wait for a thread
             else:
                 self.give_back(connection, keep=keep)
