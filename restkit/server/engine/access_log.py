@@ -109,7 +109,7 @@ def write_record(log: AccessLog, record: AccessRecord) -> None:
     """Call an access log; its exceptions go to the logger and do not change the response."""
     try:
         log(record)
-    except Exception:
+    except BaseException:  # SystemExit too: it would end the connection
         _logger.exception("the access log failed")
 
 
