@@ -18,7 +18,7 @@ The rules here:
 An empty body is valid with any coding: servers declare a coding for responses without content.
 
 The work is bounded too, as some streams make none or little output: empty gzip members, blocks and
-frames. Several codings can make gigabytes of them from a few bytes. See ``DecodingWork``.
+frames. With several codings, a few bytes can expand to gigabytes of these. See ``DecodingWork``.
 """
 
 from __future__ import annotations

@@ -22,8 +22,8 @@ _CONTENT_RANGE = re.compile(
     re.IGNORECASE,
 )
 _STRONG_TAG = re.compile(r'"[\x21\x23-\x7e\x80-\xff]*"')
-# RFC 9110 8.8.2.2 asks for one second by the same clock, or enough that no clock matters. RFC 7232
-# named 60 seconds, and nothing shows that two servers behind one name have the same clock.
+# Seconds. RFC 9110 8.8.2.2 asks for one second if both dates are from the same clock. Servers behind
+# one name may have different clocks, so this is the value of RFC 7232.
 _MIN_AGE = 60
 
 
@@ -35,7 +35,7 @@ class ByteRange(NamedTuple):
 
 
 class ContentRange(NamedTuple):
-    """A Content-Range: the bytes of this message, None in a 416; and the size of the whole."""
+    """The range of a body, None in a 416, and the size of the whole file, None if unknown."""
 
     part: ByteRange | None
     total: int | None
@@ -138,13 +138,13 @@ class Action(Enum):
     CONTINUE = "continue"
     """Append its body, without the first ``skip`` bytes."""
     REPLACE = "replace"
-    """Its body is the whole: write it from the start."""
+    """Its body is the whole file: write it from the start."""
     START_OVER = "start over"
-    """Neither: discard it and what is on disk, and request the whole."""
+    """Discard its body and the bytes on disk, and request the whole file."""
     DONE = "done"
     """Everything is on disk."""
     REFUSE = "refuse"
-    """It is no response to a request for the whole."""
+    """Its status does not fit a request for the whole file."""
     OTHER = "other"
     """Its status says nothing about ranges."""
 
@@ -152,7 +152,7 @@ class Action(Enum):
 class Decision(NamedTuple):
     """The use of a response: an action and its reason.
 
-    For CONTINUE: the bytes to skip, the position of the end of the body, and the size of the whole.
+    For CONTINUE: the bytes to skip, the position at which the body ends, and the size of the file.
     """
 
     action: Action
@@ -165,7 +165,7 @@ class Decision(NamedTuple):
 def decide(status: int, headers: Headers, version: Version, held: int) -> Decision:
     """Decide how a response continues a download of which ``held`` bytes are on disk.
 
-    With ``held`` 0, the whole was requested; else the rest, from ``held`` on.
+    If ``held`` is 0, the whole file was requested; otherwise the bytes from ``held`` on.
 
     >>> headers = Headers({'Content-Range': 'bytes 4-9/10'})
     >>> decide(206, headers, Version(total=10), 5)

@@ -252,7 +252,7 @@ class App(Routing):
         """Serve until SIGINT or SIGTERM, on the embedded engine; see ``restkit.server.serve``.
 
         Then requests in progress have ``grace=30`` seconds; a second signal ends the process at
-        once. A handler that hangs keeps it for five seconds more. Raises OSError if it cannot
+        once. If a handler hangs, this takes five seconds more. Raises OSError if it cannot
         listen.
         """
         run(self, host, port, **options)

@@ -52,7 +52,7 @@ class Request:
     """
 
     after_hooks: tuple[AfterHook, ...] = ()  # of the blueprint
-    awaits_body = False  # the hooks before the handler run
+    awaits_body = False  # True while hooks run before the handler
 
     def __init__(self, environ: WSGIEnvironment, app: WSGIApplication) -> None:
         self.environ = environ

@@ -83,7 +83,7 @@ class _ServedFolder(NamedTuple):
     hidden: bool
     headers: Headers
 
-    def respond(self, request: Request, path: str) -> Response:  # noqa: ARG002  # of its route
+    def respond(self, request: Request, path: str) -> Response:  # noqa: ARG002  # the route passes it
         """Return the response for a file or a folder; the handler of the only route."""
         *names, last = request.target.match_path.removeprefix("/").split("/")
         if last:

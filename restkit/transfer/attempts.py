@@ -1,7 +1,7 @@
 """Run the attempts of one download until all bytes are there.
 
 ``Attempts.run`` is the only loop. Each attempt sends one request, and ``decide`` of
-http1/ranges.py says what its response is good for. Attempts that bring no new bytes are counted.
+http1/ranges.py decides how to use its response. Attempts that bring no new bytes are counted.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _STEP = 256 * 1024  # bytes between two reports of progress
 
 
 class Attempts:
-    """The attempts of one download, and what they found."""
+    """The attempts of one download, and their results."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class Attempts:
         self._reported: int | None = None
         self._furthest = target.held
         self.tries = 0
-        self.bodies = 0  # the responses that bytes came from, earlier processes included
+        self.bodies = 0  # the responses that the bytes came from; those of earlier calls count as one
         self.status = 0
         self.restarts: list[str] = []
         if target.held:
@@ -173,7 +173,7 @@ class Attempts:
         return error
 
     def _start_over(self, reason: str) -> None:
-        """Remove all bytes, and note the reason."""
+        """Discard all bytes, and log the reason."""
         self._note_restart(reason, self._target.held)
         self._target.drop()
 
@@ -193,7 +193,7 @@ class Attempts:
             length = parse_length(headers.get("content-length", ""))
         version = version_of(headers, length)
         if is_coded:
-            # The bytes are decoded: no position in them is one of a range.
+            # Ranges count encoded bytes, but decoded bytes are written.
             version = version._replace(condition=None)
         digests = {name: digest.hex() for name, digest in digests_of(headers, 200).items()}
         record = Record(
@@ -213,7 +213,7 @@ class Attempts:
             self.bodies = 0
         self._receive(response, version, skip, None)
         if length is not None and self._target.held != length:
-            raise ResponseError(f"{self._target.held} bytes came, and Content-Length is {length}")
+            raise ResponseError(f"the body has {self._target.held} bytes, but Content-Length is {length}")
         return True
 
     def _receive_rest(self, response: HttpResponse, decision: Decision, record: Record) -> bool:
@@ -258,7 +258,7 @@ class Attempts:
             self._progress(held, version.total)
 
     def check_digest(self, expected: tuple[str, bytes] | None) -> str | None:
-        """Check the digests of the whole; return the algorithm of one that was checked, or None.
+        """Check the digests of the whole file; return one that was checked, or None.
 
         Raises IntegrityError. The digests of a server are checked here if the bytes came in
         several responses; the Client has checked those of a single one.

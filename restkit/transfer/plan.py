@@ -1,4 +1,4 @@
-"""Decide when a download tries again, and read its digest; without input and output."""
+"""Decide when a download tries again, and parse its digest. No I/O."""
 
 from __future__ import annotations
 

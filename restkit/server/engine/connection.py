@@ -3,7 +3,7 @@
 A thread is needed only while an application runs. A head that is incomplete, the body that a
 handler needs as a whole, and bytes that a client still sends after an error response, need none:
 the owner of the connection calls ``step()`` whenever there is something to read. A head or such a
-body that is not complete in time is answered with 408.
+body that is not complete in time gets a 408.
 """
 
 from __future__ import annotations

@@ -268,7 +268,7 @@ class BodyReceiver:
     def __init__(self, sock: ClientSocket, reader: BodyReader, limits: RequestLimits) -> None:
         self._socket = sock
         self._limits = limits
-        self._clock: ClientClock | None = None  # made for the first wait
+        self._clock: ClientClock | None = None  # created at the first wait
         seconds = limits.max_request_seconds
         self.deadline = inf if seconds is None else monotonic() + seconds
         self.reader = reader

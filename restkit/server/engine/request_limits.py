@@ -19,7 +19,7 @@ MIN_RATE = 240.0
 MAX_SECONDS = 1e6  # poll() takes milliseconds in 31 bits
 
 _RATE_SECONDS = 10.0  # the wait over which the rate of a client is measured
-_LOOK_SECONDS = 1.0  # the time between two looks at what a client has read
+_LOOK_SECONDS = 1.0  # the time between two checks of how much a client has read
 
 
 @dataclass(frozen=True)

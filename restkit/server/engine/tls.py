@@ -78,7 +78,7 @@ def _load(certificate: Path, key: Path | None = None, password: object = None) -
         raise ValueError(f"{names}: the key is encrypted; give (certificate, key, password)")
 
     for path in (certificate, key or certificate):
-        with open(path, "rb"):  # load_cert_chain() does not tell which file is missing
+        with open(path, "rb"):  # load_cert_chain() does not report which file is missing
             pass
     context = new_server_context()
     try:
