@@ -150,10 +150,10 @@ class _Reader(io.BufferedReader):
         )
 
     def _note_lost_bytes(self, exc: BaseException) -> None:
-        is_from_here = exc.__traceback__ is None or exc.__traceback__.tb_next is None
-        if is_from_here and isinstance(exc, RuntimeError):
+        is_from_reader = exc.__traceback__ is None or exc.__traceback__.tb_next is None
+        if is_from_reader and isinstance(exc, RuntimeError):
             raise reentrant_error() from None
-        if is_from_here and isinstance(exc, (TypeError, ValueError)):
+        if is_from_reader and isinstance(exc, (TypeError, ValueError)):
             return  # a wrong argument, or a closed file
         self._raw_file.has_lost_bytes = True
         self._body.fail_live_reader(self._raw_file, exc)

@@ -1,7 +1,7 @@
 """Collect the body of a request before a thread is used for it.
 
-A handler that needs the whole body cannot begin earlier. So a client
-that sends its body slowly holds no thread. The bytes that have arrived are bounded for each request and for the
+A handler that needs the whole body cannot begin earlier. So a client that sends its body
+slowly holds no thread. The bytes that have arrived are bounded for each request and for the
 process: beyond these bounds, a thread receives the rest.
 """
 
