@@ -74,9 +74,7 @@ class Attempts:
         self._reported: int | None = None
         self._furthest = target.held
         self.tries = 0
-        self.bodies = (
-            0  # the responses that the bytes came from; those of earlier calls count as one
-        )
+        self.bodies = 0  # the responses with bytes of the file; earlier calls count as one
         self.status = 0
         self.restarts: list[str] = []
         if target.held:

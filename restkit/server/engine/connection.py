@@ -46,9 +46,7 @@ _logger = logging.getLogger("restkit.server")
 # These bytes do not start a head: one empty line before a request line is skipped.
 _BEFORE_HEAD = (b"", b"\r", b"\r\n")
 
-_BODY_WAIT = (
-    0.001  # seconds; many clients send head and body separately, one directly after the other
-)
+_BODY_WAIT = 0.001  # seconds; many clients send the body separately, directly after the head
 _LATE_BODY = "the body of the request was not complete in time"
 
 _ERROR_STATUS = {
