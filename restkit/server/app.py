@@ -180,7 +180,7 @@ class App(Routing):
         return run_after(hooks, request, response, self.handle_exception)
 
     def max_collected(self, environ: WSGIEnvironment) -> int:
-        """Return how many bytes of a body are needed before the handler can be called.
+        """Return how many bytes of a body, at most, are collected before the handler is called.
 
         The engine calls this, so that a body that arrives slowly holds no thread. It is 0 if the
         handler streams, or an error response needs no body.

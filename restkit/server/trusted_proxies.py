@@ -2,8 +2,8 @@
 
 A proxy sends them in ``X-Forwarded-For``, ``-Proto``, ``-Host`` and ``-Port``, or in ``Forwarded``
 (RFC 7239). Any client can send these fields too. So they count only if they come from a trusted
-proxy, and each proxy adds its value at the right end: the value of the last trusted proxy is the
-first one from the right that names no trusted proxy.
+proxy. Each proxy adds its value at the right end. So the address of the client is the first one
+from the right that is no trusted proxy.
 """
 
 from __future__ import annotations
