@@ -1,9 +1,9 @@
 """Requests that proxies forward: the client's address, and the scheme and host that it used.
 
-A proxy tells them in ``X-Forwarded-For``, ``-Proto``, ``-Host`` and ``-Port``, or in ``Forwarded``
+A proxy sends them in ``X-Forwarded-For``, ``-Proto``, ``-Host`` and ``-Port``, or in ``Forwarded``
 (RFC 7239). Any client can send these fields too. So they count only if they come from a trusted
-proxy, and each proxy adds its value at the right end: the value of the last trusted proxy is the
-first one from the right that names no trusted proxy.
+proxy. Each proxy adds its value at the right end. So the address of the client is the first one
+from the right that is no trusted proxy.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class _Hop(NamedTuple):
 
 
 class TrustedProxies:
-    """A WSGI application that gives another one the client, scheme and host behind proxies.
+    """Calls a WSGI application with the client, scheme and host that trusted proxies forward.
 
     ``proxies`` are addresses and networks (``'10.0.0.0/8'``), and ``'unix'`` for the peers of a
     Unix socket. A request of a trusted proxy gets ``REMOTE_ADDR``, ``wsgi.url_scheme`` and

@@ -1,7 +1,7 @@
 """Collect the body of a request before a thread is used for it.
 
-A handler that needs the whole body cannot begin earlier. A client that sends its body slowly so
-holds no thread, only the bytes that have arrived. They are bounded for each request and for the
+A handler that needs the whole body cannot begin earlier. So a client that sends its body
+slowly holds no thread. The bytes that have arrived are bounded for each request and for the
 process: beyond these bounds, a thread receives the rest.
 """
 
@@ -19,14 +19,16 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 MAX_COLLECTED = 1024 * 1024
+"""The bytes of one body that are collected without a thread."""
 MAX_COLLECTED_TOGETHER = 64 * 1024 * 1024
+"""The bytes of all bodies of the process that are collected without a thread."""
 
 
 class BodyCollection:
     """A request whose body is being received: its head, environ and body.
 
     Its owner calls ``end_wait()`` and then ``step()`` when there is something to read, and
-    ``close()`` when the request is handled or given up. At most ``max_size`` bytes are collected.
+    ``close()`` when the request is handled or abandoned. At most ``max_size`` bytes are collected.
     """
 
     def __init__(
@@ -72,7 +74,7 @@ class BodyCollection:
         return False
 
     def close(self) -> None:
-        """Count the bytes no longer. Idempotent."""
+        """Subtract the bytes from the total of the process. Idempotent."""
         _collected.add(-self._counted)
         self._counted = 0
 

@@ -3,7 +3,7 @@
 A thread is needed only while an application runs. A head that is incomplete, the body that a
 handler needs as a whole, and bytes that a client still sends after an error response, need none:
 the owner of the connection calls ``step()`` whenever there is something to read. A head or such a
-body that is not complete in time is answered with 408.
+body that is not complete in time gets a 408.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _logger = logging.getLogger("restkit.server")
 # These bytes do not start a head: one empty line before a request line is skipped.
 _BEFORE_HEAD = (b"", b"\r", b"\r\n")
 
-_AT_ONCE = 0.001  # many clients send head and body separately, one directly after the other
+_BODY_WAIT = 0.001  # seconds; many clients send the body separately, directly after the head
 _LATE_BODY = "the body of the request was not complete in time"
 
 _ERROR_STATUS = {
@@ -98,7 +98,7 @@ class ClientConnection:
         self._has_new_data = False
         self._head_deadline = 0.0  # the time by which a head that has begun must be complete
         self._idle_seconds = setup.timeout
-        self._began = 0.0  # the time of the last head, for the access log
+        self._started_at = 0.0  # the time of the last head, for the access log
         self.collection: BodyCollection | None = None
         self._drain: Drain | None = None
 
@@ -106,7 +106,7 @@ class ClientConnection:
         return ClientSocket(sock, self._setup.timeout, client)
 
     @property
-    def in_request(self) -> bool:
+    def is_collecting(self) -> bool:
         """Whether the body of a request is being collected."""
         return self.collection is not None
 
@@ -206,7 +206,7 @@ class ClientConnection:
         )
         environ = request_environ(self._environ, head, body.length, RequestFile(body))
         if self._setup.access_log is not None:
-            self._began = monotonic()
+            self._started_at = monotonic()
         if not body.done:
             self.collection = self._new_collection(head, environ, body)
             if self.collection is not None:
@@ -248,7 +248,7 @@ class ClientConnection:
             version=f"HTTP/1.{head.minor}",
             status=exchange.status,
             sent=exchange.sent,
-            seconds=monotonic() - self._began,
+            seconds=monotonic() - self._started_at,
             client=str(environ.get("REMOTE_ADDR", "")),
             complete=exchange.complete,
             environ=environ,
@@ -265,7 +265,7 @@ class ClientConnection:
         max_size = 0 if max_collected is None else max_collected(environ)
         if not max_size or not body.send_continue():
             return None
-        if body.arrives_within(_AT_ONCE, min(max_size, BLOCK)):
+        if body.arrives_within(_BODY_WAIT, min(max_size, BLOCK)):
             return None
         return BodyCollection(head, environ, body, max_size=max_size, timeout=self._setup.timeout)
 
@@ -298,7 +298,7 @@ class ClientConnection:
             line = (
                 ("", "", "") if head is None else (head.method, head.target, f"HTTP/1.{head.minor}")
             )
-            seconds = 0.0 if head is None else monotonic() - self._began
+            seconds = 0.0 if head is None else monotonic() - self._started_at
             record = AccessRecord(*line, status, sent, seconds, self._environ["REMOTE_ADDR"])
             write_record(self._setup.access_log, record)
         return self._start_draining()
