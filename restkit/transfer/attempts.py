@@ -1,7 +1,7 @@
 """Run the attempts of one download until all bytes are there.
 
 ``Attempts.run`` is the only loop. Each attempt sends one request, and ``decide`` of
-http1/ranges.py says what its response is good for. Attempts that bring no new bytes are counted.
+http1/ranges.py decides how to use its response. Attempts that bring no new bytes are counted.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from restkit.http1.ranges import (
     decide,
     format_range,
     is_other_version,
-    version_of,
+    read_version,
 )
 from restkit.log import get_logger
 from restkit.message.response import HttpResponse
@@ -38,8 +38,8 @@ from restkit.transfer.plan import (
     MAX_RETRY_AFTER,
     TEMPORARY_STATUSES,
     backoff_seconds,
-    digests_of,
     is_temporary,
+    read_digests,
 )
 from restkit.transfer.record import Record, Source
 from restkit.transfer.stream import StreamTarget
@@ -52,7 +52,7 @@ _STEP = 256 * 1024  # bytes between two reports of progress
 
 
 class Attempts:
-    """The attempts of one download, and what they found."""
+    """The attempts of one download, and their results."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class Attempts:
         self._reported: int | None = None
         self._furthest = target.held
         self.tries = 0
-        self.bodies = 0  # the responses that bytes came from, earlier processes included
+        self.bodies = 0  # the responses with bytes of the file; earlier calls count as one
         self.status = 0
         self.restarts: list[str] = []
         if target.held:
@@ -153,11 +153,11 @@ class Attempts:
                 return self._receive_whole(response)
             if decision.action is Action.CONTINUE and record is not None:
                 return self._receive_rest(response, decision, record)
-            raise self._error_of(response, decision)
+            raise self._make_error(response, decision)
 
-    def _error_of(self, response: HttpResponse, decision: Decision) -> Error:
+    def _make_error(self, response: HttpResponse, decision: Decision) -> Error:
         """Return the error for a response without usable bytes."""
-        if decision.action is Action.REFUSE or response.status < 400:
+        if decision.action is Action.REJECT or response.status < 400:
             return ResponseError(
                 f"a download needs 200; got {response.status_line}"
                 + (f": {decision.reason}" if decision.reason else ""),
@@ -173,7 +173,7 @@ class Attempts:
         return error
 
     def _start_over(self, reason: str) -> None:
-        """Remove all bytes, and note the reason."""
+        """Discard all bytes, and log the reason."""
         self._note_restart(reason, self._target.held)
         self._target.drop()
 
@@ -181,7 +181,7 @@ class Attempts:
         self.restarts.append(reason)
         url = redact_url(self._source.url)
         get_logger().warning(
-            "%s", f"download of {url} drops {held} bytes and starts over: {reason}"
+            "%s", f"download of {url} discards {held} bytes and starts over: {reason}"
         )
 
     def _receive_whole(self, response: HttpResponse) -> bool:
@@ -191,11 +191,11 @@ class Attempts:
         length = None
         if not is_coded and "transfer-encoding" not in headers:
             length = parse_length(headers.get("content-length", ""))
-        version = version_of(headers, length)
+        version = read_version(headers, length)
         if is_coded:
-            # The bytes are decoded: no position in them is one of a range.
+            # Ranges count encoded bytes, but decoded bytes are written.
             version = version._replace(condition=None)
-        digests = {name: digest.hex() for name, digest in digests_of(headers, 200).items()}
+        digests = {name: digest.hex() for name, digest in read_digests(headers, 200).items()}
         record = Record(
             self._source, version, name=response.filename, digests=tuple(digests.items())
         )
@@ -203,7 +203,7 @@ class Attempts:
         skip = self._target.begin(record)
         if held and not skip:
             if old is not None and is_other_version(headers, old.version):
-                reason = "the validator is another one"
+                reason = "the validator has changed"
             elif old is not None and old.version.condition:
                 reason = "the server ignored the range"
             else:
@@ -213,14 +213,18 @@ class Attempts:
             self.bodies = 0
         self._receive(response, version, skip, None)
         if length is not None and self._target.held != length:
-            raise ResponseError(f"{self._target.held} bytes came, and Content-Length is {length}")
+            raise ResponseError(
+                f"the body has {self._target.held} bytes, but Content-Length is {length}"
+            )
         return True
 
     def _receive_rest(self, response: HttpResponse, decision: Decision, record: Record) -> bool:
         """Append the body of a 206; return whether all bytes are there."""
         target = self._target
         total = record.version.total if decision.total is None else decision.total
-        digests = {name: digest.hex() for name, digest in digests_of(response.headers, 206).items()}
+        digests = {
+            name: digest.hex() for name, digest in read_digests(response.headers, 206).items()
+        }
         target.record = record = record._replace(
             version=record.version._replace(total=total),
             digests=tuple({**digests, **dict(record.digests)}.items()),
@@ -258,7 +262,7 @@ class Attempts:
             self._progress(held, version.total)
 
     def check_digest(self, expected: tuple[str, bytes] | None) -> str | None:
-        """Check the digests of the whole; return the algorithm of one that was checked, or None.
+        """Check the digests of the whole file; return one that was checked, or None.
 
         Raises IntegrityError. The digests of a server are checked here if the bytes came in
         several responses; the Client has checked those of a single one.
