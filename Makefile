@@ -4,8 +4,9 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-# The number of test processes, and further arguments for pytest.
-JOBS ?= auto
+# The number of test processes, and further arguments for pytest. Most tests wait more than they
+# compute, so two processes share a CPU.
+JOBS ?= $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')
 PYTEST_ARGS ?=
 # Fuzzing: the targets (all by default), seconds for each, how many at the same time, the seed of the
 # random numbers (the time by default), and an input in base64 that is checked alone.

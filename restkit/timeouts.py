@@ -106,7 +106,7 @@ class Deadline:
 
 
 class WorkTimer:
-    """Ends the work on a body, such as its decoding, with the total of the call.
+    """Limits the work on a body, such as its decoding, by ``Timeout.total`` of the call.
 
     While the body arrives, the deadline of the call holds. Afterwards only the time between
     ``resume()`` and ``pause()`` counts, so that a received body can be read at any later time.
@@ -123,11 +123,11 @@ class WorkTimer:
         self._worked = 0.0  # seconds since the arrival, without the pauses
 
     def resume(self) -> None:
-        """Start to count time."""
+        """Start counting time."""
         self._resumed_at = perf_counter()
 
     def pause(self) -> None:
-        """Stop to count time."""
+        """Stop counting time."""
         arrived_at = self._arrived_at()
         if arrived_at:
             self._worked += perf_counter() - max(self._resumed_at, arrived_at)

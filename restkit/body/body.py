@@ -354,7 +354,7 @@ class Body:
     def skip(self, limit: int) -> None:
         """Discard the rest if it is not much longer than ``limit``; otherwise close.
 
-        A body whose source decodes is closed: what nobody reads is never decoded.
+        A body whose source decodes is closed, so that an unread body is not decoded.
         The body cannot be read afterwards, unless the whole body is in the spool.
         """
         with self._source_lock:

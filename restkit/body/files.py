@@ -79,7 +79,7 @@ class _SeekableRawFile(_RawFile):
         return offset
 
 
-# Not super(): it costs more.
+# Called directly, because super() is slower.
 _peek = io.BufferedReader.peek
 _read = io.BufferedReader.read
 _read1 = io.BufferedReader.read1
@@ -144,17 +144,17 @@ class _Reader(io.BufferedReader):
             raise
 
     def detach(self) -> NoReturn:
-        """Raise: the response could not return this file any more."""
+        """Raise UnsupportedOperation: the response returns this file again."""
         raise io.UnsupportedOperation(
             "the file of a body cannot be detached; tee() of the response returns another file"
         )
 
     def _note_lost_bytes(self, exc: BaseException) -> None:
-        is_from_here = exc.__traceback__ is None or exc.__traceback__.tb_next is None
-        if is_from_here and isinstance(exc, RuntimeError):
+        is_from_reader = exc.__traceback__ is None or exc.__traceback__.tb_next is None
+        if is_from_reader and isinstance(exc, RuntimeError):
             raise reentrant_error() from None
-        if is_from_here and isinstance(exc, (TypeError, ValueError)):
-            return  # of BufferedReader: a wrong argument, or a closed file
+        if is_from_reader and isinstance(exc, (TypeError, ValueError)):
+            return  # a wrong argument, or a closed file
         self._raw_file.has_lost_bytes = True
         self._body.fail_live_reader(self._raw_file, exc)
 

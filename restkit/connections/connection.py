@@ -119,7 +119,7 @@ class Connection:
             try:
                 self.close()
             except BaseException:
-                self.close()  # it was interrupted
+                self.close()  # the first call may have been interrupted
                 raise
             if isinstance(exc, Error):
                 # An Error of the payload's source may hold the ``sent`` of another request.
@@ -246,7 +246,7 @@ class Connection:
 
 
 class _Use:
-    """One exchange of a connection, which is closed if this object is dropped before its end."""
+    """Closes a connection if this object is dropped before the end of the exchange."""
 
     __slots__ = ("_connection", "_number")
 

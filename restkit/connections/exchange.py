@@ -129,7 +129,7 @@ class Exchange:
             return self._send_file(head, body)
         chunks = iter(body)
         try:
-            # After the last chunk, a response would look like one that ended the sending.
+            # No wait after the last chunk: the payload is complete when a response arrives.
             while body.complete or self._wait_for_source(body):
                 buffers = self._next_chunk(chunks)
                 if buffers is None:

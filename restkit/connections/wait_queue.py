@@ -17,7 +17,7 @@ from restkit.network.route import Route
 from restkit.timeouts import Deadline
 
 CHECK_SECONDS = 1.0
-"""A waiting thread checks the queue this often, in case an interrupt has lost its turn."""
+"""The seconds between two checks of a waiting thread. An interrupt may prevent its wake-up."""
 
 
 class Waiter:

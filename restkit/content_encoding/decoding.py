@@ -18,7 +18,7 @@ The rules here:
 An empty body is valid with any coding: servers declare a coding for responses without content.
 
 The work is bounded too, as some streams make none or little output: empty gzip members, blocks and
-frames. Several codings can make gigabytes of them from a few bytes. See ``DecodingWork``.
+frames. With several codings, a few bytes can expand to gigabytes of these. See ``DecodingWork``.
 """
 
 from __future__ import annotations
@@ -117,22 +117,22 @@ def parse_codings(values: Sequence[str]) -> tuple[str, ...] | None:
 class DecodingWork:
     """The work of decoding one body: checked against its output, and against a deadline.
 
-    All decoders of a body share it. Coded bytes of every coding count, and ``made``, the bytes that
-    the last decoder returned. ``check_time`` is called before each step; it raises an error when
-    the time is over.
+    All decoders of a body share it. It counts the coded bytes of every coding. ``decoded`` is the
+    number of bytes that the last decoder returned. ``check_time`` is called before each step; it
+    raises an error when the time is over.
     """
 
-    __slots__ = ("_done", "check_time", "made")
+    __slots__ = ("_done", "check_time", "decoded")
 
     def __init__(self, check_time: Callable[[], object] | None = None) -> None:
-        self.made = 0
+        self.decoded = 0
         self.check_time = check_time
         self._done = 0
 
     def count(self, coded: int) -> bool:
         """Count coded bytes; return False if they are too many for the output."""
         self._done += coded
-        return self._done <= FREE_WORK + WORK_PER_BYTE * self.made
+        return self._done <= FREE_WORK + WORK_PER_BYTE * self.decoded
 
 
 class DecodedSource:
@@ -178,7 +178,7 @@ class DecodedSource:
 
     def _decode(self) -> bytes:
         chunk = self._produce(len(self._decoders) - 1)
-        self._work.made += len(chunk)
+        self._work.decoded += len(chunk)
         return chunk
 
     def _produce(self, index: int) -> bytes:
@@ -265,7 +265,7 @@ class Decoder:
             raise self._make_error(str(exc)) from exc
         self.decoded += len(chunk)
         if self._counts_output:
-            self._work.made = self.decoded
+            self._work.decoded = self.decoded
         return chunk
 
     def finish(self) -> None:

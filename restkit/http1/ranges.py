@@ -22,8 +22,8 @@ _CONTENT_RANGE = re.compile(
     re.IGNORECASE,
 )
 _STRONG_TAG = re.compile(r'"[\x21\x23-\x7e\x80-\xff]*"')
-# RFC 9110 8.8.2.2 asks for one second by the same clock, or enough that no clock matters. RFC 7232
-# named 60 seconds, and nothing shows that two servers behind one name have the same clock.
+# Seconds. RFC 9110 8.8.2.2 asks for one second if both dates are from the same clock. Servers
+# behind one name may have different clocks, so this is the value of RFC 7232.
 _MIN_AGE = 60
 
 
@@ -35,7 +35,7 @@ class ByteRange(NamedTuple):
 
 
 class ContentRange(NamedTuple):
-    """A Content-Range: the bytes of this message, None in a 416; and the size of the whole."""
+    """The range of a body, None in a 416, and the size of the whole file, None if unknown."""
 
     part: ByteRange | None
     total: int | None
@@ -91,10 +91,10 @@ class Version(NamedTuple):
     total: int | None = None
 
 
-def version_of(headers: Headers, total: int | None) -> Version:
+def read_version(headers: Headers, total: int | None) -> Version:
     """Return the version that the header of a response describes.
 
-    >>> version_of(Headers({'ETag': '"a"'}), 5)
+    >>> read_version(Headers({'ETag': '"a"'}), 5)
     Version(etag='"a"', last_modified=None, condition='"a"', total=5)
     """
     etag, modified = headers.get("etag"), headers.get("last-modified")
@@ -138,13 +138,13 @@ class Action(Enum):
     CONTINUE = "continue"
     """Append its body, without the first ``skip`` bytes."""
     REPLACE = "replace"
-    """Its body is the whole: write it from the start."""
+    """Its body is the whole file: write it from the start."""
     START_OVER = "start over"
-    """Neither: discard it and what is on disk, and request the whole."""
+    """Discard its body and the bytes on disk, and request the whole file."""
     DONE = "done"
     """Everything is on disk."""
-    REFUSE = "refuse"
-    """It is no response to a request for the whole."""
+    REJECT = "reject"
+    """Its status does not fit a request for the whole file."""
     OTHER = "other"
     """Its status says nothing about ranges."""
 
@@ -152,7 +152,7 @@ class Action(Enum):
 class Decision(NamedTuple):
     """The use of a response: an action and its reason.
 
-    For CONTINUE: the bytes to skip, the position of the end of the body, and the size of the whole.
+    For CONTINUE: the bytes to skip, the position at which the body ends, and the size of the file.
     """
 
     action: Action
@@ -165,17 +165,17 @@ class Decision(NamedTuple):
 def decide(status: int, headers: Headers, version: Version, held: int) -> Decision:
     """Decide how a response continues a download of which ``held`` bytes are on disk.
 
-    With ``held`` 0, the whole was requested; else the rest, from ``held`` on.
+    If ``held`` is 0, the whole file was requested; otherwise the bytes from ``held`` on.
 
     >>> headers = Headers({'Content-Range': 'bytes 4-9/10'})
     >>> decide(206, headers, Version(total=10), 5)
     Decision(action=<Action.CONTINUE: 'continue'>, reason='', skip=1, end=10, total=10)
     """
     if status == 200:
-        return Decision(Action.REPLACE, "the server sent the whole" if held else "")
+        return Decision(Action.REPLACE, "the server sent the whole file" if held else "")
     if status == 206:
         if not held:
-            return Decision(Action.REFUSE, "206 without a Range in the request")
+            return Decision(Action.REJECT, "206 without a Range in the request")
         return _check_partial(headers, version, held)
     if status == 416:
         return _check_unsatisfiable(headers, version, held)
@@ -195,11 +195,11 @@ def _check_partial(headers: Headers, version: Version, held: int) -> Decision:
     if headers.get("content-encoding", "identity").strip().lower() != "identity":
         return _start_over(f"a range with Content-Encoding {headers['content-encoding']!r:.40}")
     if is_other_version(headers, version):
-        return _start_over("the validator is another one")
+        return _start_over("the validator has changed")
     if version.total is not None and total is not None and total != version.total:
         return _start_over(f"the size was {version.total} bytes and is {total}")
     if not part.start <= held < part.end:
-        return _start_over(f"the range is {values[0]!r}, which does not have byte {held}")
+        return _start_over(f"the range is {values[0]!r}, which does not contain byte {held}")
     if version.total is not None and part.end > version.total:
         return _start_over(f"the range {values[0]!r} ends after {version.total} bytes")
     length = headers.get("content-length")
@@ -220,9 +220,9 @@ def _check_unsatisfiable(headers: Headers, version: Version, held: int) -> Decis
     except ParserError:
         return _start_over("416 without a size")
     if part is not None or total != held:
-        return _start_over(f"416 for a size of {total} bytes, and {held} are here")
+        return _start_over(f"416 for a size of {total} bytes, but {held} are on disk")
     if version.total not in (None, held):
-        return _start_over(f"416, and {held} of {version.total} bytes are here")
+        return _start_over(f"416, but {held} of {version.total} bytes are on disk")
     if is_other_version(headers, version):
         return _start_over("416 with another validator")
     return Decision(Action.DONE)

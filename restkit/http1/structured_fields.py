@@ -105,7 +105,7 @@ def parse_item(text: str) -> Item:
 
 
 def parse_list(text: str) -> list[Member]:
-    """Return the members of a List; join the lines of a field by a comma before.
+    """Return the members of a List. The caller joins several lines of a field by commas.
 
     >>> parse_list('1, (2 3);x')
     [Item(value=1, parameters={}), InnerList(items=(Item(value=2, parameters={}), \

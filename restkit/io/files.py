@@ -215,9 +215,9 @@ def _walk(folder: str, names: Sequence[str]) -> Iterator[_Place]:
 
 @contextmanager
 def _compare_real_path(folder: str, names: Sequence[str]) -> Iterator[_Place]:
-    """Find a name below a folder; a link, or another name of a file, makes its real path differ.
+    """Find a name below a folder; raise OSError if its real path differs, as it does for a link.
 
-    Meanwhile, another program may replace a folder by a link.
+    Another program may still replace a folder by a link after this check.
     """
     path = os.path.join(os.path.realpath(folder), *names)
     if os.path.realpath(path) != path:
@@ -250,7 +250,7 @@ def open_below(folder: str, names: Sequence[str], flags: int = os.O_RDONLY) -> i
     """
     flags |= (_NO_LINK or 0) | getattr(os, "O_NONBLOCK", 0) | _BINARY
     with _find_below(folder, names) as place:
-        # Opening a device may already have an effect, so look first.
+        # Opening a device may have an effect, so check the type first.
         status = os.stat(place.name, dir_fd=place.folder, follow_symlinks=False)
         _check_regular(status, place.name)
         descriptor = os.open(place.name, flags, dir_fd=place.folder)
@@ -336,7 +336,7 @@ def replace_file(path: str, name_in_errors: str | None = None) -> Iterator[io.Fi
 
 @contextmanager
 def open_part_file(folder: str, name: str, name_in_errors: str) -> Iterator[tuple[str, io.FileIO]]:
-    """Create a hidden file for the block, which must close and move it; yield its path and it.
+    """Create a hidden file; yield its path and the file, which the block closes and renames.
 
     The file is deleted if the block raises, also if an interrupt comes while it is created.
     """
@@ -409,7 +409,7 @@ def _rename_without_link(part_path: str, path: str) -> None:
 
 
 def try_to_lock(descriptor: int) -> bool:
-    """Lock an open file against other processes and threads; return whether nobody else has it.
+    """Lock an open file against other processes and threads; return False if it is locked.
 
     The lock ends when the file is closed. On Windows nothing is locked.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from functools import partial
 from threading import RLock
@@ -241,8 +242,8 @@ class HttpResponse(TextViews, Aliases):
     def iter_blocks(self, size: int = 64 * 1024) -> Iterator[bytes]:
         """Iterate over the body in chunks of ``size`` bytes; the last one may be shorter."""
         given: object = size
-        if not isinstance(given, int) or given < 1:
-            raise RequestError(f"size must be a number of bytes, 1 or more; got {size!r}")
+        if not isinstance(given, int) or not 1 <= given <= sys.maxsize:
+            raise RequestError(f"size must be a number of bytes, 1 or more; got {size!r:.60}")
         return iter(partial(self.tee().read, size), b"")
 
     # The body straight from the connection: once

@@ -123,7 +123,7 @@ def make_body(
 def _decode(
     reply: Reply, early: Spool, live: Source | None, codings: Sequence[str], max_body: int | None
 ) -> Source:
-    """Return the decoded body; its decoding ends with the total of the call."""
+    """Return a source of the decoded body; ``Timeout.total`` limits its decoding."""
     coded = _EarlySource(early, live, reply.body_reader.length, max_body)
     deadline = reply.deadline
     if deadline is None or deadline.timeout.total is None:
@@ -243,7 +243,7 @@ class _EarlySource:
 
 
 class _TimedSource:
-    """A source whose reads count for a timer."""
+    """A source whose reads run a timer."""
 
     def __init__(self, source: Source, timer: WorkTimer) -> None:
         self._source = source

@@ -30,7 +30,7 @@ _End = TypeVar("_End", bytes, int)
 
 RECORD = 16 * 1024  # RFC 8446 5.1
 _MAX_WRITE = 1024 * 1024
-_MAX_READ = 1024 * 1024  # between two looks at the deadline
+_MAX_READ = 1024 * 1024  # bytes between two checks of the deadline
 
 
 class WaitResult(Enum):

@@ -27,7 +27,6 @@ from restkit.payload.base import OCTET_STREAM, Payload
 from restkit.payload.values import BytesPayload, encode_utf_8, text_payload
 
 _PIPE_CHUNK = 64 * 1024  # the capacity of a pipe on Linux
-
 _WITH_BYTE_ORDER_MARK = ("utf-16", "utf-32")
 # They read ahead of the position that tell() returns, and read(0) returns their buffered text.
 _READ_AHEAD = (codecs.StreamReader, codecs.StreamReaderWriter, codecs.StreamRecoder)
@@ -299,8 +298,7 @@ class SeekablePayload(Payload):
 
     The length of bytes is measured, and new bytes are not sent; text is sent as UTF-8, of unknown
     length. Each pass begins at the first position of the object and leaves it there.
-    Passes of this payload in several threads share a lock; the caller must not read the object at
-    the same time.
+    Passes of this payload in several threads share a lock; the caller must not read it meanwhile.
     """
 
     replayable = True
@@ -312,6 +310,7 @@ class SeekablePayload(Payload):
         self._file = file
         self._start = start
         self._lock = threading.RLock()
+        self._turn: object = None
 
     def chunks(self) -> Iterator[Buffer]:
         try:
@@ -319,28 +318,31 @@ class SeekablePayload(Payload):
         finally:
             # The pass is over: it has not failed if the caller has closed the file.
             with self._lock, suppress(OSError, ValueError):
+                self._turn = None
                 self._file.seek(self._start)
 
     def _read_from_start(self) -> Iterator[Any]:
         at, left = self._start, self.length
         while size := CHUNK_SIZE if left is None else min(CHUNK_SIZE, left):
             with self._lock:
-                if self._file.tell() != at:
-                    self._file.seek(at)
-                chunk = _read_or_wait(self._file, self._file.read, size)
-                at = self._file.tell()
+                while True:  # read again if a signal handler has made another pass meanwhile
+                    turn = self._turn = object()
+                    if self._file.tell() != at:
+                        self._file.seek(at)
+                    chunk = _read_or_wait(self._file, self._file.read, size)
+                    end = self._file.tell()
+                    if self._turn is turn:
+                        break
             if not chunk:
                 return
-            if left is not None:
-                left = max(0, left - len(chunk))
+            at, left = end, None if left is None else max(0, left - len(chunk))
             yield chunk
 
 
 def guess_content_type(name: object, *, is_stored: bool = True) -> Sequence[tuple[str, str]]:
     """Return the Content-Type for the name of a file, as header fields.
 
-    ``is_stored``: the bytes are those on disk, so that ``x.gz`` is gzip; a wrapper may return
-    decompressed bytes.
+    ``is_stored``: the bytes are those on disk, so that ``x.gz`` is gzip, not its content.
 
     >>> guess_content_type('photo.png')
     (('Content-Type', 'image/png'),)
@@ -429,10 +431,8 @@ def _has_true_size(file: io.FileIO) -> bool:
 
 def _is_watchable(file: io.FileIO) -> bool:
     """Whether ``poll`` works for this file: a pipe, a FIFO, a socket or a terminal."""
-    if not POLLS_FILES:
-        return False
     mode = os.fstat(file.fileno()).st_mode
-    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or file.isatty()
+    return POLLS_FILES and (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or file.isatty())
 
 
 def _read_method(file: Any) -> Callable[[int], Any]:

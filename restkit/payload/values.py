@@ -152,15 +152,16 @@ class IteratorPayload(Payload):
     def chunks(self) -> Iterator[Buffer]:
         self._check_not_ended()  # another payload of the same generator may have been sent
         items = self._items
-        if _being_sent.setdefault(id(items), self) is not self:
-            raise PayloadNotReplayable(
-                f"{items!r} is being sent by another request, in another thread: each of them "
-                "would send a part. Pass an iterator of its own to each request"
-            )
         try:
+            if _being_sent.setdefault(id(items), self) is not self:
+                raise PayloadNotReplayable(
+                    f"{items!r} is being sent by another request, in another thread: each of them "
+                    "would send a part. Pass an iterator of its own to each request"
+                )
             yield from _encode_items(items, close=isinstance(items, Generator))
         finally:
-            _being_sent.pop(id(items), None)
+            if _being_sent.get(id(items)) is self:  # also after an interrupt
+                del _being_sent[id(items)]
 
 
 # The iterators that are being sent, by id: most of them support no weak reference.

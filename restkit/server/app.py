@@ -180,7 +180,7 @@ class App(Routing):
         return run_after(hooks, request, response, self.handle_exception)
 
     def max_collected(self, environ: WSGIEnvironment) -> int:
-        """Return how many bytes of a body are needed before the handler can be called.
+        """Return how many bytes of a body, at most, are collected before the handler is called.
 
         The engine calls this, so that a body that arrives slowly holds no thread. It is 0 if the
         handler streams, or an error response needs no body.
@@ -252,7 +252,7 @@ class App(Routing):
         """Serve until SIGINT or SIGTERM, on the embedded engine; see ``restkit.server.serve``.
 
         Then requests in progress have ``grace=30`` seconds; a second signal ends the process at
-        once. A handler that hangs keeps it for five seconds more. Raises OSError if it cannot
+        once. If a handler hangs, this takes five seconds more. Raises OSError if it cannot
         listen.
         """
         run(self, host, port, **options)

@@ -14,7 +14,7 @@ class Hooks:
     """The hooks of one application or blueprint.
 
     ``before`` are called in the order in which they were added, ``after`` in the opposite one. So
-    the first hook that was added is the outermost.
+    the hook that was added first runs first before a handler, and last after it.
     """
 
     def __init__(self) -> None:

@@ -15,7 +15,7 @@ class Mount(NamedTuple):
     prefix: str
     app: WSGIApplication
 
-    def environ_below(self, environ: WSGIEnvironment) -> WSGIEnvironment:
+    def make_environ(self, environ: WSGIEnvironment) -> WSGIEnvironment:
         """Return the environ that the application gets: its prefix is in SCRIPT_NAME."""
         prefix = self.prefix.encode().decode("latin-1")  # as text of WSGI
         return {
@@ -27,7 +27,7 @@ class Mount(NamedTuple):
     def max_collected(self, environ: WSGIEnvironment) -> int:
         """Return what ``App.max_collected`` of the application returns; 0 without this method."""
         max_collected = getattr(self.app, "max_collected", None)
-        return 0 if max_collected is None else max_collected(self.environ_below(environ))
+        return 0 if max_collected is None else max_collected(self.make_environ(environ))
 
 
 class Mounts:
@@ -46,7 +46,7 @@ class Mounts:
         """Add an application; raise ValueError for a malformed prefix, or one in use."""
         if not prefix.startswith("/") or "//" in prefix or set(prefix) & set("<>%?#"):
             raise ValueError(
-                f"a mount needs a path that begins with a slash, without parameters and "
+                f"the path of a mount must begin with a slash, without parameters and "
                 f"percent-encoding, such as '/static'; got {prefix!r}"
             )
         if not callable(app):
@@ -83,7 +83,7 @@ class MountedResponse(Response):
         self.mount = mount
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        below = self.mount.environ_below(environ)
+        below = self.mount.make_environ(environ)
 
         def start_with_headers(
             status: str, headers: list[tuple[str, str]], exc_info: OptExcInfo | None = None, /

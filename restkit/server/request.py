@@ -37,7 +37,7 @@ from restkit.server.request_stream import (
     payload_headers,
 )
 from restkit.server.responses import AfterHook
-from restkit.server.storage import storage_errors
+from restkit.server.storage import convert_storage_errors
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -52,7 +52,7 @@ class Request:
     """
 
     after_hooks: tuple[AfterHook, ...] = ()  # of the blueprint
-    awaits_body = False  # the hooks before the handler run
+    awaits_body = False  # True while hooks run before the handler
 
     def __init__(self, environ: WSGIEnvironment, app: WSGIApplication) -> None:
         self.environ = environ
@@ -183,7 +183,7 @@ class Request:
         else:
             file = _open_decoded(self.stream, self._limit)
         max_size = MAX_FILES_SIZE if self._limit is None else self._limit
-        with storage_errors():
+        with convert_storage_errors():
             return parse_form(file, self.content_type or "", max_size)
 
     def _decoded_body(self) -> Body:
@@ -253,7 +253,7 @@ class Request:
 def _spool_stream(stream: RequestStream) -> Spool:
     spool = Spool()
     try:
-        with storage_errors():
+        with convert_storage_errors():
             for chunk in stream:
                 spool.append(chunk)
     except BaseException:
@@ -265,7 +265,7 @@ def _spool_stream(stream: RequestStream) -> Spool:
 def _spool_body(body: Body) -> Body:
     """Read the whole body into its spool; close it after an error."""
     try:
-        with storage_errors():
+        with convert_storage_errors():
             body.spool_all()
     except BaseException:
         body.close_with_file()

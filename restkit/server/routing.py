@@ -100,7 +100,7 @@ class RouteTable:
         """Find the endpoint for a method and a decoded path; errors show the ``encoded`` path.
 
         A GET endpoint also handles HEAD, unless there is one for HEAD. OPTIONS without an endpoint
-        is answered with ``Allow``. Raises NotFound, or MethodNotAllowed with ``Allow``.
+        gets a 204 with ``Allow``. Raises NotFound, or MethodNotAllowed with ``Allow``.
         """
         methods = (method, "GET") if method == "HEAD" else (method,)
         allowed: set[str] = set()

@@ -65,7 +65,7 @@ class ServeSettings:
             check_seconds("keepalive", self.keepalive)
         if self.max_connections is not None:
             check_count("max_connections", self.max_connections)
-        self.limits  # noqa: B018  # its checks
+        self.limits  # noqa: B018  # checks the values
 
     @property
     def limits(self) -> RequestLimits:

@@ -18,7 +18,7 @@ from restkit.server.engine.accept_loop import AcceptLoop
 from restkit.server.engine.access_log import AccessLog, as_access_log
 from restkit.server.engine.connection import Setup
 from restkit.server.engine.listener import address_of, open_listener
-from restkit.server.engine.tls import as_server_context, make_connection_of
+from restkit.server.engine.tls import as_server_context, make_connection_factory
 from restkit.server.serve_options import ServeOptions, ServeSettings, make_settings
 from restkit.server.trusted_proxies import TrustedProxies
 from restkit.url.host import join_host_port
@@ -67,7 +67,7 @@ class Server:
         self._wakes: SimpleQueue[None] = SimpleQueue()
         self._loop = AcceptLoop(
             listener,
-            make_connection_of(setup, tls),
+            make_connection_factory(setup, tls),
             threads=settings.threads,
             max_connections=settings.max_connections,
             when_stopped=self.wake,

@@ -83,14 +83,14 @@ class _ServedFolder(NamedTuple):
     hidden: bool
     headers: Headers
 
-    def respond(self, request: Request, path: str) -> Response:  # noqa: ARG002  # of its route
+    def respond(self, request: Request, path: str) -> Response:  # noqa: ARG002  # the route passes it
         """Return the response for a file or a folder; the handler of the only route."""
         *names, last = request.target.match_path.removeprefix("/").split("/")
         if last:
             names.append(last)
         if not all(self._is_served_name(name) for name in names):
             raise _not_found(request)
-        with _http_errors(request):
+        with _convert_errors(request):
             mode = stat_below(self.folder, names).st_mode
             if stat.S_ISDIR(mode):
                 if last or _is_mount_without_slash(request):
@@ -120,7 +120,7 @@ class _ServedFolder(NamedTuple):
 
     def _make_file_response(self, request: Request, names: Sequence[str]) -> Response:
         def open_file(_path: str, flags: int) -> int:
-            with _http_errors(request):
+            with _convert_errors(request):
                 return open_below(self.folder, names, flags)
 
         return FileResponse(
@@ -154,7 +154,7 @@ def _is_utf_8(name: str) -> bool:
 
 
 @contextmanager
-def _http_errors(request: Request) -> Iterator[None]:
+def _convert_errors(request: Request) -> Iterator[None]:
     """Convert errors of the file system to HTTP errors."""
     try:
         yield

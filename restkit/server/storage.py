@@ -19,10 +19,10 @@ _logger = logging.getLogger("restkit.server")
 
 
 @contextmanager
-def storage_errors() -> Iterator[None]:
+def convert_storage_errors() -> Iterator[None]:
     """Convert the errors of a full disk, while the block writes to a spool; log them.
 
-    >>> with storage_errors():
+    >>> with convert_storage_errors():
     ...     raise OSError(ENOSPC, 'No space left on device')
     Traceback (most recent call last):
     restkit.server.exceptions.InsufficientStorage: 507: the server has no space for the body

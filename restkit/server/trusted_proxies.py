@@ -1,9 +1,9 @@
 """Requests that proxies forward: the client's address, and the scheme and host that it used.
 
-A proxy tells them in ``X-Forwarded-For``, ``-Proto``, ``-Host`` and ``-Port``, or in ``Forwarded``
+A proxy sends them in ``X-Forwarded-For``, ``-Proto``, ``-Host`` and ``-Port``, or in ``Forwarded``
 (RFC 7239). Any client can send these fields too. So they count only if they come from a trusted
-proxy, and each proxy adds its value at the right end: the value of the last trusted proxy is the
-first one from the right that names no trusted proxy.
+proxy. Each proxy adds its value at the right end. So the address of the client is the first one
+from the right that is no trusted proxy.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ _FIELDS = (
 _MAX_HOPS = 16
 _PORT = r"[1-9][0-9]{0,4}"
 _NODE = re.compile(rf"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::{_PORT}|:_[\w.-]+)?", re.ASCII)
+_ADDRESS = re.compile(r"[0-9A-Fa-f:.]+(?:%[\w.-]+)?", re.ASCII)
 _HOST = re.compile(rf"([A-Za-z0-9._-]{{1,253}}|\[[0-9A-Fa-f:.]{{2,45}}\])(?::({_PORT}))?")
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 
@@ -54,7 +55,7 @@ class _Hop(NamedTuple):
 
 
 class TrustedProxies:
-    """A WSGI application that gives another one the client, scheme and host behind proxies.
+    """Calls a WSGI application with the client, scheme and host that trusted proxies forward.
 
     ``proxies`` are addresses and networks (``'10.0.0.0/8'``), and ``'unix'`` for the peers of a
     Unix socket. A request of a trusted proxy gets ``REMOTE_ADDR``, ``wsgi.url_scheme`` and
@@ -151,8 +152,11 @@ def _normalize(address: _Address) -> _Address:
 def _parse_node(text: str) -> _Address | None:
     """Return the address in a node, with or without a port; None for ``unknown`` and others."""
     found = _NODE.fullmatch(text)
+    address = (found[1] or found[2]) if found else text
+    if not _ADDRESS.fullmatch(address):  # ip_address() accepts any text as the zone of an address
+        return None
     try:
-        return _normalize(ip_address((found[1] or found[2]) if found else text))
+        return _normalize(ip_address(address))
     except ValueError:
         return None
 

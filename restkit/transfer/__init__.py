@@ -1,1 +1,1 @@
-"""Downloads that continue after breaks, and are checked."""
+"""Downloads that continue after interruptions, and are checked."""

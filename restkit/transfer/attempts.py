@@ -1,7 +1,7 @@
 """Run the attempts of one download until all bytes are there.
 
 ``Attempts.run`` is the only loop. Each attempt sends one request, and ``decide`` of
-http1/ranges.py says what its response is good for. Attempts that bring no new bytes are counted.
+http1/ranges.py decides how to use its response. Attempts that bring no new bytes are counted.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from restkit.http1.ranges import (
     decide,
     format_range,
     is_other_version,
-    version_of,
+    read_version,
 )
 from restkit.log import get_logger
 from restkit.message.response import HttpResponse
@@ -38,8 +38,8 @@ from restkit.transfer.plan import (
     MAX_RETRY_AFTER,
     TEMPORARY_STATUSES,
     backoff_seconds,
-    digests_of,
     is_temporary,
+    read_digests,
 )
 from restkit.transfer.record import Record, Source
 from restkit.transfer.stream import StreamTarget
@@ -52,7 +52,7 @@ _STEP = 256 * 1024  # bytes between two reports of progress
 
 
 class Attempts:
-    """The attempts of one download, and what they found."""
+    """The attempts of one download, and their results."""
 
     def __init__(
         self,
@@ -155,11 +155,11 @@ class Attempts:
                 return self._receive_whole(response)
             if decision.action is Action.CONTINUE and record is not None:
                 return self._receive_rest(response, decision, record)
-            raise self._error_of(response, decision)
+            raise self._make_error(response, decision)
 
-    def _error_of(self, response: HttpResponse, decision: Decision) -> Error:
+    def _make_error(self, response: HttpResponse, decision: Decision) -> Error:
         """Return the error for a response without usable bytes."""
-        if decision.action is Action.REFUSE or response.status < 400:
+        if decision.action is Action.REJECT or response.status < 400:
             return ResponseError(
                 f"a download needs 200; got {response.status_line}"
                 + (f": {decision.reason}" if decision.reason else ""),
@@ -175,7 +175,7 @@ class Attempts:
         return error
 
     def _start_over(self, reason: str) -> None:
-        """Remove all bytes, and note the reason."""
+        """Discard all bytes, and log the reason."""
         self._note_restart(reason, self._target.held)
         self._target.drop()
 
@@ -184,7 +184,7 @@ class Attempts:
         self._furthest = 0
         url = redact_url(self._source.url)
         get_logger().warning(
-            "%s", f"download of {url} drops {held} bytes and starts over: {reason}"
+            "%s", f"download of {url} discards {held} bytes and starts over: {reason}"
         )
 
     def _receive_whole(self, response: HttpResponse) -> bool:
@@ -194,9 +194,9 @@ class Attempts:
         length = None
         if not is_coded and "transfer-encoding" not in headers:
             length = parse_length(headers.get("content-length", ""))
-        version = version_of(headers, length)
+        version = read_version(headers, length)
         if is_coded:
-            # The bytes are decoded: no position in them is one of a range.
+            # Ranges count encoded bytes, but decoded bytes are written.
             version = version._replace(condition=None)
         record = Record(
             self._source, version, name=response.filename, digests=_digests_in(response)
@@ -205,7 +205,7 @@ class Attempts:
         skip = self._target.begin(record)
         if held and not skip:
             if old is not None and is_other_version(headers, old.version):
-                reason = "the validator is another one"
+                reason = "the validator has changed"
             elif old is not None and old.version.condition:
                 reason = "the server ignored the range"
             else:
@@ -214,7 +214,9 @@ class Attempts:
         if not self._receive(response, version, skip, None):
             raise ResponseError(f"the body ended before byte {skip}, which came earlier")
         if length is not None and self._target.held != length:
-            raise ResponseError(f"{self._target.held} bytes came, and Content-Length is {length}")
+            raise ResponseError(
+                f"the body has {self._target.held} bytes, but Content-Length is {length}"
+            )
         self._is_checked = not skip
         return True
 
@@ -264,7 +266,7 @@ class Attempts:
             self._progress(held, version.total)
 
     def check_digest(self, expected: tuple[str, bytes] | None) -> str | None:
-        """Check the digests of the whole; return the algorithm of one that was checked, or None.
+        """Check the digests of the whole file; return one that was checked, or None.
 
         Raises IntegrityError. The digests of a server are checked here, unless the whole came in
         one response: the Client has checked these.
@@ -295,7 +297,7 @@ def _digests_in(response: HttpResponse) -> tuple[tuple[str, str], ...]:
     """Return the digests of the whole, in hex, unless the Client ignores digests."""
     if not response.request.read_options.check_digest:
         return ()
-    found = digests_of(response.headers, response.status)
+    found = read_digests(response.headers, response.status)
     return tuple((name, digest.hex()) for name, digest in found.items())
 
 

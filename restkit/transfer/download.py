@@ -1,4 +1,4 @@
-"""``download``: save what a URL has, continue after breaks, and never mix two versions."""
+"""``download``: save a URL to a file, continue it later, and never mix two versions."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _VARIANT_FIELDS = frozenset(("accept", "accept-language"))
 
 
 class DownloadOptions(TypedDict, total=False):
-    """The options of a request that a download takes too."""
+    """The request options that a download accepts."""
 
     timeout: float | tuple[float | None, float | None] | Urllib3Timeout | None
     params: Params | None
@@ -66,7 +66,7 @@ class Download(NamedTuple):
     ``path`` is None for a file object and ``'-'``. ``digest`` is the digest that was checked, as
     ``sha-256=`` and hex, or None. ``resumed_from`` is the number of bytes that an earlier call had
     left. ``status`` is that of the last response. ``restarts`` has a reason for each time that
-    bytes were dropped.
+    the download discarded its bytes.
     """
 
     path: str | None
@@ -93,10 +93,10 @@ def download(
     max_tries: int = 8,
     **options: Unpack[DownloadOptions],
 ) -> Download:
-    """Save what a URL has to ``path``, and return a ``Download``; see :doc:`/transfers`.
+    """Save the content of a URL to ``path``, and return a ``Download``; see :doc:`/transfers`.
 
-    Breaks and busy servers are tried again, from the byte on where the download was, until
-    ``max_tries`` attempts in a row bring nothing new. A later call with the same URL and path
+    After a lost connection or a temporary status, it continues at the first missing byte, until
+    ``max_tries`` attempts in a row bring no new bytes. A later call with the same URL and path
     continues, unless ``resume`` is False. The file has its name only when all bytes are there and
     match ``digest``.
 

@@ -45,7 +45,7 @@ _MAX_NAME = 200  # bytes of a name inside the name of a part file
 
 
 class PartFile:
-    """The bytes of a download to a path or into a folder, and what is known about them.
+    """The bytes of a download to a path or into a folder, and their record.
 
     ``held`` is the number of bytes written. ``record`` is None before ``begin()``, unless an
     earlier download left its bytes. For a folder, ``name`` of the record is the file name.
@@ -88,13 +88,13 @@ class PartFile:
         """Open the part file and lock it; raise RequestError if another download has it."""
         while self._file is None:
             flags = os.O_CREAT | os.O_RDWR | getattr(os, "O_BINARY", 0)
-            # Never through a link that somebody else has put there.
+            # Do not follow a link that another user has put there.
             descriptor = os.open(self._part_path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
             file = open(descriptor, "r+b", buffering=0)  # noqa: SIM115  # closed by close()
             try:
                 if not try_to_lock(descriptor):
                     raise RequestError(
-                        f"another download writes {self._part_path!r}; wait for its end"
+                        f"another download is writing {self._part_path!r}; wait until it has ended"
                     )
                 # Another download may have renamed the file before the lock was free.
                 if not is_same_file(descriptor, self._part_path):
@@ -112,7 +112,7 @@ class PartFile:
         return self._file
 
     def begin(self, record: Record) -> int:
-        """Drop all bytes, and begin with those of another response; return 0 bytes to skip."""
+        """Discard all bytes and begin another response; return 0, the bytes to skip."""
         if self._name == "":
             self._check_name_is_free(record.name)
         self.drop()
@@ -127,7 +127,7 @@ class PartFile:
             )
 
     def drop(self) -> None:
-        """Remove all bytes, because they may belong to different versions."""
+        """Discard all bytes and the record."""
         file = self._open()
         if remove_record(self._record_path):
             sync_folder(self.folder)
@@ -155,7 +155,7 @@ class PartFile:
             raise
 
     def write(self, data: Buffer) -> None:
-        """Append bytes; write the record if it is time to."""
+        """Append bytes; write the record after SYNC_BYTES or SYNC_SECONDS."""
         write_all_at(self._open().fileno(), data, self.held)
         self.held += len(data)
         if (
@@ -189,7 +189,7 @@ class PartFile:
         return bytes(hasher.digest())
 
     def finish(self) -> str:
-        """Give the file its name, and return its path."""
+        """Rename the part file to its final name; return the path."""
         record = self.record
         name = self._name or (record.name if record is not None else "")
         path = os.path.join(self.folder, name)

@@ -1,4 +1,4 @@
-"""Decide when a download tries again, and read its digest; without input and output."""
+"""Decide when a download tries again, and parse its digest. No I/O."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def parse_expected_digest(value: object) -> tuple[str, bytes] | None:
     return found
 
 
-def digests_of(headers: Headers, status: int) -> dict[str, bytes]:
+def read_digests(headers: Headers, status: int) -> dict[str, bytes]:
     """Return the digests of the whole file in the head of a response.
 
     ``Repr-Digest`` is of the whole also in a 206 (RFC 9530 3); ``Content-Digest`` is not.

@@ -1,6 +1,6 @@
 """The record of an unfinished download: a small JSON file beside the bytes.
 
-A record that is damaged, or of another URL, counts as none: the download begins again.
+A record that is damaged, or of another URL, is ignored: the download starts over.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ class StreamTarget:
         self.record: Record | None = None
 
     def begin(self, record: Record) -> int:
-        """Begin with the whole; return the bytes to skip, which were written before."""
+        """Begin a response with the whole file; return the bytes to skip, already written."""
         version = None if self.record is None else self.record.version
         if self.held and (version is None or not version.condition or version != record.version):
             self.drop()
@@ -55,7 +55,7 @@ class StreamTarget:
         self.record = None
 
     def write(self, data: Buffer) -> None:
-        """Write bytes; all of them, also to a raw file."""
+        """Write all bytes, also to a raw file, which may accept only a part of them."""
         with memoryview(data) as view:
             for hasher in self._hashes.values():
                 hasher.update(view)
@@ -80,7 +80,7 @@ class StreamTarget:
         self.close()
 
     def suspend(self) -> None:
-        """Do nothing: the bytes are with their reader."""
+        """Close the file if the download opened it. Written bytes cannot be removed."""
         with suppress(OSError):
             self.close()
 

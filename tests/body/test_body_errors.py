@@ -364,7 +364,7 @@ def test_B08_a_content_length_over_max_body_raises_before_a_byte_is_read():
         peer.read_to_end()
 
     with ScriptedServer(script) as server, Client(timeout=10) as client:
-        got = client.get(server.url(), max_body=999)
+        got = client.get(server.url(), max_body=999, eager_body=0)
         with pytest.raises(BodyTooLarge):
             assert not got.body
         server.until(lambda: server.peers[0].finished, "the end of the connection")

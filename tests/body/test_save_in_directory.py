@@ -9,6 +9,7 @@ import pytest
 
 from restkit import Client, UnexpectedEOF
 from support import ScriptedServer, response
+from support.waiting import until
 
 ATTACHMENT = 'Content-Disposition: attachment; filename="report.csv"'
 
@@ -81,7 +82,7 @@ def test_file_made_while_the_body_arrives_is_kept(tmp_path, has_links, monkeypat
     def script(peer):
         peer.next_request()
         peer.send(head)
-        server.until(lambda: os.listdir(tmp_path), "the temporary file")
+        until(lambda: os.listdir(tmp_path), "the temporary file")
         (tmp_path / "report.csv").symlink_to("elsewhere")
         peer.send(end)
 

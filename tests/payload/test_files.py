@@ -7,6 +7,7 @@ import gzip
 import io
 import os
 import pathlib
+import random
 import subprocess
 import sys
 import tarfile
@@ -536,3 +537,22 @@ def test_S20_a_nameless_file_is_octets_and_decompressed_bytes_are_not_gzip(tmp_p
     named = io.BytesIO(b"")
     named.name = "x.png"
     assert content_type_of(make_payload(named)) == "image/png"
+
+
+def test_pass_inside_a_read_of_the_same_payload_changes_no_byte() -> None:
+    class Interrupted(io.BytesIO):
+        """A file whose second read is interrupted by a signal handler, which reads it too."""
+
+        reads = 0
+
+        def read(self, size: int | None = -1, /) -> bytes:
+            self.reads += 1
+            if self.reads == 2:
+                inner.append(b"".join(payload))
+            return super().read(size)
+
+    data = random.Random(7).randbytes(3 * CHUNK_SIZE)
+    inner: list[bytes] = []
+    payload = SeekablePayload(Interrupted(data), 0, len(data))
+    assert b"".join(payload) == data
+    assert inner == [data]

@@ -6,6 +6,7 @@ import array
 import ctypes
 import mmap
 import os
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -363,3 +364,29 @@ def test_threads_that_send_one_iterator_never_share_its_items():
         outcomes = in_threads(4, lambda _, items=items: join_chunks(IteratorPayload(items)) or None)
         sent = [each for each in outcomes if isinstance(each, bytes)]
         assert sent == [b"x" * 1000]
+
+
+def test_iterator_can_be_sent_again_after_an_interrupt_at_any_line_before_its_first_item():
+    chunks, reached = IteratorPayload.chunks.__code__, 0
+    while True:
+        items, left = iter([b"a", b"b"]), reached
+
+        def interrupt(frame, event, _):
+            nonlocal left
+            if frame.f_code is chunks and event == "line":
+                left -= 1
+                if left < 0:
+                    raise KeyboardInterrupt
+            return interrupt
+
+        before, pass_ = sys.gettrace(), IteratorPayload(items).chunks()
+        sys.settrace(interrupt)
+        try:
+            next(pass_)
+            break  # there are no more lines before the first item
+        except KeyboardInterrupt:
+            reached += 1
+        finally:
+            sys.settrace(before)
+        assert list_chunks(IteratorPayload(items)) == [b"a", b"b"]
+    assert reached >= 4

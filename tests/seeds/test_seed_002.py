@@ -154,7 +154,7 @@ def test_N08_next_request_works_after_404_and_405(more):
 def test_N08_405_to_head_has_no_body(more):
     raw = send_and_read(more, make_head("HEAD", "/body", "Connection: close"))
     assert raw.startswith(b"HTTP/1.1 405 Method Not Allowed\r\n")
-    assert re.search(rb"\r\nAllow: POST, PUT\r\n", raw)
+    assert re.search(rb"\r\nAllow: OPTIONS, POST, PUT\r\n", raw)
     assert raw.endswith(b"\r\n\r\n")
 
 

@@ -163,7 +163,7 @@ def test_mounted_proxy_keeps_clients_below_its_target():
 
 @pytest.mark.parametrize("prefix", ["", "a", "/a//b", "/<x>", "/a%20b", "/a?b", "/a#b"])
 def test_malformed_prefix_raises_ValueError(prefix):
-    with pytest.raises(ValueError, match="a mount needs a path that begins with a slash"):
+    with pytest.raises(ValueError, match="the path of a mount must begin with a slash"):
         App().mount(prefix, describe)
 
 

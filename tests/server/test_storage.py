@@ -12,7 +12,7 @@ import pytest
 from restkit.server import App, receive, serve
 from restkit.server.exceptions import InsufficientStorage
 from restkit.server.response import text
-from restkit.server.storage import storage_errors
+from restkit.server.storage import convert_storage_errors
 from support import body_of
 from support.memory import MIB
 from support.raw_client import send_and_read
@@ -141,10 +141,13 @@ def test_full_disk_for_a_file_of_the_handler_is_a_500(app, spool_folder, small_f
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
 def test_errors_of_a_full_disk_are_converted(number):
-    with pytest.raises(InsufficientStorage, match="the server has no space"), storage_errors():
+    with (
+        pytest.raises(InsufficientStorage, match="the server has no space"),
+        convert_storage_errors(),
+    ):
         raise OSError(number, os.strerror(number))
 
 
 def test_other_errors_are_not_converted():
-    with pytest.raises(PermissionError), storage_errors():
+    with pytest.raises(PermissionError), convert_storage_errors():
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))

@@ -52,6 +52,8 @@ def x(clients: str | None = None, **others: str) -> dict[str, str]:
         (x("203.0.113.9:4711"), "203.0.113.9 http inner:8000"),
         (x("[2001:db9::1]:4711"), "2001:db9::1 http inner:8000"),
         (x("::ffff:203.0.113.9"), "203.0.113.9 http inner:8000"),
+        (x("fe80::1%eth0.7"), "fe80::1%eth0.7 http inner:8000"),
+        (x('fe80::1%- - [x] "GET / HTTP/1.1" 200 5'), UNCHANGED),
         # The values of a client are left of that of the trusted proxy.
         (x("1.1.1.1, 203.0.113.9"), "203.0.113.9 http inner:8000"),
         (x("10.0.0.7,203.0.113.9"), "203.0.113.9 http inner:8000"),

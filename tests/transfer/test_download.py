@@ -174,7 +174,7 @@ def test_second_download_of_one_path_at_the_same_time_is_an_error(sender, tmp_pa
 
     def begin_another(done: int, _: int | None) -> None:
         if not errors:
-            with pytest.raises(RequestError, match="another download writes") as caught:
+            with pytest.raises(RequestError, match="another download is writing") as caught:
                 download(server.url(), tmp_path / "a", client=sender)
             errors.append(caught.value)
 
@@ -483,7 +483,7 @@ def test_nginx_continues_with_its_entity_tag(nginx, sender, tmp_path):
         download(url, tmp_path / "a", client=sender, progress=interrupt)
     (nginx.files / "download.bin").write_bytes(DATA * 10)
     result = download(url, tmp_path / "a", client=sender)
-    assert result.restarts == ("the validator is another one",)
+    assert result.restarts == ("the validator has changed",)
     assert (tmp_path / "a").read_bytes() == DATA * 10
 
 

@@ -147,13 +147,15 @@ class AcceptLoop:
             if key.data is not None:
                 self._selector.unregister(key.fd)
                 del self._waiting[key.data]
+                if key.data.collection is not None:
+                    key.data.collection.end_wait()
                 self._workers.submit(key.data)
             elif key.fileobj is self._listener:
                 accepts = True
             else:
                 self._wake_receiver.recv(4096)
         for connection, keep in self._workers.take_back():
-            if keep and (not self._stopping or connection.in_request):
+            if keep and (not self._stopping or connection.is_collecting):
                 self._watch(connection)
             else:
                 connection.close()
@@ -190,7 +192,7 @@ class AcceptLoop:
         Return whether there was one.
         """
         for connection in self._waiting:
-            if not connection.in_request:
+            if not connection.is_collecting:
                 self._close_waiting(connection)
                 return True
         return False
@@ -207,7 +209,7 @@ class AcceptLoop:
                 self._selector.unregister(self._listener)
             close_listener(self._listener)
         for connection in list(self._waiting):
-            if not connection.in_request:
+            if not connection.is_collecting:
                 self._close_waiting(connection)
         self._workers.stop()
         while self._workers.busy or self._waiting:

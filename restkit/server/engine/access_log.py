@@ -27,7 +27,7 @@ class AccessRecord:
     ``method`` and ``target`` are those of the request line, as the client sent them, and empty if
     the request was refused before its head was complete and valid. ``target`` is not redacted.
     ``status`` is None if the head of the response was not sent. ``sent`` is the number of bytes of
-    the body, without framing. ``complete`` tells whether the response was sent as a whole.
+    the body, without framing. ``complete`` is False if the response was not sent as a whole.
     ``seconds`` counts from the end of the request's head to the end of the response. ``client`` is
     the address of the client; behind ``trusted_proxies`` that of the forwarded client. ``environ``
     is the WSGI environ, as the application left it; its body can no longer be read.
@@ -109,7 +109,7 @@ def write_record(log: AccessLog, record: AccessRecord) -> None:
     """Call an access log; its exceptions go to the logger and do not change the response."""
     try:
         log(record)
-    except Exception:
+    except BaseException:  # SystemExit too: it would end the connection
         _logger.exception("the access log failed")
 
 

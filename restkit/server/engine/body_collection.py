@@ -1,7 +1,7 @@
 """Collect the body of a request before a thread is used for it.
 
-A handler that needs the whole body cannot begin earlier. A client that sends its body slowly so
-holds no thread, only the bytes that have arrived. They are bounded for each request and for the
+A handler that needs the whole body cannot begin earlier. So a client that sends its body
+slowly holds no thread. The bytes that have arrived are bounded for each request and for the
 process: beyond these bounds, a thread receives the rest.
 """
 
@@ -12,20 +12,23 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from restkit.http1.request_head import RequestHead
+from restkit.io.processes import run_in_forked_child
 from restkit.server.engine.request_body import RequestBody
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 MAX_COLLECTED = 1024 * 1024
+"""The bytes of one body that are collected without a thread."""
 MAX_COLLECTED_TOGETHER = 64 * 1024 * 1024
+"""The bytes of all bodies of the process that are collected without a thread."""
 
 
 class BodyCollection:
     """A request whose body is being received: its head, environ and body.
 
-    Its owner calls ``step()`` when there is something to read, and ``close()`` when the request is
-    handled or given up. At most ``max_size`` bytes are collected.
+    Its owner calls ``end_wait()`` and then ``step()`` when there is something to read, and
+    ``close()`` when the request is handled or abandoned. At most ``max_size`` bytes are collected.
     """
 
     def __init__(
@@ -44,11 +47,16 @@ class BodyCollection:
         self._timeout = timeout
         self._counted = 0
         self._waits_since = monotonic()
+        self._waited = 0.0
 
     @property
     def deadline(self) -> float:
         """The time (``monotonic``) by which the next byte must arrive."""
         return min(self._waits_since + self._timeout, self.body.deadline)
+
+    def end_wait(self) -> None:
+        """End the wait for the client; ``step()`` may come much later, if all threads are busy."""
+        self._waited = monotonic() - self._waits_since
 
     def step(self) -> bool:
         """Receive what has arrived; return whether a thread must go on with the request.
@@ -60,13 +68,13 @@ class BodyCollection:
         size = body.ahead
         if body.ended or size >= self._max_size or not self._count(size):
             return True
-        now = monotonic()
-        body.count_wait(now - self._waits_since)
-        self._waits_since = now
+        body.count_wait(self._waited)
+        self._waited = 0.0
+        self._waits_since = monotonic()
         return False
 
     def close(self) -> None:
-        """Count the bytes no longer. Idempotent."""
+        """Subtract the bytes from the total of the process. Idempotent."""
         _collected.add(-self._counted)
         self._counted = 0
 
@@ -77,9 +85,13 @@ class BodyCollection:
 
 
 class _Total:
-    """A number that several threads change."""
+    """A number that several threads change. It is 0 in a forked child, which has no server yet."""
 
     def __init__(self) -> None:
+        self._reset()
+        run_in_forked_child(self._reset)
+
+    def _reset(self) -> None:
         self._lock = threading.Lock()
         self._value = 0
 

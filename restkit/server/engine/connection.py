@@ -3,7 +3,7 @@
 A thread is needed only while an application runs. A head that is incomplete, the body that a
 handler needs as a whole, and bytes that a client still sends after an error response, need none:
 the owner of the connection calls ``step()`` whenever there is something to read. A head or such a
-body that is not complete in time is answered with 408.
+body that is not complete in time gets a 408.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _logger = logging.getLogger("restkit.server")
 # These bytes do not start a head: one empty line before a request line is skipped.
 _BEFORE_HEAD = (b"", b"\r", b"\r\n")
 
-_AT_ONCE = 0.001  # many clients send head and body separately, one directly after the other
+_BODY_WAIT = 0.001  # seconds; many clients send the body separately, directly after the head
 _LATE_BODY = "the body of the request was not complete in time"
 
 _ERROR_STATUS = {
@@ -81,7 +81,8 @@ class Setup(NamedTuple):
 class ClientConnection:
     """A connection that an engine has accepted; ``address`` is the client's.
 
-    Only one thread at a time may use it, except for ``abort()``.
+    ``collection`` is the body that is being collected, or None. Only one thread at a time may use a
+    connection, except for ``abort()``.
     """
 
     def __init__(self, sock: socket.socket, address: tuple[str, int], setup: Setup) -> None:
@@ -97,17 +98,17 @@ class ClientConnection:
         self._has_new_data = False
         self._head_deadline = 0.0  # the time by which a head that has begun must be complete
         self._idle_seconds = setup.timeout
-        self._began = 0.0  # the time of the last head, for the access log
-        self._collection: BodyCollection | None = None
+        self._started_at = 0.0  # the time of the last head, for the access log
+        self.collection: BodyCollection | None = None
         self._drain: Drain | None = None
 
     def _open_socket(self, sock: socket.socket, client: str) -> ClientSocket:
         return ClientSocket(sock, self._setup.timeout, client)
 
     @property
-    def in_request(self) -> bool:
+    def is_collecting(self) -> bool:
         """Whether the body of a request is being collected."""
-        return self._collection is not None
+        return self.collection is not None
 
     @property
     def has_data(self) -> bool:
@@ -119,8 +120,8 @@ class ClientConnection:
         """The time (``monotonic``) at which the connection closes if nothing arrives before."""
         if self._drain is not None:
             return self._drain.deadline
-        if self._collection is not None:
-            return self._collection.deadline
+        if self.collection is not None:
+            return self.collection.deadline
         return self._head_deadline or monotonic() + self._idle_seconds
 
     def fileno(self) -> int:
@@ -132,8 +133,8 @@ class ClientConnection:
         try:
             if self._drain is not None:
                 return self._drain.step()
-            if self._collection is not None:
-                return self._collect(self._collection)
+            if self.collection is not None:
+                return self._collect(self.collection)
             return self._read_head()
         except ClientDisconnected as exc:
             _logger.debug("%s", exc)
@@ -146,13 +147,16 @@ class ClientConnection:
         self._socket.abort()
 
     def close(self) -> None:
-        """Close the connection; a client whose head or body was not complete in time gets a 408."""
+        """Close the connection; a client whose head or body was not complete in time gets a 408.
+
+        That is not in the access log, whose function could stop the thread of all connections.
+        """
         if self._head_deadline and monotonic() >= self._head_deadline:
             self._send_error(408, "the head of the request was not complete in time")
-        if self._collection is not None:
-            if monotonic() >= self._collection.deadline:
+        if self.collection is not None:
+            if monotonic() >= self.collection.deadline:
                 self._send_error(408, _LATE_BODY)
-            self._end_collection(self._collection)
+            self._end_collection(self.collection)
         self._socket.close()
 
     # Requests
@@ -202,11 +206,11 @@ class ClientConnection:
         )
         environ = request_environ(self._environ, head, body.length, RequestFile(body))
         if self._setup.access_log is not None:
-            self._began = monotonic()
+            self._started_at = monotonic()
         if not body.done:
-            self._collection = self._new_collection(head, environ, body)
-            if self._collection is not None:
-                return self._collect(self._collection)
+            self.collection = self._new_collection(head, environ, body)
+            if self.collection is not None:
+                return self._collect(self.collection)
         return self._run_application(head, environ, body)
 
     def _run_application(
@@ -244,7 +248,7 @@ class ClientConnection:
             version=f"HTTP/1.{head.minor}",
             status=exchange.status,
             sent=exchange.sent,
-            seconds=monotonic() - self._began,
+            seconds=monotonic() - self._started_at,
             client=str(environ.get("REMOTE_ADDR", "")),
             complete=exchange.complete,
             environ=environ,
@@ -261,7 +265,7 @@ class ClientConnection:
         max_size = 0 if max_collected is None else max_collected(environ)
         if not max_size or not body.send_continue():
             return None
-        if body.arrives_within(_AT_ONCE, min(max_size, BLOCK)):
+        if body.arrives_within(_BODY_WAIT, min(max_size, BLOCK)):
             return None
         return BodyCollection(head, environ, body, max_size=max_size, timeout=self._setup.timeout)
 
@@ -274,12 +278,12 @@ class ClientConnection:
             return self._reject(408, _LATE_BODY, collection.head)
         if not is_complete:
             return True
-        self._collection = None
+        self.collection = None
         collection.close()
         return self._run_application(collection.head, collection.environ, collection.body)
 
     def _end_collection(self, collection: BodyCollection) -> None:
-        self._collection = None
+        self.collection = None
         collection.close()
         collection.body.release()
 
@@ -294,7 +298,7 @@ class ClientConnection:
             line = (
                 ("", "", "") if head is None else (head.method, head.target, f"HTTP/1.{head.minor}")
             )
-            seconds = 0.0 if head is None else monotonic() - self._began
+            seconds = 0.0 if head is None else monotonic() - self._started_at
             record = AccessRecord(*line, status, sent, seconds, self._environ["REMOTE_ADDR"])
             write_record(self._setup.access_log, record)
         return self._start_draining()

@@ -24,7 +24,7 @@ from restkit.io.buffers import Buffer
 from restkit.io.sockets import BLOCK, READ, WRITE
 from restkit.io.spool import Spool
 from restkit.server.engine.client_socket import ClientSocket
-from restkit.server.engine.request_limits import ClientClock, RequestLimits, too_long_error
+from restkit.server.engine.request_limits import ClientTimer, RequestLimits, too_long_error
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -263,12 +263,12 @@ class BodyReceiver:
     ``continue_due``: the client waits for 100 Continue, which the next wait for the body sends.
     """
 
-    __slots__ = ("_clock", "_limits", "_socket", "continue_due", "deadline", "fault", "reader")
+    __slots__ = ("_limits", "_socket", "_timer", "continue_due", "deadline", "fault", "reader")
 
     def __init__(self, sock: ClientSocket, reader: BodyReader, limits: RequestLimits) -> None:
         self._socket = sock
         self._limits = limits
-        self._clock: ClientClock | None = None  # made for the first wait
+        self._timer: ClientTimer | None = None  # created at the first wait
         seconds = limits.max_request_seconds
         self.deadline = inf if seconds is None else monotonic() + seconds
         self.reader = reader
@@ -331,16 +331,16 @@ class BodyReceiver:
 
     def wait(self, events: int, activity: str) -> int:
         """Wait for the client within the limits of the request; return the events that occurred."""
-        return self._get_clock().wait(events, activity, self.reader.received)
+        return self._get_timer().wait(events, activity, self.reader.received)
 
     def count_wait(self, seconds: float) -> None:
         """Count a wait for the body; raise ClientDisconnected if the client is too slow."""
-        self._get_clock().add(seconds, self.reader.received, _RECEIVING)
+        self._get_timer().add(seconds, self.reader.received, _RECEIVING)
 
-    def _get_clock(self) -> ClientClock:
-        if self._clock is None:
-            self._clock = ClientClock(self._socket, self._limits, self.deadline)
-        return self._clock
+    def _get_timer(self) -> ClientTimer:
+        if self._timer is None:
+            self._timer = ClientTimer(self._socket, self._limits, self.deadline)
+        return self._timer
 
     def check_deadline(self) -> None:
         """Raise ClientDisconnected if the request has taken too long."""
@@ -356,10 +356,13 @@ class BodyReceiver:
             return False
 
     def try_continue(self) -> bool:
-        """Send 100 Continue if it is due; return False if the rest of it would block."""
+        """Send 100 Continue if it is due; return False if it stays due, because it would block."""
         if self.continue_due:
+            # A part of it, or bytes that TLS keeps for later, would mix with the response.
+            if not self._socket.wait_for(WRITE, 0.0):
+                return False
             self.continue_due = False
-            return self._socket.send([_CONTINUE]) == len(_CONTINUE)
+            self._socket.send([_CONTINUE])
         return True
 
     def _begin(self) -> None:

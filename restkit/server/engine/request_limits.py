@@ -1,4 +1,4 @@
-"""The limits of one request, and the clock that applies them while the server waits for a client.
+"""The limits of one request, and the timer that applies them while the server waits for a client.
 
 Only the time counts in which the server waits: a handler may take as long as it needs, and so may a
 response that arrives as fast as its handler makes it.
@@ -19,7 +19,7 @@ MIN_RATE = 240.0
 MAX_SECONDS = 1e6  # poll() takes milliseconds in 31 bits
 
 _RATE_SECONDS = 10.0  # the wait over which the rate of a client is measured
-_LOOK_SECONDS = 1.0  # the time between two looks at what a client has read
+_CHECK_SECONDS = 1.0  # the time between two checks of how much a client has read
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class RequestLimits:
         check_count("max_spool", self.max_spool, minimum=0)
 
 
-class ClientClock:
+class ClientTimer:
     """Waits for the client of one request, until ``deadline`` at most.
 
     ``wait`` and ``add`` raise ClientDisconnected if the client is silent or too slow.
@@ -74,7 +74,7 @@ class ClientClock:
         while True:
             seconds = min(silent_at, self._deadline) - now
             if unread is not None:
-                seconds = min(seconds, _LOOK_SECONDS)
+                seconds = min(seconds, _CHECK_SECONDS)
             ready = sock.wait_for(events, max(0.0, seconds))
             before, now = now, monotonic()
             self._seconds += now - before

@@ -78,7 +78,7 @@ def _load(certificate: Path, key: Path | None = None, password: object = None) -
         raise ValueError(f"{names}: the key is encrypted; give (certificate, key, password)")
 
     for path in (certificate, key or certificate):
-        with open(path, "rb"):  # load_cert_chain() does not tell which file is missing
+        with open(path, "rb"):  # load_cert_chain() does not report which file is missing
             pass
     context = new_server_context()
     try:
@@ -95,7 +95,7 @@ def _redact(tls: object) -> str:
     return f"{tls!r:.80}"
 
 
-def make_connection_of(
+def make_connection_factory(
     setup: Setup, context: ssl.SSLContext | None
 ) -> Callable[[socket.socket, tuple[str, int]], ClientConnection]:
     """Return the function that makes a connection of an accepted socket and its address."""
@@ -116,7 +116,7 @@ class SecureConnection(ClientConnection):
     ) -> None:
         self._context = context
         super().__init__(sock, address, setup)
-        self._shakes_hands = True
+        self._in_handshake = True
         self._head_deadline = monotonic() + setup.timeout
 
     def _open_socket(self, sock: socket.socket, client: str) -> ClientSocket:
@@ -128,24 +128,24 @@ class SecureConnection(ClientConnection):
         return super().has_data or self._secure_socket.has_pending
 
     def close(self) -> None:
-        if self._shakes_hands:
+        if self._in_handshake:
             self._head_deadline = 0.0  # there is no head yet to answer with 408
         super().close()
 
     def _read_head(self) -> bool:
-        if self._shakes_hands:
+        if self._in_handshake:
             try:
                 if not self._secure_socket.do_handshake(self._head_deadline):
                     return monotonic() < self._head_deadline
             except NotTLSError as exc:
-                self._shakes_hands = False
+                self._in_handshake = False
                 return self._reject(400, str(exc))
             except HandshakeError as exc:
                 _logger.debug("%s", exc)
-                self._shakes_hands = False
+                self._in_handshake = False
                 self._head_deadline = 0.0
                 return self._start_draining()
-            self._shakes_hands = False
+            self._in_handshake = False
             self._head_deadline = 0.0
         return super()._read_head()
 

@@ -64,7 +64,7 @@ class WorkerPool:
         begun = []
         try:
             while connection := self._ready.get_nowait():
-                if connection.in_request:
+                if connection.is_collecting:
                     begun.append(connection)
                 else:
                     self.give_back(connection, keep=False)
@@ -97,9 +97,9 @@ class WorkerPool:
         thread = threading.current_thread()
         while (connection := self._ready.get()) is not None:
             self._threads[thread] = connection
-            keep = (not self.stopping or connection.in_request) and _do_step(connection)
+            keep = (not self.stopping or connection.is_collecting) and _do_step(connection)
             self._threads[thread] = None
-            if keep and connection.has_data and not self.stopping:
+            if keep and connection.has_data:
                 self._ready.put(connection)  # after those that wait for a thread
             else:
                 self.give_back(connection, keep=keep)

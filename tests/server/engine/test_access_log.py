@@ -174,9 +174,10 @@ def test_record_escapes_what_an_application_has_put_in_the_environ():
     assert record.common_log().startswith(r"::1\x0a - - [")
 
 
-def test_access_log_that_fails_does_not_change_the_response(caplog):
+@pytest.mark.parametrize("error", [ZeroDivisionError, SystemExit])
+def test_access_log_that_fails_does_not_change_the_response(error, caplog):
     def fail(record):
-        raise ZeroDivisionError
+        raise error
 
     with serve(make_app(), access_log=fail) as server, Caller(server.port) as caller:
         for _ in range(2):

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
 
 from restkit.server import App, serve
 from restkit.server.engine import body_collection, request_limits
+from restkit.server.engine.connection import ClientConnection, Setup
 from restkit.server.response import stream, text
 from support.caller import Caller, get, post
+from support.forks import in_child
 from support.messages import LAST_CHUNK, chunks
 from support.peer import HANG_BOUND
 from support.waiting import until
@@ -181,6 +185,34 @@ def test_client_that_stops_sending_its_body_gets_a_408(name):
     wait_until_collected(0)
 
 
+def test_client_is_not_too_slow_while_its_bytes_wait_for_a_thread(monkeypatch):
+    monkeypatch.setattr(request_limits, "_RATE_SECONDS", 1.5)
+    running, go_on = threading.Event(), threading.Event()
+    app = make_app()
+
+    @app.get("/busy")
+    def busy(request):
+        running.set()
+        go_on.wait(HANG_BOUND)
+        return text("busy")
+
+    with (
+        serve(app, threads=1) as server,
+        Caller(server.port) as caller,
+        Caller(server.port) as other,
+    ):
+        caller.send(post("/size", bytes(20))[:-15])
+        wait_until_collected(5)
+        other.send(get("/busy"))
+        assert running.wait(HANG_BOUND)
+        caller.send(bytes(5))
+        go_on.wait(2.0)  # longer than _RATE_SECONDS
+        go_on.set()
+        wait_until_collected(10)
+        caller.send(bytes(10))
+        assert caller.read_answer().endswith(b"20")
+
+
 def test_client_that_sends_its_body_at_a_trickle_gets_a_408(monkeypatch):
     monkeypatch.setattr(request_limits, "_RATE_SECONDS", 0.5)
     with serve(make_app(), threads=1) as server, Caller(server.port) as caller:
@@ -247,3 +279,36 @@ def test_close_ends_a_request_whose_body_does_not_arrive_after_the_grace():
         server.close()
         assert caller.read_to_end() == b""
     wait_until_collected(0)
+
+
+def test_100_continue_that_finds_no_space_is_sent_later():
+    client, server = socket.socketpair()
+    client.settimeout(HANG_BOUND)
+    filled = 0
+    with client, server.dup() as filler:
+        filler.setblocking(False)
+        with suppress(BlockingIOError):
+            while True:
+                filled += filler.send(bytes(1000))
+        connection = ClientConnection(server, ("192.0.2.1", 4711), Setup(make_app()))
+        client.sendall(get("/size", "Expect: 100-continue", "Content-Length: 5", method="POST"))
+        step = threading.Thread(target=connection.step)
+        step.start()
+        with client.makefile("rb") as responses:
+            assert responses.read(filled) == bytes(filled)
+            assert responses.readline() == b"HTTP/1.1 100 Continue\r\n"
+            client.sendall(b"hello")
+            step.join(HANG_BOUND)
+            assert responses.readline() == b"\r\n"
+            assert responses.readline() == b"HTTP/1.1 200 OK\r\n"
+        connection.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_forked_child_counts_no_bytes_of_its_parent():
+    with serve(make_app(), threads=1) as server, Caller(server.port) as caller:
+        caller.send(post("/size", bytes(100))[:-50])
+        wait_until_collected(50)
+        assert in_child(lambda: body_collection._collected.add(0)) == "0"
+        caller.send(bytes(50))
+        assert caller.read_answer().endswith(b"100")

@@ -184,7 +184,9 @@ SENDING_ALL_FIRST = """
     def ask(count):
         block = bytes(range(256)) * 4096
         sent, came = hashlib.sha256(), hashlib.sha256()
-        with serve(app) as server, socket.create_connection((server.host, server.port)) as client:
+        with serve(app, max_spool=2 << 30) as server, socket.create_connection(
+            (server.host, server.port)
+        ) as client:
             client.settimeout(100)
             head = "POST / HTTP/1.0\\r\\nHost: x\\r\\nContent-Length: %d\\r\\n\\r\\n"
             client.sendall((head % (count * len(block))).encode())

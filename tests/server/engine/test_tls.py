@@ -12,10 +12,12 @@ import pytest
 import restkit
 from restkit.errors import ClientDisconnected
 from restkit.server import App, serve
+from restkit.server.engine import body_collection
 from restkit.server.response import file, stream, text
 from support.caller import Caller, get, post
 from support.certs import CLIENT_KEY_PASSWORD, Certs
 from support.peer import HANG_BOUND
+from support.waiting import until
 
 
 class SecureCaller(Caller):
@@ -349,3 +351,21 @@ def test_files_that_do_not_fit_are_an_error(certs, tmp_path):
         serve(make_app(), tls=(certs.server_cert, tmp_path / "missing"))
     with pytest.raises(ValueError, match="the SSLContext is for clients"):
         serve(make_app(), tls=ssl.create_default_context())
+
+
+def test_server_that_stops_collects_the_bytes_that_TLS_has_decrypted(certs, tls):
+    app = App()
+    app.add_route(lambda request: text(request.body), "/small", ["POST"], max_body=20)
+    server = serve(app, tls=tls, grace=HANG_BOUND)
+    with SecureCaller(server.port, certs) as caller, SecureCaller(server.port, certs) as idle:
+        idle.send(get("/"))
+        idle.read_answer()
+        caller.send(get("/small", "Transfer-Encoding: chunked", method="POST") + b"1\r\na")
+        until(lambda: body_collection._collected.add(0) == 1, "a collected byte")
+        closing = threading.Thread(target=server.close)
+        closing.start()
+        assert idle.read_to_end() == b""  # the server has begun to stop
+        # One record; the server receives at most 20 bytes at a time.
+        caller.send(b"\r\n1;" + b"x" * 500 + b"\r\nb\r\n0\r\n\r\n")
+        assert caller.read_answer().endswith(b"\r\n\r\nab")
+        closing.join()
