@@ -71,7 +71,7 @@ class Call:
         self._pool = pool
         self._cookies = cookies
         self._deadline = deadline or Deadline(settings.timeout, request.url.authority)
-        self._history: list[HttpResponse | Error] = []
+        self._history: tuple[HttpResponse | Error, ...] = ()
         self._retries: RetryCounter | None = None
         self._redirects = 0
         self._challenges = 0
@@ -95,7 +95,8 @@ class Call:
                 if get_logger().isEnabledFor(DEBUG):  # checked here too, to save the call
                     log_outcome(attempt, response, self._deadline.started)
                 if not self._prepare_next_request(attempt, response):
-                    response.history = tuple(self._history)
+                    if self._history:
+                        response.history = self._history
                     if self._tries > 1:
                         response.tries = self._tries
                     if self._unread is not None:
@@ -106,7 +107,7 @@ class Call:
             raise
 
     def _complete_error(self, error: Error) -> None:
-        error.history = tuple(self._history)
+        error.history = self._history
         if self._tries > 1:
             error.tries = self._tries
         if error.response is not None:
@@ -254,7 +255,7 @@ class Call:
         Raises PayloadNotReplayable if the payload of that request cannot be sent again.
         """
         release_for_resend(response, next_request.payload, how)
-        self._history.append(response)
+        self._history += (response,)
         self._request = next_request
 
     # After an error
@@ -270,7 +271,7 @@ class Call:
         if self._pool.sleep_unless_closed(delay):
             return False
         drop_tracebacks(error)
-        self._history.append(error)
+        self._history += (error,)
         self._tries += 1
         # The server may have closed its other idle connections, too.
         self._needs_new_connection = (

@@ -135,11 +135,12 @@ class Connection:
         body_reader = exchange.response.body_reader
         assert body_reader is not None
         reply = Reply(head, body_reader)
-        reply.sent, reply.early, reply.deadline = exchange.sent, exchange.early, deadline
+        reply.sent = "all" if exchange.all_sent else exchange.sent
+        reply.early, reply.deadline = exchange.early, deadline
         reply.sent_at, reply.first_byte_at = exchange.sent_at, exchange.first_byte_at
         if self.used == 1:
             reply.connected_at, reply.secured_at = self._opened
-        done = exchange.response.done
+        done = body_reader.done
         if done:
             reply.done_at = perf_counter()
         if head.status == 101 or (method == "CONNECT" and head.status < 300):
