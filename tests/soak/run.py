@@ -1,66 +1,45 @@
 """Run mixed work through faults for some seconds: ``make soak SOAK_SECONDS=600``.
 
-Eight threads share one Client. The servers are our own and nginx. Every body is compared; errors
-are allowed only where a fault explains them. At the end, memory, descriptors and threads must not
-have grown. The exit status is 1 for any failure.
+Eight threads share one Client. The servers are our own and nginx; they and the proxies are other
+processes. Every body is compared; errors are allowed only where a fault explains them. At the end,
+memory, descriptors and threads must not have grown. The exit status is 1 for any failure.
 """
 
 from __future__ import annotations
 
 import gc
 import os
-import ssl
 import sys
 import tempfile
 import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from random import Random
 
 from restkit import Client, Retry, Timeout, TransportError, UnexpectedEOF
-from restkit.server.serving import serve
+from soak.peers import SEED, Peers
 from soak.watch import Sample, check_flat, take_sample
-from soak.work import DATA, FILE, TEXT, TEXT_FILE, Site, make_app
+from soak.work import DATA, FILE, TEXT, TEXT_FILE, Site
 from support.certs import Certs
-from support.fault_proxy import Action, Fault, FaultProxy
 from support.memory import MIB
 from support.nginx import Nginx, find_nginx
 
-SEED = 15
 THREADS = 8
-_ACTIONS: tuple[Action, ...] = ("cut", "reset", "half-close", "trickle", "delay", "delay", "stall")
-
-
-class Faults:
-    """Chooses the faults of each connection of a proxy, by a seed."""
-
-    def __init__(self, name: str) -> None:
-        self.counts: Counter[str] = Counter()
-        self._name = name
-
-    def __call__(self, number: int) -> Iterable[Fault]:
-        rng = Random(f"{SEED}:{self._name}:{number}")
-        if rng.random() < 0.4:
-            return []
-        action = rng.choice(_ACTIONS)
-        self.counts[action] += 1
-        at = rng.choice((0, 1, 150, rng.randrange(100_000), rng.randrange(2_000_000)))
-        return [Fault(action, rng.choice(("request", "response")), at)]
 
 
 class Soak:
     """One run: its threads, and what they report."""
 
-    def __init__(self, site: Site, seconds: float) -> None:
+    def __init__(self, site: Site, peers: Peers, seconds: float) -> None:
         self.calls: Counter[str] = Counter()
         self.errors: Counter[str] = Counter()
         self.failures: list[str] = []
         self.samples: list[Sample] = []
         self._site = site
+        self._peers = peers
         self._seconds = seconds
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -78,7 +57,7 @@ class Soak:
         while (passed := time.monotonic() - began) < self._seconds and not self._stop.wait(
             interval
         ):
-            self.samples.append(take_sample(passed))
+            self.samples.append(take_sample(passed, self._peers.memory()))
         self._stop.set()
         for thread in threads:
             thread.join()
@@ -132,16 +111,7 @@ def main() -> int:
 
 
 def _run(folder: Path, certs: Certs, nginx: Nginx | None, seconds: float) -> list[str]:
-    counts: list[Faults] = []
-
-    def open_proxy(name: str, port: int, tls: ssl.SSLContext | None = None) -> FaultProxy:
-        counts.append(Faults(name))
-        proxy = FaultProxy(("127.0.0.1", port), ssl_context=tls, keep=False, choose=counts[-1])
-        return stack.enter_context(proxy)
-
-    with ExitStack() as stack:
-        server = stack.enter_context(serve(make_app(), threads=32))
-        own = open_proxy("own", server.port)
+    with Peers(nginx, certs) as peers:
         client = Client(
             timeout=Timeout(connect=10, idle=1, total=60),
             verify=certs.ca_file,
@@ -150,31 +120,24 @@ def _run(folder: Path, certs: Certs, nginx: Nginx | None, seconds: float) -> lis
             spool_size=100_000,
             trust_env=False,
         )
-        stack.enter_context(client)
-        site = Site(
-            client,
-            folder,
-            own,
-            nginx,
-            open_proxy("nginx", nginx.port) if nginx else None,
-            open_proxy("nginx TLS", nginx.port, certs.server) if nginx else None,
-        )
-        soak = Soak(site, seconds)
-        soak.run()
-    _report(soak, counts)
+        with client:
+            soak = Soak(Site(client, folder, peers.ports, nginx), peers, seconds)
+            soak.run()
+    _report(soak, peers)
     return soak.failures + check_flat(soak.samples)
 
 
-def _report(soak: Soak, counts: list[Faults]) -> None:
+def _report(soak: Soak, peers: Peers) -> None:
     total = sum(soak.calls.values())
-    faults: Counter[str] = sum((each.counts for each in counts), Counter())
+    faults = peers.faults
     print(f"{total} calls: {dict(sorted(soak.calls.items()))}")
     print(f"{sum(soak.errors.values())} calls ended with an error: {dict(soak.errors)}")
     print(f"{sum(faults.values())} connections with faults: {dict(sorted(faults.items()))}")
     samples = soak.samples
     for sample in samples[:: max(1, len(samples) // 12)]:
         print(sample)
-    print(f"highest memory: {max(each.memory for each in samples) / MIB:.1f} MiB")
+    for name in ("memory", "peers_memory"):
+        print(f"highest {name}: {max(getattr(each, name) for each in samples) / MIB:.1f} MiB")
     for name in ("descriptors", "threads"):
         print(f"highest number of {name}: {max(getattr(each, name) for each in samples)}")
 
