@@ -946,6 +946,7 @@ class _WaitsForResponse(Payload):
         return self._polled
 
 
+@pytest.mark.posix("the descriptor of the payload is polled")
 @pytest.mark.parametrize("length", [7, None])
 def test_response_right_after_the_last_chunk_finds_all_sent(length, tls, client):
     arrived = threading.Event()

@@ -118,6 +118,7 @@ def test_text_of_a_pipe_is_sent_whole_when_only_the_payload_is_left():
     os.close(reading)
 
 
+@pytest.mark.posix("a pipe is polled")
 @pytest.mark.parametrize("buffering", [-1, 0])
 def test_a_non_blocking_pipe_is_waited_for(buffering):
     with open_pipe(buffering=buffering) as (reader, writing):
