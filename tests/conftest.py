@@ -8,6 +8,7 @@ import sys
 import tempfile
 import threading
 import time
+import warnings
 from collections.abc import Callable, Generator, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -216,7 +217,10 @@ def _gone(what: str, left: Callable[[], object]) -> None:
         if waited > SETTLING_TIME:
             pytest.fail(f"the test left {what} behind: {found}")
         if waited > TIME_BEFORE_COLLECTING and not collected:
-            gc.collect()  # closes what is part of a cycle; takes longer than most of what is left
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ResourceWarning)
+                # Closes what is part of a cycle; takes longer than most of what is left.
+                gc.collect()
             collected = True
         time.sleep(0.001)
 
