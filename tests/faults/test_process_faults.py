@@ -124,7 +124,14 @@ HANDLERS = {
 # An exception of a handler may come between the creation of a socket and its first owner. The
 # socket is then closed when it is dropped, with this warning.
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
-@pytest.mark.parametrize("name", HANDLERS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        # Each run interrupts other lines.
+        pytest.param(name, marks=[pytest.mark.slow] if name == "raises" else [])
+        for name in HANDLERS
+    ],
+)
 def test_signal_in_the_middle_of_a_call(name, certs, tmp_path):
     make_handler, errors = HANDLERS[name]
     failures = []
