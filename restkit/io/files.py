@@ -36,6 +36,9 @@ _DIRECTORY: int | None = getattr(os, "O_DIRECTORY", None)
 _NO_LINK: int | None = getattr(os, "O_NOFOLLOW", None)
 _BINARY: int = getattr(os, "O_BINARY", 0)  # exists on Windows only
 
+MOVES_OPEN_FILES = os.name != "nt"
+"""Whether an open file can be renamed and removed."""
+
 positions_lock = RLock()
 """The lock that portable functions hold while they change or read the position of a file.
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from restkit.annotations import OptExcInfo, StartResponse, WSGIApplication, WSGIEnvironment
+from restkit.server.engine.body_collection import read_max_collected
 from restkit.server.responses import Response
 
 
@@ -26,8 +27,7 @@ class Mount(NamedTuple):
 
     def max_collected(self, environ: WSGIEnvironment) -> int:
         """Return what ``App.max_collected`` of the application returns; 0 without this method."""
-        max_collected = getattr(self.app, "max_collected", None)
-        return 0 if max_collected is None else max_collected(self.make_environ(environ))
+        return read_max_collected(self.app, self.make_environ(environ))
 
 
 class Mounts:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
-from difflib import get_close_matches
 from typing import TextIO, TypeAlias, TypedDict
 
 from restkit.server.engine.access_log import AccessRecord
@@ -81,6 +80,8 @@ def make_settings(options: ServeOptions, *, grace: float) -> ServeSettings:
     names = [field.name for field in fields(ServeSettings)]
     for name in options:
         if name not in names:
+            from difflib import get_close_matches  # slow to import, and only errors need it
+
             close = get_close_matches(name, names, 1)
             hint = f"did you mean {close[0]}=?" if close else f"they are {', '.join(names)}"
             raise TypeError(f"{name}= is not an option of a server; {hint}")

@@ -9,12 +9,13 @@ from the right that is no trusted proxy.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from itertools import islice
 from typing import NamedTuple, TypeAlias
 
 from restkit.annotations import StartResponse, WSGIApplication, WSGIEnvironment
+from restkit.server.engine.body_collection import read_max_collected
 from restkit.server.routing import handler_name
 
 _Network: TypeAlias = IPv4Network | IPv6Network
@@ -93,9 +94,7 @@ class TrustedProxies:
 
     def max_collected(self, environ: WSGIEnvironment) -> int:
         """Return how many bytes of a body the engine may collect, as the application does."""
-        max_collected: Callable[[WSGIEnvironment], int] | None
-        max_collected = getattr(self._app, "max_collected", None)
-        return 0 if max_collected is None else max_collected(environ)
+        return read_max_collected(self._app, environ)
 
     def _apply(self, environ: WSGIEnvironment, hops: Iterator[_Hop]) -> None:
         """Apply the fields of the last trusted proxy; ``hops`` begin with the nearest one."""

@@ -21,6 +21,7 @@ from restkit.errors import RequestError
 from restkit.io.buffers import Buffer
 from restkit.io.files import (
     CHUNK_SIZE,
+    MOVES_OPEN_FILES,
     fchmod,
     is_same_file,
     pread,
@@ -101,8 +102,8 @@ class PartFile:
                     continue
                 if os.fstat(descriptor).st_nlink > 1:
                     # A process ended inside rename_to_new(): the bytes are the complete file.
-                    if os.name == "nt":
-                        file.close()  # Windows does not remove an open file
+                    if not MOVES_OPEN_FILES:
+                        file.close()
                     os.unlink(self._part_path)
                     continue
                 self._file = file
@@ -197,9 +198,9 @@ class PartFile:
         if not is_small:
             self._sync()
         self._copy_mode()
-        if os.name == "nt":
-            self.close()  # Windows does not rename an open file
-        # Elsewhere the lock is held: no other download may open the file before it has its name.
+        if not MOVES_OPEN_FILES:
+            self.close()
+        # Otherwise the lock is held: no other download may open the file before it has its name.
         if self._replace and self._name:
             os.replace(self._part_path, path)
         else:
@@ -226,7 +227,7 @@ class PartFile:
         """Remove the bytes and their record."""
         self._open()
         remove_record(self._record_path)
-        if os.name == "nt":
+        if not MOVES_OPEN_FILES:
             self.close()
         with suppress(FileNotFoundError):
             os.unlink(self._part_path)

@@ -16,7 +16,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,35 +32,11 @@ from restkit import (
     download,
 )
 from support import portable
+from support.downloads import BROKEN, DATA, HALF, NOT_FOUND, REST, WHOLE, leave_half, names_in
 from support.scripted import ScriptedServer
 
-DATA = random.Random(17).randbytes(200_000)
-HALF = 100_000
 HASH = hashlib.sha256(DATA).hexdigest()
-WHOLE = b'HTTP/1.1 200 OK\r\nETag: "v1"\r\nContent-Length: 200000\r\n\r\n' + DATA
-BROKEN = WHOLE[:-HALF]
 WEAK = BROKEN.replace(b'"v1"', b'W/"v1"')
-REST = (
-    b"HTTP/1.1 206 P\r\nContent-Range: bytes 100000-199999/200000\r\nContent-Length: 100000\r\n"
-    b'ETag: "v1"\r\n\r\n' + DATA[HALF:]
-)
-NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-
-
-@pytest.fixture
-def sender() -> Iterator[Client]:
-    with Client(timeout=Timeout(10, 10)) as client:
-        yield client
-
-
-def names_in(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
-
-
-def leave_half(server: ScriptedServer, sender: Client, path: Path) -> None:
-    """Run a download that ends after half of the file; its first response must be broken."""
-    with pytest.raises(UnexpectedEOF):
-        download(server.url("/a?b=1"), path, client=sender, max_tries=1)
 
 
 # The state between two calls

@@ -7,12 +7,11 @@ import hashlib
 import io
 import random
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from restkit import Client, Download, ResponseError, Timeout, download
+from restkit import Client, Download, ResponseError, download
 from support.scripted import ScriptedServer
 
 DATA = random.Random(17).randbytes(200_000)
@@ -51,12 +50,6 @@ REST = partial(f"bytes {HALF}-199999/200000", DATA[HALF:])
 def field(request: bytes, name: str) -> str | None:
     match = re.search(rf"\r\n{name}: ([^\r]*)".encode(), request, re.IGNORECASE)
     return match[1].decode() if match else None
-
-
-@pytest.fixture
-def sender() -> Iterator[Client]:
-    with Client(timeout=Timeout(10, 10)) as client:
-        yield client
 
 
 def run(

@@ -5,47 +5,22 @@ from __future__ import annotations
 import base64
 import json
 import os
-import random
 import re
 import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from restkit import Client, IntegrityError, ResourceNotFound, Timeout, UnexpectedEOF, download
+from restkit import Client, IntegrityError, ResourceNotFound, UnexpectedEOF, download
 from restkit.io.files import try_to_lock, unlock
 from support import portable
+from support.downloads import BROKEN, DATA, HALF, NOT_FOUND, REST, WHOLE, leave_half, names_in
 from support.scripted import ScriptedServer
 
-DATA = random.Random(17).randbytes(200_000)
-HALF = 100_000
-WHOLE = b'HTTP/1.1 200 OK\r\nETag: "v1"\r\nContent-Length: 200000\r\n\r\n' + DATA
-BROKEN = WHOLE[:-HALF]
-REST = (
-    b"HTTP/1.1 206 P\r\nContent-Range: bytes 100000-199999/200000\r\nContent-Length: 100000\r\n"
-    b'ETag: "v1"\r\n\r\n' + DATA[HALF:]
-)
-NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 AT_END = b"HTTP/1.1 416 Range\r\nContent-Range: bytes */200000\r\nContent-Length: 0\r\n\r\n"
-
-
-@pytest.fixture
-def sender() -> Iterator[Client]:
-    with Client(timeout=Timeout(10, 10)) as client:
-        yield client
-
-
-def names_in(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
-
-
-def leave_half(server: ScriptedServer, sender: Client, path: Path) -> None:
-    with pytest.raises(UnexpectedEOF):
-        download(server.url("/a"), path, client=sender, max_tries=1)
 
 
 def test_file_that_has_two_names_after_a_kill_is_not_changed(sender, tmp_path):
@@ -53,7 +28,7 @@ def test_file_that_has_two_names_after_a_kill_is_not_changed(sender, tmp_path):
     (tmp_path / "a").write_bytes(b"complete")
     os.link(tmp_path / "a", tmp_path / ".a.part")
     with ScriptedServer.serving(BROKEN, NOT_FOUND, REST, close=True) as server:
-        leave_half(server, sender, tmp_path / "a")
+        leave_half(server, sender, tmp_path / "a", "/a")
         assert (tmp_path / "a").read_bytes() == b"complete"
         with pytest.raises(ResourceNotFound):
             download(server.url("/a"), tmp_path / "a", client=sender)
@@ -66,7 +41,7 @@ def test_digest_is_checked_after_a_kill_before_the_check(sender, tmp_path):
     digest = b"Repr-Digest: sha-256=:" + b"A" * 43 + b"=:\r\nContent-Length"
     broken = BROKEN.replace(b"Content-Length", digest)
     with ScriptedServer.serving(broken, AT_END, close=True) as server:
-        leave_half(server, sender, tmp_path / "a")
+        leave_half(server, sender, tmp_path / "a", "/a")
         (tmp_path / ".a.part").write_bytes(DATA)
         record = json.loads((tmp_path / ".a.part.json").read_text())
         (tmp_path / ".a.part.json").write_text(json.dumps({**record, "held": 200_000}))
@@ -97,7 +72,7 @@ def test_digest_that_the_client_ignores_is_neither_checked_nor_reported(tmp_path
 
 def test_error_for_another_url_keeps_what_is_on_disk(sender, tmp_path):
     with ScriptedServer.serving(BROKEN, NOT_FOUND, REST, close=True) as server:
-        leave_half(server, sender, tmp_path / "a")
+        leave_half(server, sender, tmp_path / "a", "/a")
         with pytest.raises(ResourceNotFound):
             download(server.url("/typo"), tmp_path / "a", client=sender)
         assert download(server.url("/a"), tmp_path / "a", client=sender).resumed_from == HALF
@@ -113,7 +88,7 @@ def test_forged_record_starts_over(sender, tmp_path, key, value):
     folder = tmp_path / "folder"
     folder.mkdir()
     with ScriptedServer.serving(BROKEN, WHOLE, close=True) as server:
-        leave_half(server, sender, folder)
+        leave_half(server, sender, folder, "/a")
         (record,) = folder.glob(".*.json")
         record.write_text(json.dumps({**json.loads(record.read_text()), key: value}))
         assert download(server.url("/a"), folder, client=sender).resumed_from == 0
@@ -139,7 +114,7 @@ def test_pipe_in_place_of_the_record_starts_over(sender, tmp_path):
     if portable.IS_ON or not hasattr(os, "mkfifo"):
         pytest.skip("there are no pipes with names")
     with ScriptedServer.serving(BROKEN, WHOLE, close=True) as server:
-        leave_half(server, sender, tmp_path / "a")
+        leave_half(server, sender, tmp_path / "a", "/a")
         (tmp_path / ".a.part.json").unlink()
         os.mkfifo(tmp_path / ".a.part.json")
         assert download(server.url("/a"), tmp_path / "a", client=sender).resumed_from == 0
@@ -152,8 +127,8 @@ def test_record_and_part_of_a_private_file_are_private(sender, tmp_path):
     old = os.umask(0o022)
     try:
         with ScriptedServer.serving(BROKEN, close=True) as server:
-            leave_half(server, sender, tmp_path / "a")
-            leave_half(server, sender, tmp_path / "b")
+            leave_half(server, sender, tmp_path / "a", "/a")
+            leave_half(server, sender, tmp_path / "b", "/a")
     finally:
         os.umask(old)
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}

@@ -8,6 +8,7 @@ process: beyond these bounds, a thread receives the rest.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -16,12 +17,18 @@ from restkit.io.processes import run_in_forked_child
 from restkit.server.engine.request_body import RequestBody
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
+    from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
 MAX_COLLECTED = 1024 * 1024
 """The bytes of one body that are collected without a thread."""
 MAX_COLLECTED_TOGETHER = 64 * 1024 * 1024
 """The bytes of all bodies of the process that are collected without a thread."""
+
+
+def read_max_collected(app: WSGIApplication, environ: WSGIEnvironment) -> int:
+    """Return what the method ``max_collected`` of an application returns; 0 without this method."""
+    max_collected: Callable[[WSGIEnvironment], int] | None = getattr(app, "max_collected", None)
+    return 0 if max_collected is None else max_collected(environ)
 
 
 class BodyCollection:

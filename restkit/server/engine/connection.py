@@ -26,7 +26,7 @@ from restkit.http1.request_head import (
 )
 from restkit.io.sockets import BLOCK
 from restkit.server.engine.access_log import AccessLog, AccessRecord, write_record
-from restkit.server.engine.body_collection import BodyCollection
+from restkit.server.engine.body_collection import BodyCollection, read_max_collected
 from restkit.server.engine.client_socket import ClientSocket, Drain
 from restkit.server.engine.request_body import RequestBody, RequestFile
 from restkit.server.engine.request_limits import RequestLimits
@@ -261,8 +261,7 @@ class ClientConnection:
         self, head: RequestHead, environ: WSGIEnvironment, body: RequestBody
     ) -> BodyCollection | None:
         """Return a collection if the application needs the whole body; None if it is called now."""
-        max_collected = getattr(self._setup.app, "max_collected", None)
-        max_size = 0 if max_collected is None else max_collected(environ)
+        max_size = read_max_collected(self._setup.app, environ)
         if not max_size or not body.send_continue():
             return None
         if body.arrives_within(_BODY_WAIT, min(max_size, BLOCK)):
