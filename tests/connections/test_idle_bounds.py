@@ -40,7 +40,7 @@ def open_connections(server: ScriptedServer) -> list[int]:
 # All origins
 
 
-def test_requests_to_many_origins_leave_at_most_max_idle_connections_open():
+def test_E06_requests_to_many_origins_leave_at_most_max_idle_connections_open():
     with (
         ScriptedServer.serving(OK) as server,
         Client(timeout=PATIENT, resolve=names(12), max_idle_connections=5) as client,
@@ -286,7 +286,7 @@ def run(program: str, server: ScriptedServer, *arguments: str) -> str:
 
 
 @pytest.mark.parametrize("program", [ORIGINS, NAMES, CHECKS], ids=["origins", "names", "checks"])
-def test_idle_connections_are_closed_when_descriptors_run_out(program):
+def test_E06_idle_connections_are_closed_when_descriptors_run_out(program):
     with ScriptedServer.serving(OK) as server:
         run(program, server)
 

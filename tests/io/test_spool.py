@@ -214,7 +214,7 @@ def test_W12_reading_and_appending_do_not_move_the_file_that_a_forked_child_shar
 
 @pytest.mark.posix("fork")
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_W12_forked_children_that_read_a_spool_do_not_change_what_its_parent_reads_and_stores():
+def test_W12_E07_forked_children_that_read_a_spool_do_not_change_what_its_parent_reads_and_stores():
     line = b"%015d\n"
     data = b"".join(line % number for number in range(100_000))
     spool = Spool(memory=0)

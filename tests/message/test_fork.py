@@ -62,7 +62,7 @@ def error_in(got):
 
 
 @pytest.mark.parametrize("framing", MESSAGES)
-def test_child_gets_an_error_for_the_rest_of_a_body_and_the_parent_reads_it(
+def test_E07_child_gets_an_error_for_the_rest_of_a_body_and_the_parent_reads_it(
     framing, tls, forked, client
 ):
     def use_in_child():
